@@ -100,7 +100,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
-    print(f"{labelled} labelled animals train; those held out give the errors of the report, {choosing}")
+    print(f"labelled animals that train: {labelled}; those held out give the errors of the report, {choosing}")
     if config.backbone.start:
         before = earlier_run(config.backbone.start, "start", semi_supervised.SCORE_KIND).held_out
         if before and before != held.words:

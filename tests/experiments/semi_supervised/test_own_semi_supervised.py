@@ -201,7 +201,7 @@ def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, typ
     """Without a system, with the one of the labels, and with the one that needs images without."""
     path = train([*typed, "--project", "full", "--workdir", str(tmp_path), *TINY])
     said = capsys.readouterr().out
-    assert "without labels: 0\n8 labelled animals train; those held out give the errors" in said
+    assert "without labels: 0\nlabelled animals that train: 8; those held out give the errors" in said
     assert "the method itself, which needs some, is left out" in said
     assert "8 of 8 training images labelled, 0 not" in said
     run_folder = path.parent / "supervised_warped" / "seed-0"
