@@ -60,7 +60,8 @@ def test_from_a_project_to_a_result(project, tmp_path, capsys):
         assert words in page
     for words in ("no finished run", "Best control"):
         assert words not in page
-    assert page.count("data:image/jpeg") == 8  # labels and predictions of the four frames held out
+    # Labels and predictions of the four frames held out, and the first frame of the video.
+    assert page.count("data:image/jpeg") == 9
     assert (folder / "held_out.mp4").is_file()
     assert max(map(len, said[said.index("   held out"):said.index("report:")].splitlines())) <= 110
     opened = open_run(Path(folder / "ours" / "seed-0"))
