@@ -1,4 +1,5 @@
 """The command `merge`: labels that come back, in the project that they belong to."""
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,4 +37,5 @@ def merge(asked: Merge, *, tell: Callable[[str], None] = print) -> list[Path]:
         tell(f"{len(found.replaced)} frames have the new labels: {summarise(found.replaced)}")
     tell(f"changed, the former files beside them end in {BACKUP}: {', '.join(str(file) for file in changed[:4])}"
          f"{f' and {len(changed) - 4} more' if len(changed) > 4 else ''}")
+    tell(f"next: kpjax train --project {shlex.quote(str(asked.old))} --start RUN goes on from an earlier run")
     return changed

@@ -145,6 +145,6 @@ def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smo
     if (~known).any():
         lines.append(f"empty: in gaps of more than {asked.gap} frames, before the first sure point and after the last")
     if steps and moved.size:
-        lines.append(f"{', '.join(steps)}: half of the points moved by less than {np.median(moved):.2f} px, at most "
-                     f"{moved.max():.1f} px")
+        lines.append(f"{', '.join(steps)}: sure points moved by {np.sqrt((moved ** 2).mean()):.2g} px (root mean "
+                     f"square), at most {moved.max():.2g} px")
     return lines

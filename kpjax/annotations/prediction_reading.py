@@ -8,6 +8,7 @@
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -79,8 +80,9 @@ def _dense(found: _Found, path: Path) -> PredictionTable:
     numbers = np.arange(frames[0], frames[-1] + 1, step)
     animals = tuple(dict.fromkeys(name for of_frame in found.points.values() for name in of_frame)) or ("0",)
     known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
+    title = re.sub("[^A-Za-z0-9]+", "_", path.name.split(".")[0].split("DLC_")[-1])
     times = np.interp(numbers, frames, known) if np.isfinite(known).all() else None
-    table = empty_table(found.source, [found.name] * len(numbers), numbers, found.skeleton, path.stem, times=times,
+    table = empty_table(found.source, [found.name] * len(numbers), numbers, found.skeleton, title, times=times,
                         instances=animals, boxes=None)
     table.sizes[:] = found.sizes
     for frame, of_frame in found.points.items():

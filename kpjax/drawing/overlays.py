@@ -53,7 +53,8 @@ def dot_radius(keypoints: np.ndarray, shown: np.ndarray, side: float) -> float:
     """Returns a radius of points that hides neither an animal nor its neighbouring points, in pixels.
 
     A quarter of the median distance between a point and the nearest one of its animal, so that both many points and
-    small animals get small ones; at most what is legible on the whole image, at least 1.5.
+    small animals get small ones. At least a twentieth of the animal's diagonal over the square root of the number of
+    points, since those of an unsure network coincide; at most what is legible on the whole image, at least 1.5.
 
     Args:
         keypoints: (A, K, 2) of A animals in pixels.
@@ -66,8 +67,9 @@ def dot_radius(keypoints: np.ndarray, shown: np.ndarray, side: float) -> float:
         points = points[those & (np.abs(points) < FARTHEST).all(-1)]
         if len(points) > 1:
             apart = np.linalg.norm(points[:, None] - points, axis=-1)
-            typical.append(np.median((apart + np.where(np.eye(len(points)), np.inf, 0)).min(-1)))
-    return float(np.clip(DOT * np.median(typical), LEAST_DOT, largest)) if typical else largest
+            nearest = np.median((apart + np.where(np.eye(len(points)), np.inf, 0)).min(-1))
+            typical.append(max(DOT * nearest, np.linalg.norm(np.ptp(points, axis=0)) / (20 * len(points) ** 0.5)))
+    return float(np.clip(np.median(typical), LEAST_DOT, largest)) if typical else largest
 
 
 def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.ndarray) -> np.ndarray:

@@ -111,19 +111,19 @@ def _columns(frames: np.ndarray) -> np.ndarray:
 def _line(frames: np.ndarray, values: np.ndarray, down) -> str:
     """Returns a path through the values; of many frames, through the lowest and the highest of each pixel."""
     places = [_across(frames, frame) for frame in frames.tolist()]
-    known, column = np.isfinite(values), _columns(frames)
+    heights, known, column = down(values).tolist(), np.isfinite(values).tolist(), _columns(frames)
+    values = values.tolist()
     path, drawing, start = [], False, 0
-    while start < len(values):
-        end = int(np.searchsorted(column, column[start], side="right"))
+    for end in [*(np.flatnonzero(np.diff(column)) + 1).tolist(), len(values)]:
         those = [row for row in range(start, end) if known[row]]
         if those:
             extremes = sorted({min(those, key=values.__getitem__), max(those, key=values.__getitem__)})
             for row in extremes:
-                path.append(f"{'L' if drawing else 'M'}{places[row]:.1f} {down(values[row]):.1f}")
+                path.append(f"{'L' if drawing else 'M'}{places[row]:.1f} {heights[row]:.1f}")
                 drawing = True
             if len(path) and path[-1].startswith("M"):
                 path.append("h.5")  # a point alone is a dot
-        drawing = bool(those) and bool(known[end - 1])
+        drawing = bool(those) and known[end - 1]
         start = end
     return "".join(path)
 

@@ -19,15 +19,22 @@ def median_filtered(points: np.ndarray, width: int) -> np.ndarray:
         raise InputError("median", f"{width}; must be an odd number of frames, 1 for none")
     points = np.asarray(points, np.float64)
     found, reach = points.copy(), width // 2
-    for row in range(len(points)):
-        side = min(reach, row, len(points) - 1 - row)
-        if side:
-            near = points[row - side:row + side + 1]
-            known = np.isfinite(points[row])
-            with np.errstate(all="ignore"):
-                middle = np.nanmedian(np.where(known, near, 0.0), axis=0)
-            found[row] = np.where(known, middle, np.nan)
-    return found
+    if reach and len(points) >= width:
+        near = np.lib.stride_tricks.sliding_window_view(points, width, axis=0)
+        found[reach:-reach] = _middle(near)
+    for side in range(1, reach):  # towards the ends of the video
+        for row in {side, len(points) - 1 - side}:
+            if side <= min(row, len(points) - 1 - row):
+                found[row] = _middle(np.moveaxis(points[row - side:row + side + 1], 0, -1))
+    return np.where(np.isfinite(points), found, np.nan)
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    """Returns the medians along the last axis, of what is known there; nan for nothing."""
+    ordered, number = np.sort(values, axis=-1), np.isfinite(values).sum(-1, keepdims=True)
+    lower, upper = (np.take_along_axis(ordered, at, -1)[..., 0] for at in (np.maximum(number - 1, 0) // 2, np.minimum(
+        number // 2, values.shape[-1] - 1)))
+    return (lower + upper) / 2
 
 
 def gap_lengths(known: np.ndarray) -> np.ndarray:

@@ -147,6 +147,8 @@ def test_dots_shrink_with_the_animal_and_with_the_number_of_its_points():
     assert dot_radius(square, np.array([[True, False, False, True]]), 4800) == pytest.approx(5 * 2 ** 0.5)
     assert dot_radius(square * 100, all_shown, 480) == 6  # an eightieth of the image
     assert dot_radius(square * 0, all_shown, 480) == 1.5
+    pairs = np.array([[[0.0, 0.0], [0, 0], [80, 0], [80, 0]]])  # at two places, as an unsure network has them
+    assert dot_radius(pairs, all_shown, 480) == 80 / (20 * 2)
     assert dot_radius(square * np.nan, all_shown, 480) == dot_radius(square, ~all_shown, 480) == 6
     face = np.random.default_rng(0).uniform(0, 200, (1, 68, 2))
     drawn = draw_keypoints(np.zeros((240, 240, 3), np.uint8), face[0], None, Skeleton(tuple(map(str, range(68)))))

@@ -19,6 +19,7 @@ def test_an_outlier_goes_and_a_gap_stays():
     np.testing.assert_array_equal(found[:, 1], 2 * found[:, 0])
     np.testing.assert_array_equal(median_filtered(track(3, 1, 2), 1), track(3, 1, 2))
     np.testing.assert_array_equal(median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2])
+    np.testing.assert_array_equal(median_filtered(track(5, 1, 3, 9), 7)[:, 0], [5, 3, 3, 9])  # shorter than the window
     for width in (0, 2, -1):
         with pytest.raises(InputError, match="odd number"):
             median_filtered(track(1), width)

@@ -36,7 +36,7 @@ from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note, read_image
 from kpjax.images.transforms import needs_box
 
-NEARLY_ALL = 0.95  # the share of hidden points from which a likely cause is told
+NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 OTHER_SCALE = 1.5  # how many times larger or smaller boxes are told
 PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
