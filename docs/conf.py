@@ -35,7 +35,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "substitution"]
 myst_substitutions = {"repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY}
 myst_heading_anchors = 3
-copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-json pre, div.highlight-csv pre"
+copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-json pre"
 
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
@@ -70,6 +70,8 @@ def as_markup(app, what, name, obj, options, lines):
     def escaped(text: str) -> str:
         return re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", text)
 
+    if what == "data":  # of an alias or a number autodoc takes the documentation of its type
+        lines.clear()
     text = "\n".join(lines)
     if what in ("class", "module"):  # a field becomes a paragraph, with its second line
         text = re.sub(r"(?<=[^\n:])\n +(?=\S)", " ", text)
@@ -171,7 +173,7 @@ def _commands_page() -> list[str]:
     from experiments.commands import COMMANDS
 
     lines = [*_heading("Command line", "="), "What ``--help`` says, word for word; this page is made of it.", ""]
-    for words in ([], ["train"], *([name] for name in COMMANDS), ["render"]):
+    for words in ([], ["train"], *([name] for name in COMMANDS)):
         said = subprocess.run(
             [sys.executable, "-m", "kpjax", *words, "--help"], capture_output=True, text=True, check=True,
             env=os.environ | {"COLUMNS": str(COMMAND_WIDTH), "PYTHONPATH": os.pathsep.join(
