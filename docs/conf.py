@@ -35,7 +35,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "substitution"]
 myst_substitutions = {"repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY}
 myst_heading_anchors = 3
-copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-json pre, div.highlight-csv pre"
+copybutton_selector = "div.highlight-sh pre, div.highlight-bash pre, div.highlight-python pre, div.highlight-json pre"
 
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
@@ -70,6 +70,8 @@ def as_markup(app, what, name, obj, options, lines):
     def escaped(text: str) -> str:
         return re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", text)
 
+    if what == "data":  # of an alias or a number autodoc takes the documentation of its type
+        lines.clear()
     text = "\n".join(lines)
     if what in ("class", "module"):  # a field becomes a paragraph, with its second line
         text = re.sub(r"(?<=[^\n:])\n +(?=\S)", " ", text)
@@ -171,16 +173,29 @@ def _commands_page() -> list[str]:
     from experiments.commands import COMMANDS
 
     lines = [*_heading("Command line", "="), "What ``--help`` says, word for word; this page is made of it.", ""]
-    for words in ([], ["train"], *([name] for name in COMMANDS), ["render"]):
+    for words in ([], ["train"], *([name] for name in COMMANDS)):
         said = subprocess.run(
             [sys.executable, "-m", "kpjax", *words, "--help"], capture_output=True, text=True, check=True,
             env=os.environ | {"COLUMNS": str(COMMAND_WIDTH), "PYTHONPATH": os.pathsep.join(
                 [str(HERE.parent), *sys.path[1:]]), "NO_COLOR": "1"}).stdout
         title = " ".join(["kpjax", *words])
         lines += [*_heading(title, "-"), ".. code-block:: text", "", *(
-            f"   {part}".rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines()
-            for part in textwrap.wrap(line, COMMAND_WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
-                                      replace_whitespace=False) or [""]), ""]
+            f"   {line}".rstrip() for line in _narrowed(re.sub(r"\x1b\[[0-9;]*m", "", said))), ""]
+    return lines
+
+
+def _narrowed(said: str) -> list[str]:
+    """Returns the lines of a help, wrapped anew below what they explain; boxes are as wide as asked for."""
+    whole: list[str] = []
+    for line in said.splitlines():
+        if whole and whole[-1].strip() and re.match(r" {10,}[^ │]", line):
+            whole[-1] += " " + line.strip()
+        else:
+            whole.append(line)
+    lines = []
+    for line in whole:
+        hanging = len(re.match(r" *(?:\S+ {2,})?", line)[0]) if "│" not in line else 0
+        lines += textwrap.wrap(line, COMMAND_WIDTH, subsequent_indent=" " * hanging, replace_whitespace=False) or [""]
     return lines
 
 

@@ -58,6 +58,7 @@ SMALL = {  # flags in place of those of a page, by system
     "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --compare pixels --repeats 1"}
 OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
 WIDTH, FIRST, LAST = 88, 12, 6  # characters that a code box shows at 1280 px; lines of an output that are kept
+SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}  # of a page that says so, where images are made
 LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
 
@@ -113,6 +114,8 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
         make_inputs(folder, form)
     for words in commands(page):
         shown, made = words, words if as_shown else made_smaller(words)
+        if as_shown and words[1] == "train":
+            made = [*made, *shlex.split(SHOWN.get(page, ""))]
         if "--out" in words:
             shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
         if words[1] == "render" and any(folder.iterdir()):

@@ -20,6 +20,7 @@ from experiments.engine.system import OWN, system_of
 from kpjax.annotations.reading import read_project
 
 ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "reference" not in page.parts]
 DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")  # also finds the helpers of tests/experiments
 untrained_run = importlib.import_module("own_runs").untrained_run
 
@@ -37,7 +38,7 @@ def test_commands_of_the_pages_parse(page):
         elif command == "side_by_side":
             parse(SideBySide, arguments, prog="kpjax")
         elif command == "render":
-            assert arguments == [page.partition("/")[2]]
+            assert parse(COMMANDS[command], arguments, prog="kpjax").tutorial == page.partition("/")[2]
         else:
             parse(COMMANDS[command], arguments, prog="kpjax")
 
@@ -95,10 +96,63 @@ def test_every_public_name_is_documented():
 
 
 def test_pages_name_files_that_exist():
-    for page in (ROOT / "docs").rglob("*.md"):
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for path in re.findall(r"\{include\} (\S+)|!\[[^\]]*\]\(([^)]+)\)", text):
+        for path in re.findall(r"include\} (\S+)|!\[[^\]]*\]\(([^)]+)\)", text):
             assert (page.parent / "".join(path)).is_file(), (page, path)
         for marker in re.findall(r':(?:start-after|end-before): "(.+)"', text):
             sources = [page.parent / path for path in re.findall(r"\{include\} (\S+)", text)]
             assert any(marker in source.read_text(encoding="utf-8") for source in sources), (page, marker)
+
+
+def slug(heading):
+    """Returns the anchor that MyST gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_links_between_pages_lead_somewhere():
+    written = {"reference/index.rst", "reference/commands.rst"}  # when the site is built
+    for page in PAGES:
+        for link in re.findall(r"(?<!!)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = link.partition("#")
+            if "://" in link or any(path.endswith(name) for name in written):
+                continue
+            there = page.parent / path if path else page
+            assert there.is_file(), (page, link)
+            if not anchor:
+                continue
+            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in map(slug, headings), (page, link)
+
+
+def code_lines(text):
+    """Returns the lines in the code boxes of a page."""
+    blocks = re.findall(r"^```(\{?)[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [line for directive, block in blocks if not directive for line in block.splitlines()]
+
+
+def test_code_boxes_show_the_ends_of_their_lines():
+    """A box of the theme shows `WIDTH` characters in a window of 1280 px, see docs/static/code.css."""
+    texts = {page: code_lines(page.read_text(encoding="utf-8")) for page in PAGES}
+    texts |= {path: path.read_text(encoding="utf-8").splitlines() for path in DOCS["OUTPUTS"].glob("*.txt")}
+    readme, contributing = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    texts["README.md"] = code_lines(readme.split("## Composing")[1].split("## More")[0])
+    texts["CONTRIBUTING.md"] = code_lines(contributing.split("## Adding a method")[1].split("## Adding a dataset")[0])
+    too_long = {path: [line for line in lines if len(line) > DOCS["WIDTH"]] for path, lines in texts.items()}
+    assert not {path: lines for path, lines in too_long.items() if lines}
+
+
+def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
+    text = (ROOT / "docs" / "own" / "csv.md").read_text(encoding="utf-8")
+    skeleton, = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    for number, table in enumerate(re.findall(r"```text\n(image.*?)```", text, re.DOTALL)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "labels.csv").write_text(table)
+        (folder / "skeleton.json").write_text(skeleton)
+        project = read_project(folder, check_files=False)
+        assert project.instances
+        assert project.skeleton.names == ("nose", "left_ear", "right_ear", "tail")
+        assert project.skeleton.flip == (0, 2, 1, 3)
+        assert len(project.skeleton.edges) == 2
+    assert len(project.instances) == 2  # the last table has two animals on a frame

@@ -1,10 +1,4 @@
-"""Renders the images and labels that the tutorials learn from, in place of a person's own.
-
-kpjax render regda        (or semi_supervised, incremental, pyramids, adaptation; `--out FOLDER`)
-
-Rendered poses are exact, so that a tutorial can also measure what a person cannot. Nothing is downloaded.
-"""
-import argparse
+"""The command `render`: the images and labels that the tutorials learn from, in place of a person's own."""
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +12,7 @@ from data.figure_four_legged import FOUR_LEGGED
 from data.figure_poses import skeleton as of_people
 from data.figure_videos import figure_videos
 from data.figures import DOMAINS, figures, target
+from experiments.commands import Render
 from kpjax.annotations.plain_csv import write
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.images.video import write_video
@@ -106,11 +101,8 @@ TUTORIALS: dict[str, Callable[[Path, float], None]] = {
     one.__name__: one for one in (regda, semi_supervised, incremental, pyramids, adaptation)}
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tutorial", choices=TUTORIALS)
-    parser.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where they go (default: here)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the number of images, for a quick look")
-    asked = parser.parse_args()
+def render(asked: Render) -> None:
+    """Renders what a tutorial learns from."""
     TUTORIALS[asked.tutorial](asked.out, asked.share)
-    print(f"{asked.out.resolve()}: images and labels of the tutorial {asked.tutorial}")
+    made = sorted(path.name for path in asked.out.iterdir() if path.is_dir())
+    print(f"{asked.out.resolve()} has {', '.join(made)}")

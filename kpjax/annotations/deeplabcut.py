@@ -260,7 +260,7 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
 # Tables
 
 def is_table(path: Path) -> bool:
-    """Returns whether a path is a table of labels in the folder of a video."""
+    """Returns whether a path is named as a table of labels in a folder of `labeled-data`."""
     return (path.suffix in (".csv", ".h5") and path.name.startswith("CollectedData_") and len(path.parents) > 2
             and path.parents[1].name == FOLDER)
 
