@@ -237,7 +237,7 @@ class Rows(NamedTuple):
     itemsize: float
 
     def single(self, pixels: int) -> bool:
-        """Returns whether it moves short rows, as many as there are `pixels`, as a warp does that fetches each alone."""
+        """Returns whether it moves as many short rows as there are `pixels`, as a warp that fetches each alone."""
         return self.numbers < SHORT and self.rows >= pixels
 
 
