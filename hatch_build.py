@@ -21,6 +21,7 @@ class Bundle(BuildHookInterface):
         write_stubs()
         experiments = Path(self.root, "experiments")
         bundled = [Path(self.root, "data"), *(path for path in sorted(experiments.iterdir())
-                                              if path.name not in OF_A_CLONE and path.name != "__pycache__")]
+                                              if path.name not in OF_A_CLONE and path.name != "__pycache__"),
+                   experiments / "benchmark" / "results.csv"]  # `kpjax plan` reads the speed of input
         build_data["force_include"].update(
             {str(path): f"kpjax/bundled/{path.relative_to(self.root).as_posix()}" for path in bundled})

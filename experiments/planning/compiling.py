@@ -129,6 +129,11 @@ def memory_of(compiled: Any, planned: Planned, slice_: Slice) -> dict[str, float
             "available": slice_.chip.memory * slice_.chip.usable}
 
 
+def map_pixels(planned: Planned) -> int:
+    """Returns the pixels of a stream's images at a quarter of their side, the smallest maps that are warped."""
+    return min(example.image.shape[0] * (example.image.shape[1] // 4) ** 2 for example in planned.streams.values())
+
+
 def compile_stage(traced: Traced) -> dict[str, Any]:
     """Compiles a stage and returns its numbers as JSON: memory, costs by part, collectives, gathers."""
     from experiments.planning.estimate import costs_of
@@ -146,7 +151,7 @@ def compile_stage(traced: Traced) -> dict[str, Any]:
         return record | {"fits": False, "memory": {"total": gib[0], "available": gib[1]}, "reason": compiled[:300]}
     flops = {name: count / slice_.chips for name, count in product_flops(traced.jaxpr, slice_.chip.platform).items()}
     memory = memory_of(compiled, planned, slice_)
-    costs = costs_of(read_program(compiled.as_text()), slice_, flops)
+    costs = costs_of(read_program(compiled.as_text()), slice_, flops, map_pixels(planned) // slice_.chips)
     return record | {"fits": memory["total"] <= memory["available"], "memory": memory, **costs.as_json()}
 
 

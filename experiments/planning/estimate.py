@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from experiments.planning.chips import Slice, all_reduce_seconds
-from experiments.planning.hlo import TILE, Frame, Operation, Program, Rows, rows_of
+from experiments.planning.hlo import SHORT, TILE, Frame, Operation, Program, Rows, rows_of
 
 PARTS = ("input", "augmentation", "forward", "backward", "terms", "optimizer", "collectives", "other")
 NETWORK = ("input", "forward", "backward", "terms", "optimizer", "collectives")  # a step without augmentation
@@ -46,7 +46,7 @@ def part_of(path: str, stack: tuple[Frame, ...]) -> str:
 def row_seconds(rows: Rows, slice_: Slice) -> float:
     """Computes the time of a gather or scatter by its rule."""
     if slice_.chip.platform == "tpu":
-        tiles = 16 if 1 < rows.numbers < 128 else math.ceil(rows.numbers / TILE)
+        tiles = 16 if 1 < rows.numbers < SHORT else math.ceil(rows.numbers / TILE)
         of_row = TILE * rows.itemsize * tiles
     else:
         of_row = SECTOR * math.ceil(rows.numbers * rows.itemsize / SECTOR)
@@ -79,6 +79,19 @@ class Gathering:
 
 
 @dataclass
+class Dear:
+    """One of the operations that take longest."""
+
+    path: str
+    part: str
+    kind: str
+    seconds: float  # all times that it runs
+
+
+DEAREST = 20  # operations that are listed
+
+
+@dataclass
 class Costs:
     """What a compiled step costs on one chip, as its text says."""
 
@@ -87,13 +100,18 @@ class Costs:
     collectives: int = 0
     collective_bytes: float = 0.0
     sorts: int = 0
+    dearest: list[Dear] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def costs_of(program: Program, slice_: Slice, flops: Mapping[str, float]) -> Costs:
-    """Adds up what the operations of a step cost, by part. flops: of each part, on one chip."""
+def costs_of(program: Program, slice_: Slice, flops: Mapping[str, float], pixels: int) -> Costs:
+    """Adds up what the operations of a step cost, by part.
+
+    flops: of each part, on one chip. pixels: of the smallest maps of one chip, from which on rows count as single
+    pixels.
+    """
     parts: dict[str, Part] = defaultdict(Part)
     for name, count in flops.items():
         parts[name].flops += count
@@ -122,17 +140,19 @@ def costs_of(program: Program, slice_: Slice, flops: Mapping[str, float]) -> Cos
                 seconds = moved / times / chip.bandwidth if times else 0.0
         for one in rows:
             found.gathers.append(Gathering(operation.path or "?", part, one.kind, one.rows, one.numbers, times,
-                                           times * row_seconds(one, slice_), one.single_pixels))
+                                           times * row_seconds(one, slice_), one.single(pixels)))
         if seconds or moved:
             of_part = parts[part]
             of_part.seconds += times * seconds
             of_part.ruled += times * seconds * ruled
             of_part.bytes += moved
             of_part.operations += times
+            found.dearest.append(Dear(operation.path or operation.name, part, operation.kind, times * seconds))
     if chip.platform == "cuda":
         for name, of_part in parts.items():
             if name != "collectives":
                 of_part.seconds = of_part.ruled = max(of_part.seconds, of_part.flops / chip.peak)
+    found.dearest = sorted(found.dearest, key=lambda one: -one.seconds)[:DEAREST]
     found.parts = {name: parts[name] for name in PARTS if name in parts}
     return found
 

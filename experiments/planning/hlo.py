@@ -19,6 +19,7 @@ FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after
         "opt-barrier", "iota", "while", "conditional", "call"}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
 BY_ROWS = ("gather", "scatter")
+SHORT = 128  # numbers, below which a row does not fill a line of a tile
 TILE = 1024  # numbers: what a TPU's vector memory holds together
 
 
@@ -235,10 +236,9 @@ class Rows(NamedTuple):
     numbers: int  # of a row
     itemsize: float
 
-    @property
-    def single_pixels(self) -> bool:
-        """Whether it moves many rows of a few numbers, as a warp does that fetches pixels one by one."""
-        return self.numbers <= 4 and self.rows >= 4096
+    def single(self, pixels: int) -> bool:
+        """Returns whether it moves as many short rows as there are `pixels`, as a warp that fetches each alone."""
+        return self.numbers < SHORT and self.rows >= pixels
 
 
 def rows_of(program: Program, computation: str, operation: Operation) -> Rows | None:

@@ -46,15 +46,17 @@ def test_gathers_inside_of_fusions_are_found_with_their_rows():
     found = [rows for name, part in PROGRAM.computations.items() for one in part.values()
              if (rows := rows_of(PROGRAM, name, one)) and rows.kind == "gather"]
     assert found[0][:3] == ("gather", 4 * 4096, 3)
-    assert found[0].single_pixels
+    assert found[0].single(4 * 4096)
+    assert not found[0].single(4 * 4096 + 1)
 
 
 def test_costs_have_every_part_once():
     slice_ = slice_of("v5e-4")
-    costs = costs_of(PROGRAM, slice_, {"forward": 197e12})
+    costs = costs_of(PROGRAM, slice_, {"forward": 197e12}, 4096)
     assert costs.collectives == 1
     assert costs.collective_bytes == 3 * 3 * 3 * 16 * 4
     assert costs.parts["forward"].flops == 197e12
+    assert costs.dearest[0].seconds == max(one.seconds for one in costs.dearest)
     assert [one.rows for one in costs.gathers if one.single_pixels] == [4 * 4096]
     cycles = sum(times * operation.cycles for operation, _, times in PROGRAM.executed() if operation.cycles)
     estimated = sum(part.seconds - part.ruled for part in costs.parts.values())
