@@ -402,16 +402,21 @@ def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
 def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
     """Returns a config of the class of `template` with the fields that a config.json stores, lists as tuples.
 
-    The network is of the class that the stored fields name. Raises InputError for a field that is missing or unknown,
-    but for one among `former` of its part with the value that it had by default, which is left out, and for a value
-    that its type or rule does not accept.
+    The network is of the class that the stored fields name. A field that is missing has the value among `earlier` of
+    its part: what runs did before it was a choice. One that is unknown is left out if it is among `former`, with the
+    value that it had by default. Raises InputError for others that are missing or unknown, and for a value that its
+    type or rule does not accept.
     """
+    earlier = getattr(template, "earlier", {})
     values, hints, former = {}, get_type_hints(type(template), include_extras=True), getattr(template, "former", {})
     for name in set(stored) - {field.name for field in fields(template)} - {"name"}:
         if name not in former or stored[name] != strict(former[name]):
             raise InputError(f"config.json: {name} is {stored[name]!r:.60}, an option that this version does not have; "
                              "use the version that made the run")
     for field in fields(template):
+        if field.name not in stored and field.name in earlier:
+            values[field.name] = earlier[field.name]
+            continue
         if field.name not in stored:
             raise InputError(f"config.json: {field.name} is missing; the run was made by another version")
         part, value = getattr(template, field.name), stored[field.name]

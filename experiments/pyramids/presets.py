@@ -117,6 +117,7 @@ class Weights(Checked):
     reduction: Literal["mean", "sum"] = "mean"  # of squares over an image, and of distances between the levels
     unit: Literal["normalised", "pixels"] = "normalised"  # of these distances
 
+    earlier: ClassVar = {"reduction": "mean", "unit": "normalised"}
     former: ClassVar = {"spring_unit": "normalised"}
 
 

@@ -161,6 +161,7 @@ class TeacherAdaptation(Checked):
     view_zoom: tuple[float, float] = (0.6, 1.3)
     step_cost: Positive = 2.65  # of a step, in steps of the labels alone (`python -m experiments.benchmark teachers`)
 
+    earlier: ClassVar = {"step_cost": 2.65}
     former: ClassVar = {"consistency": 1.0, "hidden_half_side": 10.0, "hidden_from": 0.9, "view_shift": 0.05,
                         "view_jitter": 0.25, "view_valid_mask": False}
 

@@ -69,6 +69,7 @@ class Weights(configs.Checked):
     perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
 
+    earlier: ClassVar = {"balanced": False, "representations": "raw", "one_scale": False}
     former: ClassVar = {"invariance_reduction": "mean", "half": False, "detach_masks": False,
                         "semantic_on_warped": False, "valid_mask": False, "extra_rotation": 0.0, "most_degrees": 90}
 

@@ -39,3 +39,14 @@ def test_another_value_and_an_unknown_field_are_refused_by_name():
     del stored["steps"]
     with pytest.raises(InputError, match="steps is missing"):
         config_from_json(config, stored)
+
+
+@pytest.mark.parametrize(("name", "part"), [("semi_supervised", "weights"), ("regda", "teacher"),
+                                            ("pyramids", "weights")])
+def test_a_run_from_before_a_field_is_read_as_it_was(name, part):
+    config = importlib.import_module(f"experiments.{name}").SYSTEM.presets["demo"]
+    stored, earlier = config_as_json(config), getattr(config, part).earlier
+    stored[part] = {field: value for field, value in stored[part].items() if field not in earlier}
+    read = getattr(config_from_json(config, stored), part)
+    assert earlier
+    assert {field: getattr(read, field) for field in earlier} == earlier
