@@ -10,6 +10,7 @@ WIDTH, LEFT, RIGHT, TOP = 960, 64, 16, 44
 HEIGHTS = {"x, px": 76, "y, px": 76, "score": 40}
 HEAD, GAP, FOOT = 24, 8, 26  # of a keypoint's name, between two panels, below the last one
 COLUMNS = WIDTH - LEFT - RIGHT
+LEAST_SPAN = 8.0  # px from the lowest to the highest end of a panel of x or y
 # A file that a page shows as an image has no style sheet but its own.
 STYLE = """svg { background: #fff } text { font: 12px system-ui, sans-serif; fill: #24292f }
 .name { font-weight: 600; font-size: 14px } .tick { font-size: 11px } .frame { fill: none; stroke: #d0d7de }
@@ -59,7 +60,7 @@ def trajectory_plot(
             upper += height + GAP
         parts += [f'<text class="tick" x="{_across(frames, value):.1f}" y="{upper + 8:.0f}" text-anchor="middle">'
                   f"{number_text(value)}</text>" for value in ticks(float(frames[0]), float(frames[-1]), 8)]
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{upper + 8:.0f}" text-anchor="end">frame</text>')
+        parts.append(f'<text class="tick" x="6" y="{upper + 8:.0f}">frame</text>')
         upper += FOOT
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {upper:.0f}" width="{WIDTH}" '
             f'height="{upper:.0f}" role="img"><title>{escape(title)}</title><style>{STYLE}</style>'
@@ -77,7 +78,9 @@ def _panel(frames, lines, band, upper: float, height: float, label: str, cutoff:
     low, high = (float(every.min()), float(every.max())) if every.size else (0.0, 1.0)
     if label == "score":
         low, high = min(low, 0.0), max(high, cutoff or 0.0)
-    margin = 0.05 * (high - low) or 0.5
+        margin = 0.05 * (high - low) or 0.5
+    else:  # noise of a fraction of a pixel does not fill the panel
+        margin = max(0.05 * (high - low), (LEAST_SPAN - (high - low)) / 2)
     low, high = low - margin, high + margin
 
     def down(value):
