@@ -206,7 +206,6 @@ def sample(
     # A frame of one pixel makes the outside an ordinary pixel: no masks, and the border blends into it.
     outside = {"mode": "edge"} if fill is None else {"constant_values": fill}
     framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), **outside)
-    flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
     x = jnp.clip(points[..., 0] + 1, 0, width + 1)
     y = jnp.clip(points[..., 1] + 1, 0, height + 1)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 
 def by_platform(
@@ -29,3 +30,31 @@ def by_platform(
     """
     forms = {name: form for name, form in (("cpu", cpu), ("tpu", tpu)) if form not in (None, default)}
     return jax.lax.platform_dependent(*arrays, default=default, **forms) if forms else default(*arrays)
+
+
+def form_of(platform: str, traced: ClosedJaxpr) -> Callable[..., list[Any]]:
+    """Returns a traced function as it is computed on one platform, for tools that read a trace and know no platforms.
+
+    Choices inside of loops and of functions with rules of their own for gradients stay choices.
+    """
+    def evaluate(jaxpr: Jaxpr, constants, arguments):
+        known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *arguments], strict=True))
+        for equation in jaxpr.eqns:
+            given = [one.val if isinstance(one, Literal) else known.get(one) for one in equation.invars]
+            inner, platforms = equation.params.get("jaxpr"), equation.params.get("branches_platforms")
+            if equation.primitive.name == "platform_index":
+                continue
+            if platforms:
+                chosen = next(number for number, names in enumerate(platforms) if names is None or platform in names)
+                branch = equation.params["branches"][chosen]
+                found = evaluate(branch.jaxpr, branch.consts, given[1:])
+            elif equation.primitive.name in ("jit", "remat2", "checkpoint"):
+                closed = isinstance(inner, ClosedJaxpr)
+                found = evaluate(inner.jaxpr if closed else inner, inner.consts if closed else (), given)
+            else:
+                found = equation.primitive.bind(*given, **equation.primitive.get_bind_params(equation.params))
+                found = found if equation.primitive.multiple_results else [found]
+            known.update(zip(equation.outvars, found, strict=True))
+        return [one.val if isinstance(one, Literal) else known[one] for one in jaxpr.outvars]
+
+    return lambda *arguments: evaluate(traced.jaxpr, traced.consts, arguments)

@@ -4,7 +4,8 @@ A TPU gathers pixels one after another, and multiplies matrices fast. A pixel of
 the source, each times a weight along x and a weight along y, of which two each are not 0. The pixels of a tile of the
 result lie close together in the source. So each tile takes one slice of the source, and multiplies it with the weights
 along x and then along y. Where a map shrinks the source so much that a tile does not fit into a slice, as many slices
-as needed are added up: every map is exact.
+as needed are added up: every map is exact. Slices begin where the 8 x 128 numbers of a TPU's registers do, in windows
+that overlap; anywhere else it would fetch them in a loop, one tile after another.
 """
 from collections.abc import Callable
 
@@ -12,7 +13,10 @@ import jax
 import jax.numpy as jnp
 
 TILE = 32  # px of the result, along both sides
-REGION = 64  # px of the source: where a map turns a tile by 45 degrees, it may shrink the source 1.4-fold
+# px of the source. A tile that spans 64 px at any place fits into a region: one that a map turns by 45 degrees may
+# shrink the source 1.4-fold.
+WIDTH, ACROSS = 128, 64  # of regions along x, and between them
+BLOCKS, DOWN = 9, 8  # blocks of a region along y, and the height of one
 WHOLE = 80  # px: a source up to this side is one region for all tiles
 
 Places = tuple[jax.Array, jax.Array]  # x and y
@@ -29,11 +33,11 @@ def sample_by_products(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Arr
     source, places = images.transpose(0, 3, 1, 2), [jnp.where(jnp.isnan(at), 0, at) for at in (x, y)]
     if max(height, width) <= WHOLE:
         found = _interpolated(source[:, None], *(at.reshape(batch, 1, -1) for at in places))
-        found = found.swapaxes(2, 3).reshape(batch, rows, columns, channels)
+        found = found.reshape(batch, channels, rows, columns).transpose(0, 2, 3, 1)
     else:
         down, across = -(-rows // TILE), -(-columns // TILE)
         found = _sampled(source, *map(_tiles, places))
-        found = found.reshape(batch, down, across, channels, TILE, TILE).transpose(0, 1, 4, 2, 5, 3)
+        found = found.reshape(batch, channels, down, across, TILE, TILE).transpose(0, 2, 4, 3, 5, 1)
         found = found.reshape(batch, down * TILE, across * TILE, channels)[:, :rows, :columns]
     return jnp.where(jnp.isnan(x + y)[..., None], jnp.nan, found)
 
@@ -47,9 +51,9 @@ def _tiles(places: jax.Array) -> jax.Array:
 
 
 def _interpolated(regions: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Samples regions (B, T, C, H, W) at places x, y (B, T, P) in them; around them lies nothing: (B, T, C, P)."""
-    rows = jnp.einsum("btcyx,btxp->btcyp", regions, _weights(x, regions.shape[4]), precision=jax.lax.Precision.HIGHEST)
-    return (rows * _weights(y, regions.shape[3])[:, :, None]).sum(3)
+    """Samples regions (B, T, C, H, W) at places x, y (B, T, P) in them; around them lies nothing: (B, C, T, P)."""
+    rows = jnp.einsum("btcyx,btxp->bctyp", regions, _weights(x, regions.shape[4]), precision=jax.lax.Precision.HIGHEST)
+    return (rows * _weights(y, regions.shape[3])[:, None]).sum(3)
 
 
 def _weights(places: jax.Array, size: int) -> jax.Array:
@@ -62,56 +66,73 @@ def _weights(places: jax.Array, size: int) -> jax.Array:
 
 @jax.custom_vjp
 def _sampled(source: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Samples (B, C, H, W) at places x, y (B, T, P) of tiles: (B, T, C, P)."""
-    def add(total: jax.Array, corners: Places) -> jax.Array:
-        return total + _interpolated(_regions(source, corners), *_inside(corners, x, y))
+    """Samples (B, C, H, W) at places x, y (B, T, P) of tiles: (B, C, T, P)."""
+    windows = _windows(source)
 
-    return _sum_over_regions(add, jnp.zeros((*x.shape[:2], source.shape[1], x.shape[2]), jnp.float32), source, x, y)
+    def add(total: jax.Array, corners: Places) -> jax.Array:
+        return total + _interpolated(_regions(windows, corners), *_inside(corners, x, y))
+
+    batch, tiles, places = x.shape
+    return _sum_over_regions(add, jnp.zeros((batch, source.shape[1], tiles, places), jnp.float32), windows, x, y)
 
 
 def _gradients(inputs: tuple[jax.Array, ...], pull: jax.Array) -> tuple[jax.Array, ...]:
     """Returns the gradients of `_sampled`: a loop of unknown length has none of its own."""
     source, x, y = inputs
+    windows, back = jax.vjp(_windows, source)
 
     def add(totals: tuple[jax.Array, ...], corners: Places) -> tuple[jax.Array, ...]:
-        def part(source, x, y):
-            return _interpolated(_regions(source, corners), *_inside(corners, x, y))
+        def part(windows, x, y):
+            return _interpolated(_regions(windows, corners), *_inside(corners, x, y))
 
-        return jax.tree.map(jnp.add, totals, jax.vjp(part, source, x, y)[1](pull))
+        return jax.tree.map(jnp.add, totals, jax.vjp(part, windows, x, y)[1](pull))
 
-    return _sum_over_regions(add, tuple(map(jnp.zeros_like, inputs)), source, x, y)
+    of_windows, *of_places = _sum_over_regions(add, tuple(map(jnp.zeros_like, (windows, x, y))), windows, x, y)
+    return *back(of_windows), *of_places
 
 
 _sampled.defvjp(lambda source, x, y: (_sampled(source, x, y), (source, x, y)), _gradients)
 
 
-def _sum_over_regions(add: Callable, total, source: jax.Array, x: jax.Array, y: jax.Array):
+def _windows(source: jax.Array) -> jax.Array:
+    """Cuts (B, C, H, W) into overlapping columns of blocks, and zeros after the last: (B, M, C, N, DOWN, WIDTH)."""
+    batch, channels, height, width = source.shape
+    columns, blocks = -(-width // ACROSS) + 1, -(-height // DOWN) + BLOCKS
+    padded = jnp.pad(source, [(0, 0), (0, 0), (0, blocks * DOWN - height), (0, (columns + 1) * ACROSS - width)])
+    windows = jnp.stack([padded[..., ACROSS * n:ACROSS * n + WIDTH] for n in range(columns)], 1)
+    return windows.reshape(batch, columns, channels, blocks, DOWN, WIDTH)
+
+
+def _sum_over_regions(add: Callable, total, windows: jax.Array, x: jax.Array, y: jax.Array):
     """Returns `add(total, corners)` over all regions that the tile which spreads most needs.
 
-    corners: x and y (B, T) int32, the first pixels of one region of each tile; beyond the source there is nothing.
+    corners: (B, T) int32 each, the column and the first block of one region of each tile.
     """
-    first = [jnp.floor(places.min(2)).astype(jnp.int32) for places in (x, y)]
-    across, down = (-(-(jnp.floor(places.max(2)).astype(jnp.int32) + 2 - corner).max() // REGION)
-                    for places, corner in zip((x, y), first, strict=True))
-    height, width = source.shape[2:]
+    sizes = ((ACROSS, WIDTH), (DOWN, BLOCKS * DOWN))
+    first = [jnp.floor(places.min(2)).astype(jnp.int32) // stride
+             for places, (stride, _) in zip((x, y), sizes, strict=True)]
+    across, down = (-(-(jnp.floor(places.max(2)).astype(jnp.int32) + 2 - stride * corner).max() // length)
+                    for places, corner, (stride, length) in zip((x, y), first, sizes, strict=True))
 
-    def step(number, total):
-        return add(total, (jnp.minimum(first[0] + REGION * (number % across), width),
-                           jnp.minimum(first[1] + REGION * (number // across), height)))
+    def step(number, total):  # a region beyond the source is the one of zeros
+        return add(total, (jnp.minimum(first[0] + WIDTH // ACROSS * (number % across), windows.shape[1] - 1),
+                           jnp.minimum(first[1] + BLOCKS * (number // across), windows.shape[3] - BLOCKS)))
 
     return jax.lax.fori_loop(0, across * down, step, total)
 
 
-def _regions(source: jax.Array, corners: Places) -> jax.Array:
-    """Slices the regions of tiles out of (B, C, H, W), with zeros beyond: (B, T, C, REGION, REGION)."""
-    padded = jnp.pad(source, [(0, 0), (0, 0), (0, REGION), (0, REGION)])
+def _regions(windows: jax.Array, corners: Places) -> jax.Array:
+    """Slices the regions of tiles: (B, T, C, BLOCKS * DOWN, WIDTH)."""
+    channels = windows.shape[2]
 
-    def one(image, x, y):
-        return jax.lax.dynamic_slice(image, (0, y, x), (image.shape[0], REGION, REGION))
+    def one(windows, column, block):
+        return jax.lax.dynamic_slice(windows, (column, 0, block, 0, 0), (1, channels, BLOCKS, DOWN, WIDTH))
 
-    return jax.vmap(jax.vmap(one, (None, 0, 0)))(padded, *corners)
+    found = jax.vmap(jax.vmap(one, (None, 0, 0)))(windows, *corners)
+    return found.reshape(*corners[0].shape, channels, BLOCKS * DOWN, WIDTH)
 
 
 def _inside(corners: Places, x: jax.Array, y: jax.Array) -> list[jax.Array]:
     """Returns places in a tile's region."""
-    return [places - corner.astype(jnp.float32)[..., None] for places, corner in zip((x, y), corners, strict=True)]
+    return [places - (stride * corner[..., None]).astype(jnp.float32)
+            for places, corner, stride in zip((x, y), corners, (ACROSS, DOWN), strict=True)]

@@ -6,13 +6,14 @@ import pytest
 
 from kpjax import geometry
 from kpjax.models.layers import Convolution, DepthwiseConvolution, TransposedConvolution
-from kpjax.platforms import by_platform
+from kpjax.models.resnet import max_pool
+from kpjax.platforms import by_platform, form_of
 
 X = jnp.linspace(0.1, 0.9, 6).reshape(2, 3)
 
 
 def chosen(x):
-    """One function in three forms, each with an operation that the others lack."""
+    """A form for each platform, with an operation that the others lack; that of GPUs returns x."""
     return by_platform(x, cpu=lambda x: jnp.sin(x) / jnp.cos(x), tpu=jnp.tan, default=lambda x: jnp.exp(jnp.log(x)))
 
 
@@ -60,6 +61,7 @@ def applied(layer):
     (applied(Convolution(4, 1)), (1, 4, 4, 3), "convolution", "dot_general"),
     (applied(TransposedConvolution(4)), (1, 4, 4, 3), "lhs_dilate = [2, 2]", "dot_general"),
     (applied(DepthwiseConvolution()), (1, 4, 4, 3), "feature_group_count = 3", "dot_general"),
+    (max_pool, (1, 4, 4, 3), "reduce_window", "concatenate"),
     (lambda x: geometry.warp(x, geometry.translation(0.5, 1.5)), (1, 4, 4, 3), "dot_general", '"stablehlo.gather"'),
 ])
 def test_a_tpu_gets_its_own_form_from_a_cpu_that_compiles_for_it(function, shape, plain, others):
@@ -68,3 +70,14 @@ def test_a_tpu_gets_its_own_form_from_a_cpu_that_compiles_for_it(function, shape
     assert plain in tpu
     assert others not in tpu
     assert plain not in cpu
+
+
+@pytest.mark.parametrize(("platform", "primitive", "expected"), [
+    ("cpu", "sin", np.tan(X)), ("tpu", "tan", np.tan(X)), ("cuda", "exp", X)])
+def test_a_trace_in_the_form_of_a_platform(platform, primitive, expected):
+    traced = jax.make_jaxpr(jax.jit(jax.checkpoint(lambda x: (x, chosen(x)))))(X)
+    function = form_of(platform, traced)
+    np.testing.assert_allclose(function(X)[1], expected, rtol=1e-5)
+    names = {equation.primitive.name for equation in jax.make_jaxpr(function)(X).eqns}
+    assert primitive in names
+    assert not names & ({"cond", "platform_index", "sin", "tan", "exp"} - {primitive})

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
 
 from kpjax.errors import InputError
 from kpjax.export import standalone
 from kpjax.export.writing import Provenance, check_free, input_of, without_labels, write_described
 from kpjax.images.transforms import Transform
+from kpjax.platforms import form_of
 from kpjax.structures import Method, Trained
 
 OPSET = 23  # of the operators; ONNX Runtime 1.23 and later know it
@@ -62,7 +62,7 @@ def convert(method: Method, trained: Trained, side: int) -> bytes:
     maps = len(traced.out_avals) - 2
     try:
         model = to_onnx(
-            jaxpr_as_fun(traced), opset=OPSET, model_name="kpjax", inputs=[given], input_names=["images"],
+            form_of("cpu", traced), opset=OPSET, model_name="kpjax", inputs=[given], input_names=["images"],
             output_names=["keypoints", "scores", *(f"heatmaps_{number}" for number in range(maps))])
     except Exception as error:  # the converter raises errors of many kinds for what it does not know
         raise InputError("to", f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "

@@ -281,7 +281,8 @@ class DepthwiseConvolution(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (k, k, 1, x.shape[-1]), jnp.float32)
         x = jnp.pad(x.astype(self.dtype), spatial_padding(x.shape, k, self.stride, self.padding))
-        return by_platform(x, kernel.astype(self.dtype), cpu=lambda x, kernel: depthwise_by_shifts(x, kernel, self.stride),
+        return by_platform(x, kernel.astype(self.dtype),
+                           cpu=lambda x, kernel: depthwise_by_shifts(x, kernel, self.stride),  # takes no names
                            default=functools.partial(depthwise_by_groups, stride=self.stride))
 
 

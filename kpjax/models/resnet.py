@@ -15,6 +15,7 @@ from flax import linen as nn
 from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution, TransposedConvolution, he_normal_fan_out, rematerialised
 from kpjax.models.network import HeatmapHead, KeypointNetwork, StrideFourOptions, check_options, small_normal
+from kpjax.platforms import by_platform
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -154,9 +155,13 @@ class PoseResNet(StrideFourOptions):
 def max_pool(x: jax.Array) -> jax.Array:
     """Computes maxima of 3x3 windows, stride 2, padding 1: (B, H, W, C) -> (B, H / 2, W / 2, C), H and W even.
 
-    They are maxima of shifted slices, one axis after the other: the gradient of XLA's windowed maximum is slow on CPUs.
-    Equal maxima share the gradient.
+    Equal maxima share the gradient; on TPUs the first takes it.
     """
+    return by_platform(x, tpu=lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), default=_maxima_of_slices)
+
+
+def _maxima_of_slices(x: jax.Array) -> jax.Array:
+    """Computes `max_pool` along one axis after the other: the gradient of XLA's windowed maximum is slow on CPUs."""
     for axis in (1, 2):
         even = jax.lax.slice_in_dim(x, 0, None, 2, axis)
         odd = jax.lax.slice_in_dim(x, 1, None, 2, axis)
