@@ -79,7 +79,7 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
     monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.delenv(COMPILES, raising=False)
-    with pytest.raises(RunError, match="ended by signal 9, .*the same command goes on"):
+    with pytest.raises(RunError, match=r"ended by signal 9, .*the same command goes on"):
         command.main(["regda", "demo", "--chips", "v5e-256"])
     (words, env), = started
     assert words[1:] == ["-m", "experiments.commands.plan", "regda", "demo", "--chips", "v5e-256"]
