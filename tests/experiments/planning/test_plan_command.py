@@ -6,7 +6,7 @@ import pytest
 
 from experiments.commands import plan as command
 from experiments.planning.chips import slice_of
-from experiments.planning.compiling import COMPILES, environment
+from experiments.planning.compiling import COMPILES, environment, refused_memory
 from experiments.planning.report import of_run, read_rate, tables
 from kpjax import InputError, RunError
 
@@ -85,3 +85,12 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
     assert words[1:] == ["-m", "experiments.commands.plan", "regda", "demo", "--chips", "v5e-256"]
     assert (env[COMPILES], env["TPU_ACCELERATOR_TYPE"]) == ("tpu", "v5litepod-8")
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("reason", "found"), [
+    ("RESOURCE_EXHAUSTED: the total memory required for HLO temporaries (26.50G) exceeds available HBM (15.75G).",
+     [26.5 * 2**30, 15.75 * 2**30]),
+    ("Ran out of memory in memory space hbm. Used 20.00G of 15.75G hbm.", [20 * 2**30, 15.75 * 2**30]),
+    ("Ran out of memory.", None)])
+def test_what_a_compiler_refuses(reason, found):
+    assert refused_memory(reason) == found
