@@ -14,6 +14,8 @@ large ones. What is compiled is kept, and the same command goes on. All other fl
 No number is measured. The compiler of TPUs estimates most operations; that of graphics processors estimates none, so
 that times there are floors. Collectives and single rows have rules. Not counted: evaluation, checkpoints, compiling.
 """
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -82,12 +84,13 @@ def main(arguments: Sequence[str]) -> Any:
         if not arguments:
             raise InputError("kpjax plan: name a system and a preset")
         raise SystemExit(0)
-    asked, command = read(arguments)
-    slice_ = slice_of(asked.chips)
-    if os.environ.get(COMPILES) == slice_.chip.platform:
+    if COMPILES in os.environ:
         from experiments.planning.report import plan
 
-        return plan(command, slice_, fit=asked.fit, json=asked.json)
+        asked, command = read(arguments)
+        return plan(command, slice_of(asked.chips), fit=asked.fit, json=asked.json)
+    with contextlib.redirect_stdout(io.StringIO()):  # what is chosen is printed by the other process
+        slice_ = slice_of(read(arguments)[0].chips)
     root = os.pathsep.join(filter(None, (str(Path(experiments.__path__[0]).parent), os.environ.get("PYTHONPATH"))))
     done = subprocess.run([sys.executable, "-m", "experiments.commands.plan", *arguments],
                           env=os.environ | environment(slice_.chip.platform) | {"PYTHONPATH": root}, check=False)

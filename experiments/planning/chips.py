@@ -52,8 +52,9 @@ _LATENCY = "assumed: 1 us a hop, as https://jax-ml.github.io/scaling-book/shardi
 _GPU_LATENCY = "assumed: 10 us a collective within a host, 20 us more between hosts"
 # Peaks are units x 2 x products a cycle x clock, from which clocks that are not published follow.
 CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
-    Chip("v5e", "tpu", 16 * GIB, 819 * GB, 197 * TERA, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224, wrap=16,
+    Chip("v5e", "tpu", 15.75 * GIB, 819 * GB, 197 * TERA, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224, wrap=16,
          sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
+                  "memory: what its compiler leaves to programs, of 16 GiB",
                   "clock: 4 units of 128x128 products give the peak at 1.5 GHz", _LATENCY)),
     Chip("v5p", "tpu", 95 * GB, 2765 * GB, 459 * TERA, 1.75e9, 90 * GB, 1e-6, host_chips=4, host_cores=208, counted=2,
          wrap=4, sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "

@@ -129,6 +129,12 @@ def memory_of(compiled: Any, planned: Planned, slice_: Slice) -> dict[str, float
             "available": slice_.chip.memory * slice_.chip.usable}
 
 
+def refused_memory(reason: str) -> list[float] | None:
+    """Returns the bytes that a program needs and that there are, of a compiler's refusal; None where it states none."""
+    found = re.search(r"([\d.]+)G\)? (?:of|exceeds available HBM) \(?([\d.]+)G", reason)
+    return [float(one) * 2**30 for one in found.groups()] if found else None
+
+
 def map_pixels(planned: Planned) -> int:
     """Returns the pixels of a stream's images at a quarter of their side, the smallest maps that are warped."""
     return min(example.image.shape[0] * (example.image.shape[1] // 4) ** 2 for example in planned.streams.values())
@@ -146,9 +152,8 @@ def compile_stage(traced: Traced) -> dict[str, Any]:
     record = {"stage": planned.name, "chips": slice_.name, "compiler": version_of(slice_.chip.platform),
               "images": planned.images, "compile_seconds": time.monotonic() - began}
     if isinstance(compiled, str):
-        needed = re.search(r"Used ([\d.]+)G of ([\d.]+)G", compiled)
-        gib = [float(one) * 2**30 for one in needed.groups()] if needed else [float("nan"), slice_.chip.memory]
-        return record | {"fits": False, "memory": {"total": gib[0], "available": gib[1]}, "reason": compiled[:300]}
+        total, available = refused_memory(compiled) or [slice_.chip.memory] * 2
+        return record | {"fits": False, "memory": {"total": total, "available": available}, "reason": compiled[:300]}
     flops = {name: count / slice_.chips for name, count in product_flops(traced.jaxpr, slice_.chip.platform).items()}
     memory = memory_of(compiled, planned, slice_)
     costs = costs_of(read_program(compiled.as_text()), slice_, flops, map_pixels(planned) // slice_.chips)

@@ -19,6 +19,7 @@ FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after
         "opt-barrier", "iota", "while", "conditional", "call"}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
 BY_ROWS = ("gather", "scatter")
+PIXEL = 32  # numbers that one pixel of an image or of heatmaps has at most; longer rows are pieces of lines
 SHORT = 128  # numbers, below which a row does not fill a line of a tile
 TILE = 1024  # numbers: what a TPU's vector memory holds together
 
@@ -238,7 +239,7 @@ class Rows(NamedTuple):
 
     def single(self, pixels: int) -> bool:
         """Returns whether it moves as many short rows as there are `pixels`, as a warp that fetches each alone."""
-        return self.numbers < SHORT and self.rows >= pixels
+        return self.numbers <= PIXEL and self.rows >= pixels
 
 
 def rows_of(program: Program, computation: str, operation: Operation) -> Rows | None:

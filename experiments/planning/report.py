@@ -18,7 +18,7 @@ from kpjax.files import write_json
 from kpjax.reports.table import markdown
 from kpjax.training.mesh import check_divisible
 
-LARGEST = 4096  # examples of a chip, above which no larger batch is looked for
+LARGEST = 1024  # examples of a chip, above which no larger batch is looked for
 NOT_MEASURED = "Estimates of compilers and stated rules; nothing here was measured."
 
 

@@ -4,8 +4,8 @@
     python tests/chips/contract.py v5e-4 --methods supervised_learning.supervised
 
 The compilers are the dependency group `chips`. Each method takes seconds to minutes; a line is printed for each, and
-the exit code is 1 if one breaks a rule. Methods have the contract's smallest parts, and its batch on every chip. On TPUs
-no map may be fetched pixel by pixel; graphics processors do that well.
+the exit code is 1 if one breaks a rule. Methods have the contract's smallest parts, and its batch on every chip. No
+map may be fetched pixel by pixel on TPUs; graphics processors do that well.
 """
 import argparse
 import os

@@ -1,13 +1,14 @@
 """The command `plan`: its errors, its tables, and, where a compiler is installed, a whole plan."""
 import importlib.util
+import subprocess
 
 import pytest
 
 from experiments.commands import plan as command
 from experiments.planning.chips import slice_of
-from experiments.planning.compiling import COMPILES, environment
+from experiments.planning.compiling import COMPILES, environment, refused_memory
 from experiments.planning.report import of_run, read_rate, tables
-from kpjax import InputError
+from kpjax import InputError, RunError
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -66,3 +67,30 @@ def test_tables_have_a_line_for_each_stage_and_say_that_nothing_was_measured(chi
     assert f"at {read_rate():.0f} images a second" in text
     assert "| all |  |  | 1.00 | 8.0 |" in text  # 120,000 steps of 30 ms on eight chips
     assert ("at least" in text) == (chips == "h100-8")
+
+
+def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch, capsys):
+    started = []
+
+    def run(words, env, check):
+        started.append((words, env))
+        return subprocess.CompletedProcess(words, -9)
+
+    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.delenv(COMPILES, raising=False)
+    with pytest.raises(RunError, match=r"ended by signal 9, .*the same command goes on"):
+        command.main(["regda", "demo", "--chips", "v5e-256"])
+    (words, env), = started
+    assert words[1:] == ["-m", "experiments.commands.plan", "regda", "demo", "--chips", "v5e-256"]
+    assert (env[COMPILES], env["TPU_ACCELERATOR_TYPE"]) == ("tpu", "v5litepod-8")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("reason", "found"), [
+    ("RESOURCE_EXHAUSTED: the total memory required for HLO temporaries (26.50G) exceeds available HBM (15.75G).",
+     [26.5 * 2**30, 15.75 * 2**30]),
+    ("Ran out of memory in memory space hbm. Used 20.00G of 15.75G hbm.", [20 * 2**30, 15.75 * 2**30]),
+    ("Ran out of memory.", None)])
+def test_what_a_compiler_refuses(reason, found):
+    assert refused_memory(reason) == found

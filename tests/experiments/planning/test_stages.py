@@ -2,12 +2,15 @@
 import numpy as np
 import pytest
 from etils import epath
+from own_projects import synthetic_project
 
+from experiments.commands import plan as plan_command
 from experiments.engine.configs import changed
 from experiments.engine.system import Job, system_of
 from experiments.planning.blank import Blank, skeleton_of, videos
 from experiments.planning.stages import batch_of, planned_stages, zeros_of
 from kpjax import InputError
+from kpjax.annotations.writing import write_project
 
 
 def stages(system, preset, variant, **changes):
@@ -59,3 +62,14 @@ def test_blank_images_take_no_memory():
 def test_a_set_whose_keypoints_are_unknown_is_refused():
     with pytest.raises(InputError, match="its keypoints are only known from its data"):
         skeleton_of("nothing_like_it/train")
+
+
+def test_a_project_of_ones_own_is_opened(tmp_path, monkeypatch):
+    write_project(synthetic_project(tmp_path / "images"), "coco", tmp_path / "project")
+    monkeypatch.setattr(plan_command, "compiler_of", lambda platform: platform)
+    _, command = plan_command.read(["semi_supervised", "--chips", "h100-8", "--project", str(tmp_path / "project"),
+                                    "--variants", "supervised_warped", "--steps", "7"])
+    last = planned_stages(command.job("supervised_warped", 0))[-1]
+    assert (command.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
+    assert last.streams["labelled"].image.shape[0] % 8 == 0
+    assert last.streams["labelled"].keypoints.shape[1:] == (4, 2)
