@@ -12,6 +12,7 @@ what `kpjax render` makes. Needs the extras dlc and sleap.
 import argparse
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -133,10 +134,20 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
 
 
 def shortened(said: str, folder: Path) -> str:
-    """Returns the first and the last lines of an output, no wider than a code box, with paths below the folder."""
-    lines = [part for line in said.replace(f"{folder}/", "").rstrip().splitlines() if not line.startswith("python 3")
-             for part in (textwrap.wrap(line, WIDTH, subsequent_indent="    ", replace_whitespace=False,
-                                        drop_whitespace=True) if len(line) > WIDTH else [line])]
+    """Returns the first and the last lines of an output, no wider than a code box, with paths below the folder.
+
+    Versions and speeds, which are those of one machine, are left out.
+    """
+    said = re.sub(r" in [\d.]+ s \([\d.]+ a second\)", " in ... s", said)
+    said = said.replace(f"{folder}/", "").replace(str(folder), "/home/me/tutorial")
+    whole: list[str] = []
+    for line in said.rstrip().splitlines():
+        if whole and len(whole[-1]) > WIDTH and line.startswith("    "):  # a screen is wider than a box
+            whole[-1] += " " + line.strip()
+        elif not line.startswith(("python 3", "cpu: ")):
+            whole.append(line)
+    lines = [part for line in whole for part in textwrap.wrap(
+        line, WIDTH, subsequent_indent="    ", replace_whitespace=False) or [""]]
     if len(lines) > FIRST + LAST + 1:
         lines = [*lines[:FIRST], "...", *lines[-LAST:]]
     return "\n".join(lines) + "\n"

@@ -111,11 +111,10 @@ def slug(heading):
 
 
 def test_links_between_pages_lead_somewhere():
-    written = {"reference/index.rst", "reference/commands.rst"}  # when the site is built
     for page in PAGES:
         for link in re.findall(r"(?<!!)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             path, _, anchor = link.partition("#")
-            if "://" in link or any(path.endswith(name) for name in written):
+            if "://" in link:
                 continue
             there = page.parent / path if path else page
             assert there.is_file(), (page, link)

@@ -67,5 +67,5 @@ def test_a_notebook_is_stored_with_its_outputs(name):
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any("image/jpeg" in output.get("data", {}) for output in outputs)
     assert path.stat().st_size < 400_000
