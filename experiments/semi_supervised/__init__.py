@@ -335,8 +335,8 @@ ABOUT = About(
     "*Semi-supervised Keypoint Localization* (ICLR 2021)",
     "Not decided against the same warp on the labels alone. Later ideas help: `pl_easy_hard`; `pl_warped` with very "
     "few labels.",
-    ("Whether the method's terms help beyond its own warp is not decided: `ours` and `supervised_warped` are within a "
-     "point. Both are far above `supervised`.",
+    ("Whether the method's terms help beyond its own warp is not decided: `ours`, at former weights, and "
+     "`supervised_warped` are within a point. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost.",
      "`pl_easy_hard` was above both of its parts; against `easy_hard` with twice the steps it is not decided.",
      "From ImageNet's weights, `pl_warped` helped with nine faces and with 50 athletes. With more labels no method was "
