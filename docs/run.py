@@ -58,7 +58,9 @@ SMALL = {  # flags in place of those of a page, by system
     "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
     "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --compare pixels --repeats 1"}
 OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
-WIDTH, FIRST, LAST = 88, 12, 6  # characters that a code box shows at 1280 px; lines of an output that are kept
+ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+WIDTH, KEPT = 88, (12, 6)  # characters that a code box shows at 1280 px; first and last lines of an output that stay
+KEPT_OF = {"train": (15, 18)}  # of a command
 SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}  # of a page that says so, where images are made
 LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
@@ -115,7 +117,7 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
         make_inputs(folder, form)
     for words in commands(page):
         shown, made = words, words if as_shown else made_smaller(words)
-        if as_shown and words[1] == "train":
+        if as_shown and words[1] == "train" and "--start" not in words:
             made = [*made, *shlex.split(SHOWN.get(page, ""))]
         if "--out" in words:
             shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
@@ -127,19 +129,19 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
                               stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
         print(said, flush=True)
         kept = OUTPUTS / f"{page.rpartition('/')[2]}_{words[1]}.txt"
-        if outputs and kept.name in (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"):
-            kept.write_text(shortened(said, folder), encoding="utf-8")
+        if outputs and kept.name in ALL_PAGES:
+            kept.write_text(shortened(said, folder, *KEPT_OF.get(words[1], KEPT)), encoding="utf-8")
     for written, name in IMAGES.get(page, {}).items() if as_shown else ():
         keep_image(folder / written, ROOT / "docs" / "images" / name)
 
 
-def shortened(said: str, folder: Path) -> str:
+def shortened(said: str, folder: Path, first: int, last: int) -> str:
     """Returns the first and the last lines of an output, no wider than a code box, with paths below the folder.
 
     Versions and speeds, which are those of one machine, are left out.
     """
     said = re.sub(r" in [\d.]+ s \([\d.]+ a second\)", " in ... s", said)
-    said = said.replace(f"{folder}/", "").replace(str(folder), "/home/me/tutorial")
+    said = said.replace(f"{folder}/", "").replace(str(folder), "/home/me/tutorial").replace(str(Path.home()), "~")
     whole: list[str] = []
     for line in said.rstrip().splitlines():
         if whole and len(whole[-1]) > WIDTH and line.startswith("    "):  # a screen is wider than a box
@@ -148,8 +150,8 @@ def shortened(said: str, folder: Path) -> str:
             whole.append(line)
     lines = [part for line in whole for part in textwrap.wrap(
         line, WIDTH, subsequent_indent="    ", replace_whitespace=False) or [""]]
-    if len(lines) > FIRST + LAST + 1:
-        lines = [*lines[:FIRST], "...", *lines[-LAST:]]
+    if len(lines) > first + last + 1:
+        lines = [*lines[:first], "...", *lines[-last:]]
     return "\n".join(lines) + "\n"
 
 
