@@ -60,7 +60,7 @@ SMALL = {  # flags in place of those of a page, by system
 OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 WIDTH, KEPT = 88, (12, 6)  # characters that a code box shows at 1280 px; first and last lines of an output that stay
-KEPT_OF = {"train": (15, 18)}  # of a command
+KEPT_OF = {"train": (17, 20), "evaluate": (13, 8)}  # of a command
 SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}  # of a page that says so, where images are made
 LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
@@ -142,14 +142,16 @@ def shortened(said: str, folder: Path, first: int, last: int) -> str:
     """
     said = re.sub(r" in [\d.]+ s \([\d.]+ a second\)", " in ... s", said)
     said = said.replace(f"{folder}/", "").replace(str(folder), "/home/me/tutorial").replace(str(Path.home()), "~")
-    whole: list[str] = []
+    whole, before = [], ""
     for line in said.rstrip().splitlines():
-        if whole and len(whole[-1]) > WIDTH and line.startswith("    "):  # a screen is wider than a box
+        goes_on = re.match(r" {2,4}[^ -]|[a-z(]", line) and not line.startswith(("worst.png", "errors/"))
+        if len(before) > WIDTH + 10 and goes_on:  # a screen is wider than a box
             whole[-1] += " " + line.strip()
         elif not line.startswith(("python 3", "cpu: ")):
             whole.append(line)
+        before = line
     lines = [part for line in whole for part in textwrap.wrap(
-        line, WIDTH, subsequent_indent="    ", replace_whitespace=False) or [""]]
+        line, WIDTH, subsequent_indent="  " if line.startswith("- ") else "    ", replace_whitespace=False) or [""]]
     if len(lines) > first + last + 1:
         lines = [*lines[:first], "...", *lines[-last:]]
     return "\n".join(lines) + "\n"
