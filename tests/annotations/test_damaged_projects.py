@@ -30,7 +30,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def refused(capsys, tmp_path):
-    """Checks a path that must be refused, and returns the one line that says why."""
+    """Checks a path that must be refused, and returns its faults and the one line that says so."""
     def command(path: Path, *flags: str) -> str:
         code = exit_code_of(lambda: run_command("check", [str(path), "--sheet", "0", *flags]))
         told = capsys.readouterr()
@@ -39,7 +39,7 @@ def refused(capsys, tmp_path):
         assert line.startswith("error: ")
         assert "Traceback" not in line + told.out
         assert len(line) < 4000
-        return line
+        return told.out + line
     return command
 
 
