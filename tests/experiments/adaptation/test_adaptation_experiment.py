@@ -176,7 +176,7 @@ def test_variants_start_from_the_core(finished):
     opened, method = images(), build(TINY, "adapted")
     batch = jax.tree.map(lambda *leaves: np.stack(leaves), *(opened.target[number] for number in range(4)))
     start = {"core": learnt} | adaptation.perceptual_start(TINY)
-    key = named_key(named_key(jax.random.key(0), "adapted"), "init")
+    key = named_key(named_key(jax.random.key(0), adaptation.STAGE), "init")
     first = jax.jit(method.init)(key, {"target": batch}, start)
     jax.tree.map(np.testing.assert_array_equal, dict(first.variables["params"]["head"]), dict(plain["params"]["head"]))
     assert not opened.target[0].visible.any()
