@@ -469,14 +469,17 @@ def _check_project(command: Command) -> None:
             raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
                              f"for this one, such as --workdir runs-of-{named}")
         differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
+        other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
+                     if not absolute(f"{command.shared.workdir}-{n}").exists())
+        if "start" in differ and flat(command.config).get("start"):
+            raise InputError("workdir", f"{command.folder} has runs that began otherwise; choose another folder, "
+                             f"{shlex.join(['--workdir', other])}, for the one that goes on")
         if "summary" not in differ or differ & {"project", "unlabelled", "labelled", "validation", "weights", "start",
                                                 *_typed_fields(command.config, command.arguments)}:
             continue
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
         goes_on = ""
         if "start" in flat(command.config) and (path.parent / "results.json").exists():
-            other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
-                         if not absolute(f"{command.shared.workdir}-{n}").exists())
             flags = shlex.join(["--start", str(path.parent), "--workdir", other])
             goes_on = f"{flags} goes on from the last run, "
         raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
