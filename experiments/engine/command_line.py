@@ -26,15 +26,15 @@ from experiments.engine.configs import (
     with_weights,
 )
 from experiments.engine.own.report import own_report
-from experiments.engine.parsing import exit_code_of, flags_in_messages, parse
+from experiments.engine.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.engine.system import run as run_job
-from experiments.engine.tables import cost_text, difference_text, paired_differences
+from experiments.engine.tables import console_table, cost_text, difference_text, paired_differences
 from kpjax import InputError
 from kpjax.files import absolute, cache_folder, read_json, remove
 from kpjax.reports.report import write_report
-from kpjax.reports.table import Column, Entry, FinishedRun, tabulate, text_table
+from kpjax.reports.table import Column, Entry, FinishedRun, tabulate
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
@@ -398,7 +398,7 @@ def _show_table(command: Command) -> epath.Path:
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
         print(f"\nreport: {report}")
         return epath.Path(report)
-    print("\n" + text_table(lines, columns))
+    print("\n" + console_table(lines, columns, screen_width()))
     if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
