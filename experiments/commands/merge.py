@@ -8,6 +8,7 @@ from kpjax.annotations.merging import BACKUP, merged, write_merged
 from kpjax.annotations.reading import read_project
 from kpjax.annotations.writing import scorer_of
 from kpjax.errors import summarise
+from kpjax.reports.pixel_errors import counted
 
 
 def merge(asked: Merge, *, tell: Callable[[str], None] = print) -> list[Path]:
@@ -24,18 +25,19 @@ def merge(asked: Merge, *, tell: Callable[[str], None] = print) -> list[Path]:
     tell(f"{asked.old}: {old.format}, {labelled} labelled frames; {asked.new}: {new.format}, "
          f"{len({one.frame for one in new.instances})}")
     if found.same:
-        tell(f"{found.same} frames have the same labels in both")
+        tell(f"{counted(found.same, 'frame')} with the same labels in both")
     if found.kept:
-        tell(f"{len(found.kept)} frames keep their old labels: {summarise(found.kept)}")
+        tell(f"{counted(len(found.kept), 'frame')} with the old labels still: {summarise(found.kept)}")
     if not found.added and not found.replaced:
         tell("nothing is new; no file was changed")
         return []
     changed = write_merged(old, found, asked.old)
     scorer = f", by {name}" if (name := scorer_of(old)) else ""
-    tell(f"{len(found.added)} frames are new{scorer}, {len(found.copies)} images were copied")
+    tell(f"{counted(len(found.added), 'new frame')}{scorer}; {counted(len(found.copies), 'copied image')}")
     if found.replaced:
-        tell(f"{len(found.replaced)} frames have the new labels: {summarise(found.replaced)}")
+        tell(f"{counted(len(found.replaced), 'frame')} with new labels: {summarise(found.replaced)}")
     tell(f"changed, the former files beside them end in {BACKUP}: {', '.join(str(file) for file in changed[:4])}"
          f"{f' and {len(changed) - 4} more' if len(changed) > 4 else ''}")
-    tell(f"next: kpjax train --project {shlex.quote(str(asked.old))} --start RUN goes on from an earlier run")
+    tell(f"next: kpjax train --project {shlex.quote(str(asked.old))} --start RUN --workdir NEW_FOLDER goes on from "
+         "an earlier run")
     return changed

@@ -145,6 +145,11 @@ def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smo
     if (~known).any():
         lines.append(f"empty: in gaps of more than {asked.gap} frames, before the first sure point and after the last")
     if steps and moved.size:
-        lines.append(f"{', '.join(steps)}: sure points moved by {np.sqrt((moved ** 2).mean()):.2g} px (root mean "
-                     f"square), at most {moved.max():.2g} px")
+        lines.append(f"{', '.join(steps)}: sure points moved by {_short(np.sqrt((moved ** 2).mean()))} px (root mean "
+                     f"square), at most {_short(moved.max())} px")
     return lines
+
+
+def _short(length: float) -> str:
+    """Returns two digits of a length, without an exponent: "0.0039", "390"."""
+    return np.format_float_positional(length, 2, fractional=False, trim="-")

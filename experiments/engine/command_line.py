@@ -26,15 +26,15 @@ from experiments.engine.configs import (
     with_weights,
 )
 from experiments.engine.own.report import own_report
-from experiments.engine.parsing import exit_code_of, flags_in_messages, parse
+from experiments.engine.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from experiments.engine.queue import in_turn
 from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
 from experiments.engine.system import run as run_job
-from experiments.engine.tables import cost_text, difference_text, paired_differences
+from experiments.engine.tables import console_table, cost_text, difference_text, paired_differences
 from kpjax import InputError
 from kpjax.files import absolute, cache_folder, read_json, remove
 from kpjax.reports.report import write_report
-from kpjax.reports.table import Column, Entry, FinishedRun, tabulate, text_table
+from kpjax.reports.table import Column, Entry, FinishedRun, tabulate
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
@@ -398,7 +398,7 @@ def _show_table(command: Command) -> epath.Path:
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
         print(f"\nreport: {report}")
         return epath.Path(report)
-    print("\n" + text_table(lines, columns))
+    print("\n" + console_table(lines, columns, screen_width()))
     if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
@@ -469,14 +469,17 @@ def _check_project(command: Command) -> None:
             raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
                              f"for this one, such as --workdir runs-of-{named}")
         differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
+        other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
+                     if not absolute(f"{command.shared.workdir}-{n}").exists())
+        if "start" in differ and flat(command.config).get("start"):
+            raise InputError("workdir", f"{command.folder} has runs that began otherwise; choose another folder, "
+                             f"{shlex.join(['--workdir', other])}, for the one that goes on")
         if "summary" not in differ or differ & {"project", "unlabelled", "labelled", "validation", "weights", "start",
                                                 *_typed_fields(command.config, command.arguments)}:
             continue
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
         goes_on = ""
         if "start" in flat(command.config) and (path.parent / "results.json").exists():
-            other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
-                         if not absolute(f"{command.shared.workdir}-{n}").exists())
             flags = shlex.join(["--start", str(path.parent), "--workdir", other])
             goes_on = f"{flags} goes on from the last run, "
         raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "

@@ -47,7 +47,9 @@ def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *
 @contextlib.contextmanager
 def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
     caught = io.StringIO()
-    stdout = getattr(sys.stdout, "colourful", sys.stdout) if {"-h", "--help"} & set(arguments) else caught
+    stdout: Any = caught
+    if {"-h", "--help"} & set(arguments):
+        stdout = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
             yield
@@ -60,6 +62,7 @@ def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
         words = " ".join(line for line in lines[1:] if line.strip("-"))
         words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
         words = re.sub("^Missing from [^:]*:", "missing", words)
+        words = re.sub(r"(?<=[^.;]) (?=Perhaps you meant|Unrecognized options)", ". ", words)
         raise InputError(f"{prog.removeprefix('python -m ')}: {words}; see --help") from None
 
 
@@ -102,7 +105,7 @@ def screen_width() -> int:
 def folded(text: str, width: int = WIDTH) -> str:
     """Breaks lines that are longer at spaces; what goes on is set in, below the second column if there are two."""
     def broken(line: str) -> str:
-        if len(line) <= width:
+        if len(line) <= width or "│" in line or "──" in line:  # tyro's boxes have their own width
             return line
         columns = re.match(r" {2,}\S+(?: \S+)? {2,}", line)
         indent = columns.end() if columns and columns.end() <= width // 3 else len(line) - len(line.lstrip()) + 4
@@ -115,14 +118,14 @@ def folded(text: str, width: int = WIDTH) -> str:
 class _Plain(io.TextIOBase):
     """Standard output that shows control characters, as of names in files, and does not send them to the terminal.
 
-    width: in letters, of folded lines; None leaves lines as they are.
+    width: in letters, of folded lines; None leaves lines as they are. keep: control characters that are sent.
     """
 
-    def __init__(self, stream: Any, width: int | None = None):
-        self.colourful, self.width = stream, width
+    def __init__(self, stream: Any, width: int | None = None, keep: str = "\n\t"):
+        self.colourful, self.width, self.keep = stream, width, keep
 
     def write(self, text: str) -> int:
-        shown = printable(text, keep="\n\t")
+        shown = printable(text, keep=self.keep)
         self.colourful.write(folded(shown, self.width) if self.width else shown)
         return len(text)
 
@@ -143,7 +146,7 @@ class _Plain(io.TextIOBase):
 def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     """Runs a command and returns its exit code, after printing an error's one line.
 
-    width: in letters, to which lines of standard output are folded; None for tables that must not be.
+    width: in letters, to which lines are folded; None for tables that must not be, and for errors in one line.
 
     0 at the end, 2 for input that a user can mend, 1 for a run that cannot go on, 130 after Ctrl-C, 141 where nobody
     reads on, as after `| head`, and 143 after SIGTERM, which leaves a checkpoint of the exact step. Of several
@@ -179,8 +182,9 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
                 raise
             message = message or traceback.format_exc()
     if message:
-        lines = "\n" if message.startswith("Traceback") else ""
-        print(_process() + printable(message, keep=lines), file=sys.stderr, flush=True)
+        defect = message.startswith("Traceback")
+        shown = _process() + printable(message, keep="\n" if defect else "")
+        print(folded(shown, width) if width and not defect else shown, file=sys.stderr, flush=True)
     if code and code != INTERRUPTED and _process():
         sys.stdout.flush()
         os._exit(code)

@@ -19,7 +19,7 @@ from experiments.engine.system import Job
 from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubset
 from kpjax import InputError
 from kpjax.input import source
-from kpjax.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, counted
 
 FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; images without labels helped where labels "
                 "were far too few for what they must show, such as nine faces: --variants supervised_warped pl_warped "
@@ -153,7 +153,7 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
         source.check_disjoint(pool, held_out)
     elif copies := source.shared_images(pool, held_out):  # nobody named them, and a still video repeats its frames
         rest = sorted(set(range(len(pool))) - set(copies))
-        print(f"left out: {len(copies)} frames without labels that look exactly like a held-out one")
+        print(f"left out: {counted(len(copies), 'frame')} without labels, exactly like a held-out one")
         if not rest:
             raise InputError("unlabelled", "all frames without labels are copies of held-out ones; name others, or "
                              "leave them out with --unlabelled-pool none")

@@ -126,7 +126,9 @@ def stems(names: Sequence[str]) -> list[str]:
 def _files(root: Path, out: Path | None) -> list[Path]:
     """Returns the images and videos at a path, sorted. A file given by itself may have any ending."""
     if not root.exists():
-        raise InputError("inputs", f"{root} does not exist; give images, videos, or folders of them")
+        alike = [path.name for path in sorted(root.parent.glob("*")) if path.name.casefold() == root.name.casefold()]
+        near = f"there is {alike[0]}, spelt otherwise" if alike else "give images, videos, or folders of them"
+        raise InputError("inputs", f"{root} does not exist; {near}")
     if root.is_file():
         return [root]
     inside = None if out is None else out.resolve()

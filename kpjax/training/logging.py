@@ -1,6 +1,7 @@
 """What a run says: its first lines, a progress bar, and rows of numbers for its loggers."""
 import contextlib
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from kpjax.structures import Example
 from kpjax.training.loggers import JsonLines, Logger, OpenLogger, TensorBoard
 from kpjax.training.run_folder import versions
 
+LINE = 110  # letters of a line on a screen
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal to draw a bar on
 
 
@@ -34,11 +36,14 @@ def environment_lines() -> list[str]:
 
 
 def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state) -> list[str]:
-    """Returns the size of each stream's data, the visible share of its first batch, and the number of parameters."""
+    """Returns the size of each stream's data, the visible share of its first batch, and the number of parameters.
+
+    Each is a line that fits the screen, or several.
+    """
     lines = []
     for name, example in batch.items():
         source = sources[name]
-        size = f"{len(source)} examples" if hasattr(source, "__len__") else "examples"
+        size = f"{len(source):,} example{'' if len(source) == 1 else 's'}" if hasattr(source, "__len__") else "examples"
         visible = np.asarray(example.visible)
         labels = f"{visible.mean():.0%} of the first keypoints visible" if visible.any() else "no labels"
         lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
@@ -46,7 +51,8 @@ def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, E
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
     lines.append(f"{stage}: {params + fixed:,} parameters{of_fixed}")
-    return lines
+    return [part for line in lines for part in textwrap.wrap(
+        line, LINE, subsequent_indent="    ", break_on_hyphens=False)]
 
 
 def _count(tree) -> int:

@@ -127,7 +127,8 @@ def test_the_command(tmp_path, capsys):
     command = [str(tmp_path / "old"), str(tmp_path / "new" / "written")]
     run_command("merge", command)
     printed = capsys.readouterr().out
-    assert f"2 frames are new, by {scorer_of(old)}, 2 images were copied" in printed
+    assert f"2 new frames, by {scorer_of(old)}; 2 copied images" in printed
+    assert f"next: kpjax train --project {tmp_path / 'old'} --start RUN --workdir NEW_FOLDER goes on" in printed
     run_command("merge", command)
     assert "nothing is new; no file was changed" in capsys.readouterr().out
     assert list((tmp_path / "old").rglob(f"*CollectedData_{scorer_of(old)}.csv"))

@@ -12,6 +12,7 @@ from kpjax.errors import InputError
 from kpjax.training import loggers, profiling
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import TensorBoard, read_rows, weights_and_biases
+from kpjax.training.logging import LINE, stage_lines
 from kpjax.training.mesh import data_mesh
 from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
 
@@ -19,6 +20,14 @@ from kpjax.training.profiling import device_metrics, peak_teraflops, step_terafl
 def train(folder, steps=4, **options):
     return fit(tiny(), {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
                config={}, options=FitOptions(quiet=True, log_every=2, **options))
+
+
+class Named(list):
+    """Data of one example."""
+
+    def __init__(self, name):
+        super().__init__([0])
+        self.name = name
 
 
 class Written:
@@ -35,6 +44,17 @@ class Written:
 
     def close(self):
         self.calls.append("close")
+
+
+def test_the_first_lines_of_a_stage_fit_the_screen_whatever_the_name_of_the_project():
+    name = f"{'openfield-' * 9}2018, training"
+    state = types.SimpleNamespace(variables={"params": {"kernel": np.zeros((3, 4))}}, frozen={"core": np.zeros(5)})
+    batch = {"labelled": types.SimpleNamespace(visible=np.array([[1, 0]]))}
+    lines = stage_lines("supervised_warped", {"labelled": Named(name)}, batch, state)
+    assert max(map(len, lines)) <= LINE
+    assert " ".join(line.strip() for line in lines) == (
+        f"supervised_warped: labelled = {name}, 1 example, 50% of the first keypoints visible "
+        "supervised_warped: 17 parameters, 5 of them in fixed networks")
 
 
 def test_a_logger_of_ones_own_gets_every_row(tmp_path):

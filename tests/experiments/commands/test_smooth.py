@@ -1,6 +1,7 @@
 """Points over time: gaps, outliers, bands, and the files of four tools."""
 import csv
 import functools
+import re
 import shutil
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
         main([str(path)])
     main([str(path), "--overwrite", "--median", "1", "--gap", "0", "--no-kalman"])
     np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
+
+
+def test_how_far_points_moved_is_written_without_exponents(table, tmp_path, capsys):
+    far = table._replace(keypoints=np.where(np.arange(FRAMES)[:, None, None, None] == 10, 400.0, table.keypoints))
+    path, = write_predictions(far, ("csv",), tmp_path, "far")
+    main([str(path)])
+    moved = next(line for line in capsys.readouterr().out.splitlines() if "sure points moved by" in line)
+    assert re.search(r"moved by \d+ px \(root mean square\), at most \d+0 px$", moved), moved
 
 
 def test_several_networks_are_an_ensemble(table, tmp_path):

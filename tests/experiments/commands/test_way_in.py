@@ -12,6 +12,7 @@ from experiments.engine.own.needs import NEEDS
 from experiments.engine.parsing import WIDTH, exit_code_of, folded
 from experiments.engine.system import OWN, system_of
 from kpjax import InputError
+from kpjax.images.inputs import find_inputs
 
 
 def said(capsys, monkeypatch, *words):
@@ -76,6 +77,27 @@ def test_long_lines_are_folded_at_spaces_and_others_stay(capsys):
     assert folded(short) == short
     assert exit_code_of(lambda: print(words), 40) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_fits_the_screen(name, capsys, monkeypatch):
+    assert f"usage: kpjax {name} " in said(capsys, monkeypatch, name, "--help")
+
+
+def test_errors_fit_the_screen_and_say_one_thing_after_the_other(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["kpjax", "train", "--projects", "a folder"])
+    with pytest.raises(SystemExit) as stop:
+        main("kpjax")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert max(map(len, error.splitlines())) <= WIDTH
+    assert "Unrecognized options: --projects, a folder. Perhaps you meant: --project" in " ".join(error.split())
+
+
+def test_a_video_that_is_spelt_otherwise_is_named(tmp_path):
+    (tmp_path / "session.mp4").touch()
+    with pytest.raises(InputError, match=r"session\.MP4 does not exist; there is session\.mp4, spelt otherwise"):
+        find_inputs([tmp_path / "session.MP4"])
 
 
 def test_weights_are_listed_with_their_licences(capsys, monkeypatch):

@@ -1,6 +1,7 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
 import functools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,9 @@ def test_rules(project):
     assert (facts.several, facts.longer_side) == (False, 32)
     assert rotation_choice(facts._replace(direction=0.1, axis=0.2)).value == 180
     assert rotation_choice(facts._replace(direction=0.1, axis=0.9)).value == 30  # seen from its side, left or right
+    for direction in (0.1, 0.9):  # in words, without the statistic behind them
+        assert re.fullmatch(r"the labelled animals lie (much the same way|in all directions), degrees either way",
+                            rotation_choice(facts._replace(direction=direction, axis=0.2)).reason)
     large = facts._replace(longer_side=640.0, diagonal=90.0)
     for diagonal, size in [(170.0, 128), (110.0, 192), (60.0, 256), (20.0, 256)]:
         assert image_choices(large._replace(diagonal=diagonal), None)[1].value == size
@@ -178,7 +182,7 @@ def test_copies_of_held_out_images_that_nobody_named_are_left_out(project, monke
     monkeypatch.setattr(own_project, "_read", lambda *arguments: copied)
     found = open_data(read_command(SYSTEM, ["own", "--project", "still", *TINY]).jobs()[0])
     assert len(found.unlabelled) == 3
-    assert "left out: 1 frames without labels that look exactly like a held-out one" in capsys.readouterr().out
+    assert "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
 
 
 def test_few_labels_train_and_one_does_not(project, monkeypatch):
@@ -231,6 +235,11 @@ def test_a_project_that_has_grown_says_how_to_go_on_from_the_last_run(fully_labe
     # What it advises runs; what was typed otherwise is named before what was chosen from the data.
     read_command(SYSTEM, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"])
     assert "the run at --start had held out 2 of 8 labelled frames" in capsys.readouterr().out
+    # Without the folder, a run of its own is refused where the last one lies, in words and before it trains.
+    assert exit_code_of(lambda: train([*command[:-len(TINY)], "--start", str(last)])) == 2
+    assert capsys.readouterr().err == (
+        f"error: --workdir: {last.parents[1]} has runs that began otherwise; choose another folder, --workdir "
+        f"'{workdir}-2', for the one that goes on\n")
     assert exit_code_of(lambda: train([*command, "--labelled", "7"])) == 2
     assert "data.labelled is 1.0 there and 7.0 here" in capsys.readouterr().err
     assert exit_code_of(lambda: train(["--project", "my mice", *command[2:]])) == 2
