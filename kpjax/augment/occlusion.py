@@ -3,6 +3,7 @@
 A `Hide` is `(key, images (B, H, W, 3), points (B, K, 2) px, weights (B, K)) -> images`. It may cover keypoints of
 weight 1. Each image has a key of its own, and the batch-mate of image b is image b - 1.
 """
+import functools
 from collections.abc import Callable
 from typing import Literal
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from kpjax.augment.augmentations import Augment, no_augmentation
 from kpjax.augment.random_maps import at_least_zero, interval
 from kpjax.errors import InputError
+from kpjax.platforms import by_platform
 
 Hide = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -40,15 +42,26 @@ def blank_boxes(
     if origins is None:
         return jnp.where(boxes.any(1)[..., None], source, images)
 
-    def shifted(image, shift):
-        column, row = (jnp.clip(line + by, 0, line[-1]).astype(jnp.int32)
-                       for line, by in zip((columns, rows), shift, strict=True))
-        return image[row][:, column]
-
     shifts = jnp.round(origins - centres)
     for number in range(centres.shape[1]):
-        images = jnp.where(boxes[:, number, ..., None], jax.vmap(shifted)(source, shifts[:, number]), images)
+        seen = (jnp.clip(line[None] + shifts[:, number, axis, None], 0, line[-1]).astype(jnp.int32)
+                for axis, line in ((1, rows), (0, columns)))
+        shown = by_platform(source, *seen, tpu=_lines_by_products, default=_lines)
+        images = jnp.where(boxes[:, number, ..., None], shown, images)
     return images
+
+
+def _lines(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Takes rows (B, h) and columns (B, w) of images (B, H, W, C): (B, h, w, C)."""
+    return jax.vmap(lambda image, row, column: image[row][:, column])(images, rows, columns)
+
+
+def _lines_by_products(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Computes `_lines` as products with ones at these lines: TPUs fetch columns slowly."""
+    by_row, by_column = (jax.nn.one_hot(lines, side, dtype=images.dtype)
+                         for lines, side in zip((rows, columns), images.shape[1:3], strict=True))
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    return product("nxw,nywc->nyxc", by_column, product("nyh,nhwc->nywc", by_row, images))
 
 
 def hide_boxes(

@@ -3,6 +3,7 @@
 Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, Honari et al. 2018 (ELT), and
 Kim et al. 2022 (UDAPE).
 """
+import functools
 import math
 from typing import Literal
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from kpjax import geometry
+from kpjax.platforms import by_platform
 
 Maps = Float[Array, "batch height width keypoints"]
 Weights = Float[Array, "batch keypoints"]
@@ -42,18 +44,26 @@ def _row_maxima(features, masks):
 
 @jax.custom_vjp
 def _masked_maximum(features, masks):
-    return _row_maxima(features, masks).max(1)
+    return by_platform(features, masks, tpu=lambda features, masks: _largest_pixels(features, masks)[0],
+                       default=lambda features, masks: _row_maxima(features, masks).max(1))
 
 
 def _masked_maximum_forward(features, masks):
+    def of_rows(features, masks):
+        rows = _row_maxima(features, masks)
+        return rows.max(1), rows.argmax(1)
+
     features, masks = jax.lax.optimization_barrier((features, masks))
-    rows = _row_maxima(features, masks)
-    return rows.max(1), (features, masks, rows.argmax(1))
+    largest, found = by_platform(features, masks, tpu=_largest_pixels, default=of_rows)
+    return largest, (features, masks, found)
 
 
 def _masked_maximum_backward(kept, slope):
+    return by_platform(*kept, slope, tpu=_pulled_by_products, default=_pulled_by_places)
+
+
+def _pulled_by_places(features, masks, rows, slope):
     """Searches each maximum in its row only; a comparison with all pixels would cost many times the rest."""
-    features, masks, rows = kept
     _, keypoints, channels = slope.shape
     of_keypoint = jnp.broadcast_to(jnp.arange(keypoints)[:, None], (keypoints, channels))
     of_channel = jnp.broadcast_to(jnp.arange(channels)[None], (keypoints, channels))
@@ -71,6 +81,26 @@ def _masked_maximum_backward(kept, slope):
         return to_features, to_masks
 
     return jax.vmap(of_image)(features, masks, rows, slope)
+
+
+def _largest_pixels(features, masks):
+    """Finds each maximum and its pixel at once, (B, K, C), with pixels along the last axis, as TPUs do best."""
+    features, masks = jax.lax.optimization_barrier(tuple(
+        array.reshape(array.shape[0], -1, array.shape[3]).swapaxes(1, 2) for array in (features, masks)))
+    products = features[:, None] * masks[:, :, None]
+    return products.max(3), products.argmax(3)
+
+
+def _pulled_by_products(features, masks, pixels, slope):
+    """Reads and adds by products with ones at the maxima: TPUs fetch and store numbers one by one slowly."""
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+    width = features.shape[2]
+    row, column = ((places[..., None] == jnp.arange(side)[None, None, None]).astype(jnp.float32)
+                   for places, side in zip((pixels // width, pixels % width), features.shape[1:3], strict=True))
+    of_features, of_masks = ((product(f"bkcy,byx{last}->bkcx", row, array) * column).sum(3)
+                             for array, last in ((features, "c"), (masks, "k")))
+    return tuple(product(f"bkcy,bkcx->byx{last}", row * (slope * others)[..., None], column)
+                 for others, last in ((of_masks, "c"), (of_features, "k")))
 
 
 _masked_maximum.defvjp(_masked_maximum_forward, _masked_maximum_backward)

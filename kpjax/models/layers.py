@@ -227,11 +227,38 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return by_platform(x, kernel, cpu=transposed_in_phases, default=transposed_by_dilation)
 
 
+@jax.custom_vjp
 def transposed_by_dilation(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Computes `transposed_convolution` as accelerators do best: images with zeros between pixels are convolved."""
+    """Computes `transposed_convolution` as accelerators do best: images with zeros between pixels are convolved.
+
+    The kernel's gradient is that of the strided convolution whose transpose this is. In its own form XLA mirrors what
+    it pulls, the largest maps of a network, in memory.
+    """
+    return _dilated(x, kernel)
+
+
+def _dilated(x: jax.Array, kernel: jax.Array) -> jax.Array:
     k = kernel.shape[0]
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), [(k // 2, (k + 1) // 2)] * 2, lhs_dilation=(2, 2),
                                         dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def _dilated_gradients(inputs: tuple[jax.Array, jax.Array], pull: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the gradients of `transposed_by_dilation` with respect to images and kernel."""
+    x, kernel = inputs
+    k, _, channels_in, channels_out = kernel.shape
+    (of_images,) = jax.linear_transpose(lambda x: _dilated(x, kernel), x)(pull)
+
+    def strided(mirrored: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(pull, mirrored, (2, 2), [(k - 1 - k // 2, k // 2 - 1)] * 2,
+                                            dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    mirrored = jax.ShapeDtypeStruct((k, k, channels_out, channels_in), kernel.dtype)
+    (of_mirrored,) = jax.linear_transpose(strided, mirrored)(x)
+    return of_images, of_mirrored[::-1, ::-1].swapaxes(2, 3)
+
+
+transposed_by_dilation.defvjp(lambda x, kernel: (_dilated(x, kernel), (x, kernel)), _dilated_gradients)
 
 
 def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:

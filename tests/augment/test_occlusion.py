@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kpjax.augment import occlusion
 from kpjax.augment.occlusion import blank_boxes, hidden, hide_boxes, hide_in_turn
 from kpjax.errors import InputError
 from kpjax.structures import Example
@@ -28,6 +29,12 @@ def test_a_box_shows_what_lies_around_its_origin():
     np.testing.assert_array_equal(beyond[:, 6:10, 6:10], np.broadcast_to(IMAGES[:, :1, :1], (BATCH, 4, 4, 3)))
     same = blank_boxes(IMAGES, centres, jnp.zeros((BATCH, 1, 2)), jnp.zeros((1, 1, 1, 3)))
     np.testing.assert_array_equal(same, IMAGES)
+
+
+def test_the_form_of_tpus_shows_the_same():
+    rows, columns = (jnp.asarray(np.random.default_rng(seed).integers(0, SIDE, (BATCH, SIDE))) for seed in (2, 3))
+    np.testing.assert_array_equal(occlusion._lines_by_products(IMAGES, rows, columns),
+                                  occlusion._lines(IMAGES, rows, columns))
 
 
 def test_holes_lie_at_keypoints_that_may_be_hidden_and_show_the_mean_colour():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax import geometry
+from kpjax.losses import consistency
 from kpjax.losses.consistency import (
     coordinate_equivariance,
     semantic_consistency,
@@ -80,6 +81,22 @@ def test_the_product_over_all_axes_is_never_in_memory(keypoints):
     inputs = [jax.ShapeDtypeStruct((32, 64, 64, channels), jnp.float32) for channels in (64, keypoints)]
     compiled = weighted(semantic_representation).lower(*inputs).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 537e6 / 16 * keypoints / 16
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_form_of_tpus_takes_the_same_pixels(ties):
+    features, masks, slope = normal(0, 3, 5, 7, 6), normal(1, 3, 5, 7, 4), normal(2, 3, 4, 6)
+    if ties:
+        features, masks = jnp.round(features), jnp.maximum(jnp.round(masks), 0)
+    forms = ((consistency._largest_pixels, consistency._pulled_by_products),
+             (lambda *maps: (kept := consistency._masked_maximum_forward(*maps))[0:1] + kept[1][2:],
+              consistency._pulled_by_places))
+    found, right = (jax.jit(lambda features, masks, forward=forward, backward=backward: (
+        (largest := forward(features, masks))[0], backward(features, masks, largest[1], slope)))(features, masks)
+        for forward, backward in forms)
+    np.testing.assert_array_equal(found[0], right[0])
+    for one, other in zip(found[1], right[1], strict=True):
+        close(one, other, rtol=1e-5, atol=1e-6)
 
 
 # Losses
