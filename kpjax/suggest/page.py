@@ -1,7 +1,8 @@
 """A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images.
 
-It begins with the network's points; those below the cutoff begin as not visible. What a person accepted is downloaded
-as corrected.csv, a plain table of labels (`kpjax.annotations.plain_csv`) whose images are below its folder.
+It begins with the network's points; those below the cutoff and beyond the image begin as not visible. What a person
+accepted is downloaded as corrected.csv, a plain table of labels (`kpjax.annotations.plain_csv`) whose images are below
+its folder.
 """
 import hashlib
 import json

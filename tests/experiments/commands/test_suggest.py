@@ -4,6 +4,8 @@ import csv
 import functools
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -328,6 +330,22 @@ def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals,
     assert data["frames"][0]["file"] == "images/a%23b%20100%25/img0005.png"
     assert data["frames"][0]["file_in_table"] == "images/a#b 100%/img0005.png"
     assert "my project' " in data["how"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_points_beyond_the_image_begin_at_its_edge_as_not_visible(proposals, tmp_path):
+    one = proposals[0]
+    height, width = one.image.shape[:2]
+    one.keypoints[0] = [[-60.5, 20], [16, height + 3]]
+    one.scores[0] = 0.5
+    text = write_page(tmp_path, [one], "images", Skeleton(("spot", "beside")), cutoff=0.1).read_text()
+    data = re.search(r'type="application/json">(.*?)</script>', text, re.S)[1]
+    code = re.search(r"const within = .*?(?=\nlet work)", text, re.S)[0]
+    done = subprocess.run(["node", "-e", f"const data = {data};\n{code}\nconsole.log(JSON.stringify(proposed()))"],
+                          capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[0]["points"] == [[{"x": 0, "y": 20, "visible": False},
+                                                     {"x": 16, "y": height - 1, "visible": False}]]
+    assert width > 16
 
 
 def test_what_the_page_downloads_is_read_as_labels(made, tmp_path):
