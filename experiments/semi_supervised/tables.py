@@ -85,6 +85,13 @@ TUNING = Table("demo", (
     Row("easy_hard, weight 0.3", "easy_hard", {"hard_weight": 0.3}),
 ), tuple(map(rate, (4e-3, 8e-3, 1.6e-2, 3.2e-2))), "variant, PCK in % at a rate of")
 
+READING = Table("demo", [Row(f"{words}, weight {weight:,}", "ours", {"representations": kind, "invariance": weight})
+                         for kind, words in (("unit", "of length 1"), ("raw", "as they are"))
+                         for weight in (10, 100, 1_000)], [
+    column._replace(seeds=TUNING_SEEDS) for column in (
+        PCK, EQUIVARIANCE, Column("semantic consistency over ln K", "test/sc_over_ln_k", decimals=3))],
+    "representations in the invariance")
+
 # Where an earlier rate and the step that is best on validation images were used, and a mean teacher of weight 1,000.
 VALIDATION = {"selection": "validation"}
 EARLIER = {"learning_rate": 2e-3, "warm_start_learning_rate": 3e-3, **VALIDATION}
