@@ -234,7 +234,7 @@ class Config(Checked):
 
 
 OF_ADAPTATION = (
-    "summary", "adaptation_share", "step_cost", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
+    "summary", "adaptation_share", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
     "ground_false")
 
 

@@ -56,7 +56,9 @@ FOREST = Table("demo", (
     Row("teacher_adaptation - mean teacher", "teacher_adaptation", minus="mean_teacher"),
 ), (POINTS._replace(heading="points of target PCK, synthetic people"),))
 RATES = Table("demo", [row._replace(title=title) for title, row in (
-    ("source only, random colours", Row("", COLOURS)), ("AdaBN, random colours", ADABN), ("RegDA", Row("", "regda")),
+    ("source only, random colours", Row("", COLOURS)),
+    ("source only, random colours, squared errors", Row("", f"{COLOURS}_mse")),
+    ("AdaBN, random colours", ADABN), ("RegDA", Row("", "regda")),
     ("RegDA, half the rate in the adaptation", Row("", "regda", {"adaptation_share": 0.5})),
     ("teacher_adaptation", Row("", "teacher_adaptation")), ("oracle", Row("", "oracle")))], [
         Column(f"{rate:g}", "target/pck", 100, show="seeds", seeds=TUNING_SEEDS,

@@ -226,6 +226,8 @@ def common_depth(paths: Sequence[Path]) -> int:
     """Returns the bits in use of images that belong together, from up to 48 of them; 0 if none has more than 8."""
     peak = -1
     for number in np.unique(np.linspace(0, len(paths) - 1, min(48, len(paths))).round().astype(int)).tolist():
+        if not Path(paths[number]).is_file():  # opening a pipe would wait for somebody to write
+            continue
         try:
             with Image.open(paths[number], formats=PILLOW_FORMATS) as image:
                 if (values := _deep_values(image, paths[number])) is not None:
