@@ -30,7 +30,6 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
-TUNING_SEEDS = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
 
 
 class Row(NamedTuple):

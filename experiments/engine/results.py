@@ -19,6 +19,7 @@ from kpjax.reports.table import read_run, variant_folders
 EXPERIMENTS = Path(__file__).parents[1]
 FILE = "results.csv"
 BY_HAND = "recorded by hand"
+TUNING_SEEDS = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
 
 
 class Result(NamedTuple):
@@ -81,16 +82,22 @@ def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
     """Returns old numbers, those that were measured again replaced.
 
     A seed that was measured also replaces what was recorded by hand for its variant and metric, a mean over seeds or
-    a difference from another variant: the seeds of two recordings do not mix.
+    a difference from another variant: the seeds of two recordings do not mix. Tuning seeds replace tuning seeds only.
     """
     new = list(new)
-    keys, measured = {one.key for one in new}, {(*one[:3], one.metric) for one in new}
+    keys, measured = {one.key for one in new}, {(*one[:3], one.metric, _of_tuning(one)) for one in new}
 
     def stale(one: Result) -> bool:
         parts = re.split(" [-/] ", one.variant)
-        return one.commit == BY_HAND and any((*one[:2], part, one.metric) in measured for part in parts)
+        return one.commit == BY_HAND and any((*one[:2], part, one.metric, _of_tuning(one)) in measured
+                                             for part in parts)
 
     return [one for one in old if one.key not in keys and not stale(one)] + new
+
+
+def _of_tuning(one: Result) -> bool:
+    first = re.match(r"\d+", one.seed)
+    return bool(first) and int(first[0]) in TUNING_SEEDS
 
 
 def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iterator[Result]:

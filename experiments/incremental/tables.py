@@ -88,6 +88,23 @@ TUTORIAL = Table("demo", [*(Row(variant, variant) for variant in (
         Column("all keypoints (AAA), %", "aaa", 100),
         Column("old keypoints that new ones help to find, %", "triples/pck", 100)))
 
+# Elbows and knees, each with a new keypoint on either side, and the demo, at equal weights
+
+WEIGHED = (("1", {"self_training": 1.0}), ("0.3", {"kamp_rerendered": 0.3, "ksd_only": 0.3}))
+TRIPLES_BY_SEED = TRIPLES._replace(heading="triples by seed", show="seeds")
+
+
+def weighed(preset: str, *variants: str) -> Table:
+    """Returns a table of variants at two weights that all share, with the differences from `kamp_rerendered`."""
+    return Table(preset, [row for weight, settings in WEIGHED for row in (
+        *(Row(f"{variant}, weight {weight}", variant, settings) for variant in (*variants, "kamp_rerendered")),
+        *(less("kamp_rerendered", other, f"kamp_rerendered - {other}, weight {weight}", settings=settings)
+          for other in variants))], (TRIPLES, TRIPLES_BY_SEED, AAA, AT), "variant, or difference")
+
+
+LIMBS = weighed("limbs", "ksd_only", "self_training")
+DEMO_WEIGHED = weighed("demo", "ksd_only", "self_training")
+
 # The demo at lower rates
 
 BASELINES = Table("demo", [Row(variant, variant, BASELINE) for variant in (

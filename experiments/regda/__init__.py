@@ -271,9 +271,9 @@ ABOUT = About(
      "explained most of its gain over source only.",
      "By plain arg-max the same networks were above random colours: on one seed of five the official decoder put two "
      "keypoints into the corner.",
-     "`teacher_adaptation` was above random colours and above a plain mean teacher; both intervals exclude zero. "
-     "Against the oracle it is not decided.",
-     "On a real mouse nothing that adapts beat source only with random colours (one tuning seed)."))
+     "`teacher_adaptation` was above random colours that learn the same loss for as long: the interval excludes zero. "
+     "It was below the oracle of that loss. A plain mean teacher is not decided against that control.",
+     "On a real mouse nothing that adapts beat source only, on one tuning seed; random colours were not run there."))
 
 
 SYSTEM = System(

@@ -2,10 +2,14 @@
 
 Real images have one seed, and sprites have errors in units of their own, so that the plot shows synthetic people alone.
 """
-from experiments.engine.pages import TUNING_SEEDS, Column, Row, Table
+from experiments.engine.pages import Column, Row, Table
+from experiments.engine.results import TUNING_SEEDS
 
 COLOURS = "source_only_augmented"  # the control
 PLAIN = {"decoded": "plain_argmax"}  # the same networks, decoded without the rule of positive logits
+
+MSE, LONG = f"{COLOURS}_mse", f"{COLOURS}_mse_long"  # squared errors, and as long as teacher_adaptation takes
+SLOWER = {"learning_rate": 4e-3, "teacher_learning_rate": 4e-3}  # the best of four rates for them, on a tuning seed
 
 PCK = Column("target PCK, %", "target/pck", 100)
 ERROR = Column("target error per coordinate, px", "target/mae", decimals=2)
@@ -20,10 +24,13 @@ ADABN = Row("AdaBN, random colours (control)", "adabn_augmented")
 TRAINED = (
     Row("source only", "source_only"), Row("source only, restyled (control)", "source_only_restyled"),
     Row("source only, random colours (control)", COLOURS),
+    Row("the same, squared errors (control)", MSE, SLOWER),
+    Row("the same, at the cost of teacher_adaptation (control)", LONG, SLOWER),
     Row("pseudo-labels of that AdaBN (control)", "adabn_augmented_then_labels"),
     Row("mean teacher: whole heatmaps (control)", "mean_teacher"), Row("**RegDA**", "regda"),
     Row("RegDA, then its pseudo-labels", "regda_then_labels"),
-    Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation"), Row("oracle (upper bound)", "oracle"))
+    Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation"), Row("oracle (upper bound)", "oracle"),
+    Row("oracle, squared errors (upper bound)", "oracle_mse"))
 ROWS = (*TRAINED[:2], ADABN, *TRAINED[2:])
 HEADLINE = Table("demo", [row for row in ROWS if row.variant not in (
     "source_only_restyled", "adabn_augmented_then_labels")], (PCK, ERROR, SOURCE))
@@ -36,6 +43,13 @@ DIFFERENCES = Table("demo", (
     Row("RegDA by plain arg-max - random colours", "regda", PLAIN, minus=COLOURS, minus_settings={}),
     Row("RegDA - AdaBN with random colours", "regda", minus="adabn_augmented"),
     Row("teacher_adaptation - random colours", "teacher_adaptation", minus=COLOURS),
+    *(Row(f"{name} - {words}", variant, minus=minus, minus_settings=settings) for name, variant in (
+        ("teacher_adaptation", "teacher_adaptation"), ("mean teacher", "mean_teacher")) for words, minus, settings in (
+        ("random colours, squared errors", MSE, SLOWER), ("the same at equal cost", LONG, SLOWER),
+        ("oracle, squared errors", "oracle_mse", {}))),
+    Row("RegDA - random colours, squared errors, at the cost of teacher_adaptation", "regda", minus=LONG,
+        minus_settings=SLOWER),
+    Row("squared errors - divergence, random colours", MSE, SLOWER, minus=COLOURS, minus_settings={}),
     Row("teacher_adaptation - mean teacher", "teacher_adaptation", minus="mean_teacher"),
     Row("teacher_adaptation - RegDA", "teacher_adaptation", minus="regda"),
     Row("RegDA by plain arg-max - teacher_adaptation", "regda", PLAIN, minus="teacher_adaptation", minus_settings={}),
@@ -49,6 +63,7 @@ FOREST = Table("demo", (
     Row("RegDA - random colours", "regda", minus=COLOURS),
     Row("RegDA, plain arg-max - random colours", "regda", PLAIN, minus=COLOURS, minus_settings={}),
     Row("teacher_adaptation - random colours", "teacher_adaptation", minus=COLOURS),
+    Row("the same, control of equal loss and cost", "teacher_adaptation", minus=LONG, minus_settings=SLOWER),
     Row("mean teacher - random colours", "mean_teacher", minus=COLOURS),
     Row("AdaBN's pseudo-labels - random colours", "adabn_augmented_then_labels", minus=COLOURS),
     Row("RegDA - AdaBN with random colours", "regda", minus="adabn_augmented"),
@@ -57,13 +72,15 @@ FOREST = Table("demo", (
 ), (POINTS._replace(heading="points of target PCK, synthetic people"),))
 RATES = Table("demo", [row._replace(title=title) for title, row in (
     ("source only, random colours", Row("", COLOURS)),
-    ("source only, random colours, squared errors", Row("", f"{COLOURS}_mse")),
+    ("source only, random colours, squared errors", Row("", MSE)), ("oracle, squared errors", Row("", "oracle_mse")),
+    ("mean teacher", Row("", "mean_teacher")),
     ("AdaBN, random colours", ADABN), ("RegDA", Row("", "regda")),
     ("RegDA, half the rate in the adaptation", Row("", "regda", {"adaptation_share": 0.5})),
     ("teacher_adaptation", Row("", "teacher_adaptation")), ("oracle", Row("", "oracle")))], [
         Column(f"{rate:g}", "target/pck", 100, show="seeds", seeds=TUNING_SEEDS,
                settings={} if rate == 8e-3 else {"learning_rate": rate, "teacher_learning_rate": rate})
         for rate in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)], "variant, by Adam's rate")
+SOURCE_RATES = RATES._replace(columns=[column._replace(metric="source/pck") for column in RATES.columns])
 SHORT = Table("demo", [row for row in TRAINED if row.variant in ("source_only", COLOURS, "regda", "oracle")], (
     PCK._replace(settings={"steps": 700, "pretraining_steps": 280, "coefficient_steps": 35}),))
 TUTORIAL = Table("demo", [row for row in ROWS if row.variant in (

@@ -5,7 +5,8 @@ Seeds on which settings were chosen have the setting `first_seed` of their comma
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.engine.pages import TUNING_SEEDS, Column, Row, Table
+from experiments.engine.pages import Column, Row, Table
+from experiments.engine.results import TUNING_SEEDS
 
 CONTROL = "supervised_warped"
 PCK = Column("PCK, %", "test/pck", 100)
@@ -91,6 +92,12 @@ READING = Table("demo", [Row(f"{words}, weight {weight:,}", "ours", {"representa
     column._replace(seeds=TUNING_SEEDS) for column in (
         PCK, EQUIVARIANCE, Column("semantic consistency over ln K", "test/sc_over_ln_k", decimals=3))],
     "representations in the invariance")
+
+SIZES = (("16", {}), ("32", {"heatmap_size": 32}), ("64", {"heatmap_size": 64, "image_size": 128}))
+CELLS_OF_MAPS = Table("demo", [Row(f"{name}, {cells} cells", variant, settings) for cells, settings in SIZES
+                               for variant, name in ((CONTROL, CONTROL), ("ours", TITLES["ours"]))], (
+    PCK, PCK_BY_SEED, PCK_LESS, EQUIVARIANCE,
+    Column("semantic consistency over ln K", "test/sc_over_ln_k", decimals=3)), "variant, cells of a map's side")
 
 # Where an earlier rate and the step that is best on validation images were used, and a mean teacher of weight 1,000.
 VALIDATION = {"selection": "validation"}

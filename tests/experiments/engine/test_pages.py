@@ -115,6 +115,12 @@ def test_measured_numbers_replace_equal_keys_and_what_was_recorded_by_hand():
         ("control", "0", 0.6), ("other", "0-4", 0.3), ("ours", "0", 0.5), ("ours", "1", 0.2)]
 
 
+def test_a_tuning_seed_replaces_no_reported_one():
+    old = [Result("demo", "", "ours", seed, "pck", 0.9) for seed in ("0", "1-4", "100", "101-102")]
+    new = [Result("demo", "", "ours", "100", "pck", 0.5, commit="abc")]
+    assert sorted((one.seed, one.value) for one in merged(old, new)) == [("0", 0.9), ("1-4", 0.9), ("100", 0.5)]
+
+
 def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
     write_results(tmp_path, FOUND)
     assert sorted(read_results(tmp_path)) == sorted(FOUND)
