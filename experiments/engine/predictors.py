@@ -20,6 +20,8 @@ from kpjax.annotations.reading import read_project
 from kpjax.errors import printable
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
+from kpjax.evaluation.conformal import FILE as RADII
+from kpjax.evaluation.conformal import RadiusTable, radius_table_from
 from kpjax.export import reading
 from kpjax.export.reading import RUN_FILES
 from kpjax.export.standalone import LARGEST_SIDE
@@ -43,6 +45,7 @@ class Predictor(NamedTuple):
     cutoff: float  # the score from which a point is shown
     title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
     result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
+    radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
 
 
 class OpenedRun(NamedTuple):
@@ -72,14 +75,19 @@ def open_predictor(folder: epath.PathLike) -> Predictor:
     if reading.is_exported(folder):
         exported = reading.open_exported(folder)
         given = exported.description
-        score, result = given["score"], given["run"]
+        score, result, files = given["score"], given["run"], given.get("rebuild", {}).get("files", {})
         function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
     else:
         opened = open_run(folder)
-        score, result = opened.score, opened.result
+        score, result, files = opened.score, opened.result, opened.files
         function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
-    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result)
+    radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
+    if radii and len(radii.labels) != len(function[0].names):
+        raise InputError(f"{Path(folder) / RADII}: is of {len(radii.labels)} keypoints, the run finds "
+                         f"{len(function[0].names)}; delete it")
+    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
+                     radii)
 
 
 def trained_box_side(folder: epath.PathLike) -> float:

@@ -16,7 +16,8 @@ from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transf
 from kpjax.structures import Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import arrays_by_path
 
-RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json")  # from which a method is rebuilt
+# from which a method is rebuilt, and what its scores mean
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json")
 LARGEST = 2 ** 34  # bytes of one array that is not stored
 
 

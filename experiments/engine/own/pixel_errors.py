@@ -10,6 +10,7 @@ import numpy as np
 from experiments.engine.system import Job, Outcome, StoredRun, System
 from kpjax import geometry
 from kpjax.evaluation.calibration import ScoreTable, drawn_from, score_table, write_score_table
+from kpjax.evaluation.conformal import LEVELS, RadiusTable, needed, radius_table, write_radius_table
 from kpjax.files import make_folder
 from kpjax.input.source import Source, identities
 from kpjax.reports.pixel_errors import HELD_OUT, Animals, joined, metrics_of, write_errors
@@ -28,7 +29,8 @@ class Part(NamedTuple):
 def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, Part]]) -> System:
     """Returns a system whose runs also keep errors.csv and errors_by_keypoint.csv, and metrics such as `held_out/px`.
 
-    Scores get a meaning, too: score_table.json has the cutoff, from the animals held out.
+    Scores get a meaning, too, from the animals held out: score_table.json has the cutoff, radius_table.json the radii
+    within which the truth lies.
 
     parts: (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT, whose `scale` is the
     diagonal of the labelled body.
@@ -51,7 +53,9 @@ def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, P
             table = _scores_of(predictions, kind)
             make_folder(job.folder)
             write_score_table(job.folder, table)
-            write_errors(job.folder, animals_of(parts(job, data), predictions), drawn_from(table.cutoff))
+            animals = animals_of(parts(job, data), predictions)
+            write_errors(job.folder, animals, drawn_from(table.cutoff))
+            write_radius_table(job.folder, _radii_of(predictions[OF_PART + HELD_OUT], animals.by_part()[HELD_OUT]))
 
     return system._replace(evaluated=evaluated, measure=measure, draw=draw)
 
@@ -65,6 +69,18 @@ def _scores_of(predictions: Mapping[str, Gathered], kind: str = "peak") -> Score
     found = predictions[OF_PART + HELD_OUT]
     distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
     return score_table(found.scores, distances, found.visible, kind=kind)
+
+
+def _radii_of(found: Gathered, animals: Animals) -> RadiusTable:
+    """Returns the radii of predicted points by the animals held out, in pixels of the network's images.
+
+    They hold for new recordings where enough recordings are held out, and else for new images of these recordings.
+    """
+    recordings = [str(path if number is not None else path.parent)
+                  for path, number in zip(animals.images, animals.frames, strict=True)]
+    errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
+    several = len(set(recordings)) >= needed(max(LEVELS))
+    return radius_table(errors, found.scores, found.visible, recordings=recordings if several else None)
 
 
 def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -> Animals:

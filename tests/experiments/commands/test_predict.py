@@ -13,6 +13,7 @@ from predict_folder import predict_folder
 from experiments.commands import run_command
 from experiments.commands.predict.pipeline import in_original_pixels
 from kpjax.errors import InputError
+from kpjax.evaluation.conformal import radius_table, write_radius_table
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import Letterbox
 
@@ -76,6 +77,49 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
              (tmp_path / "out" / "overlays").rglob("*.png")}
     assert drawn == {"a.png_overlay.png", "a.jpg_overlay.png", "below/grey image_overlay.png",
                      "below/tall_overlay.png", "wide_overlay.png"}
+
+
+def with_radii(run, errors):
+    """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that says nothing."""
+    errors = np.asarray(errors, float)
+    write_radius_table(run, radius_table(errors, np.ones_like(errors), np.ones_like(errors)))
+
+
+def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path):
+    with_radii(run, np.tile([1.5, 4.0], (40, 1)))
+    printed = []
+    table = predict_folder(run, images, tmp_path / "out", formats="coco", tell=printed.append)
+    found = {(row["image"], row["keypoint"]): float(row["radius"]) for row in rows_of(table)}
+    for name, size, *_ in CASES:
+        growth = max(size) / 64
+        assert found[name, "spot"] == pytest.approx(1.5 * growth, abs=1e-3)
+        assert found[name, "beside"] == pytest.approx(4 * growth, abs=1e-3)
+    with (tmp_path / "out" / "points.coco.json").open() as file:
+        assert json.load(file)[0]["radii"] == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
+    assert any(line.startswith("radius within which 90 % of points lie on images like those held out") for line in
+               printed)
+    plain = predict_folder(run, images, tmp_path / "plain", no_radii=True, tell=printed.append)
+    assert "radius" in rows_of(plain)[0]
+    drawn = [folder / "overlays" / "wide_overlay.png" for folder in (tmp_path / "out", tmp_path / "plain")]
+    ringed, bare = (np.asarray(Image.open(path)).astype(int) for path in drawn)
+    changed = np.argwhere((ringed != bare).any(-1))
+    spot, = (row for row in rows_of(table) if (row["image"], row["keypoint"]) == ("wide.png", "spot"))
+    growth = ringed.shape[1] / 128  # rings lie at their radius around the points
+    reach = np.hypot(*(changed - (np.array([float(spot["y"]), float(spot["x"])]) + 0.5) * growth).T) / growth
+    assert abs(np.median(reach) - found["wide.png", "spot"]) < 1
+
+
+def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path):
+    with_radii(run, np.ones((5, 2)))
+    printed = []
+    table = predict_folder(run, images, tmp_path / "out", overlays=False, tell=printed.append)
+    assert "no radius: 4 more labelled images must be held out for it" in printed
+    assert "radius" not in rows_of(table)[0]
+    with pytest.raises(InputError, match=r"^level: 0\.99; choose 0\.5, 0\.8, 0\.9, 0\.95"):
+        predict_folder(run, images, tmp_path / "other", level=0.99, tell=printed.append)
+    with_radii(run, np.ones((5, 3)))
+    with pytest.raises(InputError, match=r"radius_table\.json: is of 3 keypoints, the run finds 2; delete it"):
+        predict_folder(run, images, tmp_path / "other", tell=printed.append)
 
 
 def test_letterbox_way_back_is_the_written_formula(run, tmp_path):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from experiments.engine.own.pixel_errors import OF_PART, Part, with_pixel_errors
+from experiments.engine.own.report import radius_text
 from experiments.engine.system import Predicting, System
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF, read_score_table
+from kpjax.evaluation.conformal import missing, read_radius_table
 from kpjax.input.source import ArraySource, arrays
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, read_errors
 from kpjax.structures import Skeleton
@@ -85,6 +87,13 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, seen, tmp_pa
     np.testing.assert_allclose(animals.predicted[0], [[13.5, 13], [33.5, 13]])
     np.testing.assert_allclose(animals.lengths, 20)
     assert read_score_table(tmp_path).kind == "made_peak"
+    radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of their two images and the frame
+    assert (radii.unit, radii.all_units, radii.labels.tolist()) == ("image", 3, [3, 2])
+    np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
+    assert missing(radii).max(1).tolist() == [0, 1, 6, 16]
+    assert radius_text(radii) == (
+        "From the labels of 3 images held out, predictions have a radius within which the truth lies in 50 of 100 "
+        "cases on new images like these; 1 more for 80 of 100, 6 more for 90 of 100, 16 more for 95 of 100.")
 
 
 def test_without_a_cutoff_from_labels_nothing_is_hidden(system, parts, tmp_path):
