@@ -87,6 +87,9 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
         raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
                          "the "
                          "run again")
+    if "results.json" not in files:
+        raise InputError("run", "the predictor is an ensemble of several runs, which predicts and nothing else; name "
+                         "one of the runs that it was exported from")
     for name, content in files.items():
         inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
 

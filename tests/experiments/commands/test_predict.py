@@ -12,6 +12,7 @@ from predict_folder import predict_folder
 
 from experiments.commands import run_command
 from experiments.commands.predict.pipeline import in_original_pixels
+from experiments.engine.predictors import open_run
 from kpjax.errors import InputError
 from kpjax.evaluation.conformal import radius_table, write_radius_table
 from kpjax.images.reading import read_image
@@ -120,6 +121,31 @@ def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path)
     with_radii(run, np.ones((5, 3)))
     with pytest.raises(InputError, match=r"radius_table\.json: is of 3 keypoints, the run finds 2; delete it"):
         predict_folder(run, images, tmp_path / "other", tell=printed.append)
+
+
+def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, images, tmp_path):
+    for seed, offset in ((3, (30, 8)), (12, (50, 4))):
+        write_run(tmp_path / "runs", offset, seed=seed)
+    printed = []
+    found, first = ([row for row in rows_of(predict_folder(one, images, tmp_path / f"out {number}", overlays=False,
+                                                           tell=printed.append)) if row["keypoint"] == "beside"]
+                    for number, one in enumerate((run.parent, run)))
+    assert printed[0].startswith("brightest demo 3 seeds of spot seed 0: 5 images at 64 px")
+    for ours, alone, (_, size, *_) in zip(found, first, sorted(CASES), strict=True):  # of 60, 30 and 50; of 0, 8 and 4
+        growth = max(size) / 64
+        assert float(ours["x"]) - float(alone["x"]) == pytest.approx(-10 * growth, abs=2e-3)
+        assert float(ours["y"]) - float(alone["y"]) == pytest.approx(4 * growth, abs=2e-3)
+        assert float(ours["score"]) == pytest.approx(float(alone["score"]), rel=1e-4)
+
+
+def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
+    write_run(tmp_path / "runs", (20, 6), seed=1)
+    run_command("export", [str(run.parent), "--out", str(tmp_path / "exported"), "--no-self-test"])
+    found, expected = (rows_of(predict_folder(one, images, tmp_path / name, overlays=False, tell=lambda line: None))
+                       for one, name in ((tmp_path / "exported", "a"), (run.parent, "b")))
+    assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
+    with pytest.raises(InputError, match="run: the predictor is an ensemble of several runs"):
+        open_run(tmp_path / "exported")
 
 
 def test_letterbox_way_back_is_the_written_formula(run, tmp_path):
