@@ -69,7 +69,9 @@ class Predict(_OfRun):
 
     Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). The status of a
     point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The
-    score orders points of one run and is no probability.
+    score orders points of one run and is no probability. The radius, in pixels, is that within which the truth lies in
+    9 of 10 cases (--level), as far as new images are like those held out from the run's labels; drawings show it as a
+    ring. It is there if enough labels were held out.
     """
 
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
@@ -78,6 +80,8 @@ class Predict(_OfRun):
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    level: float = 0.9  # of radii, the share of points whose truth lies within: 0.5, 0.8, 0.9 or 0.95
+    no_radii: bool = False  # draw no rings
     dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
     plot: bool = False  # draw the way and the score of each keypoint over a video's frames: <video>_plot.svg
     trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
@@ -94,6 +98,8 @@ class Evaluate(_AsRead):
     project that the run has learnt from, frames that it has learnt from, frames that were held out and any others stand
     side by side. Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the
     animals with the largest errors for their size, without those that the run has learnt from; rings are the labels.
+    Where the run has radii, the share of points within them is printed by level, and drawn in coverage.svg, for frames
+    that the run does not know.
     Keypoints are matched by their names. Animals are cropped by their boxes (else those of their labels) if the run was
     trained so, or if a frame has several.
     """

@@ -1,4 +1,5 @@
 """The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its worst animals."""
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +13,19 @@ from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import box_of, decoded, project_source, read_frame, reference_lengths
 from kpjax.annotations.reading import read_project
+from kpjax.drawing.charts import coverage_plot
 from kpjax.drawing.error_sheet import Compared, error_sheet
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.evaluation.calibration import drawn_from
-from kpjax.files import read_json
+from kpjax.evaluation.conformal import RadiusTable, coverage, radii
+from kpjax.files import read_json, write_text
 from kpjax.geometry import move_points
 from kpjax.images.transforms import needs_box
 from kpjax.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
     FILE,
+    HELD_OUT,
     OTHER,
     TRAINED,
     Animals,
@@ -32,7 +36,7 @@ from kpjax.reports.pixel_errors import (
     write_errors,
 )
 
-WORST = "worst.png"
+WORST, COVERAGE = "worst.png", "coverage.svg"
 
 
 def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
@@ -53,15 +57,44 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     predictor = open_predictor(asked.run)
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
-    animals = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
+    animals, growth = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
     animals = animals._replace(parts=parts_of(animals, asked, tell))
     cutoff = drawn_from(predictor.cutoff)
     for line in table_lines(animals, cutoff, asked.threshold):
         tell(line)
-    written = write_errors(asked.out, animals, cutoff)
+    written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
+    if predictor.radii:
+        written += covered(predictor.radii, animals, growth, asked.out, tell)
     write_png(asked.out / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
-    tell(f"{written}, {asked.out / BY_KEYPOINT_FILE}, {asked.out / WORST}")
-    return written
+    tell(", ".join(map(str, [*written, asked.out / WORST])))
+    return written[0]
+
+
+def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path, tell: Callable[[str], None]
+            ) -> list[Path]:
+    """Tells which share of points lies within the radii of a run and writes coverage.svg, whose path it returns.
+
+    Frames that the run has learnt from, or whose labels the radii come from, say nothing about them and are left out.
+
+    growth: (N,) pixels of the original image in one of the network's.
+    """
+    new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT))
+    some, unit = animals.only(np.flatnonzero(new)), table.unit
+    if not (some.visible > 0).any():
+        tell(f"radii: not measured, since their labels are those of {HELD_OUT} frames; evaluate on another project")
+        return []
+    distances = np.nan_to_num(some.distances) / growth[new][:, None]
+    found = coverage(table, distances, some.scores, some.visible)
+    known = some.visible > 0
+    medians = [float(np.median((radii(table, some.scores, level=level) * growth[new][:, None])[known]))
+               for level in table.levels]
+    tell("radii, of frames that the run does not know (" + counted(int(known.sum()), "label")
+         + f"; they promise their level on average for {unit}s like those held out):")
+    tell("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
+    tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in found.pooled))
+    tell("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
+                                           for value in medians).rstrip())
+    return [write_text(out / COVERAGE, coverage_plot(found.levels, found.pooled, found.by_keypoint, animals.names))]
 
 
 def parts_of(animals: Animals, asked: Evaluate, tell: Callable[[str], None]) -> tuple[str, ...]:
@@ -105,8 +138,9 @@ def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], 
         one._replace(box=box) for one, box in zip(renamed.instances, boxes, strict=True) if one.visible.any()))
 
 
-def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Callable[[str], None]) -> Animals:
-    """Predicts all labelled animals of a project.
+def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Callable[[str], None]
+            ) -> tuple[Animals, np.ndarray]:
+    """Predicts all labelled animals of a project; also returns (N,) how many of its pixels one of the network's covers.
 
     Animals are cropped by their boxes where the run needs that, or where a frame has several; whole frames are seen
     otherwise.
@@ -129,11 +163,12 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     points, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
+    growth = np.sqrt(np.abs(np.linalg.det(np.asarray(seen.crop, np.float64)[:, :2, :2])))
     return Animals(
         predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
         tuple(frame.number for frame in frames), tuple(one.track for one in instances),
         reference_lengths(project)[numbers][seen.index], true, visible,
-        np.asarray(move_points(seen.crop, points), np.float64), scores)
+        np.asarray(move_points(seen.crop, points), np.float64), scores), growth
 
 
 def predict_batch(predictor: Predictor, images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.commands import Export
-from experiments.engine.predictors import OpenedRun, open_run
+from experiments.engine.predictors import OpenedRun, open_runs
 from kpjax import InputError, RunError
 from kpjax.errors import summarise
 from kpjax.export import onnx, standalone
@@ -45,7 +45,7 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     check_free(out, asked.overwrite)
     if os.path.realpath(out) == os.path.realpath(source):
         raise InputError("out", f"{out} is where it comes from; give a new folder")
-    opened = open_run(source)
+    opened = open_runs(source)
     write = write_onnx if asked.to == "onnx" else write_predictor
     description = write(out, opened.method, opened.trained, opened.transform,
                         Provenance(opened.result, opened.score, opened.files), overwrite=asked.overwrite)

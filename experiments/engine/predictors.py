@@ -13,13 +13,16 @@ import numpy as np
 from etils import epath
 
 import experiments
+from experiments.engine.ensembles import digest_of, meaning_of_scores, seeds_below
 from experiments.engine.own.choices import facts_of
 from experiments.engine.system import stored_run, system_of
-from kpjax import InputError, Method, Skeleton, Trained
+from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.annotations.reading import read_project
 from kpjax.errors import printable
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
 from kpjax.evaluation.calibration import FILE as SCORE_TABLE
+from kpjax.evaluation.conformal import FILE as RADII
+from kpjax.evaluation.conformal import RadiusTable, radius_table_from
 from kpjax.export import reading
 from kpjax.export.reading import RUN_FILES
 from kpjax.export.standalone import LARGEST_SIDE
@@ -43,6 +46,7 @@ class Predictor(NamedTuple):
     cutoff: float  # the score from which a point is shown
     title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
     result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
+    radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
 
 
 class OpenedRun(NamedTuple):
@@ -63,7 +67,7 @@ class OpenedRun(NamedTuple):
 
 
 def open_predictor(folder: epath.PathLike) -> Predictor:
-    """Opens a finished run or an exported folder as a predictor.
+    """Opens a finished run, a variant's folder with several seeds, or an exported folder as a predictor.
 
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished, and for an exported
     one that is damaged or made by a jax too far from this one; RunError for a run's file that is damaged.
@@ -72,14 +76,21 @@ def open_predictor(folder: epath.PathLike) -> Predictor:
     if reading.is_exported(folder):
         exported = reading.open_exported(folder)
         given = exported.description
-        score, result = given["score"], given["run"]
+        score, result, rebuild = given["score"], given["run"], given.get("rebuild")
+        files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
+        files = files if isinstance(files, Mapping) else {}
         function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
     else:
-        opened = open_run(folder)
-        score, result = opened.score, opened.result
+        opened = open_runs(folder)
+        score, result, files = opened.score, opened.result, opened.files
         function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
-    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result)
+    radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
+    if radii and len(radii.labels) != len(function[0].names):
+        raise InputError(f"{Path(folder) / RADII}: is of {len(radii.labels)} keypoints, the run finds "
+                         f"{len(function[0].names)}; delete it")
+    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
+                     radii)
 
 
 def trained_box_side(folder: epath.PathLike) -> float:
@@ -108,6 +119,28 @@ def open_run(folder: Path) -> OpenedRun:
     opened = _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
     check_fits(opened, folder)
     return opened
+
+
+def open_runs(folder: Path) -> OpenedRun:
+    """Opens what `open_run` does, and the folder of a variant with several finished seeds, as an ensemble of these.
+
+    An ensemble has no file of a run but the tables of its scores, so that its method cannot be built again from them.
+    """
+    seeds = seeds_below(Path(folder))
+    if len(seeds) < 2:
+        return open_run(folder)
+    members = [open_run(seed) for seed in seeds]
+    first = members[0]
+    if any(one.method.skeleton != first.method.skeleton or one.side != first.side for one in members):
+        raise InputError("run", f"{folder}: its seeds find other keypoints or take images of other sizes; name one")
+    method = methods.ensemble(first.method, len(members))
+    trained = methods.members_of_ensemble([one.trained for one in members])
+    kind = first.score["kind"]
+    files = meaning_of_scores(seeds, kind)
+    result = {**first.result, "variant": f"{len(members)} seeds of {first.result['variant']}",
+              "digest": digest_of([one.result["digest"] for one in members])}
+    return OpenedRun(first.run, method, trained, first.transform,
+                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files)
 
 
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:

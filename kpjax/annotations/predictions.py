@@ -39,6 +39,7 @@ class PredictionTable(NamedTuple):
     scores: np.ndarray  # (N, I, K) float64; 0 where the status is not ok
     status: np.ndarray  # (N, I) of ok, unreadable (the frame does not decode) and no_box (no animal on the frame)
     outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
+    radii: np.ndarray  # (N, I, K) float64 px, within which the truth lies at the level asked for; nan if unknown
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
 
@@ -59,11 +60,11 @@ def empty_table(
         np.zeros((shape[0], 2), np.int64), tuple(instances),
         np.full((*shape[:2], 4), np.nan) if boxes is None else boxes,
         np.full((*shape, 2), np.nan), np.zeros(shape), np.full(shape[:2], UNREADABLE, "<U10"), np.zeros(shape, bool),
-        skeleton, title)
+        np.full(shape, np.nan), skeleton, title)
 
 
 def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.ndarray, scores: np.ndarray,
-         present: np.ndarray) -> None:
+         present: np.ndarray, radii: np.ndarray | None = None) -> None:
     """Writes the prediction on one frame into a table, in place.
 
     Args:
@@ -71,11 +72,13 @@ def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.
         keypoints: (I, K, 2) in pixels of the frame.
         scores: (I, K).
         present: (I,) bool; animals that are not present become `no_box`.
+        radii: (I, K) px, nan where none is known; None of all.
     """
     table.sizes[row] = size
     table.status[row] = np.where(present, OK, NO_BOX)
     table.keypoints[row] = np.where(present[:, None, None], keypoints, np.nan)
     table.scores[row] = np.where(present[:, None], scores, 0.0)
+    table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
     inside = ((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
     table.outside[row] = present[:, None] & ~inside
 
@@ -87,23 +90,27 @@ def csv_text(*tables: PredictionTable) -> str:
 
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The status is `ok`,
     `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or `no_box` for an
-    animal that is not on the frame. In the last two, x and y are nan and the score is 0.
+    animal that is not on the frame. In the last two, x and y are nan and the score is 0. Where any radius is known, a
+    last column has them, empty for the other points.
     """
-    header = ["instance", "keypoint", "x", "y", "score", "status"]
+    with_radii = any(np.isfinite(table.radii).any() for table in tables)
+    header = ["instance", "keypoint", "x", "y", "score", "status", *["radius"] * with_radii]
     rows = [["video", "frame", "time", *header] if tables[0].is_video else ["image", *header]]
-    return rows_text([*rows, *(row for table in tables for row in _csv_rows(table))])
+    return rows_text([*rows, *(row for table in tables for row in _csv_rows(table, with_radii))])
 
 
-def _csv_rows(table: PredictionTable) -> Iterator[list]:
+def _csv_rows(table: PredictionTable, with_radii: bool) -> Iterator[list]:
     for row, name in enumerate(table.names):
         key = [name]
         if table.is_video:
             key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
         for number, instance in enumerate(table.instances):
-            fields = (field[row, number].tolist() for field in (table.keypoints, table.scores, table.outside))
-            for keypoint, (x, y), score, outside in zip(table.skeleton.names, *fields, strict=True):
+            fields = (field[row, number].tolist() for field in (
+                table.keypoints, table.scores, table.outside, table.radii))
+            for keypoint, (x, y), score, outside, radius in zip(table.skeleton.names, *fields, strict=True):
                 status = "outside" if outside else str(table.status[row, number])
-                yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status]
+                known = ["" if math.isnan(radius) else f"{radius:.3f}"] if with_radii else []
+                yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *known]
 
 
 # COCO results
@@ -112,7 +119,8 @@ def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
 
     Points of unreadable frames are 0, 0 with score 0: json has no nan, and evaluation would count a nan as perfect.
-    `image_id` is the row of the table, from 1; see `_coco_images`.
+    `image_id` is the row of the table, from 1; see `_coco_images`. Where radii are known, `radii` has one for each
+    point, null for the others.
     """
     results = []
     for row in range(len(table.names)):
@@ -125,6 +133,8 @@ def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
                               for number in (round(x, 3), round(y, 3), score)],
                 "score": sum(scores) / max(len(scores), 1),
                 "bbox": [round(float(edge), 3) for edge in _extent(table, row, instance)]})
+            if np.isfinite(radii := table.radii[row, instance]).any():
+                results[-1]["radii"] = [None if math.isnan(radius) else round(radius, 3) for radius in radii.tolist()]
     return results
 
 

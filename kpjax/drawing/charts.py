@@ -1,7 +1,9 @@
-"""Forest plots and bars as SVG files that are legible on light and on dark pages."""
+"""Forest plots, bars and coverage as SVG files that are legible on light and on dark pages."""
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
+
+import numpy as np
 
 from kpjax.drawing.curves import number_text, ticks
 
@@ -73,6 +75,48 @@ def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> st
     bottom = TOP + 2 * ROW * len(rows)
     parts.append(f'<text class="small" x="{left}" y="{bottom + 18}">{escape(title)}</text>')
     return _svg(bottom + 30, title, parts)
+
+
+def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarray, names: Sequence[str]) -> str:
+    """Draws the share of points within their radius against the level that the radius promises, both in percent.
+
+    What is promised is the dashed diagonal: below it radii are too small, above it larger than they need be. A thin
+    line for each keypoint, whose name a pointer shows, and a thick one for all points.
+
+    Args:
+        levels: (L,) rising, in (0, 1).
+        pooled: (L,) shares of all points.
+        by_keypoint: (L, K), nan where there is no label.
+        names: (K,) of the keypoints.
+    """
+    side, left, low = 320, 60, 100 * min(0.4, float(levels[0]), float(np.nanmin([*pooled, *by_keypoint.ravel()])))
+
+    def place(level: float, share: float) -> str:
+        x, y = ((100 * value - low) / (100 - low) * side for value in (level, share))
+        return f"{left + x:.1f},{TOP + side - y:.1f}"
+
+    def line(style: str, shares: np.ndarray, width: float, name: str) -> str:
+        points = " ".join(place(*pair) for pair in zip(levels, shares, strict=True) if np.isfinite(pair[1]))
+        return (f'<polyline class="{style}" style="fill: none" stroke-width="{width}" points="{points}"><title>'
+                f"{escape(name)}</title></polyline>")
+
+    ends = [place(low / 100, low / 100).split(","), place(1, 1).split(",")]
+    parts = [f'<line class="zero" x1="{ends[0][0]}" y1="{ends[0][1]}" x2="{ends[1][0]}" y2="{ends[1][1]}"/>',
+             f'<line class="axis" x1="{left}" x2="{left + side}" y1="{TOP + side}" y2="{TOP + side}"/>',
+             f'<line class="axis" x1="{left}" x2="{left}" y1="{TOP}" y2="{TOP + side}"/>',
+             f'<text class="small" x="{left + side / 2}" y="{TOP + side + 36}" text-anchor="middle">'
+             "level that a radius promises, %</text>",
+             f'<text class="small" x="{left + side + 16}" y="{TOP + 14}">share of points within, %</text>',
+             f'<text class="small" x="{left + side + 16}" y="{TOP + 34}">thick: all points; thin: each keypoint'
+             "</text>"]
+    for value in ticks(low, 100):
+        x, y = place(value / 100, value / 100).split(",")
+        parts += [f'<text class="small" x="{x}" y="{TOP + side + 18}" text-anchor="middle">{number_text(value)}</text>',
+                  f'<text class="small" x="{left - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{number_text(value)}'
+                  "</text>"]
+    parts += [line("open", shares, 1, name) for name, shares in zip(names, by_keypoint.T, strict=True)]
+    return _svg(TOP + side + BOTTOM, "Share of points within their radius, by level",
+                [*parts, line("above", pooled, 3, "all points")])
 
 
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:

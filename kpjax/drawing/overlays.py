@@ -21,6 +21,7 @@ FINEST = 4  # how many times finer than the image the layer is
 LAYER_PIXELS = 32e6  # at most, so that a photograph of 12 megapixels needs no gigabyte
 FARTHEST = 1e5  # px from the corner of an image, of a point that is drawn
 FAINTEST = 0.25  # opacity of a point with the lowest score: faded, but visible
+RING = 0.8  # opacity of a circle within which the truth lies
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
 OUTLINE = (10, 12, 16)
@@ -119,7 +120,7 @@ def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
 def draw_keypoints(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
     true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
-    radius: float | None = None, edges: tuple[int, int, int] | None = None,
+    radius: float | None = None, edges: tuple[int, int, int] | None = None, rings: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of the image's.
 
@@ -132,6 +133,7 @@ def draw_keypoints(
         minimum_side: smaller images are enlarged to it.
         radius: of a point in pixels of the image that is returned; None chooses it (`dot_radius`).
         edges: the colour of all edges; None gives each half that of its end.
+        rings: (K,) radii in pixels of the image, drawn as thin circles around the points; nan draws none.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
@@ -165,6 +167,8 @@ def draw_keypoints(
                 _line(canvas, points[k], places[k], INK, 0.9, 0.8 * unit)
             _ring(canvas, places[k], 4.6 * unit, OUTLINE, 0.7, 2.6 * unit)
             _ring(canvas, places[k], 4.2 * unit, tuple(colours[k]), 1, 1.5 * unit)
+    for k in np.flatnonzero(shown & _drawable(rings, shown)):
+        _ring(canvas, points[k], scale * float(rings[k]), tuple(colours[k]), RING, 0.8 * unit)
     for k in np.flatnonzero(shown):
         _disc(canvas, points[k], 3.4 * unit, OUTLINE, 0.8 * opacity[k])
         _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
@@ -180,6 +184,11 @@ def _in_layer(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]
     points = np.asarray(points, np.float64)
     near = (np.abs(points) < FARTHEST).all(-1)
     return (np.where(near[:, None], points, 0) + 0.5) * scale - 0.5, near
+
+
+def _drawable(rings: np.ndarray | None, like: np.ndarray) -> np.ndarray:
+    """Returns which radii can be drawn, with the shape of `like`: none if there are none."""
+    return np.zeros(like.shape, bool) if rings is None else np.nan_to_num(rings, nan=np.inf) < FARTHEST
 
 
 def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
@@ -322,7 +331,7 @@ FINER = 8  # how many times finer than a frame its points are rendered
 def draw_on_frame(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *, caption: str = "",
     radius: float | None = None, animals: Sequence[str] = (), boxes: np.ndarray | None = None,
-    trails: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+    trails: Sequence[tuple[np.ndarray, np.ndarray]] = (), rings: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3) uint8.
 
@@ -335,11 +344,13 @@ def draw_on_frame(
         animals: (I,) names; several are told apart by the colours of their edges, boxes and names.
         boxes: (I, 4) x, y, width, height of the animals, nan where one is not there, drawn where there are several.
         trails: keypoints and opacity of earlier frames, the oldest first, joined by lines that fade.
+        rings: (I, K) radii in pixels, drawn as thin circles around the points; nan draws none.
     """
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
     keypoints, opacity = np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64)
     shown = (np.abs(keypoints) < FARTHEST).all(-1) & (opacity > 0)
+    drawable = _drawable(rings, shown)
     if radius is None:
         radius = dot_radius(keypoints, shown, min(pil_image.size))
     colours = [tuple(map(int, colour)) for colour in keypoint_colours(keypoints.shape[1])]
@@ -353,6 +364,8 @@ def draw_on_frame(
                 if radius >= 3:  # a thin line would drown in its outline
                     canvas.line(ends, fill=OUTLINE, width=round(radius))
                 canvas.line(ends, fill=several[animal] if several else colours[first], width=max(1, int(radius / 2)))
+        for k in np.flatnonzero(shown[animal] & drawable[animal]):
+            canvas.ellipse(_around(points[k], float(rings[animal][k])), outline=colours[k])
         for k in np.flatnonzero(shown[animal]):
             dot = _dot(colours[k], round(4 * radius) / 4, round(float(min(firmness[k], 1.0)) * 16))
             corner = [round(float(value)) - dot.width // 2 for value in points[k]]

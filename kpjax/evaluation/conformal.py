@@ -15,10 +15,10 @@ in hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is a
 """
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -196,10 +196,12 @@ def write_radius_table(folder: Path, table: RadiusTable) -> Path:
 def read_radius_table(folder: Path) -> RadiusTable | None:
     """Reads the table in a run's folder, None if there is none. Raises InputError for a file that is broken."""
     path = Path(folder) / FILE
-    if not path.is_file():
-        return None
+    return radius_table_from(read_json(path), str(path)) if path.is_file() else None
+
+
+def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
+    """Returns the table that `write_radius_table` wrote. Raises InputError, which names `path`, for a broken one."""
     try:
-        found = read_json(path)
         numbers = {name: np.array(found[name], np.float64) for name in ("levels", "quantiles", "scores", "scale")}
         counts = {name: np.array(found[name], np.int64) for name in ("labels", "units")}
         table = RadiusTable(own=np.array(found["own"], bool), all_units=int(found["all_units"]),

@@ -16,7 +16,8 @@ from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transf
 from kpjax.structures import Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import arrays_by_path
 
-RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json")  # from which a method is rebuilt
+# from which a method is rebuilt, and what its scores mean
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json")
 LARGEST = 2 ** 34  # bytes of one array that is not stored
 
 
@@ -86,6 +87,9 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
         raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
                          "the "
                          "run again")
+    if "results.json" not in files:
+        raise InputError("run", "the predictor is an ensemble of several runs, which predicts and nothing else; name "
+                         "one of the runs that it was exported from")
     for name, content in files.items():
         inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
 

@@ -6,6 +6,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "imagenet_normalise": "forward",
     "symmetric_normalise": "forward",
     "over_seeds": "seeds",
+    "ensemble": "seeds",
+    "members_of_ensemble": "seeds",
     "trained_of": "seeds",
     "with_seed": "seeds",
     "supervised": "supervised_learning",

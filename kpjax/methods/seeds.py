@@ -1,4 +1,6 @@
-"""Several seeds of a method trained as one, for a network that is too small to fill its device."""
+"""Several seeds of a method: trained as one, where a network is too small to fill its device, or predicting as one."""
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -52,3 +54,34 @@ def with_seed(method: Method, number: int | jax.Array) -> Method:
 def trained_of(states, number: int) -> Trained:
     """Returns one seed of what `over_seeds` has trained, a State or a Trained, for the method's own `predict`."""
     return jax.tree.map(lambda leaf: leaf[number], Trained(states.variables, states.frozen))
+
+
+def ensemble(method: Method, count: int) -> Method:
+    """Returns a method that predicts with `count` trained copies of another one, in one program, and trains nothing.
+
+    `predict` reads what `members_of_ensemble` has joined. Each coordinate of a keypoint is the median of the members',
+    scores and heatmaps are their means. It takes as long as all members one after the other.
+
+    Raises ValueError for a count below 2.
+    """
+    if count < 2:
+        raise ValueError(f"count: {count}; an ensemble has at least 2 members")
+
+    def predict(trained: Trained, example: Example) -> Prediction:
+        found = [method.predict(Trained(trained.variables[name], trained.frozen[name]), example)
+                 for name in _member_names(count)]
+        return Prediction(jnp.median(jnp.stack([one.keypoints for one in found]), axis=0),
+                          jnp.stack([one.scores for one in found]).mean(0),
+                          tuple(sum(maps) / count for maps in zip(*(one.heatmaps for one in found), strict=True)))
+
+    return Method(None, None, predict, method.streams, method.skeleton)
+
+
+def members_of_ensemble(members: Sequence[Trained]) -> Trained:
+    """Joins what several runs of one method have learnt, for the `predict` of `ensemble`."""
+    names = _member_names(len(members))
+    return Trained(*(dict(zip(names, trees, strict=True)) for trees in zip(*members, strict=True)))
+
+
+def _member_names(count: int) -> list[str]:
+    return [f"member_{number}" for number in range(count)]

@@ -45,6 +45,12 @@ class Animals(NamedTuple):
         """(N, K) px, nan where nothing is labelled."""
         return np.where(self.visible > 0, np.linalg.norm(self.predicted - self.true, axis=-1), np.nan)
 
+    @property
+    def recordings(self) -> list[str]:
+        """The folder of each animal's image, or its video."""
+        return [str(path if frame is not None else path.parent)
+                for path, frame in zip(self.images, self.frames, strict=True)]
+
     def only(self, numbers: Sequence[int]) -> "Animals":
         """Returns some of the animals, by number."""
         kept = [int(number) for number in numbers]

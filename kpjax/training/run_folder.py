@@ -26,7 +26,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-SMALL_FILES = ("config.json", "skeleton.json", "score_table.json")  # beside results.json and the model
+# beside results.json and the model
+SMALL_FILES = ("config.json", "skeleton.json", "score_table.json", "radius_table.json")
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 

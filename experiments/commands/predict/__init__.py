@@ -30,6 +30,7 @@ from kpjax.drawing.fonts import lacking
 from kpjax.drawing.overlays import dot_radius
 from kpjax.errors import summarise
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.evaluation.conformal import LEVELS, missing
 from kpjax.file_names import inside
 from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
@@ -112,6 +113,8 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
         raise InputError("trails", f"{asked.trails}; must be 0 or more frames")
     if asked.cutoff is not None and not np.isfinite(asked.cutoff):
         raise InputError("cutoff", f"{asked.cutoff} is not a score")
+    if asked.level not in LEVELS:
+        raise InputError("level", f"{asked.level:g}; choose {', '.join(f'{level:g}' for level in LEVELS)}")
     if asked.overlay and asked.no_overlay:
         raise InputError("overlay", "--no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
@@ -169,7 +172,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     all_drawn = len(work.drawn) > 1
     shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
     faults, began = [], time.monotonic()
-    seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown,
+    seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, level=asked.level,
                      side=None if all_drawn and not sequence.video else drawing.VIDEO_SIDE)
     with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
                              disable=not sys.stderr.isatty(), leave=False) as bar:
@@ -184,7 +187,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
-    for line in _hidden_lines(table, cutoff, source, predictor, asked):
+    for line in (*_hidden_lines(table, cutoff, source, predictor, asked), *_radius_lines(table, predictor, asked)):
         tell(line)
     tell(", ".join(str(path) for path in (*paths, *work.drawn, *filter(None, [work.plot]))))
     if removed:
@@ -214,6 +217,18 @@ def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, pre
              "another camera, animal or scale than in training")
     return [*lines, f"likely cause: {cause}; --cutoff 0 draws all points",
             "if points are wrong, label frames of this input (kpjax suggest) and train again"]
+
+
+def _radius_lines(table: PredictionTable, predictor: Predictor, asked: Predict) -> list[str]:
+    """Returns how sure the points are, or how many held-out labels are missing to say so."""
+    if predictor.radii is None:
+        return []
+    known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
+    if known.size:
+        return [f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
+                f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"]
+    row = int(np.searchsorted(predictor.radii.levels, asked.level))
+    return [f"no radius: {int(missing(predictor.radii)[row].max())} more labelled {unit}s must be held out for it"]
 
 
 def _box_lines(works: Sequence[_Work], predictor: Predictor, asked: Predict) -> list[str]:
@@ -247,7 +262,7 @@ def _recorded(seen: Iterator[Seen], table: PredictionTable, faults: list[str], b
                 10 * (number - 1) // len(table.names)):
             print(f"{number} of {len(table.names)} frames", file=sys.stderr, flush=True)
         if one.fault is None:
-            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present)
+            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii)
         else:
             faults.append(str(one.fault))
         bar.update()
@@ -271,7 +286,10 @@ def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor
         radius = dot_radius(points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size))
     note = (f"fainter: a score below {usual / 2:.2g}" if cutoff is None else
             f"cutoff {cutoff:.3g}: points with a lower score are hidden")
-    look = drawing.Look(opacity, radius, note, asked.trails, work.instances, work.boxes)
+    rings = not asked.no_radii and any(np.isfinite(one.radii).any() for one in first)
+    if rings:
+        note += f"; rings: the truth lies within in {100 * asked.level:g} of 100 cases"
+    look = drawing.Look(opacity, radius, note, asked.trails, work.instances, work.boxes, rings)
     sheet: dict[str, np.ndarray] = {}
     if work.drawn:
         seen = drawing.with_sheet(seen, sequence, look, skeleton, sheet)

@@ -35,6 +35,7 @@ class Look(NamedTuple):
     trails: int = 0  # frames over which the way of a point is drawn
     animals: tuple[str, ...] = ()
     boxes: np.ndarray | None = None  # (N, I, 4) of the animals on the frames, nan where one is not there
+    rings: bool = False  # whether radii are drawn
 
 
 def opacity_from(cutoff: float | None, usual: float) -> Opacity:
@@ -81,8 +82,9 @@ def _finely(image: np.ndarray, points: np.ndarray, seen: Seen, look: Look, skele
         points, opacity > 0, min(image.shape[:2]))
     colours = overlays.animal_colours(len(points)) if len(points) > 1 else [None]
     for animal in np.flatnonzero(seen.present):
-        image = overlays.draw_keypoints(image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius,
-                                        edges=colours[animal])
+        image = overlays.draw_keypoints(
+            image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius, edges=colours[animal],
+            rings=seen.radii[animal] * growth * factor if look.rings and seen.radii is not None else None)
     return image
 
 
@@ -156,6 +158,7 @@ def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, ske
         yield overlays.draw_on_frame(
             last, points, opacities, skeleton, caption=caption, trails=tuple(trail), animals=look.animals,
             radius=look.radius and look.radius * growth[0],
+            rings=one.radii * growth[0] if look.rings and one.radii is not None else None,
             boxes=None if look.boxes is None else look.boxes[one.row] * np.tile(growth, 2))
         trail.append((points, opacities))
 

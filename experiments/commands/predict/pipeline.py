@@ -4,11 +4,13 @@ A thread reads frames and hands them to a few others that transform them. Batche
 runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
 any length needs the memory of a few batches.
 """
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from PIL import Image
 
 from experiments.engine.predictors import Predictor
 from kpjax import InputError, RunError
+from kpjax.evaluation.conformal import radii
 from kpjax.export.standalone import in_original_pixels
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Transform
@@ -34,6 +37,7 @@ class Seen(NamedTuple):
     present: np.ndarray  # (I,) bool: the animals that were looked at
     fault: InputError | None  # of a frame that does not decode
     image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
+    radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
 
 
 @dataclass
@@ -46,12 +50,13 @@ class _Pending:
 
 
 def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
-              shown: Collection[int] = (), side: int | None = None) -> Iterator[Seen]:
+              shown: Collection[int] = (), side: int | None = None, level: float | None = None) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
     batch_size: squares at a time; the first is repeated to fill the last batch. boxes: (N, I, 4) x, y, width, height of
     the animals on each frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
-    whose images come along. side: the greatest length of these images in pixels.
+    whose images come along. side: the greatest length of these images in pixels. level: of the radii, one of those of
+    the predictor's table; None gives none.
     Raises InputError for a frame that cannot be transformed, or of another size than its video; RunError for a point
     that is not finite.
     """
@@ -62,6 +67,7 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
                       depth=2 * batch_size)
     network = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="network")
     compiled = False
+    radii_of = partial(radii, predictor.radii, level=level) if predictor.radii and level is not None else None
 
     def start(examples: list) -> None:
         images = [image for _, _, image, _ in examples]
@@ -78,14 +84,14 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
                 start(full)
                 # The first call compiles, and a second one beside it would compile the same again.
                 while len(running) > AT_ONCE or (running and not compiled):
-                    _finish(*running.popleft(), sequence)
+                    _finish(*running.popleft(), sequence, radii_of)
                     compiled = True
             while waiting and not waiting[0].due:
                 yield waiting.popleft().seen
         if batch:
             start(batch)
         while running:
-            _finish(*running.popleft(), sequence)
+            _finish(*running.popleft(), sequence, radii_of)
         yield from (frame.seen for frame in waiting)
     finally:
         frames.close()
@@ -101,17 +107,19 @@ def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, b
         places = [None] if boxes is None else boxes[row]
         empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),
                  np.zeros(len(places), bool))
+        unknown = np.full((len(places), keypoints), np.nan)
         try:
             image = read()
         except InputError as error:
-            return _Pending(Seen(row, (0, 0), *empty, error, None), [])
+            return _Pending(Seen(row, (0, 0), *empty, error, None, unknown), [])
         size, crops = (image.shape[1], image.shape[0]), []
         for animal, box in enumerate(places):
             if box is None or np.isfinite(box).all():
                 square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
                                                   np.zeros(keypoints, np.float32), np.float32(max(size)), box)
                 crops.append((animal, square, crop))
-        return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None), crops)
+        return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None, unknown),
+                        crops)
 
     threads = min(4, os.cpu_count() or 1)
     return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
@@ -127,7 +135,8 @@ def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence) -> None:
+def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence,
+            radii_of: Callable[[np.ndarray], np.ndarray] | None) -> None:
     """Waits for a batch and hands its results to the frames."""
     keypoints, scores = found.result()
     for number, (frame, animal, _, crop) in enumerate(batch):
@@ -136,4 +145,7 @@ def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarr
             place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
             raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
         seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
+        if radii_of:  # of the square image, which shows a part of the frame at another size
+            found_radii = radii_of(scores[number]) * math.sqrt(abs(np.linalg.det(crop[:2, :2])))
+            seen.radii[animal] = np.where(np.isfinite(found_radii), found_radii, np.nan)
         frame.due -= 1

@@ -1,6 +1,6 @@
 """Errors in pixels of the original images that every run on a person's own labels keeps, and its table of scores."""
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from experiments.engine.system import Job, Outcome, StoredRun, System
 from kpjax import geometry
 from kpjax.evaluation.calibration import ScoreTable, drawn_from, score_table, write_score_table
+from kpjax.evaluation.conformal import LEVELS, needed, radius_table, write_radius_table
 from kpjax.files import make_folder
 from kpjax.input.source import Source, identities
 from kpjax.reports.pixel_errors import HELD_OUT, Animals, joined, metrics_of, write_errors
@@ -28,7 +29,8 @@ class Part(NamedTuple):
 def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, Part]]) -> System:
     """Returns a system whose runs also keep errors.csv and errors_by_keypoint.csv, and metrics such as `held_out/px`.
 
-    Scores get a meaning, too: score_table.json has the cutoff, from the animals held out.
+    Scores get a meaning, too, from the animals held out: score_table.json has the cutoff, radius_table.json the radii
+    within which the truth lies.
 
     parts: (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT, whose `scale` is the
     diagonal of the labelled body.
@@ -42,16 +44,16 @@ def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, P
         if OF_PART + HELD_OUT not in predictions:  # measured again: a run made before these were kept
             return values
         animals = animals_of(parts(job, data), predictions)
-        return values | metrics_of(animals, drawn_from(_scores_of(predictions).cutoff))
+        return values | metrics_of(animals, drawn_from(_scores_of(predictions[OF_PART + HELD_OUT]).cutoff))
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         system.draw(job, data, outcome, _without_parts(predictions))
         if jax.process_index() == 0:
             kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
-            table = _scores_of(predictions, kind)
             make_folder(job.folder)
-            write_score_table(job.folder, table)
-            write_errors(job.folder, animals_of(parts(job, data), predictions), drawn_from(table.cutoff))
+            animals, found = animals_of(parts(job, data), predictions), predictions[OF_PART + HELD_OUT]
+            table = write_meaning_of_scores(job.folder, found, animals.by_part()[HELD_OUT].recordings, kind)
+            write_errors(job.folder, animals, drawn_from(table.cutoff))
 
     return system._replace(evaluated=evaluated, measure=measure, draw=draw)
 
@@ -60,9 +62,24 @@ def _without_parts(predictions: Mapping[str, Gathered]) -> dict[str, Gathered]:
     return {name: found for name, found in predictions.items() if not name.startswith(OF_PART)}
 
 
-def _scores_of(predictions: Mapping[str, Gathered], kind: str = "peak") -> ScoreTable:
-    """Returns how likely a keypoint of a score is right, by the animals held out."""
-    found = predictions[OF_PART + HELD_OUT]
+def write_meaning_of_scores(folder: Path, found: Gathered, recordings: Sequence[str], kind: str) -> ScoreTable:
+    """Writes score_table.json and radius_table.json of the animals held out, and returns the first.
+
+    Radii are in pixels of the network's images. They hold for new recordings where enough recordings are held out, and
+    else for new images of these recordings.
+
+    found: predictions on animals whose `scale` is the diagonal of the labelled body. recordings: those of the animals.
+    """
+    table = _scores_of(found, kind)
+    write_score_table(folder, table)
+    errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
+    several = len(set(recordings)) >= needed(max(LEVELS))
+    write_radius_table(folder, radius_table(errors, found.scores, found.visible,
+                                            recordings=recordings if several else None))
+    return table
+
+
+def _scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
     distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
     return score_table(found.scores, distances, found.visible, kind=kind)
 

@@ -16,6 +16,7 @@ from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import read_frame
 from kpjax.drawing.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
+from kpjax.evaluation.conformal import RadiusTable, missing, read_radius_table
 from kpjax.files import in_bucket, read_json
 from kpjax.images.video import write_video
 from kpjax.reports.own_report import Film, OwnRun, Picture, films_in, write_own_report
@@ -44,6 +45,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     print(*textwrap.wrap(" ".join(verdict(shown.animals, shown.cutoff)), LINE), sep="\n")
     for text in advice(shown.animals, shown.cutoff):
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
+    if radii := read_radius_table(shown.folder):
+        print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
     held = shown.animals.by_part().get(HELD_OUT)
     worst, others, films = ([], [], []) if held is None else _drawn(held, skeleton, shown.cutoff, Path(folder))
     run = shlex.quote(str(shown.folder))
@@ -66,6 +69,19 @@ def _opened(line: Line) -> tuple[OwnRun, Skeleton] | None:
     animals, scores = read_errors(folder, skeleton.names), read_score_table(folder)
     cutoff = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF)
     return None if animals is None else (OwnRun(line, animals, cutoff, folder), skeleton)
+
+
+def radius_text(table: RadiusTable) -> str:
+    """Says whether predictions will have radii, or what is missing for them."""
+    whole = f"{table.all_units} {table.unit}{'' if table.all_units == 1 else 's'}"
+    lacking = dict(zip(table.levels.tolist(), missing(table).max(1).tolist(), strict=True))
+    known = [f"{100 * level:g}" for level, number in lacking.items() if not number]
+    words = [f"From the labels of {whole} held out, predictions have a radius within which the truth lies in "
+             f"{known[-1]} of 100 cases on new {table.unit}s like these"] if known else []
+    if more := [f"{number} more for {100 * level:g} of 100" for level, number in lacking.items() if number]:
+        words.append(f"{'' if known else f'{whole} held out are too few for a radius of predicted points: '}"
+                     f"{', '.join(more)}")
+    return "; ".join(words) + "."
 
 
 def _held_out_error(run: OwnRun) -> float:

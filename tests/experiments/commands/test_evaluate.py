@@ -11,6 +11,7 @@ from PIL import Image
 
 from experiments.commands import run_command
 from kpjax.errors import InputError
+from kpjax.evaluation.conformal import radius_table, write_radius_table
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
 
 main = functools.partial(run_command, "evaluate")
@@ -75,6 +76,23 @@ def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path, capsy
     assert float(found["all keypoints"]["mean_px_from_cutoff"]) == float(found["spot"]["mean_px"]) < 4
     assert float(found["beside"]["mean_px"]) == pytest.approx(10, abs=3)
     assert "faded below the cutoff (2 points" in out
+
+
+def test_the_share_of_points_within_their_radii_is_told_and_drawn(run, tmp_path, capsys):
+    # A pixel of the run is two of the frames; of "b" the label is 30 px off.
+    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60", "c.png,0,spot,64,64"])
+    errors = np.tile(np.linspace(2, 12, 41)[:, None], (1, 2))
+    write_radius_table(Path(run), radius_table(errors, np.ones_like(errors), np.ones_like(errors)))
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    lines = {line.split(",")[0].strip(): line.split()[2:] for line in out.splitlines() if line.startswith("    ")}
+    assert lines["level"] == ["50", "80", "90", "95"]
+    assert lines["within"] == ["66.7"] * 4
+    assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
+    assert "frames that the run does not know (3 labels" in out
+    drawn = (tmp_path / "out" / "coverage.svg").read_text()
+    assert drawn.count("<polyline") == 3
+    assert "<title>spot</title>" in drawn
 
 
 def test_frames_that_were_learnt_from_stand_beside_those_held_out(run, tmp_path, capsys):

@@ -12,7 +12,9 @@ from predict_folder import predict_folder
 
 from experiments.commands import run_command
 from experiments.commands.predict.pipeline import in_original_pixels
+from experiments.engine.predictors import open_run
 from kpjax.errors import InputError
+from kpjax.evaluation.conformal import radius_table, write_radius_table
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import Letterbox
 
@@ -76,6 +78,74 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
              (tmp_path / "out" / "overlays").rglob("*.png")}
     assert drawn == {"a.png_overlay.png", "a.jpg_overlay.png", "below/grey image_overlay.png",
                      "below/tall_overlay.png", "wide_overlay.png"}
+
+
+def with_radii(run, errors):
+    """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that says nothing."""
+    errors = np.asarray(errors, float)
+    write_radius_table(run, radius_table(errors, np.ones_like(errors), np.ones_like(errors)))
+
+
+def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path):
+    with_radii(run, np.tile([1.5, 4.0], (40, 1)))
+    printed = []
+    table = predict_folder(run, images, tmp_path / "out", formats="coco", tell=printed.append)
+    found = {(row["image"], row["keypoint"]): float(row["radius"]) for row in rows_of(table)}
+    for name, size, *_ in CASES:
+        growth = max(size) / 64
+        assert found[name, "spot"] == pytest.approx(1.5 * growth, abs=1e-3)
+        assert found[name, "beside"] == pytest.approx(4 * growth, abs=1e-3)
+    with (tmp_path / "out" / "points.coco.json").open() as file:
+        assert json.load(file)[0]["radii"] == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
+    assert any(line.startswith("radius within which 90 % of points lie on images like those held out") for line in
+               printed)
+    plain = predict_folder(run, images, tmp_path / "plain", no_radii=True, tell=printed.append)
+    assert "radius" in rows_of(plain)[0]
+    drawn = [folder / "overlays" / "wide_overlay.png" for folder in (tmp_path / "out", tmp_path / "plain")]
+    ringed, bare = (np.asarray(Image.open(path)).astype(int) for path in drawn)
+    changed = np.argwhere((ringed != bare).any(-1))
+    spot, = (row for row in rows_of(table) if (row["image"], row["keypoint"]) == ("wide.png", "spot"))
+    growth = ringed.shape[1] / 128  # rings lie at their radius around the points
+    reach = np.hypot(*(changed - (np.array([float(spot["y"]), float(spot["x"])]) + 0.5) * growth).T) / growth
+    assert abs(np.median(reach) - found["wide.png", "spot"]) < 1
+
+
+def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path):
+    with_radii(run, np.ones((5, 2)))
+    printed = []
+    table = predict_folder(run, images, tmp_path / "out", overlays=False, tell=printed.append)
+    assert "no radius: 4 more labelled images must be held out for it" in printed
+    assert "radius" not in rows_of(table)[0]
+    with pytest.raises(InputError, match=r"^level: 0\.99; choose 0\.5, 0\.8, 0\.9, 0\.95"):
+        predict_folder(run, images, tmp_path / "other", level=0.99, tell=printed.append)
+    with_radii(run, np.ones((5, 3)))
+    with pytest.raises(InputError, match=r"radius_table\.json: is of 3 keypoints, the run finds 2; delete it"):
+        predict_folder(run, images, tmp_path / "other", tell=printed.append)
+
+
+def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, images, tmp_path):
+    for seed, offset in ((3, (30, 8)), (12, (50, 4))):
+        write_run(tmp_path / "runs", offset, seed=seed)
+    printed = []
+    found, first = ([row for row in rows_of(predict_folder(one, images, tmp_path / f"out {number}", overlays=False,
+                                                           tell=printed.append)) if row["keypoint"] == "beside"]
+                    for number, one in enumerate((run.parent, run)))
+    assert printed[0].startswith("brightest demo 3 seeds of spot seed 0: 5 images at 64 px")
+    for ours, alone, (_, size, *_) in zip(found, first, sorted(CASES), strict=True):  # of 60, 30 and 50; of 0, 8 and 4
+        growth = max(size) / 64
+        assert float(ours["x"]) - float(alone["x"]) == pytest.approx(-10 * growth, abs=2e-3)
+        assert float(ours["y"]) - float(alone["y"]) == pytest.approx(4 * growth, abs=2e-3)
+        assert float(ours["score"]) == pytest.approx(float(alone["score"]), rel=1e-4)
+
+
+def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
+    write_run(tmp_path / "runs", (20, 6), seed=1)
+    run_command("export", [str(run.parent), "--out", str(tmp_path / "exported"), "--no-self-test"])
+    found, expected = (rows_of(predict_folder(one, images, tmp_path / name, overlays=False, tell=lambda line: None))
+                       for one, name in ((tmp_path / "exported", "a"), (run.parent, "b")))
+    assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
+    with pytest.raises(InputError, match="run: the predictor is an ensemble of several runs"):
+        open_run(tmp_path / "exported")
 
 
 def test_letterbox_way_back_is_the_written_formula(run, tmp_path):

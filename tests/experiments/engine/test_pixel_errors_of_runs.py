@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from experiments.engine.ensembles import meaning_of_scores
 from experiments.engine.own.pixel_errors import OF_PART, Part, with_pixel_errors
-from experiments.engine.system import Predicting, System
+from experiments.engine.own.report import radius_text
+from experiments.engine.system import Predicting, System, write_predictions
 from kpjax.evaluation.calibration import DEFAULT_CUTOFF, read_score_table
+from kpjax.evaluation.conformal import missing, radius_table_from, read_radius_table
 from kpjax.input.source import ArraySource, arrays
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, read_errors
 from kpjax.structures import Skeleton
@@ -85,6 +88,13 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, seen, tmp_pa
     np.testing.assert_allclose(animals.predicted[0], [[13.5, 13], [33.5, 13]])
     np.testing.assert_allclose(animals.lengths, 20)
     assert read_score_table(tmp_path).kind == "made_peak"
+    radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of their two images and the frame
+    assert (radii.unit, radii.all_units, radii.labels.tolist()) == ("image", 3, [3, 2])
+    np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
+    assert missing(radii).max(1).tolist() == [0, 1, 6, 16]
+    assert radius_text(radii) == (
+        "From the labels of 3 images held out, predictions have a radius within which the truth lies in 50 of 100 "
+        "cases on new images like these; 1 more for 80 of 100, 6 more for 90 of 100, 16 more for 95 of 100.")
 
 
 def test_without_a_cutoff_from_labels_nothing_is_hidden(system, parts, tmp_path):
@@ -99,3 +109,20 @@ def test_without_a_cutoff_from_labels_nothing_is_hidden(system, parts, tmp_path)
 
 def test_a_run_made_before_is_measured_again_without_them(system):
     assert system.measure(None, None, None, {"test": None}) == {"test/pck": 0.5}
+
+
+def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(system, parts, tmp_path):
+    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
+    folders = [tmp_path / f"seed-{number}" for number in range(3)]
+    for folder, (error, score) in zip(folders, ((1.0, 0.2), (5.0, 0.9), (2.0, 0.4)), strict=True):
+        found = predictions_of(parts, errors=error, scores=score)
+        system.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, outcome, found)
+        write_predictions(folder, {name: one for name, one in found.items() if one is not None})
+    tables = meaning_of_scores(folders, "made_peak")
+    radii = radius_table_from(tables["radius_table.json"], "")
+    np.testing.assert_allclose(radii.quantiles[0], 2.0)
+    assert tables["score_table.json"]["kind"] == "made_peak"
+    np.testing.assert_allclose(tables["score_table.json"]["edges"], 0.5)
+    other = {name: one._replace(true_keypoints=one.true_keypoints + 1) for name, one in found.items() if one}
+    write_predictions(folders[1], other)
+    assert meaning_of_scores(folders, "made_peak") == {}
