@@ -1,4 +1,6 @@
 """The platform that a program is compiled for decides the form, and no other form leaves a trace."""
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,9 @@ import pytest
 from kpjax import geometry
 from kpjax.models.layers import Convolution, DepthwiseConvolution, TransposedConvolution
 from kpjax.models.resnet import max_pool
-from kpjax.platforms import by_platform, form_of
+from kpjax.platforms import by_platform, for_platform, form_of
+from kpjax.training.fit import compiled_update
+from kpjax.training.mesh import data_mesh
 
 X = jnp.linspace(0.1, 0.9, 6).reshape(2, 3)
 
@@ -49,6 +53,42 @@ def test_transformed_programs_hold_one_form_too(transformed):
     text = lowered(transformed, "cpu", X)
     assert not any(word in text for word in ("stablehlo.exponential", "stablehlo.tan "))
     assert "conditional" not in jax.jit(transformed).lower(X).compile().as_text()
+
+
+# Kept by jax.jit, jax.checkpoint and jax.lax.scan, each with traces of its own.
+KEPT = jax.jit(in_a_loop(jax.checkpoint(summed)))
+
+
+@pytest.mark.parametrize(("platform", "there"), [("cpu", {"sin", "cos"}), ("tpu", {"tan"}), ("gpu", {"exp", "log"})])
+def test_a_program_of_known_devices_is_traced_in_one_form(platform, there):
+    """Also of a function that was traced for another platform before, and for none."""
+    def names_in(function):
+        text = str(jax.make_jaxpr(function)(X))
+        return {word for word in ("sin", "cos", "tan", "exp", "log", "platform_index") if f"= {word}" in text}
+
+    assert names_in(KEPT) == {"sin", "cos", "tan", "exp", "log", "platform_index"}
+    assert names_in(for_platform(platform, KEPT)) == there
+    assert names_in(for_platform(platform, jax.grad(KEPT))) >= there
+    assert "platform_index" not in names_in(for_platform(platform, jax.grad(KEPT)))
+    assert "platform_index" in names_in(jax.grad(KEPT))
+
+
+def test_a_step_is_traced_for_the_devices_of_its_mesh():
+    class State(NamedTuple):
+        step: jax.Array
+        x: jax.Array
+
+    update, _ = compiled_update(lambda state, streams, key: (state, {"sum": summed(state.x)}), data_mesh())
+    names = str(update.trace(State(jnp.int32(0), X), {}, jax.random.key(0)).jaxpr)
+    assert "sin" in names
+    assert not any(word in names for word in ("tan", "exp", "platform_index"))
+
+
+def test_one_form_for_all_platforms_stays_as_it_is():
+    """Most convolutions have one; a choice between equal forms would be traced and derived several times."""
+    images = jnp.zeros((1, 8, 8, 3))
+    assert "platform_index" not in str(jax.make_jaxpr(applied(Convolution(4)))(images))
+    assert "platform_index" in str(jax.make_jaxpr(applied(Convolution(4, 1)))(images))
 
 
 def applied(layer):

@@ -121,8 +121,8 @@ class Convolution(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         on_cpu = _fastest_on_cpu(kernel, x.shape[1:3], stride, padding)
-        y = by_platform(x, kernel, cpu=functools.partial(on_cpu, stride=stride, padding=padding),
-                        default=functools.partial(convolve, stride=stride, padding=padding))
+        form, plain = (functools.partial(one, stride=stride, padding=padding) for one in (on_cpu, convolve))
+        y = by_platform(x, kernel, cpu=None if on_cpu is convolve else form, default=plain)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
             y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)

@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 from kpjax.input.source import Source, stacked
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
-from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard
+from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard, traced_for
 
 
 class Gathered(NamedTuple):
@@ -85,10 +85,12 @@ def predict_source(
 
 @functools.lru_cache(maxsize=16)
 def _compiled_predict(predict, mesh: Mesh, labelled: bool):
+    in_one_form = traced_for(mesh, predict)
+
     def run(trained: Trained, batch: Example) -> Gathered:
         seen = batch if labelled else batch._replace(
             keypoints=jax.numpy.zeros_like(batch.keypoints), visible=jax.numpy.zeros_like(batch.visible))
-        found = predict(trained, seen)
+        found = in_one_form(trained, seen)
         # Heatmaps stay on the devices, and are not even computed where nothing needs them.
         return Gathered(found.keypoints, found.scores, batch.index, batch.keypoints, batch.visible, batch.scale,
                         batch.crop)
@@ -129,8 +131,10 @@ def reduce(
 
 @functools.lru_cache(maxsize=16)
 def _compiled(measure: Measure, mesh: Mesh):
+    in_one_form = traced_for(mesh, measure)
+
     def first(state, batch):
-        return measure(state, batch, (batch.index >= 0).astype(jnp.float32))
+        return in_one_form(state, batch, (batch.index >= 0).astype(jnp.float32))
 
     def add(sums, state, batch):
         return jax.tree.map(jnp.add, sums, first(state, batch))

@@ -21,7 +21,7 @@ from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.loggers import OpenLogger
 from kpjax.training.logging import Log, stage_lines
-from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard
+from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard, traced_for
 from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
@@ -37,9 +37,10 @@ def compiled_update(update, mesh: Mesh):
     The step is a function of (state, streams, stage's key) that returns the state and a vector of metrics.
     """
     names: list[str] = []
+    in_one_form = traced_for(mesh, update)
 
     def step(state, streams, stage_key):
-        state, metrics = update(state, streams, jax.random.fold_in(stage_key, state.step))
+        state, metrics = in_one_form(state, streams, jax.random.fold_in(stage_key, state.step))
         names[:] = metrics
         # One vector: one transfer per step, however many metrics there are.
         return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
@@ -47,6 +48,12 @@ def compiled_update(update, mesh: Mesh):
     whole = replicated(mesh)
     return jax.jit(step, in_shardings=(whole, by_examples(mesh), whole), out_shardings=(whole, whole),
                    donate_argnums=0), names
+
+
+@functools.lru_cache(maxsize=16)
+def compiled_init(init, mesh: Mesh):
+    """Returns the first state of a method on a mesh, a function like `init` that is compiled once."""
+    return jax.jit(traced_for(mesh, init), out_shardings=replicated(mesh))
 
 
 def not_finite(state) -> str | None:
@@ -180,7 +187,7 @@ def fit(
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
     first = {name: stream[0] for name, stream in streams.items()}
-    init = functools.partial(jax.jit(method.init, out_shardings=replicated(mesh)),
+    init = functools.partial(compiled_init(method.init, mesh),
                              named_key(named_key(key, stage), "init"), shard(first, mesh), start)
     template = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))

@@ -1,11 +1,13 @@
 """Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kpjax.errors import InputError
+from kpjax.platforms import for_platform
 
 
 def data_mesh() -> Mesh:
@@ -14,6 +16,11 @@ def data_mesh() -> Mesh:
     With explicit axes, gathers and reshapes over the batch are refused.
     """
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def traced_for(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function, traced in the forms of the mesh's platform alone, for programs of its devices."""
+    return for_platform(mesh.devices.flat[0].platform, function)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
