@@ -201,20 +201,21 @@ def fully_labelled(project, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("typed", [(), ("supervised",), ("semi_supervised",)])
-def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, typed, tmp_path, capsys):
-    """Without a system, with the one of the labels, and with the one that needs images without."""
-    path = train([*typed, "--project", "full", "--workdir", str(tmp_path), *TINY])
-    said = capsys.readouterr().out
-    assert "without labels: 0\nlabelled animals that train: 8; those held out give the errors" in said
-    assert "the method itself, which needs some, is left out" in said
-    assert "8 of 8 training images labelled, 0 not" in said
-    run_folder = path.parent / "supervised_warped" / "seed-0"
-    assert said.splitlines()[-2:] == [f"run: {run_folder}",
-                                      f"next: kpjax predict {run_folder} VIDEO --out points --overlay"]
-    assert [folder.name for folder in path.parent.iterdir() if folder.is_dir() and folder.name != "stages"] == [
-        "supervised_warped"]
-    assert open_run(Path(path.parent / "supervised_warped" / "seed-0")).transform.side == 32
+def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, tmp_path, capsys):
+    """Without a system, with the one of the labels, and with the one that needs images without: all are one run."""
+    for typed in ((), ("supervised",), ("semi_supervised",)):
+        path = train([*typed, "--project", "full", "--workdir", str(tmp_path), *TINY])
+        said = capsys.readouterr().out
+        assert "without labels: 0\nlabelled animals that train: 8; those held out give the errors" in said
+        assert "the method itself, which needs some, is left out" in said
+        trained = "8 of 8 training images labelled, 0 not" in said
+        assert (trained, "finished before" in said) == (not typed, bool(typed))
+        run_folder = path.parent / "supervised_warped" / "seed-0"
+        assert said.splitlines()[-2:] == [f"run: {run_folder}",
+                                          f"next: kpjax predict {run_folder} VIDEO --out points --overlay"]
+        assert [folder.name for folder in path.parent.iterdir() if folder.is_dir() and folder.name != "stages"] == [
+            "supervised_warped"]
+    assert open_run(Path(run_folder)).transform.side == 32
 
 
 def test_a_project_that_has_grown_says_how_to_go_on_from_the_last_run(fully_labelled, tmp_path, monkeypatch, capsys):
