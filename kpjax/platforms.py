@@ -6,31 +6,18 @@ runs wherever it is loaded. So nothing here asks for the default backend. All fo
 lowered for a platform, only that platform's form enters it. Where one program is exported for several platforms, all
 forms do, and the one that runs is chosen before it is compiled.
 
-To trace all forms, and all their derivatives, takes up to twice as long as to trace one. A program whose devices are
-known before it is traced, such as a step on a mesh, is traced `for_platform`, in one form alone.
+To trace all forms, and to derive them, takes up to twice as long as one alone. So where the devices of a program are
+known before it is traced, as those of a step on a mesh are, it is traced `with known_platform(device.platform)`.
 """
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-# The platform of the program that is being traced, where it is known. A part of the keys under which JAX keeps traces.
-_known = jax.make_user_context(None)
-
-
-def for_platform(platform: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function that is traced in the forms of one platform: compile it for devices of that platform alone.
-
-    platform: that of a device, `device.platform`.
-    """
-    @functools.wraps(function)
-    def traced(*arguments: Any) -> Any:
-        with _known(platform):
-            return function(*arguments)
-
-    return traced
+# A context for tracing: `by_platform` takes one form alone, and the program is compiled for that platform and no other.
+# It is a part of the keys under which JAX keeps traces, so that no trace of a function serves another platform.
+known_platform = jax.make_user_context(None)
 
 
 def by_platform(
@@ -41,7 +28,7 @@ def by_platform(
 
     The forms take the same arrays and return the same shapes and dtypes, and the same values up to rounding. The result
     can be differentiated, vmapped and rematerialised if its forms can; in a program for one platform no other form
-    leaves anything, and in a function `for_platform` no other form is traced. Outside of `jax.jit` each call compiles a
+    leaves anything, and `with known_platform(...)` no other form is traced. Outside of `jax.jit` each call compiles a
     program of its own.
 
     Args:
@@ -50,8 +37,8 @@ def by_platform(
         default: the form for all others.
     """
     forms = {name: form for name, form in (("cpu", cpu), ("tpu", tpu)) if form not in (None, default)}
-    if not forms or _known.value:
-        return forms.get(_known.value, default)(*arrays)
+    if not forms or known_platform.value:
+        return forms.get(known_platform.value, default)(*arrays)
     return jax.lax.platform_dependent(*arrays, default=default, **forms)
 
 

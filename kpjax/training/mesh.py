@@ -1,4 +1,5 @@
 """Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kpjax.errors import InputError
-from kpjax.platforms import for_platform
+from kpjax.platforms import known_platform
 
 
 def data_mesh() -> Mesh:
@@ -19,8 +20,13 @@ def data_mesh() -> Mesh:
 
 
 def traced_for(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function, traced in the forms of the mesh's platform alone, for programs of its devices."""
-    return for_platform(mesh.devices.flat[0].platform, function)
+    """Returns the function as programs of a mesh are traced: in the forms of its platform alone."""
+    @functools.wraps(function)
+    def traced(*arguments: Any) -> Any:
+        with known_platform(mesh.devices.flat[0].platform):
+            return function(*arguments)
+
+    return traced
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

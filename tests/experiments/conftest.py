@@ -1,9 +1,11 @@
 """Fixtures of tests that run whole experiments."""
+import jax
 import pytest
 from tiny_regda import TINY
 
 from experiments.benchmark import row
 from experiments.engine.own import project
+from kpjax.platforms import known_platform
 
 
 class Clock:
@@ -30,6 +32,13 @@ def clock(monkeypatch):
     made = Clock()
     monkeypatch.setattr(row, "time", made)
     return made
+
+
+@pytest.fixture
+def one_form():
+    """Programs of the test are traced in one form, as those of a mesh are."""
+    with known_platform(jax.default_backend()):
+        yield
 
 
 @pytest.fixture(scope="module")

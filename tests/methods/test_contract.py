@@ -15,8 +15,8 @@ from tiny_parts import BATCH, KEYPOINTS, batch, build, endless, factories, start
 
 from kpjax.errors import InputError
 from kpjax.structures import Trained
-from kpjax.training.fit import compiled_update
-from kpjax.training.mesh import data_mesh, replicate, replicated, shard
+from kpjax.training.fit import compiled_init, compiled_update
+from kpjax.training.mesh import data_mesh, replicate, shard
 
 FACTORIES = factories()
 STEPS = 3
@@ -37,7 +37,7 @@ def method_of(name):
 
 def placed_init(method):
     """The program by which `fit` makes a first state on one device: compiled once for all tests."""
-    return jax.jit(method.init, out_shardings=replicated(one_device()))
+    return compiled_init(method.init, one_device())
 
 
 @functools.cache

@@ -20,6 +20,11 @@ def symbolic_shapes_pass():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_form():
+    """Has no effect: the platforms of an exported program are known when it is loaded."""
+
+
 @pytest.fixture(scope="module")
 def given():
     return start()

@@ -60,7 +60,7 @@ def known(weights, monkeypatch):
     return made
 
 
-def test_a_run_starts_from_its_weights_and_says_so(weights, known, tmp_path, capsys):
+def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp_path, capsys):
     report = run(supervised.SYSTEM, [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])
     line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); padding tensorflow, width_multiplier "
@@ -136,7 +136,7 @@ def test_normalisation_statistics_and_rate_follow_the_config():
         Backbone(backbone_rate=0.0)
 
 
-def test_frozen_layers_keep_their_weights_and_cost_no_gradient():
+def test_frozen_layers_keep_their_weights_and_cost_no_gradient(one_form):
     """Weight decay moves all others; the result before the first step is that of the whole network."""
     config = changed(PRESETS["demo"], network=MobileNetV2(0.1, decoder_width=4), image_size=64, heatmap_size=32)
     held = changed(config, frozen_stride=4)

@@ -384,7 +384,7 @@ def test_ewc_with_anchors_adds_up_its_penalties(tiny):
     np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
 
 
-def test_every_variant_can_be_traced(tiny, variables):
+def test_every_variant_can_be_traced(tiny, variables, one_form):
     this = opened(tiny)
     keypoints = len(this.data.skeleton.names)
     batch = Example(np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, keypoints, 2), np.float32),

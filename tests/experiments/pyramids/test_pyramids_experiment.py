@@ -235,7 +235,7 @@ def test_baselines_have_a_run_for_each_level_if_asked(monkeypatch, tmp_path):
 # Variants
 
 
-def test_every_variant_can_be_traced_and_drops_what_it_says():
+def test_every_variant_can_be_traced_and_drops_what_it_says(one_form):
     joints = TINY.data.open(0, None)[1].skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))

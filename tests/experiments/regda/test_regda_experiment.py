@@ -120,7 +120,7 @@ def test_the_first_stage_is_shared(people):
 
 @pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.recipe and name not in (
     *VARIANTS_RUN, "source_only", "regda_adabn", "constant_centre", "adabn_in_area")])
-def test_every_other_variant_can_be_traced(tiny_regda, variant):
+def test_every_other_variant_can_be_traced(tiny_regda, variant, one_form):
     config = tiny_regda.presets["people"]
     method = VARIANTS[variant].recipe.build(config, setup_of(config, TEN_POINTS))
     example = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32),

@@ -247,7 +247,7 @@ def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_
 # Variants
 
 
-def test_every_variant_is_a_method_that_can_be_traced():
+def test_every_variant_is_a_method_that_can_be_traced(one_form):
     points = tiny_data().skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
