@@ -59,15 +59,18 @@ _GPU_LATENCY = "assumed: 10 us a collective within a host, 20 us more between ho
 # Peaks are units x 2 x products a cycle x clock, from which clocks that are not published follow.
 CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
     Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224,
-         wrap=16, sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
+         wrap=16,
+         sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
                   "memory: what its compiler leaves to programs, of 16 GiB",
                   "clock: 4 units of 128x128 products give the peak at 1.5 GHz", _LATENCY)),
     Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 1.75e9, 90 * GB, 1e-6, host_chips=4, host_cores=208,
-         counted=2, wrap=4, sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "
-                          "ct5p-hightpu-4t)",
+         counted=2, wrap=4,
+         sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "
+                  "ct5p-hightpu-4t)",
                           "clock: 8 units of 128x128 products give the peak at 1.75 GHz", _LATENCY)),
     Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 1.75e9, 90 * GB, 1e-6, host_chips=8, host_cores=180,
-         wrap=16, sources=(f"{_TPU}v6e (memory, bandwidth, peak, 3,200 Gbit/s over four links, machine ct6e-standard-8t)",
+         wrap=16,
+         sources=(f"{_TPU}v6e (memory, bandwidth, peak, 3,200 Gbit/s over four links, machine ct6e-standard-8t)",
                   "clock: 2 units of 256x256 products, each in two halves, give the peak at 1.75 GHz", _LATENCY)),
     Chip("h100", "cuda", "NVIDIA H100", 80 * GB, 3352 * GB, 1.98e9, 450 * GB, 1e-5, host_chips=8, host_cores=208,
          usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9),

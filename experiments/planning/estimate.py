@@ -134,7 +134,7 @@ def costs_of(program: Program, slice_: Slice, flops: Mapping[str, float], pixels
                 seconds, ruled = operation.cycles / chip.clock, False
             elif rows:
                 seconds = sum(row_seconds(one, slice_) for one in rows)
-            elif operation.kind.startswith("copy-"):
+            elif operation.kind.startswith(("copy-", "slice-")):
                 seconds = 0.0  # runs beside others
             else:
                 seconds = moved / times / chip.bandwidth if times else 0.0
