@@ -83,7 +83,8 @@ def compiled(folder: epath.Path, stage: Planned, slice_: Slice, fit: bool) -> di
     record = kept(folder, Traced(stage, slice_))
     if not fit:
         return record
-    per_chip, available = stage.images / slice_.chips, record["memory"]["available"]
+    counts = [example.image.shape[0] // slice_.chips for example in stage.streams.values()]
+    per_chip, available = sum(counts), record["memory"]["available"]
 
     def tried(images: float) -> Tried:
         resized = stage.resized(images / per_chip, slice_.chips)
@@ -91,7 +92,7 @@ def compiled(folder: epath.Path, stage: Planned, slice_: Slice, fit: bool) -> di
         return Tried(resized.images / slice_.chips, found["memory"]["total"], found["fits"])
 
     first = Tried(per_chip, record["memory"]["total"], record["fits"])
-    largest = largest_batch(tried, first, available, len(stage.streams))
+    largest = largest_batch(tried, first, available, per_chip // math.gcd(*counts))
     return record | {"largest": {"images_per_chip": largest.images, "memory": largest.memory, "available": available}}
 
 
@@ -110,10 +111,10 @@ def largest_batch(compiled: Callable[[float], Tried], first: Tried, available: f
     Where memory is no line of the batch, GUESSES of them are followed at most. Above LARGEST images nothing is tried.
 
     Args:
-        compiled: compiles a batch of so many images a chip, or the nearest that streams can have.
+        compiled: compiles a batch of so many images a chip.
         first: a batch that was compiled before.
         available: bytes.
-        unit: images by which batches differ at least.
+        unit: images of the smallest batch whose streams keep their shares; all others are multiples of it.
 
     Returns the largest of those that were compiled and fit; one without images if none did.
     """

@@ -31,7 +31,7 @@ def test_where_two_batches_fit_one_more_is_compiled():
     assert found(lambda images: 70 + 15 * images, 8)[1] == [16, 62]
 
 
-@pytest.mark.parametrize("unit", [2, 3])
+@pytest.mark.parametrize("unit", [2, 3, 12])
 def test_streams_stay_alike(unit):
     largest, tried = found(lambda images: 70 + 15 * images, 12, unit)
     assert largest.images == 62 // unit * unit
