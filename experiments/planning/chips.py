@@ -1,7 +1,7 @@
 """Chips and slices of them that a run can be planned for, as data: nothing here imports JAX.
 
-Numbers are those that manufacturers publish, for bfloat16 without sparsity. Latencies are assumed, as nobody publishes
-them.
+Numbers are those that manufacturers publish, for bfloat16 without sparsity; peaks are those of `kpjax.training.peaks`.
+Latencies are assumed, as nobody publishes them.
 """
 import math
 import re
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from kpjax import InputError
+from kpjax.training.peaks import PEAK_TERAFLOPS
 
 GIB, GB, TERA = 2**30, 1e9, 1e12
 
@@ -19,9 +20,9 @@ class Chip:
 
     name: str  # in front of the number of a slice
     platform: Literal["tpu", "cuda"]
+    kind: str  # as JAX reports it
     memory: float  # bytes
     bandwidth: float  # bytes/s of that memory
-    peak: float  # FLOP/s, bfloat16, dense
     clock: float  # Hz, that the compiler's cycles are counted in
     link: float  # bytes/s that one chip sends along one axis of a slice, in one direction of it
     latency: float  # s of one hop, or of one collective between graphics processors; assumed
@@ -33,6 +34,11 @@ class Chip:
     network: float = 0.0  # bytes/s of one chip between hosts, for graphics processors
     target: str = ""  # what the compiler of a graphics processor is told of it
     sources: tuple[str, ...] = ()
+
+    @property
+    def peak(self) -> float:
+        """FLOP/s, bfloat16, dense."""
+        return PEAK_TERAFLOPS[self.kind] * TERA
 
 
 def _processor(cores: int, bandwidth: float, memory: float, cache: int, clock: float, shared: int, major: int) -> str:
@@ -52,22 +58,25 @@ _LATENCY = "assumed: 1 us a hop, as https://jax-ml.github.io/scaling-book/shardi
 _GPU_LATENCY = "assumed: 10 us a collective within a host, 20 us more between hosts"
 # Peaks are units x 2 x products a cycle x clock, from which clocks that are not published follow.
 CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
-    Chip("v5e", "tpu", 15.75 * GIB, 819 * GB, 197 * TERA, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224, wrap=16,
+    Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224,
+         wrap=16,
          sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
                   "memory: what its compiler leaves to programs, of 16 GiB",
                   "clock: 4 units of 128x128 products give the peak at 1.5 GHz", _LATENCY)),
-    Chip("v5p", "tpu", 95 * GB, 2765 * GB, 459 * TERA, 1.75e9, 90 * GB, 1e-6, host_chips=4, host_cores=208, counted=2,
-         wrap=4, sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "
-                          "ct5p-hightpu-4t)",
+    Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 1.75e9, 90 * GB, 1e-6, host_chips=4, host_cores=208,
+         counted=2, wrap=4,
+         sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "
+                  "ct5p-hightpu-4t)",
                           "clock: 8 units of 128x128 products give the peak at 1.75 GHz", _LATENCY)),
-    Chip("v6e", "tpu", 32 * GIB, 1600 * GB, 918 * TERA, 1.75e9, 90 * GB, 1e-6, host_chips=8, host_cores=180, wrap=16,
+    Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 1.75e9, 90 * GB, 1e-6, host_chips=8, host_cores=180,
+         wrap=16,
          sources=(f"{_TPU}v6e (memory, bandwidth, peak, 3,200 Gbit/s over four links, machine ct6e-standard-8t)",
                   "clock: 2 units of 256x256 products, each in two halves, give the peak at 1.75 GHz", _LATENCY)),
-    Chip("h100", "cuda", 80 * GB, 3352 * GB, 989 * TERA, 1.98e9, 450 * GB, 1e-5, host_chips=8, host_cores=208,
+    Chip("h100", "cuda", "NVIDIA H100", 80 * GB, 3352 * GB, 1.98e9, 450 * GB, 1e-5, host_chips=8, host_cores=208,
          usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9),
          sources=(f"{_GPU}h100 (SXM: memory, bandwidth, peak without sparsity, 900 GB/s in both directions)",
                   f"{_GPU_HOSTS} (machine a3-highgpu-8g; 400 Gbit/s for each chip)", _GPU_LATENCY)),
-    Chip("a100", "cuda", 80 * GB, 2039 * GB, 312 * TERA, 1.41e9, 300 * GB, 1e-5, host_chips=8, host_cores=96,
+    Chip("a100", "cuda", "NVIDIA A100", 80 * GB, 2039 * GB, 1.41e9, 300 * GB, 1e-5, host_chips=8, host_cores=96,
          usable=0.75, network=12.5 * GB, target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8),
          sources=(f"{_GPU}a100 (SXM, 80 GB: memory, bandwidth, peak without sparsity, 600 GB/s in both directions)",
                   f"{_GPU_HOSTS} (machine a2-ultragpu-8g; 100 Gbit/s for each chip)", _GPU_LATENCY)))}

@@ -4,6 +4,7 @@ Rules, each for operations without an estimate:
     gather, scatter   rows x the bytes that the TPU's cost analysis counts for each: a tile of 1,024 numbers, and 16 of
                       them for rows of 2 to 127 numbers; on a graphics processor 32 bytes a row, at least
     collectives       `chips.all_reduce_seconds`, as if nothing else ran beside them
+    copies and slices that are started ahead    nothing: they run beside others
     all others        bytes over the bandwidth
 The compiler of graphics processors estimates no time at all. There a part takes what its bytes or its arithmetic take
 at the least, whichever is longer, so that the sum is a floor.
@@ -134,7 +135,7 @@ def costs_of(program: Program, slice_: Slice, flops: Mapping[str, float], pixels
                 seconds, ruled = operation.cycles / chip.clock, False
             elif rows:
                 seconds = sum(row_seconds(one, slice_) for one in rows)
-            elif operation.kind.startswith("copy-"):
+            elif operation.kind.startswith(("copy-", "slice-")):
                 seconds = 0.0  # runs beside others
             else:
                 seconds = moved / times / chip.bandwidth if times else 0.0

@@ -109,12 +109,13 @@ class Program:
             yield operation, computation, times
             if operation.kind in ("while", "call", "conditional", "async-start"):
                 for name in operation.called:
-                    yield from self.executed(name, times * self.trips(operation))
+                    yield from self.executed(name, times * self.trips(operation, computation))
 
-    def trips(self, operation: Operation) -> int:
+    def trips(self, operation: Operation, computation: str = "") -> int:
         """Returns how often the body of a loop runs: as XLA notes it, or the number that its counter is compared with.
 
-        1 where neither is there, and for what is no loop.
+        Where neither is there, data decide; then it runs as if its counter ended at 1: once from 0, and from 1, where
+        the first turn stands before the loop, not at all. 1 for what is no loop.
         """
         if operation.kind != "while":
             return 1
@@ -122,9 +123,22 @@ class Program:
             return int(found[1])
         condition = re.search(r"condition=%?([\w.\-]+)", operation.attributes)
         inside = self.computations.get(condition[1], {}) if condition else {}
-        limits = [inside[name].literal for one in inside.values() if "direction=LT" in one.attributes
-                  for name in one.operands if name in inside and inside[name].kind == "constant"]
-        return int(limits[0]) if len(limits) == 1 and limits[0].isdigit() else 1
+        compared = [[inside[name] for name in one.operands if name in inside] for one in inside.values()
+                    if "direction=LT" in one.attributes]
+        limits = [one.literal for pair in compared for one in pair if one.kind == "constant"]
+        if len(limits) == 1 and limits[0].isdigit():
+            return int(limits[0])
+        places = [re.search(r"index=(\d+)", pair[0].attributes) for pair in compared if pair]
+        start = self._given(operation, computation, int(places[0][1])) if len(places) == 1 and places[0] else None
+        return 0 if start and start.literal == "1" else 1
+
+    def _given(self, loop: Operation, computation: str, place: int) -> Operation | None:
+        """Returns the operation whose result a loop is given at a place of its tuple, behind all copies of it."""
+        known = self.computations.get(computation, {})
+        found = known.get(loop.operands[0])
+        while found and (found.kind == "tuple" or found.kind.startswith("copy")):
+            found = known.get(found.operands[place if found.kind == "tuple" else 0])
+        return found
 
     def parts_of(self, operation: Operation) -> Iterator[Operation]:
         """Yields the operations of the fusion that an operation is, or the operation itself."""

@@ -1,9 +1,10 @@
 """A plan as text and JSON: all stages of a command on a slice, their memory, times, hours, and what hosts must read."""
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from etils import epath
 
@@ -18,7 +19,8 @@ from kpjax.files import write_json
 from kpjax.reports.table import markdown
 from kpjax.training.mesh import check_divisible
 
-LARGEST = 1024  # examples of a chip, above which no larger batch is looked for
+LARGEST = 1024  # images of a chip, above which no larger batch is looked for
+GUESSES = 3  # of a largest batch, after the second one that is compiled
 NOT_MEASURED = "Estimates of compilers and stated rules; nothing here was measured."
 
 
@@ -79,38 +81,73 @@ def sizes_of(stage: Planned) -> list[str]:
 def compiled(folder: epath.Path, stage: Planned, slice_: Slice, fit: bool) -> dict[str, Any]:
     """Returns the numbers of a stage, compiled or kept; with `fit` also its largest batch."""
     record = kept(folder, Traced(stage, slice_))
-    return record | ({"largest": largest_batch(folder, stage, slice_, record)} if fit else {})
+    if not fit:
+        return record
+    counts = [example.image.shape[0] // slice_.chips for example in stage.streams.values()]
+    per_chip, available = sum(counts), record["memory"]["available"]
+
+    def tried(images: float) -> Tried:
+        resized = stage.resized(images / per_chip, slice_.chips)
+        found = kept(folder, Traced(resized, slice_))
+        return Tried(resized.images / slice_.chips, found["memory"]["total"], found["fits"])
+
+    first = Tried(per_chip, record["memory"]["total"], record["fits"])
+    largest = largest_batch(tried, first, available, per_chip // math.gcd(*counts))
+    return record | {"largest": {"images_per_chip": largest.images, "memory": largest.memory, "available": available}}
 
 
-def largest_batch(folder: epath.Path, stage: Planned, slice_: Slice, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Finds the largest batch that fits, by a line through the memory of two batches, and a compilation of what it
-    says.
+class Tried(NamedTuple):
+    """A batch that was compiled."""
 
-    Returns images of a chip, of all its streams together, their memory, and whether that batch itself was compiled.
+    images: float  # of a chip, of all streams together
+    memory: float  # bytes
+    fits: bool
+
+
+def largest_batch(compiled: Callable[[float], Tried], first: Tried, available: float, unit: int) -> Tried:
+    """Finds the largest batch that fits, by lines through the memory of batches that were compiled, and a compilation
+    of what they say.
+
+    Where memory is no line of the batch, GUESSES of them are followed at most. Above LARGEST images nothing is tried.
+
+    Args:
+        compiled: compiles a batch of so many images a chip.
+        first: a batch that was compiled before.
+        available: bytes.
+        unit: images of the smallest batch whose streams keep their shares; all others are multiples of it.
+
+    Returns the largest of those that were compiled and fit; one without images if none did.
     """
-    def memory(images: int) -> tuple[float, bool]:
-        found = kept(folder, Traced(stage.resized(images / of_chip, slice_.chips), slice_))
-        return found["memory"]["total"], found["fits"]
+    tried = [first]
+    guess = 2.0 * max(first.images, 4) if first.fits else first.images / 2
+    for _ in range(1 + GUESSES):
+        lower, above = _between(tried)
+        guess = max(min(guess, LARGEST) // unit * unit, unit)
+        if not lower.images < guess < above:
+            break
+        tried.append(compiled(guess))
+        guess = _on_a_line(tried, available)
+    return _between(tried)[0]
 
-    of_chip, available = stage.images / slice_.chips, record["memory"]["available"]
-    tried = {of_chip: (record["memory"]["total"], record["fits"])}
-    other = of_chip / 2 if not record["fits"] else max(2 * of_chip, 8)
-    tried[other] = memory(other)
-    for _ in range(2):
-        fits, low = max(((count, size) for count, (size, good) in tried.items() if good), default=(0, 0.0))
-        points = sorted((count, size) for count, (size, _) in tried.items() if size == size)
-        slope = (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0]) if len(points) > 1 else 0.0
-        guess = LARGEST if slope <= 0 else min(fits + (available - low) / slope, LARGEST)
-        rounded = float(int(guess // len(stage.streams)) * len(stage.streams))
-        above = min((count for count, (_, good) in tried.items() if not good), default=float("inf"))
-        rounded = min(rounded, above - len(stage.streams))
-        if rounded <= fits:
-            break
-        tried[rounded] = memory(rounded)
-        if tried[rounded][1]:
-            break
-    fits, low = max(((count, size) for count, (size, good) in tried.items() if good), default=(0, 0.0))
-    return {"images_per_chip": fits, "memory": low, "available": available}
+
+def _between(tried: Sequence[Tried]) -> tuple[Tried, float]:
+    """Returns the largest batch that fits, and images of the smallest that does not."""
+    return (max((one for one in tried if one.fits), default=Tried(0, 0.0, True)),
+            min((one.images for one in tried if not one.fits), default=math.inf))
+
+
+def _on_a_line(tried: Sequence[Tried], available: float) -> float:
+    """Returns the images of a batch that takes all memory, by a line through the two that come nearest to it.
+
+    In the middle between what fits and what does not, where a line leads beyond that or there is none: a compiler may
+    refuse a batch without a number.
+    """
+    lower, above = _between(tried)
+    known = [one for one in tried if one.fits or one.memory > available]
+    near, *others = sorted(known, key=lambda one: abs(one.memory - available)) or [lower]
+    slope = (near.memory - others[0].memory) / (near.images - others[0].images) if others else 0.0
+    found = near.images + (available - near.memory) / slope if slope > 0 else math.inf
+    return (lower.images + above) / 2 if found >= above else found
 
 
 def of_run(record: Mapping[str, Any], slice_: Slice, steps: int) -> dict[str, Any]:

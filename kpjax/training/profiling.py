@@ -8,12 +8,7 @@ import jax
 from etils import epath
 from jax.sharding import Mesh
 
-# Dense bfloat16 operations per second of one device, in 1e12, from the vendors' data sheets, by how the kind that JAX
-# reports begins.
-PEAK_TERAFLOPS = {
-    "NVIDIA A100": 312.0, "NVIDIA H100": 989.0, "NVIDIA H100 PCIe": 756.0, "NVIDIA H200": 989.0, "NVIDIA B200": 2250.0,
-    "NVIDIA L4": 121.0, "NVIDIA L40S": 362.0, "NVIDIA A10G": 70.0, "NVIDIA GeForce RTX 3090": 71.0,
-    "NVIDIA GeForce RTX 4090": 165.0, "TPU v4": 275.0, "TPU v5 lite": 197.0, "TPU v5": 459.0, "TPU v6 lite": 918.0}
+from kpjax.training.peaks import PEAK_TERAFLOPS
 
 
 def peak_teraflops(device_kind: str) -> float | None:

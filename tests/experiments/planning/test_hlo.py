@@ -36,6 +36,32 @@ def test_bodies_of_loops_run_as_often_as_their_counter_says():
     assert 5 in {times for operation, times in executed("fusion")}
 
 
+@pytest.mark.parametrize(("start", "limit", "trips"), [("0", "data", 1), ("1", "data", 0), ("1", "five", 5)])
+def test_a_loop_whose_length_data_decide_ends_at_one(start, limit, trips):
+    program = read_program(f"""HloModule loop
+%more (state: (s32[], f32[8], s32[])) -> pred[] {{
+  %state = (s32[], f32[8], s32[]) parameter(0)
+  %five = s32[] constant(5)
+  %counter = s32[] get-tuple-element(%state), index=0
+  %data = s32[] get-tuple-element(%state), index=2
+  ROOT %less = pred[] compare(%counter, %{limit}), direction=LT
+}}
+%turn (state.1: (s32[], f32[8], s32[])) -> (s32[], f32[8], s32[]) {{
+  %state.1 = (s32[], f32[8], s32[]) parameter(0)
+  ROOT %same = (s32[], f32[8], s32[]) copy(%state.1)
+}}
+ENTRY %main (total: f32[8], length: s32[]) -> (s32[], f32[8], s32[]) {{
+  %total = f32[8] parameter(0)
+  %length = s32[] parameter(1)
+  %number = s32[] constant({start})
+  %first = s32[] copy(%number)
+  %all = (s32[], f32[8], s32[]) tuple(%first, %total, %length)
+  ROOT %loop = (s32[], f32[8], s32[]) while(%all), condition=%more, body=%turn
+}}
+""")
+    assert [times for operation, _, times in program.executed() if operation.name == "same"] == [trips]
+
+
 def test_stacks_name_files_and_functions_from_the_outermost():
     operation = next(operation for operation, _ in executed("while"))
     assert PROGRAM.files(operation)[-1].function == "loss"
