@@ -30,6 +30,7 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
+FORMER_SPLIT = {"split": "former"}  # of numbers from before real sets had images for tuning: settings and tests shared
 
 
 class Row(NamedTuple):
@@ -42,7 +43,7 @@ class Row(NamedTuple):
     minus: str = ""  # the variant that is subtracted, seed by seed
     minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
     metric: str = ""  # in place of the columns', or of {} in them
-    seeds: range = range(100)  # those that count; tuning seeds are 100 and above
+    seeds: range = range(100)  # those that count; tuning seeds are above these
     fixed: bool = False  # whether it does not depend on the settings of columns, as an oracle with all labels
 
 
@@ -136,6 +137,22 @@ def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
     if one.low is not None:
         return f"{text} [{factor * one.low:{sign}.{decimals}f}, {factor * one.high:{sign}.{decimals}f}]"
     return text if one.deviation is None else f"{text} ± {factor * one.deviation:.{decimals}f}"
+
+
+def on_former_split(table: Table) -> Table:
+    """Returns a table of numbers that were measured on the former split, which it says above its rows."""
+    return table._replace(first=f"{table.first}, former split", columns=[
+        column._replace(settings={**column.settings, **FORMER_SPLIT}) for column in table.columns])
+
+
+def on_present_split(table: Table) -> Table:
+    """Returns a table as its runs are made today, whichever split its numbers are of."""
+    def present(place: Any) -> Any:
+        return place._replace(settings={name: value for name, value in place.settings.items()
+                                        if name not in FORMER_SPLIT})
+
+    return table._replace(first=table.first.removesuffix(", former split"), rows=[*map(present, table.rows)],
+                          columns=[*map(present, table.columns)])
 
 
 def metric_of(row: Row, column: Column) -> str:
