@@ -263,8 +263,12 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
                       steps=outcome.steps, metrics=values, images=outcome.images,
                       images_per_second=outcome.images_per_second,
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
+    # It reads the jobs of this module.
+    from experiments.engine.tables import points_of, share_text
+
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
+    print(f"{job.title}: " + ", ".join(
+        f"{name} {values[name]:.3f}{share_text(name, values[name], values.get(points_of(name)))}" for name in shown))
 
 
 def finished(job: Job) -> bool:

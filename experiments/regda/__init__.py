@@ -180,6 +180,7 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
                    f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall,
                    **{f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}}
         if details:
+            values[f"{name}/points"] = float((found.visible > 0).sum())
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
             values[f"{name}/pck_global"] = metrics.pck_global(**cells).overall

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.engine.image_sets import TUNING_SEEDS
-from experiments.engine.pages import FORMER_SPLIT, Column, Row, Table, on_former_split
+from experiments.engine.pages import FORMER_POINTS, FORMER_SPLIT, Column, Row, Table, on_former_split
 
 CONTROL = "supervised_warped"
 PCK = Column("PCK, %", "test/pck", 100)
@@ -129,7 +129,7 @@ TERMS = Table("demo", [formerly(Row(name, name)) for name in (
     of_terms("people: SC / ln K", "demo", Column("", "test/sc_over_ln_k", decimals=2), EARLIER),
     *(of_terms(f"{heading}, former split", preset, column, VALIDATION | FORMER_SPLIT) for heading, preset, column in (
         ("faces: mean error, %", "faces", ERROR), ("faces: equivariance error, px", "faces", EQUIVARIANCE),
-        ("mouse: PCK, %", "openfield", PCK)))))
+        ("mouse: PCK, %", "openfield", PCK)))), points=FORMER_POINTS)
 
 # Videos of synthetic people
 
