@@ -274,7 +274,8 @@ ABOUT = About(
      "keypoints into the corner.",
      "`teacher_adaptation` was above random colours that learn the same loss for as long: the interval excludes zero. "
      "It was below the oracle of that loss. A plain mean teacher is not decided against that control.",
-     "On a real mouse nothing that adapts beat source only, on one tuning seed; random colours were not run there."))
+     "On a real mouse it is not decided: one tuning seed, on which nothing that adapts beat source only; random "
+     "colours were not run there."))
 
 
 SYSTEM = System(
