@@ -333,8 +333,8 @@ def predicting(stored: StoredRun) -> Predicting:
 ABOUT = About(
     "a handful of labels, many images",
     "*Semi-supervised Keypoint Localization* (ICLR 2021)",
-    "Not shown: on the demo it was below the same warp on the labels alone. Later ideas help: `pl_easy_hard`; `pl_warped` with very "
-    "few labels.",
+    "Not shown: on the demo it was below the same warp on the labels alone. Later ideas help: `pl_easy_hard`; "
+    "`pl_warped` with very few labels.",
     ("At the paper's shares of the loss `ours` was below `supervised_warped`: the interval excludes zero. At former "
      "weights it is not decided. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost.",
