@@ -12,6 +12,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_matlab, read_whole
 from data.faces import FIVE_POINTS, between_eyes, listed_names
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 
 PARTS = ("train", "test")
@@ -43,7 +44,7 @@ class Aflw(KeypointBuilder):
     keypoints = len(FIVE_POINTS.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), between_eyes)
+        return stored(with_tune(read_whole(read, folder, self.name)), between_eyes)
 
 
 DATASET = Dataset(

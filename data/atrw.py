@@ -127,4 +127,5 @@ DATASET = Dataset(
     where="unpack the four atrw_pose archives of cvwc2019.github.io (CC BY-NC-SA 4.0); pose_tiger02_test.json is in "
           "annotations/ of cvwc2019/ATRWEvalScript (GitHub)",
     check=partial(all_faults, read),
+    tune="validation",
 )

@@ -81,4 +81,5 @@ DATASET = Dataset(
     skeleton=lambda folder: SIGNER,
     where="folders 1 to 20 and code/ of BBC Pose, robots.ox.ac.uk/~vgg/data/pose (non-commercial research)",
     check=partial(all_faults, read),
+    tune="validation",
 )

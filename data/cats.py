@@ -12,6 +12,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, number, read_whole
 from data.faces import between_eyes
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.structures import Skeleton
 
@@ -75,7 +76,7 @@ class Cats(KeypointBuilder):
     keypoints = len(CAT.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), between_eyes)
+        return stored(with_tune(read_whole(read, folder, self.name)), between_eyes)
 
 
 DATASET = Dataset(

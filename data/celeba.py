@@ -2,9 +2,10 @@
 
 Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark Detection by Deep
 Multi-task Learning, ECCV 2014. MAFL is two lists of image names. Every image is in one split: `mafl_train`,
-`mafl_test`, or CelebA's own `train`, `validation` and `test` without both. Frozen-core adaptation trains on
-"train+validation+test+mafl_train", all but the 1,000 of `mafl_test`; IMM on "train" and most of "mafl_train".
-Coordinates and images are stored unchanged. `scale` is the distance between the eyes in pixels.
+`mafl_test`, or CelebA's own `train`, `validation` and `test` without both; a twentieth of the first is `mafl_tune`.
+Frozen-core adaptation trains on "train+validation+test+mafl_train", in the paper on all but `mafl_test`; IMM on "train"
+and most of "mafl_train". Coordinates and images are stored unchanged. `scale` is the distance between the eyes in
+pixels.
 """
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, exists, first_of, number, read_whole
 from data.faces import FIVE_POINTS, between_eyes, listed_names
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.errors import summarise
 
@@ -102,7 +104,9 @@ class Celeba(KeypointBuilder):
     keypoints = len(FIVE_POINTS.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), between_eyes)
+        splits = read_whole(read, folder, self.name)
+        mafl = with_tune({"train": splits["mafl_train"]})
+        return stored({**splits, **{f"mafl_{part}": faces for part, faces in mafl.items()}}, between_eyes)
 
 
 DATASET = Dataset(
@@ -112,4 +116,5 @@ DATASET = Dataset(
     where="Anno, Eval and Img of the aligned release (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from "
           "zhzhanp/TCDCN-face-alignment (GitHub); non-commercial research",
     check=partial(all_faults, read),
+    tune="mafl_tune",
 )

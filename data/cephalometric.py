@@ -20,6 +20,7 @@ from PIL import Image
 from data.annotations import Annotation, stored
 from data.checking import all_faults, first_of, read_whole
 from data.checking import number as finite
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.structures import Skeleton
 
@@ -108,7 +109,7 @@ class Cephalometric(KeypointBuilder):
     read = staticmethod(read)
 
     def splits(self, folder):
-        return stored(read_whole(self.read, folder, self.name))
+        return stored(with_tune(read_whole(self.read, folder, self.name)))
 
 
 DATASET = Dataset(

@@ -149,4 +149,5 @@ DATASET = Dataset(
     skeleton=lambda folder: HEAD,
     where="train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (register first; research use)",
     check=faults_of,
+    tune="validation",
 )

@@ -110,4 +110,5 @@ DATASET = Dataset(
     where="labels/ of MIRACLE-Center/YOLO_Universal_Anatomical_Landmark_Detection (GitHub, MIT) beside pngs/ of the "
           "Shenzhen chest X-ray set (U.S. National Library of Medicine)",
     check=partial(all_faults, read),
+    tune="validation",
 )

@@ -140,4 +140,5 @@ DATASET = Dataset(
     skeleton=lambda folder: BIRD,
     where="unpack CUB_200_2011.tgz of the Caltech vision lab (data.caltech.edu); non-commercial research",
     check=partial(all_faults, read),
+    tune="validation",
 )

@@ -5,54 +5,50 @@ Neuroscience 2018. `kpjax.annotations.deeplabcut` reads the project: frames with
 size and are stored unchanged. `scale` is the diagonal of the labelled points' box in pixels, or the median of the split
 for frames with fewer than two.
 
-A data directory holds one prepared project. There is no published split: `read` shuffles the frames with a seed.
+A data directory holds one prepared project. There is no published split. Whole videos train, tune or test; with fewer
+than three, each is cut by the order of its frames, and frames between two parts are left out.
 """
-import random
-from collections.abc import Collection
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from data.annotations import Annotation, stored
 from data.checking import all_faults, copies_across, read_whole
+from data.parts import PARTS, by_time, by_unit
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.annotations import deeplabcut
 from kpjax.annotations.project import Project
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
-TRAINING = 0.69  # fraction of the frames; 80 of the 116 of DeepLabCut's open field mouse
 
-
-def read(
-    folder: Path, faults: list[str], *, train: float = TRAINING, seed: int = 42, test: Collection[str] | None = None
-) -> dict[str, list[Annotation]]:
-    """Reads the frames of a project, shuffled and split.
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads the frames of a project in three parts: by whole videos, or of fewer than three each by time.
 
     Args:
         folder: The project's folder.
         faults: Receives every fault.
-        train: Number of training frames, or their fraction if below 1.
-        seed: Seed of the shuffle.
-        test: Names (`video/image`) of the test frames, in place of a random split.
 
     Returns:
-        The annotations of "train" and "test".
+        The annotations of "train", "tune" and "test".
     """
     project = _project_of_one(folder, faults)
     frames = sorted(_annotations(project) if project else [], key=lambda frame: frame.name)
-    if test is not None:
-        if unknown := sorted(set(test) - {frame.name for frame in frames}):
-            faults.append(f"test frame {unknown[0]} is not in the project; name frames as video/image")
-        return {"train": [frame for frame in frames if frame.name not in test],
-                "test": [frame for frame in frames if frame.name in test]}
-    random.Random(seed).shuffle(frames)
-    count = round(train * len(frames)) if train < 1 else int(train)
-    return {"train": frames[:count], "test": frames[count:]}
+    videos = {video: list(of_video) for video, of_video in groupby(frames, video_of)}
+    if len(videos) >= 3:
+        return by_unit(frames, video_of)
+    parts = [by_time(of_video) for of_video in videos.values()]
+    return {part: [frame for one in parts for frame in one[part]] for part in PARTS}
+
+
+def video_of(frame: Annotation) -> str:
+    """Returns the folder of a frame below `labeled-data`."""
+    return frame.name.rpartition("/")[0]
 
 
 def check(folder: Path) -> list[str]:
-    """Returns all faults of a project, including images that both splits hold under two names."""
+    """Returns all faults of a project, including images that two parts hold under two names."""
     return all_faults(read, folder) or copies_across(read(folder, []), folder)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from data.annotations import Annotation, fifth_held_out, stored
 from data.checking import all_faults, numbers, read_json, read_whole
 from data.hands import HAND, cut_hand
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 
 SIDE = 224
@@ -50,13 +51,15 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
 
 
 class FreiHand(KeypointBuilder):
-    """One record per version of each training sample: 21 points; 127,040 train and 3,200 test."""
+    """One record per version of each training sample: 21 points; RegDA's split, 3,200 test."""
 
     name = "freihand"
     keypoints = len(HAND.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
+        splits = read_whole(read, folder, self.name)
+        samples = sum(map(len, splits.values())) // len(VERSIONS)
+        return stored(with_tune(splits, lambda hand: str(int(hand.name) % samples)))
 
 
 DATASET = Dataset(

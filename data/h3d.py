@@ -12,6 +12,7 @@ import numpy as np
 from data.annotations import Annotation, fifth_held_out, stored
 from data.checking import all_faults, entries, numbers, read_json, read_whole
 from data.hands import HAND
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 
 FOLDER = "H3D_crop"
@@ -39,7 +40,7 @@ class H3D(KeypointBuilder):
     keypoints = len(HAND.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
+        return stored(with_tune(read_whole(read, folder, self.name)))
 
 
 DATASET = Dataset(

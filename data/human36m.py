@@ -16,6 +16,7 @@ from PIL import Image
 from data.annotations import Annotation, stored
 from data.bodies import BODY
 from data.checking import all_faults, entries, numbers, read_json, read_whole
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.images.boxes import square_box, tight_box
 
@@ -135,6 +136,12 @@ def cut_person(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, 
     return cut.resize((SIDE, SIDE), Image.Resampling.BILINEAR), moved
 
 
+def recording(frame: Annotation) -> str:
+    """Returns the recording of a frame, the same for all cameras: "s_01_act_02_subact_01", or its folder."""
+    video, camera, _ = frame.name.partition("_ca_")
+    return video if camera else frame.name.rpartition("/")[0]
+
+
 class Human36M(KeypointBuilder):
     """One record per selected frame: 16 points; subjects 1, 5, 6, 7 and 8 train, 9 and 11 test."""
 
@@ -143,7 +150,7 @@ class Human36M(KeypointBuilder):
     draws = DRAWS
 
     def splits(self, folder):
-        return stored(read_whole(partial(read, draws=self.draws), folder, self.name))
+        return stored(with_tune(read_whole(partial(read, draws=self.draws), folder, self.name), recording))
 
 
 DATASET = Dataset(

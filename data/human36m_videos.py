@@ -20,6 +20,7 @@ from PIL import Image
 
 from data.annotations import Annotation
 from data.checking import all_faults, entries, numbers, read_matlab, read_pickle, read_whole
+from data.parts import with_tune
 from data.prepared import DEFAULT_DATA_DIR, Dataset, KeypointBuilder, Record, open_source, record
 from kpjax.images.transforms import Transform
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
@@ -133,7 +134,7 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
 
 
 class Human36MVideos(KeypointBuilder):
-    """One record per stored frame: 17 joints; subjects 1, 5, 6, 7 and 8 train, 9 and 11 test."""
+    """One record per stored frame: 17 joints; subjects 9 and 11 test, of the others some recordings tune."""
 
     name = "human36m_videos"
     keypoints = len(SEVENTEEN.names)
@@ -141,15 +142,21 @@ class Human36MVideos(KeypointBuilder):
     stride = STRIDE
 
     def splits(self, folder):
-        found = read_whole(partial(read, stride=self.stride), folder, self.name)
+        found = with_tune(read_whole(partial(read, stride=self.stride), folder, self.name), recording)
         return {split: _records(frames) for split, frames in found.items() if frames}
+
+
+def recording(frame: Annotation) -> str:
+    """Returns the recording of a frame, the same for all cameras, in either layout."""
+    video = frame.name.rpartition("#")[0]
+    return video.rpartition("_ca_")[0] or video.rpartition(".")[0]
 
 
 def human36m_videos(split: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:
     """Opens the prepared videos of a split, with "subject", "action" and "camera" of each in `facts`.
 
     Args:
-        split: "train" or "test".
+        split: "train", "tune" or "test".
         transform: For example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair (see
             `kpjax.input.pairs`).
         data_dir: The folder of prepared datasets.

@@ -115,4 +115,5 @@ DATASET = Dataset(
     skeleton=lambda folder: BODY,
     where="unpack lsp_dataset.zip (images/ and joints.mat), Sam Johnson's Leeds Sports Pose page; research use",
     check=partial(all_faults, read),
+    tune="",
 )

@@ -2,9 +2,9 @@
 
 Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. It differs from
 LSP in the order of its axes and in its flag: 1 means visible, and at 0 the coordinates are placeholders. There is no
-published split; images 1 to 2,000 train and the others test. An incomplete copy is read up to its last image. Images
-are stored unchanged, with the 16 points of the body, 14 of them labelled. `scale` is the diagonal of the visible
-points' box in pixels, `box` that box.
+published split; of the images in their order 1 to 1,800 train, 1,801 to 2,000 are for tuning, and the others test. An
+incomplete copy is read up to its last image. Images are stored unchanged, with the 16 points of the body, 14 of them
+labelled. `scale` is the diagonal of the visible points' box in pixels, `box` that box.
 """
 from functools import partial
 from pathlib import Path
@@ -13,23 +13,26 @@ from data.annotations import Annotation, stored
 from data.bodies import BODY
 from data.checking import all_faults, read_whole
 from data.lsp import described, read_joints
+from data.parts import PARTS
 from data.prepared import Dataset, KeypointBuilder
 
-TRAINING = 2000
+TRAINING, TUNING = 1800, 200
 
 
-def read(folder: Path, faults: list[str], training: int = TRAINING) -> dict[str, list[Annotation]]:
-    """Reads the people up to the last image found: the first `training` columns train, the others test.
+def read(folder: Path, faults: list[str], training: int = TRAINING, tuning: int = TUNING
+         ) -> dict[str, list[Annotation]]:
+    """Reads the people up to the last image found: the first columns train, the next tune, the others test.
 
     Args:
         folder: The downloaded folder.
         faults: Receives every fault.
         training: Number of training images.
+        tuning: Number of those after them.
 
     Returns:
         The annotations of each split.
     """
-    nobody = {"train": [], "test": []}
+    nobody = {part: [] for part in PARTS}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:
         return nobody
@@ -48,12 +51,12 @@ def read(folder: Path, faults: list[str], training: int = TRAINING) -> dict[str,
         faults.append("images/im00001.jpg and all others are missing; unpack the images beside joints.mat")
     people = [described(images[column], joints[:, :2, column], joints[:, 2, column], True, faults)
               for column in range(last + 1)]
-    return {"train": [person for person in people[:training] if person],
-            "test": [person for person in people[training:] if person]}
+    cut = people[:training], people[training:training + tuning], people[training + tuning:]
+    return {part: [person for person in some if person] for part, some in zip(PARTS, cut, strict=True)}
 
 
 class Lspet(KeypointBuilder):
-    """One record per image: 16 points, 14 of them labelled; images 1 to 2,000 train, the others test."""
+    """One record per image: 16 points, 14 of them labelled; three parts by the order of the images."""
 
     name = "lspet"
     keypoints = len(BODY.names)

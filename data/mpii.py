@@ -232,4 +232,5 @@ DATASET = Dataset(
     where="images/ and the .mat file from human-pose.mpi-inf.mpg.de (research use), annot/ as linked in "
           "leoxiaobin/deep-high-resolution-net.pytorch (GitHub)",
     check=partial(all_faults, read),
+    tune="validation",
 )

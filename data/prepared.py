@@ -49,6 +49,7 @@ class Dataset(NamedTuple):
     where: str  # one line: where to download it, and under which terms
     check: Callable[[Path], list[str]]  # all faults of that folder
     needs_folder: bool = True  # False: rendered by kpjax, nothing to download
+    tune: str = "tune"  # the split on which settings are chosen; "" where training and test images are the same
 
 
 def tensorflow_datasets() -> types.ModuleType:
@@ -190,8 +191,9 @@ class KeypointBuilder:
     `on_bad_image = "skip"` they are left out and listed in `skipped`. With a `side`, records are stored `at_side`.
     """
 
-    VERSION = "1.1.0"
-    RELEASE_NOTES: Mapping[str, str] = {"1.1.0": "Keypoints outside the image stay labelled."}
+    VERSION = "1.2.0"
+    RELEASE_NOTES: Mapping[str, str] = {"1.1.0": "Keypoints outside the image stay labelled.",
+                                        "1.2.0": "Every set has images for tuning."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = "`python -m data` lists where to download this dataset."
     name: str
     keypoints: int | None = None
@@ -244,6 +246,18 @@ def datasets() -> dict[str, Dataset]:
                if not module.name.startswith("_"))
     found = [module.DATASET for module in modules if hasattr(module, "DATASET")]
     return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
+
+
+
+def tuning_split(name: str) -> str:
+    """Returns the split of a set on which settings are chosen, "<dataset>/<split>"; "" of a set without one.
+
+    name: of the set, or of any split of it. Raises InputError for an unknown set.
+    """
+    dataset, known = name.partition("/")[0], datasets()
+    if dataset not in known:
+        raise InputError(f"dataset {dataset!r} is unknown; choose among {', '.join(known)}")
+    return known[dataset].tune and f"{dataset}/{known[dataset].tune}"
 
 
 def check(dataset: Dataset, folder: Path | None) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_pickle, read_whole
 from data.hands import HAND, cut_hand
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.images.boxes import box_area, box_intersection, square_box, tight_box
 
@@ -68,7 +69,7 @@ class Rhd(KeypointBuilder):
     encoding = "png"
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
+        return stored(with_tune(read_whole(read, folder, self.name), lambda hand: hand.name.partition("-")[0]))
 
 
 DATASET = Dataset(

@@ -62,4 +62,5 @@ DATASET = Dataset(
     where="unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
           "(di.ens.fr/willow/research/surreal) apply",
     check=partial(all_faults, read),
+    tune="validation",
 )

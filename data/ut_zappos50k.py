@@ -1,8 +1,9 @@
 """UT Zappos50K: 50,025 catalogue images of shoes on white, without keypoints.
 
 Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 images
-but does not list them. Here they are the last 500 of the sorted paths in a random order (seed 1000). Images of the
-square release are stored unchanged; those of the other one are centred on a white square. `scale` is the image's side.
+but does not list them. Here they are the last 500 of the sorted paths in a random order (seed 1000); of the others a
+twentieth of the shoes is for tuning. Images of the square release are stored unchanged; those of the other one are
+centred on a white square. `scale` is the image's side.
 """
 import io
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder, Record, record
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
@@ -60,13 +62,14 @@ def _on_white(image: Image.Image, side: int) -> bytes:
 
 
 class UtZappos50k(KeypointBuilder):
-    """One record per shoe, without keypoints: 49,525 train, 500 test."""
+    """One record per shoe, without keypoints: 500 test."""
 
     name = "ut_zappos50k"
     testing = TESTING
 
     def splits(self, folder):
-        return {split: _records(images) for split, images in shoes(folder, self.testing).items()}
+        splits = with_tune(shoes(folder, self.testing), lambda image: image.name.partition(".")[0])  # of one shoe
+        return {split: _records(images) for split, images in splits.items() if images}
 
 
 def _check(folder: Path, testing: int = TESTING) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, numbers, read_matlab, read_whole
 from data.faces import between_outer_corners
+from data.parts import with_tune
 from data.prepared import Dataset, KeypointBuilder
 from kpjax.annotations.face_points import FACE
 
@@ -54,7 +55,9 @@ class W300Lp(KeypointBuilder):
     keypoints = len(FACE.names)
 
     def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), between_outer_corners)
+        # Of one photograph there are faces turned in several ways, numbered at the end.
+        splits = with_tune(read_whole(read, folder, self.name), lambda face: face.name.rpartition("_")[0])
+        return stored(splits, between_outer_corners)
 
 
 DATASET = Dataset(

@@ -258,7 +258,8 @@ ABOUT = About(
      "variants.",
      "`finetuned` collapsed on two seeds of three.",
      "After 500 steps `adapted` was more consistent than `random_core`; its errors are not decided.",
-     "On real faces a core trained on athletes kept most points in place after 2,000 steps (one seed)."))
+     "On real faces it is not decided: ten labels were no better than the mean pose, and a collapsed variant kept more "
+     "points in place (one seed)."))
 
 
 SYSTEM = system.System(

@@ -9,9 +9,9 @@ import numpy as np
 from data.figure_categories import PEOPLE, Category, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
-from data.prepared import open_source
+from data.prepared import open_source, tuning_split
 from experiments.adaptation.presets import RENDERED, Config, TargetImages, transform, with_appearance
-from experiments.engine.image_sets import decoded_once
+from experiments.engine.image_sets import TUNING_SEEDS, decoded_once, without_split
 from kpjax.augment import Loaded
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
@@ -43,9 +43,13 @@ class Data(NamedTuple):
 def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
     """Opens the images of one seed, kept for the next run on the same; rendered ones and `target_images` depend on it.
 
+    A tuning seed is tested on the images for tuning of the set whose labels the regressors are fitted on.
+
     Raises InputError for an unknown set, for more images than there are, and for an image both adapted to and tested.
     """
-    return _open(data, seed if data.rendered or data.target_images else 0, data_dir)
+    if not (data.rendered or data.target_images):
+        seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
+    return _open(data, seed, data_dir)
 
 
 @functools.lru_cache(maxsize=2)
@@ -60,11 +64,12 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         prepared = functools.partial(_prepared, data_dir=data_dir, appearance=data.appearance)
         target = prepared(data.target, transform(data.target_transform, data.target_side, data.target_tightness))
         square = transform(data.test_transform, side, data.test_tightness)
-        fit, test = (prepared(name, square) for name in (data.fit or data.target, data.test))
+        fit, tested = data.fit or data.target, _tested(data.test, data.fit or data.target, seed)
+        fit, test = (prepared(name, square) for name in (fit, tested))
         once = sources.turned_originals(test, draw_turns(len(test)).first)
         target, fit, test = (decoded_once(source) for source in (target, fit, test))
         # Pixels of one image differ where it is cropped in two ways, and names hold within one set.
-        same_set = data.target.partition("/")[0] == data.test.partition("/")[0]
+        same_set = data.target.partition("/")[0] == tested.partition("/")[0]
         sources.check_disjoint(target, test, by_name=same_set, by_pixels=False)
     chosen: tuple[str, ...] = ()
     if data.target_images:
@@ -83,10 +88,17 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
                 render(core.core_test_images, first=core.core_images) if core.core_test else None)
     square = core.square(data.image_size, data.test_tightness)
     larger = loaded_core(config)
+    tested = core.core_test and _tested(core.core_test, core.core, seed)
+    learnt = without_split(core.core, tested)
     train, test = (name and decoded_once(_prepared(name, square, data_dir=data_dir, appearance=data.appearance))
-                   for name, square in ((core.core, larger[0] if larger else square), (core.core_test, square)))
+                   for name, square in ((learnt, larger[0] if larger else square), (tested, square)))
     return tuple(sources.without_keypoints(source, core.core_unused_keypoints) if source else None
                  for source in (train, test))
+
+
+def _tested(test: str, learnt: str, seed: int) -> str:
+    """Returns the split that a seed is tested on: for a tuning seed that for tuning of the set with labels."""
+    return tuning_split(learnt) if seed in TUNING_SEEDS else test
 
 
 def loaded_core(config: Config) -> tuple[Transform, Loaded] | None:

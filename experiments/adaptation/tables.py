@@ -4,7 +4,7 @@ Errors are in percent of the distance between the eyes. `held_points` counts poi
 ratio over seeds is a geometric mean with an interval by Student's t. With `annotation=ten_labels` the rendered faces
 were those of today without the four labels of the hairline.
 """
-from experiments.engine.pages import Column, Row, Table
+from experiments.engine.pages import Column, Row, Table, on_former_split
 
 TUNING = range(100, 101)
 MEAN = "mean of the labels"
@@ -121,3 +121,5 @@ REAL_SHORT = Table("lspet_faces", [
         ("LSP Extended", "lspet_faces", ("adapted", "finetuned", "lora", "untrained_head")),
         ("no core", "lspet_faces", ("scratch", "random_core"))) for name in names],
     (*ERRORS, CONSISTENCY, *SIGNS), "images, core: variant, 500 steps")
+
+REAL, REAL_NETWORK, REAL_SHORT = map(on_former_split, (REAL, REAL_NETWORK, REAL_SHORT))

@@ -16,7 +16,7 @@ from etils import epath
 from tyro.conf import Positional, arg
 
 from experiments.engine.command_line import read_command
-from experiments.engine.pages import presets_of, rooms, system_in, tables_of
+from experiments.engine.pages import on_present_split, presets_of, rooms, system_in, tables_of
 from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.engine.results import EXPERIMENTS
 from experiments.engine.study import chosen_rows, run_table
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], *, system: System | None = None) -> epath.Pat
     tables = tables_of(EXPERIMENTS / system.name)
     if asked.table not in tables:
         raise InputError("table", f"{asked.table!r} is unknown; there are {', '.join(tables)}")
-    table = tables[asked.table]
+    table = on_present_split(tables[asked.table])
     if asked.preset:
         table = table._replace(preset=asked.preset)
     commands = {preset: read_command(system, [preset, *flags]) for preset in presets_of(table)}

@@ -1,4 +1,8 @@
-"""Labelled image sets by name: rendered people, sprites, and the datasets that `python -m data` prepares."""
+"""Labelled image sets by name: rendered people, sprites, and the datasets that `python -m data` prepares.
+
+A prepared set has three parts: images that train, others on which settings are chosen, and those that test. A run with
+a tuning seed is evaluated on the second part and never reads the third. Rendered images are other ones for every seed.
+"""
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +28,7 @@ from kpjax.images.transforms import (
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
 
 KEPT_IN_MEMORY = 2**30
+TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
 RENDERED = ("figures:", "bodies:", "videos:")
 VIDEO_FRAMES = 100  # of a rendered video
 # Sets of crops that the official RegDA code turns and crops before it resizes them.
@@ -53,7 +58,8 @@ class ImageSet(Checked):
     train: str = ""  # "<dataset>/<split>" of `python -m data`, "figures:<domain>", or "videos:target" of such people
     scale_is: str = ""  # what distances are compared with, in words
     test: str = ""  # "<dataset>/<split>"; "" for rendered people
-    validation: str = ""  # "<dataset>/<split>"; "" holds out a share of the training images, drawn by the seed
+    # "<dataset>/<split>", on which tuning seeds are tested, too; "" holds out a share of the training images
+    validation: str = ""
     validation_share: Share = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
@@ -99,14 +105,17 @@ class ImageSet(Checked):
     def open(self, seed: int, data_dir: Path, reach: Reach | None = None) -> Splits:
         """Opens all splits, with labels; kept for the next run on the same data.
 
+        A tuning seed is tested on the validation images, and trains without them.
+
         reach: of the augmentation, see `loaded`; None loads training images as all others.
         Raises InputError for a set that was not prepared, or a training image that is also a test image.
         """
-        return _open(self, seed if self.rendered or not self.validation else 0, data_dir, reach)
+        fixed = not self.rendered and self.validation
+        return _open(self, 0 if fixed else seed, data_dir, reach, not self.rendered and seed in TUNING_SEEDS)
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None) -> Splits:
+def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None, tuning: bool) -> Splits:
     if data.rendered:
         splits = open_domain(data.train, side=data.image_size, seed=seed, data_dir=data_dir,
                              train=data.training_examples, test=data.test_examples, difficulty=data.difficulty)
@@ -118,17 +127,24 @@ def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None) -> Spl
             return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=transform))
 
         def training(transform: Transform) -> tuple[Source, Source | None]:
-            train = opened(data.train, transform)
+            train = opened(without_split(data.train, data.validation) if tuning else data.train, transform)
             if data.validation:
                 return train, None
             return held_out(train, data.train.partition("/")[0], seed=seed, share=data.validation_share)
 
         train, validation = training(data.square())
-        splits = Splits(train, validation or opened(data.validation, data.square()), opened(data.test, data.square()))
+        validation = validation or opened(data.validation, data.square())
+        splits = Splits(train, validation, validation if tuning else opened(data.test, data.square()))
         if larger := data._larger(reach):
             splits = splits._replace(train=training(larger[0])[0], plain_train=train)
     check_disjoint(splits.plain_train or splits.train, splits.test)
     return Splits(*(source and without_keypoints(source, data.unused_keypoints) for source in splits))
+
+
+def without_split(name: str, other: str) -> str:
+    """Returns "<dataset>/<split>+<split>" without a split of the same set that may be among them."""
+    dataset, _, splits = name.partition("/")
+    return f"{dataset}/{'+'.join(split for split in splits.split('+') if f'{dataset}/{split}' != other)}"
 
 
 def held_out(source: Source, name: str, *, seed: int, share: float) -> tuple[Source, Source]:
@@ -155,9 +171,10 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     """Opens the images of a domain as square images of `side` px.
 
     name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "videos:target" (people
-    in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, which gives the last twentieth
-    of its training split for validation. "recoloured:<dataset>" has the first half of its training images, in other
-    colours, and "plain:<dataset>" the second half, as they are. seed, train, test: of rendered images, and how many.
+    in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, whose images for tuning
+    validate, and for a tuning seed also test. "recoloured:<dataset>" has the first half of its training images, in
+    other colours, and "plain:<dataset>" the second half, as they are. seed, train, test: of rendered images, and how
+    many.
     difficulty: of the domain target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
@@ -192,23 +209,28 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
         seen = dsprites(which, "train", side=side, seed=seed)
         return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
                       subset(dsprites(which, "test", side=side, seed=seed), tested))
-    from data.prepared import open_source
+    from data.prepared import open_source, tuning_split
 
-    if family in ("recoloured", "plain"):
-        from data.other_colours import in_other_colours
+    dataset = which if family in ("recoloured", "plain") else name
+    square = {"lsp": PadToSquare, "recoloured": Letterbox, "plain": Letterbox, "lspet": Letterbox}.get(
+        family, Stretch)(side)  # hands and videos are square already; labels must not be needed
 
-        half, square = ["recoloured", "plain"].index(family), Letterbox(side)
-        every, test = (decoded_once(open_source(which, split, data_dir=data_dir, transform=square))
-                       for split in ("train", "test"))
-        train, validation = held_out(subset(every, np.array_split(np.arange(len(every)), 2)[half]), name, seed=seed,
-                                     share=0.1)
-        return Splits(*(decoded_once(part if half else in_other_colours(part)) for part in (train, validation, test)))
-    # Hands and videos are square already; labels must not be needed.
-    square = {"lsp": PadToSquare, "lspet": Letterbox}.get(name, Stretch)(side)
-    larger = _larger_domain(name, side, reach)
-    return Splits(*(decoded_once(open_source(name, split, data_dir=data_dir, transform=transform))
-                    for split, transform in (("train[:95%]", larger[0] if larger else square),
-                                             ("train[95%:]", square), ("test", square))))
+    def opened(split: str, transform: Transform = square) -> Source:
+        return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=transform))
+
+    larger, tune = _larger_domain(name, side, reach), tuning_split(dataset).partition("/")[2]
+    if seed in TUNING_SEEDS and not tune:
+        raise InputError("first_seed", f"{seed}; {dataset} has no images for tuning, so its seeds are below 100")
+    first, second = ("train", tune) if tune else ("train[:95%]", "train[95%:]")
+    train, validation = opened(first, larger[0] if larger else square), opened(second)
+    test = validation if seed in TUNING_SEEDS else opened("test")
+    if family == dataset:
+        return Splits(train, validation, test)
+    from data.other_colours import in_other_colours
+
+    half = ["recoloured", "plain"].index(family)
+    train = subset(train, np.array_split(np.arange(len(train)), 2)[half], name)
+    return Splits(*(decoded_once(part if half else in_other_colours(part)) for part in (train, validation, test)))
 
 
 def loaded_domain(name: str, side: int, reach: Reach | None) -> Loaded | None:

@@ -15,7 +15,8 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
 
     threshold: of PCK, in units of `scale`. strict: whether a distance of exactly threshold * scale is a miss. pooled:
     whether means go over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints
-    that are left out of every mean. details: PCK and NME also per keypoint and per group of keypoints.
+    that are left out of every mean. details: PCK and NME also per keypoint and per group of
+    keypoints, and the number of points that they are over.
     Raises InputError if none of the keypoints would count.
     """
     counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
@@ -31,6 +32,7 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
     values = {f"{name}/{measure}": result.pooled if pooled else result.overall
               for measure, result in (("pck", pck), ("nme", nme), ("distance", pixels), ("mae", mae))}
     if details:
+        values[f"{name}/points"] = float((visible > 0).sum())
         for measure, result in (("pck", pck), ("nme", nme)):
             values |= metrics.by_keypoint(f"{name}/{measure}", result.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/{measure}_group", result.per_keypoint, skeleton)

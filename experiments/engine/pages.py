@@ -22,7 +22,7 @@ from experiments.engine.own.needs import NEEDS
 from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, read_results
 from experiments.engine.system import System, system_of
-from experiments.engine.tables import difference_text, mean_text, over_seeds
+from experiments.engine.tables import difference_text, mean_text, over_seeds, points_of, share_text
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.reports.table import markdown
@@ -30,6 +30,8 @@ from kpjax.reports.table import markdown
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
+FORMER_POINTS = {"openfield": 144}  # a mouse's four points on 36 frames; other sets had more than a thousand
+FORMER_SPLIT = {"split": "former"}  # of numbers from before real sets had images for tuning: settings and tests shared
 
 
 class Row(NamedTuple):
@@ -42,7 +44,7 @@ class Row(NamedTuple):
     minus: str = ""  # the variant that is subtracted, seed by seed
     minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
     metric: str = ""  # in place of the columns', or of {} in them
-    seeds: range = range(100)  # those that count; tuning seeds are 100 and above
+    seeds: range = range(100)  # those that count; tuning seeds are above these
     fixed: bool = False  # whether it does not depend on the settings of columns, as an oracle with all labels
 
 
@@ -69,6 +71,7 @@ class Table(NamedTuple):
     columns: Sequence[Column]
     first: str = "variant"  # the heading above the titles
     paper: str = ""  # the table of `paper.txt` whose numbers stand behind ours
+    points: Mapping[str, int] = {}  # of a PCK by preset, test images times keypoints, where runs did not record them
     check: Callable[[Any], None] | None = None  # raises InputError for the config of a preset that does not suit it
 
 
@@ -80,6 +83,7 @@ class Cell(NamedTuple):
     others: Sequence[Result]
     difference: bool
     ran: bool  # whether the variant, and the one that is subtracted, have any number under these settings
+    points: float | None = None  # that a PCK is over, where that is known
 
     @property
     def used(self) -> list[Result]:
@@ -107,14 +111,24 @@ class Cell(NamedTuple):
             found = [getattr(one, column.show) for one in self.values]
             return f"{sum(found) / len(found):,.0f}" if found and None not in found else ""
         if self.kept and column.show == "mean":
-            return _kept_text(self.kept, self.difference, **scale)
+            return _kept_text(self.kept, self.difference, **scale) + ("" if self.kept.low else self.uncertainty())
         seeds = self.pairs() if self.difference else [one.value for one in self.values if one.seed.isdigit()]
         if column.show == "seeds":
             sign = "+" if self.difference else ""
-            return " / ".join(f"{column.factor * value:{sign}.{column.decimals}f}" for value in seeds)
+            shown = (f"{column.factor * value:{sign}.{column.decimals}f}" for value in seeds)
+            return " / ".join(shown) + self.uncertainty()
         if not seeds:
             return "" if self.ran else NOT_RUN
-        return (difference_text if self.difference else mean_text)(seeds, len(seeds), **scale)
+        text = (difference_text if self.difference else mean_text)(seeds, len(seeds), **scale)
+        return text + self.uncertainty()
+
+    def uncertainty(self) -> str:
+        """Returns the interval of a mean PCK over the points of one run, which all seeds share; "" of anything else."""
+        values = [one.value for one in self.values]
+        if self.difference or not values:
+            return ""
+        return share_text(self.values[0].metric, sum(values) / len(values), self.points, factor=self.column.factor,
+                          decimals=self.column.decimals)
 
     def interval(self) -> Difference | None:
         """Returns mean and interval of a difference in the table's unit; None where there are fewer than two seeds."""
@@ -136,6 +150,22 @@ def _kept_text(one: Result, signed: bool, factor: float, decimals: int) -> str:
     if one.low is not None:
         return f"{text} [{factor * one.low:{sign}.{decimals}f}, {factor * one.high:{sign}.{decimals}f}]"
     return text if one.deviation is None else f"{text} ± {factor * one.deviation:.{decimals}f}"
+
+
+def on_former_split(table: Table) -> Table:
+    """Returns a table of numbers that were measured on the former split, which it says above its rows."""
+    return table._replace(points={**FORMER_POINTS, **table.points}, first=f"{table.first}, former split", columns=[
+        column._replace(settings={**column.settings, **FORMER_SPLIT}) for column in table.columns])
+
+
+def on_present_split(table: Table) -> Table:
+    """Returns a table as its runs are made today, whichever split its numbers are of."""
+    def present(place: Any) -> Any:
+        return place._replace(settings={name: value for name, value in place.settings.items()
+                                        if name not in FORMER_SPLIT})
+
+    return table._replace(first=table.first.removesuffix(", former split"), rows=[*map(present, table.rows)],
+                          columns=[*map(present, table.columns)])
 
 
 def metric_of(row: Row, column: Column) -> str:
@@ -185,7 +215,8 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers, system: st
     metric, seeds = metric_of(row, column), column.seeds or row.seeds
     values, ran = numbers.of(*one, metric, seeds), numbers.ran(*one, seeds)
     if not others:
-        return Cell(column, values, (), False, ran)
+        recorded = [found.value for found in numbers.of(*one, points_of(metric), seeds)]
+        return Cell(column, values, (), False, ran, min(recorded) if recorded else table.points.get(one[0]))
     (other,), apart = others, (*one[:2], f"{one[2]} - {others[0][2]}")
     if kept := numbers.of(*apart, metric, seeds):
         return Cell(column, kept, (), True, True)
@@ -204,6 +235,9 @@ def table_text(table: Table, numbers: Numbers, system: str = "", *, source: bool
     lines = [[row.title, *(cell.text() + _printed(table, row, cell.column, system) for cell in line)]
              for row, line in zip(table.rows, cells, strict=True)]
     shown = markdown([table.first, *(column.heading for column in table.columns)], lines)
+    if counts := sorted({int(cell.points) for line in cells for cell in line if cell.uncertainty()}):
+        said = " or ".join(map(str, counts))
+        shown += f"\n\n*In brackets behind a PCK: its 95 % interval over {said} points (Wilson).*"
     return f"{shown}\n" + (f"\n{_source([one for line in cells for cell in line for one in cell.used])}\n" if source
                            else "")
 
@@ -310,8 +344,9 @@ def tables_of(room: Path) -> dict[str, Table]:
 
 def metrics_of(room: Path) -> set[str]:
     """Returns the metrics that the tables of a room show."""
-    return {metric_of(row, column) for table in tables_of(room).values() for row in table.rows
-            for column in table.columns}
+    shown = {metric_of(row, column) for table in tables_of(room).values() for row in table.rows
+             for column in table.columns}
+    return shown | {points_of(metric) for metric in shown}
 
 
 def pages() -> list[Path]:

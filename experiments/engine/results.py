@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.engine.image_sets import TUNING_SEEDS
 from experiments.engine.system import System
 from kpjax import InputError
 from kpjax.files import read_json
@@ -19,7 +20,6 @@ from kpjax.reports.table import read_run, variant_folders
 EXPERIMENTS = Path(__file__).parents[1]
 FILE = "results.csv"
 BY_HAND = "recorded by hand"
-TUNING_SEEDS = range(100, 1000)  # seeds on which settings were chosen, which never enter a mean with others
 
 
 class Result(NamedTuple):

@@ -15,6 +15,7 @@ import numpy as np
 from etils import epath
 
 from experiments.engine.configs import config_as_json, config_from_json, flat
+from experiments.engine.image_sets import TUNING_SEEDS
 from experiments.engine.paper_numbers import paper_numbers
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
@@ -216,6 +217,8 @@ def run(system: System, job: Job) -> None:
         make_folder(job.folder)
         write_config(job.folder, identity)
     print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
+    if job.base_preset != OWN:  # whose summary says what is held out
+        print(f"{job.title}: {evaluated_in_words(system, job, data)}")
     outcome = system.train(job, data)
     predictions = dict(outcome.predictions) | {
         name: predict_source(outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config))
@@ -229,6 +232,13 @@ def run(system: System, job: Job) -> None:
         save_trained(job.folder / "model", outcome.trained)
     _record(system, job, outcome, values)
     agreed(lambda: None)  # what others start from lies there now
+
+
+def evaluated_in_words(system: System, job: Job, data: Any) -> str:
+    """Returns on which part of its data a run is evaluated: that for tuning, if its seed is a tuning seed."""
+    sources = system.evaluated(job, data) or {"test": data.test}
+    named = " and ".join(f"{len(source)} images of {source.name}" for source in sources.values())
+    return f"{'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}"
 
 
 def measure_again(system: System, job: Job) -> None:
@@ -253,8 +263,12 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
                       steps=outcome.steps, metrics=values, images=outcome.images,
                       images_per_second=outcome.images_per_second,
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
+    # It reads the jobs of this module.
+    from experiments.engine.tables import points_of, share_text
+
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
+    print(f"{job.title}: " + ", ".join(
+        f"{name} {values[name]:.3f}{share_text(name, values[name], values.get(points_of(name)))}" for name in shown))
 
 
 def finished(job: Job) -> bool:

@@ -215,7 +215,7 @@ ABOUT = About(
      "find; both intervals exclude zero. Over `ksd_only` the AAA interval begins at zero.",
      "With the published loss, `kamp` was below `ksd_only` on those keypoints; in AAA it is not decided.",
      "Holes in the student's images did as much as the second network (`ksd_holes`).",
-     "On real faces distillation alone was best (one seed)."))
+     "On real faces it is not decided: distillation alone led on one seed, with untuned weights."))
 
 
 SYSTEM = System(

@@ -238,17 +238,21 @@ PRESETS: dict[str, Config] = {
         ka_variant="wide", unused_keypoints=("pelvis", "thorax")),
     "faces": _prepared(
         SMALL_REAL, "youtube_faces", "68 keypoints of faces in videos, in four steps; 2 cores", protocol="faces",
+        validation="youtube_faces/tune",
         scale_is="the distance between the eyes", widths=(16, 32, 64, 64, 128), pck_thresholds=(0.1, 0.05)),
     "lspet_steps": _prepared(
-        SMALL_REAL, "lspet", "people in sport, 2,000 of LSP Extended, with the order of `limbs`; 2 cores",
-        protocol="lspet_steps", scale_is="the box's longer side", transform="person_crop", crop_smallest=100.0,
-        pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2), triples=2),
+        SMALL_REAL, "lspet", "people in sport, 1,800 of LSP Extended, with the order of `limbs`; 2 cores",
+        protocol="lspet_steps", validation="lspet/tune", scale_is="the box's longer side", transform="person_crop",
+        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2),
+        triples=2),
     "lspet": _prepared(
-        PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", scale_is="the box's longer side",
+        PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", validation="lspet/tune",
+        scale_is="the box's longer side",
         crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2)),
     "mpii": MPII,
     "cephalometric": _prepared(
         XRAY, "cephalometric", "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
+        validation="cephalometric/tune",
         scale_is="a millimetre", pck_thresholds=(2.0, 4.0), detection_limits=MILLIMETRES),
     "cephalometric_2023": _prepared(
         XRAY, "cephalometric_2023", "X-rays of heads, 38 landmarks (CL-Detection 2023) in five steps; one GPU",

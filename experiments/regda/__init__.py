@@ -180,6 +180,7 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
                    f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall,
                    **{f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}}
         if details:
+            values[f"{name}/points"] = float((found.visible > 0).sum())
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
             values[f"{name}/pck_global"] = metrics.pck_global(**cells).overall
@@ -273,7 +274,8 @@ ABOUT = About(
      "keypoints into the corner.",
      "`teacher_adaptation` was above random colours that learn the same loss for as long: the interval excludes zero. "
      "It was below the oracle of that loss. A plain mean teacher is not decided against that control.",
-     "On a real mouse nothing that adapts beat source only, on one tuning seed; random colours were not run there."))
+     "On a real mouse it is not decided: one tuning seed, on which nothing that adapts beat source only; random "
+     "colours were not run there."))
 
 
 SYSTEM = System(

@@ -2,8 +2,8 @@
 
 Real images have one seed, and sprites have errors in units of their own, so that the plot shows synthetic people alone.
 """
-from experiments.engine.pages import Column, Row, Table
-from experiments.engine.results import TUNING_SEEDS
+from experiments.engine.image_sets import TUNING_SEEDS
+from experiments.engine.pages import Column, Row, Table, on_former_split
 
 COLOURS = "source_only_augmented"  # the control
 PLAIN = {"decoded": "plain_argmax"}  # the same networks, decoded without the rule of positive logits
@@ -96,7 +96,8 @@ OF_SPRITES = [Row(name, name) for name in (
 SPRITES = Table("", OF_SPRITES, [Column(title, "target/mae", decimals=3, preset=preset)
                                  for title, preset in DIRECTIONS.items()], "error")
 SPRITES_PCK = Table("", OF_SPRITES, [Column(title, "target/pck", decimals=2, preset=preset)
-                                     for title, preset in DIRECTIONS.items()], "PCK")
+                                     for title, preset in DIRECTIONS.items()], "PCK",
+                    points=dict.fromkeys(DIRECTIONS.values(), 500))
 GAPS = Table("", [Row(title, "regda", preset=preset) for title, preset in DIRECTIONS.items()], (
     Column("RegDA's error, by seed", "target/mae", decimals=3, show="seeds"),
     Column("best control of the seed", "target/mae", decimals=3, show="seeds", variant="best_control"),
@@ -106,21 +107,22 @@ WEIGHTS = Table("dsprites_small_noisy_scream", (
     Row("MCD, weight 0.3", "mcd"), Row("DD, weight 0.25", "dd"), Row("RegDA", "regda")), (
         Column("error", "target/mae", decimals=3, seeds=TUNING_SEEDS),
         Column("PCK", "target/pck", decimals=2, seeds=TUNING_SEEDS)),
-    "noisy → scream, tuning seed")
+    "noisy → scream, tuning seed", points={"dsprites_small_noisy_scream": 500})
 
 
 # Real images
 
-LSPET = Table("figures_lspet", [row._replace(settings={"steps": 200, "pretraining_steps": 100, "coefficient_steps": 25})
-                                for row in (TRAINED[0], Row("AdaBN", "adabn"), Row("RegDA", "regda"), TRAINED[-1])],
-              (PCK, ERROR._replace(decimals=1), SOURCE))
+LSPET = on_former_split(Table("figures_lspet", [
+    row._replace(settings={"steps": 200, "pretraining_steps": 100, "coefficient_steps": 25})
+    for row in (TRAINED[0], Row("AdaBN", "adabn"), Row("RegDA", "regda"), TRAINED[-1])],
+    (PCK, ERROR._replace(decimals=1), SOURCE)))
 IMAGENET = {"network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
 FROZEN = {**IMAGENET, "heatmap_size": 64, "frozen_stride": 4}
-OPENFIELD = Table("openfield", [Row(title, variant, {**FROZEN, **more}) for title, variant, more in (
+OPENFIELD = on_former_split(Table("openfield", [Row(title, variant, {**FROZEN, **more}) for title, variant, more in (
     ("source only", "source_only", {}), ("AdaBN", "adabn", {}), ("RegDA", "regda", {}),
     ("RegDA, a fifth of the rate, any logit decoded", "regda", {"adaptation_share": 0.2, "strict_positive": False}),
     ("teacher_adaptation", "teacher_adaptation", {}),
     ("teacher_adaptation, a fifth of the rate", "teacher_adaptation", {"teacher_learning_rate": 2e-4}),
-    ("oracle, the target's labels", "oracle", {}))], (PCK, ERROR, SOURCE))
-COARSE = Table("openfield", [Row(title, variant, IMAGENET) for title, variant in (
-    ("source only", "source_only"), ("oracle, the target's labels", "oracle"))], (PCK,))
+    ("oracle, the target's labels", "oracle", {}))], (PCK, ERROR, SOURCE)))
+COARSE = on_former_split(Table("openfield", [Row(title, variant, IMAGENET) for title, variant in (
+    ("source only", "source_only"), ("oracle, the target's labels", "oracle"))], (PCK,)))

@@ -333,14 +333,14 @@ def predicting(stored: StoredRun) -> Predicting:
 ABOUT = About(
     "a handful of labels, many images",
     "*Semi-supervised Keypoint Localization* (ICLR 2021)",
-    "On small maps it lost a little against the same warp on the labels alone, on larger ones it is not decided. Later "
+    "Not shown: on small maps it was below the same warp on the labels alone, on larger ones it is not decided. Later "
     "ideas help: `pl_easy_hard`; `pl_warped` with very few labels.",
     ("On maps of 16 cells `ours` was below `supervised_warped`, the same warp on the labels alone: the interval "
      "excludes zero. On maps of 32 cells it is not decided. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost.",
      "`pl_easy_hard` was above both of its parts; against `easy_hard` with twice the steps it is not decided.",
-     "From ImageNet's weights, `pl_warped` helped with nine faces and with 50 athletes. With more labels no method was "
-     "above the control by an interval that excludes zero."))
+     "From ImageNet's weights, `pl_warped` was above the control with nine faces and with 50 athletes (former split); "
+     "controls of equal cost and of averaged views were not run there. With more labels it is not decided."))
 
 
 SYSTEM = System(

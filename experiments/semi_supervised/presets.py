@@ -229,22 +229,23 @@ PRESETS: dict[str, Config] = {
         train="videos:target", labelled=40, temporal_epsilon=5.0, temporal_exponent=13.0, pose_exponent=12.7),
     "openfield": changed(
         SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
-        train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal", labelled=10,
+        train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",
+        scale_is="the labelled body's diagonal", labelled=10,
         image_size=128, generator_size=64, generator_widths=(8, 16, 32), rotation=180.0, flip=False),
     "faces": changed(
         SMALL_REAL, summary="68 keypoints of faces in videos, 10 % labelled; 2 cores", train="youtube_faces/train",
-        test="youtube_faces/test", scale_is="the distance between the eyes", labelled=0.1,
-        widths=(16, 32, 64, 64, 128), head_width=64),
+        validation="youtube_faces/tune", test="youtube_faces/test", scale_is="the distance between the eyes",
+        labelled=0.1, widths=(16, 32, 64, 64, 128), head_width=64),
     "lspet": changed(
-        LEEDS, summary="people in sport, 5 % of 2,000 images of LSP Extended labelled; one GPU", train="lspet/train",
-        test="lspet/test"),
+        LEEDS, summary="people in sport, 5 % of 1,800 images of LSP Extended labelled; one GPU", train="lspet/train",
+        validation="lspet/tune", test="lspet/test"),
     "mpii": changed(
         PAPER, summary="people, 5 % of 10,000 MPII images labelled; one GPU", train="mpii/train", test="mpii/test",
         scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,
         uncounted_keypoints=("pelvis", "thorax")),
     "lsp": changed(
         LEEDS, summary="people in sport, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",
-        train="lspet/train+test", validation="lsp/first_half", test="lsp/second_half"),
+        train="lspet/train+tune+test", validation="lsp/first_half", test="lsp/second_half"),
     "cub": changed(
         PAPER, summary="birds of other species, CUB-200-2011, 5 % labelled; one GPU", train="cub200_2011/train",
         validation="cub200_2011/validation", test="cub200_2011/test", steps=17_500),

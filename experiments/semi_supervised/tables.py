@@ -5,8 +5,8 @@ Seeds on which settings were chosen have the setting `first_seed` of their comma
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.engine.pages import Column, Row, Table
-from experiments.engine.results import TUNING_SEEDS
+from experiments.engine.image_sets import TUNING_SEEDS
+from experiments.engine.pages import FORMER_POINTS, FORMER_SPLIT, Column, Row, Table, on_former_split
 
 CONTROL = "supervised_warped"
 PCK = Column("PCK, %", "test/pck", 100)
@@ -128,9 +128,9 @@ TERMS = Table("demo", [formerly(Row(name, name)) for name in (
     of_terms("people: PCK, %", "demo", PCK, EARLIER),
     of_terms("people: equivariance error, px", "demo", EQUIVARIANCE, EARLIER),
     of_terms("people: SC / ln K", "demo", Column("", "test/sc_over_ln_k", decimals=2), EARLIER),
-    of_terms("faces: mean error, %", "faces", ERROR, VALIDATION),
-    of_terms("faces: equivariance error, px", "faces", EQUIVARIANCE, VALIDATION),
-    of_terms("mouse: PCK, %", "openfield", PCK, VALIDATION)))
+    *(of_terms(f"{heading}, former split", preset, column, VALIDATION | FORMER_SPLIT) for heading, preset, column in (
+        ("faces: mean error, %", "faces", ERROR), ("faces: equivariance error, px", "faces", EQUIVARIANCE),
+        ("mouse: PCK, %", "openfield", PCK)))), points=FORMER_POINTS)
 
 # Videos of synthetic people
 
@@ -226,21 +226,33 @@ BACKBONE_PAIRS = Table("faces", (
     Row(f"50 athletes: pl_warped - {CONTROL}", "pl_warped", PEOPLE, "lspet", CONTROL),
 ), (ERROR._replace(heading="mean error, points"),), "difference")
 
+MOUSE, FACES, FACES_LESS, FACES_OTHERS, NETWORKS, ARCHITECTURE = map(
+    on_former_split, (MOUSE, FACES, FACES_LESS, FACES_OTHERS, NETWORKS, ARCHITECTURE))
+CELLS, FROZEN_FACES, FROZEN_MOUSE = map(on_former_split, (CELLS, FROZEN_FACES, FROZEN_MOUSE))
+BACKBONE_MOUSE, BACKBONE_FACES, BACKBONE_PEOPLE, BACKBONE_PAIRS = map(
+    on_former_split, (BACKBONE_MOUSE, BACKBONE_FACES, BACKBONE_PEOPLE, BACKBONE_PAIRS))
+
 
 # The plot: against the control everywhere, the method first
+
+
+def on_real_images(title: str, variant: str, settings: Mapping[str, Any], preset: str) -> Row:
+    """Returns a row less the control, of the former split."""
+    return Row(f"{title}, former split", variant, {**settings, **FORMER_SPLIT}, preset, CONTROL)
+
 
 FIVE = {"labelled": 5, **ON_MOUSE}
 FOREST = Table("demo", (
     *map(formerly, (
         Row("ours, synthetic people", "ours", minus=CONTROL),
-        Row("ours, mouse, small U-net, 10 labels", "ours", VALIDATION, "openfield", CONTROL),
-        Row("ours, mouse, MobileNetV2, 5 labels", "ours", FIVE, "openfield", CONTROL))),
+        on_real_images("ours, mouse, small U-net, 10 labels", "ours", VALIDATION, "openfield"),
+        on_real_images("ours, mouse, MobileNetV2, 5 labels", "ours", FIVE, "openfield"))),
     Row("easy_hard, synthetic people", "easy_hard", minus=CONTROL),
     Row("the same, control at equal cost", "easy_hard", minus=AT_COST),
-    Row("easy_hard, mouse, MobileNetV2, 5 labels", "easy_hard", FIVE, "openfield", CONTROL),
+    on_real_images("easy_hard, mouse, MobileNetV2, 5 labels", "easy_hard", FIVE, "openfield"),
     Row("pl_warped, synthetic people", "pl_warped", minus=CONTROL),
-    Row("pl_warped, 50 athletes, MobileNetV2", "pl_warped", PEOPLE, "lspet", CONTROL),
-    Row("pl_warped, mouse, MobileNetV2, 5 labels", "pl_warped", FIVE, "openfield", CONTROL),
+    on_real_images("pl_warped, 50 athletes, MobileNetV2", "pl_warped", PEOPLE, "lspet"),
+    on_real_images("pl_warped, mouse, MobileNetV2, 5 labels", "pl_warped", FIVE, "openfield"),
     Row("pl_easy_hard, synthetic people", "pl_easy_hard", minus=CONTROL),
     Row("mean_teacher_warped, synthetic people", "mean_teacher_warped", minus=CONTROL),
 ), (PCK._replace(heading=f"points of PCK above the labels alone under the method's warp ({CONTROL})"),))

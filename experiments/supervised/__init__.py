@@ -5,12 +5,11 @@ Command   python -m experiments.supervised demo                            (2 CP
           python -m experiments.supervised openfield                       (2 CPU cores, about 2 minutes)
           python -m experiments.supervised faces                           (2 CPU cores, about 3 minutes)
           python -m experiments predict runs/supervised/openfield/supervised/seed-0 IMAGES --out FOLDER
-Expected  the open-field mouse, 80 labelled frames: 95 % of the test keypoints within a tenth of the body's diagonal;
-          faces, 220 labelled: a mean error of 8.3 % of the distance between the eyes (seed 0)
+Expected  the table in experiments/RESULTS.md
 
-A part of the training images is held out, and the checkpoint that is best there is the result. Test images are
-evaluated once, at the end. Frames of one video are much alike, so a random split of them measures how well the gaps of
-a labelled video are filled, not how a new video will fare.
+The checkpoint that is best on the images for tuning is the result. Test images are evaluated once, at the end. Frames
+of one video are much alike, so a random split of them would measure how well the gaps of a labelled video are filled,
+not how a new video will fare: the mouse's parts follow each other in time, with gaps, and faces are split by person.
 """
 import functools
 from collections.abc import Mapping
@@ -76,10 +75,12 @@ PRESETS: dict[str, Config] = {
         shift=0.05, jitter=0.25, blur=0.8, evaluations=6, training_examples=500, test_examples=100),
     "openfield": configs.changed(
         SMALL, summary="a mouse from above, or any DeepLabCut project of one animal; 2 cores, minutes",
-        train="deeplabcut/train", test="deeplabcut/test", scale_is="the labelled body's diagonal"),
+        train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",
+        scale_is="the labelled body's diagonal"),
     "faces": configs.changed(
         SMALL, summary="68 keypoints of faces in videos; 2 cores, minutes", train="youtube_faces/train",
-        test="youtube_faces/test", scale_is="the distance between the eyes", heatmap_size=32, sigma=1.0,
+        validation="youtube_faces/tune", test="youtube_faces/test", scale_is="the distance between the eyes",
+        heatmap_size=32, sigma=1.0,
         widths=(16, 32, 64, 64, 128, 128), head_width=64, rotation=30.0, flip=True),
 }
 VARIANTS: dict[str, Variant] = {

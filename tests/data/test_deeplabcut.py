@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from data.deeplabcut import DATASET, check, read, skeleton
+from data.deeplabcut import DATASET, check, read, skeleton, video_of
 from kpjax.errors import InputError
 
 CONFIG = """\
@@ -44,8 +44,10 @@ def write(root, video, lines):
 
 def test_gaps_keys_sizes_and_the_order_of_the_config(folder, records):
     found = records(DATASET, folder)
-    assert [len(found[split]) for split in ("train", "test")] == [4, 2]
-    frames = found["train"] | found["test"]
+    assert {split: list(of) for split, of in found.items()} == {
+        "train": ["a/img0.png", "a/img1.png", "b/img0.png"], "tune": ["a/img2.png"],
+        "test": ["a/img3.png", "b/img1.png"]}
+    frames = found["train"] | found["tune"] | found["test"]
     assert set(frames) == {"a/img0.png", "a/img1.png", "a/img2.png", "a/img3.png", "b/img0.png", "b/img1.png"}
     for name, visible, keypoints, size in (
         ("a/img0.png", [0, 0, 0], [[0, 0], [0, 0], [0, 0]], (60, 80, 3)),  # no label at all: the frame stays
@@ -71,16 +73,12 @@ def test_skeleton_of_the_config_or_of_the_table(folder):
         skeleton(None)
 
 
-def test_splits_are_deterministic_or_given(folder):
-    def names(**options):
-        return {split: [frame.name for frame in frames] for split, frames in read(folder, [], **options).items()}
-    assert names(train=5) == names(train=5)
-    assert [len(part) for part in names(train=5).values()] == [5, 1]
-    assert names(train=0.5, seed=1) != names(train=0.5, seed=2)
-    assert names(test=["b/img1.png", "a/img0.png"])["test"] == ["a/img0.png", "b/img1.png"]
-    faults = []
-    read(folder, faults, test=["c/img0.png"])
-    assert faults == ["test frame c/img0.png is not in the project; name frames as video/image"]
+def test_whole_videos_change_sides_if_there_are_three(folder, write_image):
+    write_image(folder / "labeled-data" / "c" / "img0.png", 30, 30)
+    write(folder, "c", [*SECOND[:3], "labeled-data,c,img0.png,7,8,,,,"])
+    videos = [{video_of(frame) for frame in frames} for frames in read(folder, []).values()]
+    assert [len(part) for part in videos] == [1, 1, 1]
+    assert set.union(*videos) == {"a", "b", "c"}
 
 
 def test_all_faults_come_at_once(folder):
@@ -93,7 +91,7 @@ def test_all_faults_come_at_once(folder):
         f"{table} line 4: ", f"{table} line 5, snout: 'three'", f"{table} line 6, tail: one of",
         f"{table} line 6, left ear: ", f"{table} line 7, left ear: ",
         f"{other} line 4: b/img0.png is labelled in {table} line 9 already",
-        "labeled-data/a/img7.png is missing", "labeled-data/b/img0.png is 32x40, but keypoint 2 is at (300, 2)",
+        "labeled-data/b/img0.png is 32x40, but keypoint 2 is at (300, 2)", "labeled-data/a/img7.png is missing",
     ), strict=True):
         assert fault.startswith(said)
 
@@ -174,7 +172,8 @@ def test_the_open_field_mouse(published):
     assert check(real) == []
     assert skeleton(real).names == ("snout", "leftear", "rightear", "tailbase")
     splits = read(real, [])
-    assert [len(frames) for frames in splits.values()] == [80, 36]
+    numbers = [[int(frame.name[-8:-4]) for frame in frames] for frames in splits.values()]
+    assert numbers == [list(range(57)), list(range(63, 79)), list(range(85, 116))]
     assert all(frame.visible.all() for frames in splits.values() for frame in frames)
     first = next(frame for frames in splits.values() for frame in frames if frame.name == "m4s1/img0000.png")
     np.testing.assert_allclose(first.keypoints[[0, 3]], [[21.521, 265.428], [87.11, 152.698]])

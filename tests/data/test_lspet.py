@@ -38,8 +38,9 @@ def test_flags_filler_and_images_that_are_there(folder, records):
 
 def test_the_split_and_a_gap_among_the_images(folder):
     faults = []
-    splits = read(folder, faults, training=3)
-    assert [len(people) for people in splits.values()] == [3, 1]
+    splits = read(folder, faults, training=2, tuning=1)
+    assert [[person.name for person in people] for people in splits.values()] == [
+        ["im00001", "im00002"], ["im00003"], ["im00004"]]
     (folder / "images" / "im00002.jpg").unlink()
     assert DATASET.check(folder) == ["images/im00002.jpg is missing, but it has annotations; restore it"]
 
@@ -57,7 +58,8 @@ def test_the_real_copy(published):
     real = published("lsp_extended")
     assert DATASET.check(real) == []
     splits = read(real, [])
-    assert [len(people) for people in splits.values()] == [2000, 500]
+    assert [len(people) for people in splits.values()] == [1800, 200, 500]
+    assert splits["tune"][0].name == "im01801"
     visible = np.mean([person.visible for people in splits.values() for person in people], axis=0)
     assert not visible[6:8].any()
     assert 0.85 < np.delete(visible, [6, 7]).mean() < 0.92  # of the 14 joints 12 % are not labelled

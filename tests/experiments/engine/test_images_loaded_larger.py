@@ -44,7 +44,7 @@ def record(number, skeleton, split):
 def sets(monkeypatch):
     """Prepared sets of a few made-up images each."""
     def open_source(name, split, *, data_dir, transform):
-        skeleton, count = (BODY if name == "lspet" else HAND), (8 if split in ("test", "train[95%:]") else 24)
+        skeleton, count = (BODY if name == "lspet" else HAND), (8 if split in ("test", "tune") else 24)
         return TfdsSource([record(number, skeleton, split) for number in range(count)], skeleton, transform,
                           f"{name}/{split}")
 

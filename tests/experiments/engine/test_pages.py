@@ -9,7 +9,16 @@ from experiments.commands.results import stale
 from experiments.engine import pages
 from experiments.engine.command_line import read_command
 from experiments.engine.configs import settings_text
-from experiments.engine.pages import Column, Row, Table, forest_of, system_in, table_text
+from experiments.engine.pages import (
+    Column,
+    Row,
+    Table,
+    forest_of,
+    on_former_split,
+    on_present_split,
+    system_in,
+    table_text,
+)
 from experiments.engine.results import (
     BY_HAND,
     Numbers,
@@ -19,6 +28,7 @@ from experiments.engine.results import (
     run_results,
     write_results,
 )
+from experiments.engine.tables import points_of, share_interval, share_text
 from kpjax import InputError
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -45,6 +55,48 @@ def test_cells_are_means_seeds_steps_paired_differences_and_other_settings():
     assert lines[3] == "| control | 75.0 ± 5.0 | 80.0 / 75.0 / 70.0 | 10 |  | not run |"
     assert lines[4] == "| later | not run |  |  | not run | not run |"
     assert lines[-1] == "*2026-01-02, 1 cpu, commit abc.*"
+
+
+def test_wilson_interval_of_a_share():
+    """(2 n p + z^2 +- z sqrt(z^2 + 4 n p (1 - p))) / (2 (n + z^2)); at 0 and 1 one end is the share."""
+    z = 1.959963984540054
+    for share, points in ((0.0, 10), (1.0, 10), (0.5, 4), (140 / 144, 144)):
+        half = z * (z * z + 4 * points * share * (1 - share)) ** 0.5
+        ends = [(2 * points * share + z * z + sign * half) / (2 * (points + z * z)) for sign in (-1, 1)]
+        assert share_interval(share, points) == pytest.approx(ends)
+    assert share_interval(0.0, 10) == pytest.approx((0, z * z / (10 + z * z)))
+    assert [round(100 * end, 1) for end in share_interval(140 / 144, 144)] == [93.1, 98.9]
+
+
+def test_a_pck_of_few_points_has_an_interval_where_pages_and_runs_show_it():
+    assert share_text("test/pck", 0.5, 4) == " [0.150, 0.850]"
+    assert [share_text(*of) for of in (("test/pck", 0.5, 1000), ("test/pck", 0.5, None), ("test/nme", 0.5, 4))] == [
+        "", "", ""]
+    assert points_of("best_target/target/pck") == "best_target/target/points"
+    table = Table("demo", (Row("ours", "ours"),), [
+        Column("PCK, %", "test/pck", 100), Column("by seed", "test/pck", 100, show="seeds"),
+        Column("error", "test/nme"), Column("less", "test/pck", 100, minus="control")], points={"demo": 16})
+    found = [*measured("ours", 0.25, 0.75, metric="test/pck"), *measured("ours", 0.5, metric="test/nme"),
+             *measured("control", 0.25, 0.75, metric="test/pck")]
+    lines = table_text(table, Numbers(found)).splitlines()
+    assert lines[2] == (  # of the mean over one run's points
+        "| ours | 50.0 ± 35.4 [28.0, 72.0] | 25.0 / 75.0 [28.0, 72.0] | 0.5 | +0.0 [+0.0, +0.0] |")
+    assert lines[4] == "*In brackets behind a PCK: its 95 % interval over 16 points (Wilson).*"
+    recorded = [*found, *measured("ours", 4.0, 4.0, metric="test/points")]  # of the runs themselves
+    assert "50.0 ± 35.4 [15.0, 85.0]" in table_text(table, Numbers(recorded))
+    many = [*found, *measured("ours", 4000.0, metric="test/points")]
+    assert "| 50.0 ± 35.4 | 25.0 / 75.0 | 0.5 |" in table_text(table, Numbers(many))
+
+
+def test_numbers_of_the_former_split_stand_apart():
+    table = Table("demo", ROWS[:2], (Column("PCK, %", "pck", 100), Column("less", "pck", 100, minus="control")))
+    former = [one._replace(settings="split=former") for one in FOUND if not one.settings]
+    lines = table_text(on_former_split(table), Numbers([*former, *measured("ours", 0.1)])).splitlines()
+    assert lines[0] == "| variant, former split | PCK, % | less |"
+    assert lines[2] == "| ours | 85.0 ± 5.0 | +10.0 [-2.4, +22.4] |"
+    assert "not run" in table_text(on_former_split(table), Numbers(FOUND))  # never those of today
+    present = on_present_split(on_former_split(table))
+    assert table_text(present, Numbers(FOUND)) == table_text(table, Numbers(FOUND))
 
 
 def test_only_equal_seeds_are_paired():

@@ -7,7 +7,7 @@ import pytest
 import data.prepared
 from data.other_colours import LIGHT, in_other_colours
 from experiments.engine.image_sets import open_domain
-from kpjax import Skeleton, arrays
+from kpjax import InputError, Skeleton, arrays
 from kpjax.input.source import check_disjoint
 
 POINTS = Skeleton(("nose", "tail"))
@@ -35,21 +35,42 @@ def test_white_turns_dark_black_takes_the_colour_and_labels_stay():
 @pytest.fixture
 def prepared(monkeypatch):
     monkeypatch.setattr(data.prepared, "open_source", lambda name, split, *, data_dir, transform: images(
-        {"train": 41, "test": 6}[split], seed=len(split)))
+        {"train": 41, "tune": 5, "test": 6}[split], seed=sum(map(ord, split))))
     open_domain.cache_clear()
     yield
     open_domain.cache_clear()
 
 
 def test_domains_share_no_training_image_and_the_test_images_are_the_same_animals(prepared):
-    first, second = (open_domain(f"{kind}:mouse", side=16, seed=0, data_dir=Path()) for kind in ("recoloured", "plain"))
-    assert [len(part) for part in first[:3]] == [19, 2, 6]
-    assert [len(part) for part in second[:3]] == [18, 2, 6]
-    labels = [{part[number].keypoints.tobytes() for part in one[:2] for number in range(len(part))}
-              for one in (first, second)]
+    first, second = (open_domain(f"{kind}:deeplabcut", side=16, seed=0, data_dir=Path())
+                     for kind in ("recoloured", "plain"))
+    assert [len(part) for part in first[:3]] == [21, 5, 6]
+    assert [len(part) for part in second[:3]] == [20, 5, 6]
+    labels = [{train[number].keypoints.tobytes() for number in range(len(train))}
+              for train in (first.train, second.train)]
     assert not labels[0] & labels[1]
     for one in (first, second):
         check_disjoint(one.train, one.test, by_name=False)
     np.testing.assert_array_equal(first.test[3].keypoints, second.test[3].keypoints)
-    np.testing.assert_array_equal(second.test[3].image, images(6, seed=4)[3].image)
+    np.testing.assert_array_equal(second.test[3].image, images(6, seed=sum(map(ord, "test")))[3].image)
     assert not np.array_equal(first.test[3].image, second.test[3].image)
+
+
+def test_a_tuning_seed_never_opens_the_test_images(monkeypatch):
+    opened = []
+
+    def open_source(name, split, **of):
+        opened.append(f"{name}/{split}")
+        return images(12, seed=sum(map(ord, split)))
+
+    monkeypatch.setattr(data.prepared, "open_source", open_source)
+    open_domain.cache_clear()
+    for name in ("recoloured:deeplabcut", "plain:deeplabcut", "lspet", "surreal"):
+        found = open_domain(name, side=16, seed=100, data_dir=Path())
+        assert found.test.digest == found.validation.digest
+    assert set(opened) == {"deeplabcut/train", "deeplabcut/tune", "lspet/train", "lspet/tune", "surreal/train",
+                           "surreal/validation"}
+    with pytest.raises(InputError, match="100; lsp has no images for tuning"):
+        open_domain("lsp", side=16, seed=100, data_dir=Path())
+    assert len(open_domain("lsp", side=16, seed=0, data_dir=Path()).test) == 12
+    open_domain.cache_clear()

@@ -1,6 +1,7 @@
 """The semi-supervised experiment: its images, its variants, a few steps of some of them, its tables."""
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -80,6 +81,21 @@ def test_results_are_complete(finished):
     assert "semantic consistency over ln K" in report
     assert "of the image&#x27;s side, last step" in report
     assert "seed 0: test features" in report.replace("</b> · ", ": ")
+
+@pytest.mark.parametrize(("over_chance", "variant", "said"), [
+    (0.95, "ours", True), (0.85, "ours", False), (0.9, "ours", False), (0.95, "no_sc", False)])
+def test_a_run_says_that_semantic_consistency_taught_nothing(monkeypatch, capsys, over_chance, variant, said):
+    room = "experiments.semi_supervised"
+    monkeypatch.setattr(f"{room}.measures.equivariance_and_peaks", lambda *of, **options: {})
+    monkeypatch.setattr(f"{room}.measures.consistency_over_chance", lambda *of, **options: over_chance)
+    monkeypatch.setattr(f"{room}.read_semantic", lambda *of: None)
+    monkeypatch.setattr(f"{room}.errors", lambda *of, **options: {})
+    data, outcome = SimpleNamespace(test=None, skeleton=None), SimpleNamespace(
+        trained=Trained({"semantic": {}}, {}), method=SimpleNamespace(skeleton=None))
+    found = SYSTEM.measure(tiny_job(variant), data, outcome, {"test": None})
+    assert found == {"test/sc_over_ln_k": over_chance}
+    line = f"{variant}, seed 0: semantic consistency ended at {over_chance:.2f} of chance, so this term taught nothing"
+    assert (line in capsys.readouterr().out) == said
 
 
 def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(finished):

@@ -74,7 +74,8 @@ def test_validation_images_are_neither_trained_on_nor_tested(monkeypatch, tmp_pa
 
     rendered = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
     monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: rendered[split])
-    data = changed(PRESETS["openfield"], train="mine/train", test="mine/test", validation_share=0.25).data
+    data = changed(PRESETS["openfield"], train="mine/train", validation="", test="mine/test",
+                   validation_share=0.25).data
     splits = data.open(3, tmp_path)
     *parts, loaded_larger = splits
     assert [len(part) for part in parts] == [15, 5, 6]
