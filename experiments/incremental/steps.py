@@ -190,7 +190,8 @@ def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -
 
     def train(folder: epath.Path) -> Fitted:
         start = {"increment": first} | config.backbone.variables(
-            run.setting.setup.model, image_size=config.data.image_size, seed=run.job.seed, names=run.data.skeleton.names)
+            run.setting.setup.model, image_size=config.data.image_size, seed=run.job.seed,
+            names=run.data.skeleton.names)
         return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
                        keep=keep)
 
