@@ -22,6 +22,7 @@ from experiments.incremental import run_of
 from experiments.incremental.association import triples_of
 from experiments.incremental.own import SYSTEM, joint_skeleton, old_run, open_project
 from experiments.incremental.steps import learn_base
+from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.methods import symmetric_normalise
 from kpjax.models import MoveNet, movenet_lightning, to_torch
@@ -134,10 +135,20 @@ def test_a_published_network_is_an_old_model(people, movenet, capsys):
     assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
 
 
-@pytest.mark.parametrize("variant", ["finetune", "kamp", "mse_distillation", "self_training"])
-def test_from_a_published_network_to_one_that_knows_more(people, movenet, tmp_path, variant):
-    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", variant)).parent
-    finished = tmp_path / folder / variant / "seed-0"
+@pytest.mark.parametrize(("content", "words"), [
+    (b"<html>", r"old\.safetensors: is not a whole safetensors file"), (None, r"old\.safetensors: cannot be read")])
+def test_a_published_network_that_is_damaged_is_refused_in_a_line(people, tmp_path, content, words):
+    path = tmp_path / "old.safetensors"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as error:
+        read_command(SYSTEM, command(path))
+    assert "\n" not in str(error.value)
+
+
+def test_from_a_published_network_to_one_that_knows_more(people, movenet, tmp_path):
+    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "kamp")).parent
+    finished = tmp_path / folder / "kamp" / "seed-0"
     metrics = json.loads((finished / "results.json").read_text())["metrics"]
     assert {"new/pck", "old/pck", "old/pck_before"} <= set(metrics)
     assert all(np.isfinite(value) for name, value in metrics.items() if name.startswith(("new/", "old/")))
