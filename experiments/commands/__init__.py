@@ -38,7 +38,8 @@ class _OfProject(_AsRead):
 class _OfRun:
     """Arguments of commands that predict."""
 
-    run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    # a finished run .../<variant>/seed-<n>, an exported one, or movenet
+    run: Annotated[Positional[str], arg(metavar="RUN")]
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     batch_size: int = 16  # images at a time
@@ -63,6 +64,9 @@ class Check(_OfProject):
 @dataclass(frozen=True, kw_only=True)
 class Predict(_OfRun):
     """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
+
+    RUN may also be `movenet`, a published network that finds 17 keypoints of one person: on images wherever the person
+    is, on videos around where the last frame shows it.
 
     Writes points.csv for all images together and <video>.csv for each video, with a row for every keypoint of every
     frame. Draws images in overlays/ and a sheet of a few frames.
@@ -92,7 +96,7 @@ class Predict(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(_AsRead):
-    """Measures the errors of a finished run or an exported predictor on any labelled project.
+    """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of scores. On the
     project that the run has learnt from, frames that it has learnt from, frames that were held out and any others stand
@@ -104,10 +108,14 @@ class Evaluate(_AsRead):
     trained so, or if a frame has several.
     """
 
-    run: Annotated[Positional[str], arg(metavar="RUN")]  # a finished run .../<variant>/seed-<n>, or an exported one
+    # a finished run .../<variant>/seed-<n>, an exported one, or movenet
+    run: Annotated[Positional[str], arg(metavar="RUN")]
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
-    threshold: float = 0.1  # of PCK, as a share of the animal's diagonal
+    threshold: float = 0.1  # of PCK, as a share of the animal's length
+    # of an animal: the diagonal of its box, else of its labels, or the longer side
+    length: Literal["diagonal", "longer_side"] = "diagonal"
+    around_boxes: bool = False  # crop each animal by its box (else that of its labels), also where a frame has one
     worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
     batch_size: int = 16  # images at a time
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode

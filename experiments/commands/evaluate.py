@@ -2,13 +2,15 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from experiments.commands import Evaluate
+from experiments.engine import published
 from experiments.engine.configs import stored_fields
 from experiments.engine.own.project import renamed_to
-from experiments.engine.predictors import Predictor, open_predictor
+from experiments.engine.predictors import Predictor, open_people, open_predictor
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Project
 from kpjax.annotations.project_source import box_of, decoded, project_source, read_frame, reference_lengths
@@ -24,6 +26,7 @@ from kpjax.geometry import move_points
 from kpjax.images.transforms import needs_box
 from kpjax.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
+    DIAGONAL,
     FILE,
     HELD_OUT,
     OTHER,
@@ -37,6 +40,7 @@ from kpjax.reports.pixel_errors import (
 )
 
 WORST, COVERAGE = "worst.png", "coverage.svg"
+LENGTHS = {"diagonal": DIAGONAL, "longer_side": "the longer side of its box or labels"}
 
 
 def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
@@ -50,17 +54,20 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
             raise InputError(name, f"{getattr(asked, name)}; must be at least 1")
     if not asked.threshold > 0:
         raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
-    if asked.out.resolve() == Path(asked.run).resolve():
+    if asked.out.resolve() == Path(asked.run).resolve() and not published.is_published(asked.run):
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
     if (asked.out / FILE).exists() and not asked.overwrite:
         raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
-    predictor = open_predictor(asked.run)
+    people = published.is_published(asked.run)
+    predictor = open_people(asked.run, published.WITH_HEAD) if people else open_predictor(asked.run)
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
+    if people:
+        project = published.renamed(project, tell)
     animals, growth = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
-    animals = animals._replace(parts=parts_of(animals, asked, tell))
+    animals = animals if people else animals._replace(parts=parts_of(animals, asked, tell))
     cutoff = drawn_from(predictor.cutoff)
-    for line in table_lines(animals, cutoff, asked.threshold):
+    for line in table_lines(animals, cutoff, asked.threshold, LENGTHS[asked.length]):
         tell(line)
     written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
     if predictor.radii:
@@ -146,7 +153,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     otherwise.
     """
     frames_of = [one.frame for one in project.instances]
-    cropped = needs_box(predictor.transform) or len(set(frames_of)) < len(frames_of)
+    cropped = needs_box(predictor.transform) or asked.around_boxes or len(set(frames_of)) < len(frames_of)
     numbers = [number for number, one in enumerate(project.instances) if not cropped or np.isfinite(one.box).all()]
     if len(numbers) < len(frames_of):
         tell(f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints")
@@ -167,8 +174,15 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     return Animals(
         predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
         tuple(frame.number for frame in frames), tuple(one.track for one in instances),
-        reference_lengths(project)[numbers][seen.index], true, visible,
+        lengths_of(project, asked.length)[numbers][seen.index], true, visible,
         np.asarray(move_points(seen.crop, points), np.float64), scores), growth
+
+
+def lengths_of(project: Project, kind: Literal["diagonal", "longer_side"]) -> np.ndarray:
+    """Returns the length (I,) in pixels that the errors of each animal are compared with."""
+    if kind == "diagonal":
+        return reference_lengths(project)
+    return np.array([np.nan if (box := box_of(one)) is None else max(box[2:]) for one in project.instances])
 
 
 def predict_batch(predictor: Predictor, images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

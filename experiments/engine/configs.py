@@ -3,7 +3,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -14,6 +14,7 @@ import optax
 import tyro
 from flax import linen as nn
 
+from experiments.engine import published
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
 from kpjax.files import strict
@@ -26,14 +27,16 @@ from kpjax.models import (
     HRNet,
     KeypointNetwork,
     MobileNetV2,
+    MoveNet,
     PoseResNet,
     SmallUNet,
     ViT,
 )
+from kpjax.models.movenet import MoveNetPyramid
 from kpjax.optimization import scale_backbone
 
 # A new backbone is its model file and its name in this union.
-Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | ViT | HourglassNetwork
+Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork
 NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}
 
 
@@ -183,20 +186,27 @@ class Backbone(Checked):
         """Returns the network with its backbone's statistics frozen, if so asked."""
         return network.clone(frozen_statistics=True) if self.backbone_statistics == "frozen" else network
 
-    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int) -> dict[str, Any]:
+    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
+                  ) -> dict[str, Any]:
         """Returns fresh variables with the backbone's weights, as the `start` of a method; {} for random weights.
 
-        image_size: px. seed: of all other variables. Raises InputError for weights that cannot be found or do not
-        belong to the network.
+        image_size: px. seed: of all other variables. names: of the keypoints; a `MoveNet` with `sigmoid` has the
+        published heatmaps of those that it knows. Raises InputError for weights that cannot be found or do not belong
+        to the network.
         """
         if not self.weights:
             return {}
-        from kpjax.models.weights.pretrained import load_backbone
+        from kpjax.models.weights.pretrained import load_backbone, load_movenet_heatmaps
         from kpjax.models.weights.torch_names import describe
 
         images = jnp.zeros((1, image_size, image_size, 3))
         fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
-        imported = load_backbone(fresh, self.weights)
+        if isinstance(network.upsampling, MoveNetPyramid):
+            known = published.channels(names) if getattr(network.head, "sigmoid", False) else ()
+            imported = load_movenet_heatmaps(
+                fresh, self.weights, channels=known, frozen_statistics=network.frozen_statistics)
+        else:
+            imported = load_backbone(fresh, self.weights)
         print(f"{self.weights}: {describe(imported.report)}")
         return {"variables": imported.variables}
 
@@ -219,10 +229,11 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
                                     if name.endswith("learning_rate") and name not in typed})
     if not (known := known_weights(config.backbone.weights)):
         return config
-    if known.network != config.network.name:
+    if config.network.name not in (known.network, known.whole):
         raise InputError("network", f"{config.network.name}, but {known.name} are weights of {known.network}; choose "
                          f"{known.network}, or other weights")
-    wanted = {"normalisation": known.normalisation, **known.options}
+    options = known.options if config.network.name == known.network else {}
+    wanted = {"normalisation": known.normalisation, **options}
     return changed(config, **{name: value for name, value in wanted.items() if name not in typed})
 
 
@@ -235,7 +246,8 @@ def backbone_lines(config: Any) -> list[str]:
 
     known = known_weights(backbone.weights)
     named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
-    options = "".join(f"{name} {getattr(config.network, name)}, " for name in (known.options if known else ()))
+    options = "".join(f"{name} {getattr(config.network, name)}, " for name in (known.options if known else ())
+                      if hasattr(config.network, name))
     return [f"backbone: {config.network.name} from {backbone.weights} ({named}); {options}"
             f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
             f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"

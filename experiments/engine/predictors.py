@@ -1,4 +1,4 @@
-"""Finished runs, and predictors exported from them, as functions from images to keypoints. Names no method."""
+"""Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
 import importlib
 import math
 import pkgutil
@@ -13,6 +13,7 @@ import numpy as np
 from etils import epath
 
 import experiments
+from experiments.engine import published
 from experiments.engine.ensembles import digest_of, meaning_of_scores, seeds_below
 from experiments.engine.own.choices import facts_of
 from experiments.engine.system import stored_run, system_of
@@ -28,7 +29,9 @@ from kpjax.export.reading import RUN_FILES
 from kpjax.export.standalone import LARGEST_SIDE
 from kpjax.export.writing import plain_predict, plain_weights
 from kpjax.files import absolute, read_json
-from kpjax.images.transforms import Transform, accepting_boxes
+from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.models.movenet import SIDE, person_box
+from kpjax.models.weights.pretrained import find_movenet, sha256_of
 from kpjax.reports.table import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
@@ -47,12 +50,21 @@ class Predictor(NamedTuple):
     title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
     result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
     radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
+    # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y, width, height of the
+    # next frame that is looked at, None for all of it; None where every frame is seen as a whole
+    follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
+
+    @property
+    def words(self) -> str:
+        """Where it comes from, in a few words."""
+        named = " ".join(str(self.result[name]) for name in ("experiment", "preset", "variant"))
+        return f"{named} seed {self.result['seed']}" if "seed" in self.result else named
 
 
 class OpenedRun(NamedTuple):
     """The content of a finished run, or of a folder exported from one, that predictions need."""
 
-    run: FinishedRun
+    run: FinishedRun | None  # None of a published network
     method: Method
     trained: Trained  # of an exported folder with zeros for what `method.predict` does not read
     transform: Transform
@@ -67,11 +79,15 @@ class OpenedRun(NamedTuple):
 
 
 def open_predictor(folder: epath.PathLike) -> Predictor:
-    """Opens a finished run, a variant's folder with several seeds, or an exported folder as a predictor.
+    """Opens a finished run, a variant's folder with several seeds, an exported folder, or a published network
+    (`published.is_published`), as a predictor.
 
-    Raises InputError for a folder that does not exist, is neither, or whose run is not finished, and for an exported
-    one that is damaged or made by a jax too far from this one; RunError for a run's file that is damaged.
+    Raises InputError for weights that are absent or damaged, for a folder that does not exist, is neither, or whose run
+    is not finished, and for an exported one that is damaged or made by a jax too far from this one; RunError for a
+    run's file that is damaged.
     """
+    if published.is_published(folder):
+        return open_people(folder)
     folder = absolute(folder)
     if reading.is_exported(folder):
         exported = reading.open_exported(folder)
@@ -91,6 +107,20 @@ def open_predictor(folder: epath.PathLike) -> Predictor:
                          f"{len(function[0].names)}; delete it")
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
                      radii)
+
+
+def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON) -> Predictor:
+    """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or that are worked out.
+
+    weights: its name, or a file. Raises InputError for a file that is absent, damaged or another model.
+    """
+    path = find_movenet(Path(weights) if Path(weights).suffix in published.FILES else str(weights))
+    method = published.people(skeleton)
+    return Predictor(
+        method.skeleton, SIDE, BoxOrWhole(SIDE), as_function(method, published.load(path)), published.SCORE_KIND,
+        DEFAULT_CUTOFF, "movenet_lightning",
+        {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published", "digest": sha256_of(path)},
+        follow=person_box)
 
 
 def trained_box_side(folder: epath.PathLike) -> float:

@@ -1,6 +1,6 @@
 """Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,11 +11,12 @@ import tyro
 from flax.traverse_util import flatten_dict
 
 from experiments import incremental
-from experiments.engine.configs import changed, flat
+from experiments.engine import published
+from experiments.engine.configs import FINE_RATE, changed, flat
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice
-from experiments.engine.own.earlier_run import PARTS, EarlierRun, earlier_run
+from experiments.engine.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
 from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Own
 from experiments.engine.system import Job, Outcome
@@ -25,7 +26,8 @@ from kpjax import Example, InputError, Skeleton, Variables
 from kpjax.annotations.project import Project
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
-from kpjax.models import KeypointNetwork
+from kpjax.models import KeypointNetwork, MoveNet
+from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
@@ -35,7 +37,7 @@ from kpjax.training.evaluation import Gathered, predict_source
 class OwnImages(StepImages):
     """A finished run, and a project with labels of new keypoints."""
 
-    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, or an exported one
+    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, an exported one, or movenet
     project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
@@ -59,8 +61,22 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 
 
 def old_run(folder: str) -> EarlierRun:
-    """Opens the old model in a run's folder or in one that was exported. Raises InputError as `earlier_run` does."""
+    """Opens the old model: a run's folder, one that was exported, or a published network (`published.is_published`).
+
+    Raises InputError as `earlier_run` and `published_run` do.
+    """
+    if folder and published.is_published(folder):
+        return published_run(folder)
     return earlier_run(folder, "old", incremental.SCORE_KIND)
+
+
+def project_of(config: "OwnConfig", tell: Callable[[str], None] = lambda line: None) -> Project:
+    """Reads the project; where the old model is a published one, keypoints that it knows have its names, and `tell`
+    gets them. Raises InputError as `needed_project` does."""
+    project = projects.needed_project(config.data.project, config.own)
+    if not published.is_published(config.data.old):
+        return project
+    return published.renamed(project, tell, known=published.PERSON.names, needed=False)
 
 
 def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
@@ -99,11 +115,14 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """
     if "weights" in typed:
         raise InputError("weights", "the old run brings them; leave them out")
-    old, project = old_run(config.data.old), projects.needed_project(config.data.project, config.own)
+    old, project = old_run(config.data.old), project_of(config, print)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
         raise InputError(absent[0], f"the old run's network, {network.name}, has no such option; leave it out")
     new = new_names(names, project)
+    if isinstance(network, MoveNet) and len(names) + len(new) in (PYRAMID_WIDTH, HEAD_WIDTH):
+        raise InputError("project", f"{len(names) + len(new)} keypoints in all, which is a width of {network.name}'s "
+                         "head, too; add one more or one fewer")
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.own.validation)
     facts, labelled = choices.facts_of(project, held.train), len(held.train)
@@ -111,7 +130,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
             choices.rotation_choice(facts),
             choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-            *choices.rate_choices(config, "the preset's")]
+            *(choices.rate_choices(config, "published weights are changed slowly", most=FINE_RATE)
+              if published.is_published(config.data.old) else choices.rate_choices(config, "the preset's"))]
     print(f"{projects.described(project, held)}\n"
           f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if facts.several:
@@ -156,7 +176,7 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
     the old one. `scale` is the diagonal of all keypoints.
     """
     old, own = old_run(config.data.old), config.own
-    project = projects.needed_project(config.data.project, own)
+    project = project_of(config)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)

@@ -189,8 +189,9 @@ def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -
     first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
-        start = config.backbone.variables(run.setting.setup.model, image_size=config.data.image_size,
-                                          seed=run.job.seed) | {"increment": first}
+        start = {"increment": first} | config.backbone.variables(
+            run.setting.setup.model, image_size=config.data.image_size, seed=run.job.seed,
+            names=run.data.skeleton.names)
         return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
                        keep=keep)
 

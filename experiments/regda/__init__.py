@@ -146,7 +146,8 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
         job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
         repeats=data.repeats,
         start=start or config.backbone.variables(setup_of(config, method.skeleton).model,
-                                                 image_size=config.data.image_size, seed=job.seed),
+                                                 image_size=config.data.image_size, seed=job.seed,
+                                                 names=method.skeleton.names),
         unlabelled=("target",), evaluate=(max(1, steps // config.evaluations), evaluate),
         **{"config": job.identity()} | options)
 

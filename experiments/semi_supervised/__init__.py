@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.engine import system
+from experiments.engine import published, system
 from experiments.engine.configs import config_as_json, perceptual_start
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.system import About, Job, Outcome, Predicting, StoredRun, System
@@ -56,6 +56,7 @@ from kpjax.input.source import (
 from kpjax.input.video_source import VideoSource, in_videos
 from kpjax.losses import PoseSubspace, fit_pose_subspace
 from kpjax.methods.semi_supervised_family.easy_hard import mean_predict
+from kpjax.models.weights.pretrained import MOVENET
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, labels_of, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
@@ -64,6 +65,7 @@ from kpjax.training.stages import Stage
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
+OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
 ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
 
 # Data and stages
@@ -116,6 +118,8 @@ def open_data(job: Job) -> Data:
 def train(job: Job, data: Data) -> Outcome:
     """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
     recipe = VARIANTS[job.variant].recipe
+    if recipe.untrained:
+        return Outcome(build(job.config, data.skeleton, job.variant), published.load(MOVENET), 0)
     if recipe.of:
         return _read_again(job, data, recipe.of)
     config, baselines = recipe.config(job.config), job.config.baselines
@@ -190,7 +194,8 @@ def _first(job: Job, data: Data, number: int = 0) -> dict[str, Any]:
     """Returns the start of the first stage: the backbone's weights, {} without any. number: of the network."""
     seed = job.seed + 1_000_000 * number
     network = setup_of(job.config, data.skeleton).model
-    return job.config.backbone.variables(network, image_size=job.config.data.image_size, seed=seed)
+    return job.config.backbone.variables(network, image_size=job.config.data.image_size, seed=seed,
+                                         names=data.skeleton.names)
 
 
 def _warm_start(job: Job, data: Data, number: int = 0) -> Stage | None:
@@ -295,6 +300,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     taught = tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
     unsuited += () if on_videos(config) else ON_VIDEOS
+    unsuited += () if config.data.test.startswith(OF_PEOPLE) else ("zero_shot",)
     unsuited += () if config.backbone.weights else tuple(name for name in VARIANTS if name.endswith("_frozen"))
     return tuple(name for name in VARIANTS if name not in unsuited)
 
@@ -327,7 +333,8 @@ def columns(config: Config) -> tuple[Column, ...]:
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
     config, variant, skeleton = stored
-    return Predicting(build(config, skeleton, variant), config.data.square_of_new(), SCORE_KIND)
+    kind = published.SCORE_KIND if VARIANTS[variant].recipe.untrained else SCORE_KIND
+    return Predicting(build(config, skeleton, variant), config.data.square_of_new(), kind)
 
 
 ABOUT = About(

@@ -172,9 +172,10 @@ def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
 
 
 def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
-    """Returns all variants but `all_labels`; without frames that have no labels, none that needs them."""
+    """Returns all variants but `all_labels` and those of published sets; without frames that have no labels, none that
+    needs them."""
     names = semi_supervised.applicable(preset, config) if config.data.all_labelled else semi_supervised.VARIANTS
-    return tuple(name for name in names if name != "all_labels")
+    return tuple(name for name in names if name not in ("all_labels", "zero_shot"))
 
 
 def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import optax
 
+from experiments.engine import published
 from experiments.engine.configs import changed, network_of, optimizer_of, perceptual_options
 from experiments.engine.system import Variant
 from experiments.semi_supervised.measures import ReadSemantic
@@ -189,6 +190,7 @@ class Recipe(NamedTuple):
     second: bool = False  # a second network, with a warm start of its own
     times: int = 1  # the steps of the config, of which a method takes so many times as many
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
+    untrained: bool = False  # a published network as it is
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
@@ -269,6 +271,8 @@ VARIANTS: dict[str, Variant] = {
                                        ground_truth_in_equivariance=False),
     "no_ground_truth": _ablation("predictions in place of true heatmaps in all unsupervised terms", "",
                                  ground_truth=False),
+    "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(
+        lambda config, setup: published.people(setup.skeleton), untrained=True)),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
                           _recipe(build_supervised, stage="both")._replace(everything=True)),
 }

@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     "resnet": ("PoseResNet", "pose_resnet", "Deconvolutions", "ResNet"),
     "high_resolution": ("HRNet", "hrnet", "FirstMap", "HighResolutionNetwork"),
     "inverted_residuals": ("MobileNetV2", "mobilenet_v2", "MobileNetV2Trunk"),
-    "movenet": ("MoveNetMaps", "decode_movenet", "movenet_lightning"),
+    "movenet": ("MoveNet", "MoveNetMaps", "decode_movenet", "movenet_lightning", "person_box"),
     "residual_steps": ("RSN", "rsn", "ResidualStepsNetwork", "UnitHeads"),
     "vision_transformer": ("ViT", "VisionTransformer", "vit"),
     "hourglass_network": ("HourglassNetwork", "hourglass", "HourglassTop", "HourglassTrunk"),
@@ -35,6 +35,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Features for perceptual losses
     "vgg": ("VGG", "RandomFeatures", "random_features"),
     # Weights in files
-    "weights.pretrained": ("load_backbone", "load_movenet", "load_vgg"),
+    "weights.pretrained": ("load_backbone", "load_movenet", "load_movenet_heatmaps", "load_vgg"),
     "weights.torch_names": ("from_torch", "to_torch"),
 }))

@@ -112,6 +112,7 @@ class Convolution(nn.Module):
     padding: int | None = None
     use_bias: bool = False
     kernel_init: nn.initializers.Initializer = he_normal
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -124,7 +125,7 @@ class Convolution(nn.Module):
         form, plain = (functools.partial(one, stride=stride, padding=padding) for one in (on_cpu, convolve))
         y = by_platform(x, kernel, cpu=None if on_cpu is convolve else form, default=plain)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.width,), jnp.float32)
+            bias = self.param("bias", self.bias_init, (self.width,), jnp.float32)
             y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
         return y
 

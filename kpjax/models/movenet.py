@@ -10,17 +10,19 @@ than one cell in most cases. `kpjax.models.weights.pretrained.load_movenet` fill
     variables = load_movenet(fresh, "movenet_lightning.google").variables
     keypoints, scores = decode_movenet(network.apply(variables, symmetric_normalise(images), False))
 """
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.models.image_generation import upsample_bilinear
-from kpjax.models.inverted_residuals import MobileNetV2Trunk
-from kpjax.models.layers import Convolution, DepthwiseConvolution
-from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork
+from kpjax.models.inverted_residuals import FrozenStride, MobileNetV2Trunk, frozen_layers
+from kpjax.models.layers import Convolution, DepthwiseConvolution, he_normal
+from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork, StrideFourOptions, check_options, small_normal
 
 # The person's own left and right.
 KEYPOINTS = (
@@ -30,8 +32,9 @@ KEYPOINTS = (
 SIDE = 192  # px of the images that it was trained on
 STRIDE = 4
 TAPS = (1, 2, 3, 6)  # stages of the trunk; of the two of stride 16, the first, with 64 channels
-DEEPEST_WIDTH, HEAD_WIDTH = 1280, 96
+DEEPEST_WIDTH, PYRAMID_WIDTH, HEAD_WIDTH = 1280, 24, 96
 HALF_PIXEL = 0.5  # parts of the image end at the edges of pixels, coordinates count from the centre of one
+FAINT = -4.0  # logit of a heatmap that shows nothing
 NEARNESS = 1.8  # cells; a score is divided by this and the distance to where a point is expected
 
 
@@ -53,12 +56,17 @@ class SeparableConvolution(nn.Module):
     width: int
     outputs: int = 0
     dtype: jnp.dtype = jnp.float32
+    output_init: nn.initializers.Initializer = he_normal
+    output_bias: float = 0.0  # at first
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         x = DepthwiseConvolution(dtype=self.dtype, name="depthwise")(x)
         x = nn.relu(Convolution(self.width, kernel_size=1, use_bias=True, dtype=self.dtype, name="pointwise")(x))
-        return Convolution(self.outputs, kernel_size=1, use_bias=True, name="output")(x) if self.outputs else x
+        if not self.outputs:
+            return x
+        return Convolution(self.outputs, kernel_size=1, use_bias=True, kernel_init=self.output_init,
+                           bias_init=nn.initializers.constant(self.output_bias), name="output")(x)
 
 
 class MoveNetPyramid(nn.Module):
@@ -107,6 +115,51 @@ class MoveNetHeads(nn.Module):
             centre=head("centre", 1)[..., 0], heatmaps=head("heatmaps", keypoints),
             offsets=head("offsets", 2 * keypoints).reshape(pairs),
             regression=head("regression", 2 * keypoints).reshape(pairs))
+
+
+class MoveNetHeatmaps(nn.Module):
+    """MoveNet's head of heatmaps for any keypoints: features (B, h, w, C) to heatmaps (B, h, w, keypoints) float32.
+
+    sigmoid: whether they lie in [0, 1], as the published ones; untrained ones are near 0 then, too.
+    """
+
+    keypoints: int
+    sigmoid: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        maps = SeparableConvolution(HEAD_WIDTH, self.keypoints, self.dtype, small_normal,
+                                    FAINT if self.sigmoid else 0.0, name="heatmaps")(features)
+        return nn.sigmoid(maps) if self.sigmoid else maps
+
+
+@dataclass(frozen=True)
+class MoveNet(StrideFourOptions):
+    """The options of MoveNet Lightning as a heatmap network: its trunk, its pyramid and its head of heatmaps."""
+
+    name: ClassVar[str] = "movenet"
+
+    sigmoid: bool = False  # heatmaps between 0 and 1, as the published ones
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
+    frozen_stride: FrozenStride = 0  # of feature maps, up to which the backbone keeps its weights
+
+    def __post_init__(self):
+        """Raises InputError for options that no network has."""
+        if self.frozen_stride not in get_args(FrozenStride):
+            raise InputError("frozen_stride", f"{self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
+        check_options(self)
+
+    def _network(self, keypoints: int) -> KeypointNetwork:
+        dtype = jnp.dtype(self.dtype)
+        return movenet_lightning(dtype=dtype, rematerialise=self.rematerialise, frozen_stride=self.frozen_stride).clone(
+            head=MoveNetHeatmaps(keypoints, self.sigmoid, dtype))
+
+    @property
+    def frozen_layers(self) -> tuple[str, ...]:
+        """The names of the backbone's layers that keep their weights."""
+        return frozen_layers(self.frozen_stride)
 
 
 def movenet_lightning(
@@ -159,3 +212,34 @@ def decode_movenet(maps: MoveNetMaps) -> tuple[jax.Array, jax.Array]:
     places = cells[found] + jnp.take_along_axis(offsets, found[..., None, None], 2)[:, :, 0]
     scores = nn.sigmoid(jnp.take_along_axis(logits, found[..., None], 2)[..., 0])
     return STRIDE * places[..., ::-1] - HALF_PIXEL, scores
+
+
+# Crops of a video's frames
+
+SEEN = 0.2  # score from which a keypoint counts for the next crop
+TORSO_MARGIN, BODY_MARGIN = 1.9, 1.2  # of the reach of the torso, and of all keypoints, from the middle of the hips
+
+
+def person_box(keypoints: np.ndarray, scores: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """Returns the square box x, y, width, height in which a person is looked for on a video's next frame.
+
+    Its middle is that of the hips. Half of its side is the larger of 1.9 times the farthest a shoulder or hip lies from
+    there, along either axis, and 1.2 times the farthest any keypoint of a score of 0.2 does; but at most the distance
+    to the farthest edge of the image. None stands for the whole image: where no hip or no shoulder has that score, or
+    the square would be as long as the image. Source: the authors' example for videos, "MoveNet: Ultra fast and accurate
+    pose detection model" (TensorFlow Hub tutorials).
+
+    keypoints: (17, 2) on the frame before, (x, y) in pixels of the image. scores: (17,). size: width and height.
+    """
+    hips, shoulders = ([KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right")]
+                       for part in ("hip", "shoulder"))
+    if scores[hips].max() <= SEEN or scores[shoulders].max() <= SEEN:
+        return None
+    points = np.asarray(keypoints, np.float64) + HALF_PIXEL
+    middle = points[hips].mean(0)
+    reach = np.abs(points - middle)
+    half = max(TORSO_MARGIN * reach[[*hips, *shoulders]].max(), BODY_MARGIN * reach[scores >= SEEN].max())
+    half = min(half, max(*middle, *(np.array(size) - middle)))
+    if half > max(size) / 2:
+        return None
+    return np.array([*(middle - half), 2 * half, 2 * half])

@@ -18,6 +18,7 @@ from kpjax.files import read_content, write_text
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
 ALL = "all keypoints"
+DIAGONAL = "the diagonal of its box, else of its labels"
 NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PCK)
 LINE = 110  # letters of a line on a screen
 HEADER = ("part", "image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y", "error", "score",
@@ -125,7 +126,7 @@ COLUMNS = (("labels", "", 7), ("median", "px", 7), ("mean", "px", 7), ("shown", 
            ("PCK", "%", 6))
 
 
-def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str]:
+def table_lines(animals: Animals, cutoff: float, near: float = NEAR, length: str = DIAGONAL) -> list[str]:
     """Lays out the errors by keypoint, the parts side by side, or one below the other where lines would be too long.
 
     cutoff: the score from which points are shown; -inf where none is known.
@@ -147,7 +148,7 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
                   for name in names]
     if OTHER in parts:
         lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
-    return [*lines, *explained(cutoff, near)]
+    return [*lines, *explained(cutoff, near, length)]
 
 
 def frames_text(part: Animals) -> str:
@@ -174,15 +175,14 @@ def pixels(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def explained(cutoff: float, near: float = NEAR) -> list[str]:
-    """Returns what the columns are, in lines for a screen."""
+def explained(cutoff: float, near: float = NEAR, length: str = DIAGONAL) -> list[str]:
+    """Returns what the columns are, in lines for a screen. length: of an animal, in words."""
     return ["median, mean, shown: distances to the labels in px of the original images; "
             + ("shown: the mean of points" if math.isfinite(cutoff) else "shown: the same as mean,"),
             f"with a score from {cutoff:.3g} on (the cutoff); hidden: labelled points with a lower score, which "
             "drawings leave out" if math.isfinite(cutoff) else
             "as no cutoff is known: scores do not tell right points from wrong ones, and drawings leave out none",
-            f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
-            "of its labels)"]
+            f"PCK: share of points nearer than {100 * near:g} % of the animal's length ({length})"]
 
 
 # In files

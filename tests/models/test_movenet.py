@@ -8,11 +8,14 @@ from untrained import count, drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models import (
+    HeatmapHead,
     MobileNetV2Trunk,
+    MoveNet,
     MoveNetMaps,
     decode_movenet,
     load_backbone,
     load_movenet,
+    load_movenet_heatmaps,
     movenet_lightning,
     to_torch,
 )
@@ -200,6 +203,48 @@ def test_a_trunk_alone_is_no_movenet(whole, tmp_path):
                       {name: array for name, array in to_torch(trunk).items() if array.ndim})
     with pytest.raises(InputError, match=r"trunk\.safetensors: holds no whole MoveNet"):
         load_movenet(zeros(movenet_lightning()), tmp_path / "trunk.safetensors")
+
+
+def test_as_a_heatmap_network_it_starts_with_the_published_heatmaps_of_what_it_knows(whole):
+    variables, path = whole
+    network = MoveNet(sigmoid=True).build(3)
+    fresh = drawn(shapes(network), seed=1)
+    read, report = load_movenet_heatmaps(fresh, path, channels=(5, -1, 0))
+    for part in ("backbone", "upsampling"):
+        jax.tree.map(np.testing.assert_array_equal, read["params"][part], variables["params"][part])
+    theirs, ours = variables["params"]["head"]["heatmaps"], read["params"]["head"]["heatmaps"]
+    jax.tree.map(np.testing.assert_array_equal, ours["pointwise"], theirs["pointwise"])
+    for name, leaf in ours["output"].items():
+        np.testing.assert_array_equal(leaf[..., [0, 2]], theirs["output"][name][..., [5, 0]])
+        np.testing.assert_array_equal(leaf[..., 1], fresh["params"]["head"]["heatmaps"]["output"][name][..., 1])
+    assert report.missing
+    _, report = load_movenet_heatmaps(fresh, path, channels=(5, 6, 0))
+    assert not report.missing
+
+
+def test_heatmaps_of_new_keypoints_are_faint_at_first():
+    network = MoveNet(sigmoid=True).build(2)
+    head = jax.tree.map(jnp.zeros_like, drawn(shapes(network))["params"]["head"])
+    fresh = network.head.init(jax.random.key(0), jnp.zeros((1, 8, 8, 24)), False)["params"]
+    assert set(jax.tree.leaves(jax.tree.map(jnp.shape, fresh))) == set(jax.tree.leaves(jax.tree.map(jnp.shape, head)))
+    maps = network.head.apply({"params": fresh}, jnp.ones((1, 8, 8, 24)), False)
+    assert maps.shape == (1, 8, 8, 2)
+    np.testing.assert_allclose(maps, jax.nn.sigmoid(-4.0), rtol=0.1)
+
+
+def test_another_head_keeps_its_own_variables(whole):
+    variables, path = whole
+    network = MoveNet().build(3).clone(head=HeatmapHead(3))
+    fresh = drawn(shapes(network), seed=1)
+    read, report = load_movenet_heatmaps(fresh, path)
+    jax.tree.map(np.testing.assert_array_equal, read["params"]["head"], fresh["params"]["head"])
+    jax.tree.map(np.testing.assert_array_equal, read["params"]["upsampling"], variables["params"]["upsampling"])
+    assert report.missing == ("params/head/output",)
+
+
+def test_the_published_file_trains_on_its_own_statistics_alone(tmp_path):
+    with pytest.raises(InputError, match=r"m\.tflite: its BatchNorm is folded.*--backbone-statistics frozen"):
+        load_movenet_heatmaps(zeros(MoveNet().build(1)), tmp_path / "m.tflite")
 
 
 @pytest.mark.parametrize("name", [

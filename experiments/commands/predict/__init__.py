@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from experiments.commands import Predict
 from experiments.commands.predict import drawing
-from experiments.commands.predict.pipeline import Seen, predicted
+from experiments.commands.predict.pipeline import Seen, followed, predicted
 from experiments.commands.smooth import plot_of_table
 from experiments.engine.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
@@ -81,9 +81,7 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     if asked.on_bad_frame == "stop":
         for work in works:
             _check_images(work.sequence)
-    result = predictor.result
-    tell(f"{result['experiment']} {result['preset']} {result['variant']} seed {result['seed']}: "
-         f"{' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
+    tell(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
          f"{jax.devices()[0].device_kind}")
     for line in _box_lines(works, predictor, asked):
         tell(line)
@@ -172,8 +170,11 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     all_drawn = len(work.drawn) > 1
     shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
     faults, began = [], time.monotonic()
-    seen = predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, level=asked.level,
-                     side=None if all_drawn and not sequence.video else drawing.VIDEO_SIDE)
+    side = None if all_drawn and not sequence.video else drawing.VIDEO_SIDE
+    seen = (followed(predictor, sequence, shown=shown, side=side)
+            if predictor.follow and sequence.video and work.boxes is None else
+            predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
+                      level=asked.level))
     with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
                              disable=not sys.stderr.isatty(), leave=False) as bar:
         sheet, look = _drawn_while_passing(work, _recorded(seen, table, faults, bar), predictor, cutoff, asked)

@@ -9,7 +9,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -96,6 +97,42 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
     finally:
         frames.close()
         network.shutdown(cancel_futures=True)
+
+
+def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection[int] = (), side: int | None = None
+             ) -> Iterator[Seen]:
+    """Predicts a video's frames one after the other, each around the animal that was found on the one before.
+
+    The first is seen as a whole, and so is each after one where `predictor.follow` finds no square. A frame that does
+    not decode leaves the square where it is. The others are as in `predicted`.
+    """
+    keypoints, box = len(predictor.skeleton.names), None
+    transform = replace(predictor.transform, margin=1.0)
+    empty = (np.full((1, keypoints, 2), np.nan), np.zeros((1, keypoints)), np.zeros(1, bool))
+    unknown = np.full((1, keypoints), np.nan)  # a published network has no radii
+
+    def read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | InputError]:
+        try:
+            return job[0], job[1]()
+        except InputError as error:
+            return job[0], error
+
+    with closing(in_background(read_ahead(read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
+        for row, image in frames:
+            if isinstance(image, InputError):
+                yield Seen(row, (0, 0), *empty, image, None, unknown)
+                continue
+            size = (image.shape[1], image.shape[0])
+            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+            found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
+            points = in_original_pixels(crop, found)
+            if not np.isfinite(points).all():
+                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: the network gives a point that "
+                               "is not finite")
+            box = predictor.follow(points, scores, size)
+            yield Seen(row, size, points[None], scores[None], np.ones(1, bool), None,
+                       shrunk(image, side) if row in shown else None, unknown)
 
 
 def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,

@@ -30,6 +30,7 @@ class Facts(NamedTuple):
     box_side: float  # px, the longer one; median
     direction: float  # mean resultant length of the direction of its longest pair of keypoints, 0 to 1; nan if unknown
     axis: float  # the same of the axis: left and right are one
+    names: tuple[str, ...] = ()  # of the keypoints
 
 
 class Choice(NamedTuple):
@@ -49,7 +50,8 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
     return Facts(len(project.skeleton.names), len(set(on_frame)) < len(on_frame), float(np.median(sides)),
                  float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
-                 *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])))
+                 *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])),
+                 project.skeleton.names)
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:

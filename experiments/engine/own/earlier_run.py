@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.engine import published
 from experiments.engine.configs import NETWORKS, Backbone, config_from_json, flat, stored_fields
 from experiments.engine.own.choices import Choice
 from experiments.engine.predictors import OpenedRun, open_run
 from kpjax import InputError, Skeleton
-from kpjax.models import KeypointNetwork
+from kpjax.evaluation.calibration import DEFAULT_CUTOFF
+from kpjax.images.transforms import BoxOrWhole
+from kpjax.models import KeypointNetwork, MoveNet
+from kpjax.models.movenet import STRIDE
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.
 TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics")
+PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
 OTHERWISE = {
@@ -54,6 +59,23 @@ def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
     return EarlierRun(opened, opened.method.skeleton, taken, held_out)
 
 
+@functools.lru_cache(maxsize=2)
+def published_run(weights: str) -> EarlierRun:
+    """Opens a published network, by its name or a file, as a run whose network can be taken over.
+
+    Its predictions are the published ones. As a network it has the trunk, the pyramid and the heatmaps: those have no
+    offsets, and are read without the person's middle. Raises InputError as `published.load` does.
+    """
+    method, trained = published.people(), published.load(weights)
+    score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
+    score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
+    opened = OpenedRun(None, method, trained, BoxOrWhole(published.SIDE), score, {}, {})
+    taken = {"network": MoveNet(sigmoid=True), "image_size": published.SIDE, "heatmap_size": published.SIDE // STRIDE,
+             "sigma": PUBLISHED_SIGMA, "grid": "half_pixel", "decoder": "dark", "normalisation": "symmetric",
+             "backbone_statistics": "frozen"}
+    return EarlierRun(opened, method.skeleton, taken, "")
+
+
 # More labels for the same keypoints
 
 
@@ -63,10 +85,11 @@ class Start(Backbone):
 
     start: str = ""  # a finished run of the same keypoints, .../<variant>/seed-<n>, or an exported one
 
-    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int) -> dict[str, Any]:
+    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
+                  ) -> dict[str, Any]:
         """Returns the run's variables as the `start` of a method, or those of `Backbone` without a run."""
         if not self.start:
-            return super().variables(network, image_size=image_size, seed=seed)
+            return super().variables(network, image_size=image_size, seed=seed, names=names)
         learnt = open_run(Path(self.start).expanduser()).trained.variables
         return {"variables": {collection: {part: tree for part, tree in learnt[collection].items() if part in PARTS}
                               for collection in ("params", "batch_stats") if collection in learnt}}

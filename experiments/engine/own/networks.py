@@ -2,11 +2,12 @@
 from collections.abc import Collection
 from typing import Any
 
+from experiments.engine import published
 from experiments.engine.configs import FINE_RATE, NETWORKS
 from experiments.engine.own.choices import Choice, Facts, image_choices, rate_choices, rotation_choice
 from kpjax import InputError
 from kpjax.models import MobileNetV2, SmallUNet
-from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, WEIGHTS_FOLDER, first_at_hand, known_weights
+from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
@@ -26,11 +27,12 @@ def usual_choices(
     The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or weights are typed, no
     option of the small U-net, and no run to start from. size: of images, as typed. frozen_stride: up to which it keeps
     its weights.
+    Of a project whose keypoints are a person's by their names, its weights are those of a network of human pose.
     Raises InputError for typed weights of an unknown network.
     """
     network, weights, small = config.network, None, isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:
-        if weights := config.backbone.weights if "weights" in typed else first_at_hand(WEIGHTS):
+        if weights := config.backbone.weights if "weights" in typed else _at_hand(facts):
             network = _network_of(weights)
         else:
             known = KNOWN_WEIGHTS[WEIGHTS[-1]]
@@ -43,8 +45,9 @@ def usual_choices(
         frozen = []
         if frozen_stride and isinstance(network, MobileNetV2):
             frozen.append(Choice("frozen_stride", frozen_stride, WHY_FROZEN))
-        return [*images, Choice("network", network, WORTH),
-                Choice("weights", weights, "--network small_unet does without"), *frozen,
+        why = (f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
+               if weights == MOVENET else "--network small_unet does without")
+        return [*images, Choice("network", network, WORTH), Choice("weights", weights, why), *frozen,
                 *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
                               most=FINE_RATE)]
     if not small:
@@ -54,6 +57,22 @@ def usual_choices(
     return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
             Choice("head_width", 64 if many else 32, why),
             *rate_choices(config, "the small U-net's, falling to zero along a cosine")]
+
+
+def _at_hand(facts: Facts) -> str | None:
+    """Returns the first weights whose file is here; of a project of people those of human pose come first."""
+    if not published.is_person(facts.names):
+        return first_at_hand(WEIGHTS)
+    weights = first_at_hand((MOVENET, *WEIGHTS))
+    if weights != MOVENET:
+        print(f"{_people(facts)}: a network that has learnt poses of people, {MOVENET}, would be taken if its file "
+              f"were at {WEIGHTS_FOLDER / MOVENET}.safetensors")
+    return weights
+
+
+def _people(facts: Facts) -> str:
+    found = sum(published.of_person(name) is not None for name in facts.names)
+    return f"{found} of {facts.keypoints} keypoints are a person's by their names"
 
 
 def _network_of(weights: str) -> Any:

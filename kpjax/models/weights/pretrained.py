@@ -14,12 +14,14 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder, write_text
+from kpjax.models.movenet import SIDE, movenet_lightning
 from kpjax.models.weights import tflite
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
@@ -27,6 +29,7 @@ from kpjax.structures import Variables
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 TFLITE_FILE = ".tflite"
+PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
@@ -39,6 +42,8 @@ MOBILENET_LAYERS = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.
 
 # Known weights
 
+MOVENET = "movenet_lightning.google"
+SHORT_NAMES = MappingProxyType({"movenet": MOVENET})
 HUB, CORAL = "https://huggingface.co/timm", "https://github.com/google-coral/test_data/raw/master"
 OPEN_LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT")
 
@@ -59,6 +64,8 @@ class KnownWeights(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})  # of the network
     sha256: str = ""  # of the safetensors file, where it is known
     folded: str = ""  # the published file, where that is a .tflite without BatchNorm, and on no hub
+    folded_sha256: str = ""  # of that file, where predictions can be made with it
+    whole: str = ""  # the network that all layers fit, where `network` takes the trunk alone
 
     @property
     def address(self) -> str:
@@ -82,9 +89,10 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weig
                            ("insect", "ace5588ec76ccb27095023102eb6b154d05d34ab3ed3a7b0af90639e1de8cec5"))),
     # The trunk, as the start of a network; `load_movenet` reads all layers.
     KnownWeights(
-        "movenet_lightning.google", "mobilenet_v2", "Apache-2.0", 9.5, "symmetric", {"padding": "tensorflow"},
+        MOVENET, "mobilenet_v2", "Apache-2.0", 9.5, "symmetric", {"padding": "tensorflow"},
         "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
-        "movenet_single_pose_lightning_ptq.tflite"),
+        "movenet_single_pose_lightning_ptq.tflite",
+        "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105", "movenet"),
     *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth})
       for depth, megabytes in ((18, 46.8), (34, 87.3), (50, 102.4), (101, 178.6), (152, 241.4))),
     *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
@@ -194,17 +202,73 @@ def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WE
     """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the tensors read.
 
     weights: the path of a safetensors file, or of Google's own `movenet_single_pose_lightning_ptq.tflite`, which gives
-    the same function in evaluation mode (`kpjax.models.weights.tflite.read_movenet`); or the name
-    `movenet_lightning.google`, looked up as in `load_backbone`, with the same errors. A file without all layers is
-    refused, too.
+    the same function in evaluation mode (`kpjax.models.weights.tflite.read_movenet`); or a name, see `find_movenet`,
+    whose errors it raises beside those of `load_backbone`. A file without all layers is refused, too.
     """
-    path = find_weights(weights, folder)
+    path = find_movenet(weights, folder)
     tensors = tflite.read_movenet(path) if path.suffix == TFLITE_FILE else read_weights(path)
     read, report = from_torch(tensors, variables, source=str(path))
     if report.missing:
         raise InputError(f"{path}: holds no whole MoveNet, since {report.missing[0]} is absent; give the weights of "
                          "MoveNet Lightning")
     return Imported(read, report)
+
+
+def load_movenet_heatmaps(variables: Variables, weights: str | Path, *, channels: Sequence[int] = (),
+                          frozen_statistics: bool = False, folder: Path = WEIGHTS_FOLDER) -> Imported:
+    """Fills a network of `kpjax.models.MoveNet` from a file of all layers; heatmaps of new keypoints stay as they are.
+
+    Another head than that network's keeps its variables.
+
+    Args:
+        weights: as for `load_movenet`, with the same errors.
+        channels: of each keypoint the number of MoveNet's own, -1 for a new one. All are new without it.
+        frozen_statistics: whether BatchNorm keeps its statistics in training. Without that the published .tflite file
+            is refused, since it has none.
+    """
+    path = find_movenet(weights, folder)
+    if path.suffix == TFLITE_FILE and not frozen_statistics:
+        raise InputError(f"{path}: its BatchNorm is folded into its convolutions; keep its statistics, with "
+                         "--backbone-statistics frozen, or give safetensors with BatchNorm")
+    network = movenet_lightning()
+    fresh = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), False))
+    (whole, report), head = load_movenet(fresh, path), variables["params"]["head"]
+    if "heatmaps" not in head:
+        missing = tuple(f"params/head/{name}" for name in head)
+        return Imported({**variables, **whole, "params": {**whole["params"], "head": head}},
+                        report._replace(missing=missing))
+    own, theirs = head["heatmaps"]["output"], whole["params"]["head"]["heatmaps"]
+    known = np.array([*channels, *[-1] * (own["bias"].shape[0] - len(channels))])
+    output = {name: np.where(known >= 0, np.asarray(theirs["output"][name])[..., known], leaf)
+              for name, leaf in own.items()}
+    params = {**whole["params"], "head": {"heatmaps": {**theirs, "output": output}}}
+    missing = tuple(f"params/head/heatmaps/output/{name}" for name in own) if (known < 0).any() else ()
+    return Imported({**whole, "params": params}, report._replace(missing=missing))
+
+
+def find_movenet(weights: str | Path = MOVENET, folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Returns a file of all layers of MoveNet Lightning, by a path, or by the name "movenet" or its whole name.
+
+    By name it is `movenet_lightning.google.safetensors` in `folder`, else the published .tflite file there. Raises
+    InputError if there is neither, or the file is another one.
+    """
+    if _plain_name(weights) != MOVENET:
+        return find_weights(weights, folder)
+    known, folder = KNOWN_WEIGHTS[MOVENET], folder.expanduser()
+    for placed, digest in ((folder / f"{MOVENET}.safetensors", known.sha256),
+                           (folder / known.folded, known.folded_sha256)):
+        if placed.exists():
+            return _checked(placed, MOVENET, digest)
+    raise InputError(f"movenet: its weights are not here; put {known.address} ({PUBLISHED_MEGABYTES} MB, "
+                     f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does")
+
+
+def _checked(file: Path, name: str, digest: str) -> Path:
+    """Returns a file of known weights. Raises InputError if it has another sha256."""
+    if sha256_of(file) != digest:
+        raise InputError(f"{file}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
+                         f"one, so delete it and fetch it again: kpjax weights {name}")
+    return file
 
 
 def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -298,15 +362,14 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     it was fetched.
     """
     path = Path(weights).expanduser()
-    if isinstance(weights, Path) or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES) or path.exists():
+    if isinstance(weights, Path) or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES) or (
+            path.exists() and weights not in SHORT_NAMES):  # a folder may have a short name
         return path
     name = _plain_name(weights)
     placed = folder.expanduser() / f"{name}.safetensors"
     found = placed if placed.exists() else _fetch(name, placed)
-    if (digest := _expected_digest(name, placed)) and sha256_of(found) != digest:
-        raise InputError(f"{found}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
-                         f"one, so delete it and fetch it again: kpjax weights {name}")
-    return found
+    digest = _expected_digest(name, placed)
+    return _checked(found, name, digest) if digest else found
 
 
 def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
@@ -326,7 +389,8 @@ def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | 
 
 
 def _plain_name(weights: str | Path) -> str:
-    return str(weights).removeprefix("timm/")
+    name = str(weights).removeprefix("timm/")
+    return SHORT_NAMES.get(name, name)
 
 
 def _expected_digest(name: str, placed: Path) -> str:
@@ -397,6 +461,8 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
     if not (known := KNOWN_WEIGHTS.get(name)):
         raise InputError("name", f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
                          f"timm's collection can be put at {placed}, from {hub_address(name)}")
+    if known.folded_sha256 and not placed.exists():
+        return _fetch_published(known, folder.expanduser(), say)
     if placed.exists() or known.folded:
         return find_weights(name, folder)
     if known.licence not in OPEN_LICENCES:
@@ -413,6 +479,22 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
                              "on its way, or is another file")
         write_text(_digest_file(placed), f"{digest}  {placed.name}\n")
     say(f"{placed}: sha256 {digest}")
+    return placed
+
+
+def _fetch_published(known: KnownWeights, folder: Path, say: Callable[[str], None]) -> Path:
+    """Fetches the published file of weights without BatchNorm, with which predictions can be made."""
+    placed = folder / known.folded
+    if placed.exists():
+        return _checked(placed, known.name, known.folded_sha256)
+    say(f"{known.name}: {PUBLISHED_MEGABYTES} MB, {known.licence}, from {known.address}")
+    with atomic(placed) as partial:
+        with partial.open("wb") as file:
+            file.writelines(_received(known.address, placed))
+        if sha256_of(partial) != known.folded_sha256:
+            raise InputError(f"{known.address}: its sha256 is not that of {known.name}; it was damaged on its way, or "
+                             "is another file")
+    say(f"{placed}: for predictions; to train from these layers, BatchNorm is needed: {known.name}.safetensors")
     return placed
 
 

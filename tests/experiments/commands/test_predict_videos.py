@@ -67,6 +67,24 @@ def found(rows):
             for number, (x, y) in points.items()}
 
 
+def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypatch, tmp_path):
+    looked_at = []
+
+    def around(points, scores, size):
+        looked_at.append(size)
+        return np.array([*(points[0] - 15.5), 32, 32]) if len(looked_at) != 5 else None
+
+    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(follow=around))
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
+    written = command.predict(Predict(run="made", inputs=(clip,), out=tmp_path / "out"), tell=lambda line: None)
+    with written[0].open() as file:
+        errors = found(list(csv.DictReader(file)))
+    assert looked_at == 12 * [(WIDTH, HEIGHT)]
+    # A pixel of the network is one of the frame, but of the first frame and the sixth, which it sees as a whole, two.
+    assert max(error for number, error in errors.items() if number not in (0, 5)) < 2
+    assert max(errors.values()) <= 2
+
+
 def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     """1,000 frames at 1/30 s, then 600 at 1/10 s."""
     times = np.concatenate([np.arange(1000) / 30, 1000 / 30 + np.arange(600) / 10])

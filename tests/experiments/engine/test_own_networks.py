@@ -7,6 +7,7 @@ from experiments.engine.own import networks
 from experiments.engine.own import project as own_project
 from experiments.engine.own.choices import Facts, image_choices
 from experiments.semi_supervised.own import SYSTEM
+from kpjax import Skeleton
 from kpjax.errors import InputError
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
@@ -51,6 +52,34 @@ def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_han
     assert "--network" in (said := capsys.readouterr().out)
     assert "mobilenet_v2  (with ten labelled frames of a mouse 16 of 100 points more were found" in said
     assert "--frozen-stride" in said
+
+
+@pytest.fixture
+def of_people(project, monkeypatch):
+    """The project with names of a person's joints."""
+    named = project._replace(skeleton=Skeleton(("LeftShoulder", "r_shoulder", "left_hip", "RightHip")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: named)
+
+
+@pytest.mark.parametrize("flags", [(), ("--weights", "movenet")])
+def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatch, flags, capsys):
+    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[0])
+    config = config_of(*flags)
+    assert config.network == MobileNetV2(padding="tensorflow", frozen_stride=4)
+    assert config.backbone.normalisation == "symmetric"
+    said = capsys.readouterr().out
+    if flags:
+        assert config.backbone.weights == "movenet"
+        assert "movenet  (as typed)" in said
+    else:
+        assert config.backbone.weights == "movenet_lightning.google"
+        assert "4 of 4 keypoints are a person's by their names" in said
+        assert "--weights mobilenet_v2.google_in1k compares" in said
+
+
+def test_people_are_learnt_from_imagenets_weights_where_no_others_are_here(of_people, at_hand, capsys):
+    assert config_of().backbone.weights == "mobilenetv2_100.ra_in1k"
+    assert "movenet_lightning.google, would be taken if its file" in capsys.readouterr().out
 
 
 def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):

@@ -2,15 +2,18 @@
 import json
 import shutil
 
+import jax
 import jaxtyping
 import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
+from untrained import drawn, shapes
 
 from experiments.adaptation.own import own_core
 from experiments.commands import Export
 from experiments.commands.export import export
+from experiments.engine import published
 from experiments.engine.command_line import read_command, run
 from experiments.engine.own import project as own_project
 from experiments.engine.parsing import exit_code_of
@@ -19,7 +22,12 @@ from experiments.incremental import run_of
 from experiments.incremental.association import triples_of
 from experiments.incremental.own import SYSTEM, joint_skeleton, old_run, open_project
 from experiments.incremental.steps import learn_base
+from kpjax.errors import InputError
 from kpjax.files import write_json
+from kpjax.methods import symmetric_normalise
+from kpjax.models import MoveNet, movenet_lightning, to_torch
+from kpjax.models.movenet import KEYPOINTS
+from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import predict_source
 
@@ -84,6 +92,67 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(projec
     (triple,) = triples_of(this, known, 1, data.train)
     assert triple[0] < 3 <= min(triple[1:])
     assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == 7
+
+
+@pytest.fixture(scope="module")
+def movenet(tmp_path_factory):
+    """A file of made-up weights of MoveNet, which then takes images of 32 px."""
+    path = tmp_path_factory.mktemp("weights") / "made.safetensors"
+    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes(movenet_lightning()))).items()
+                             if array.ndim})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "SIDE", 32)
+        yield path
+
+
+@pytest.fixture
+def people(project, monkeypatch):
+    """The project, of which two keypoints are among those that MoveNet finds."""
+    made = project._replace(skeleton=Skeleton(("head", "neck", "RightShoulder", "left_shoulder", "tail", "horn")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
+    return made
+
+
+def test_a_published_network_is_an_old_model(people, movenet, capsys):
+    (job,) = read_command(SYSTEM, command(movenet, "--variants", "kamp")).jobs()
+    said = capsys.readouterr().out
+    assert "the same by their names: right_shoulder = RightShoulder, left_shoulder" in said
+    new = ("head", "neck", "tail", "horn")
+    assert "new keypoints: " + ", ".join(new) in said
+    assert "in both, and taken for the same keypoints: right_shoulder, left_shoulder" in said
+    assert (job.config.network, job.config.backbone.backbone_statistics) == (MoveNet(sigmoid=True), "frozen")
+    assert job.config.optimizer.learning_rate == 1e-3
+    data, held_out = open_project(job.config)
+    assert data.skeleton.names == (*KEYPOINTS, *new)
+    this = run_of(job, data)
+    known = learn_base(this)
+    # The network's own heatmaps of old keypoints are the published ones, at the peaks of which points are read.
+    found = this.predicted(known, held_out)
+    maps = jax.jit(lambda v, x: movenet_lightning().apply(v, x, False))(
+        old_run(str(movenet)).opened.trained.variables, symmetric_normalise(np.float32(held_out.examples.image) / 255))
+    peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
+    np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
+    assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (b"<html>", r"old\.safetensors: is not a whole safetensors file"), (None, r"old\.safetensors: cannot be read")])
+def test_a_published_network_that_is_damaged_is_refused_in_a_line(people, tmp_path, content, words):
+    path = tmp_path / "old.safetensors"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as error:
+        read_command(SYSTEM, command(path))
+    assert "\n" not in str(error.value)
+
+
+def test_from_a_published_network_to_one_that_knows_more(people, movenet, tmp_path):
+    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "kamp")).parent
+    finished = tmp_path / folder / "kamp" / "seed-0"
+    metrics = json.loads((finished / "results.json").read_text())["metrics"]
+    assert {"new/pck", "old/pck", "old/pck_before"} <= set(metrics)
+    assert all(np.isfinite(value) for name, value in metrics.items() if name.startswith(("new/", "old/")))
+    assert open_run(finished).method.skeleton.names[:17] == KEYPOINTS
 
 
 def test_from_a_run_and_a_project_to_a_result(project, old, tmp_path):
