@@ -118,7 +118,7 @@ def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON) 
     method = published.people(skeleton)
     return Predictor(
         method.skeleton, SIDE, BoxOrWhole(SIDE), as_function(method, published.load(path)), published.SCORE_KIND,
-        DEFAULT_CUTOFF, "movenet_lightning",
+        published.CUTOFF, "movenet_lightning",
         {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published", "digest": sha256_of(path)},
         follow=person_box)
 

@@ -19,6 +19,7 @@ from kpjax.models.movenet import KEYPOINTS, SIDE
 from kpjax.models.weights.pretrained import MOVENET, SHORT_NAMES
 
 SCORE_KIND = "sigmoid_peak"
+CUTOFF = 0.3  # on photographs of a bird, a cat, a dragonfly and a hot dog few points reach it, all of a whole person do
 FILES = (".tflite", ".safetensors")
 JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 SIDED = re.compile(rf"(left|l|right|r)?(eye|ear|{'|'.join(JOINTS)})(left|l|right|r)?")

@@ -200,6 +200,8 @@ def _cutoff(predictor: Predictor, asked: Predict) -> tuple[float | None, str]:
     """Returns the score from which points are drawn, None to draw all, and where it comes from."""
     if asked.cutoff is not None:
         return asked.cutoff, "as typed"
+    if predictor.follow:
+        return predictor.cutoff, "usual for this network"
     # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
     return (predictor.cutoff, "from held-out labels") if predictor.cutoff != DEFAULT_CUTOFF else (None, "")
 
@@ -215,7 +217,7 @@ def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, pre
     if below < NEARLY_ALL * scores.size:
         return lines
     cause = ("boxes that are no animals' or of another scale than in training" if np.isfinite(table.boxes).any() else
-             "another camera, animal or scale than in training")
+             "nobody is there, or small" if predictor.follow else "another camera, animal or scale than in training")
     return [*lines, f"likely cause: {cause}; --cutoff 0 draws all points",
             "if points are wrong, label frames of this input (kpjax suggest) and train again"]
 
