@@ -110,7 +110,7 @@ def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(fi
 
 def test_heads_of_a_pair_differ_beside_the_same_weights_of_a_backbone(monkeypatch, tmp_path):
     seeds = []
-    monkeypatch.setattr(Backbone, "variables", lambda self, network, *, image_size, seed: seeds.append(seed) or {})
+    monkeypatch.setattr(Backbone, "variables", lambda self, network, *, seed, **of: seeds.append(seed) or {})
     monkeypatch.setattr("experiments.engine.system.fit", refuse)
     job, data = tiny_job("easy_hard_dual", tmp_path), tiny_data()
     for number in range(2):
