@@ -24,16 +24,22 @@ def _columns(metric: str, heading: str, factor: float = 1.0, decimals: int = 1) 
     return tuple(Column(f"{chips}{heading}", metric, factor, decimals, settings={"chips": chips}) for chips in CHIPS)
 
 
-def _first(metric: str, heading: str, factor: float = 1.0, decimals: int = 1) -> Column:
-    return Column(heading, metric, factor, decimals, settings={"chips": CHIPS[0]})
+def _first(metric: str, heading: str, factor: float = 1.0, decimals: int = 1, chips: str = CHIPS[0]) -> Column:
+    return Column(heading, metric, factor, decimals, settings={"chips": chips})
+
+
+def _split(chips: str) -> tuple[Column, ...]:
+    return (*(_first(part, part, 1e3, 2, chips) for part in PARTS),
+            _first("over_network", "step / without augmentation", decimals=2, chips=chips),
+            _first("share_of_peak", "of the peak, %", 100.0, chips=chips))
 
 
 MEMORY = Table("", ROWS, _columns("memory", ", GiB", 2.0**-30, 2), "stage")
 STEP = Table("", ROWS, _columns("step", ", ms", 1e3), "step of a stage")
 HOURS = Table("", WHOLE, (*_columns("hours", ", hours"), *_columns("chip_hours", ", chip-hours", decimals=0)), "run")
-SPLIT = Table("", ROWS, (*(_first(part, part, 1e3, 2) for part in PARTS), _first(
-    "over_network", "step / without augmentation", decimals=2), _first("share_of_peak", "of the peak, %", 100.0)),
-    f"step on {CHIPS[0]}, ms")
+SPLIT = Table("", ROWS, _split(CHIPS[0]), f"step on {CHIPS[0]}, ms")
+FULL = Table("regda/rhd_h3d", [Row(stage, stage, {"batch_size": 256, **DTYPE}) for stage in ("pretraining", "regda")],
+             _split("v5e-8"), "RegDA's step on v5e-8, ms")
 READING = Table("", ROWS, (*_columns("images", ", images a second and chip", decimals=0), *_columns(
     "input_cores", ", cores of a host", decimals=0)), "stage")
 SCALING = Table("", ROWS, (
