@@ -219,6 +219,18 @@ BACKBONE_PEOPLE = Table("lspet", (
     Row(f"{CONTROL}, first subset, 600 steps in place of 300 (control)", CONTROL, LONGER, minus_settings=PEOPLE),
     Row("pl_warped", "pl_warped", PEOPLE)), (
     PCK, PCK_BY_SEED, PCK_LESS, ERROR, EQUIVARIANCE._replace(decimals=1)))
+POSE = {"weights": "movenet_lightning"}
+WHOLE = {**{name: value for name, value in PEOPLE.items() if name != "frozen_stride"}, **POSE, "network": "movenet",
+         "sigmoid": True, "backbone_statistics": "frozen", "image_size": 192, "heatmap_size": 48, "sigma": 1.5}
+CORES = Table("lspet", (
+    Row("labels alone, ImageNet's weights", "supervised", PEOPLE),
+    Row("labels alone, weights of a network of human pose", "supervised", {**PEOPLE, **POSE}),
+    *(Row(f"its pyramid and heatmaps trained, too, rate {rate:g}", "supervised", {
+        **WHOLE, "learning_rate": rate, "warm_start_learning_rate": rate}) for rate in (3e-4, 1e-3))), [
+            column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, EQUIVARIANCE._replace(decimals=1))],
+    "core, one tuning seed")
+ZERO_SHOT = Table("lspet", [Row("network of human pose, untrained", "zero_shot", {
+    "heatmap_size": 48, "image_size": 192, "labelled": 50})], (PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
 BACKBONE_PAIRS = Table("faces", (
     Row(f"9 faces: pl_warped - {CONTROL}", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus=CONTROL),
     Row("9 faces: pl_warped - supervised", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus="supervised"),
