@@ -1,6 +1,6 @@
 """The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its worst animals."""
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 from experiments.commands import Evaluate
 from experiments.engine import published
 from experiments.engine.configs import stored_fields
+from experiments.engine.ensembles import seeds_below
 from experiments.engine.own.project import renamed_to
 from experiments.engine.predictors import Predictor, open_people, open_predictor
 from kpjax import InputError, Skeleton
@@ -23,7 +24,7 @@ from kpjax.evaluation.calibration import drawn_from
 from kpjax.evaluation.conformal import RadiusTable, coverage, radii
 from kpjax.files import read_json, write_text
 from kpjax.geometry import move_points
-from kpjax.images.transforms import needs_box
+from kpjax.images.transforms import growth_of, needs_box
 from kpjax.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
     DIAGONAL,
@@ -54,36 +55,38 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
             raise InputError(name, f"{getattr(asked, name)}; must be at least 1")
     if not asked.threshold > 0:
         raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
-    if asked.out.resolve() == Path(asked.run).resolve() and not published.is_published(asked.run):
+    people = published.is_published(asked.run)
+    runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
+    if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
     if (asked.out / FILE).exists() and not asked.overwrite:
         raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
-    people = published.is_published(asked.run)
     predictor = open_people(asked.run, published.WITH_HEAD) if people else open_predictor(asked.run)
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
     if people:
         project = published.renamed(project, tell)
     animals, growth = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
-    animals = animals if people else animals._replace(parts=parts_of(animals, asked, tell))
+    lists = [read_errors(path) for path in runs]
+    animals = animals if people else animals._replace(parts=parts_of(animals, runs, lists, asked.project, tell))
     cutoff = drawn_from(predictor.cutoff)
     for line in table_lines(animals, cutoff, asked.threshold, LENGTHS[asked.length]):
         tell(line)
     written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
     if predictor.radii:
-        written += covered(predictor.radii, animals, growth, asked.out, tell)
+        written += covered(predictor.radii, animals, growth, asked.out, tell, told_apart=None not in lists)
     write_png(asked.out / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
     tell(", ".join(map(str, [*written, asked.out / WORST])))
     return written[0]
 
 
-def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path, tell: Callable[[str], None]
-            ) -> list[Path]:
+def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path, tell: Callable[[str], None], *,
+            told_apart: bool) -> list[Path]:
     """Tells which share of points lies within the radii of a run and writes coverage.svg, whose path it returns.
 
     Frames that the run has learnt from, or whose labels the radii come from, say nothing about them and are left out.
 
-    growth: (N,) pixels of the original image in one of the network's.
+    growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run kept a list of them.
     """
     new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT))
     some, unit = animals.only(np.flatnonzero(new)), table.unit
@@ -95,8 +98,10 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path,
     known = some.visible > 0
     medians = [float(np.median((radii(table, some.scores, level=level) * growth[new][:, None])[known]))
                for level in table.levels]
-    tell("radii, of frames that the run does not know (" + counted(int(known.sum()), "label")
-         + f"; they promise their level on average for {unit}s like those held out):")
+    whose = ("that the run does not know" if told_apart else
+             "that the run may have learnt from: it kept no list of its own")
+    tell(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
+         f"{unit}s like those held out):")
     tell("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
     tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in found.pooled))
     tell("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
@@ -104,23 +109,29 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path,
     return [write_text(out / COVERAGE, coverage_plot(found.levels, found.pooled, found.by_keypoint, animals.names))]
 
 
-def parts_of(animals: Animals, asked: Evaluate, tell: Callable[[str], None]) -> tuple[str, ...]:
-    """Returns what each animal's frame is for the run: learnt from, held out, or neither, as far as the run knows."""
-    kept = read_errors(Path(asked.run))
-    if kept is None:
-        if learnt_from(asked.run, asked.project):
+def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | None], project: Path,
+             tell: Callable[[str], None]) -> tuple[str, ...]:
+    """Returns what each animal's frame is for a run: learnt from, held out, or neither, as far as the run knows.
+
+    For an ensemble, what one of its runs has learnt from is learnt from. lists: those that the runs kept.
+    """
+    if None in lists:
+        if any(learnt_from(run, project) for run in runs):
             tell("the run has learnt from frames of this project and kept no list of them, as exported runs and those "
                  "of\nearlier versions: the errors below are smaller than on new frames")
         return ("labelled",) * len(animals.parts)
-    known = {(path.resolve(), number): part
-             for path, number, part in zip(kept.images, kept.frames, kept.parts, strict=True)}
+    known: dict[tuple[Path, int | None], str] = {}
+    for kept in lists:
+        for path, number, part in zip(kept.images, kept.frames, kept.parts, strict=True):
+            frame = path.resolve(), number
+            known[frame] = TRAINED if known.get(frame) == TRAINED else part
     found = [known.get((path.resolve(), number)) for path, number in zip(animals.images, animals.frames, strict=True)]
     return tuple(part or OTHER for part in found) if any(found) else ("labelled",) * len(found)
 
 
-def learnt_from(run: str, project: Path) -> bool:
+def learnt_from(run: Path, project: Path) -> bool:
     """Returns whether a run's config names the project among what it learns from."""
-    path = Path(run, "config.json")
+    path = run / "config.json"
     fields = stored_fields(read_json(path)["config"]) if path.is_file() else {}
     named = [fields[name] for name in ("project", "source") if isinstance(fields.get(name), str) and fields[name]]
     return project.resolve() in [Path(name).expanduser().resolve() for name in named]
@@ -170,12 +181,11 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     points, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
-    growth = np.sqrt(np.abs(np.linalg.det(np.asarray(seen.crop, np.float64)[:, :2, :2])))
     return Animals(
         predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
         tuple(frame.number for frame in frames), tuple(one.track for one in instances),
         lengths_of(project, asked.length)[numbers][seen.index], true, visible,
-        np.asarray(move_points(seen.crop, points), np.float64), scores), growth
+        np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
 
 
 def lengths_of(project: Project, kind: Literal["diagonal", "longer_side"]) -> np.ndarray:

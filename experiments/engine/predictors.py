@@ -126,7 +126,8 @@ def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON) 
 def trained_box_side(folder: epath.PathLike) -> float:
     """Returns the median length of the animals that a run learnt from, in pixels; nan if its project is not here."""
     try:
-        project = read_json(Path(folder) / "config.json")["config"]["data"]["project"]
+        run = next(iter(seeds_below(Path(folder))), Path(folder))  # of an ensemble the first
+        project = read_json(run / "config.json")["config"]["data"]["project"]
         return facts_of(read_project(Path(project), check_files=False)).box_side
     except (InputError, OSError, KeyError, TypeError, ValueError):
         return math.nan

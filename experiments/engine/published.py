@@ -17,6 +17,7 @@ from kpjax.methods.forward import unit_range
 from kpjax.models import decode_movenet, load_movenet, movenet_lightning
 from kpjax.models.movenet import KEYPOINTS, SIDE
 from kpjax.models.weights.pretrained import MOVENET, SHORT_NAMES
+from kpjax.reports.pixel_errors import LINE
 
 SCORE_KIND = "sigmoid_peak"
 CUTOFF = 0.3  # on photographs of a bird, a cat, a dragonfly and a hot dog few points reach it, all of a whole person do
@@ -31,7 +32,6 @@ EDGES = (("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), 
 NECK, HEAD_TOP = "neck", "head_top"
 HEAD = 1.9  # from the neck to the top of the head, in distances from the neck to between the ears
 WORKED_OUT = {NECK: "between the shoulders", HEAD_TOP: f"{HEAD} times from the neck to between the ears"}
-LINE = 110  # letters
 
 
 def _mirrored(name: str) -> str:

@@ -22,6 +22,14 @@ Transformed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
 Resampled = tuple[Image.Image, np.ndarray]
 
 
+def growth_of(maps: np.ndarray) -> np.ndarray:
+    """Returns how long a pixel is after maps (..., 3, 3) without perspective: (...) float64.
+
+    A mean over directions, exact for maps that keep angles.
+    """
+    return np.sqrt(np.abs(np.linalg.det(np.asarray(maps, np.float64)[..., :2, :2])))
+
+
 class _Resampling:
     """A transform by one map: `_resample` returns the square, and the map from the image's pixels to the square's.
 
@@ -34,7 +42,7 @@ class _Resampling:
         square, map_ = self._resample(opened, keypoints, visible, box)
         moved = boxes.move_points(map_, keypoints)
         visible = (np.asarray(visible) > 0).astype(np.float32)
-        growth = np.sqrt(abs(np.linalg.det(np.asarray(map_, np.float64)[:2, :2])))
+        growth = growth_of(map_)
         return (np.asarray(square), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
                 np.float32(scale * growth), boxes.invert(map_))
 

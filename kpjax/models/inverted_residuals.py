@@ -134,6 +134,12 @@ def mobilenet_v2(
         head=HeatmapHead(keypoints, head_layers, decoder_width, dtype=dtype))
 
 
+def check_frozen_stride(stride: int) -> None:
+    """Raises InputError unless a `FrozenStride` is given."""
+    if stride not in get_args(FrozenStride):
+        raise InputError("frozen_stride", f"{stride}; give {', '.join(map(str, get_args(FrozenStride)))}")
+
+
 def frozen_layers(stride: int) -> tuple[str, ...]:
     """Returns the names of the trunk's layers up to the map of a stride: 2 to 32, or 0 for none."""
     if not stride:
@@ -159,8 +165,7 @@ class MobileNetV2:
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
-        if self.frozen_stride not in get_args(FrozenStride):
-            raise InputError("frozen_stride", f"{self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
+        check_frozen_stride(self.frozen_stride)
         if not self.width_multiplier > 0:
             raise InputError("width_multiplier", f"{self.width_multiplier}; give a number above 0")
         if self.padding not in ("torch", "tensorflow"):

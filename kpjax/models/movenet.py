@@ -11,7 +11,7 @@ than one cell in most cases. `kpjax.models.weights.pretrained.load_movenet` fill
     keypoints, scores = decode_movenet(network.apply(variables, symmetric_normalise(images), False))
 """
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.models.image_generation import upsample_bilinear
-from kpjax.models.inverted_residuals import FrozenStride, MobileNetV2Trunk, frozen_layers
+from kpjax.models.inverted_residuals import FrozenStride, MobileNetV2Trunk, check_frozen_stride, frozen_layers
 from kpjax.models.layers import Convolution, DepthwiseConvolution, he_normal
 from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork, StrideFourOptions, check_options, small_normal
 
@@ -147,8 +147,7 @@ class MoveNet(StrideFourOptions):
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
-        if self.frozen_stride not in get_args(FrozenStride):
-            raise InputError("frozen_stride", f"{self.frozen_stride}; give 0, 2, 4, 8, 16 or 32")
+        check_frozen_stride(self.frozen_stride)
         check_options(self)
 
     def _network(self, keypoints: int) -> KeypointNetwork:

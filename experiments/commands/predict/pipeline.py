@@ -4,7 +4,6 @@ A thread reads frames and hands them to a few others that transform them. Batche
 runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
 any length needs the memory of a few batches.
 """
-import math
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +21,7 @@ from kpjax import InputError, RunError
 from kpjax.evaluation.conformal import radii
 from kpjax.export.standalone import in_original_pixels
 from kpjax.images.inputs import ImageSequence
-from kpjax.images.transforms import Transform
+from kpjax.images.transforms import Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 
 AT_ONCE = 2  # batches in the network
@@ -183,6 +182,6 @@ def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarr
             raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
         seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
         if radii_of:  # of the square image, which shows a part of the frame at another size
-            found_radii = radii_of(scores[number]) * math.sqrt(abs(np.linalg.det(crop[:2, :2])))
+            found_radii = radii_of(scores[number]) * growth_of(crop)
             seen.radii[animal] = np.where(np.isfinite(found_radii), found_radii, np.nan)
         frame.due -= 1

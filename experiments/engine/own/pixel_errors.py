@@ -12,6 +12,7 @@ from kpjax import geometry
 from kpjax.evaluation.calibration import ScoreTable, drawn_from, score_table, write_score_table
 from kpjax.evaluation.conformal import LEVELS, needed, radius_table, write_radius_table
 from kpjax.files import make_folder
+from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities
 from kpjax.reports.pixel_errors import HELD_OUT, Animals, joined, metrics_of, write_errors
 from kpjax.training.evaluation import Gathered
@@ -103,7 +104,7 @@ def _animals(name: str, part: Part, found: Gathered) -> Animals:
         seen[one] += 1
     predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
                        for points in (found.keypoints, found.true_keypoints))
-    growth = np.sqrt(np.abs(np.linalg.det(np.asarray(found.crop, np.float64)[:, :2, :2])))
+    growth = growth_of(found.crop)
     paths = tuple(part.root.absolute() / image for image in images)
     return Animals(source.skeleton.names, (name,) * count, paths, frames, tuple(instances), found.scale * growth, true,
                    found.visible, predicted, found.scores)

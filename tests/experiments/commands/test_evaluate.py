@@ -89,7 +89,7 @@ def test_the_share_of_points_within_their_radii_is_told_and_drawn(run, tmp_path,
     assert lines["level"] == ["50", "80", "90", "95"]
     assert lines["within"] == ["66.7"] * 4
     assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
-    assert "frames that the run does not know (3 labels" in out
+    assert "frames that the run may have learnt from: it kept no list of its own\n(3 labels" in out
     drawn = (tmp_path / "out" / "coverage.svg").read_text()
     assert drawn.count("<polyline") == 3
     assert "<title>spot</title>" in drawn
@@ -111,6 +111,21 @@ def test_frames_that_were_learnt_from_stand_beside_those_held_out(run, tmp_path,
     assert "worst.png: 2 animals" in out  # without the one that was learnt from
     with pytest.raises(InputError, match="is the run's own folder"):
         main([run, labels, "--out", run])
+
+
+def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, tmp_path, capsys):
+    labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
+    one = np.ones((2, 1))
+    for seed, parts in ((Path(run), (TRAINED, HELD_OUT)), (write_run(tmp_path / "runs", (10, 0), seed=1),
+                                                           (HELD_OUT, HELD_OUT))):
+        write_errors(seed, Animals(
+            ("spot",), parts, (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"), (None, None),
+            ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one), 0.5)
+    main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
+    with (tmp_path / "out" / "errors.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
+    with pytest.raises(InputError, match="is the run's own folder"):
+        main([str(Path(run).parent), labels, "--out", run, "--overwrite"])
 
 
 def test_animals_of_one_frame_are_cropped_by_their_labels(run, tmp_path, capsys):
