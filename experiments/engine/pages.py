@@ -111,7 +111,8 @@ class Cell(NamedTuple):
             found = [getattr(one, column.show) for one in self.values]
             return f"{sum(found) / len(found):,.0f}" if found and None not in found else ""
         if self.kept and column.show == "mean":
-            return _kept_text(self.kept, self.difference, **scale) + ("" if self.kept.low else self.uncertainty())
+            return _kept_text(self.kept, self.difference, **scale) + (
+                self.uncertainty() if self.kept.low is None else "")
         seeds = self.pairs() if self.difference else [one.value for one in self.values if one.seed.isdigit()]
         if column.show == "seeds":
             sign = "+" if self.difference else ""

@@ -68,7 +68,6 @@ def published_run(weights: str) -> EarlierRun:
     """
     method, trained = published.people(), published.load(weights)
     score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
-    score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
     opened = OpenedRun(None, method, trained, BoxOrWhole(published.SIDE), score, {}, {})
     taken = {"network": MoveNet(sigmoid=True), "image_size": published.SIDE, "heatmap_size": published.SIDE // STRIDE,
              "sigma": PUBLISHED_SIGMA, "grid": "half_pixel", "decoder": "dark", "normalisation": "symmetric",
