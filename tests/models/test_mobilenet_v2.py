@@ -57,7 +57,7 @@ def test_a_width_multiplier_keeps_multiples_of_eight():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"width_multiplier": 0.0}, "width_multiplier: 0.0"), ({"padding": "reflect"}, "padding: 'reflect' is unknown"),
-    ({"frozen_stride": 3}, "frozen_stride: 3; give 0, 2, 4, 8, 16 or 32"),
+    ({"frozen_stride": 3}, "frozen_stride: 3; give 0, 2, 4, 8, 16, 32"),
     ({"head_layers": 0}, "head_layers: 0"), ({"decoder_width": 0}, "decoder_width: 0")])
 def test_options_that_no_network_has_are_refused(options, message):
     with pytest.raises(InputError, match=message):
