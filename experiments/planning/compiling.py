@@ -19,6 +19,7 @@ import numpy as np
 from experiments.planning.chips import Slice
 from experiments.planning.stages import Planned
 from kpjax import InputError
+from kpjax.training.run_folder import commit
 
 COMPILES = "KPJAX_COMPILES_FOR"  # set in processes that compile, to the platform
 PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax_cuda13_plugin", "jax_cuda12_plugin")}
@@ -149,8 +150,8 @@ def compile_stage(traced: Traced) -> dict[str, Any]:
     planned, slice_ = traced.planned, traced.slice
     began = time.monotonic()
     compiled = traced.compiled()
-    record = {"stage": planned.name, "chips": slice_.name, "compiler": version_of(slice_.chip.platform),
-              "images": planned.images, "compile_seconds": time.monotonic() - began}
+    record = {"stage": planned.name, "chips": slice_.name, "compiler": version_of(slice_.chip.platform), "commit":
+              commit(), "images": planned.images, "compile_seconds": time.monotonic() - began}
     if isinstance(compiled, str):
         total, available = refused_memory(compiled) or [slice_.chip.memory] * 2
         return record | {"fits": False, "memory": {"total": total, "available": available}, "reason": compiled[:300]}

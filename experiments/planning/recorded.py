@@ -10,17 +10,17 @@ from experiments.engine.configs import settings_text
 from experiments.engine.parsing import exit_code_of
 from experiments.engine.results import EXPERIMENTS, Result, merged, read_results, write_results
 from kpjax import InputError
-from kpjax.training.run_folder import commit
 
 ROOM = EXPERIMENTS / "planning"
 COMPILED = "compiled"  # in place of a seed: nothing is drawn
 
 
-def numbers_of(plan: Mapping[str, Any], date: str, version: str) -> Iterator[Result]:
+def numbers_of(plan: Mapping[str, Any], date: str) -> Iterator[Result]:
     """Yields the numbers of a plan: of every stage, and the hours of all of them together."""
     place = f"{plan['system']}/{plan['preset']}", settings_text({"chips": plan["chips"], **plan["settings"]})
-    run = {"device": plan["chips"], "date": date, "commit": version}
+    run = {"device": plan["chips"], "date": date}
     for stage in plan["stages"]:
+        run["commit"] = stage.get("commit") or "unknown"  # at which it was compiled
         values = {"memory": stage["memory"]["total"], "available": stage["memory"]["available"]}
         if "times" in stage:
             values |= stage["times"] | {name: part["seconds"] for name, part in stage["parts"].items()}
@@ -42,7 +42,7 @@ def record(paths: Sequence[Path], room: Path = ROOM) -> int:
     for path in paths:
         try:
             plan, date = json.loads(path.read_text(encoding="utf-8")), datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            new += numbers_of(plan, date.date().isoformat(), commit() or "unknown")
+            new += numbers_of(plan, date.date().isoformat())
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: is no plan that `kpjax plan --json` wrote ({error!r:.100})") from None
     write_results(room, merged(read_results(room), new))

@@ -6,6 +6,7 @@ as many images as chips where that is fewer.
 from experiments.engine.pages import Column, Row, Table
 
 CHIPS = ("v5e-16", "v5e-256", "h100-8")
+FLOORS = ("h100", "a100")  # their compiler estimates no time: a step's is a floor
 STAGES = {  # of each paper's preset: the variant that is planned, and its stages that differ
     "regda/rhd_h3d": ("regda", ("pretraining", "regda")),
     "semi_supervised/mpii": ("ours", ("ours",)),
@@ -20,8 +21,10 @@ WHOLE = tuple(Row(f"{place.replace('/', ', ')}: {variant}", "all", DTYPE, preset
 PARTS = ("input", "augmentation", "forward", "backward", "terms", "optimizer", "collectives", "other")
 
 
-def _columns(metric: str, heading: str, factor: float = 1.0, decimals: int = 1) -> tuple[Column, ...]:
-    return tuple(Column(f"{chips}{heading}", metric, factor, decimals, settings={"chips": chips}) for chips in CHIPS)
+def _columns(metric: str, heading: str, factor: float = 1.0, decimals: int = 1, bound: str = "") -> tuple[Column, ...]:
+    """Returns a column for each slice; `bound` is what a number of a platform without estimates of time is."""
+    return tuple(Column(f"{chips}{heading}{bound * chips.startswith(FLOORS)}", metric, factor, decimals,
+                        settings={"chips": chips}) for chips in CHIPS)
 
 
 def _first(metric: str, heading: str, factor: float = 1.0, decimals: int = 1, chips: str = CHIPS[0]) -> Column:
@@ -35,13 +38,15 @@ def _split(chips: str) -> tuple[Column, ...]:
 
 
 MEMORY = Table("", ROWS, _columns("memory", ", GiB", 2.0**-30, 2), "stage")
-STEP = Table("", ROWS, _columns("step", ", ms", 1e3), "step of a stage")
-HOURS = Table("", WHOLE, (*_columns("hours", ", hours"), *_columns("chip_hours", ", chip-hours", decimals=0)), "run")
+STEP = Table("", ROWS, _columns("step", ", ms", 1e3, bound=", at least"), "step of a stage")
+HOURS = Table("", WHOLE, (*_columns("hours", ", hours", bound=", at least"), *_columns(
+    "chip_hours", ", chip-hours", decimals=0, bound=", at least")), "run")
 SPLIT = Table("", ROWS, _split(CHIPS[0]), f"step on {CHIPS[0]}, ms")
 FULL = Table("regda/rhd_h3d", [Row(stage, stage, {"batch_size": 256, **DTYPE}) for stage in ("pretraining", "regda")],
              _split("v5e-8"), "RegDA's step on v5e-8, ms")
-READING = Table("", ROWS, (*_columns("images", ", images a second and chip", decimals=0), *_columns(
-    "input_cores", ", cores of a host", decimals=0)), "stage")
+READING = Table("", ROWS, (*_columns(
+    "images", ", images a second and chip", decimals=0, bound=", at most"), *_columns(
+    "input_cores", ", cores of a host", decimals=0, bound=", at most")), "stage")
 SCALING = Table("", ROWS, (
     _first("all_reduces", "collectives of a step", decimals=0), _first("collective_bytes", "MiB", 2.0**-20),
     *(_first(f"efficiency_{count}", f"{count} chips, %", 100.0, 0) for count in (8, 64, 256))),
