@@ -12,7 +12,7 @@ STAGES = {  # of each paper's preset: the variant that is planned, and its stage
     "semi_supervised/mpii": ("ours", ("ours",)),
     "incremental/mpii": ("kamp", ("step 0", "association 1", "step 1")),
     "pyramids/h36m": ("pyramids", ("pyramids",)),
-    "adaptation/mpii_mafl": ("adapted", ("core", "adapted"))}
+    "adaptation/mpii_mafl": ("adapted", ("core", "adaptation"))}
 DTYPE = {"dtype": "bfloat16"}
 ROWS = tuple(Row(f"{place.replace('/', ', ')}: {stage}", stage, DTYPE, preset=place)
              for place, (_, stages) in STAGES.items() for stage in stages)

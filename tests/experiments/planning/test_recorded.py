@@ -12,7 +12,8 @@ from kpjax import InputError
 
 PLAN = {"system": "pyramids", "preset": "h36m", "chips": "v5e-16", "settings": {"dtype": "bfloat16"}, "stages": [{
     "stage": "pyramids", "steps": 100, "commit": "abc1234", "memory": {"total": 2.0**31, "available": 2.0**34},
-    "collectives": 7, "collective_bytes": 2.0**20, "parts": {"forward": {"seconds": 0.002}, "collectives": {"seconds": 0.001}},
+    "collectives": 7, "collective_bytes": 2.0**20,
+    "parts": {"forward": {"seconds": 0.002}, "collectives": {"seconds": 0.001}},
     "times": {"step": 0.003, "hours": 1.5, "chip_hours": 24.0, "images": 100.0}, "weak_scaling": []}]}
 
 
