@@ -62,6 +62,7 @@ class ImageSet(Checked):
     validation: str = ""
     validation_share: Share = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
+    contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
     crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the original image, the least side of the crop

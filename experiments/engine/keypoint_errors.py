@@ -5,19 +5,22 @@ import numpy as np
 
 from kpjax import InputError, Skeleton
 from kpjax.evaluation import metrics
+from kpjax.evaluation.contours import contour_errors
 from kpjax.heatmaps import geometry
 from kpjax.training.evaluation import Gathered
 
 
 def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold: float, strict: bool = True,
-                    pooled: bool = False, uncounted: Sequence[str] = (), details: bool = False) -> dict[str, float]:
+                    pooled: bool = False, uncounted: Sequence[str] = (), contours: Sequence[str] = (),
+                    details: bool = False) -> dict[str, float]:
     """Computes PCK and NME relative to `scale`, distance and MAE in pixels of the original images, under `name/`.
 
     threshold: of PCK, in units of `scale`. strict: whether a distance of exactly threshold * scale is a miss. pooled:
     whether means go over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints
-    that are left out of every mean. details: PCK and NME also per keypoint and per group of
-    keypoints, and the number of points that they are over.
-    Raises InputError if none of the keypoints would count.
+    that are left out of every mean. contours: groups of the skeleton that sample a contour each; the distance between
+    contours (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: PCK and NME also per keypoint
+    and per group of keypoints, and the number of points that they are over.
+    Raises InputError if none of the keypoints would count, or the skeleton has no such group.
     """
     counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
     if not counted.any():
@@ -31,6 +34,13 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
     mae = metrics.mae(there, truth, visible, 1.0).mean
     values = {f"{name}/{measure}": result.pooled if pooled else result.overall
               for measure, result in (("pck", pck), ("nme", nme), ("distance", pixels), ("mae", mae))}
+    if contours:
+        if unknown := [group for group in contours if group not in skeleton.groups]:
+            raise InputError("contours", f"{unknown[0]!r} is no group of keypoints; the skeleton has "
+                                         f"{', '.join(skeleton.groups) or 'none'}")
+        lines = [skeleton.groups[group] for group in contours]
+        values[f"{name}/contour"] = float(np.nanmean(contour_errors(
+            found.keypoints, found.true_keypoints, visible, found.scale, lines)))
     if details:
         values[f"{name}/points"] = float((visible > 0).sum())
         for measure, result in (("pck", pck), ("nme", nme)):

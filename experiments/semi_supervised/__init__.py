@@ -20,6 +20,7 @@ stores which step the validation images choose and what they say of it and of th
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -27,10 +28,11 @@ import numpy as np
 
 from experiments.engine import published, system
 from experiments.engine.configs import config_as_json, perceptual_start
+from experiments.engine.image_sets import Splits
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.system import About, Job, Outcome, Predicting, StoredRun, System
 from experiments.semi_supervised import measures
-from experiments.semi_supervised.presets import PRESETS, Config
+from experiments.semi_supervised.presets import PRESETS, Config, LabelledSubset
 from experiments.semi_supervised.variants import (
     PERCEPTUAL,
     VARIANTS,
@@ -46,7 +48,10 @@ from kpjax.drawing.overlays import write_png
 from kpjax.files import read_json
 from kpjax.input.source import (
     Source,
+    check_disjoint,
     identities,
+    in_memory,
+    joined,
     labelled_subset,
     rounded_share,
     subset,
@@ -111,8 +116,22 @@ def open_data(job: Job) -> Data:
                                              "more")
     unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
                          for source in (splits.train, splits.plain_train))
+    if data.further:
+        unlabelled = joined([in_memory(unlabelled), in_memory(further_images(data, job.data_dir, splits))],
+                            f"{splits.train.name} and {data.further}, without labels")
     return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
                 {"labelled_digest": chosen.digest}, plain)
+
+
+def further_images(data: LabelledSubset, data_dir: Path, splits: Splits) -> Source:
+    """Opens the images without labels of another split. Raises InputError if one of them also tests or validates."""
+    from data.prepared import open_source  # only prepared sets have them
+
+    dataset, _, split = data.further.partition("/")
+    found = without_labels(open_source(dataset, split, data_dir=data_dir, transform=data.square()))
+    for other in (splits.validation, splits.test):
+        check_disjoint(found, other)
+    return found
 
 
 def train(job: Job, data: Data) -> Outcome:
@@ -237,7 +256,7 @@ def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, de
            ) -> dict[str, float]:
     """Computes PCK (a distance of exactly the threshold is a hit, all keypoints weigh the same) and errors."""
     return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, strict=False, pooled=True,
-                           uncounted=config.uncounted_keypoints, details=details)
+                           uncounted=config.uncounted_keypoints, contours=config.data.contours, details=details)
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
@@ -323,6 +342,8 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}, {step}", "%", 100.0,
                    1),
             Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
+            *([Column("test/contour", f"distance of contours in {config.data.scale_is}", "%", 100.0, 2, "lower")]
+              if config.data.contours else []),
             *([Column("test/surprising/nme", "of the tenth of poses farthest from the labelled ones", "%", 100.0, 2,
                       "lower")] if on_videos(config) else []),
             Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),

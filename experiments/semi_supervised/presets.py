@@ -31,11 +31,15 @@ class LabelledSubset(ImageSet):
     labelled: Positive = 0.05  # of the training images: at most 1 a share, above it a count; drawn by the seed
     unlabelled_share: configs.Share = 1.0  # share of the training images without labels that is used
     unlabelled_pool: Literal["rest", "all"] = "rest"  # "all": the labelled ones are also in it; not stated
+    further: str = ""  # "<dataset>/<split>" of more images without labels, such as frames of videos
 
     def __post_init__(self):
         super().__post_init__()
         if self.labelled > 1 and self.labelled != round(self.labelled):
             raise InputError("labelled", f"{self.labelled:g}; it is a share up to 1, above it a number of images")
+        if self.further and (self.rendered or self.transform == "person_crop"):
+            raise InputError("further", f"{self.further!r}; images without labels have no box to crop by and no seed "
+                                        "to be rendered by; letterbox the images of a prepared set")
 
     @property
     def all_labelled(self) -> bool:
@@ -222,6 +226,9 @@ SMALL_REAL = changed(
     SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
     warm_start_steps=200, steps=300, learning_rate=2e-3, warm_start_learning_rate=3e-3, validation_share=0.15)
 
+SPEECH = changed(SMALL_REAL, labelled=50, image_size=192, heatmap_size=48, widths=(16, 32, 64, 64, 128), head_width=64,
+                 generator_size=96, generator_widths=(8, 16, 32), rotation=15.0)
+
 PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
     "videos": changed(
@@ -236,6 +243,19 @@ PRESETS: dict[str, Config] = {
         SMALL_REAL, summary="68 keypoints of faces in videos, 10 % labelled; 2 cores", train="youtube_faces/train",
         validation="youtube_faces/tune", test="youtube_faces/test", scale_is="the distance between the eyes",
         labelled=0.1, widths=(16, 32, 64, 64, 128), head_width=64),
+    "tongue": changed(
+        SPEECH, summary="the tongue in ultrasound, 50 of 420 frames labelled, other speakers test; 2 cores",
+        train="tongue/train", validation="tongue/tune", test="tongue/test", further="tongue/videos", flip=False,
+        scale_is="a centimetre", contours=("surface",), pck_threshold=0.5),
+    "lips": changed(
+        SPEECH, summary="the inner border of the lips, 50 of 164 frames labelled, other speakers test; 2 cores",
+        train="lips/train", validation="lips/tune", test="lips/test", further="lips/videos",
+        scale_is="the mouth's width", contours=("upper_lip", "lower_lip"), pck_threshold=0.05),
+    "lspet_small": changed(
+        SMALL_REAL, summary="people in sport, 50 of 1,800 images of LSP Extended labelled, at 128 px; 2 cores",
+        train="lspet/train", validation="lspet/tune", test="lspet/test", scale_is="the box's longer side",
+        transform="person_crop", pck_over="box", crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"),
+        labelled=50, image_size=128, generator_size=64, generator_widths=(8, 16, 32)),
     "lspet": changed(
         LEEDS, summary="people in sport, 5 % of 1,800 images of LSP Extended labelled; one GPU", train="lspet/train",
         validation="lspet/tune", test="lspet/test"),

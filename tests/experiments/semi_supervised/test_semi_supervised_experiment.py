@@ -221,6 +221,22 @@ def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
     assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (4, 4, 2)
 
 
+def test_further_images_without_labels_join_the_others_unless_they_test(monkeypatch):
+    rng, points = np.random.default_rng(0), Skeleton(("a", "b"))
+    sets = {split: arrays(rng.integers(0, 256, (count, 64, 64, 3), np.uint8), np.ones((count, 2, 2)), np.ones(
+        (count, 2)), points, split) for split, count in (("train", 10), ("tune", 4), ("test", 6), ("videos", 7))}
+    monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: sets[split])
+    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "tongue/train", "validation": "tongue/tune",
+                 "test": "tongue/test", "labelled": 3}
+    found = tiny_data(**asked_for, further="tongue/videos")
+    assert (len(found.labelled), len(found.unlabelled)) == (3, 14)
+    assert not any(found.unlabelled[number].visible.any() for number in range(14))
+    with pytest.raises(InputError, match="4 of 4 images are in the test split"):
+        tiny_data(**asked_for, further="tongue/tune")
+    with pytest.raises(InputError, match="further: 'tongue/videos'; images without labels have no box"):
+        tiny_data(**asked_for, further="tongue/videos", transform="person_crop")
+
+
 def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
     data = tiny_data(train="videos:target", training_examples=200, test_examples=100, labelled=40)
     assert [len(part) for part in (data.everything, data.validation, data.test)] == [200, 100, 100]
@@ -320,7 +336,8 @@ def test_flags_that_no_run_can_be_made_of(flags, words):
 
 
 def test_presets_are_made_of_settings_that_fit():
-    assert {"demo", "videos", "openfield", "faces", "lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
+    small = {"demo", "videos", "openfield", "faces", "tongue", "lips", "lspet_small"}
+    assert small | {"lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
     for name in ("mpii", "lsp", "cub", "atrw"):
         config = flat(PRESETS[name])
         weights = [config[term] for term in ("supervised_weight", "semantic", "equivariance", "invariance")]
@@ -329,7 +346,7 @@ def test_presets_are_made_of_settings_that_fit():
             32, 1e-4, 256, "hrnet"]
         assert config["warm_start_steps"] == 0
         assert config["selection"] == "validation"
-    assert {PRESETS[name].selection for name in ("demo", "openfield", "faces")} == {"last"}
+    assert {PRESETS[name].selection for name in small} == {"last"}
     assert shortened(TINY, 6).warm_start_steps == 4
     assert shortened(PRESETS["lsp"], 6).warm_start_steps == 0
 

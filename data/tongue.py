@@ -1,0 +1,50 @@
+"""Tongue, hyoid and jaw in mid-sagittal ultrasound: 14 points, 11 of them on the tongue's surface from root to tip.
+
+See `data.speech`. Adults on one machine (micro), children on another (ultrasonix), each with other probes, depths and
+angles. Parts have other speakers: train, tune and test hold all machines, `<part>_<system>` one of them. `videos` and
+`videos_ultrasonix` are frames without labels of training speakers, `videos_of_test_speakers` of one who tests. `scale`
+is a centimetre in pixels, as estimated.
+"""
+from functools import partial
+from itertools import pairwise
+
+from data import speech
+from data.annotations import stored
+from data.checking import all_faults, read_whole
+from data.prepared import Dataset, KeypointBuilder
+from kpjax.structures import Skeleton
+
+SURFACE = tuple(range(11))
+TONGUE = Skeleton(
+    names=("vallecula", "tongueRoot1", "tongueRoot2", "tongueBody1", "tongueBody2", "tongueDorsum1", "tongueDorsum2",
+           "tongueBlade1", "tongueBlade2", "tongueTip1", "tongueTip2", "hyoid", "mandible", "shortTendon"),
+    edges=(*pairwise(SURFACE), (12, 13)),
+    groups={"surface": SURFACE, "all": tuple(range(14))})
+
+read = partial(speech.read, "tongue", TONGUE.names)
+
+
+class Tongue(KeypointBuilder):
+    """One record per labelled frame, and frames of videos without labels."""
+
+    name = "tongue"
+    keypoints = len(TONGUE.names)
+    encoding = "png"
+
+    def splits(self, folder):
+        parts = read_whole(read, folder, self.name)
+        frames = partial(speech.frames_of_videos, self.name, self.keypoints, folder)
+        shared = {"videos": frames(), "videos_ultrasonix": frames(("ultrasonix",)),
+                  "videos_of_test_speakers": frames(tested=True)}
+        apart = {"test_by_hand": [speech.by_hand(frame) for frame in parts["test"]]}
+        return stored({**parts, **speech.by_system(parts, self.name), **apart}) | shared
+
+
+DATASET = Dataset(
+    name="tongue",
+    builder=Tongue,
+    skeleton=lambda folder: TONGUE,
+    where="the tongue project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; "
+          "recordings of the TaL corpus and UltraSuite, non-commercial)",
+    check=partial(all_faults, read),
+)
