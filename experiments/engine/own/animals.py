@@ -118,8 +118,7 @@ def keep_finder(job: Job, project: Project, held: Held) -> None:
         job, method, {"labelled": parts[0]}, batch_size=batch, steps=steps, stage=FOLDER, folder=folder, config=config),
         config=config)
     counts = measured(finder_of(described, stage.trained), parts[1], points)
-    print(f"animals found on {len(parts[1])} held-out frames: {counts['found']} of {counts['animals']}, "
-          f"{counts['twice']} twice, {counts['others']} where none is labelled")
+    print(found_text(counts))
     if jax.process_index() == 0:
         save_trained(job.folder / FOLDER, stage.trained)
         write_json(job.folder / FOLDER / FILE, described | {"held_out": counts})
@@ -188,6 +187,18 @@ def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]
             counts["twice"] += matched.twice
             counts["others"] += matched.others
     return counts
+
+
+def found_text(counts: dict[str, int]) -> str:
+    """Says what `measured` counted."""
+    return (f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}, "
+            f"{counts['twice']} twice, {counts['others']} where none is labelled")
+
+
+def held_out_text(folder: Path) -> str:
+    """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none."""
+    path = Path(folder) / FOLDER / FILE
+    return found_text(read_json(path)["held_out"]) if path.is_file() else ""
 
 
 def open_finder(folder: Path) -> Finder | None:
