@@ -77,8 +77,8 @@ class Predict(_OfRun):
     9 of 10 cases (--level), as far as new images are like those held out from the run's labels; drawings show it as a
     ring. It is there if enough labels were held out.
 
-    A run on crops of several animals finds them by itself, follows each through a video, and writes <video>_doubts.csv,
-    the moments at which two may have been exchanged; --boxes has them from elsewhere.
+    A run on crops of several animals finds them by itself, follows each through a video, and writes <video>_boxes.csv
+    and <video>_doubts.csv, the moments at which two may have been exchanged; --boxes has them from elsewhere.
     """
 
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco

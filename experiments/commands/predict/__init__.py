@@ -18,7 +18,7 @@ from tqdm import tqdm
 from experiments.commands import Predict
 from experiments.commands.predict import drawing
 from experiments.commands.predict.pipeline import Seen, followed, predicted
-from experiments.commands.predict.tracked import doubt_rows, from_left, in_places, names_of, tracked
+from experiments.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
 from experiments.commands.smooth import plot_of_table
 from experiments.engine.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
@@ -40,6 +40,7 @@ from kpjax.images.transforms import needs_box
 from kpjax.reports.pixel_errors import counted
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
+FOUND = ("_boxes.csv", "_doubts.csv")
 MOST_ANIMALS = 1000
 OTHER_SCALE = 1.5  # how many times larger or smaller boxes are told
 PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
@@ -57,7 +58,7 @@ class _Work(NamedTuple):
     plot: Path | None  # of a video's points over time
     find: bool = False  # whether the run finds the animals
     animals: int | None = None  # their number, if it is known
-    doubts: Path | None = None  # of a video on which animals are found
+    found: tuple[Path, ...] = ()  # boxes of animals that are found, and of a video moments of doubt
 
 
 def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
@@ -81,7 +82,7 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
                          "the run sees one animal in a frame, and does not look for more; leave it out")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
-    results = [path for work in works for path in (*work.tables, *work.drawn, *filter(None, [work.plot, work.doubts]))]
+    results = [path for work in works for path in (*work.tables, *work.drawn, *work.found, *filter(None, [work.plot]))]
     if twice := [path for path in results if results.count(path) > 1]:
         raise InputError("out", f"{twice[0]} would be of two inputs; predict one of them into another folder")
     for path in results:
@@ -158,7 +159,8 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         instances = names_of(animals or 0)
     return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn),
                  asked.out / f"{sequence.stem}_plot.svg" if asked.plot and sequence.video else None, find, animals,
-                 asked.out / f"{sequence.stem}_doubts.csv" if find and sequence.video else None)
+                 tuple(asked.out / f"{sequence.stem}{ending}" for ending in (
+                     FOUND if sequence.video else FOUND[:1]) if find))
 
 
 def _check_images(sequence: ImageSequence) -> None:
@@ -203,15 +205,15 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
         drawing.write_sheet(work.drawn[0], sheet, look, predictor.skeleton)
     if work.plot:
         write_text(work.plot, plot_of_table(table, cutoff=cutoff))
-    if work.doubts:
-        found = doubt_rows(doubts, sequence.numbers)
-        paths.append(write_text(work.doubts, rows_text([("frame", "first", "second", "why"), *found])))
+    found = doubt_rows(doubts, sequence.numbers)
+    for path, rows in zip(work.found, (box_rows(table), [DOUBTS, *found]), strict=False):  # images have no doubts
+        paths.append(write_text(path, rows_text(rows)))
     removed = _remove_older(work, asked) if asked.overwrite else []
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
-    for line in (*(_animal_lines(work, table, found if work.doubts else ()) if work.find else ()),
+    for line in (*(_animal_lines(work, table, found) if work.find else ()),
                  *_hidden_lines(table, cutoff, source, predictor, asked), *_radius_lines(table, predictor, asked)):
         tell(line)
     tell(", ".join(str(path) for path in (*paths, *work.drawn, *filter(None, [work.plot]))))
@@ -319,7 +321,7 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
                       for number, frames in sorted(counts.items(), reverse=True))
     names = f"; {len(table.instances)} told apart" if work.sequence.video else ""
     lines = [f"animals: {found}{names}"]
-    if work.doubts:
+    if work.sequence.video:
         first = ", ".join(f"{frame} ({why})" for frame, _, _, why in doubts[:3])
         lines.append(f"{counted(len(doubts), 'moment')} of doubt{': frame ' + first if doubts else ''}"
                      f"{', ...' if len(doubts) > 3 else ''}")

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from experiments.commands.predict.pipeline import Seen
+from kpjax.annotations.predictions import PredictionTable
 from kpjax.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 
 NAME = "animal{}"
+DOUBTS = ("frame", "first", "second", "why")  # columns
 
 
 def tracked(seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = None) -> Iterator[Seen]:
@@ -56,6 +58,16 @@ def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
 def names_of(count: int) -> tuple[str, ...]:
     """Returns the names of so many animals, from 1."""
     return tuple(NAME.format(number + 1) for number in range(count))
+
+
+def box_rows(table: PredictionTable) -> list[tuple]:
+    """Returns the boxes of all animals that were found, and the names of their columns, as `--boxes` reads them."""
+    rows: list[tuple] = [("video", "frame", "instance", "x", "y", "w", "h") if table.is_video else
+                         ("image", "instance", "x", "y", "w", "h")]
+    for row, animal in np.argwhere(np.isfinite(table.boxes).all(-1)).tolist():
+        place = (table.names[row], int(table.numbers[row])) if table.is_video else (table.names[row],)
+        rows.append((*place, table.instances[animal], *(f"{side:.2f}" for side in table.boxes[row, animal])))
+    return rows
 
 
 def doubt_rows(doubts: Sequence[Doubt], numbers: np.ndarray) -> list[tuple[int, str, str, str]]:

@@ -10,6 +10,7 @@ from test_predict_videos import HEIGHT, PREDICTOR, WIDTH
 import experiments.commands.predict as command
 from experiments.commands import Predict
 from experiments.engine.own.animals import Finder
+from kpjax.annotations.boxes_file import boxes_of_video, read_boxes
 from kpjax.annotations.prediction_reading import read_predictions
 from kpjax.centres import Animals
 from kpjax.errors import InputError
@@ -87,6 +88,9 @@ def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
     with (out / "clip_doubts.csv").open() as file:
         assert next(csv.reader(file)) == ["frame", "first", "second", "why"]
     assert len(open_video(out / "clip_overlay.mp4")) == 28
+    names, boxes = boxes_of_video(read_boxes(out / "clip_boxes.csv"), "clip.mp4", range(28))
+    assert names == ("animal1", "animal2")
+    np.testing.assert_allclose(boxes[:, 0, 0] + boxes[:, 0, 2] / 2, 2 * np.arange(28) + 2, atol=3)
     for name in ("clip.csv", "clip.slp", "clip.coco.json", "clipDLC_kpjax_made_run_0.h5"):
         back = read_predictions(next(out.glob(name)))
         assert back.instances == ("animal1", "animal2"), name
