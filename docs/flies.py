@@ -44,7 +44,10 @@ def main(table: Path, video: Path, out: Path, labels: Path | None = None) -> Non
     points: dict[int, Points] = defaultdict(lambda: defaultdict(dict))
     with table.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            points[int(row["frame"])][row["instance"]][row["keypoint"]] = float(row["x"]), float(row["y"])
+            if row["status"] != "no_box":
+                points[int(row["frame"])][row["instance"]][row["keypoint"]] = float(row["x"]), float(row["y"])
+    names = sorted({name for of in points.values() for name in of})
+    points = {number: {name: of.get(name, {}) for name in names} for number, of in points.items()}
     everything = np.array([point for frame in points.values() for one in frame.values() for point in one.values()])
     low, high = everything.min(0).round().astype(int) - MARGIN, everything.max(0).round().astype(int) + MARGIN
     frames = ((number, frame) for number, frame in frames_of_one_size(open_video(video))

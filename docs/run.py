@@ -33,11 +33,14 @@ from own_projects import synthetic_project
 from data.figures import DOMAINS, figures
 from experiments.commands.render import TUTORIALS
 from experiments.commands.train import system_and_flags
+from kpjax.annotations.project import Project
 from kpjax.annotations.writing import write_project
 from kpjax.images.video import write_video
 
+PAIRS = "pairs"  # a project of SLEAP with two people in every image
 PAGES = {"start": "csv", "own/deeplabcut": "deeplabcut", "own/sleap": "sleap", "own/lightning_pose": "lightning_pose",
          "own/coco": "coco", "own/csv": "csv", "own/faces": "csv",
+         "own/two_flies": PAIRS,
          **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
 # with the format of its project; tutorials have their own
 IMAGES = {  # of a page: what a command wrote, and its name in docs/images
@@ -101,9 +104,29 @@ def make_inputs(folder: Path, form: str) -> None:
     for number, name in enumerate(("my_project", "another_project")):
         made = synthetic_project(folder / "rendered" / name, labelled=4, unlabelled=2, side=SIDE, keypoints=10,
                                  first=100 * number)
-        write_project(made, form, folder / name)
+        if form == PAIRS:
+            made = in_pairs(made)
+        write_project(made, "sleap" if form == PAIRS else form, folder / name)
     people = figures(12, first=300, domain=DOMAINS["source"], seed=0, side=SIDE)
-    write_video(folder / "session.mp4", (np.asarray(people[n].image) for n in range(12)), rate=10.0)
+    frames = (np.asarray(people[n].image) for n in range(12))
+    write_video(folder / "session.mp4", (np.concatenate([frame, frame[:, ::-1]], 1) if form == PAIRS else frame
+                                         for frame in frames), rate=10.0)
+
+
+def in_pairs(project: Project) -> Project:
+    """Puts each image of a project beside the one before it, with the labels of both, as two animals with tracks."""
+    images = [np.asarray(Image.open(frame.path)) for frame in project.frames]
+    labels = {one.frame: one for one in project.instances}
+    frames, instances = [], []
+    for number in range(1, len(images)):
+        frame, width = project.frames[number], images[number].shape[1]
+        Image.fromarray(np.concatenate([images[number], images[number - 1]], 1)).save(frame.path)
+        if number in labels and number - 1 in labels:
+            for of, shift, name in ((number, 0, "ann"), (number - 1, width, "bob")):
+                points = labels[of].keypoints + [shift, 0]
+                instances.append(labels[of]._replace(frame=len(frames), keypoints=points, track=name))
+        frames.append(frame._replace(size=(2 * width, images[number].shape[0])))
+    return project._replace(frames=tuple(frames), instances=tuple(instances))
 
 
 def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: bool) -> None:

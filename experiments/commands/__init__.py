@@ -76,12 +76,17 @@ class Predict(_OfRun):
     score orders points of one run and is no probability. The radius, in pixels, is that within which the truth lies in
     9 of 10 cases (--level), as far as new images are like those held out from the run's labels; drawings show it as a
     ring. It is there if enough labels were held out.
+
+    A run on crops of several animals finds them by itself, follows each through a video, and writes <video>_boxes.csv
+    and <video>_doubts.csv, the moments at which two may have been exchanged; --boxes has them from elsewhere.
     """
 
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
     no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    # how many animals there are, if several; 0: they come and go (default as on the labelled frames)
+    animals: Annotated[int | None, arg(metavar="N")] = None
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     level: float = 0.9  # of radii, the share of points whose truth lies within: 0.5, 0.8, 0.9 or 0.95

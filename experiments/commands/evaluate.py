@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from experiments.commands import Evaluate
+from experiments.commands.evaluate_animals import evaluate_animals
 from experiments.engine import published
 from experiments.engine.configs import stored_fields
 from experiments.engine.ensembles import seeds_below
@@ -66,12 +67,17 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
     if people:
         project = published.renamed(project, tell)
-    animals, growth = measure(in_keypoints_of(predictor.skeleton, project, tell), predictor, asked, tell)
+    project = in_keypoints_of(predictor.skeleton, project, tell)
+    animals, growth = measure(project, predictor, asked, tell)
     lists = [read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, runs, lists, asked.project, tell))
     cutoff = drawn_from(predictor.cutoff)
     for line in table_lines(animals, cutoff, asked.threshold, LENGTHS[asked.length]):
         tell(line)
+    if predictor.finder:
+        evaluate_animals(project, predictor, animals, asked.threshold,
+                         lambda located: measure(located, predictor, asked, tell), lengths_of(project, asked.length),
+                         tell, on_bad_frame=asked.on_bad_frame)
     written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
     if predictor.radii:
         written += covered(predictor.radii, animals, growth, asked.out, tell, told_apart=None not in lists)

@@ -57,7 +57,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
         raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
-                                  "and frame: COCO json, or csv with video, frame, instance, x, y, w, h")
+                                  "and frame, as kpjax predict writes it: COCO json, or csv with video, frame, "
+                                  "instance, x, y, w, h")
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)

@@ -15,6 +15,7 @@ from etils import epath
 import experiments
 from experiments.engine import published
 from experiments.engine.ensembles import digest_of, meaning_of_scores, seeds_below
+from experiments.engine.own.animals import Finder, open_finder
 from experiments.engine.own.choices import facts_of
 from experiments.engine.system import stored_run, system_of
 from kpjax import InputError, Method, Skeleton, Trained, methods
@@ -53,6 +54,7 @@ class Predictor(NamedTuple):
     # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y, width, height of the
     # next frame that is looked at, None for all of it; None where every frame is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
+    finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
 
     @property
     def words(self) -> str:
@@ -105,8 +107,9 @@ def open_predictor(folder: epath.PathLike) -> Predictor:
     if radii and len(radii.labels) != len(function[0].names):
         raise InputError(f"{Path(folder) / RADII}: is of {len(radii.labels)} keypoints, the run finds "
                          f"{len(function[0].names)}; delete it")
+    finder = open_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
-                     radii)
+                     radii, finder=finder)
 
 
 def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON) -> Predictor:

@@ -15,6 +15,7 @@ from experiments.engine import published
 from experiments.engine.configs import FINE_RATE, changed, flat
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
+from experiments.engine.own.animals import crowd_lines, with_finder
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
 from experiments.engine.own.pixel_errors import Part, with_pixel_errors
@@ -135,7 +136,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"{projects.described(project, held)}\n"
           f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if facts.several:
-        print(choices.CROPS)
+        print(*crowd_lines(project), sep="\n")
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
     return changed(choices.chosen(config, made, typed), summary=(
@@ -230,7 +231,14 @@ def parts(job: Job, data: Data) -> dict[str, Part]:
     return {TRAINED: Part(data.train, root), HELD_OUT: Part(open_project(job.config)[1], root)}
 
 
-SYSTEM = with_pixel_errors(incremental.SYSTEM._replace(
+def opened(job: Job) -> tuple[Project, projects.Held]:
+    """Returns a job's project, of which all labelled points show where an animal is, and what is held out."""
+    project = project_of(job.config)
+    return project, projects.hold_out(project, job.config.own.validation)
+
+
+SYSTEM = with_finder(with_pixel_errors(incremental.SYSTEM._replace(
     presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
     resolved=resolved, applicable=lambda preset, config: APPLICABLE,
-    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",)), parts)
+    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",)), parts),
+    opened)

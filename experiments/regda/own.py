@@ -86,9 +86,10 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     frames = frames_at(data.target)
     held = projects.hold_out(project, own.validation)
     facts = choices.facts_of(project, held.train)
-    if facts.several and "transform" not in typed:
-        raise InputError("source", f"{project.root} has several animals on a frame, and target frames have no boxes; "
-                         "give images of one animal each")
+    if (facts.several and "transform" not in typed) or data.transform == "around_box":
+        what = "has several animals on a frame" if facts.several else "would be cropped by boxes"
+        raise InputError("source", f"{project.root} {what}, and target frames have no boxes; give images of one animal "
+                         "each")
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
     config = choices.chosen(config, [

@@ -10,6 +10,7 @@ from experiments import semi_supervised
 from experiments.engine.configs import changed
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
+from experiments.engine.own.animals import crowd_lines, with_finder
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, earlier_run, with_start
 from experiments.engine.own.networks import usual_choices
@@ -18,6 +19,7 @@ from experiments.engine.own.project import Own, Unlabelled
 from experiments.engine.system import Job
 from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubset
 from kpjax import InputError
+from kpjax.annotations.project import Project
 from kpjax.input import source
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, counted
 
@@ -107,7 +109,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             print(f"the run at --start had held out {before}: what it learnt from and is held out now flatters the "
                   "errors; --validation names recordings")
     if facts.several:
-        print(choices.CROPS)
+        print(*crowd_lines(project), sep="\n")
     batch, size = config.batch_size, data.image_size if "image_size" in typed else None
     config = choices.chosen(config, [
         *with_start(usual_choices(facts, size, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
@@ -184,5 +186,12 @@ def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:
     return {TRAINED: Part(data.labelled, root), HELD_OUT: Part(data.validation, root)}
 
 
-SYSTEM = with_pixel_errors(semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, resolved=resolved, short_list=short_list, applicable=applicable), parts)
+def opened(job: Job) -> tuple[Project, projects.Held]:
+    """Returns a job's project and what is held out."""
+    project = projects.needed_project(job.config.data.project, job.config.own)
+    return project, projects.hold_out(project, job.config.own.validation)
+
+
+SYSTEM = with_finder(with_pixel_errors(semi_supervised.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, resolved=resolved, short_list=short_list, applicable=applicable), parts),
+    opened)

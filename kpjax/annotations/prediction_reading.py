@@ -195,13 +195,21 @@ def _of_sleap(path: Path) -> _Found:
         for place, instance in enumerate(one.predicted_instances):
             xy = np.array(instance.points["xy"], np.float64)
             scores = np.array(instance.points["score"], np.float64)
-            of_frame.setdefault(instance.track.name if instance.track else str(place), np.column_stack([xy, scores]))
+            _add(of_frame, instance.track.name if instance.track else str(place), np.column_stack([xy, scores]), path,
+                 int(one.frame_idx))
     names = tuple(stored.node_names)
     edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
     shape = video.backend_metadata.get("shape") if isinstance(video.backend_metadata, dict) else None
     size = (int(shape[2]), int(shape[1])) if shape and len(shape) == 4 else (0, 0)
     file = PurePosixPath(forward(video.filename))
     return _Found(file.name, Path(file), Skeleton(names, edges), points, {}, size)
+
+
+def _add(of_frame: dict[str, np.ndarray], animal: str, values: np.ndarray, path: Path, frame: int) -> None:
+    """Adds an animal to those of a frame. Raises InputError if there is one of that name."""
+    if animal in of_frame:
+        raise InputError(f"{path}: frame {frame} has two animals called {animal!r:.60}; give each its own track")
+    of_frame[animal] = values
 
 
 def _of_coco(path: Path) -> _Found:
@@ -221,7 +229,8 @@ def _of_coco(path: Path) -> _Found:
             values = np.asarray(one["keypoints"], np.float64).reshape(len(names), 3)
             values[values[:, 2] == 0] = np.nan
             of_frame = points[int(images[one["image_id"]]["frame"])]
-            of_frame[str(len(of_frame))] = values
+            frame = int(images[one["image_id"]]["frame"])
+            _add(of_frame, str(one.get("track", one.get("track_id", len(of_frame)))), values, path, frame)
         first: Mapping[str, Any] = next((one for one in images.values() if one["width"]), {"width": 0, "height": 0})
         times = {int(one["frame"]): float(one["time"]) for one in images.values() if "time" in one}
         name = str(listed["images"][0]["file_name"])

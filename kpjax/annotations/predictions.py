@@ -119,7 +119,8 @@ def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
 
     Points of unreadable frames are 0, 0 with score 0: json has no nan, and evaluation would count a nan as perfect.
-    `image_id` is the row of the table, from 1; see `_coco_images`. Where radii are known, `radii` has one for each
+    `image_id` is the row of the table, from 1; see `_coco_images`. Of several animals, `track_id` is the number from 1
+    and `track` the name of each. Where radii are known, `radii` has one for each
     point, null for the others.
     """
     results = []
@@ -133,6 +134,8 @@ def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
                               for number in (round(x, 3), round(y, 3), score)],
                 "score": sum(scores) / max(len(scores), 1),
                 "bbox": [round(float(edge), 3) for edge in _extent(table, row, instance)]})
+            if len(table.instances) > 1:
+                results[-1] |= {"track_id": instance + 1, "track": table.instances[instance]}
             if np.isfinite(radii := table.radii[row, instance]).any():
                 results[-1]["radii"] = [None if math.isnan(radius) else round(radius, 3) for radius in radii.tolist()]
     return results

@@ -6,6 +6,7 @@ returns where images and videos should be. Missing files, sizes and frame number
 """
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -157,8 +158,8 @@ def _content(folder: Path) -> str:
 def _checked(project: Project, path: Path, faults: list[str]) -> Project:
     """Returns the project with plain paths of its images, after a fault for everything that no file can mean.
 
-    These are names with control characters, images outside the project, two frames that are one, and numbers beyond
-    any image or video.
+    These are names with control characters, images outside the project, two frames that are one, two animals of one
+    name on a frame, and numbers beyond any image or video.
     """
     where, names, frames, whole = path.name, project.skeleton.names, [], not faults
     texts = [("keypoint", name) for name in names]
@@ -187,6 +188,9 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
             what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
             faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
                           "is; correct or delete it")
+    tracks = Counter((one.frame, one.track) for one in project.instances if one.track)
+    faults += [f"{where}, {project.frames[frame].name}: {count} animals are called {track!r:.60}; give each its own "
+               "track" for (frame, track), count in tracks.items() if count > 1]
     return project._replace(frames=tuple(frames))
 
 

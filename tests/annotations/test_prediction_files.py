@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kpjax.annotations.prediction_reading import read_predictions
 from kpjax.annotations.predictions import check_formats, empty_table, fill, prediction_files, write_predictions
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
@@ -133,6 +134,8 @@ def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
         (0, 0.0, "unreadable"), (1, 0.5, "ok"), (2, 0.6, "ok")]
     assert images["categories"][0]["skeleton"] == [[1, 2]]
     results = json.loads(of_images[2][4].read_text())
+    assert [(entry["track_id"], entry["track"]) for entry in results] == [(1, "left"), (2, "right"), (2, "right"),
+                                                                         (1, "left")]
     assert [(entry["image_id"], entry["bbox"], entry["score"]) for entry in results] == [
         (1, [1, 2, 3, 4], 0.5), (1, [5, 6, 7, 8], 0.5), (2, [9, 9, 2, 2], 0.5), (3, [0] * 4, 0)]
 
@@ -144,3 +147,22 @@ def test_formats_are_checked_before_anything_runs(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=re.escape('slp needs sleap_io; pip install "kpjax[sleap]"')):
         check_formats(["slp"])
+
+
+def test_two_animals_of_one_name_on_a_frame_are_refused(of_images, tmp_path):
+    """What a tool leaves that joins tracks: one of the two would be lost without a word."""
+    sleap_io = pytest.importorskip("sleap_io")
+    skeleton, video = sleap_io.Skeleton(["nose", "tail"]), sleap_io.Video("v.mp4", open_backend=False)
+    track = sleap_io.Track("left")
+    twins = [sleap_io.PredictedInstance.from_numpy(np.ones((2, 2)), skeleton, track=track) for _ in range(2)]
+    labels = sleap_io.Labels([sleap_io.LabeledFrame(video=video, frame_idx=7, instances=twins)], tracks=[track])
+    sleap_io.save_slp(labels, str(tmp_path / "v.slp"), verbose=False)
+    with pytest.raises(InputError, match="frame 7 has two animals called 'left'; give each its own track"):
+        read_predictions(tmp_path / "v.slp")
+    results = [json.loads(of_images[2][4].read_text())[0]] * 2
+    images = {"images": [{"id": 1, "file_name": "v.mp4", "width": 9, "height": 9, "frame": 3, "status": "ok"}],
+              "categories": [{"keypoints": ["nose", "tail"]}]}
+    for name, content in (("v.coco.json", results), ("v.images.json", images)):
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(InputError, match="frame 3 has two animals called 'left'"):
+        read_predictions(tmp_path / "v.coco.json")

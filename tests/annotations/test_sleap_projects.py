@@ -135,3 +135,11 @@ def test_images_inside_a_package(cache, published):
     (cache / "inside.png").write_bytes(inside)
     with Image.open(cache / "inside.png") as stored, Image.open(found.frames[0].path) as copied:
         np.testing.assert_array_equal(np.asarray(stored.convert("RGB")), np.asarray(copied))
+
+
+def test_two_animals_of_one_track_on_a_frame_are_refused(tmp_path):
+    points = [[1, 2], [3, 4], [5, 6]]
+    file = saved(tmp_path / "a.slp", [(0, 5, sio.Instance, points, "ann"), (0, 5, sio.Instance, points, "ann"),
+                                      (0, 6, sio.Instance, points, "ann")], [closed_video("a.mp4")])
+    with pytest.raises(InputError, match=r"a\.mp4/5: 2 animals are called 'ann'; give each its own track"):
+        read_project(file, check_files=False)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from experiments.commands import Predict
 from experiments.commands.predict import drawing
 from experiments.commands.predict.pipeline import Seen, followed, predicted
+from experiments.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
 from experiments.commands.smooth import plot_of_table
 from experiments.engine.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
@@ -25,7 +26,7 @@ from kpjax.annotations import predictions
 from kpjax.annotations.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 from kpjax.annotations.manifest import remove_files
 from kpjax.annotations.predictions import PredictionTable
-from kpjax.annotations.tables import whole_number
+from kpjax.annotations.tables import rows_text, whole_number
 from kpjax.drawing.fonts import lacking
 from kpjax.drawing.overlays import dot_radius
 from kpjax.errors import summarise
@@ -36,8 +37,11 @@ from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note, read_image
 from kpjax.images.transforms import needs_box
+from kpjax.reports.pixel_errors import counted
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
+FOUND = ("_boxes.csv", "_doubts.csv")
+MOST_ANIMALS = 1000
 OTHER_SCALE = 1.5  # how many times larger or smaller boxes are told
 PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
@@ -52,6 +56,9 @@ class _Work(NamedTuple):
     tables: tuple[Path, ...]  # that will be written
     drawn: tuple[Path, ...]  # the sheet, and the video with its first seconds, or the folder of images
     plot: Path | None  # of a video's points over time
+    find: bool = False  # whether the run finds the animals
+    animals: int | None = None  # their number, if it is known
+    found: tuple[Path, ...] = ()  # boxes of animals that are found, and of a video moments of doubt
 
 
 def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
@@ -67,11 +74,15 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         if sequence.depth:
             tell(f"{sequence.path}: {depth_note(sequence.depth)}")
     predictor = open_predictor(asked.run)
-    if asked.boxes is None and needs_box(predictor.transform):
-        raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each "
-                                  "animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h")
+    if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
+        raise InputError("boxes", "the run was trained on crops around boxes and cannot find animals; give a file with "
+                                  "a box for each animal and frame: COCO json, or csv with video, frame, instance, x, "
+                                  "y, w, h")
+    if asked.animals is not None and (asked.boxes is not None or predictor.finder is None):
+        raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
+                         "the run sees one animal in a frame, and does not look for more; leave it out")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
-    results = [path for work in works for path in (*work.tables, *work.drawn, *filter(None, [work.plot]))]
+    results = [path for work in works for path in (*work.tables, *work.drawn, *work.found, *filter(None, [work.plot]))]
     if twice := [path for path in results if results.count(path) > 1]:
         raise InputError("out", f"{twice[0]} would be of two inputs; predict one of them into another folder")
     for path in results:
@@ -107,6 +118,8 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
         raise InputError("batch_size", f"{asked.batch_size}; must be at least 1")
     if asked.dot_size is not None and not 0 < asked.dot_size < 1e4:
         raise InputError("dot_size", f"{asked.dot_size}; must be above 0")
+    if asked.animals is not None and not 0 <= asked.animals < MOST_ANIMALS:
+        raise InputError("animals", f"{asked.animals}; give how many there are, or 0 if they come and go")
     if asked.trails < 0:
         raise InputError("trails", f"{asked.trails}; must be 0 or more frames")
     if asked.cutoff is not None and not np.isfinite(asked.cutoff):
@@ -139,8 +152,15 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         elif asked.overlay:
             drawn += [asked.out / f"{sequence.stem}_overlay{suffix}" for suffix in (".mp4", ".gif")]
     tables = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem)
+    find, animals = asked.boxes is None and predictor.finder is not None, None
+    if find:
+        usual = predictor.finder.most if predictor.finder.always else 0
+        animals = (usual if asked.animals is None else asked.animals) or None
+        instances = names_of(animals or 0)
     return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn),
-                 asked.out / f"{sequence.stem}_plot.svg" if asked.plot and sequence.video else None)
+                 asked.out / f"{sequence.stem}_plot.svg" if asked.plot and sequence.video else None, find, animals,
+                 tuple(asked.out / f"{sequence.stem}{ending}" for ending in (
+                     FOUND if sequence.video else FOUND[:1]) if find))
 
 
 def _check_images(sequence: ImageSequence) -> None:
@@ -164,31 +184,37 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     """Predicts one input and writes its tables and drawings."""
     sequence = work.sequence
     cutoff, source = _cutoff(predictor, asked)
-    table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
-                                    predictor.title, files=sequence.files, times=sequence.times,
-                                    instances=work.instances, boxes=work.boxes)
     all_drawn = len(work.drawn) > 1
     shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
-    faults, began = [], time.monotonic()
+    began = time.monotonic()
     side = None if all_drawn and not sequence.video else drawing.VIDEO_SIDE
     seen = (followed(predictor, sequence, shown=shown, side=side)
             if predictor.follow and sequence.video and work.boxes is None else
             predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
-                      level=asked.level))
+                      level=asked.level, find=work.find, animals=work.animals))
+    kept, doubts = [], []
     with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
                              disable=not sys.stderr.isatty(), leave=False) as bar:
-        sheet, look = _drawn_while_passing(work, _recorded(seen, table, faults, bar), predictor, cutoff, asked)
+        passed = seen
+        if work.find:
+            passed = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+        sheet, look = _drawn_while_passing(work, _recorded(passed, kept, len(sequence), bar), predictor, cutoff, asked)
+    table, faults = _table(work, kept, predictor), [str(one.fault) for one in kept if one.fault is not None]
     paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
     if sheet:
         drawing.write_sheet(work.drawn[0], sheet, look, predictor.skeleton)
     if work.plot:
         write_text(work.plot, plot_of_table(table, cutoff=cutoff))
+    found = doubt_rows(doubts, sequence.numbers)
+    for path, rows in zip(work.found, (box_rows(table), [DOUBTS, *found]), strict=False):  # images have no doubts
+        paths.append(write_text(path, rows_text(rows)))
     removed = _remove_older(work, asked) if asked.overwrite else []
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
-    for line in (*_hidden_lines(table, cutoff, source, predictor, asked), *_radius_lines(table, predictor, asked)):
+    for line in (*(_animal_lines(work, table, found) if work.find else ()),
+                 *_hidden_lines(table, cutoff, source, predictor, asked), *_radius_lines(table, predictor, asked)):
         tell(line)
     tell(", ".join(str(path) for path in (*paths, *work.drawn, *filter(None, [work.plot]))))
     if removed:
@@ -257,19 +283,49 @@ def _remove_older(work: _Work, asked: Predict) -> list[Path]:
     return older
 
 
-def _recorded(seen: Iterator[Seen], table: PredictionTable, faults: list[str], bar: tqdm) -> Iterator[Seen]:
-    """Passes frames on, and writes their predictions into the table."""
-    piped = not sys.stderr.isatty() and len(table.names) >= PROGRESS_FROM
+def _recorded(seen: Iterator[Seen], kept: list[Seen], count: int, bar: tqdm) -> Iterator[Seen]:
+    """Passes frames on, and keeps them without their images. count: of all frames."""
+    piped = not sys.stderr.isatty() and count >= PROGRESS_FROM
     for number, one in enumerate(seen, 1):
-        if piped and number < len(table.names) and 10 * number // len(table.names) > (
-                10 * (number - 1) // len(table.names)):
-            print(f"{number} of {len(table.names)} frames", file=sys.stderr, flush=True)
-        if one.fault is None:
-            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii)
-        else:
-            faults.append(str(one.fault))
+        if piped and number < count and 10 * number // count > 10 * (number - 1) // count:
+            print(f"{number} of {count} frames", file=sys.stderr, flush=True)
+        kept.append(one._replace(image=None))
         bar.update()
         yield one
+
+
+def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> PredictionTable:
+    """Returns all predictions; where animals were found, there are as many as were told apart."""
+    sequence, instances, boxes = work.sequence, work.instances, work.boxes
+    if work.find:
+        count = work.animals or max([1, *(len(one.present) for one in kept)])
+        instances, boxes = names_of(count), np.full((len(sequence), count, 4), np.nan)
+        for one in kept:
+            if one.boxes is not None:
+                boxes[one.row, :len(one.boxes)] = one.boxes
+    table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
+                                    predictor.title, files=sequence.files, times=sequence.times,
+                                    instances=instances, boxes=boxes)
+    for one in kept:
+        if one.fault is None:
+            whole = in_places(one, np.arange(len(one.present)), len(instances)) if work.find else one
+            predictions.fill(table, whole.row, whole.size, whole.keypoints, whole.scores, whole.present, whole.radii)
+    return table
+
+
+def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:
+    """Returns how many animals were found on the frames, and where two may have been exchanged."""
+    read = (table.status != predictions.UNREADABLE).any(1)
+    counts = collections.Counter((table.status[read] == predictions.OK).sum(1).tolist())
+    found = ", ".join(f"{number} on {counted(frames, 'frame' if work.sequence.video else 'image')}"
+                      for number, frames in sorted(counts.items(), reverse=True))
+    names = f"; {len(table.instances)} told apart" if work.sequence.video else ""
+    lines = [f"animals: {found}{names}"]
+    if work.sequence.video:
+        first = ", ".join(f"{frame} ({why})" for frame, _, _, why in doubts[:3])
+        lines.append(f"{counted(len(doubts), 'moment')} of doubt{': frame ' + first if doubts else ''}"
+                     f"{', ...' if len(doubts) > 3 else ''}")
+    return lines
 
 
 def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor, cutoff: float | None, asked: Predict

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from experiments.commands.predict.pipeline import Seen, shrunk
+from experiments.commands.predict.tracked import names_of
 from kpjax import Skeleton
 from kpjax.drawing import overlays
 from kpjax.drawing.moving import kept_on_the_way, moving_rows, write_moving
@@ -56,8 +57,8 @@ def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.
     size, growth = np.array(seen.image.shape[1::-1]), _growth(seen)
     points = (seen.keypoints + 0.5) * growth - 0.5
     places = [points[seen.present[:, None] & (look.opacity(seen.scores) > 0) & np.isfinite(points).all(-1)]]
-    if look.boxes is not None:
-        boxes = look.boxes[seen.row] * np.tile(growth, 2)
+    if (boxes := boxes_of(seen, look)) is not None:
+        boxes = boxes * np.tile(growth, 2)
         places += [boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]
     places = np.concatenate(places)
     places = np.clip(places[np.isfinite(places).all(-1)], 0, size - 1)
@@ -86,6 +87,17 @@ def _finely(image: np.ndarray, points: np.ndarray, seen: Seen, look: Look, skele
             image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius, edges=colours[animal],
             rings=seen.radii[animal] * growth * factor if look.rings and seen.radii is not None else None)
     return image
+
+
+def boxes_of(seen: Seen, look: Look) -> np.ndarray | None:
+    """Returns the boxes (I, 4) of a frame's animals, which came from elsewhere or were found; None if there is none."""
+    return seen.boxes if look.boxes is None else look.boxes[seen.row]
+
+
+def _as_many(trail: Iterable[tuple[np.ndarray, np.ndarray]], animals: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Returns earlier frames with as many animals as there are by now; those that came later are on none of them."""
+    return tuple((np.pad(points, ((0, animals - len(points)), (0, 0), (0, 0)), constant_values=np.nan),
+                  np.pad(opacity, ((0, animals - len(opacity)), (0, 0)))) for points, opacity in trail)
 
 
 def _growth(seen: Seen) -> np.ndarray:
@@ -156,10 +168,11 @@ def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, ske
         if hidden := int((opacities[one.present] == 0).sum()):
             caption += f": {hidden} of {opacities[one.present].size} points hidden"
         yield overlays.draw_on_frame(
-            last, points, opacities, skeleton, caption=caption, trails=tuple(trail), animals=look.animals,
+            last, points, opacities, skeleton, caption=caption, trails=_as_many(trail, len(points)),
+            animals=look.animals if look.animals or one.boxes is None else names_of(len(points)),
             radius=look.radius and look.radius * growth[0],
             rings=one.radii * growth[0] if look.rings and one.radii is not None else None,
-            boxes=None if look.boxes is None else look.boxes[one.row] * np.tile(growth, 2))
+            boxes=None if (boxes := boxes_of(one, look)) is None else boxes * np.tile(growth, 2))
         trail.append((points, opacities))
 
 

@@ -4,27 +4,30 @@ A thread reads frames and hands them to a few others that transform them. Batche
 runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
 any length needs the memory of a few batches.
 """
+import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from experiments.engine.own.animals import Finder
 from experiments.engine.predictors import Predictor
 from kpjax import InputError, RunError
 from kpjax.evaluation.conformal import radii
 from kpjax.export.standalone import in_original_pixels
 from kpjax.images.inputs import ImageSequence
-from kpjax.images.transforms import Transform, growth_of
+from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 
 AT_ONCE = 2  # batches in the network
+FRAMES = 8  # on which animals are found at a time
 
 
 class Seen(NamedTuple):
@@ -38,6 +41,8 @@ class Seen(NamedTuple):
     fault: InputError | None  # of a frame that does not decode
     image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
     radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
+    boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found on the frame
+    more: int = 0  # animals that were found beyond their known number, and left out
 
 
 @dataclass
@@ -50,21 +55,25 @@ class _Pending:
 
 
 def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
-              shown: Collection[int] = (), side: int | None = None, level: float | None = None) -> Iterator[Seen]:
+              shown: Collection[int] = (), side: int | None = None, level: float | None = None, find: bool = False,
+              animals: int | None = None) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
     batch_size: squares at a time; the first is repeated to fill the last batch. boxes: (N, I, 4) x, y, width, height of
     the animals on each frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
     whose images come along. side: the greatest length of these images in pixels. level: of the radii, one of those of
-    the predictor's table; None gives none.
+    the predictor's table; None gives none. find: whether `predictor.finder` finds the boxes, of at most `animals`.
     Raises InputError for a frame that cannot be transformed, or of another size than its video; RunError for a point
     that is not finite.
     """
     waiting: deque[_Pending] = deque()
     batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
     running: deque[tuple[Future, list]] = deque()
-    frames = prepared(sequence, predictor.transform, len(predictor.skeleton.names), boxes=boxes, shown=shown, side=side,
-                      depth=2 * batch_size)
+    keypoints = len(predictor.skeleton.names)
+    frames = (located(sequence, predictor.transform, keypoints, predictor.finder, animals=animals, shown=shown,
+                      side=side, depth=2 * batch_size) if find else
+              prepared(sequence, predictor.transform, keypoints, boxes=boxes, shown=shown, side=side,
+                       depth=2 * batch_size))
     network = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="network")
     compiled = False
     radii_of = partial(radii, predictor.radii, level=level) if predictor.radii and level is not None else None
@@ -141,24 +150,79 @@ def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, b
     def prepare(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
         row, read = job
         places = [None] if boxes is None else boxes[row]
-        empty = (np.full((len(places), keypoints, 2), np.nan), np.zeros((len(places), keypoints)),
-                 np.zeros(len(places), bool))
-        unknown = np.full((len(places), keypoints), np.nan)
         try:
             image = read()
         except InputError as error:
-            return _Pending(Seen(row, (0, 0), *empty, error, None, unknown), [])
-        size, crops = (image.shape[1], image.shape[0]), []
-        for animal, box in enumerate(places):
-            if box is None or np.isfinite(box).all():
-                square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
-                                                  np.zeros(keypoints, np.float32), np.float32(max(size)), box)
-                crops.append((animal, square, crop))
-        return _Pending(Seen(row, size, *empty, None, shrunk(image, side) if row in shown else None, unknown),
-                        crops)
+            return _unreadable(row, error, len(places), keypoints)
+        return _cut(row, image, places, transform, keypoints, row in shown, side)
 
     threads = min(4, os.cpu_count() or 1)
     return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
+
+
+def located(sequence: ImageSequence, transform: Transform, keypoints: int, finder: Finder, *, animals: int | None,
+            shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
+    """Reads frames, finds the animals on a few at a time, and crops these, up to `depth` frames ahead of their reader.
+
+    animals: their number, where it is known.
+    """
+    whole = Letterbox(finder.side)
+
+    def look(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, Any, np.ndarray, np.ndarray]:
+        row, read = job
+        try:
+            image = read()
+        except InputError as error:
+            return row, error, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
+        square, _, _, _, crop = whole(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(1))
+        return row, image, square, crop
+
+    def find(looked: list) -> list[tuple[int, Any, np.ndarray, int]]:
+        squares = [square for _, _, square, _ in looked]
+        found = finder.find(np.stack(squares + squares[:1] * (FRAMES - len(squares))))
+        return [(row, image, *finder.boxes(found, number, crop, animals))
+                for number, (row, image, _, crop) in enumerate(looked)]
+
+    def cut(found: tuple[int, Any, np.ndarray, int]) -> _Pending:
+        row, image, boxes, there = found
+        if isinstance(image, InputError):
+            return _unreadable(row, image, 0, keypoints)
+        pending = _cut(row, image, boxes, transform, keypoints, row in shown, side)
+        return replace(pending, seen=pending.seen._replace(boxes=boxes, more=max(there - len(boxes), 0)))
+
+    threads = min(4, os.cpu_count() or 1)
+
+    def chain() -> Iterator[_Pending]:
+        with closing(read_ahead(look, enumerate(sequence), threads=threads, depth=FRAMES + threads)) as looked, closing(
+                read_ahead(find, iter(lambda: list(itertools.islice(looked, FRAMES)), []), threads=1, depth=2)
+        ) as found, closing(read_ahead(cut, itertools.chain.from_iterable(found), threads=threads, depth=2 * threads)
+                            ) as frames:
+            yield from frames
+
+    return in_background(chain(), depth)
+
+
+def _cut(row: int, image: np.ndarray, places: Sequence[np.ndarray | None], transform: Transform, keypoints: int,
+         shown: bool, side: int | None) -> _Pending:
+    """Crops the animals of a frame; a box of nan is an animal that is not there, None the whole frame."""
+    size, crops = (image.shape[1], image.shape[0]), []
+    for animal, box in enumerate(places):
+        if box is None or np.isfinite(box).all():
+            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+            crops.append((animal, square, crop))
+    seen = Seen(row, size, *_nothing(len(places), keypoints), None, shrunk(image, side) if shown else None,
+                np.full((len(places), keypoints), np.nan))
+    return _Pending(seen, crops)
+
+
+def _unreadable(row: int, error: InputError, animals: int, keypoints: int) -> _Pending:
+    return _Pending(Seen(row, (0, 0), *_nothing(animals, keypoints), error, None,
+                         np.full((animals, keypoints), np.nan)), [])
+
+
+def _nothing(animals: int, keypoints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (np.full((animals, keypoints, 2), np.nan), np.zeros((animals, keypoints)), np.zeros(animals, bool))
 
 
 def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:

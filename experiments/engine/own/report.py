@@ -11,6 +11,7 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
+from experiments.engine.own.animals import held_out_text
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame
 from kpjax.annotations.project_source import read_frame
@@ -47,11 +48,14 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
+    if animals := held_out_text(shown.folder):
+        print(animals)
     held = shown.animals.by_part().get(HELD_OUT)
     worst, others, films = ([], [], []) if held is None else _drawn(held, skeleton, shown.cutoff, Path(folder))
     run = shlex.quote(str(shown.folder))
     return write_own_report(
-        Path(folder), shown, lines, columns, summary=summary, notes=notes, worst=worst, others=others,
+        Path(folder), shown, lines, columns, summary=summary, notes=[*notes, *filter(None, [animals])],
+        worst=worst, others=others,
         films=[*films, *films_in(Path(folder))],
         commands={"The command of this run; given again it goes on, or writes this page anew:": command,
                   "Points on new images or videos, with a video that this page plays when it is written anew:":

@@ -94,6 +94,7 @@ REFUSED = [
     (["--source", "P", "--target", "TARGET", "--target-project", "other"],
      "has other keypoints than the source: right_hand only in --source, tail only in --target-project"),
     (["--source", "two on a frame", "--target", "TARGET"], "--source: .* has several animals on a frame"),
+    (["--source", "P", "--target", "TARGET", "--transform", "around_box"], "would be cropped by boxes, and target"),
 ]
 
 

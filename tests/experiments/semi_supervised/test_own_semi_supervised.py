@@ -289,9 +289,11 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
         read_command(SYSTEM, ["own", "--project", "crowd", "--unlabelled", str(project.root)])
     capsys.readouterr()
     assert read_command(SYSTEM, ["own", "--project", "crowd"]).variants == ["supervised_warped"]
-    # What training reads, and what prediction will need, before anything else is chosen.
+    # What training reads, and what prediction will do, before anything else is chosen.
     first = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  --")]
-    assert "a crop around each labelled animal, and later kpjax predict needs their boxes, --boxes FILE" in first[2]
+    assert first[2] == ("up to 3 animals on a labelled frame: each is cropped, and a small network learns to find them "
+                        "on new frames")
+    assert first[3].startswith("11 of 12 labelled frames have fewer than 3: an animal without labels there is taught")
     job = read_command(SYSTEM, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[0]
     assert job.config.data.transform == "around_box"
     found = open_data(job)

@@ -1,0 +1,105 @@
+"""Several animals in a frame: which of them were found, found twice, and kept their tracks."""
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from kpjax.errors import InputError
+
+NEAR = 0.5  # of an animal's extent, the farthest centre that is that animal's
+
+
+class Matched(NamedTuple):
+    """The animals of one frame, by their centres."""
+
+    predicted: np.ndarray  # (A,) int, the number of each true animal's prediction; -1 if it was not found
+    twice: int  # further predictions of animals that were found
+    others: int  # predictions of no animal
+
+
+class AnimalsOverTime(NamedTuple):
+    """Counts over all frames of a video."""
+
+    frames: int
+    animals: int  # true ones, on all frames
+    found: int
+    twice: int  # further predictions of animals that were found
+    frames_twice: int  # frames with such ones
+    others: int  # predictions of no animal
+    swaps: int  # frames on which an animal goes on with a track that was another animal's
+    fragments: int  # times that an animal goes on with a track that was nobody's
+    matched: np.ndarray  # (T, A) int, the track of each animal; -1 where it was not found
+
+
+def centres_of(points: np.ndarray) -> np.ndarray:
+    """Returns the middle (..., 2) of the known points (..., K, 2) of animals, that of their box; nan without any."""
+    known = np.isfinite(points).all(-1, keepdims=True)
+    low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
+    return np.where(known.any(-2), (np.where(known.any(-2), low, 0) + np.where(known.any(-2), high, 0)) / 2, np.nan)
+
+
+def extents_of(points: np.ndarray) -> np.ndarray:
+    """Returns the longer side (...) of the box of known points (..., K, 2); nan with fewer than one."""
+    known = np.isfinite(points).all(-1, keepdims=True)
+    low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
+    return np.where(known.any((-1, -2)), np.where(known.any(-2), high - low, 0).max(-1), np.nan)
+
+
+def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, *, near: float = NEAR) -> Matched:
+    """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances is least.
+
+    A prediction is an animal's if it lies within `near` of that animal's extent (A,) in px; nan is no animal. A further
+    one within an animal that was found has found it twice.
+    """
+    away = np.linalg.norm(true[:, None] - predicted[None], axis=-1) / np.maximum(extents, 1e-9)[:, None]
+    away = np.where(np.isfinite(away), away, np.inf)
+    within = away <= near
+    # An impossible pair costs more than all possible ones together.
+    cost = np.where(within, away, near * (1 + min(away.shape, default=0)) + 1.0)
+    found = np.full(len(true), -1)
+    for a, b in zip(*linear_sum_assignment(cost), strict=True):
+        if within[a, b]:
+            found[a] = b
+    rest = [b for b in range(len(predicted)) if b not in found and np.isfinite(predicted[b]).all()]
+    twice = sum(bool(within[found >= 0, b].any()) for b in rest)
+    return Matched(found, twice, len(rest) - twice)
+
+
+def animals_over_time(true: np.ndarray, predicted: np.ndarray, *, near: float = NEAR) -> AnimalsOverTime:
+    """Counts what became of the animals of a video.
+
+    An animal's track is that of its prediction; frames on which it was not found change nothing.
+
+    Args:
+        true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
+        predicted: (T, I, L, 2), the points of I tracks; nan where one is not on a frame.
+        near: as of `match_by_centre`.
+
+    Raises:
+        InputError: for other shapes.
+    """
+    if true.ndim != 4 or predicted.ndim != 4 or len(true) != len(predicted) or {
+            true.shape[-1], predicted.shape[-1]} != {2}:
+        raise InputError("predicted", f"must be (frames, tracks, points, 2) with the frames of `true`, got "
+                                      f"{predicted.shape} and {true.shape}")
+    count = true.shape[1]
+    matched = np.full(true.shape[:2], -1)
+    last, owner = np.full(count, -1), {}
+    there = np.isfinite(true).all(-1).any(-1)
+    middles, extents, guesses = centres_of(true), extents_of(true), centres_of(predicted)
+    twice, frames_twice, others, swaps, fragments = 0, 0, 0, 0, 0
+    for row in range(len(true)):
+        one = match_by_centre(middles[row], extents[row], guesses[row], near=near)
+        matched[row] = one.predicted
+        twice, frames_twice, others = twice + one.twice, frames_twice + (one.twice > 0), others + one.others
+        swapped = False
+        for animal in np.flatnonzero(one.predicted >= 0):
+            track = one.predicted[animal]
+            if last[animal] not in (-1, track):
+                swapped |= owner.get(track, animal) != animal
+                fragments += track not in owner
+            last[animal] = track
+        swaps += swapped
+        owner |= {int(track): animal for animal, track in enumerate(one.predicted) if track >= 0}
+    return AnimalsOverTime(len(true), int(there.sum()), int((matched >= 0).sum()), twice, frames_twice, others, swaps,
+                           fragments, matched)

@@ -1,0 +1,255 @@
+"""Animals of a video told apart over time: a Kalman filter for each, and an assignment of animals on every frame.
+
+The centre of each animal moves with constant velocity but for random accelerations (Kalman 1960); its points keep their
+places about the centre. Animals that were found are assigned to tracks so that the sum of distances is least (Kuhn
+1955), as in SORT (Bewley et al. 2016), which compares boxes where this compares points. A difference between a point
+and its expected place counts in units of what is not known of the two: the radius within which the point lies, and the
+deviation of the filter.
+
+Positions are (x, y) in pixels of the frame; time is counted in frames.
+"""
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from kpjax.errors import InputError
+
+GAP = 25  # frames that an animal may be unseen and still be the same, where their number is not known
+# Of an animal's extent: the deviation of its acceleration in a frame, and what a point without a radius may be off.
+ACCELERATION, REACH = 0.1, 0.1
+GATE = 4.0  # deviations that a centre may be off its expected place
+CAP = 6.0  # deviations from which on a point's distance says no more
+CLOSE = 1.0  # deviations by which another assignment must be worse, so that it is no matter of doubt
+TWICE = 0.1  # of the extent: two animals of which half of the points lie so close are one
+APART = 10  # frames between two entries of one doubt
+UNTRACKED = -1
+
+
+class Found(NamedTuple):
+    """Animals that were found on a frame, in any order."""
+
+    points: np.ndarray  # (D, K, 2) float64, nan where unknown
+    scores: np.ndarray  # (D, K) float64, higher is more certain
+    radii: np.ndarray  # (D, K) float64 px, within which the truth lies; nan where unknown
+    extents: np.ndarray  # (D,) float64 px, the longer side of the animal
+
+
+class Track(NamedTuple):
+    """What is known of one animal after the last frame."""
+
+    number: int
+    mean: np.ndarray  # (4,) float64: x, y and velocity in px a frame
+    covariance: np.ndarray  # (2, 2) float64 of position and velocity, the same along both axes
+    shape: np.ndarray  # (K, 2) float64, its points less its centre, nan where never seen
+    extent: float  # px
+    seen: int  # the last frame on which it was found
+
+
+class Doubt(NamedTuple):
+    """A moment that is worth a look."""
+
+    frame: int
+    first: int  # number of a track
+    second: int  # the other track, UNTRACKED if there is none
+    why: str
+
+
+class Tracks(NamedTuple):
+    """All animals that may be seen again, and how many there have been."""
+
+    tracks: tuple[Track, ...] = ()
+    count: int = 0
+
+
+class Followed(NamedTuple):
+    """A frame after its animals were assigned."""
+
+    tracks: Tracks
+    numbers: np.ndarray  # (D,) int, the track of each animal that was found; UNTRACKED if it has none
+    doubts: tuple[Doubt, ...]
+
+
+def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = None, gap: int = GAP) -> Followed:
+    """Assigns the animals of one frame to tracks. The result does not depend on the order of the animals.
+
+    An animal of which half of the points lie on another's was found twice, and the less certain one has no track.
+
+    Args:
+        frame: the number of the frame; it rises from call to call, and frames in between have nothing to say.
+        animals: their known number. Then there are no more tracks than that, a track never ends, and an animal that is
+            found goes to a track that lacks one, however far it is. None lets animals come and go: a track ends after
+            `gap` frames without its animal, and one that fits no track starts a track.
+
+    Raises:
+        InputError: for fewer than one animal, or a negative gap.
+    """
+    if animals is not None and animals < 1:
+        raise InputError("animals", f"{animals}; give how many there are, at least 1")
+    if gap < 0:
+        raise InputError("gap", f"{gap}; give a number of frames, 0 or more")
+    kept = tracks.tracks if animals is not None else tuple(
+        track for track in tracks.tracks if frame - track.seen <= gap + 1)
+    expected = [_moved(track, frame - track.seen) for track in kept]
+    numbers, doubts = np.full(len(found.points), UNTRACKED), []
+    centres = _centres(found.points)
+    places, twins = _once(found, centres)
+    near, cost = _distances(expected, found, centres, places)
+    pairs = _assigned(np.where(near, cost, CAP + 2 * GATE), near)
+    doubts += _close_calls(frame, kept, pairs, near, cost)
+    if animals is not None:  # whoever is left is one of those that are missing
+        far = sorted(set(range(len(kept))) - {row for row, _ in pairs})
+        rest = sorted(set(range(len(places))) - {column for _, column in pairs})
+        away = np.array([[np.linalg.norm(expected[row].mean[:2] - centres[places[column]]) for column in rest]
+                         for row in far]).reshape(len(far), len(rest))
+        for a, b in zip(*linear_sum_assignment(away), strict=True):
+            pairs.append((far[a], rest[b]))
+            doubts.append(Doubt(frame, kept[far[a]].number, UNTRACKED, "far from where it was expected"))
+    after = dict(enumerate(kept))
+    for row, column in pairs:
+        place = places[column]
+        numbers[place] = kept[row].number
+        after[row] = _corrected(expected[row], found, centres[place], place, frame)
+    born, count = [], tracks.count
+    taken = {column for _, column in pairs}
+    for column, place in enumerate(places):
+        if column in taken:
+            continue
+        if animals is not None and count >= animals:
+            nearest = min(kept, key=lambda track: np.linalg.norm(track.mean[:2] - centres[place]))
+            doubts.append(Doubt(frame, nearest.number, UNTRACKED, "one animal more than there are, left out"))
+            continue
+        numbers[place] = count
+        born.append(_corrected(_new(count, found, centres[place], place, frame), found, centres[place], place, frame))
+        count += 1
+    doubts += [Doubt(frame, int(numbers[kept_one]), UNTRACKED, "found twice, the less certain one left out")
+               for kept_one in twins]
+    return Followed(Tracks((*after.values(), *born), count), numbers, tuple(doubts))
+
+
+def follow_all(frames: Iterable[tuple[int, Found]], *, animals: int | None = None, gap: int = GAP
+               ) -> tuple[list[np.ndarray], list[Doubt]]:
+    """Returns the tracks of the animals of each frame, and the doubts of all. Arguments as of `follow`."""
+    tracks, numbers, doubts = Tracks(), [], []
+    for frame, found in frames:
+        tracks, of_frame, more = follow(tracks, frame, found, animals=animals, gap=gap)
+        numbers.append(of_frame)
+        doubts += more
+    return numbers, doubts
+
+
+def merged(doubts: Sequence[Doubt]) -> list[Doubt]:
+    """Returns doubts without those that repeat one of the frames just before, in the order of time."""
+    last: dict[tuple[int, int, str], int] = {}
+    kept = []
+    for doubt in sorted(doubts):
+        of = doubt.first, doubt.second, doubt.why
+        if doubt.frame - last.get(of, -APART - 1) > APART:
+            kept.append(doubt)
+        last[of] = doubt.frame
+    return kept
+
+
+# The filter
+
+def _new(number: int, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
+    extent = float(found.extents[place])
+    # Nothing is known of where it was: its first position is that of the first observation.
+    return Track(number, np.array([*centre, 0.0, 0.0]), extent ** 2 * np.diag([1.0, ACCELERATION ** 2]),
+                 np.full(found.points.shape[1:], np.nan), extent, frame)
+
+
+def _moved(track: Track, frames: int) -> Track:
+    """Returns a track some frames later: where it goes with its velocity, and how uncertain that is."""
+    step = np.array([[1.0, frames], [0.0, 1.0]])
+    spread = np.array([[frames ** 3 / 3, frames ** 2 / 2], [frames ** 2 / 2, frames]])
+    push = (ACCELERATION * track.extent) ** 2 * spread
+    mean = np.concatenate([track.mean[:2] + frames * track.mean[2:], track.mean[2:]])
+    return track._replace(mean=mean, covariance=step @ track.covariance @ step.T + push)
+
+
+def _corrected(expected: Track, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
+    """Returns a track after its animal was found."""
+    gain = expected.covariance[:, 0] / (expected.covariance[0, 0] + _noise(found, place) ** 2)
+    missed = centre - expected.mean[:2]
+    mean = np.concatenate([expected.mean[:2] + gain[0] * missed, expected.mean[2:] + gain[1] * missed])
+    covariance = expected.covariance - np.outer(gain, expected.covariance[0])
+    here = found.points[place] - centre
+    shape = np.where(np.isfinite(here), here, expected.shape)
+    return Track(expected.number, mean, covariance, shape, float(found.extents[place]), frame)
+
+
+def _noise(found: Found, place: int) -> float:
+    """Returns how far the centre of an animal may be off, in px: as far as half of its points."""
+    return float(np.median(_reach(found, place)))
+
+
+def _reach(found: Found, place: int) -> np.ndarray:
+    radii = found.radii[place]
+    return np.where(np.isfinite(radii), radii, REACH * found.extents[place])
+
+
+def _centres(points: np.ndarray) -> np.ndarray:
+    """Returns (D, 2): medians of the points of each animal, which few wrong ones do not move; nan without any."""
+    known = np.isfinite(points).all(-1)
+    return np.array([np.median(one[there], axis=0) if there.any() else np.full(2, np.nan)
+                     for one, there in zip(points, known, strict=True)]).reshape(len(points), 2)
+
+
+# The assignment
+
+def _once(found: Found, centres: np.ndarray) -> tuple[list[int], list[int]]:
+    """Returns the animals that have points, each once, by their places; and those of them that were found twice."""
+    some = np.flatnonzero(np.isfinite(centres).all(-1))
+    # By certainty, then by place: the order in which they come must not decide.
+    order = sorted(some.tolist(), key=lambda place: (-np.nanmean(found.scores[place]), *centres[place]))
+    kept: list[int] = []
+    twins: list[int] = []
+    for place in order:
+        def alike(other: int, place: int = place) -> bool:
+            apart = np.linalg.norm(found.points[other] - found.points[place], axis=-1)
+            known = np.isfinite(apart)
+            return known.any() and np.median(apart[known]) < TWICE * min(found.extents[other], found.extents[place])
+
+        if (twin := next((other for other in kept if alike(other)), None)) is None:
+            kept.append(place)
+        else:
+            twins.append(twin)
+    return sorted(kept, key=lambda place: tuple(centres[place])), twins
+
+
+def _distances(expected: Sequence[Track], found: Found, centres: np.ndarray, places: Sequence[int]
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (T, D) whether an animal is near enough to be a track's, and how far its points are, in deviations."""
+    near, cost = np.zeros((len(expected), len(places)), bool), np.zeros((len(expected), len(places)))
+    for row, track in enumerate(expected):
+        spread = track.covariance[0, 0]
+        for column, place in enumerate(places):
+            reach = _reach(found, place)
+            off = np.linalg.norm(centres[place] - track.mean[:2])
+            near[row, column] = off <= GATE * math.sqrt(spread + max(np.median(reach), REACH * track.extent) ** 2)
+            apart = np.square(found.points[place] - track.mean[:2] - track.shape).sum(-1)
+            known = np.isfinite(apart)
+            # An animal turns, and its legs move: no point is ever known to less than its share of the extent.
+            width = spread + np.maximum(reach, REACH * track.extent) ** 2
+            squares = apart[known] / width[known] if known.any() else np.array([off ** 2 / np.median(width)])
+            cost[row, column] = math.sqrt(np.minimum(squares, CAP ** 2).mean())
+    return near, cost
+
+
+def _assigned(cost: np.ndarray, near: np.ndarray) -> list[tuple[int, int]]:
+    return [(int(a), int(b)) for a, b in zip(*linear_sum_assignment(cost), strict=True) if near[a, b]]
+
+
+def _close_calls(frame: int, kept: Sequence[Track], pairs: Sequence[tuple[int, int]], near: np.ndarray,
+                 cost: np.ndarray) -> list[Doubt]:
+    """Returns the pairs of tracks whose animals could as well be exchanged."""
+    found = []
+    for at, (a, b) in enumerate(pairs):
+        for c, d in pairs[at + 1:]:
+            if near[a, d] and near[c, b] and cost[a, d] + cost[c, b] - cost[a, b] - cost[c, d] < CLOSE:
+                first, second = sorted((kept[a].number, kept[c].number))
+                found.append(Doubt(frame, first, second, "either could be the other"))
+    return found
