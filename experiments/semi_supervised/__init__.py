@@ -56,8 +56,8 @@ from kpjax.input.source import (
 )
 from kpjax.input.video_source import VideoSource, in_videos
 from kpjax.losses import PoseSubspace, fit_pose_subspace
-from kpjax.methods.semi_supervised_family.easy_hard import mean_predict
 from kpjax.methods.incremental_family.union import stream_of
+from kpjax.methods.semi_supervised_family.easy_hard import mean_predict
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, labels_of, predict_source

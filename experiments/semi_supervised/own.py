@@ -271,4 +271,5 @@ def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:
 
 
 SYSTEM = with_pixel_errors(semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, measure=measure, resolved=resolved, short_list=short_list, applicable=applicable), parts)
+    presets={"own": OWN}, open=open_data, measure=measure, resolved=resolved, short_list=short_list,
+    applicable=applicable), parts)

@@ -126,6 +126,7 @@ def united_lines(found: United) -> list[str]:
     lines = [f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
              "place cannot be known" if same else
              "no keypoint in common: on images of one project only the network of another shows what that one names"]
-    lines += [f"only {title} names {len(alone)}: {summarise(alone, 12)}" for title, row in zip(found.names, named, strict=True)
-              if (alone := [name for name, here, times in zip(names, row, count, strict=True) if here and times == 1])]
+    for title, row in zip(found.names, named, strict=True):
+        if alone := [name for name, here, times in zip(names, row, count, strict=True) if here and times == 1]:
+            lines.append(f"only {title} names {len(alone)}: {summarise(alone, 12)}")
     return lines

@@ -9,6 +9,7 @@ Mirrored images exchange names. An image of a project that names left points alo
 mirrored, and no left ones. So what is named is mirrored as the labels are. A network has learnt its project's points on
 both sides, and between them the other projects' networks still know all that an image lacks.
 """
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -45,7 +46,7 @@ def stream_of(number: int) -> str:
 
 
 def union_objective(codec: Codec, *, supervised_weight: float = 1.0, distillation: float = 1.0) -> Objective:
-    """Builds two terms: `labels`, squared errors of what is labelled, and `distillation`, those from the teachers' maps.
+    """Builds two terms: `labels`, squared errors of what is labelled, and `distillation`, those from teachers' maps.
 
     Both are (1/2) the mean over all maps of a batch, those of weight 0 included: at equal weights a teacher's map of
     confidence 1 counts as much as a labelled one.
@@ -109,20 +110,18 @@ def union(
             frozen["teachers"] = {name: {part: given[name][part] for part in variables} for name in streams_of_projects}
         return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), frozen)
 
+    def answered(variables, images: jax.Array) -> jax.Array:
+        return model.apply(variables, normalise(images), train=False)
+
     def answers(own: int, teacher_variables, view: Example, lacks: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns the maps of the others' networks on a project's images, and how far each is believed."""
-        images, maps, weights = normalise(view.image), [], []
-        for other in teachers[own]:
-            def answer(seen, variables=teacher_variables[stream_of(other)]):
-                return model.apply(variables, normalise(seen), train=False)
-
-            found = model.apply(teacher_variables[stream_of(other)], images, train=False)
+        maps, weights = [], []
+        for other in teachers[own] or [own]:  # none has anything to teach: the weights are 0
+            answer = functools.partial(answered, teacher_variables[stream_of(other)])
+            found = answer(view.image)
             trust = confidence(answer, view.image, found, jnp.zeros(names.shape[1], jnp.float32))
             maps.append(found)
-            weights.append(trust * lacks * jnp.asarray(known[other], jnp.float32)[None])
-        if not maps:
-            side = jax.eval_shape(lambda: model.apply(teacher_variables[stream_of(own)], images, train=False)).shape
-            return jnp.zeros(side, jnp.float32), jnp.zeros_like(lacks)
+            weights.append(trust * lacks * jnp.asarray(known[other] & (other != own), jnp.float32)[None])
         every = jnp.stack(weights)
         shares = every / jnp.maximum(every.sum(0, keepdims=True), 1e-12)
         return sum(share[:, None, None] * found for share, found in zip(shares, maps, strict=True)), every.max(0)
