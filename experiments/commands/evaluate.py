@@ -140,6 +140,7 @@ def learnt_from(run: Path, project: Path) -> bool:
     path = run / "config.json"
     fields = stored_fields(read_json(path)["config"]) if path.is_file() else {}
     named = [fields[name] for name in ("project", "source") if isinstance(fields.get(name), str) and fields[name]]
+    named += fields.get("more_projects", [])
     return project.resolve() in [Path(name).expanduser().resolve() for name in named]
 
 

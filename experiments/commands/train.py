@@ -36,13 +36,15 @@ def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
     if name != LABELS:
         return name, flags
     named = {"--variants", "-h", "--help", "--help-all"} & {flag.partition("=")[0] for flag in flags}
-    return PLAIN, flags if named else [*flags, *LABELS_ALONE]
+    several = sum(flag.partition("=")[0] == "--project" for flag in flags) > 1
+    return PLAIN, flags if named or several else [*flags, *LABELS_ALONE]
 
 
 def usage() -> str:
     """Returns the plain way, and a line for each system with what it must be given."""
     lines = {"--project P": "all labels of a project; the rest is chosen from it",
              f"{LABELS} --project P": "the same, and nothing but the labels",
+             f"{LABELS} --project A --project B": "projects that name different keypoints, as one network",
              **{f"{name} {needs.takes}": needs.gives for name, needs in NEEDS.items()}}
     return "\n".join(["usage: kpjax train [SYSTEM] [flags]", "",
                       *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()), "",

@@ -46,6 +46,7 @@ ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 # has every flag.
 TO_KNOW = {
     "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv"),
+    "more_projects": ("P ...", "further projects, of other keypoints: the same as --project again"),
     "source": ("P", "labels, as a project, of the images that look different"),
     "target": ("V ...", "images and videos without labels, for which it learns"),
     "old": ("RUN", "a finished run that has learnt other keypoints"),
@@ -209,6 +210,7 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
     base = system.presets[preset]
     with flags_in_messages(_flags(base)):
         base, flags = _named_network(base, flags)
+        flags = _several_projects(system, base, flags)
     made = dataclasses.make_dataclass(f"{system.name}_{preset}", [
         ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
         ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
@@ -269,6 +271,21 @@ def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
             raise InputError("network", f"name one of {', '.join(NETWORKS)}")
         name = rest.pop(place)
     return with_network(config, name), rest
+
+
+def _several_projects(system: System, config: Any, flags: Sequence[str]) -> list[str]:
+    """Returns flags of which every --project but the first is a value of --more-projects."""
+    first, more, rest, words = True, [], [], iter(flags)
+    for word in words:
+        name, given, value = word.partition("=")
+        if name == "--project" and not first:
+            more.append(value if given else next(words, ""))
+            continue
+        first = first and name != "--project"
+        rest.append(word)
+    if more and "more_projects" not in flat(config):
+        raise InputError("project", f"{system.name} takes one; kpjax train --project A --project B learns from several")
+    return [*rest, "--more-projects", *more] if more else rest
 
 
 def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:

@@ -35,6 +35,7 @@ from experiments.semi_supervised import measures
 from experiments.semi_supervised.presets import PRESETS, Config, LabelledSubset
 from experiments.semi_supervised.variants import (
     PERCEPTUAL,
+    SEVERAL_PROJECTS,
     VARIANTS,
     build,
     build_warm_start,
@@ -60,6 +61,7 @@ from kpjax.input.source import (
 )
 from kpjax.input.video_source import VideoSource, in_videos
 from kpjax.losses import PoseSubspace, fit_pose_subspace
+from kpjax.methods.incremental_family.union import stream_of
 from kpjax.methods.semi_supervised_family.easy_hard import mean_predict
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.reports.table import Column
@@ -76,6 +78,14 @@ ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need
 # Data and stages
 
 
+class OfProject(NamedTuple):
+    """The labelled images of one of several projects."""
+
+    name: str
+    train: Source
+    held_out: Source  # in the order of all that are held out
+
+
 class Data(NamedTuple):
     """Images of one seed."""
 
@@ -86,6 +96,7 @@ class Data(NamedTuple):
     test: Source
     identity: Mapping[str, str]  # the digest of the labelled subset
     plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
+    projects: Sequence[OfProject] = ()  # of several
 
     @property
     def skeleton(self) -> Skeleton:
@@ -153,13 +164,21 @@ def train(job: Job, data: Data) -> Outcome:
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled,
                **({"video": videos_of(data.unlabelled)} if recipe.videos else {})}
+    if recipe.by_project:
+        sources = {stream_of(number): one.train for number, one in enumerate(data.projects)}
+    teachers = [_network_of(job, data, number, warm) for number in range(len(data.projects) * recipe.networks)]
+    if teachers:
+        start |= {"teachers": {stream_of(number): one.trained.variables for number, one in enumerate(teachers)}}
     method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
     outcome = system.outcome_of(method, fitted)
-    outcome = outcome._replace(images=outcome.images + sum(stage.images for stage in warm),
-                               wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in warm))
+    if recipe.by_project:  # the teachers are stages of their own, and prediction needs none
+        outcome = outcome._replace(trained=outcome.trained._replace(frozen={}))
+    outcome = outcome._replace(
+        images=outcome.images + sum(stage.images for stage in (*warm, *teachers)),
+        wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in (*warm, *teachers)))
     return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
 
 
@@ -228,6 +247,21 @@ def _warm_start(job: Job, data: Data, number: int = 0) -> Stage | None:
         warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, name,
         _first(job, data, number)),
         config=config_as_json(config) | dict(data.identity))
+
+
+def _network_of(job: Job, data: Data, number: int, warm: Sequence[Stage]) -> Stage:
+    """Returns the network of one of several projects, from the shared warm start: what teaches on the others' images.
+
+    warm: the stages of the warm start, or none.
+    """
+    alone, config = job._replace(variant="supervised_warped"), job.config
+    method = build(config, data.skeleton, alone.variant)
+    start = {"variables": warm[0].trained.variables} if warm else _first(job, data)
+    name = f"network of project {number}"
+    return job.stage(name.replace(" ", "_"), lambda folder: _fit(
+        alone, method, {"labelled": data.projects[number].train}, data, config.steps, folder, name, start),
+        config=config_as_json(config) | dict(data.identity),
+        parents={f"warm start {n}": stage.digest for n, stage in enumerate(warm)})
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
@@ -319,6 +353,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     taught = tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
     unsuited += () if on_videos(config) else ON_VIDEOS
+    unsuited += SEVERAL_PROJECTS
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ("zero_shot",)
     unsuited += () if config.backbone.weights else tuple(name for name in VARIANTS if name.endswith("_frozen"))
     return tuple(name for name in VARIANTS if name not in unsuited)

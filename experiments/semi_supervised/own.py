@@ -1,8 +1,8 @@
 """Semi-supervised localization on people's own data: a project, and frames without labels."""
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -15,13 +15,15 @@ from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, earlier_run, with_start
 from experiments.engine.own.networks import usual_choices
 from experiments.engine.own.pixel_errors import Part, with_pixel_errors
-from experiments.engine.own.project import Own, Unlabelled
-from experiments.engine.system import Job
+from experiments.engine.own.project import Held, Own, Unlabelled
+from experiments.engine.system import Job, Outcome
 from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubset
 from kpjax import InputError
 from kpjax.annotations.project import Project
+from kpjax.annotations.uniting import united_lines
 from kpjax.input import source
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, counted
+from kpjax.training.evaluation import Gathered
 
 FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; images without labels helped where labels "
                 "were far too few for what they must show, such as nine faces: --variants supervised_warped pl_warped "
@@ -43,6 +45,9 @@ class OwnSubset(LabelledSubset):
     """A project of which some animals keep their labels, and frames without labels."""
 
     project: str = ""  # with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    more_projects: tuple[str, ...] = ()  # further projects, whose keypoints may be others: --project again
+    # of several projects: a digit for every keypoint, 1 where the project names it
+    named: tyro.conf.Suppress[tuple[str, ...]] = ()
     unlabelled: tuple[str, ...] = ()  # images, videos, folders of them; none: those of the project
     unlabelled_pool: Literal["rest", "none"] = "rest"  # "none": the labels alone, as where no frame is without labels
     labelled: float = 1.0  # of the animals that train: at most 1 a share, above it a count; drawn by the seed
@@ -50,6 +55,13 @@ class OwnSubset(LabelledSubset):
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     pck_over: Literal["box", "scale"] = "scale"
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
+
+    earlier: ClassVar = {"more_projects": (), "named": ()}
+
+    @property
+    def several(self) -> tuple[str, ...]:
+        """The paths of several projects; () for one."""
+        return (self.project, *self.more_projects) if self.more_projects else ()
 
     @property
     def all_labelled(self) -> bool:
@@ -80,8 +92,10 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     without labels.
     """
     data, own = config.data, config.own
-    project = projects.needed_project(data.project, own)
-    held = projects.hold_out(project, own.validation)
+    if data.several:
+        config = _with_several(config, typed)
+        data = config.data
+    project, held = _learnt(data, own)
     facts = choices.facts_of(project, held.train)
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
@@ -93,6 +107,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError("unlabelled", "several animals on a frame are cropped by their boxes, which frames without "
                          "labels do not have; leave it out")
     alone = facts.several or data.all_labelled
+    described = projects.described(project, held) if not data.several else "\n".join(_lines(data, own))
     found = NO_FRAMES if alone else projects.unlabelled_frames(project, held, data.unlabelled)
     every = choices.every_choice(found.frames)
     step = max(own.every, 1) if "every" in typed else every.value
@@ -100,7 +115,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if data.unlabelled and not data.all_labelled and not kept:
         raise InputError("unlabelled", "nothing but held-out images there; name other images or videos")
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
-    print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
+    print(described if data.several else f"{described}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
     print(f"labelled animals that train: {labelled}; those held out give the errors of the report, {choosing}")
     if config.backbone.start:
@@ -123,8 +138,39 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         print(LABELS_ALONE.format(what=MORE_FRAMES[bool(config.backbone.weights)]))
     elif kept and config.backbone.weights:
         print(FROM_WEIGHTS)
-    return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, {kept or 'no'} frames "
-                   f"without; held out: {held.words}")
+    name = " and ".join(projects.united_projects(data.several, own)[0].names) if data.several else project.root.name
+    return replace(config, summary=f"{name}, {labelled} animals with labels, {kept or 'no'} frames without; held out: "
+                   f"{held.words}")
+
+
+def _learnt(data: OwnSubset, own: Own) -> tuple[Project, Held]:
+    """Returns the project that a run learns from, or several as one, and what is held out."""
+    if not data.several:
+        project = projects.needed_project(data.project, own)
+        return project, projects.hold_out(project, own.validation)
+    found, held = projects.united_projects(data.several, own)
+    return found.project, Held(
+        tuple(n for part in held for n in part.train), tuple(n for part in held for n in part.held_out),
+        tuple(name for part in held for name in part.recordings), {},
+        "; ".join(f"{name}: {part.words}" for name, part in zip(found.names, held, strict=True)))
+
+
+def _lines(data: OwnSubset, own: Own) -> list[str]:
+    """Describes several projects, and which keypoints are taken for the same."""
+    found, held = projects.united_projects(data.several, own)
+    return [*(projects.described(projects.needed_project(path, own), part)
+              for path, part in zip(data.several, held, strict=True)), *united_lines(found)]
+
+
+def _with_several(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config of several projects, which train on labels alone. Raises InputError for what they rule out."""
+    if given := sorted({"unlabelled", "labelled", "unlabelled_pool"} & set(typed)):
+        raise InputError(given[0], "several projects train on all of their labels, and on these alone; leave it out")
+    found, _ = projects.united_projects(config.data.several, config.own)
+    if config.batch_size // len(found.names) < 1:
+        raise InputError("batch_size", f"{config.batch_size}; each of {len(found.names)} projects has a share of it")
+    named = tuple("".join("01"[one] for one in row) for row in found.named)
+    return changed(config, named=named, unlabelled_pool="none")
 
 
 def open_data(job: Job) -> semi_supervised.Data:
@@ -133,7 +179,27 @@ def open_data(job: Job) -> semi_supervised.Data:
     Frames without labels that nobody named are left out if they are copies of held-out ones. Raises InputError if such
     are among those that were named.
     """
+    if job.config.data.several:
+        return _open_several(job.config.data, job.config.own)
     return _open(job.config.data, job.config.own, job.seed)
+
+
+@functools.lru_cache(maxsize=2)
+def _open_several(data: OwnSubset, own: Own) -> semi_supervised.Data:
+    found, held = projects.united_projects(data.several, own)
+    parts = [semi_supervised.OfProject(name, *(
+        projects.open_animals(own, data.square(), found.project, numbers, part)
+        for numbers, part in ((one.train, f"{name}, training"), (one.held_out, f"{name}, held out"))))
+        for name, one in zip(found.names, held, strict=True)]
+    for one in parts:
+        for other in parts:
+            if one is not other:
+                source.check_disjoint(one.train, other.held_out)
+    train = source.joined([one.train for one in parts], "training")
+    held_out = source.joined([one.held_out for one in parts], "held out")
+    digest = source.digest_of(train.digest, held_out.digest)
+    return semi_supervised.Data(train, source.subset(train, (), "without labels"), train, held_out, held_out,
+                                {"labelled_digest": digest}, projects=tuple(parts))
 
 
 @functools.lru_cache(maxsize=2)
@@ -165,9 +231,25 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
     return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})
 
 
+def measure(job: Job, data: semi_supervised.Data, outcome: Outcome, predictions: Mapping[str, Gathered]
+            ) -> dict[str, float]:
+    """Adds the errors on what is held out of each of several projects, under its name, and prints them."""
+    values, first = semi_supervised.measure(job, data, outcome, predictions), 0
+    for one in data.projects:
+        part = Gathered(*(field[first:first + len(one.held_out)] for field in predictions["test"]))
+        first += len(one.held_out)
+        errors = semi_supervised.errors(part, data.skeleton, job.config, one.name)
+        print(f"{job.title}, held out of {one.name}: PCK {100 * errors[f'{one.name}/pck']:.1f} %, mean error "
+              f"{100 * errors[f'{one.name}/nme']:.2f} % of {job.config.data.scale_is}")
+        values |= errors
+    return values
+
+
 def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
     """Returns the method and its control; the control alone on a real backbone, as good with 20 labels, and without
     frames that have no labels."""
+    if config.data.several:
+        return semi_supervised.SEVERAL_PROJECTS if config.own.control else ("union",)
     if config.backbone.weights or config.data.all_labelled:
         return ("supervised_warped",)
     return ("supervised_warped", "ours") if config.own.control else ("ours",)
@@ -176,22 +258,24 @@ def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
 def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
     """Returns all variants but `all_labels` and those of published sets; without frames that have no labels, none that
     needs them."""
+    if config.data.several:
+        return semi_supervised.SEVERAL_PROJECTS
     names = semi_supervised.applicable(preset, config) if config.data.all_labelled else semi_supervised.VARIANTS
-    return tuple(name for name in names if name not in ("all_labels", "zero_shot"))
+    return tuple(name for name in names
+                 if name not in ("all_labels", "zero_shot", *semi_supervised.SEVERAL_PROJECTS))
 
 
 def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:
     """Returns the animals whose labels train, and those held out."""
-    root = projects.needed_project(job.config.data.project, job.config.own).root
+    root = _learnt(job.config.data, job.config.own)[0].root
     return {TRAINED: Part(data.labelled, root), HELD_OUT: Part(data.validation, root)}
 
 
-def opened(job: Job) -> tuple[Project, projects.Held]:
-    """Returns a job's project and what is held out."""
-    project = projects.needed_project(job.config.data.project, job.config.own)
-    return project, projects.hold_out(project, job.config.own.validation)
+def opened(job: Job) -> tuple[Project, Held]:
+    """Returns what a job learns from as one project, and what is held out."""
+    return _learnt(job.config.data, job.config.own)
 
 
 SYSTEM = with_finder(with_pixel_errors(semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, resolved=resolved, short_list=short_list, applicable=applicable), parts),
-    opened)
+    presets={"own": OWN}, open=open_data, measure=measure, resolved=resolved, short_list=short_list,
+    applicable=applicable), parts), opened)

@@ -64,6 +64,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "penalty_term": "incremental_family.objectives",
     "self_training_term": "incremental_family.objectives",
     "spatial_distillation_term": "incremental_family.objectives",
+    "union": "incremental_family.union",
+    "union_objective": "incremental_family.union",
     # Discovery
     "bkind": "pyramids_family.bkind",
     "bkind_objective": "pyramids_family.bkind",

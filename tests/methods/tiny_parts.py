@@ -69,7 +69,8 @@ MODEL = KeypointNetwork(
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_affine(degrees=20.0), centred)
-PARTS = {**SETUP._asdict(), "discriminator": DomainDiscriminator(width=8), "feature_steps": 2}
+PARTS = {**SETUP._asdict(), "discriminator": DomainDiscriminator(width=8), "feature_steps": 2,
+         "named": ((True, True, False), (False, True, True))}
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:
@@ -150,4 +151,6 @@ def trained_model() -> typing.Any:
 
 def start() -> dict[str, typing.Any]:
     """Returns a trained model, under every name by which a method may ask for one."""
-    return dict.fromkeys(("variables", "teacher", "core", "association"), jax.tree.map(jnp.array, trained_model()))
+    model = jax.tree.map(jnp.array, trained_model())
+    return dict.fromkeys(("variables", "teacher", "core", "association"), model) | {
+        "teachers": dict.fromkeys(("project_0", "project_1"), model)}

@@ -20,6 +20,7 @@ from kpjax.annotations.project_source import (
     unlabelled_source,
 )
 from kpjax.annotations.reading import read_project
+from kpjax.annotations.uniting import United, in_names, united
 from kpjax.errors import summarise
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
@@ -65,14 +66,7 @@ def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_l
 
 def renamed_to(project: Project, skeleton: Skeleton) -> Project:
     """Returns the project with the keypoints of a skeleton; those that it does not have are not labelled."""
-    at = {name: k for k, name in enumerate(project.skeleton.names)}
-
-    def moved(values: np.ndarray, absent) -> np.ndarray:
-        return np.stack([values[at[name]] if name in at else absent for name in skeleton.names])
-
-    instances = tuple(one._replace(
-        keypoints=moved(one.keypoints, np.full(2, np.nan)), visible=moved(one.visible, np.float32(0)),
-        occluded=moved(one.occluded, np.bool_(False))) for one in project.instances)
+    instances = tuple(in_names(one, project.skeleton.names, skeleton.names) for one in project.instances)
     return project._replace(skeleton=skeleton, instances=instances)
 
 
@@ -176,6 +170,33 @@ def _time(frame: Frame) -> tuple[str, int]:
         return "", frame.number
     found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
     return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
+
+
+# Several projects
+
+
+@functools.lru_cache(maxsize=2)
+def united_projects(paths: tuple[str, ...], own: Own) -> tuple[United, tuple[Held, ...]]:
+    """Reads projects as one, and holds a part of each out.
+
+    Names of recordings are those of any of the projects; a project of which none is named holds out what it would
+    alone. Raises InputError as `needed_project`, `united` and `hold_out` do.
+    """
+    projects = [needed_project(path, own) for path in paths]
+    found, asked, by_name = united(projects), own.validation, bool(own.validation) and _share(own.validation) is None
+    if by_name:
+        there = [{project.frames[number].session for number in labelled_frames(project)} for project in projects]
+        wanted = [name.strip() for name in asked.split(",") if name.strip()]
+        if unknown := [name for name in wanted if not any(name in sessions for sessions in there)]:
+            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording of {' or '.join(found.names)}; "
+                             "name some of theirs, or give a share such as 0.2")
+        parts = [hold_out(project, ",".join(name for name in wanted if name in sessions))
+                 for project, sessions in zip(projects, there, strict=True)]
+    else:
+        parts = [hold_out(project, asked) for project in projects]
+    return found, tuple(
+        held._replace(train=tuple(numbers[n] for n in held.train), held_out=tuple(numbers[n] for n in held.held_out))
+        for numbers, held in zip(found.instances, parts, strict=True))
 
 
 # Frames without labels
