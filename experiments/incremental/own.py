@@ -233,4 +233,5 @@ def parts(job: Job, data: Data) -> dict[str, Part]:
 SYSTEM = with_pixel_errors(incremental.SYSTEM._replace(
     presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
     resolved=resolved, applicable=lambda preset, config: APPLICABLE,
-    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",)), parts)
+    short_list=lambda preset, config: ("mse_distillation", "kamp") if config.own.control else ("kamp",),
+    poses=lambda data: data.train), parts)

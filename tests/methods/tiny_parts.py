@@ -149,5 +149,9 @@ def trained_model() -> typing.Any:
 
 
 def start() -> dict[str, typing.Any]:
-    """Returns a trained model, under every name by which a method may ask for one."""
-    return dict.fromkeys(("variables", "teacher", "core", "association"), jax.tree.map(jnp.array, trained_model()))
+    """Returns a trained model, under every name by which a method may ask for one, and what runs keep of labels."""
+    kept = {"poses": {"span": np.eye(2 * KEYPOINTS, 4, dtype=np.float32), "epsilon": np.float32(0.1)},
+            "radius": {"scores": np.float32([0, 1]), "scale": np.float32([2, 1]),
+                       "quantiles": np.ones(KEYPOINTS, np.float32)}}
+    return jax.tree.map(jnp.array, dict.fromkeys(("variables", "teacher", "core", "association"), trained_model())
+                        | kept)
