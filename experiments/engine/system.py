@@ -17,8 +17,10 @@ from etils import epath
 from experiments.engine.configs import config_as_json, config_from_json, flat
 from experiments.engine.image_sets import TUNING_SEEDS
 from experiments.engine.paper_numbers import paper_numbers
+from experiments.engine.source_free import poses_of
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
 from kpjax.input.frame_runs import frame_runs
@@ -169,6 +171,7 @@ class System(NamedTuple):
     # them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
     about: About | None = None  # of a published system
+    poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -230,6 +233,8 @@ def run(system: System, job: Job) -> None:
     if jax.process_index() == 0 and outcome.method is not None:
         write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
         save_trained(job.folder / "model", outcome.trained)
+        if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
+            write_pose_statistics(job.folder, poses)
     _record(system, job, outcome, values)
     agreed(lambda: None)  # what others start from lies there now
 

@@ -12,7 +12,7 @@ of both. The result of a run is its last step. Beside it stand the step that is 
 domain except for the oracle, and the step that is best on the target's test images, as the authors choose. Only the
 evaluation reads labels of the target domain.
 """
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.engine import system
+from experiments.engine import source_free, system
 from experiments.engine.configs import score_kind
 from experiments.engine.image_sets import Splits, open_domain
 from experiments.engine.system import About, Job, Outcome, Predicting, StoredRun, System
@@ -33,6 +33,7 @@ from experiments.regda.variants import (
 )
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.evaluation import metrics
+from kpjax.evaluation.conformal import radius_table
 from kpjax.files import read_json
 from kpjax.heatmaps import keypoint_cells
 from kpjax.images.transforms import Letterbox
@@ -82,7 +83,7 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains a variant: the shared pretraining first where it starts from it."""
     recipe, skeleton = VARIANTS[job.variant].recipe, data.source.train.skeleton
     config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
-    start, before = {}, (0, 0.0)
+    start, before, checked = {}, (0, 0.0), {}
     if recipe.start.startswith("pretraining"):
         first = build_first(config, skeleton, recipe.pretrain, recipe.logits)
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
@@ -97,6 +98,8 @@ def train(job: Job, data: Data) -> Outcome:
         before = stored["images"], stored["wall_seconds"]
     if recipe.train == "nothing":
         fitted = system.no_training(Trained(start.get("variables", {}), {}))
+    elif recipe.train == "further":
+        fitted, checked = _adapt_further(job, method, data, Trained(start["variables"], {}))
     elif recipe.train == "statistics":
         fitted = _fit_statistics(job, method, data, start)
     else:
@@ -109,9 +112,26 @@ def train(job: Job, data: Data) -> Outcome:
     rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
     steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
+    steps += config.steps_without_source if recipe.train == "further" else 0
     return Outcome(method, fitted.trained, steps if fitted.steps else 0,
                    fitted.images_per_second, fitted.wall_seconds + before[1],
-                   system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
+                   checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
+
+
+def _adapt_further(job: Job, method: Method, data: Data, start: Trained) -> tuple[Fitted, dict[str, float]]:
+    """Adapts a finished network to the target alone, and returns what the check has found, too.
+
+    All that it knows of the source is what a run keeps: statistics of poses, and radii from validation images.
+    """
+    config, target = job.config, source_free.parted(data.target.train)
+    found = predict_source(method, start, data.source.validation, batch_size=2 * config.batch_size)
+    radii = radius_table(np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1), found.scores, found.visible)
+    kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train), radii)
+    check = source_free.check_of(method, start, target.held, batch_size=2 * config.batch_size,
+                                 least=config.source_free.least_agreement)
+    return source_free.adapted_or_start(lambda: _fit(
+        job, method, data, config.steps_without_source, job.folder, job.variant, kept, {"target": target.learnt},
+        check=check), start, job.title)
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
@@ -129,8 +149,9 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
 
 
 def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any],
-         sources: Mapping[str, Source] = MappingProxyType({}), **options: Any) -> Fitted:
-    """`fit` with the evaluation of both domains. sources: in place of those of the domains."""
+         sources: Mapping[str, Source] = MappingProxyType({}), check: Callable[[Any], dict[str, float]] | None = None,
+         **options: Any) -> Fitted:
+    """`fit` with the evaluation of both domains. sources: in place of those of the domains. check: measures more."""
     config, own_domain = job.config, data.target if job.variant.startswith("oracle") else data.source
     evaluated = {"validation": own_domain.validation}
     if stage == job.variant and data.target.test is not None:  # the other stages know nothing of the target's labels
@@ -139,7 +160,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
     def evaluate(state) -> dict[str, float]:
         found = {name: predict_source(method, state, source, batch_size=2 * config.batch_size)
                  for name, source in evaluated.items()}
-        return errors(found, method.skeleton, config)
+        return errors(found, method.skeleton, config) | (check(state) if check else {})
 
     domains = {"source": data.source.train, "target": data.target.train, "labelled": data.target.train}
     return system.fit_sources(
@@ -284,4 +305,4 @@ SYSTEM = System(
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
-    shortened=shortened, draw=draw, about=ABOUT)
+    shortened=shortened, draw=draw, about=ABOUT, poses=lambda data: data.source.train)

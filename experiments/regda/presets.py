@@ -18,6 +18,7 @@ from experiments.engine.configs import (
     config_as_json,
 )
 from experiments.engine.image_sets import loaded_domain
+from experiments.engine.source_free import SourceFree
 from kpjax import augment
 from kpjax.augment import Augment, Hide, hide_boxes
 from kpjax.methods.regda_family.teacher_adaptation import target_view
@@ -205,6 +206,8 @@ class Config(Checked):
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
     baselines: Baselines = Baselines()
     teacher: TeacherAdaptation = TeacherAdaptation()
+    source_free: SourceFree = SourceFree()
+    source_free_share: Share = 0.3  # of the steps of adaptation, after those of the network that it starts from
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
@@ -215,6 +218,7 @@ class Config(Checked):
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
 
+    earlier: ClassVar = {"source_free": SourceFree(), "source_free_share": 0.3}
     former: ClassVar = {"target_weight": "ones"}
 
     def __post_init__(self):
@@ -228,6 +232,11 @@ class Config(Checked):
         return self.pretraining_steps + self.steps
 
     @property
+    def steps_without_source(self) -> int:
+        """Steps on the target alone, of `source_free`."""
+        return max(1, round(self.source_free_share * self.steps))
+
+    @property
     def steps_of_equal_cost(self) -> int:
         """Steps of the labels alone that take as long as both stages of `teacher_adaptation`."""
         return self.pretraining_steps + round(self.teacher.step_cost * self.steps)
@@ -235,7 +244,7 @@ class Config(Checked):
 
 OF_ADAPTATION = (
     "summary", "adaptation_share", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
-    "ground_false")
+    "source_free", "source_free_share", "ground_false")
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:

@@ -169,6 +169,16 @@ def build_teacher_adaptation(
         predicts="teacher" if phase == "adaptation" else "student")
 
 
+def build_source_free(config: Config, setup: Setup) -> Method:
+    """Builds adaptation of a finished variant's network to the target alone."""
+    loaded = config.data.loaded(config.augment.reach)[1]
+    base = augment.random_warp(augment.draw_square_crop(), loaded=loaded) if config.augment.published else (
+        augment.no_augmentation())
+    adam = setup._replace(augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()))
+    return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view(),
+                                    hide=config.teacher.hide(config.data.image_size))
+
+
 def build_on_target(config: Config, setup: Setup) -> Method:
     """Builds semi-supervised learning with labelled source images, pseudo-labels of the target's, and equivariance."""
     objective = methods.pseudo_label_objective(setup.codec) | {
@@ -214,7 +224,7 @@ class Recipe(NamedTuple):
 
     build: Build = build_regda
     start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
-    train: Literal["adaptation", "both stages", "equal cost", "statistics", "nothing"] = "adaptation"
+    train: Literal["adaptation", "both stages", "equal cost", "statistics", "nothing", "further"] = "adaptation"
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
     pretrain: Build = build_pretraining  # of the stage, where it starts from one
     teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
@@ -277,6 +287,9 @@ VARIANTS: dict[str, Variant] = {
                             _teacher(follow=follow_heatmaps)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
                      Recipe(build_adabn, "source_only", "statistics")),
+    "source_free": Variant(
+        "baseline", "source_only_augmented_mse, then a mean teacher on target images, without the source's images or "
+        "labels", "", Recipe(build_source_free, "source_only_augmented_mse", "further", logits=False)),
     "ccssl": Variant("baseline", "self-training on confident and consistent pseudo-labels; published, not built here",
                      "CCSSL"),
     "source_only_augmented": Variant(

@@ -409,4 +409,4 @@ ABOUT = About(
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    draw=draw, parts_of_a_batch=2, about=ABOUT)
+    draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)

@@ -151,4 +151,5 @@ SYSTEM = System(
     "supervised", "keypoints from labelled images, the reference of every comparison", PRESETS, VARIANTS,
     open=lambda job: job.config.data.open(job.seed, job.data_dir), train=train,
     evaluated=lambda job, data: {"test": data.test}, measure=measure, columns=columns, predicting=predicting,
-    short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS), draw=draw)
+    short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS), draw=draw,
+    poses=lambda data: data.train)

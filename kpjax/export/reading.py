@@ -17,7 +17,8 @@ from kpjax.structures import Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import arrays_by_path
 
 # from which a method is rebuilt, and what its scores mean
-RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json")
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json",
+             "pose_statistics.json")
 LARGEST = 2 ** 34  # bytes of one array that is not stored
 
 

@@ -21,6 +21,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "mcd": "regda_family.two_regressors",
     "regda": "regda_family.regda",
     "regda_objective": "regda_family.regda",
+    "source_free": "regda_family.source_free",
+    "source_free_objective": "regda_family.source_free",
     "teacher_adaptation": "regda_family.teacher_adaptation",
     "teacher_adaptation_objective": "regda_family.teacher_adaptation",
     # Semi-supervised learning

@@ -37,7 +37,8 @@ class EarlierRun(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
-    """Opens a run's folder, or one that was exported; `argument` names it. kind: of the scores that it must have.
+    """Opens a run's folder, or one that was exported; `argument` names it. kind: of the scores that it must have; any
+    if empty.
 
     Raises InputError as `open_run` does, for a network that is not one of NETWORKS, and for other heatmaps.
     """
@@ -49,7 +50,7 @@ def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
     if missing := [name for name in NEEDED if name not in found]:
         raise InputError(f"{argument}: {folder} ({opened.run.experiment}) has a network of another kind (its config "
                          f"has no {missing[0]}); give a run that learnt named keypoints from labels")
-    if opened.score["kind"] != kind:
+    if kind and opened.score["kind"] != kind:
         is_instead, others = OTHERWISE[kind]
         raise InputError(f"{argument}: the heatmaps of {folder} are {is_instead} (scores are {opened.score['kind']}); "
                          f"give a run of {others}")

@@ -34,7 +34,7 @@ def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, P
     within which the truth lies.
 
     parts: (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT, whose `scale` is the
-    diagonal of the labelled body.
+    diagonal of the labelled body. None of these is kept where there are no parts.
     """
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
         return dict(system.evaluated(job, data)) | {
@@ -49,7 +49,7 @@ def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, P
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         system.draw(job, data, outcome, _without_parts(predictions))
-        if jax.process_index() == 0:
+        if jax.process_index() == 0 and OF_PART + HELD_OUT in predictions:
             kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
             make_folder(job.folder)
             animals, found = animals_of(parts(job, data), predictions), predictions[OF_PART + HELD_OUT]

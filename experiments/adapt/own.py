@@ -1,0 +1,287 @@
+"""Adaptation of a finished run to people's own images: a mean teacher on the target, and a check that stops it."""
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+
+from experiments.engine import configs, source_free, system
+from experiments.engine.configs import FINE_RATE, Checked, Count, Heatmaps, Network, NotNegative, Positive
+from experiments.engine.keypoint_errors import keypoint_errors
+from experiments.engine.own import choices
+from experiments.engine.own import project as projects
+from experiments.engine.own.choices import Choice, every_choice
+from experiments.engine.own.earlier_run import EarlierRun, Start, earlier_run, with_start
+from experiments.engine.own.pixel_errors import Part, with_pixel_errors
+from experiments.engine.own.project import Own
+from experiments.engine.source_free import SourceFree
+from experiments.engine.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax import InputError, Method, Skeleton, Trained, augment
+from kpjax.annotations.project import Project
+from kpjax.annotations.project_source import decoded, frames_at, project_source
+from kpjax.evaluation import calibration, conformal, pose_statistics
+from kpjax.evaluation.pose_statistics import PoseStatistics
+from kpjax.files import write_json
+from kpjax.images.transforms import Letterbox, needs_box
+from kpjax.input.source import Source
+from kpjax.methods import Setup
+from kpjax.methods.regda_family.teacher_adaptation import target_view
+from kpjax.models import SmallUNet
+from kpjax.reports.pixel_errors import HELD_OUT
+from kpjax.reports.table import Column
+from kpjax.training.evaluation import Gathered
+
+LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
+PASSES, FEWEST_STEPS, MOST_STEPS = 30, 300, 1000
+
+
+@dataclass(frozen=True)
+class OwnTarget:
+    """Images that look different."""
+
+    target: tuple[str, ...] = ()  # images, videos and folders of them, without labels
+    target_project: str = ""  # labels of such images, with the same keypoints: they test and teach nothing
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; as the start has it
+
+
+@dataclass(frozen=True)
+class OwnFlags(Own):
+    """Flags that say how a person's data are read."""
+
+    validation: tyro.conf.Suppress[str] = ""
+    control: tyro.conf.Suppress[bool] = True
+
+
+@dataclass(frozen=True)
+class Config(Checked):
+    """All that the adaptation of a run depends on besides its seed."""
+
+    summary: str  # one line
+    data: OwnTarget = OwnTarget()
+    backbone: Start = Start()
+    heatmaps: Heatmaps = Heatmaps(0, sigma=1.5, grid="half_pixel", targets="sub_pixel", decoder="dark")
+    network: Network = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
+    own: OwnFlags = OwnFlags()
+    source_free: SourceFree = SourceFree()
+    logits: tyro.conf.Suppress[bool] = False  # whether the network's maps go through a softmax, as the start's do
+    prior: Literal["poses", "none"] = "poses"  # none: does without the start's statistics of poses
+    turned: NotNegative = 30.0  # degrees either way, of views; as the start's training images
+    batch_size: Count = 16
+    steps: Count = 400
+    evaluations: Count = 10
+    pck_threshold: Positive = 0.1  # of the labelled body's diagonal
+
+
+OWN = Config("one's own run on images that look different, without its labels: --start RUN --target V ...; 2 cores")
+VARIANTS = {
+    "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
+    "start": Variant("control", "the start as it is")}
+
+
+# The start
+
+
+def start_of(config: Config) -> EarlierRun:
+    """Opens the run at --start. Raises InputError as `earlier_run` does, and for a run on crops around boxes."""
+    run = earlier_run(config.backbone.start, "start", "")
+    if needs_box(run.opened.transform):
+        raise InputError("start", f"{config.backbone.start} reads crops around boxes, which target frames do not have; "
+                         "give a run on whole frames")
+    return run
+
+
+def poses_of(config: Config) -> PoseStatistics | None:
+    """Returns the statistics of poses that the start keeps, None where the config does without.
+
+    Raises InputError where it keeps none, or those of other keypoints.
+    """
+    if config.prior == "none":
+        return None
+    run, folder = start_of(config), config.backbone.start
+    path = f"{folder}/{pose_statistics.FILE}"
+    if pose_statistics.FILE not in run.opened.files:
+        raise InputError("start", f"there is no {path}: an earlier version made the run, or fewer poses had all "
+                         "keypoints than there are coordinates; train it again, or do without: --prior none")
+    found = pose_statistics.pose_statistics_from(run.opened.files[pose_statistics.FILE], path)
+    if found.names != run.skeleton.names:
+        raise InputError("start", f"{path} is of {', '.join(found.names)}, the run finds "
+                         f"{', '.join(run.skeleton.names)}; copy both from one run")
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def build(config: Config, skeleton: Skeleton) -> Method:
+    """Builds the method once, so that all seeds share what is compiled."""
+    side = config.data.image_size
+    setup = Setup(configs.network_of(config, len(skeleton.names)), skeleton,
+                  config.heatmaps.codec(side, logits=config.logits),
+                  configs.optimizer_of(config, optax.scale_by_adam()), optax.constant_schedule(0.0),
+                  augment.no_augmentation(), config.backbone.normalise)
+    view = target_view(config.turned, shear_degrees=10.0, zoom=(0.8, 1.2))
+    return config.source_free.build(setup, config.steps, view=view, logits=config.logits)
+
+
+def variables_of(config: Config, skeleton: Skeleton) -> Mapping[str, Any]:
+    """Returns what the start has learnt. Raises InputError if that is not of the network that its config describes."""
+    network, side = configs.network_of(config, len(skeleton.names)), config.data.image_size
+    learnt = config.backbone.variables(network, image_size=side, seed=0)["variables"]
+    shapes = [jax.tree.map(jnp.shape, {name: tree.get(name, {}) for name in ("params", "batch_stats")})
+              for tree in (learnt, jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0),
+                                                  jnp.zeros((1, side, side, 3))))]
+    if shapes[0] != shapes[1]:
+        raise InputError("start", f"{config.backbone.start} has other layers than its config describes; give a run of "
+                         "one network with one head")
+    return learnt
+
+
+# The config and the images
+
+
+def resolved(config: Config, typed: Collection[str]) -> Config:
+    """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons.
+
+    Raises InputError for a start that is missing or unfit, for fewer than twenty target frames, and for labels of other
+    keypoints.
+    """
+    run, poses = start_of(config), poses_of(config)
+    if not config.data.target:
+        raise InputError("target", "name images or videos that look different; they need no labels")
+    frames = frames_at(config.data.target)
+    every = every_choice(frames)
+    step = max(config.own.every, 1) if "every" in typed else every.value
+    count = sum(not (frame.number or 0) % step for frame in frames)
+    if count < LEAST_FRAMES:
+        raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
+    if config.data.target_project:
+        labelled_target(config, run.skeleton)
+    kept = f"{poses.poses} poses" if poses else "no poses"
+    radii = conformal.FILE in run.opened.files
+    print(f"start: {config.backbone.start}, which keeps {kept} of its labels"
+          f"{' and radii by score' if radii else ''}; target: {count} frames")
+    rotation = configs.stored_fields(run.opened.files["config.json"]["config"]).get("rotation", config.turned)
+    small = isinstance(run.taken_over["network"], SmallUNet)
+    made = [*with_start([], config, run.skeleton, typed, ""), every,
+            Choice("turned", float(rotation), "degrees, as the images were that the start learnt from"),
+            choices.steps_by_labels("steps", count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
+                                    most=MOST_STEPS)._replace(
+                reason=f"{PASSES} passes over the target's frames, between {FEWEST_STEPS} and {MOST_STEPS}"),
+            *([] if small else [Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
+                                       "published weights are changed slowly")])]
+    return configs.changed(choices.chosen(config, made, typed), logits=run.opened.score["kind"] != "mse_peak", summary=(
+        f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without labels"))
+
+
+def labelled_target(config: Config, skeleton: Skeleton) -> Project:
+    """Returns the project that tests, its keypoints in the start's order. Raises InputError for other ones."""
+    project = projects.needed_project(config.data.target_project, config.own, "target_project")
+    if sorted(project.skeleton.names) != sorted(skeleton.names):
+        raise InputError("target_project", f"{project.root} labels {', '.join(project.skeleton.names)}, the run at "
+                         f"--start finds {', '.join(skeleton.names)}; name them alike")
+    return projects.renamed_to(project, skeleton)
+
+
+class Data(NamedTuple):
+    """Images of the target, and labelled ones that test."""
+
+    target: Source
+    test: Source | None
+    root: Path
+    identity: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """The number of images."""
+        return f"{len(self.target)} target images"
+
+
+def open_data(job: Job) -> Data:
+    """Opens the target's images, and the labelled ones if a project tests."""
+    return _open(job.config)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(config: Config) -> Data:
+    run, own, square = start_of(config), config.own, Letterbox(config.data.image_size)
+    test, root = None, Path("/")
+    if config.data.target_project:
+        project = labelled_target(config, run.skeleton)
+        root = project.root
+        test = decoded(project_source(project, square, occluded=own.occluded, name="target, labelled"),
+                       on_bad_frame=own.on_bad_frame)
+    target = projects.open_unlabelled(own, square, frames_at(config.data.target), run.skeleton, root=root,
+                                      name="target")
+    return Data(target, test, root, {"start_digest": run.opened.result["digest"]})
+
+
+# A run
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Adapts the start, or keeps it where the check fails."""
+    config, skeleton = job.config, data.target.skeleton
+    method, variables = build(config, skeleton), variables_of(config, skeleton)
+    start, batch = Trained(variables, {}), 2 * config.batch_size
+    if job.variant == "start":
+        return Outcome(method, start, 0, metrics={"kept_start": 1.0})
+    files = start_of(config).opened.files
+    radii = conformal.radius_table_from(files[conformal.FILE], conformal.FILE) if conformal.FILE in files else None
+    target = source_free.parted(data.target)
+    check = source_free.check_of(method, start, target.held, batch_size=batch,
+                                 least=config.source_free.least_agreement)
+    fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
+        job, method, {"target": target.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses_of(config), radii),
+        evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
+        start, job.title)
+    return system.outcome_of(method, fitted)._replace(metrics=checked)
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures errors on labelled target images, where there are any."""
+    return keypoint_errors(predictions["target"], outcome.method.skeleton, "target", threshold=job.config.pck_threshold,
+                           details=True) if "target" in predictions else {}
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on target images, and keeps the start's statistics of poses.
+
+    Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known without labels.
+    """
+    system.draw_predictions(outcome, data.target, job.folder / system.IMAGES / "target.png", minimum_side=320)
+    kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()
+    files = start_of(job.config).opened.files
+    if jax.process_index() == 0:
+        for name in {pose_statistics.FILE, *kept} & set(files):
+            write_json(job.folder / name, files[name])
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns errors where target images are labelled, and what the check has found."""
+    agree = Column(source_free.AGREEMENTS[0], "sure points of the start that stay", "%", 100.0, 1)
+    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
+    return (Column("target/pck", f"target: {over}", "%", 100.0, 1), agree) if config.data.target_project else (agree,)
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed."""
+    config, _, skeleton = stored
+    return Predicting(build(config, skeleton), Letterbox(config.data.image_size),
+                      configs.score_kind(config.heatmaps.decoder, logits=config.logits))
+
+
+def parts(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the labelled target animals: all of them are held out."""
+    return {HELD_OUT: Part(data.test, data.root)} if data.test else {}
+
+
+SYSTEM = with_pixel_errors(System(
+    "adapt", "a finished run on images that look different, without its labels and images", {"own": OWN}, VARIANTS,
+    open=open_data, train=train, evaluated=lambda job, data: {"target": data.test} if data.test else {},
+    measure=measure, columns=columns, predicting=predicting, resolved=resolved, draw=draw,
+    short_list=lambda preset, config: ("start", "adapted") if config.data.target_project else ("adapted",),
+    applicable=lambda preset, config: tuple(VARIANTS)), parts)

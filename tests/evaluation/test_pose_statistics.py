@@ -1,0 +1,92 @@
+"""Statistics of poses: closed forms of the nearest plausible pose, whatever the camera, and the file of them."""
+import jax
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.evaluation.pose_statistics import (
+    FILE,
+    plausible_poses,
+    pose_statistics,
+    read_pose_statistics,
+    write_pose_statistics,
+)
+
+NAMES = ("nose", "neck", "tail", "left", "right")
+RANDOM = np.random.default_rng(0)
+MEAN, ACROSS = RANDOM.normal(size=(5, 2)), RANDOM.normal(size=(2, 5, 2))
+
+
+def poses(count, seed=1, scale=1.0):
+    """Poses of two degrees of freedom, at any place and of any size."""
+    random = np.random.default_rng(seed)
+    shapes = MEAN + 0.2 * np.einsum("na,akx->nkx", random.normal(size=(count, 2)), ACROSS)
+    return scale * random.uniform(5, 40, (count, 1, 1)) * shapes + random.uniform(-300, 300, (count, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def statistics():
+    return pose_statistics(poses(200), np.ones((200, 5)), NAMES, share=1 - 1e-6)
+
+
+def test_poses_of_another_camera_are_plausible_and_others_are_not(statistics):
+    points = poses(20, seed=2, scale=3.0)
+    nearest, distances = jax.jit(plausible_poses)(points.astype(np.float32), np.ones((20, 5), np.float32),
+                                                  statistics.span())
+    assert np.max(distances) < 0.02
+    np.testing.assert_allclose(nearest, points, atol=1.0)
+    assert np.min(jax.jit(plausible_poses)(
+        RANDOM.normal(size=(20, 5, 2)).astype(np.float32), np.ones((20, 5), np.float32), statistics.span())[1].max(1)
+    ) > 0.05
+
+
+def test_the_nearest_pose_is_that_of_weighted_least_squares(statistics):
+    points, weights = RANDOM.uniform(0, 60, (4, 5, 2)), RANDOM.uniform(0.5, 2, (4, 5))
+    span = statistics.span().astype(np.float64)
+    found, distances = jax.jit(plausible_poses)(points.astype(np.float32), weights.astype(np.float32),
+                                                statistics.span())
+    for one, by, nearest, apart in zip(points, weights, found, distances, strict=True):
+        roots = np.sqrt(np.repeat(by, 2))
+        expected = (span @ np.linalg.lstsq(roots[:, None] * span, roots * one.ravel(), rcond=None)[0]).reshape(5, 2)
+        np.testing.assert_allclose(nearest, expected, atol=0.05)
+        centre = np.average(one, 0, by)
+        size = np.sqrt(max(np.square(expected - expected.mean(0)).sum(1).mean(),
+                           np.average(np.square(one - centre).sum(1), 0, by)))
+        np.testing.assert_allclose(apart, np.linalg.norm(one - expected, axis=1) / size, rtol=0.01, atol=0.01)
+
+
+def test_a_point_of_weight_0_lies_where_the_others_say(statistics):
+    points = poses(8, seed=3).astype(np.float32)
+    moved, weights = points.copy(), np.ones((8, 5), np.float32)
+    moved[:, 2] += 100
+    weights[:, 2] = 0
+    nearest, distances = jax.jit(plausible_poses)(moved, weights, statistics.span())
+    np.testing.assert_allclose(nearest[:, 2], points[:, 2], atol=2.0)
+    assert np.min(distances[:, 2]) > 1
+
+
+def test_the_statistics_are_kept_in_a_file(statistics, tmp_path):
+    assert read_pose_statistics(tmp_path) is None
+    write_pose_statistics(tmp_path, statistics)
+    again = read_pose_statistics(tmp_path)
+    assert (again.names, again.poses, again.epsilon) == (NAMES, 200, pytest.approx(statistics.epsilon))
+    np.testing.assert_allclose(again.span() @ again.span().T, statistics.span() @ statistics.span().T, atol=1e-5)
+    assert again.basis.shape == (10, 3)  # of poses of one size they would be two
+
+
+OTHER_KEYPOINTS = '{"names": ["a"], "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}'
+
+
+@pytest.mark.parametrize(("text", "words"), [("{}", "cannot be read.*; copy the file again"), (
+    OTHER_KEYPOINTS, "do not belong to 1 keypoints; copy")])
+def test_a_broken_file_is_named(text, words, tmp_path):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(InputError, match=f"{FILE}.*{words}"):
+        read_pose_statistics(tmp_path)
+
+
+def test_hidden_keypoints_leave_a_pose_out():
+    visible = np.ones((200, 5))
+    visible[5:, 1] = 0
+    with pytest.raises(InputError, match="5 labelled poses of 10 coordinates"):
+        pose_statistics(poses(200), visible, NAMES)

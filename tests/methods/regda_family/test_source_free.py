@@ -1,0 +1,158 @@
+"""Adaptation without the source: which points teach, in whose coordinates, and what moves."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny_parts
+from tiny_parts import CODEC, KEYPOINTS, MODEL, batch, centred
+
+from kpjax import geometry
+from kpjax.augment.augmentations import no_augmentation, random_warp
+from kpjax.evaluation.conformal import radii, radius_table
+from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
+from kpjax.losses.objective import Term
+from kpjax.methods.regda_family.source_free import (
+    ANSWER,
+    STUDENT,
+    source_free,
+    source_free_objective,
+    sure_and_plausible,
+    unsureness,
+)
+from kpjax.methods.semi_supervised_family.mean_teacher import networks
+
+KEY, STREAMS = jax.random.key(1), {"target": batch("target")}
+OBJECTIVE = source_free_objective(CODEC)
+PLAIN = jnp.asarray(STREAMS["target"].image, jnp.float32) / 255
+
+
+def down(key, size):
+    return geometry.translation(0.0, 4.0)
+
+
+def unhidden(key, images, points, weights):
+    return images
+
+
+def built(objective=OBJECTIVE, **changes):
+    settings = {"optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5, "decay": 0.9, "left_out": 0.5,
+                "augment": no_augmentation(), "view": random_warp(down), "hide": unhidden} | changes
+    return tiny_parts.build(source_free, objective=objective, **settings)
+
+
+@functools.cache
+def distinct_start(kept=()):
+    """A state whose student and teacher differ. kept: names of what a run keeps of its labels."""
+    init = jax.jit(built().init)
+    given = {name: tiny_parts.start()[name] for name in kept}
+    one, other = (init(jax.random.key(seed), STREAMS, given) for seed in (3, 4))
+    return jax.tree.map(np.asarray, one._replace(other=other.variables))
+
+
+def step(method, state=None, streams=STREAMS):
+    return jax.tree.map(np.asarray, jax.jit(method.update)(state or distinct_start(), streams, KEY))
+
+
+@functools.partial(jax.jit, static_argnames="train")
+def passed(variables, images, train=True):
+    return MODEL.apply(variables, centred(images), train=train, mutable=["batch_stats"])
+
+
+# Which points teach
+
+
+def test_unsureness_is_the_radius_where_there_are_radii():
+    random = np.random.default_rng(0)
+    table = radius_table(random.gamma(2.0, size=(200, 3)), random.random((200, 3)), np.ones((200, 3)))
+    scores = random.random((5, 3))
+    kept = {"scores": table.scores, "scale": table.scale, "quantiles": table.quantiles[2]}
+    found = unsureness(scores.astype(np.float32), {name: np.float32(value) for name, value in kept.items()})
+    np.testing.assert_allclose(found, radii(table, scores, level=0.9), rtol=1e-5)
+    np.testing.assert_array_equal(unsureness(scores, {}), -scores)
+    flat = unsureness(jnp.ones((2, 3)), {"scores": jnp.ones(0), "scale": jnp.ones(0), "quantiles": jnp.arange(3)})
+    np.testing.assert_array_equal(flat, [[0, 1, 2]] * 2)
+
+
+def test_the_surer_part_of_every_keypoint_teaches_where_a_pose_is_plausible():
+    """Two keypoints that always lie 6 px apart, one to the right of the other: of four images two are surer."""
+    points = np.float32([[[0, 0], [6, 0]], [[9, 9], [15, 9]], [[0, 0], [0, 6]], [[2, 2], [8, 2]]])
+    span = np.linalg.qr(np.float32([[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 0]]))[0]
+    unsure = np.float32([[1, 40], [2, 10], [0, 20], [3, 30]])
+    weights, implausible = sure_and_plausible(jnp.asarray(points), jnp.asarray(unsure), {}, left_out=0.5, slack=0.1)
+    np.testing.assert_array_equal(weights, [[1, 0], [0, 1], [1, 1], [0, 0]])
+    assert implausible == 0
+    weights, implausible = sure_and_plausible(
+        jnp.asarray(points), jnp.asarray(unsure), {"span": span, "epsilon": np.float32(0.05)}, left_out=0.5, slack=0.1)
+    # Of the image whose points lie below each other, neither does; alone a point is plausible anywhere.
+    np.testing.assert_array_equal(weights, [[1, 0], [0, 1], [0, 0], [0, 0]])
+    assert implausible == pytest.approx(0.5)
+
+
+# A step
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_teachers_points_are_the_students_labels(frozen):
+    """A term that compares what it reads with what the networks are worth by hand; views are one cell further down."""
+    student, teacher = networks(distinct_start())
+    seen = jnp.zeros_like(PLAIN).at[:, 4:].set(PLAIN[:, :-4])
+    heatmaps, mutated = passed(teacher, seen, train=not frozen)
+    own, _ = passed(student, seen, train=not frozen)
+    expected, scores = CODEC.decode(heatmaps)
+
+    def differs(outputs, streams):
+        answer = outputs[ANSWER]
+        assert set(streams) == {"target"}
+        off = jnp.abs(answer.points - (expected - jnp.float32([0, 4])[None, None])).max()
+        moved = jnp.abs(answer.labels.keypoints - expected).max() + jnp.abs(answer.scores - scores).max()
+        taught = jnp.abs(answer.labels.visible - answer.weights).max()
+        return off + moved + jnp.abs(outputs[STUDENT] - own).max() + taught
+
+    state, metrics = step(built(OBJECTIVE | {"probe": Term(1.0, differs, reads=(STUDENT, ANSWER))},
+                                frozen_statistics=frozen))
+    assert metrics["loss/probe"] < 1e-4
+    labels = STREAMS["target"]._replace(keypoints=expected, visible=jax.vmap(
+        lambda one: one > jnp.sort(one)[3], 1, 1)(scores).astype(jnp.float32))
+    assert metrics["loss/pseudo_labels"] == pytest.approx(float(heatmap_mse(own, *CODEC.encode(labels))), rel=1e-4)
+    assert metrics["teacher/taught"] == pytest.approx(float(labels.visible.mean()))
+    new_student, new_teacher = networks(state)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), new_teacher["batch_stats"],
+                 teacher["batch_stats"] if frozen else mutated["batch_stats"])
+    jax.tree.map(lambda new, old, now: np.testing.assert_allclose(new, 0.9 * old + 0.1 * now, atol=1e-6),
+                 new_teacher["params"], teacher["params"], new_student["params"])
+
+
+def test_the_student_goes_down_its_loss_and_no_label_is_read():
+    lied = {"target": STREAMS["target"]._replace(keypoints=STREAMS["target"].keypoints * 0.5)}
+    objective = source_free_objective(CODEC, loss=heatmap_kl)
+    state, _ = step(built(objective, view=no_augmentation()), streams=lied)
+    student, teacher = networks(distinct_start())
+    points, scores = CODEC.decode(passed(teacher, PLAIN)[0])
+    labels = STREAMS["target"]._replace(keypoints=points, visible=sure_and_plausible(
+        points, -scores, {}, left_out=0.5, slack=0.0)[0])
+
+    def loss(params):
+        heatmaps, _ = MODEL.apply({**student, "params": params}, centred(PLAIN), train=True, mutable=["batch_stats"])
+        return heatmap_kl(heatmaps, *CODEC.encode(labels))
+
+    expected = jax.tree.map(lambda p, g: p - 0.5 * g, student["params"], jax.jit(jax.grad(loss))(student["params"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), networks(state)[0]["params"], expected)
+
+
+def test_what_a_run_keeps_of_its_labels_is_frozen_and_used():
+    state = distinct_start(("poses", "radius"))
+    assert set(state.frozen) == {"poses", "radius"}
+    narrow = state._replace(frozen=state.frozen | {"poses": {
+        "span": np.eye(2 * KEYPOINTS, 2, dtype=np.float32), "epsilon": np.float32(0)}})
+    _, free = step(built(slack=1e6), state)
+    _, bound = step(built(slack=0.0), narrow)
+    assert free["teacher/implausible"] == 0 < bound["teacher/implausible"]
+    assert bound["teacher/taught"] < free["teacher/taught"]
+
+
+def test_unknown_views_are_named():
+    with pytest.raises(ValueError, match=f"a term reads 'source'; choose from {STUDENT}"):
+        built({"odd": Term(1.0, lambda outputs, streams: outputs["source"].mean(), reads=("source",))})
