@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from untrained import drawn
 
 from experiments.engine.configs import changed, config_as_json
 from experiments.engine.system import Job
@@ -19,17 +20,17 @@ from kpjax.training.trees import save_trained
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:
     """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values: further ones of its
     config."""
-    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 8),
-                     head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
+    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 4),
+                     head_layers=1, head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
     job = Job("semi_supervised", config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)
     batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),
                     np.zeros((8, count), np.float32), np.ones(8, np.float32), np.tile(np.eye(3, dtype=np.float32),
                                                                                     (8, 1, 1)), np.arange(8))
-    state = jax.jit(method.init)(jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
+    state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
     write_config(job.folder, job.identity())
     write_json(job.folder / "skeleton.json", asdict(skeleton))
-    save_trained(job.folder / "model", Trained(state.variables, state.frozen))
+    save_trained(job.folder / "model", Trained(drawn(state.variables), drawn(state.frozen)))
     write_results(job.folder, experiment="semi_supervised", preset="demo", variant="supervised", seed=0, steps=1,
                   metrics={"test/pck": 0.5}, images=0, images_per_second=1.0, wall_seconds=1.0,
                   config=config_as_json(config))

@@ -7,9 +7,9 @@ from experiments.engine.parsing import exit_code_of
 from experiments.regda import SYSTEM
 from experiments.regda.presets import PRESETS
 
-SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 8), "head_width": 4, "batch_size": 8,
-         "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16, "test_examples": 8,
-         "augmentation": "none"}
+SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 4), "head_layers": 1, "pretraining_head_layers": 1,
+         "batch_size": 8, "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16,
+         "test_examples": 8, "augmentation": "none"}
 TINY = SYSTEM._replace(presets={"people": changed(PRESETS["demo"], **SMALL),
                                 "sprites": changed(PRESETS["dsprites_small_colour_noisy"], **SMALL)})
 

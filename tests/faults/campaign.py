@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS / name) for name in ("faults", "annotations", "experiments")]
+sys.path[:0] = [str(TESTS / name) for name in ("faults", "annotations", "experiments", "models")]
 os.environ |= {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 import av

@@ -53,7 +53,7 @@ def test_from_a_run_and_images_to_a_result(project, old_run, tmp_path, capsys):
     assert {"forward/5", "backward/all", "consistency", "varying_points"} <= set(results["metrics"])
     assert results["config"]["network"]["name"] == "small_unet"
     core = own_core(str(old_run))
-    assert core.network.widths == (4, 4, 8)
+    assert core.network.widths == (4, 4, 4)
     opened = open_run(folder)
     assert (len(opened.method.skeleton.names), opened.side) == (3, 32)
     # Its result is a core in its turn, of the same layers.
@@ -73,7 +73,7 @@ def test_images_and_variants(project, old_run):
     labelled = read_command(SYSTEM, command(old_run, project, "--project", "P", "--no-control", "--dtype", "bfloat16"))
     assert list(labelled.variants) == ["adapted"]
     assert labelled.config.evaluation.labelled_images == (10,)
-    assert labelled.config.network == SmallUNet((4, 4, 8), 2, 4, "bfloat16")
+    assert labelled.config.network == SmallUNet((4, 4, 4), 1, 4, "bfloat16")
     data = open_data(labelled.job("adapted", 0))
     assert (len(data.target), len(data.fit), len(data.test)) == (56, 16, 4)
     assert not data.target[0].visible.any()

@@ -21,7 +21,7 @@ from kpjax.models import SmallUNet
 from kpjax.training.evaluation import predict_source
 
 SMALL = {"image_size": 32, "heatmap_size": 8, "sigma": 1.0, "batch_size": 8, "steps": 2, "evaluations": 1,
-         "network": SmallUNet((4, 4, 8), head_layers=2, head_width=4)}
+         "network": SmallUNet((4, 4, 4), head_layers=1)}
 LEEDS = changed(semi_supervised.PRESETS["lspet"], **SMALL | {"batch_size": 16}, labelled=6, crop_smallest=10.0,
                 feature_width=8)
 HANDS = changed(regda.PRESETS["rhd_h3d"], **SMALL, pretraining_steps=2)

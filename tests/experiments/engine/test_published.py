@@ -21,8 +21,8 @@ MADE_UP = {"head_top": (20, 5), "LeftShoulder": (30, 20), "l_elbow": (34, 30), "
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A file of made-up weights of all layers."""
+def weights(shallow_mobilenet, tmp_path_factory):
+    """A file of made-up weights of all layers of a shallow MoveNet."""
     path = tmp_path_factory.mktemp("weights") / "made.safetensors"
     write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes(movenet_lightning()))).items()
                              if array.ndim})

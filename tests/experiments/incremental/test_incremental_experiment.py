@@ -34,7 +34,7 @@ from kpjax.training.trees import load_trained
 
 SIDE = 32
 TINY = changed(
-    PRESETS["demo"], image_size=SIDE, heatmap_size=8, sigma=1.0, widths=(4, 4, 8), head_width=4, batch_size=8,
+    PRESETS["demo"], image_size=SIDE, heatmap_size=8, sigma=1.0, widths=(4, 4, 4), head_layers=1, batch_size=8,
     base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, filter_kept=1.0, afec_images=8)
 RUN = ("kamp", "kamp_filtered", "afec", "rw", "joint")
 KAMP = VARIANTS["kamp"].recipe
@@ -62,6 +62,7 @@ def finished(tiny, rounded_alike, tmp_path_factory):
         return jax.jit(function, **options, **of_updates)
 
     flags = ["--workdir", str(tmp_path_factory.mktemp("runs"))]
+    run(tiny, ["tiny", "--variants", *RUN[2:], *flags])  # and the stages that those two share with them
     with pytest.MonkeyPatch.context() as patch:  # alone, as these programs take three times as long to compile
         patch.setattr(kpjax.training.fit, "jax", SimpleNamespace(**vars(jax) | {"jit": jit}))
         run(tiny, ["tiny", "--variants", *RUN[:2], *flags])

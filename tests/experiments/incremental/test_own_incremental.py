@@ -64,7 +64,7 @@ def test_the_network_is_taken_over(project, old, capsys):
     assert "new keypoints: " + ", ".join(project.skeleton.names[2:]) in said
     assert "in both, and taken for the same keypoints: " + ", ".join(project.skeleton.names[:2]) in said
     assert (config.data.image_size, config.heatmaps.heatmap_size) == (32, 8)
-    assert (config.network.widths, config.network.head_layers) == ((4, 4, 8), 2)
+    assert (config.network.widths, config.network.head_layers) == ((4, 4, 4), 1)
     assert (config.backbone.normalisation, config.backbone.backbone_statistics) == ("symmetric", "frozen")
     assert config.steps == 2
     assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["kamp"]
@@ -95,8 +95,8 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(projec
 
 
 @pytest.fixture(scope="module")
-def movenet(tmp_path_factory):
-    """A file of made-up weights of MoveNet, which then takes images of 32 px."""
+def movenet(shallow_mobilenet, tmp_path_factory):
+    """A file of made-up weights of a shallow MoveNet, which then takes images of 32 px."""
     path = tmp_path_factory.mktemp("weights") / "made.safetensors"
     write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes(movenet_lightning()))).items()
                              if array.ndim})

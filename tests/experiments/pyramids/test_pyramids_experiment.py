@@ -28,7 +28,7 @@ from kpjax.training.fit import FitOptions, fit
 from kpjax.training.trees import load_trained
 
 TINY = changed(
-    PRESETS["demo"], image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0, oracle_steps=1.0,
+    PRESETS["demo"], image_size=16, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0, oracle_steps=1.0,
     bkind_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5, action_window=6,
     action_every=6, action_steps=3, action_per_level=True, action_training_videos=0)
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
@@ -68,7 +68,7 @@ def test_results_are_complete(finished):
             pixels = metrics[f"rmse/{level}"]
             assert {f"random_halves/{level}", *(f"rmse/{level}/{name}" for name in joints.names)} <= set(metrics)
             assert metrics[f"units/pixels_per_coordinate/{level}"] == pixels
-            assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 32)
+            assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 16)
             assert metrics[f"units/original_per_image/{level}"] == pytest.approx(pixels * 34**0.5, rel=1e-5)
         assert {name.partition("/")[2] for name in metrics if name.startswith("rmse/") and name.count("/") == 1} == (
             levels)
@@ -237,7 +237,7 @@ def test_baselines_have_a_run_for_each_level_if_asked(monkeypatch, tmp_path):
 
 def test_every_variant_can_be_traced_and_drops_what_it_says(one_form):
     joints = TINY.data.open(0, None)[1].skeleton
-    batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
+    batch = Example(np.zeros((8, 16, 16, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
     assert set(VARIANTS) == {*PYRAMIDS, *BASELINES, *DIFFERENCES, *WITHOUT_NETWORK, "supervised_bound"}
     terms = {}

@@ -19,7 +19,7 @@ from experiments.regda.own import SYSTEM, open_data
 from experiments.regda.variants import setup_of
 from kpjax.structures import Skeleton
 
-TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",
+TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",
         "--evaluations", "1", "--steps", "1", "--pretraining-steps", "1")
 
 
@@ -59,7 +59,7 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     assert open_run(Path(folder / "regda_then_labels" / "seed-0")).score["kind"] == "mse_peak"
     again = read_command(SYSTEM, ["own", "--source", "P", "--target", target, "--start",
                                   str(folder / "regda" / "seed-0"), "--steps", "1"]).config
-    assert (again.network.widths, again.data.image_size) == ((4, 4, 8), 32)
+    assert (again.network.widths, again.data.image_size) == ((4, 4, 4), 32)
     network = setup_of(again, projects["P"].skeleton).model
     chex.assert_trees_all_equal_shapes(
         again.backbone.variables(network, image_size=32, seed=0)["variables"],

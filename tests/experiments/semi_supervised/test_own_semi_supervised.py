@@ -26,7 +26,7 @@ from kpjax.evaluation.calibration import read_score_table
 from kpjax.images.video import write_video
 from kpjax.structures import Skeleton
 
-TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
+TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
 
 
@@ -310,7 +310,7 @@ def test_training_goes_on_from_a_run(project, tmp_path, capsys):
                "--evaluations", "1", "--start", str(earlier)]
     read = read_command(SYSTEM, [*command, "--steps", "2"])
     assert "(as the run at --start has it)" in capsys.readouterr().out
-    assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 8), 32)
+    assert (read.config.network.widths, read.config.data.image_size) == ((4, 4, 4), 32)
     network = setup_of(read.config, project.skeleton).model
     start = read.config.backbone.variables(network, image_size=32, seed=0)["variables"]
     fresh = jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0),

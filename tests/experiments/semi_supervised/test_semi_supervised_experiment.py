@@ -30,8 +30,9 @@ from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained
 
 TINY = changed(
-    PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 8), head_width=4, batch_size=16,
-    warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8)
+    PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 4), head_layers=1, batch_size=16,
+    warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8,
+    augmentation="none")  # own projects are learnt from with one
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
 RUN = ("ours", "pl", "all_labels", "easy_hard_dual")  # pl brings supervised with it
 
