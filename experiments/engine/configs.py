@@ -196,8 +196,9 @@ class Backbone(Checked):
         """
         if not self.weights:
             return {}
-        from kpjax.models.weights.pretrained import load_backbone, load_movenet_heatmaps
+        from kpjax.models.weights.pretrained import load_backbone
         from kpjax.models.weights.torch_names import describe
+        from kpjax.models.weights.whole_movenet import load_movenet_heatmaps
 
         images = jnp.zeros((1, image_size, image_size, 3))
         fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)

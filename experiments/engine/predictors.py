@@ -32,7 +32,8 @@ from kpjax.export.writing import plain_predict, plain_weights
 from kpjax.files import absolute, read_json
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.models.movenet import SIDE, person_box
-from kpjax.models.weights.pretrained import find_movenet, sha256_of
+from kpjax.models.weights.pretrained import sha256_of
+from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.reports.table import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 

@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Features for perceptual losses
     "vgg": ("VGG", "RandomFeatures", "random_features"),
     # Weights in files
-    "weights.pretrained": ("load_backbone", "load_movenet", "load_movenet_heatmaps", "load_vgg"),
+    "weights.pretrained": ("load_backbone", "load_vgg"),
+    "weights.whole_movenet": ("load_movenet", "load_movenet_heatmaps"),
     "weights.torch_names": ("from_torch", "to_torch"),
 }))

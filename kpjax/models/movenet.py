@@ -3,7 +3,7 @@
 MobileNetV2, a feature pyramid to stride 4 and four heads (Google 2021, "Next-Generation Pose Detection with MoveNet and
 TensorFlow.js"). Layers, activations and decoding are those of `movenet_single_pose_lightning_ptq.tflite` of
 google-coral/test_data, in float32 and without its roundings to eight bits: its points differ from that file's by less
-than one cell in most cases. `kpjax.models.weights.pretrained.load_movenet` fills the network.
+than one cell in most cases. `kpjax.models.weights.whole_movenet.load_movenet` fills the network.
 
     network = movenet_lightning()
     fresh = jax.eval_shape(lambda: network.init(key, images, False))

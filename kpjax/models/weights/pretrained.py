@@ -1,4 +1,4 @@
-"""Published weights of backbones, VGG and MoveNet: a table of them, and files in the layout of timm or PyTorch."""
+"""Published weights of backbones and VGG: a table of them, and files in the layout of timm or PyTorch."""
 import contextlib
 import functools
 import hashlib
@@ -14,15 +14,12 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder, write_text
-from kpjax.models.movenet import SIDE, movenet_lightning
-from kpjax.models.weights import tflite
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -115,7 +112,7 @@ def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWe
 
     Raises InputError for a name without a file, see `find_weights`.
     """
-    if found := KNOWN_WEIGHTS.get(_plain_name(weights)):
+    if found := KNOWN_WEIGHTS.get(plain_name(weights)):
         return found
     digest = sha256_of(find_weights(weights, folder))
     return next((known for known in KNOWN_WEIGHTS.values() if known.sha256 == digest), None)
@@ -198,72 +195,7 @@ def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHT
     return Imported(read, report._replace(skipped=skipped))
 
 
-def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the tensors read.
-
-    weights: the path of a safetensors file, or of Google's own `movenet_single_pose_lightning_ptq.tflite`, which gives
-    the same function in evaluation mode (`kpjax.models.weights.tflite.read_movenet`); or a name, see `find_movenet`,
-    whose errors it raises beside those of `load_backbone`. A file without all layers is refused, too.
-    """
-    path = find_movenet(weights, folder)
-    tensors = tflite.read_movenet(path) if path.suffix == TFLITE_FILE else read_weights(path)
-    read, report = from_torch(tensors, variables, source=str(path))
-    if report.missing:
-        raise InputError(f"{path}: holds no whole MoveNet, since {report.missing[0]} is absent; give the weights of "
-                         "MoveNet Lightning")
-    return Imported(read, report)
-
-
-def load_movenet_heatmaps(variables: Variables, weights: str | Path, *, channels: Sequence[int] = (),
-                          frozen_statistics: bool = False, folder: Path = WEIGHTS_FOLDER) -> Imported:
-    """Fills a network of `kpjax.models.MoveNet` from a file of all layers; heatmaps of new keypoints stay as they are.
-
-    Another head than that network's keeps its variables.
-
-    Args:
-        weights: as for `load_movenet`, with the same errors.
-        channels: of each keypoint the number of MoveNet's own, -1 for a new one. All are new without it.
-        frozen_statistics: whether BatchNorm keeps its statistics in training. Without that the published .tflite file
-            is refused, since it has none.
-    """
-    path = find_movenet(weights, folder)
-    if path.suffix == TFLITE_FILE and not frozen_statistics:
-        raise InputError(f"{path}: its BatchNorm is folded into its convolutions; keep its statistics, with "
-                         "--backbone-statistics frozen, or give safetensors with BatchNorm")
-    network = movenet_lightning()
-    fresh = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), False))
-    (whole, report), head = load_movenet(fresh, path), variables["params"]["head"]
-    if "heatmaps" not in head:
-        missing = tuple(f"params/head/{name}" for name in head)
-        return Imported({**variables, **whole, "params": {**whole["params"], "head": head}},
-                        report._replace(missing=missing))
-    own, theirs = head["heatmaps"]["output"], whole["params"]["head"]["heatmaps"]
-    known = np.array([*channels, *[-1] * (own["bias"].shape[0] - len(channels))])
-    output = {name: np.where(known >= 0, np.asarray(theirs["output"][name])[..., known], leaf)
-              for name, leaf in own.items()}
-    params = {**whole["params"], "head": {"heatmaps": {**theirs, "output": output}}}
-    missing = tuple(f"params/head/heatmaps/output/{name}" for name in own) if (known < 0).any() else ()
-    return Imported({**whole, "params": params}, report._replace(missing=missing))
-
-
-def find_movenet(weights: str | Path = MOVENET, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Returns a file of all layers of MoveNet Lightning, by a path, or by the name "movenet" or its whole name.
-
-    By name it is `movenet_lightning.google.safetensors` in `folder`, else the published .tflite file there. Raises
-    InputError if there is neither, or the file is another one.
-    """
-    if _plain_name(weights) != MOVENET:
-        return find_weights(weights, folder)
-    known, folder = KNOWN_WEIGHTS[MOVENET], folder.expanduser()
-    for placed, digest in ((folder / f"{MOVENET}.safetensors", known.sha256),
-                           (folder / known.folded, known.folded_sha256)):
-        if placed.exists():
-            return _checked(placed, MOVENET, digest)
-    raise InputError(f"movenet: its weights are not here; put {known.address} ({PUBLISHED_MEGABYTES} MB, "
-                     f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does")
-
-
-def _checked(file: Path, name: str, digest: str) -> Path:
+def checked(file: Path, name: str, digest: str) -> Path:
     """Returns a file of known weights. Raises InputError if it has another sha256."""
     if sha256_of(file) != digest:
         raise InputError(f"{file}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
@@ -365,11 +297,11 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     if isinstance(weights, Path) or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES) or (
             path.exists() and weights not in SHORT_NAMES):  # a folder may have a short name
         return path
-    name = _plain_name(weights)
+    name = plain_name(weights)
     placed = folder.expanduser() / f"{name}.safetensors"
     found = placed if placed.exists() else _fetch(name, placed)
     digest = _expected_digest(name, placed)
-    return _checked(found, name, digest) if digest else found
+    return checked(found, name, digest) if digest else found
 
 
 def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
@@ -388,7 +320,8 @@ def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | 
     return None
 
 
-def _plain_name(weights: str | Path) -> str:
+def plain_name(weights: str | Path) -> str:
+    """Returns the whole name of weights, which may be a short one or have the hub's prefix; of a path its text."""
     name = str(weights).removeprefix("timm/")
     return SHORT_NAMES.get(name, name)
 
@@ -456,7 +389,7 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
     Raises InputError for a name that is not known, weights of a licence that is not open, or that are published in
     another form, a host that does not answer, and a file that is damaged or another one.
     """
-    name = _plain_name(name)
+    name = plain_name(name)
     placed = folder.expanduser() / f"{name}.safetensors"
     if not (known := KNOWN_WEIGHTS.get(name)):
         raise InputError("name", f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
@@ -486,7 +419,7 @@ def _fetch_published(known: KnownWeights, folder: Path, say: Callable[[str], Non
     """Fetches the published file of weights without BatchNorm, with which predictions can be made."""
     placed = folder / known.folded
     if placed.exists():
-        return _checked(placed, known.name, known.folded_sha256)
+        return checked(placed, known.name, known.folded_sha256)
     say(f"{known.name}: {PUBLISHED_MEGABYTES} MB, {known.licence}, from {known.address}")
     with atomic(placed) as partial:
         with partial.open("wb") as file:

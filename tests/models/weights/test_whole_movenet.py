@@ -1,0 +1,85 @@
+"""Files of all layers of MoveNet: what they fill, what they start, and which are refused."""
+import jax
+import numpy as np
+import pytest
+from untrained import drawn, shapes, zeros
+
+from kpjax.errors import InputError
+from kpjax.models import (
+    HeatmapHead,
+    MobileNetV2Trunk,
+    MoveNet,
+    load_backbone,
+    load_movenet,
+    load_movenet_heatmaps,
+    movenet_lightning,
+    to_torch,
+)
+from kpjax.models.weights.pretrained import write_safetensors
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Made-up weights of all layers, and a file of them."""
+    variables = drawn(shapes(movenet_lightning()))
+    path = tmp_path_factory.mktemp("weights") / "whole.safetensors"
+    write_safetensors(path, {name: array for name, array in to_torch(variables).items() if array.ndim})
+    return variables, path
+
+
+def test_a_file_fills_every_layer(whole):
+    variables, path = whole
+    read, report = load_movenet(zeros(movenet_lightning()), path)
+    jax.tree.map(np.testing.assert_array_equal, read, variables)
+    assert (len(report.matched), report.missing) == (294, ())
+    assert {"features.0.0.weight", "features.18.0.bias", "final_layer.smooth16.depthwise.weight",
+            "final_layer.centre.output.bias"} <= set(report.matched)
+
+
+def test_its_trunk_starts_another_network(whole):
+    variables, path = whole
+    read, report = load_backbone(zeros(MobileNetV2Trunk()), path)
+    for collection in ("params", "batch_stats"):
+        jax.tree.map(np.testing.assert_array_equal, read[collection], variables[collection]["backbone"])
+    assert (len(report.matched), len(report.skipped), report.missing) == (255, 39, ())
+
+
+def test_a_trunk_alone_is_no_movenet(whole, tmp_path):
+    variables, _ = whole
+    trunk = {collection: tree["backbone"] for collection, tree in variables.items()}
+    write_safetensors(tmp_path / "trunk.safetensors",
+                      {name: array for name, array in to_torch(trunk).items() if array.ndim})
+    with pytest.raises(InputError, match=r"trunk\.safetensors: holds no whole MoveNet"):
+        load_movenet(zeros(movenet_lightning()), tmp_path / "trunk.safetensors")
+
+
+def test_as_a_heatmap_network_it_starts_with_the_published_heatmaps_of_what_it_knows(whole):
+    variables, path = whole
+    network = MoveNet(sigmoid=True).build(3)
+    fresh = drawn(shapes(network), seed=1)
+    read, report = load_movenet_heatmaps(fresh, path, channels=(5, -1, 0))
+    for part in ("backbone", "upsampling"):
+        jax.tree.map(np.testing.assert_array_equal, read["params"][part], variables["params"][part])
+    theirs, ours = variables["params"]["head"]["heatmaps"], read["params"]["head"]["heatmaps"]
+    jax.tree.map(np.testing.assert_array_equal, ours["pointwise"], theirs["pointwise"])
+    for name, leaf in ours["output"].items():
+        np.testing.assert_array_equal(leaf[..., [0, 2]], theirs["output"][name][..., [5, 0]])
+        np.testing.assert_array_equal(leaf[..., 1], fresh["params"]["head"]["heatmaps"]["output"][name][..., 1])
+    assert report.missing
+    _, report = load_movenet_heatmaps(fresh, path, channels=(5, 6, 0))
+    assert not report.missing
+
+
+def test_another_head_keeps_its_own_variables(whole):
+    variables, path = whole
+    network = MoveNet().build(3).clone(head=HeatmapHead(3))
+    fresh = drawn(shapes(network), seed=1)
+    read, report = load_movenet_heatmaps(fresh, path)
+    jax.tree.map(np.testing.assert_array_equal, read["params"]["head"], fresh["params"]["head"])
+    jax.tree.map(np.testing.assert_array_equal, read["params"]["upsampling"], variables["params"]["upsampling"])
+    assert report.missing == ("params/head/output",)
+
+
+def test_the_published_file_trains_on_its_own_statistics_alone(tmp_path):
+    with pytest.raises(InputError, match=r"m\.tflite: its BatchNorm is folded.*--backbone-statistics frozen"):
+        load_movenet_heatmaps(zeros(MoveNet().build(1)), tmp_path / "m.tflite")
