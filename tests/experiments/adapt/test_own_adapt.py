@@ -70,7 +70,7 @@ def test_from_a_run_and_images_to_a_run(made, tmp_path, capsys):
     assert scores.shape == (2, 4)
     # An adapted run can be adapted again.
     again = read_command(SYSTEM, ["own", "--start", str(folder), *command(made, tmp_path)[3:]])
-    assert again.config.network.widths == (4, 4, 8)
+    assert again.config.network.widths == (4, 4, 4)
 
 
 def test_the_start_stays_where_the_check_fails(made, tmp_path, capsys, monkeypatch):
