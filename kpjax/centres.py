@@ -18,7 +18,7 @@ from kpjax import geometry
 from kpjax.heatmaps import Codec, Grid, gaussian_bumps, image_to_heatmap
 from kpjax.structures import Example
 
-APART = 2  # cells within which there is one centre
+APART = 1  # cells within which there is one centre, as of Zhou et al. 2019
 
 
 class Animals(NamedTuple):
@@ -90,7 +90,7 @@ def find_centres(
 ) -> Animals:
     """Returns the `most` highest peaks of the map of centres, each refined by a parabola along both axes.
 
-    A peak is a cell that no other within two cells exceeds. Of equal neighbours, the first in reading order is one.
+    A peak is a cell that none of its neighbours exceeds. Of equal neighbours, the first in reading order is one.
     """
     batch, height, width, _ = maps.shape
     logits = maps[..., 0].astype(jnp.float32)

@@ -245,9 +245,12 @@ def _assigned(cost: np.ndarray, near: np.ndarray) -> list[tuple[int, int]]:
 
 def _close_calls(frame: int, kept: Sequence[Track], pairs: Sequence[tuple[int, int]], near: np.ndarray,
                  cost: np.ndarray) -> list[Doubt]:
-    """Returns the pairs of tracks whose animals could as well be exchanged."""
-    found = []
+    """Returns the pairs of tracks whose animals could as well be exchanged, or of which the other could be there."""
+    found, missing = [], set(range(len(kept))) - {row for row, _ in pairs}
     for at, (a, b) in enumerate(pairs):
+        for c in missing:
+            if near[c, b] and cost[c, b] - cost[a, b] < CLOSE:
+                found.append(Doubt(frame, kept[a].number, kept[c].number, "one is missing, either could be the other"))
         for c, d in pairs[at + 1:]:
             if near[a, d] and near[c, b] and cost[a, d] + cost[c, b] - cost[a, b] - cost[c, d] < CLOSE:
                 first, second = sorted((kept[a].number, kept[c].number))

@@ -35,17 +35,19 @@ def tracked(seen, **rules):
     return numbers, doubts
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("animals", [1, 2, 3, 4, 5])
-def test_crossing_animals_keep_their_tracks(animals):
-    true, seen = scene(animals)
-    random = np.random.default_rng(1)
-    orders = [random.permutation(animals) for _ in seen]
+def test_crossing_animals_keep_their_tracks(animals, seed):
+    """Some are not found on some frames, also where they cross, and they come in any order."""
+    true, seen = scene(animals, seed=seed, noise=2.0)
+    random = np.random.default_rng(seed)
+    orders = [random.permutation(np.flatnonzero(random.uniform(size=animals) > 0.05)) for _ in seen]
     numbers, _ = tracked([points[order] for points, order in zip(seen, orders, strict=True)], animals=animals)
     slots = np.full((len(seen), animals, 5, 2), np.nan)
     for row, (of_frame, order) in enumerate(zip(numbers, orders, strict=True)):
         slots[row, of_frame] = seen[row][order]
     measured = animals_over_time(true, slots)
-    assert (measured.swaps, measured.fragments, measured.found) == (0, 0, len(seen) * animals)
+    assert (measured.swaps, measured.fragments, measured.found) == (0, 0, sum(map(len, orders)))
 
 
 def test_crossing_animals_are_doubtful_where_they_meet():
@@ -106,6 +108,12 @@ def test_a_leap_of_one_of_a_known_number_is_a_doubt_and_no_loss():
     numbers, doubts = tracked([np.stack([BODY + 100])] * 5 + [np.stack([BODY + 900])], animals=1)
     assert numbers[-1].tolist() == [0]
     assert doubts == [Doubt(5, 0, UNTRACKED, "far from where it was expected")]
+
+
+def test_one_of_two_that_are_alike_is_a_doubt_where_the_other_is_missing():
+    both = np.stack([BODY + 100, BODY + 104])
+    _, doubts = tracked([both, both[:1]], animals=2)
+    assert [doubt.why for doubt in doubts if doubt.frame == 1] == ["one is missing, either could be the other"]
 
 
 def test_points_of_small_radius_decide_between_two_animals():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.commands import Export
 from experiments.engine.ensembles import seeds_below
-from experiments.engine.own.animals import open_finder
+from experiments.engine.own.animals import FOLDER
 from experiments.engine.predictors import OpenedRun, open_runs
 from kpjax import InputError, RunError
 from kpjax.errors import summarise
@@ -57,7 +57,7 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
          f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
          + (f"; {unread} arrays that points do not depend on are left out" if unread else ""))
-    if open_finder(next(iter(seeds_below(source)), source)):
+    if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
         tell("the network that finds several animals stays with the run: what is exported needs their boxes")
     if asked.self_test and asked.to == "onnx":
         tell(compared(opened, out / standalone.ONNX))

@@ -25,6 +25,7 @@ from experiments.engine.configs import (
     with_network,
     with_weights,
 )
+from experiments.engine.own.animals import FOLDER as ANIMALS
 from experiments.engine.own.report import own_report
 from experiments.engine.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from experiments.engine.queue import in_turn
@@ -466,7 +467,8 @@ def _next_lines(command: Command) -> list[str]:
     """Returns the folders of the runs, the method's first, and the command that uses one."""
     folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
                for job in sorted(command.jobs(), key=lambda job: command.system.variants[job.variant].kind != "method")]
-    boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box")
+    finds = (Path(command.jobs()[0].folder) / ANIMALS).is_dir()
+    boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
     return [*(f"run: {folder}" for folder in folders),
             f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay"]
 

@@ -45,17 +45,22 @@ def extents_of(points: np.ndarray) -> np.ndarray:
     return np.where(known.any((-1, -2)), np.where(known.any(-2), high - low, 0).max(-1), np.nan)
 
 
-def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, *, near: float = NEAR) -> Matched:
+def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, *, near: float = NEAR,
+                    apart: np.ndarray | None = None) -> Matched:
     """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances is least.
 
     A prediction is an animal's if it lies within `near` of that animal's extent (A,) in px; nan is no animal. A further
     one within an animal that was found has found it twice.
+
+    apart: (A, D) px, distances that decide between animals that lie so near; those of the centres if None.
     """
     away = np.linalg.norm(true[:, None] - predicted[None], axis=-1) / np.maximum(extents, 1e-9)[:, None]
     away = np.where(np.isfinite(away), away, np.inf)
     within = away <= near
+    if apart is not None:
+        away = np.where(np.isfinite(apart), apart / np.maximum(extents, 1e-9)[:, None], away)
     # An impossible pair costs more than all possible ones together.
-    cost = np.where(within, away, near * (1 + min(away.shape, default=0)) + 1.0)
+    cost = np.where(within, away, np.where(within, away, 0).max(initial=0) * (1 + min(away.shape, default=0)) + 1.0)
     found = np.full(len(true), -1)
     for a, b in zip(*linear_sum_assignment(cost), strict=True):
         if within[a, b]:
@@ -68,19 +73,19 @@ def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray
 def animals_over_time(true: np.ndarray, predicted: np.ndarray, *, near: float = NEAR) -> AnimalsOverTime:
     """Counts what became of the animals of a video.
 
-    An animal's track is that of its prediction; frames on which it was not found change nothing.
+    An animal's track is that of its prediction; frames on which it was not found change nothing. Where centres lie
+    close, the mean distance of the points decides whose prediction it is.
 
     Args:
         true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
-        predicted: (T, I, L, 2), the points of I tracks; nan where one is not on a frame.
+        predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
         near: as of `match_by_centre`.
 
     Raises:
         InputError: for other shapes.
     """
-    if true.ndim != 4 or predicted.ndim != 4 or len(true) != len(predicted) or {
-            true.shape[-1], predicted.shape[-1]} != {2}:
-        raise InputError("predicted", f"must be (frames, tracks, points, 2) with the frames of `true`, got "
+    if true.ndim != 4 or true.shape[-1] != 2 or predicted.shape != (len(true), *predicted.shape[1:2], *true.shape[2:]):
+        raise InputError("predicted", f"must be (frames, tracks, points, 2) with the frames and points of `true`, got "
                                       f"{predicted.shape} and {true.shape}")
     count = true.shape[1]
     matched = np.full(true.shape[:2], -1)
@@ -89,7 +94,10 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray, *, near: float = 
     middles, extents, guesses = centres_of(true), extents_of(true), centres_of(predicted)
     twice, frames_twice, others, swaps, fragments = 0, 0, 0, 0, 0
     for row in range(len(true)):
-        one = match_by_centre(middles[row], extents[row], guesses[row], near=near)
+        away = np.linalg.norm(true[row][:, None] - predicted[row][None], axis=-1)
+        known = np.isfinite(away)
+        apart = np.where(known, away, 0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)
+        one = match_by_centre(middles[row], extents[row], guesses[row], near=near, apart=apart)
         matched[row] = one.predicted
         twice, frames_twice, others = twice + one.twice, frames_twice + (one.twice > 0), others + one.others
         swapped = False

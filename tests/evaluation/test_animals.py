@@ -35,6 +35,17 @@ def test_nothing_true_and_nothing_found():
     assert match_by_centre(np.array([[1.0, 1]]), np.ones(1), empty).predicted.tolist() == [-1]
 
 
+def test_points_decide_between_animals_that_lie_on_one_another():
+    """One looks left, the other right, and only one of them was found."""
+    true = np.stack([np.stack([BODY, BODY[[1, 0, 2]]])] * 2)
+    predicted = np.full_like(true, np.nan)
+    predicted[0] = true[0]
+    predicted[1, 1] = true[1, 1] - [3, 0]  # its centre is that of neither
+    measured = animals_over_time(true, predicted)
+    assert measured.matched.tolist() == [[0, 1], [-1, 1]]
+    assert measured.swaps == 0
+
+
 @pytest.mark.parametrize(("tracks", "swaps", "fragments"), [
     ([[0, 1], [0, 1], [0, 1]], 0, 0),
     ([[0, 1], [1, 0], [1, 0]], 1, 0),  # exchanged once

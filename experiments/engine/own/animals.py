@@ -23,6 +23,7 @@ from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
+from kpjax.reports.pixel_errors import counted
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
@@ -191,8 +192,9 @@ def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]
 
 def found_text(counts: dict[str, int]) -> str:
     """Says what `measured` counted."""
-    return (f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}, "
-            f"{counts['twice']} twice, {counts['others']} where none is labelled")
+    frames = counted(counts["frames"], "held-out frame")
+    return (f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
+            f"{counts['others']} where none is labelled")
 
 
 def held_out_text(folder: Path) -> str:

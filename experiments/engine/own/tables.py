@@ -28,6 +28,20 @@ REGDA = Table("regda/own", (Row("source only", "source_only"), Row("AdaBN", "ada
 EARS = Table("incremental/own", (Row("kamp", "kamp"), Row("mse_distillation (control)", "mse_distillation")), (
     Column("new points (ears), PCK, %", "new/pck", 100), Column("old points, PCK, %", "old/pck", 100)))
 
+FLIES = Table("flies", (Row("**found by the run itself**", "found"), Row("in the boxes of the labels", "true_boxes"),
+                        Row("SLEAP's own prediction, which has two points", "sleap")), (
+    Column("animals found, %", "animals/found", 100), Column("frames with one found twice, %", "animals/twice", 100),
+    Column("swaps", "animals/swaps", decimals=0), Column("PCK at 10 % of the body, %", "test/pck", 100),
+    Column("of head and thorax, %", "test/pck_of_two", 100)), "750 frames of two flies")
+FLIES_TIMES = Table("flies", [Row(title, name) for title, name in (
+    ("decoding alone", "decode"), ("network that finds animals, alone", "finder"),
+    ("network of the points, one crop, alone", "network_one"), ("whole way, one animal in a given box", "one_box"),
+    ("whole way, one animal found", "one_found"), ("whole way, two animals found and followed", "two_found"))],
+                    (Column("CPU ms a frame", "cpu_ms"),), "200 frames of 1024 x 1024 px")
+CROSSING = Table("crossing", [Row(f"{count}", f"animals_{count}") for count in range(1, 6)], (
+    Column("swaps", "swaps", decimals=0), Column("fragments", "fragments", decimals=0)),
+                 "animals that cross, ten scenes")
+
 CRITERIA = {"score": "score", "equivariance": "equivariance", "poses": "unusual pose", "disagreement": "disagreement"}
 SETS = {name: f"labelling_protocol/{name}" for name in ("mouse", "faces")}
 LABELLING = Table("", (Row("random", "random"), Row("**diversity** (default)", "diversity"), *(
