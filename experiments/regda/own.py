@@ -8,6 +8,7 @@ import numpy as np
 import tyro
 
 from experiments import regda
+from experiments.engine.configs import changed
 from experiments.engine.image_sets import ImageSet, Splits
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
@@ -99,6 +100,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
         Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed)
+    if config.backbone.start and hasattr(config.network, "head_layers"):  # the first stage goes on with this head
+        config = changed(config, pretraining_head_layers=config.network.head_layers)
     return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
                    f"{summarise(list(data.target), 2)}; held out: {held.words}")
 

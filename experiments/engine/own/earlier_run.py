@@ -1,12 +1,12 @@
 """Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on from one."""
 import functools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.engine import published
-from experiments.engine.configs import NETWORKS, Backbone, config_from_json, flat, stored_fields
+from experiments.engine.configs import NETWORKS, Backbone, Network, config_from_json, flat, stored_fields
 from experiments.engine.own.choices import Choice
 from experiments.engine.predictors import OpenedRun, open_run
 from kpjax import InputError, Skeleton
@@ -54,10 +54,19 @@ def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
         is_instead, others = OTHERWISE[kind]
         raise InputError(f"{argument}: the heatmaps of {folder} are {is_instead} (scores are {opened.score['kind']}); "
                          f"give a run of {others}")
-    network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
+    network = as_learnt(config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"]),
+                        opened.trained.variables)
     taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
     held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
     return EarlierRun(opened, opened.method.skeleton, taken, held_out)
+
+
+def as_learnt(network: Network, variables: Mapping[str, Any]) -> Network:
+    """Returns a network's config with as many layers in the head as it has learnt: RegDA's first stage has its own."""
+    head = variables["params"].get("head", {})
+    if not hasattr(network, "head_layers") or "output" not in head:
+        return network
+    return replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
 
 
 @functools.lru_cache(maxsize=2)

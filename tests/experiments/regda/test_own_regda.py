@@ -19,8 +19,8 @@ from experiments.regda.own import SYSTEM, open_data
 from experiments.regda.variants import setup_of
 from kpjax.structures import Skeleton
 
-TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-width", "4", "--batch-size", "8", "--augmentation", "none",
-        "--evaluations", "1", "--steps", "1", "--pretraining-steps", "1")
+TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--pretraining-head-layers", "1",
+        "--batch-size", "8", "--augmentation", "none", "--evaluations", "1", "--steps", "1", "--pretraining-steps", "1")
 
 
 @pytest.fixture(scope="module")
