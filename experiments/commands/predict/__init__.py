@@ -324,7 +324,8 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
 def _smoothed(work: _Work, kept: Sequence[Seen], table: PredictionTable, formats: tuple[str, ...], asked: Predict
               ) -> list[Path]:
     """Writes the smoothed points of an ensemble on a video; nothing of anything else, or where no frame has a point."""
-    found = {one.row: in_places(one, np.arange(len(one.present)), len(table.instances)).members
+    count = len(table.instances)
+    found = {one.row: (in_places(one, np.arange(len(one.present)), count) if work.find else one).members
              for one in kept if one.members is not None}
     if not (work.smoothed and found):
         return []
