@@ -50,11 +50,16 @@ class OwnTarget:
 
 
 @dataclass(frozen=True)
-class OwnFlags(Own):
-    """Flags that say how a person's data are read."""
+class OwnFlags:
+    """How a person's data are read: those flags of `Own` that need no held-out labels."""
 
-    validation: tyro.conf.Suppress[str] = ""
-    control: tyro.conf.Suppress[bool] = True
+    category: str = Own.category  # of a COCO project with several
+    video_root: str = Own.video_root  # folder of the videos that are not where the project says
+    pixels_from: Literal[0, 1] = Own.pixels_from  # 1 if the project counts the middle of the first pixel as (1, 1)
+    rescale_labels: bool = Own.rescale_labels  # labels that were made on copies of another size
+    occluded: Literal["train", "drop"] = Own.occluded  # drop: keypoints marked as occluded do not test
+    every: int = Own.every  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
+    on_bad_frame: Literal["stop", "skip"] = Own.on_bad_frame  # what to do about frames that cannot be read
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Config(Checked):
     pck_threshold: Positive = 0.1  # of the labelled body's diagonal
 
 
-OWN = Config("one's own run on images that look different, without its labels: --start RUN --target V ...; 2 cores")
+OWN = Config("one's own run on images that look different, without its labels: --target V ... --start RUN; 2 cores")
 VARIANTS = {
     "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
     "start": Variant("control", "the start as it is")}

@@ -16,6 +16,7 @@ from kpjax.evaluation.smoothing import ensemble_observations, ensemble_smoother,
 from kpjax.files import write_text
 
 ENDING = "_smoothed"
+NO_POINT = "no frame has a point; predict again"
 
 
 def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
@@ -72,6 +73,19 @@ def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray 
     return np.where(kept, found.points, np.nan), np.where(kept, np.sqrt(found.variances), np.nan)
 
 
+def smoothed_table(table: PredictionTable, members: np.ndarray) -> PredictionTable:
+    """Returns the table of an ensemble smoothed as `kpjax smooth` does without a cutoff.
+
+    members: (M, N, I, K, 2), the points of M networks, nan where one has none. Raises InputError if no frame has any.
+    """
+    asked = Smooth(points=())
+    points = members.reshape(*members.shape[:2], -1, 2)
+    known = np.isfinite(points).all(-1)
+    if not known.any():
+        raise InputError("points", NO_POINT)
+    return _table(table, smoothed(points, asked)[0], table.scores.reshape(len(table.names), -1))
+
+
 def plot_of_table(table: PredictionTable, *, cutoff: float | None) -> str:
     """Draws predicted points as they are (`trajectory_plot`)."""
     return trajectory_plot(table.numbers, _flat(table), table.scores.reshape(len(table.names), -1), names_of(table),
@@ -116,7 +130,7 @@ def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, as
     never = ~sure.any((0, 1))
     if never.all():
         if asked.cutoff is None:
-            raise InputError("points", "no frame has a point; predict again")
+            raise InputError("points", NO_POINT)
         raise InputError("cutoff", f"{asked.cutoff:g}: no point of any frame has such a score, the highest is "
                                    f"{scores.max():.3g}; give a lower one")
     names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
@@ -129,7 +143,8 @@ def _table(first: PredictionTable, after: np.ndarray, scores: np.ndarray) -> Pre
     keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
     table = first._replace(
         keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
-        status=np.where(known.any(-1), OK, UNREADABLE), outside=np.zeros(shape, bool))
+        status=np.where(known.any(-1), OK, UNREADABLE), outside=np.zeros(shape, bool),
+        radii=np.full(shape, np.nan), spreads=np.full(shape, np.nan))  # these were of the points before
     sizes = first.sizes[:, None, None]
     inside = ((keypoints >= -0.5) & (keypoints <= sizes - 0.5)).all(-1)
     return table._replace(outside=known & ~inside & (sizes > 0).all(-1))

@@ -36,7 +36,7 @@ class SourceFree(Checked):
     adapted_decay: Share = 0.99  # of the teacher's average
     unsure_share: NotNegative = 0.2  # of a keypoint's points in a batch, the least sure ones, which teach nothing
     slack: NotNegative = 0.05  # sizes of a pose by which points may lie further from plausible ones than labels do
-    student_colours: NotNegative = 1.0  # strength of random colours, blur and noise of the student's views; 0 for none
+    student_colours: NotNegative = 0.0  # strength of random colours, blur and noise of the student's views; 0 for none
     target_statistics: Literal["batch", "frozen"] = "batch"  # that BatchNorm normalises by; frozen: the start's
     least_agreement: Share = 0.8  # of points, below which the adaptation stops and the start is kept
 

@@ -207,7 +207,7 @@ class Config(Checked):
     baselines: Baselines = Baselines()
     teacher: TeacherAdaptation = TeacherAdaptation()
     source_free: SourceFree = SourceFree()
-    source_free_share: Share = 0.3  # of the steps of adaptation, after those of the network that it starts from
+    source_free_share: Share = 0.1  # of the steps of adaptation, after those of the network that it starts from
     ground_false: Literal["others", "area"] = "others"
     area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
@@ -218,7 +218,7 @@ class Config(Checked):
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
 
-    earlier: ClassVar = {"source_free": SourceFree(), "source_free_share": 0.3}
+    earlier: ClassVar = {"source_free": SourceFree(), "source_free_share": 0.1}
     former: ClassVar = {"target_weight": "ones"}
 
     def __post_init__(self):

@@ -59,6 +59,18 @@ DIFFERENCES = Table("demo", (
     Row("AdaBN's pseudo-labels - random colours", "adabn_augmented_then_labels", minus=COLOURS),
     Row("RegDA's pseudo-labels - AdaBN's", "regda_then_labels", minus="adabn_augmented_then_labels"),
 ), (POINTS, BY_SEED), "difference")
+SOURCE_FREE = Table("demo", (
+    Row("source only", "source_only"), Row("its start: random colours, squared errors", MSE, SLOWER),
+    Row("**source_free**, on the target alone", "source_free", SLOWER),
+    Row("teacher_adaptation, which sees the source", "teacher_adaptation")), (
+        PCK, BY_SEED, ERROR, SOURCE, Column("steps", "target/pck", show="steps"),
+        Column("runs that kept the start", "kept_start", decimals=0, show="seeds")))
+SOURCE_FREE_DIFFERENCES = Table("demo", (
+    Row("source_free - source only", "source_free", SLOWER, minus="source_only", minus_settings={}),
+    Row("source_free - its start", "source_free", SLOWER, minus=MSE),
+    Row("source_free - the labels at the cost of teacher_adaptation", "source_free", SLOWER, minus=LONG),
+    Row("source_free - teacher_adaptation", "source_free", SLOWER, minus="teacher_adaptation", minus_settings={}),
+), (POINTS, BY_SEED), "difference")
 FOREST = Table("demo", (
     Row("RegDA - random colours", "regda", minus=COLOURS),
     Row("RegDA, plain arg-max - random colours", "regda", PLAIN, minus=COLOURS, minus_settings={}),

@@ -20,6 +20,9 @@ _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
 
 
+MEASURES = {"radii": "radius", "spreads": "spread"}  # lengths of points: the table's field, and the column of csv
+
+
 class PredictionTable(NamedTuple):
     """Points of I animals on N frames of a video, or on N images.
 
@@ -40,6 +43,7 @@ class PredictionTable(NamedTuple):
     status: np.ndarray  # (N, I) of ok, unreadable (the frame does not decode) and no_box (no animal on the frame)
     outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
     radii: np.ndarray  # (N, I, K) float64 px, within which the truth lies at the level asked for; nan if unknown
+    spreads: np.ndarray  # (N, I, K) float64 px, of an ensemble's points (`fill`); nan if unknown
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
 
@@ -60,11 +64,11 @@ def empty_table(
         np.zeros((shape[0], 2), np.int64), tuple(instances),
         np.full((*shape[:2], 4), np.nan) if boxes is None else boxes,
         np.full((*shape, 2), np.nan), np.zeros(shape), np.full(shape[:2], UNREADABLE, "<U10"), np.zeros(shape, bool),
-        np.full(shape, np.nan), skeleton, title)
+        np.full(shape, np.nan), np.full(shape, np.nan), skeleton, title)
 
 
 def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.ndarray, scores: np.ndarray,
-         present: np.ndarray, radii: np.ndarray | None = None) -> None:
+         present: np.ndarray, radii: np.ndarray | None = None, members: np.ndarray | None = None) -> None:
     """Writes the prediction on one frame into a table, in place.
 
     Args:
@@ -73,12 +77,15 @@ def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.
         scores: (I, K).
         present: (I,) bool; animals that are not present become `no_box`.
         radii: (I, K) px, nan where none is known; None of all.
+        members: (I, M, K, 2), the points of M networks. Their spread is the root mean square distance from their mean.
     """
     table.sizes[row] = size
     table.status[row] = np.where(present, OK, NO_BOX)
     table.keypoints[row] = np.where(present[:, None, None], keypoints, np.nan)
     table.scores[row] = np.where(present[:, None], scores, 0.0)
     table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
+    if members is not None:
+        table.spreads[row] = np.sqrt(np.var(members, axis=1).sum(-1))
     inside = ((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
     table.outside[row] = present[:, None] & ~inside
 
@@ -91,26 +98,26 @@ def csv_text(*tables: PredictionTable) -> str:
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The status is `ok`,
     `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or `no_box` for an
     animal that is not on the frame. In the last two, x and y are nan and the score is 0. Where any radius is known, a
-    last column has them, empty for the other points.
+    last column has them, empty for the other points, and likewise for the spread of an ensemble.
     """
-    with_radii = any(np.isfinite(table.radii).any() for table in tables)
-    header = ["instance", "keypoint", "x", "y", "score", "status", *["radius"] * with_radii]
+    known = [name for name in MEASURES if any(np.isfinite(getattr(table, name)).any() for table in tables)]
+    header = ["instance", "keypoint", "x", "y", "score", "status", *(MEASURES[name] for name in known)]
     rows = [["video", "frame", "time", *header] if tables[0].is_video else ["image", *header]]
-    return rows_text([*rows, *(row for table in tables for row in _csv_rows(table, with_radii))])
+    return rows_text([*rows, *(row for table in tables for row in _csv_rows(table, known))])
 
 
-def _csv_rows(table: PredictionTable, with_radii: bool) -> Iterator[list]:
+def _csv_rows(table: PredictionTable, known: Sequence[str]) -> Iterator[list]:
     for row, name in enumerate(table.names):
         key = [name]
         if table.is_video:
             key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
         for number, instance in enumerate(table.instances):
             fields = (field[row, number].tolist() for field in (
-                table.keypoints, table.scores, table.outside, table.radii))
-            for keypoint, (x, y), score, outside, radius in zip(table.skeleton.names, *fields, strict=True):
+                table.keypoints, table.scores, table.outside, *(getattr(table, name) for name in known)))
+            for keypoint, (x, y), score, outside, *lengths in zip(table.skeleton.names, *fields, strict=True):
                 status = "outside" if outside else str(table.status[row, number])
-                known = ["" if math.isnan(radius) else f"{radius:.3f}"] if with_radii else []
-                yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *known]
+                measured = ["" if math.isnan(length) else f"{length:.3f}" for length in lengths]
+                yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *measured]
 
 
 # COCO results

@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "symmetric_normalise": "forward",
     "over_seeds": "seeds",
     "ensemble": "seeds",
+    "joint_prediction": "seeds",
+    "member_predictions": "seeds",
     "members_of_ensemble": "seeds",
     "trained_of": "seeds",
     "with_seed": "seeds",

@@ -68,13 +68,22 @@ def ensemble(method: Method, count: int) -> Method:
         raise ValueError(f"count: {count}; an ensemble has at least 2 members")
 
     def predict(trained: Trained, example: Example) -> Prediction:
-        found = [method.predict(Trained(trained.variables[name], trained.frozen[name]), example)
-                 for name in _member_names(count)]
-        return Prediction(jnp.median(jnp.stack([one.keypoints for one in found]), axis=0),
-                          jnp.stack([one.scores for one in found]).mean(0),
-                          tuple(sum(maps) / count for maps in zip(*(one.heatmaps for one in found), strict=True)))
+        return joint_prediction(member_predictions(method, trained, example))
 
     return Method(None, None, predict, method.streams, method.skeleton)
+
+
+def member_predictions(method: Method, trained: Trained, example: Example) -> list[Prediction]:
+    """Predicts with each member of an ensemble. method: of one of them. trained: of `members_of_ensemble`."""
+    return [method.predict(Trained(trained.variables[name], trained.frozen[name]), example)
+            for name in _member_names(len(trained.variables))]
+
+
+def joint_prediction(found: Sequence[Prediction]) -> Prediction:
+    """Computes the medians of the members' coordinates, and the means of their scores and heatmaps."""
+    return Prediction(jnp.median(jnp.stack([one.keypoints for one in found]), axis=0),
+                      jnp.stack([one.scores for one in found]).mean(0),
+                      tuple(sum(maps) / len(found) for maps in zip(*(one.heatmaps for one in found), strict=True)))
 
 
 def members_of_ensemble(members: Sequence[Trained]) -> Trained:

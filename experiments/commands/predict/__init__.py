@@ -19,7 +19,7 @@ from experiments.commands import Predict
 from experiments.commands.predict import drawing
 from experiments.commands.predict.pipeline import Seen, followed, predicted
 from experiments.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
-from experiments.commands.smooth import plot_of_table
+from experiments.commands.smooth import ENDING, plot_of_table, smoothed_table
 from experiments.engine.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
 from kpjax.annotations import predictions
@@ -54,6 +54,7 @@ class _Work(NamedTuple):
     instances: tuple[str, ...]
     boxes: np.ndarray | None
     tables: tuple[Path, ...]  # that will be written
+    smoothed: tuple[Path, ...]  # the same of an ensemble's smoothed points of a video
     drawn: tuple[Path, ...]  # the sheet, and the video with its first seconds, or the folder of images
     plot: Path | None  # of a video's points over time
     find: bool = False  # whether the run finds the animals
@@ -82,7 +83,8 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
                          "the run sees one animal in a frame, and does not look for more; leave it out")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
-    results = [path for work in works for path in (*work.tables, *work.drawn, *work.found, *filter(None, [work.plot]))]
+    results = [path for work in works for path in (*work.tables, *work.smoothed, *work.drawn, *work.found,
+                                                   *filter(None, [work.plot]))]
     if twice := [path for path in results if results.count(path) > 1]:
         raise InputError("out", f"{twice[0]} would be of two inputs; predict one of them into another folder")
     for path in results:
@@ -157,7 +159,9 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         usual = predictor.finder.most if predictor.finder.always else 0
         animals = (usual if asked.animals is None else asked.animals) or None
         instances = names_of(animals or 0)
-    return _Work(sequence, instances, boxes, tuple(tables), tuple(drawn),
+    smoothed = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem + ENDING) if (
+        predictor.with_members and sequence.video) else []
+    return _Work(sequence, instances, boxes, tuple(tables), tuple(smoothed), tuple(drawn),
                  asked.out / f"{sequence.stem}_plot.svg" if asked.plot and sequence.video else None, find, animals,
                  tuple(asked.out / f"{sequence.stem}{ending}" for ending in (
                      FOUND if sequence.video else FOUND[:1]) if find))
@@ -217,6 +221,9 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                  *_hidden_lines(table, cutoff, source, predictor, asked), *_radius_lines(table, predictor, asked)):
         tell(line)
     tell(", ".join(str(path) for path in (*paths, *work.drawn, *filter(None, [work.plot]))))
+    if smooth := _smoothed(work, kept, table, formats, asked):
+        tell(f"frames in order, several networks: smoothed points in {smooth[0]}, as predicted in {paths[0]}")
+        paths += smooth
     if removed:
         tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
@@ -309,8 +316,23 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
     for one in kept:
         if one.fault is None:
             whole = in_places(one, np.arange(len(one.present)), len(instances)) if work.find else one
-            predictions.fill(table, whole.row, whole.size, whole.keypoints, whole.scores, whole.present, whole.radii)
+            predictions.fill(table, whole.row, whole.size, whole.keypoints, whole.scores, whole.present, whole.radii,
+                             whole.members)
     return table
+
+
+def _smoothed(work: _Work, kept: Sequence[Seen], table: PredictionTable, formats: tuple[str, ...], asked: Predict
+              ) -> list[Path]:
+    """Writes the smoothed points of an ensemble on a video; nothing of anything else, or where no frame has a point."""
+    count = len(table.instances)
+    found = {one.row: (in_places(one, np.arange(len(one.present)), count) if work.find else one).members
+             for one in kept if one.members is not None}
+    if not (work.smoothed and found):
+        return []
+    none = np.full_like(next(iter(found.values())), np.nan)
+    members = np.stack([found.get(row, none) for row in range(len(table.names))])  # (N, I, M, K, 2)
+    return predictions.write_predictions(smoothed_table(table, members.transpose(2, 0, 1, 3, 4)), formats, asked.out,
+                                         work.sequence.stem + ENDING)
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:

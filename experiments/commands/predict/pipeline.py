@@ -43,6 +43,7 @@ class Seen(NamedTuple):
     radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
     boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found on the frame
     more: int = 0  # animals that were found beyond their known number, and left out
+    members: np.ndarray | None = None  # (I, M, K, 2) float64, the points of an ensemble's M networks, as `keypoints`
 
 
 @dataclass
@@ -81,7 +82,7 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
     def start(examples: list) -> None:
         images = [image for _, _, image, _ in examples]
         images += images[:1] * (batch_size - len(images))
-        running.append((network.submit(predictor.predict, np.stack(images)), examples))
+        running.append((network.submit(predictor.with_members or predictor.predict, np.stack(images)), examples))
 
     try:
         for frame in frames:
@@ -238,13 +239,18 @@ def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
 def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence,
             radii_of: Callable[[np.ndarray], np.ndarray] | None) -> None:
     """Waits for a batch and hands its results to the frames."""
-    keypoints, scores = found.result()
+    keypoints, scores, *members = found.result()
     for number, (frame, animal, _, crop) in enumerate(batch):
         seen, points = frame.seen, in_original_pixels(crop, keypoints[number].astype(np.float64))
         if not np.isfinite(points).all():
             place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
             raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
         seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
+        if members:
+            of_animal = members[0][number].astype(np.float64)
+            if seen.members is None:
+                frame.seen = seen = seen._replace(members=np.full((len(seen.present), *of_animal.shape), np.nan))
+            seen.members[animal] = in_original_pixels(crop, of_animal.reshape(-1, 2)).reshape(of_animal.shape)
         if radii_of:  # of the square image, which shows a part of the frame at another size
             found_radii = radii_of(scores[number]) * growth_of(crop)
             seen.radii[animal] = np.where(np.isfinite(found_radii), found_radii, np.nan)

@@ -52,7 +52,8 @@ def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
     boxes = np.zeros((0, 4)) if one.boxes is None else one.boxes
     return one._replace(keypoints=placed(one.keypoints, np.nan), scores=placed(one.scores, 0.0),
                         present=placed(one.present, False), radii=placed(one.radii, np.nan),
-                        boxes=placed(boxes, np.nan))
+                        boxes=placed(boxes, np.nan),
+                        members=None if one.members is None else placed(one.members, np.nan))
 
 
 def names_of(count: int) -> tuple[str, ...]:

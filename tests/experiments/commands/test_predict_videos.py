@@ -85,6 +85,31 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypa
     assert max(errors.values()) <= 2
 
 
+def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp_path):
+    """Of three networks one is always 6 px too far to the right: a standard deviation of 2 sqrt 2 in the square."""
+    def three(images):
+        points, scores = brightest(images)
+        return points, scores, np.stack([points, points, points + np.float32([6, 0])], 1)
+
+    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(with_members=three))
+    clip, image = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25), tmp_path / "a.png"
+    Image.fromarray(moving(3)).save(image)
+    printed = []
+    written = command.predict(Predict(run="made", inputs=(clip, image), out=tmp_path / "out"), tell=printed.append)
+    assert [path.name for path in written] == ["points.csv", "clip.csv", "clip_smoothed.csv"]
+    said = f"frames in order, several networks: smoothed points in {written[2]}, as predicted in {written[1]}"
+    assert printed.count(said) == 1
+    tables = []
+    for path in written:
+        with path.open() as file:
+            tables.append(list(csv.DictReader(file)))
+    assert {row["spread"] for row in (*tables[0], *tables[1])} == {f"{2 * np.sqrt(8):.3f}"}  # two px of the frame each
+    assert max(found(tables[1]).values()) <= 2
+    assert "spread" not in tables[2][0]
+    assert [row["frame"] for row in tables[2]] == [row["frame"] for row in tables[1]]
+    assert np.isfinite(list(found(tables[2]).values())).all()
+
+
 def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     """1,000 frames at 1/30 s, then 600 at 1/10 s."""
     times = np.concatenate([np.arange(1000) / 30, 1000 / 30 + np.arange(600) / 10])

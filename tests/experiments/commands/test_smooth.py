@@ -112,7 +112,7 @@ def test_files_of_other_tools_are_read(table, tmp_path, form):
 def test_several_animals_keep_their_names(table, tmp_path):
     pair = table._replace(instances=("male", "female"), **{name: np.concatenate([getattr(table, name)] * 2, 1)
                                                            for name in ("keypoints", "scores", "status", "outside",
-                                                                        "boxes", "radii")})
+                                                                        "boxes", "radii", "spreads")})
     path, = write_predictions(pair, ("csv",), tmp_path, "clip")
     main([str(path)])
     assert {row["instance"] for row in rows_of(tmp_path / "clip_smoothed.csv")} == {"male", "female"}

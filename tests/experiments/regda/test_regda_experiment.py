@@ -19,6 +19,7 @@ from experiments.engine.system import FORMAT, Job, StoredRun, measure_again, rea
 from experiments.regda.presets import PRESETS, of_pretraining
 from experiments.regda.variants import VARIANTS, build_regda, setup_of
 from kpjax.errors import InputError
+from kpjax.evaluation.pose_statistics import read_pose_statistics
 from kpjax.losses import minimum_disparity
 from kpjax.methods.regda_family.regda import TARGET_TRUTH, disparity_term
 from kpjax.structures import Example
@@ -116,6 +117,20 @@ def test_the_first_stage_is_shared(people):
     assert adabn["images"] > source["images"]  # it has read those of its start, too
     assert any(not np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(stored.variables["params"]), jax.tree.leaves(plain["params"]), strict=True))
+
+
+def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regda, tmp_path):
+    folder = run(tiny_regda, [*command("people", tmp_path, "source_free"), "--least-agreement", "1e-9"]).parent
+    config, start, found = tiny_regda.presets["people"], "source_only_augmented_mse", results_of(folder, "source_free")
+    assert found["metrics"]["kept_start"] == 0
+    assert {"agreement/start", "agreement/networks", "target/pck"} <= set(found["metrics"])
+    assert found["steps"] == results_of(folder, start)["steps"] + config.steps_without_source
+    assert read_pose_statistics(folder / start / "seed-0") is None  # 16 poses are too few for 20 coordinates
+    # The teacher has moved from the start, and only a little.
+    before, after = (load_trained(folder / name / "seed-0" / "model") for name in (start, "source_free"))
+    assert "poses" not in after.frozen
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.variables["params"], after.variables["params"])
+    assert 0 < max(jax.tree.leaves(moved)) < 0.01
 
 
 @pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.recipe and name not in (
