@@ -11,9 +11,11 @@ from experiments import adaptation
 from experiments.adaptation.images import Data, with_turns
 from experiments.adaptation.measures import checked
 from experiments.adaptation.presets import SYNTHETIC, Config, with_appearance
+from experiments.engine import published
 from experiments.engine.configs import NETWORKS, Backbone, Network, changed, config_from_json, stored_fields
 from experiments.engine.own import project as projects
 from experiments.engine.own.choices import Choice, chosen, every_choice, facts_of
+from experiments.engine.own.earlier_run import published_run
 from experiments.engine.own.needs import NEEDS
 from experiments.engine.own.project import Own
 from experiments.engine.predictors import open_run
@@ -25,6 +27,7 @@ from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
+from kpjax.methods.adaptation_family.adaptation import HEAD
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.training.trees import load_trained, tree_digest
@@ -40,7 +43,7 @@ class OwnCore:
 
     core_test: ClassVar[str] = ""  # its accuracy is not measured
 
-    core: str = ""  # a finished run's folder, an exported one, or the folder of a core's stage
+    core: str = ""  # a finished run's folder, an exported one, the folder of a core's stage, or movenet
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,19 @@ class CoreRun(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def own_core(folder: str) -> CoreRun:
-    """Reads the network of a finished run, of an exported one, or of a core's stage. Raises InputError for another
-    folder, and for a network of a kind that this system cannot build."""
+    """Reads the network of a finished run, of an exported one, of a core's stage, or trunk and pyramid of a published
+    network of human pose. Raises InputError for another folder, and for a network of a kind that this system cannot
+    build."""
     if not folder:
         raise InputError("core", "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+    if published.is_published(folder):
+        run = published_run(folder)
+        body = {collection: {part: tree for part, tree in run.opened.trained.variables[collection].items()
+                             if part != HEAD} for collection in ("params", "batch_stats")}
+        return CoreRun(adaptation.Core(body, tree_digest(body)), replace(run.taken_over["network"], sigmoid=False), {
+            "image_size": run.taken_over["image_size"], "dtype": run.taken_over["network"].dtype,
+            "appearance": "colour", "normalisation": run.taken_over["normalisation"],
+            "backbone_statistics": run.taken_over["backbone_statistics"]})
     path = Path(folder).expanduser()
     if adapted := (path / "stage.json").is_file():
         config, variables = read_json(path / "stage.json")["config"], load_trained(path / "result").variables

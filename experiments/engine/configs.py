@@ -48,6 +48,8 @@ def network_of(config: Any, keypoints: int) -> KeypointNetwork:
 
 def optimizer_of(config: Any, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
     """Returns an optimizer with the backbone's share of every step, and none for layers that the config freezes."""
+    if config.backbone.relative_steps:
+        optimizer = optax.chain(optimizer, optax.scale_by_param_block_rms())
     rate, frozen = config.backbone.backbone_rate, getattr(config.network, "frozen_layers", ())
     return optax.chain(optimizer, scale_backbone(rate, frozen)) if frozen or rate != 1 else optimizer
 
@@ -176,6 +178,11 @@ class Backbone(Checked):
     normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"  # of images, as the weights were trained
     backbone_rate: Positive = 1.0  # of the learning rate, for the backbone
     backbone_statistics: Literal["batch", "frozen"] = "batch"  # that its BatchNorm normalises training images by
+    # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as large for all of them,
+    # and a norm that was folded into a kernel may have left that small
+    relative_steps: bool = False
+
+    earlier: ClassVar = {"relative_steps": False}
 
     @property
     def normalise(self) -> Normalise:

@@ -129,7 +129,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     config = choices.chosen(config, [
         *with_start(usual_choices(facts, size, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
                     typed, semi_supervised.SCORE_KIND),
-        Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
+        *(() if data.several else (Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"),
+                                   every)),
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed)
     if not kept:

@@ -19,8 +19,10 @@ from kpjax.augment.random_maps import (
     draw_homography,
     draw_whole_degrees,
 )
-from kpjax.losses import late_rise, log_weight
+from kpjax.losses import heatmap_focal, late_rise, log_weight
 from kpjax.methods import balanced_weights
+from kpjax.methods.semi_supervised_family.objectives import SQUARES
+from kpjax.methods.supervised_learning import HeatmapLoss
 from kpjax.models import HRNet, SmallUNet
 
 
@@ -62,6 +64,8 @@ class Weights(configs.Checked):
     """Weights of the method's terms, at the paper's size of maps, and its passes."""
 
     supervised_weight: Positive = 1e3
+    # "focal" is for heatmaps between 0 and 1 (`sigmoid`), which squared errors let fade
+    label_loss: Literal["squares", "focal"] = "squares"
     semantic: Positive = 0.5  # as the others beside labels: of maps of 64 cells, sigma 2 and 15 keypoints
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
@@ -73,7 +77,7 @@ class Weights(configs.Checked):
     perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
 
-    earlier: ClassVar = {"balanced": False, "representations": "raw", "one_scale": False}
+    earlier: ClassVar = {"label_loss": "squares", "balanced": False, "representations": "raw", "one_scale": False}
     former: ClassVar = {"invariance_reduction": "mean", "half": False, "detach_masks": False,
                         "semantic_on_warped": False, "valid_mask": False, "extra_rotation": 0.0, "most_degrees": 90}
 
@@ -82,6 +86,11 @@ class Weights(configs.Checked):
         named = {name: getattr(self, name) for name in ("supervised_weight", "semantic", "equivariance", "invariance")}
         return balanced_weights(heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, keypoints=keypoints,
                                 feature_width=self.feature_width, **named) if self.balanced else named
+
+    @property
+    def loss_of_labels(self) -> HeatmapLoss:
+        """L_sup."""
+        return heatmap_focal if self.label_loss == "focal" else SQUARES
 
     def draw_map(self) -> DrawMap:
         """Builds g."""
@@ -189,6 +198,8 @@ class Config(configs.Checked):
         super().__post_init__()
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
+        if self.weights.label_loss == "focal" and not getattr(self.network, "sigmoid", False):
+            raise InputError("label_loss", "focal is for heatmaps between 0 and 1: --network movenet --sigmoid")
         if self.batch_size % 2:
             raise InputError("batch_size", f"{self.batch_size}; half of it is labelled, so it must be even")
 

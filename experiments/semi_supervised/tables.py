@@ -16,6 +16,7 @@ ERROR = Column("mean error, %", "test/nme", 100)
 ERROR_BY_SEED = ERROR._replace(heading="mean error by seed, %", show="seeds")
 ERROR_LESS = ERROR._replace(heading=f"less {CONTROL}, points", minus=CONTROL)
 EQUIVARIANCE = Column("equivariance error, px", "test/equivariance_px", decimals=2)
+PEAK = Column("mean peak of heatmaps", "test/mean_peak", decimals=2)
 SURPRISING = Column("on surprising frames, %", "test/surprising/nme", 100, 2)
 TITLES = {CONTROL: f"{CONTROL} (control)", "ours": "**ours** (the paper's method)",
           "easy_hard": "easy_hard (Xie et al. 2021)", "easy_hard_twice": "easy_hard, twice the steps (control)",
@@ -229,6 +230,17 @@ CORES = Table("lspet", (
         **WHOLE, "learning_rate": rate, "warm_start_learning_rate": rate}) for rate in (3e-4, 1e-3))), [
             column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, EQUIVARIANCE._replace(decimals=1))],
     "core, one tuning seed")
+SHORT = {**{name: value for name, value in WHOLE.items() if name != "warm_start_learning_rate"}, "batch_size": 8,
+         "frozen_stride": 16, "heatmap_size": 32, "image_size": 128, "learning_rate": 2e-3, "sigma": 1, "steps": 100,
+         "warm_start_steps": 0}
+RELATIVE = {**SHORT, "relative_steps": True}
+STEPS = Table("lspet", (
+    Row("Adam's steps, rate 0.0003, focal loss", "supervised", {
+        **SHORT, "label_loss": "focal", "learning_rate": 3e-4}),
+    Row("relative steps, rate 0.002, focal loss", "supervised", {**RELATIVE, "label_loss": "focal"}),
+    Row("relative steps, rate 0.002, squared errors", "supervised", RELATIVE),
+    Row("the same, rate 0.004, 200 steps", "supervised", {**RELATIVE, "learning_rate": 4e-3, "steps": 200})), [
+        column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, PEAK)], "100 steps of 8 images, one tuning seed")
 ZERO_SHOT = Table("lspet", [Row("network of human pose, untrained", "zero_shot", {
     "heatmap_size": 48, "image_size": 192, "labelled": 50})], (PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
 BACKBONE_PAIRS = Table("faces", (

@@ -43,7 +43,7 @@ def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
     weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
     return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **{
-        "unit": config.weights.representations == "unit"} | changes)
+        "unit": config.weights.representations == "unit", "loss": config.weights.loss_of_labels} | changes)
 
 
 def build_ours(
@@ -75,7 +75,8 @@ def build_elt(
 def build_pseudo_labels(config: Config, setup: Setup, *, labelled_share: float = 0.5, warped: bool = False) -> Method:
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
     objective = methods.pseudo_label_objective(
-        setup.codec, labelled_share=labelled_share, supervised_weight=config.weights.supervised_weight)
+        setup.codec, labelled_share=labelled_share, supervised_weight=config.weights.supervised_weight,
+        loss=config.weights.loss_of_labels)
     return build_ours(config, setup, objective=objective, warped=warped)
 
 

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "coarse_to_fine": "heatmap",
     "coarse_to_fine_targets": "heatmap",
     "hardest_keypoints_mse": "heatmap",
+    "heatmap_focal": "heatmap",
     "heatmap_kl": "heatmap",
     "heatmap_kl_per_keypoint": "heatmap",
     "heatmap_mse": "heatmap",

@@ -6,7 +6,7 @@ from experiments.engine import published
 from experiments.engine.configs import FINE_RATE, NETWORKS
 from experiments.engine.own.choices import Choice, Facts, image_choices, rate_choices, rotation_choice
 from kpjax import InputError
-from kpjax.models import MobileNetV2, SmallUNet
+from kpjax.models import MobileNetV2, MoveNet, SmallUNet
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
@@ -16,6 +16,8 @@ WORTH = "with ten labelled frames of a mouse 16 of 100 points more were found, i
 # where that of the small U-net fell.
 FINE_SIDE = 128
 WHY_FROZEN = "the first layers keep their weights, in 0.6 to 0.7 of the time of a step"
+# Steps of Adam's own size are up to a quarter of such a kernel each: the published heatmaps fade.
+WHY_RELATIVE = "norms are folded into its kernels, some of which are a thousandth: steps are shares of each"
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
@@ -51,7 +53,8 @@ def usual_choices(
                 *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
                               most=FINE_RATE)]
     if not small:
-        return [*images, *rate_choices(config, "the preset's")]
+        relative = [Choice("relative_steps", True, WHY_RELATIVE)] if isinstance(network, MoveNet) else []
+        return [*images, *relative, *rate_choices(config, "the preset's")]
     many = facts.keypoints > MANY_KEYPOINTS
     why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
     return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
+from untrained import drawn, shapes
 
 from experiments.adaptation.own import SYSTEM, open_data, own_core
 from experiments.adaptation.presets import PRESETS, of_core
-from experiments.adaptation.variants import network
+from experiments.adaptation.variants import build, network
+from experiments.engine import published
 from experiments.engine.command_line import read_command, run
 from experiments.engine.configs import changed
 from experiments.engine.own import project as own_project
@@ -18,7 +20,9 @@ from experiments.engine.parsing import exit_code_of
 from experiments.engine.predictors import open_run
 from kpjax.errors import InputError
 from kpjax.files import write_json
-from kpjax.models import HourglassNetwork, SmallUNet
+from kpjax.input.source import stacked
+from kpjax.models import HourglassNetwork, MoveNet, SmallUNet, movenet_lightning, to_torch
+from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.trees import save_trained
 
@@ -103,6 +107,27 @@ def test_a_network_of_another_kind_is_refused(old_run, tmp_path):
     refused({}, "another kind .its config has no network.; give a run")
     refused({"network": {"name": "rsn"}, "data": {"image_size": 64}, "heatmaps": {"heatmap_size": 32}},
             "are 32 px for images of 64; give a run whose heatmaps are 4")
+
+
+def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, capsys):
+    """Its trunk and pyramid are frozen under a new head; a whole step is traced, not run."""
+    monkeypatch.setattr(published, "SIDE", 32)
+    layers = drawn(shapes(movenet_lightning()))
+    write_safetensors(tmp_path / "made.safetensors",
+                      {name: array for name, array in to_torch(layers).items() if array.ndim})
+    read = read_command(SYSTEM, command(tmp_path / "made.safetensors", project))
+    job = read.job("adapted", 0)
+    assert (job.config.network, job.config.backbone.normalisation) == (MoveNet(), "symmetric")
+    assert "as the core has it" in capsys.readouterr().out
+    core = own_core(job.config.core.core).core
+    assert set(core.variables["params"]) == {"backbone", "upsampling"}
+    method = build(job.config, job.variant)
+    batch = stacked([open_data(job).target[n] for n in range(8)])
+    streams = dict.fromkeys(method.streams, batch)
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {"core": core.variables})
+    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert "loss/total" in metrics
 
 
 REFUSED = [

@@ -24,6 +24,7 @@ from experiments.engine.configs import (
 )
 from experiments.incremental.presets import PRESETS as INCREMENTAL
 from experiments.regda.presets import PRESETS as REGDA
+from experiments.semi_supervised.presets import PRESETS as SEMI_SUPERVISED
 from experiments.supervised import PRESETS
 from kpjax import models
 from kpjax.errors import InputError
@@ -134,6 +135,19 @@ def test_normalisation_statistics_and_rate_follow_the_config():
     assert optimizer_of(config, adam) is adam
     with pytest.raises(InputError, match="backbone_rate: 0"):
         Backbone(backbone_rate=0.0)
+
+
+def test_relative_steps_are_shares_of_an_arrays_size():
+    """Steps of 1, as Adam's are in the first step, are 500 times a small kernel without it."""
+    config = changed(SEMI_SUPERVISED["lspet"], relative_steps=True)
+    params = {"backbone": {"folded": jnp.full(4, 2e-3)}, "head": {"kernel": jnp.full(4, -0.5)}}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    for chosen, shares in ((config, (1.0, 1.0)), (changed(config, relative_steps=False), (500.0, 2.0))):
+        chain = optimizer_of(chosen, optax.identity())
+        steps, _ = chain.update(gradient, chain.init(params), params)
+        found = [float(abs(step / leaf).mean()) for step, leaf in
+                 zip(jax.tree.leaves(steps), jax.tree.leaves(params), strict=True)]
+        np.testing.assert_allclose(found, shares, rtol=1e-4)
 
 
 def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet, one_form):

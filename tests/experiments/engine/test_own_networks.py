@@ -102,6 +102,14 @@ def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_cos
     assert "mobilenetv2_100.ra_in1k.safetensors" in said
 
 
+def test_movenet_is_trained_in_shares_of_its_kernels(project, capsys):
+    config = config_of("--network", "movenet", "--sigmoid")
+    assert config.backbone.relative_steps
+    assert "norms are folded into its kernels" in capsys.readouterr().out
+    assert not config_of("--network", "movenet", "--no-relative-steps").backbone.relative_steps
+    assert not config_of("--network", "mobilenet_v2").backbone.relative_steps
+
+
 @pytest.mark.parametrize(("flags", "network"), [
     (("--network", "small_unet"), SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)),
     (("--widths", "8", "8", "16"), SmallUNet((8, 8, 16), head_layers=2, head_width=32)),

@@ -135,6 +135,7 @@ REFUSED = [
     (["--validation", "four"], "--validation: 'four' is not a labelled recording"),
     (["--unlabelled", "nowhere"], "nowhere: there is no such file or folder"),
     (["--heatmap-size", "7", "--size", "32"], "--heatmap-size: 7 for images of 32 px"),
+    (["--label-loss", "focal"], "--label-loss: focal is for heatmaps between 0 and 1: --network movenet --sigmoid"),
     (["--image-size", "100"], "--image-size: 100; small_unet needs a multiple of 16, such as 96"),
 ]
 
