@@ -35,6 +35,7 @@ class Found(NamedTuple):
     scores: np.ndarray  # (D, K) float64, higher is more certain
     radii: np.ndarray  # (D, K) float64 px, within which the truth lies; nan where unknown
     extents: np.ndarray  # (D,) float64 px, the longer side of the animal
+    centres: np.ndarray | None = None  # (D, 2) float64, where they were found; None takes the median of their points
 
 
 class Track(NamedTuple):
@@ -94,7 +95,7 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
         track for track in tracks.tracks if frame - track.seen <= gap + 1)
     expected = [_moved(track, frame - track.seen) for track in kept]
     numbers, doubts = np.full(len(found.points), UNTRACKED), []
-    centres = _centres(found.points)
+    centres = _centres(found)
     places, twins = _once(found, centres)
     near, cost = _distances(expected, found, centres, places)
     pairs = _assigned(np.where(near, cost, CAP + 2 * GATE), near)
@@ -191,11 +192,13 @@ def _reach(found: Found, place: int) -> np.ndarray:
     return np.where(np.isfinite(radii), radii, REACH * found.extents[place])
 
 
-def _centres(points: np.ndarray) -> np.ndarray:
-    """Returns (D, 2): medians of the points of each animal, which few wrong ones do not move; nan without any."""
-    known = np.isfinite(points).all(-1)
-    return np.array([np.median(one[there], axis=0) if there.any() else np.full(2, np.nan)
-                     for one, there in zip(points, known, strict=True)]).reshape(len(points), 2)
+def _centres(found: Found) -> np.ndarray:
+    """Returns (D, 2): the given centres, or medians of the points, which few wrong ones do not move; nan without any
+    point."""
+    known = np.isfinite(found.points).all(-1)
+    medians = np.array([np.median(one[there], axis=0) if there.any() else np.full(2, np.nan)
+                        for one, there in zip(found.points, known, strict=True)]).reshape(len(known), 2)
+    return medians if found.centres is None else np.where(known.any(-1, keepdims=True), found.centres, np.nan)
 
 
 # The assignment
@@ -222,7 +225,8 @@ def _once(found: Found, centres: np.ndarray) -> tuple[list[int], list[int]]:
 
 def _distances(expected: Sequence[Track], found: Found, centres: np.ndarray, places: Sequence[int]
                ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (T, D) whether an animal is near enough to be a track's, and how far its points are, in deviations."""
+    """Returns (T, D) whether an animal is near enough to be a track's, and how unlike it its points are, in deviations.
+    """
     near, cost = np.zeros((len(expected), len(places)), bool), np.zeros((len(expected), len(places)))
     for row, track in enumerate(expected):
         spread = track.covariance[0, 0]
@@ -233,9 +237,14 @@ def _distances(expected: Sequence[Track], found: Found, centres: np.ndarray, pla
             apart = np.square(found.points[place] - track.mean[:2] - track.shape).sum(-1)
             known = np.isfinite(apart)
             # An animal turns, and its legs move: no point is ever known to less than its share of the extent.
-            width = spread + np.maximum(reach, REACH * track.extent) ** 2
-            squares = apart[known] / width[known] if known.any() else np.array([off ** 2 / np.median(width)])
-            cost[row, column] = math.sqrt(np.minimum(squares, CAP ** 2).mean())
+            least = np.maximum(reach, REACH * track.extent) ** 2
+            width = spread + least
+            central = min(off ** 2 / np.median(width), CAP ** 2)
+            squares = np.minimum(apart[known] / width[known], CAP ** 2).mean() if known.any() else central
+            # Where two animals touch, the points of one may lie on the other: where it was found counts as much.
+            squares = squares if found.centres is None else (squares + central) / 2
+            # Twice the logarithm of a Gaussian: a track that may be anywhere by now expects none of its places much.
+            cost[row, column] = math.sqrt(squares + 2 * np.log(width / least).mean())
     return near, cost
 
 

@@ -108,9 +108,10 @@ def over_time(project: Project, found: Located, points: np.ndarray, scores: np.n
     for number, one in enumerate(found.project.instances):
         if one.frame in row_of:
             on[row_of[one.frame]].append(number)
-    extents = np.array([max(one.box[2:]) for one in found.project.instances])
+    boxes = np.array([one.box for one in found.project.instances])
     numbers, doubts = follow_all(((project.frames[frame].number, Found(
-        points[here], scores[here], np.where(np.isfinite(reach[here]), reach[here], np.nan), extents[here]))
+        points[here], scores[here], np.where(np.isfinite(reach[here]), reach[here], np.nan), boxes[here, 2:].max(1),
+        boxes[here, :2] - 0.5 + boxes[here, 2:] / 2))
         for frame, here in zip(order, on, strict=True)), animals=animals)
     slots = np.full((len(order), 1 + max((int(one.max(initial=0)) for one in numbers), default=0), *points.shape[1:]),
                     np.nan)

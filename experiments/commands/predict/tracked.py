@@ -20,7 +20,8 @@ def tracked(seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = 
     tracks = Tracks()
     for one in seen:
         if one.fault is None:
-            found = Found(one.keypoints, one.scores, one.radii, one.boxes[:, 2:].max(1))
+            found = Found(one.keypoints, one.scores, one.radii, one.boxes[:, 2:].max(1),
+                          one.boxes[:, :2] - 0.5 + one.boxes[:, 2:] / 2)
             tracks, numbers, more = follow(tracks, one.row, found, animals=animals)
             doubts += more
             if one.more and animals is not None:
