@@ -36,8 +36,9 @@ FLIES = Table("flies", (Row("**found by the run itself**", "found"), Row("in the
 FLIES_TIMES = Table("flies", [Row(title, name) for title, name in (
     ("decoding alone", "decode"), ("network that finds animals, alone", "finder"),
     ("network of the points, one crop, alone", "network_one"), ("whole way, one animal in a given box", "one_box"),
+    ("whole way, two animals in given boxes", "two_boxes"),
     ("whole way, one animal found", "one_found"), ("whole way, two animals found and followed", "two_found"))],
-                    (Column("CPU ms a frame", "cpu_ms"),), "200 frames of 1024 x 1024 px")
+                    (Column("CPU ms a frame", "cpu_ms"),), "96 frames of 1024 x 1024 px")
 CROSSING = Table("crossing", [Row(f"{count}", f"animals_{count}") for count in range(1, 6)], (
     Column("swaps", "swaps", decimals=0), Column("fragments", "fragments", decimals=0)),
                  "animals that cross, ten scenes")
