@@ -63,7 +63,8 @@ SOURCE_FREE = Table("demo", (
     Row("source only", "source_only"), Row("its start: random colours, squared errors", MSE, SLOWER),
     Row("**source_free**, on the target alone", "source_free", SLOWER),
     Row("teacher_adaptation, which sees the source", "teacher_adaptation")), (
-        PCK, BY_SEED, ERROR, SOURCE, Column("steps", "target/pck", show="steps"),
+        PCK, BY_SEED, PCK._replace(heading="tuning seed", show="seeds", seeds=TUNING_SEEDS), ERROR, SOURCE,
+        Column("steps", "target/pck", show="steps"),
         Column("runs that kept the start", "kept_start", decimals=0, show="seeds")))
 SOURCE_FREE_DIFFERENCES = Table("demo", (
     Row("source_free - source only", "source_free", SLOWER, minus="source_only", minus_settings={}),
