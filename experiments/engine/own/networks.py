@@ -18,6 +18,8 @@ FINE_SIDE = 128
 WHY_FROZEN = "the first layers keep their weights, in 0.6 to 0.7 of the time of a step"
 # Steps of Adam's own size are up to a quarter of such a kernel each: the published heatmaps fade.
 WHY_RELATIVE = "norms are folded into its kernels, some of which are a thousandth: steps are shares of each"
+# Not measured itself: heatmaps stayed at 2e-3 for 100 steps and faded at 4e-3 for 200, and these are 500 steps or more.
+RELATIVE_RATE = 3e-4
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
@@ -53,8 +55,10 @@ def usual_choices(
                 *rate_choices(config, "published weights are changed slowly, falling to zero along a cosine",
                               most=FINE_RATE)]
     if not small:
-        relative = [Choice("relative_steps", True, WHY_RELATIVE)] if isinstance(network, MoveNet) else []
-        return [*images, *relative, *rate_choices(config, "the preset's")]
+        if isinstance(network, MoveNet):
+            return [*images, Choice("relative_steps", True, WHY_RELATIVE),
+                    *rate_choices(config, "larger relative steps over as many let its heatmaps fade", RELATIVE_RATE)]
+        return [*images, *rate_choices(config, "the preset's")]
     many = facts.keypoints > MANY_KEYPOINTS
     why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
     return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),

@@ -11,7 +11,7 @@ from untrained import drawn, shapes
 
 from experiments.adaptation.own import SYSTEM, open_data, own_core
 from experiments.adaptation.presets import PRESETS, of_core
-from experiments.adaptation.variants import build, network
+from experiments.adaptation.variants import build, network, perceptual_of
 from experiments.engine import published
 from experiments.engine.command_line import read_command, run
 from experiments.engine.configs import changed
@@ -21,7 +21,7 @@ from experiments.engine.predictors import open_run
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.input.source import stacked
-from kpjax.models import HourglassNetwork, MoveNet, SmallUNet, movenet_lightning, to_torch
+from kpjax.models import FeatureMaps, HourglassNetwork, MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.trees import save_trained
@@ -128,6 +128,24 @@ def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, 
     after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert "loss/total" in metrics
+
+
+@pytest.mark.parametrize("weights", ["mobilenetv2_050.lamb_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
+def test_images_are_compared_by_balanced_features_of_a_backbone(project, old_run, weights):
+    """A whole step is traced, not run: these networks take long to compile."""
+    read = read_command(SYSTEM, [*command(old_run, project), "--compare", "features", "--perceptual", weights])
+    job = read.job("adapted", 0)
+    features = perceptual_of(job.config)["perceptual"]
+    assert isinstance(features, FeatureMaps)
+    method = build(job.config, job.variant)
+    batch = stacked([open_data(job).target[n] for n in range(8)])
+    streams = dict.fromkeys(method.streams, batch)
+    start = {"core": own_core(str(old_run)).core.variables,
+             "perceptual": jax.eval_shape(features.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))}
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
+    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert {"loss/pixels", "loss/features"} <= set(metrics)
 
 
 REFUSED = [

@@ -105,6 +105,7 @@ def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_cos
 def test_movenet_is_trained_in_shares_of_its_kernels(project, capsys):
     config = config_of("--network", "movenet", "--sigmoid")
     assert config.backbone.relative_steps
+    assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (3e-4, 3e-4)
     assert "norms are folded into its kernels" in capsys.readouterr().out
     assert not config_of("--network", "movenet", "--no-relative-steps").backbone.relative_steps
     assert not config_of("--network", "mobilenet_v2").backbone.relative_steps
