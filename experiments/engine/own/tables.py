@@ -25,6 +25,14 @@ COMMANDS = Table("commands", [Row(title, name) for title, name in (
     ("`convert --to slp`", "convert"))], (Column("seconds", "seconds", decimals=0),), "command")
 REGDA = Table("regda/own", (Row("source only", "source_only"), Row("AdaBN", "adabn"), Row("RegDA", "regda")), (
     Column("target PCK, %", "target/pck", 100), Column("target error, px of 192", "target/mae")))
+HALVES = Table("faces_in_halves", (
+    Row("all 68 points labelled on all images", "all_labels"), Row("`union`", "union"),
+    Row("`mask` (control)", "mask")), (
+        Column("mean error, % of the distance between the eyes", "test/nme", 100),
+        Column("of the jaw, nose and inner lips", "test/nme_first", 100),
+        Column("of the brows, eyes and outer lips", "test/nme_second", 100),
+        Column("over all labels, %", "test/over_all_labels", 100, 1),
+        Column("within a tenth, %", "test/pck", 100)), "162 faces, 34 points each in two projects")
 EARS = Table("incremental/own", (Row("kamp", "kamp"), Row("mse_distillation (control)", "mse_distillation")), (
     Column("new points (ears), PCK, %", "new/pck", 100), Column("old points, PCK, %", "old/pck", 100)))
 
