@@ -56,7 +56,7 @@ class OwnSubset(LabelledSubset):
     pck_over: Literal["box", "scale"] = "scale"
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
 
-    earlier: ClassVar = {"more_projects": (), "named": ()}
+    earlier: ClassVar = LabelledSubset.earlier | {"more_projects": (), "named": ()}
 
     @property
     def several(self) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ class LabelledSubset(ImageSet):
     unlabelled_pool: Literal["rest", "all"] = "rest"  # "all": the labelled ones are also in it; not stated
     further: str = ""  # "<dataset>/<split>" of more images without labels, such as frames of videos
 
+    earlier: ClassVar = ImageSet.earlier | {"further": ""}
+
     def __post_init__(self):
         super().__post_init__()
         if self.labelled > 1 and self.labelled != round(self.labelled):

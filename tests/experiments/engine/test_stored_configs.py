@@ -42,7 +42,7 @@ def test_another_value_and_an_unknown_field_are_refused_by_name():
 
 
 @pytest.mark.parametrize(("name", "part"), [("semi_supervised", "weights"), ("regda", "teacher"),
-                                            ("pyramids", "weights")])
+                                            ("semi_supervised", "data"), ("pyramids", "weights")])
 def test_a_run_from_before_a_field_is_read_as_it_was(name, part):
     config = importlib.import_module(f"experiments.{name}").SYSTEM.presets["demo"]
     stored, earlier = config_as_json(config), getattr(config, part).earlier
