@@ -200,7 +200,8 @@ def tables(records: Sequence[Mapping[str, Any]], slice_: Slice) -> list[str]:
             found.append("\n".join(gathered))
     if largest := [record for record in records if "largest" in record]:
         found.append(markdown(["stage", "largest batch, images a chip", "GiB"], [
-            [record["stage"], f"{record['largest']['images_per_chip']:g}", f"{record['largest']['memory'] / GIB:.2f}"]
+            [record["stage"], largest_text(record["largest"]["images_per_chip"]),
+             f"{record['largest']['memory'] / GIB:.2f}"]
             for record in largest]))
     found.append(f"{NOT_MEASURED} Cores: where images are decoded at every step, at {read_rate():.0f} images a second "
                  "each, JPEG of 640x480 px in full.")
@@ -210,6 +211,11 @@ def tables(records: Sequence[Mapping[str, Any]], slice_: Slice) -> list[str]:
 def memory_texts(memory: Mapping[str, float]) -> list[str]:
     return [f"{memory[name] / GIB:.2f}" if name in memory else "" for name in (
         "arguments", "temporaries", "waiting", "total", "available")]
+
+
+def largest_text(images: float) -> str:
+    """Returns the largest batch of a chip in words: above LARGEST none is tried."""
+    return f"{images:g}{' or more' * (images >= LARGEST)}"
 
 
 def part_texts(record: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from experiments.planning.report import GUESSES, LARGEST, Tried, largest_batch
+from experiments.planning.report import GUESSES, LARGEST, Tried, largest_batch, largest_text
 
 AVAILABLE = 1000.0
 
@@ -63,3 +63,8 @@ def test_no_batch_above_the_largest_is_tried():
     largest, tried = found(lambda images: 100 + 0.01 * images, 64)
     assert largest.images == LARGEST == max(tried)
     assert found(lambda images: 100.0, 2 * LARGEST) == (Tried(2 * LARGEST, 100.0, True), [])
+
+
+def test_a_batch_at_the_end_of_the_search_says_so():
+    assert largest_text(96.0) == "96"
+    assert largest_text(float(LARGEST)) == f"{LARGEST} or more"
