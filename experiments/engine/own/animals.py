@@ -1,6 +1,6 @@
 """Several animals in a frame: a small network that finds them on whole frames, trained from the labels of a run that
 sees crops of them, and kept in the run's folder for `kpjax predict`."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from kpjax import InputError, Method
 from kpjax.annotations.project import Project
 from kpjax.annotations.several_animals import Crowd, crowd_of, whole_frames
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
-from kpjax.evaluation.animals import centres_of, extents_of, match_by_centre
+from kpjax.evaluation.animals import Matched, centres_of, extents_of, match_by_centre
 from kpjax.files import read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource
@@ -118,6 +118,7 @@ def keep_finder(job: Job, project: Project, held: Held) -> None:
     stage = job.stage(FOLDER, lambda folder: fit_sources(
         job, method, {"labelled": parts[0]}, batch_size=batch, steps=steps, stage=FOLDER, folder=folder, config=config),
         config=config)
+    described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
     counts = measured(finder_of(described, stage.trained), parts[1], points)
     print(found_text(counts))
     if jax.process_index() == 0:
@@ -159,21 +160,21 @@ def normalised(images: jax.Array) -> jax.Array:
 def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
     """Returns a description and what its network has learnt as a finder."""
     side, network = described["image_size"], network_of(described)
-    most = described["animals"] + MORE
+    most, enlarged = described["animals"] + MORE, described.get("enlarged", 1.0)
 
     @jax.jit
     def find(variables, images):
         maps = network.apply(variables, normalised(images.astype(np.float32) / 255), train=False)
-        return find_centres(maps, image_size=side, most=most)
+        found = find_centres(maps, image_size=side, most=most)
+        return found._replace(extents=enlarged * found.extents)
 
     variables = jax.device_put(trained.variables)
     return Finder(side, described["animals"], described["always"],
                   lambda images: jax.tree.map(np.asarray, find(variables, images)))
 
 
-def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
-    """Counts the animals of labelled frames that are found, found twice, and found where none is labelled."""
-    counts = {"frames": len(source), "animals": 0, "found": 0, "twice": 0, "others": 0}
+def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
+    """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
     for first in range(0, len(source), BATCH):
         examples = [source[number] for number in range(first, min(first + BATCH, len(source)))]
         images = np.stack([one.image for one in examples])
@@ -182,12 +183,28 @@ def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]
             true = np.where(one.visible[:, None] > 0, one.keypoints, np.nan).reshape(-1, points, 2)
             true = true[np.isfinite(true).any((1, 2))]
             there = found.scores[row] >= FOUND
-            matched = match_by_centre(centres_of(true), extents_of(true), found.centres[row][there])
-            counts["animals"] += len(true)
-            counts["found"] += int((matched.predicted >= 0).sum())
-            counts["twice"] += matched.twice
-            counts["others"] += matched.others
+            extents = extents_of(true)
+            matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
+            yield extents, found.extents[row][there], matched
+
+
+def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
+    """Counts the animals of labelled frames that are found, found twice, and found where none is labelled."""
+    counts = {"frames": len(source), "animals": 0, "found": 0, "twice": 0, "others": 0}
+    for extents, _, matched in matches(finder, source, points):
+        counts["animals"] += len(extents)
+        counts["found"] += int((matched.predicted >= 0).sum())
+        counts["twice"] += matched.twice
+        counts["others"] += matched.others
     return counts
+
+
+def found_too_small(finder: Finder, source: ArraySource, points: int) -> float:
+    """Returns the median of true over found extents on frames that train: what absolute errors of the logarithm leave
+    too small would cut points off. It is 1 where nothing is found."""
+    ratios = [extents[animal] / found[place] for extents, found, matched in matches(finder, source, points)
+              for animal, place in enumerate(matched.predicted) if place >= 0 and extents[animal] > 0]
+    return float(np.median(ratios)) if ratios else 1.0
 
 
 def found_text(counts: dict[str, int]) -> str:

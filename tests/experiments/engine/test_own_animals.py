@@ -13,6 +13,8 @@ from experiments.engine.system import run
 from experiments.semi_supervised.own import SYSTEM
 from kpjax.annotations.several_animals import crowd_of, whole_frames
 from kpjax.errors import InputError
+from kpjax.input.source import arrays
+from kpjax.structures import Skeleton
 
 TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
         "--evaluations", "1", "--steps", "2"]
@@ -69,6 +71,7 @@ def test_a_run_on_crops_keeps_a_network_that_finds_animals(crowd, monkeypatch, t
     counts = described["held_out"]
     assert f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}" in (
         capsys.readouterr().out)
+    assert described["enlarged"] > 0
     finder = open_predictor(job.folder).finder
     assert (finder.side, finder.most, finder.always) == (32, 2, False)
     found = finder.find(np.zeros((2, 32, 32, 3), np.uint8))
@@ -77,6 +80,24 @@ def test_a_run_on_crops_keeps_a_network_that_finds_animals(crowd, monkeypatch, t
     (job.folder / "animals" / "animals.json").write_text(json.dumps(described))
     with pytest.raises(InputError, match=r"animals\.json: format 9, this version reads 1; train again"):
         open_predictor(job.folder)
+
+
+def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
+    """Three frames of two animals of three points; half and four fifths of an extent are found, and nothing on one."""
+    corners = np.array([[0.0, 0], [8, 4], [3, 2], [0, 0], [20, 5], [9, 9]]) + np.repeat([[2, 2], [8, 20]], 3, 0)
+    source = arrays(np.zeros((3, 32, 32, 3), np.uint8), np.stack([corners] * 3), np.ones((3, 6)), Skeleton(
+        tuple("abcdef")), "frames")
+    centres = np.array([[6.0, 4.0], [18.0, 24.5]])
+
+    def finder_of(shares, scores):
+        def find(images):
+            extents = np.array(shares) * [8, 20]
+            return animals.Animals(*(np.stack([one] * len(images)) for one in (centres, extents, np.array(scores))))
+        return animals.Finder(32, 2, True, find)
+
+    assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(1.25)
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(2.0)
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.1, 0.1]), source, 3) == 1.0
 
 
 def test_boxes_are_those_of_sure_animals_or_of_the_known_number():
