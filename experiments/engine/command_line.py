@@ -46,8 +46,7 @@ ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 # The flags to know, by field, with their values and what they are for: `--help` has those of a preset, `--help-all`
 # has every flag.
 TO_KNOW = {
-    "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv"),
-    "more_projects": ("P ...", "further projects, of other keypoints: the same as --project again"),
+    "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, csv"),
     "source": ("P", "labels, as a project, of the images that look different"),
     "target": ("V ...", "images and videos without labels, for which it learns"),
     "old": ("RUN", "a finished run that has learnt other keypoints"),

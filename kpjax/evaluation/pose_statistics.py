@@ -18,6 +18,7 @@ from kpjax.files import read_json, write_json
 from kpjax.losses.pose_subspace import fit_pose_subspace
 
 FILE = "pose_statistics.json"
+NO_SIZE = 1e-3  # px; a pose of one sure point has none, but for rounding
 RIDGE = 1e-4  # of the weights, so that a pose with few sure points has one nearest pose
 
 
@@ -90,7 +91,7 @@ def plausible_poses(
     shares = weights.astype(jnp.float32) / jnp.maximum(weights.sum(1, keepdims=True), RIDGE)
     sizes = jnp.maximum(_sizes(poses, jnp.ones_like(shares) / keypoints), _sizes(points.astype(jnp.float32), shares))
     distances = jnp.linalg.norm(points.astype(jnp.float32) - poses, axis=-1)
-    return poses, jnp.where(sizes[:, None] > 0, distances / jnp.maximum(sizes, 1e-6)[:, None], 0.0)
+    return poses, jnp.where(sizes[:, None] > NO_SIZE, distances / jnp.maximum(sizes, NO_SIZE)[:, None], 0.0)
 
 
 def _sizes(points: jax.Array, shares: jax.Array) -> jax.Array:

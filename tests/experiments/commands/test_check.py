@@ -57,8 +57,9 @@ def test_everything_is_said_at_once(project, tmp_path, capsys):
     last = out.partition("can be trained:\n")[2].splitlines()
     assert last[0].split() == ["kpjax", "train", "--project", "P", "(all", "labels)"]
     assert "semi_supervised --project P --unlabelled FOLDER_OR_VIDEO  (its 59 frames without labels)" in last[1]
-    assert "pyramids --videos" in last[4]
-    assert last[5] == "cannot: adaptation (6 images, it needs 50)"
+    assert "adapt --target FOLDER_OR_VIDEO --start RUN" in last[3]
+    assert "pyramids --videos" in last[5]
+    assert last[6] == "cannot: adaptation (6 images, it needs 50)"
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert min(sheet.size) > SIDE
 
@@ -139,15 +140,16 @@ def test_messages_name_flags():
 
 def test_systems_that_can_run():
     nothing = systems_lines(Holdings(0, 0, 0, 0))
-    assert nothing[0] == "nothing can be trained"
-    assert all(system in nothing[1] for system in NEEDS)
+    assert nothing[1].split()[:3] == ["kpjax", "train", "adapt"]  # what it learns from is not in the project
+    assert all(system in nothing[2] for system in NEEDS)
     lines = systems_lines(Holdings(4, 0, 60, 0))
     assert any("semi_supervised --project P" in line for line in lines[:-1])
     assert any("adaptation --core RUN --images FOLDER" in line for line in lines[:-1])
     assert lines[-1] == "cannot: pyramids (no video, it needs one of 50)"
     crowd = systems_lines(Holdings(4, 10, 60, 0, several=True))
     assert crowd[1] == "  kpjax train --project P  (all labels)"
-    assert "semi_supervised (several animals on a frame); regda (several animals on a frame); pyramids" in crowd[-1]
+    assert all(f"{name} (several animals on a frame)" in crowd[-1] for name in ("semi_supervised", "regda", "adapt"))
+    assert "pyramids" in crowd[-1]
 
 
 def test_videos_of_the_folder_count_whatever_their_names(project, tmp_path, capsys):
@@ -167,7 +169,7 @@ def test_equal_labels_are_counted_in_a_line(project, tmp_path, capsys):
                                       for n in range(5) for animal in (1, 2) for name in ("nose", "right_ear")))
     main([str(project), "--sheet", "0"])
     out = capsys.readouterr().out
-    assert "training reads a crop around each labelled animal, and later kpjax predict needs their boxes" in out
+    assert "training reads a crop of each, and a small network learns to find them" in out
     notes = [line for line in out.splitlines() if "the same labels" in line]
     assert notes == ["note: the same labels twice on one frame: 1 frames, such as day/0.png",
                      "note: the same labels on two frames: 4 frames, such as day/1.png has those of day/0.png; "
