@@ -23,8 +23,8 @@ def test_where_points_lie_along_a_contour_costs_nothing():
 
 def test_a_contour_that_ends_early_costs_what_lacks():
     """From [0, 1] to [0, 2]: points beyond the end are 1 / 2 away on average, the others 0."""
-    found = contour_distance([[0, 0], [1, 0]], [[0, 0], [2, 0]], samples=10001)
-    assert found == pytest.approx((0 + 0.25) / 2, rel=1e-3)
+    found = contour_distance([[0, 0], [1, 0]], [[0, 0], [2, 0]], samples=501)
+    assert found == pytest.approx((0 + 0.25) / 2, rel=1e-2)
 
 
 def test_it_does_not_depend_on_the_order_of_the_two():
