@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.engine.own.animals import BATCH
+from experiments.engine.own.animals import found_on
 from experiments.engine.predictors import Predictor
 from kpjax.annotations.project import Instance, Project
 from kpjax.annotations.project_source import box_of, decoded, project_source
@@ -44,24 +44,20 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop
         of_frame.setdefault(one.frame, []).append(number)
     instances, of, twice, others, animals = [], [], 0, 0, 0
     empty = np.full((len(project.skeleton.names), 2), np.nan)
-    for first in range(0, len(source), BATCH):
-        examples = [source[number] for number in range(first, min(first + BATCH, len(source)))]
-        images = np.stack([one.image for one in examples])
-        found = finder.find(np.concatenate([images, np.repeat(images[:1], BATCH - len(images), 0)]))
-        for row, one in enumerate(examples):
-            frame = whole.instances[int(source.examples.index[first + row])].frame
-            numbers = [number for number in of_frame[frame] if box_of(project.instances[number]) is not None]
-            true = np.array([box_of(project.instances[number]) for number in numbers]).reshape(-1, 4)
-            boxes, _ = finder.boxes(found, row, one.crop, known)
-            matched = match_by_centre(true[:, :2] + true[:, 2:] / 2, true[:, 2:].max(1, initial=0),
-                                      boxes[:, :2] + boxes[:, 2:] / 2)
-            animals += len(numbers)
-            twice, others = twice + (matched.twice > 0), others + matched.others
-            whose = {int(box): numbers[place] for place, box in enumerate(matched.predicted) if box >= 0}
-            for place, box in enumerate(boxes):
-                of.append(whose.get(place, -1))
-                instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else Instance(
-                    frame, empty, np.zeros(len(empty), np.float32), np.zeros(len(empty), bool), box))
+    for place, one, seen, row in found_on(finder, source):
+        frame = whole.instances[int(source.examples.index[place])].frame
+        numbers = [number for number in of_frame[frame] if box_of(project.instances[number]) is not None]
+        true = np.array([box_of(project.instances[number]) for number in numbers]).reshape(-1, 4)
+        boxes, _ = finder.boxes(seen, row, one.crop, known)
+        matched = match_by_centre(true[:, :2] + true[:, 2:] / 2, true[:, 2:].max(1, initial=0),
+                                  boxes[:, :2] + boxes[:, 2:] / 2)
+        animals += len(numbers)
+        twice, others = twice + (matched.twice > 0), others + matched.others
+        whose = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
+        for number, box in enumerate(boxes):
+            of.append(whose.get(number, -1))
+            instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else Instance(
+                frame, empty, np.zeros(len(empty), np.float32), np.zeros(len(empty), bool), box))
     return Located(project._replace(instances=tuple(instances)), np.array(of, int), len(source), animals, twice, others)
 
 

@@ -24,7 +24,7 @@ from kpjax.input.source import ArraySource
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.reports.pixel_errors import counted
-from kpjax.structures import Skeleton, Trained
+from kpjax.structures import Example, Skeleton, Trained
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import load_trained, save_trained
@@ -173,19 +173,23 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
                   lambda images: jax.tree.map(np.asarray, find(variables, images)))
 
 
-def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
-    """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
+def found_on(finder: Finder, source: ArraySource) -> Iterator[tuple[int, Example, Animals, int]]:
+    """Yields the number of each frame, its example, what was found on the frames about it, and its row there."""
     for first in range(0, len(source), BATCH):
         examples = [source[number] for number in range(first, min(first + BATCH, len(source)))]
         images = np.stack([one.image for one in examples])
         found = finder.find(np.concatenate([images, np.repeat(images[:1], BATCH - len(images), 0)]))
-        for row, one in enumerate(examples):
-            true = np.where(one.visible[:, None] > 0, one.keypoints, np.nan).reshape(-1, points, 2)
-            true = true[np.isfinite(true).any((1, 2))]
-            there = found.scores[row] >= FOUND
-            extents = extents_of(true)
-            matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
-            yield extents, found.extents[row][there], matched
+        yield from ((first + row, one, found, row) for row, one in enumerate(examples))
+
+
+def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
+    """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
+    for _, one, found, row in found_on(finder, source):
+        true = np.where(one.visible[:, None] > 0, one.keypoints, np.nan).reshape(-1, points, 2)
+        true = true[np.isfinite(true).any((1, 2))]
+        there, extents = found.scores[row] >= FOUND, extents_of(true)
+        matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
+        yield extents, found.extents[row][there], matched
 
 
 def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
