@@ -25,7 +25,7 @@ from kpjax.images.transforms import (
     Transform,
     enlarged,
 )
-from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, subset, without_keypoints
+from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, joined, subset, without_keypoints
 
 KEPT_IN_MEMORY = 2**30
 TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
@@ -42,6 +42,7 @@ class Splits(NamedTuple):
     validation: Source
     test: Source
     plain_train: Source | None = None  # training images as evaluation sees them, if they are loaded larger
+    labelled: Source | None = None  # those of `train` with labels, if others have none
 
     identity = MappingProxyType({})  # the config and the seed tell all of it
 
@@ -176,8 +177,9 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "videos:target" (people
     in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, whose images for tuning
     validate, and for a tuning seed also test. "recoloured:<dataset>" has the first half of its training images, in
-    other colours, and "plain:<dataset>" the second half, as they are. seed, train, test: of rendered images, and how
-    many.
+    other colours, and "plain:<dataset>" the second half, as they are. "tongue:<machine>" has the labelled frames of
+    one machine, and "tongue:<machine>+videos" those of its videos beside them. seed, train, test: of rendered images,
+    and how many.
     difficulty: of the domain target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
@@ -214,6 +216,14 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
                       subset(dsprites(which, "test", side=side, seed=seed), tested))
     from data.prepared import open_source, tuning_split
 
+    if family == "tongue" and which:
+        def of_machine(part: str) -> ArraySource:
+            return in_memory(open_source(family, f"{part}_{machine}", data_dir=data_dir, transform=Letterbox(side)))
+
+        machine, _, more = which.partition("+")
+        labelled, validation = of_machine("train"), of_machine("tune")
+        return Splits(joined([labelled, of_machine(more)], name) if more else labelled, validation,
+                      validation if seed in TUNING_SEEDS else of_machine("test"), labelled=labelled)
     dataset = which if family in ("recoloured", "plain") else name
     square = {"lsp": PadToSquare, "recoloured": Letterbox, "plain": Letterbox, "lspet": Letterbox}.get(
         family, Stretch)(side)  # hands and videos are square already; labels must not be needed

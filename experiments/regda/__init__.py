@@ -34,6 +34,7 @@ from experiments.regda.variants import (
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.evaluation import metrics
 from kpjax.evaluation.conformal import radius_table
+from kpjax.evaluation.contours import contour_errors
 from kpjax.files import read_json
 from kpjax.heatmaps import keypoint_cells
 from kpjax.images.transforms import Letterbox
@@ -162,7 +163,8 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
                  for name, source in evaluated.items()}
         return errors(found, method.skeleton, config) | (check(state) if check else {})
 
-    domains = {"source": data.source.train, "target": data.target.train, "labelled": data.target.train}
+    domains = {"source": data.source.train, "target": data.target.train,
+               "labelled": data.target.labelled or data.target.train}
     return system.fit_sources(
         job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
         repeats=data.repeats,
@@ -201,6 +203,10 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
         values |= {f"{name}/pck": pck.overall,
                    f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall,
                    **{f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}}
+        if config.contours:
+            lines = [skeleton.groups[group] for group in config.contours]
+            values[f"{name}/contour"] = float(np.nanmean(contour_errors(
+                found.keypoints, found.true_keypoints, found.visible, over, lines)))
         if details:
             values[f"{name}/points"] = float((found.visible > 0).sum())
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
@@ -265,7 +271,8 @@ def shortened(config: Config, steps: int) -> Config:
 
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns PCK first, except on sprites, where the paper counts the error."""
-    over = f"PCK at {100 * config.pck_threshold:g} % of the side"
+    length = {"side": "the side", "scale": "the reference length"}[config.pck_over]
+    over = f"PCK at {100 * config.pck_threshold:g} % of {length}"
     pck, source = Column("target/pck", f"target {over}", "%", 100.0), Column("source/pck", "source PCK", "%", 100.0)
     chosen = ("best validation step", "best test step")
     if config.data.sprites:
@@ -274,7 +281,9 @@ def columns(config: Config) -> tuple[Column, ...]:
                                       for name, words in zip(CHOICES, chosen, strict=True)))
     others = tuple(pck._replace(metric=f"{name}/target/pck", title=f"PCK, {words}")
                    for name, words in zip(CHOICES, chosen, strict=True))
-    return (pck, Column("target/mae", "target MAE", "px", 1.0, 2, "lower"), source, *others, *(
+    contour = Column("target/contour", "target distance of contours, reference length", "%", 100.0, 2, "lower")
+    return (pck, *([contour] if config.contours else []), Column("target/mae", "target MAE", "px", 1.0, 2, "lower"),
+            source, *others, *(
         Column(f"target/pck_batchwise/{group}", f"{group}, as the authors count", "%", 100.0)
         for group in PRINTED_GROUPS.get(config.data.source, ())))
 

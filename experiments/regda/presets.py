@@ -217,8 +217,9 @@ class Config(Checked):
     pck_threshold: Positive = 0.05  # of what pck_over names
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
+    contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
 
-    earlier: ClassVar = {"source_free": SourceFree(), "source_free_share": 0.1}
+    earlier: ClassVar = {"contours": (), "source_free": SourceFree(), "source_free_share": 0.1}
     former: ClassVar = {"target_weight": "ones"}
 
     def __post_init__(self):
@@ -278,6 +279,12 @@ PRESETS: dict[str, Config] = {
         batch_size=16, pretraining_steps=200, steps=400, coefficient_steps=100, augmentation="regda", rotation=180.0,
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
         pck_over="scale"),
+    "tongue_machines": changed(
+        SMALL_BODIES, summary="the tongue in ultrasound, adults on one machine to children on another; 128 px, 2 cores",
+        source="tongue:micro", target="tongue:ultrasonix+videos", image_size=128, heatmap_size=32, batch_size=16,
+        pretraining_steps=200, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
+        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.5,
+        pck_over="scale", contours=("surface",)),
     "rhd_h3d": changed(Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS),
     "rhd_freihand": changed(
         Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS),
