@@ -25,7 +25,17 @@ from kpjax.images.transforms import (
     Transform,
     enlarged,
 )
-from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, joined, subset, without_keypoints
+from kpjax.input.source import (
+    ArraySource,
+    Source,
+    check_disjoint,
+    identities,
+    in_memory,
+    joined,
+    subset,
+    without_keypoints,
+)
+from kpjax.training.evaluation import Gathered, labels_of
 
 KEPT_IN_MEMORY = 2**30
 TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
@@ -64,6 +74,7 @@ class ImageSet(Checked):
     validation_share: Share = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
     contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
+    test_parts: tuple[str, ...] = ()  # further splits of the set with images of the test, which are measured apart
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
     crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the original image, the least side of the crop
@@ -73,7 +84,7 @@ class ImageSet(Checked):
     test_examples: Count = 500
     difficulty: float = 0.5  # of the domain figures:target
 
-    earlier: ClassVar = {"contours": ()}
+    earlier: ClassVar = {"contours": (), "test_parts": ()}
 
     @property
     def rendered(self) -> bool:
@@ -116,6 +127,25 @@ class ImageSet(Checked):
         """
         fixed = not self.rendered and self.validation
         return _open(self, 0 if fixed else seed, data_dir, reach, not self.rendered and seed in TUNING_SEEDS)
+
+
+def parts_of_test(data: ImageSet, found: Gathered, test: Source, data_dir: Path) -> dict[str, Gathered]:
+    """Returns what was predicted on each of `test_parts`, by its split, with the labels of that split.
+
+    found: predictions on all of `test`, whose images have names.
+    Raises InputError for an image that does not test.
+    """
+    from data.prepared import open_source
+
+    place, parts = {name: number for number, name in enumerate(identities(test) or ())}, {}
+    for split in data.test_parts:
+        source = open_source(data.test.partition("/")[0], split, data_dir=data_dir, transform=data.square())
+        names = identities(source) or ("images without names",)
+        if missing := [name for name in names if name not in place]:
+            raise InputError("test_parts", f"{missing[0]} of {split} is no test image; name parts of the test")
+        rows = [place[name] for name in names]
+        parts[split] = labels_of(source)._replace(keypoints=found.keypoints[rows], scores=found.scores[rows])
+    return parts
 
 
 @functools.lru_cache(maxsize=2)

@@ -28,7 +28,7 @@ import numpy as np
 
 from experiments.engine import published, system
 from experiments.engine.configs import config_as_json, perceptual_start
-from experiments.engine.image_sets import Splits
+from experiments.engine.image_sets import TUNING_SEEDS, Splits, parts_of_test
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.system import About, Job, Outcome, Predicting, StoredRun, System
 from experiments.semi_supervised import measures
@@ -310,6 +310,11 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         rare = measures.surprising(predictions["test"], labels_of(data.labelled))
         found |= {f"surprising/{name.removeprefix('test/')}": value
                   for name, value in errors(rare, data.skeleton, config, "test").items()}
+    tuning = job.seed in TUNING_SEEDS  # another part is read as the test
+    apart = {} if tuning else parts_of_test(config.data, predictions["test"], data.test, job.data_dir)
+    for part, of_part in apart.items():
+        found |= {f"{part.removeprefix('test_')}/{name.removeprefix('part/')}": value
+                  for name, value in errors(of_part, data.skeleton, config, "part").items()}
     return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | {
         f"test/{name}": value for name, value in found.items()}
 

@@ -1,4 +1,5 @@
 """Parts of prepared sets that a run reads: a tuning seed no test image, and none twice."""
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,9 +9,10 @@ from experiments import adaptation, incremental, pyramids, semi_supervised, supe
 from experiments.adaptation.images import open_core_images, open_images
 from experiments.engine import image_sets
 from experiments.engine.configs import changed
-from experiments.engine.image_sets import TUNING_SEEDS, ImageSet, without_split
+from experiments.engine.image_sets import TUNING_SEEDS, ImageSet, parts_of_test, without_split
 from experiments.engine.system import evaluated_in_words
-from kpjax import Skeleton, arrays
+from kpjax import InputError, Skeleton, arrays
+from kpjax.training.evaluation import labels_of
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
 
@@ -54,6 +56,24 @@ def test_a_share_of_the_training_images_is_for_tuning_where_no_split_is(opened, 
     splits = data.open(100, tmp_path)
     assert (len(splits.train), len(splits.test)) == (8, 2)
     assert opened == ["mine/train"]
+
+
+def test_parts_of_the_test_take_its_predictions_by_name_and_labels_of_their_own(monkeypatch, tmp_path):
+    def named(names, x):
+        images, points = np.zeros((len(names), 8, 8, 3), np.uint8), np.full((len(names), 2, 2), x)
+        plain = arrays(images, points, np.ones((len(names), 2)), Skeleton(("nose", "tail")), "set")
+        return replace(plain, names=names)
+
+    test = named(("a", "b", "c"), 1.0)
+    found = labels_of(test)._replace(keypoints=np.arange(12.0).reshape(3, 2, 2))
+    splits = {"test_two": named(("c", "a"), 5.0), "test_other": named(("d",), 5.0)}
+    monkeypatch.setattr("data.prepared.open_source", lambda name, split, **_: splits[split])
+    data = ImageSet("set/train", test="set/test", test_parts=("test_two",))
+    two = parts_of_test(data, found, test, tmp_path)["test_two"]
+    assert (two.keypoints == found.keypoints[[2, 0]]).all()
+    assert (two.true_keypoints == 5).all()
+    with pytest.raises(InputError, match="d of test_other is no test image"):
+        parts_of_test(ImageSet("set/train", test="set/test", test_parts=("test_other",)), found, test, tmp_path)
 
 
 def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeypatch, tmp_path):
