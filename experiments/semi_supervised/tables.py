@@ -241,6 +241,14 @@ STEPS = Table("lspet", (
     Row("relative steps, rate 0.002, squared errors", "supervised", RELATIVE),
     Row("the same, rate 0.004, 200 steps", "supervised", {**RELATIVE, "learning_rate": 4e-3, "steps": 200})), [
         column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, PEAK)], "100 steps of 8 images, one tuning seed")
+AT_192 = {**SHORT, "batch_size": 16, "heatmap_size": 48, "image_size": 192, "relative_steps": True, "sigma": 1.5,
+          "steps": 300}
+FULL_SIZE = Table("lspet", (
+    Row("untrained", "zero_shot", {"heatmap_size": 48, "image_size": 192, "labelled": 50}),
+    *(Row(f"relative steps, rate {rate:g}", "supervised", {**AT_192, "learning_rate": rate}) for rate in (3e-4, 1e-3)),
+    Row("the same, layers from stride 4 on trained", "supervised", {
+        **AT_192, "learning_rate": 1e-3, "frozen_stride": 4})), [
+            column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, PEAK)], "192 px, one tuning seed")
 ZERO_SHOT = Table("lspet", [Row("network of human pose, untrained", "zero_shot", {
     "heatmap_size": 48, "image_size": 192, "labelled": 50})], (PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
 BACKBONE_PAIRS = Table("faces", (
@@ -266,6 +274,42 @@ def on_real_images(title: str, variant: str, settings: Mapping[str, Any], preset
 
 
 FIVE = {"labelled": 5, **ON_MOUSE}
+# Speech: other speakers test
+
+TWICE = "supervised_warped_twice"
+SPEECH = {"evaluations": 1, "frozen_stride": 4, "heatmap_size": 32, "image_size": 128, "learning_rate": 1e-3,
+          "network": "mobilenet_v2", "warm_start_learning_rate": 1e-3, "weights": "mobilenet_v2_imagenet"}
+ALL = {**SPEECH, "labelled": 1}
+SPEECH_ROWS = (Row(f"{CONTROL} (control)", CONTROL, SPEECH),
+               Row(f"{TWICE} (control, the cost of pl_warped)", TWICE, SPEECH), Row("pl_warped", "pl_warped", SPEECH),
+               Row(f"all labels: {CONTROL}", CONTROL, ALL),
+               Row(f"pl_warped - {TWICE}", "pl_warped", SPEECH, minus=TWICE),
+               Row(f"pl_warped - {CONTROL}", "pl_warped", SPEECH, minus=CONTROL))
+MILLIMETRES = Column("all machines, mm", "test/contour", 10, 2)
+TONGUE = Table("tongue", SPEECH_ROWS, (
+    MILLIMETRES._replace(heading="adults' machine, mm", metric="test/micro/contour"),
+    MILLIMETRES._replace(heading="by subset", metric="test/micro/contour", show="seeds"),
+    MILLIMETRES._replace(heading="children's machine, mm", metric="test/ultrasonix/contour"), MILLIMETRES,
+    MILLIMETRES._replace(heading="without points that a network had placed, mm", metric="test/by_hand/contour"),
+    PCK._replace(heading="PCK at 5 mm, %")), "distance of contours, 50 labels")
+LIPS = Table("lips", SPEECH_ROWS, (
+    Column("distance of contours, % of the mouth's width", "test/contour", 100, 2),
+    Column("by subset", "test/contour", 100, 2, "seeds"), ERROR._replace(decimals=2),
+    PCK._replace(heading="PCK at 5 %, %")), "50 labels")
+
+
+def tuned(row: Row, rate: float) -> Row:
+    """Returns a row of the tuning seed at a learning rate."""
+    return row._replace(title=f"{row.title}, {rate:g}", seeds=TUNING_SEEDS, settings={
+        **row.settings, "learning_rate": rate, "warm_start_learning_rate": rate})
+
+
+SPEECH_TUNING = Table("tongue", [
+    *(tuned(Row(name, name, SPEECH), rate) for name in (CONTROL, "pl_warped") for rate in (1e-3, 3e-3)),
+    tuned(Row(f"{CONTROL}, 192 px", CONTROL, {**SPEECH, "image_size": 192, "heatmap_size": 48}), 1e-3)], (
+        MILLIMETRES._replace(heading="distance of contours, mm"), PCK._replace(heading="PCK at 5 mm, %")),
+    "tuning seed, at a rate of")
+
 FOREST = Table("demo", (
     *map(formerly, (
         Row("ours, synthetic people", "ours", minus=CONTROL),
