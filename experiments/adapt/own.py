@@ -297,8 +297,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         for name in {pose_statistics.FILE, *kept} & set(files):
             write_json(job.folder / name, files[name])
     if learnt := finder_of_start(job.config):
-        described = {name: value for name, value in learnt.described.items() if name != "held_out"}  # frames of the start
-        keep_finder(job, learnt._replace(described=described), data.target if job.config.data.transform == "around_box" else None)
+        described = {name: value for name, value in learnt.described.items() if name != "held_out"}  # the start's
+        keep_finder(job, learnt._replace(described=described), data.target)
 
 
 def columns(config: Config) -> tuple[Column, ...]:
