@@ -280,8 +280,9 @@ def kept_finder(folder: Path) -> Learnt | None:
         wanted = described["image_size"], described["animals"], described["points"]
         if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
             raise ValueError(wanted)
-        network_of(described)
-        return Learnt(described, load_trained(path.parent))
+        learnt = Learnt(described, load_trained(path.parent))
+        finder_of(*learnt)
+        return learnt
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error!r:.80} means nothing; copy the folder again, or predict with --boxes"
                          ) from None

@@ -19,6 +19,7 @@ from kpjax.input.source import ArraySource, check_disjoint, digest_of
 from kpjax.reports.pixel_errors import counted
 
 NEARLY_NONE = 0.05  # of the frames have an animal, below which they look like none that the finder knows
+KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use
 
 
 class Reading(Protocol):
@@ -61,6 +62,10 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Rea
     if count < least:
         raise InputError(argument, f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
                          "more frames, or a smaller --batch-size")
+    known = learnt.described.get("held_out")
+    if known and known["found"] < KNOWN * known["animals"]:
+        print(f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may show "
+              "none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png")
     print(f"{where}: {counted(count, 'animal')} found on {there} of them, each is cropped")
     return FoundAnimals(tuple(frames[number] for number in kept["frame"]),
                         tuple(tuple(box) for box in kept["box"].tolist()))
