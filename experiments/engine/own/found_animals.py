@@ -64,8 +64,8 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Rea
                          "more frames, or a smaller --batch-size")
     known = learnt.described.get("held_out")
     if known and known["found"] < KNOWN * known["animals"]:
-        print(f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may show "
-              "none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png")
+        print(f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
+              "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png")
     print(f"{where}: {counted(count, 'animal')} found on {there} of them, each is cropped")
     return FoundAnimals(tuple(frames[number] for number in kept["frame"]),
                         tuple(tuple(box) for box in kept["box"].tolist()))
