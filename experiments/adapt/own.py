@@ -3,7 +3,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,14 @@ import tyro
 
 from experiments.engine import configs, source_free, system
 from experiments.engine.configs import FINE_RATE, Checked, Count, Heatmaps, Network, NotNegative, Positive
+from experiments.engine.image_sets import ImageSet
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
+from experiments.engine.own.animals import Learnt, keep_finder, kept_finder
 from experiments.engine.own.choices import Choice, every_choice
 from experiments.engine.own.earlier_run import EarlierRun, Start, earlier_run, with_start
+from experiments.engine.own.found_animals import FoundAnimals, found_animals, open_found
 from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Own
 from experiments.engine.source_free import SourceFree
@@ -27,7 +30,7 @@ from kpjax.annotations.project_source import decoded, frames_at, project_source
 from kpjax.evaluation import calibration, conformal, pose_statistics
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
-from kpjax.images.transforms import Letterbox, needs_box
+from kpjax.images.transforms import Transform, needs_box
 from kpjax.input.source import Source
 from kpjax.methods import Setup
 from kpjax.methods.regda_family.teacher_adaptation import target_view
@@ -47,6 +50,16 @@ class OwnTarget:
     target: tuple[str, ...] = ()  # images, videos and folders of them, without labels
     target_project: str = ""  # labels of such images, with the same keypoints: they test and teach nothing
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; as the start has it
+    # As the start has it: crops are of animals that the network in its folder finds
+    transform: tyro.conf.Suppress[Literal["letterbox", "around_box"]] = "letterbox"
+    crop_margin: tyro.conf.Suppress[float] = 1.25
+
+    earlier: ClassVar = {"transform": "letterbox", "crop_margin": 1.25}
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
+                        ).square_of_new()
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,17 @@ VARIANTS = {
 
 
 def start_of(config: Config) -> EarlierRun:
-    """Opens the run at --start. Raises InputError as `earlier_run` does, and for a run on crops around boxes."""
+    """Opens the run at --start. Raises InputError as `earlier_run` does, and for one on crops that finds no animals."""
     run = earlier_run(config.backbone.start, "start", "")
-    if needs_box(run.opened.transform):
-        raise InputError("start", f"{config.backbone.start} reads crops around boxes, which target frames do not have; "
-                         "give a run on whole frames")
+    if needs_box(run.opened.transform) and finder_of_start(config) is None:
+        raise InputError("start", f"{config.backbone.start} reads crops around boxes, which target frames do not have, "
+                         "and keeps no network that finds animals; give a run's own folder, trained on several animals")
     return run
+
+
+def finder_of_start(config: Config) -> Learnt | None:
+    """Returns what the run at --start has learnt to find animals with, None where it sees whole frames."""
+    return kept_finder(Path(config.backbone.start).expanduser())
 
 
 def poses_of(config: Config) -> PoseStatistics | None:
@@ -168,13 +186,18 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     radii = conformal.FILE in run.opened.files
     print(f"start: {config.backbone.start}, which keeps {kept} of its labels"
           f"{' and radii by score' if radii else ''}; target: {count} frames")
-    rotation = configs.stored_fields(run.opened.files["config.json"]["config"]).get("rotation", config.turned)
     small = isinstance(run.taken_over["network"], SmallUNet)
-    made = [*with_start([], config, run.skeleton, typed, ""), every,
-            Choice("turned", float(rotation), "degrees, as the images were that the start learnt from"),
-            choices.steps_by_labels("steps", count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
+    stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
+    crops = [Choice("transform", "around_box", "several animals on a frame, as the run at --start has it"),
+             Choice("crop_margin", float(stored.get("crop_margin", 1.25)), "as the run at --start has it")]
+    most = finder_of_start(config).described["animals"] if cropped else 1
+    looked_at = "frames" if most == 1 else f"frames, {most} animals on each"
+    made = [*(crops if cropped else ()), *with_start([], config, run.skeleton, typed, ""), every,
+            Choice("turned", float(stored.get("rotation", config.turned)),
+                   "degrees, as the images were that the start learnt from"),
+            choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
                                     most=MOST_STEPS)._replace(
-                reason=f"{PASSES} passes over the target's frames, between {FEWEST_STEPS} and {MOST_STEPS}"),
+                reason=f"{PASSES} passes over the target's {looked_at}, between {FEWEST_STEPS} and {MOST_STEPS}"),
             *([] if small else [Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
                                        "published weights are changed slowly")])]
     return configs.changed(choices.chosen(config, made, typed), logits=run.opened.score["kind"] != "mse_peak", summary=(
@@ -206,20 +229,30 @@ class Data(NamedTuple):
 
 def open_data(job: Job) -> Data:
     """Opens the target's images, and the labelled ones if a project tests."""
-    return _open(job.config)
+    config, crops = job.config, None
+    if config.data.transform == "around_box":
+        start_of(config)
+        every = max(config.own.every, 1)
+        frames = [frame for frame in frames_at(config.data.target) if not (frame.number or 0) % every]
+        crops = found_animals(job, finder_of_start(config), frames, own=config.own, root=Path("/"), argument="target",
+                              least=config.batch_size)
+    return _open(config, crops)
 
 
 @functools.lru_cache(maxsize=2)
-def _open(config: Config) -> Data:
-    run, own, square = start_of(config), config.own, Letterbox(config.data.image_size)
+def _open(config: Config, crops: FoundAnimals | None) -> Data:
+    run, own, square = start_of(config), config.own, config.data.square()
     test, root = None, Path("/")
     if config.data.target_project:
         project = labelled_target(config, run.skeleton)
         root = project.root
         test = decoded(project_source(project, square, occluded=own.occluded, name="target, labelled"),
                        on_bad_frame=own.on_bad_frame)
-    target = projects.open_unlabelled(own, square, frames_at(config.data.target), run.skeleton, root=root,
-                                      name="target")
+    if crops:
+        target = open_found(own, square, crops, run.skeleton, root=root, name="target")
+    else:
+        target = projects.open_unlabelled(own, square, frames_at(config.data.target), run.skeleton, root=root,
+                                          name="target")
     return Data(target, test, root, {"start_digest": run.opened.result["digest"]})
 
 
@@ -253,7 +286,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on target images, and keeps the start's statistics of poses.
+    """Draws predictions on target images, and keeps the start's statistics of poses, and the finder of its animals.
 
     Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known without labels.
     """
@@ -263,6 +296,9 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     if jax.process_index() == 0:
         for name in {pose_statistics.FILE, *kept} & set(files):
             write_json(job.folder / name, files[name])
+    if learnt := finder_of_start(job.config):
+        described = {name: value for name, value in learnt.described.items() if name != "held_out"}  # the start's
+        keep_finder(job, learnt._replace(described=described), data.target)
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -273,9 +309,9 @@ def columns(config: Config) -> tuple[Column, ...]:
 
 
 def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images, letterboxed."""
+    """Returns a finished run as a function of new images, letterboxed or cropped as the start has it."""
     config, _, skeleton = stored
-    return Predicting(build(config, skeleton), Letterbox(config.data.image_size),
+    return Predicting(build(config, skeleton), config.data.square(),
                       configs.score_kind(config.heatmaps.decoder, logits=config.logits))
 
 

@@ -223,8 +223,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                       f"{passes}, kept between {FEWEST_STEPS} and {MOST_STEPS}")]
     if split.project:
         if facts_of(split.project).several:
-            raise InputError("project", f"{split.project.root} has several animals on an image; points are found on "
-                             "images of one")
+            raise InputError("project", f"{split.project.root} has several animals on an image; nothing finds animals "
+                             "of a category without labels, so give images of one animal each, such as crops")
         fit = len(split.held.train)
         choices += [
             Choice("lengths", "object", "errors are percent of the labelled extent"),

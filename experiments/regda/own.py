@@ -2,6 +2,7 @@
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,16 +13,19 @@ from experiments.engine.configs import changed
 from experiments.engine.image_sets import ImageSet, Splits
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
+from experiments.engine.own.animals import crowd_lines, learnt_finder, with_finder
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, with_start
+from experiments.engine.own.found_animals import FoundAnimals, found_animals, open_found
 from experiments.engine.own.networks import usual_choices
 from experiments.engine.own.pixel_errors import Part, with_pixel_errors
-from experiments.engine.own.project import Own
-from experiments.engine.system import Job
+from experiments.engine.own.project import Held, Own
+from experiments.engine.system import Job, Predicting, StoredRun
 from experiments.regda.presets import PRESETS, Config, Domains
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Project
 from kpjax.annotations.project_source import decoded, frame_identity, frames_at, project_source
+from kpjax.annotations.several_animals import crowd_of
 from kpjax.augment import Reach
 from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
@@ -75,8 +79,8 @@ OWN = OwnConfig(**vars(LIKE) | {
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the source's project, each choice printed with its reason.
 
-    Raises InputError if there are no target images, if the two projects differ in their keypoints, or if several
-    animals are on a frame.
+    Raises InputError if there are no target images, if the two projects differ in their keypoints, or for crops around
+    boxes where no frame has several animals, from which finding them on the target could be learnt.
     """
     data, own = config.data, config.own
     project = projects.needed_project(data.source, own, "source")
@@ -87,14 +91,18 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     frames = frames_at(data.target)
     held = projects.hold_out(project, own.validation)
     facts = choices.facts_of(project, held.train)
-    if (facts.several and "transform" not in typed) or data.transform == "around_box":
-        what = "has several animals on a frame" if facts.several else "would be cropped by boxes"
-        raise InputError("source", f"{project.root} {what}, and target frames have no boxes; give images of one animal "
-                         "each")
+    several = crowd_of(project).most > 1
+    if "transform" in typed:
+        facts = facts._replace(several=data.transform == "around_box")
+    if facts.several and not several:
+        raise InputError("source", f"{project.root} would be cropped by boxes, which target frames do not have, and no "
+                         "frame shows two animals from which finding them could be learnt; leave out --transform")
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
+    if facts.several:
+        print(*crowd_lines(project), sep="\n")
     size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
     config = choices.chosen(config, [
-        *with_start(usual_choices(facts._replace(several=False), size, config, typed), config, project.skeleton, typed,
+        *with_start(usual_choices(facts, size, config, typed), config, project.skeleton, typed,
                     "softmax_peak"),
         choices.every_choice(frames),
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
@@ -122,17 +130,38 @@ def in_order_of(skeleton: Skeleton, project: Project) -> Project:
 
 def open_data(job: Job) -> regda.Data:
     """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
-    return _open(job.config.data, job.config.own)
+    data, own, crops = job.config.data, job.config.own, None
+    if data.transform == "around_box":
+        frames = [frame for frame in frames_at(data.target) if not (frame.number or 0) % max(own.every, 1)]
+        crops = found_animals(job, learnt_finder(job, opened), frames, own=own, root=_root(data, own),
+                              argument="target", least=job.config.batch_size)
+    return _open(data, own, crops)
+
+
+def opened(job: Job) -> tuple[Project, Held]:
+    """Returns the source's project, and what of it is held out."""
+    project = projects.needed_project(job.config.data.source, job.config.own, "source")
+    return project, projects.hold_out(project, job.config.own.validation)
+
+
+def _root(data: OwnDomains, own: Own) -> Path:
+    """Returns the folder below which target images are named: that of their labels, where some are labelled."""
+    if data.target_project:
+        return projects.needed_project(data.target_project, own, "target_project").root
+    return projects.needed_project(data.source, own, "source").root
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: OwnDomains, own: Own) -> regda.Data:
+def _open(data: OwnDomains, own: Own, crops: FoundAnimals | None) -> regda.Data:
     project = projects.needed_project(data.source, own, "source")
     train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
     labels = projects.needed_project(data.target_project, own, "target_project") if data.target_project else None
-    root, test = (labels or project).root, None
-    target = projects.open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root,
-                                      name="target")
+    root, test = _root(data, own), None
+    if crops:
+        target = open_found(own, data.square(), crops, project.skeleton, root=root, name="target")
+    else:
+        target = projects.open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root,
+                                          name="target")
     if labels:
         test = decoded(project_source(in_order_of(project.skeleton, labels), data.square(),
                                       occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
@@ -171,7 +200,13 @@ def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     return found
 
 
-SYSTEM = with_pixel_errors(regda.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved,
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed or cropped as those were that it learnt from."""
+    return regda.predicting(stored)._replace(transform=stored.config.data.square())
+
+
+SYSTEM = with_finder(with_pixel_errors(regda.SYSTEM._replace(
+    presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved, predicting=predicting,
     short_list=lambda preset, config: ("source_only", "adabn", "regda") if config.own.control else ("regda",),
-    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED)), parts)
+    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED)), parts), opened,
+    lambda data: data.target.train)

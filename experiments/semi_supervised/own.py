@@ -10,9 +10,10 @@ from experiments import semi_supervised
 from experiments.engine.configs import changed
 from experiments.engine.own import choices
 from experiments.engine.own import project as projects
-from experiments.engine.own.animals import crowd_lines, with_finder
+from experiments.engine.own.animals import crowd_lines, learnt_finder, with_finder
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.earlier_run import Start, earlier_run, with_start
+from experiments.engine.own.found_animals import FoundAnimals, found_animals, held_out_frames, open_found
 from experiments.engine.own.networks import usual_choices
 from experiments.engine.own.pixel_errors import Part, with_pixel_errors
 from experiments.engine.own.project import Held, Own, Unlabelled
@@ -20,6 +21,7 @@ from experiments.engine.system import Job, Outcome
 from experiments.semi_supervised.presets import SMALL_REAL, Config, LabelledSubset
 from kpjax import InputError
 from kpjax.annotations.project import Project
+from kpjax.annotations.several_animals import crowd_of
 from kpjax.annotations.uniting import united_lines
 from kpjax.input import source
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, counted
@@ -103,10 +105,10 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if labelled > len(held.train):
         raise InputError("labelled", f"{labelled} of {len(held.train)} labelled animals that are not held out; ask for "
                          "fewer")
-    if facts.several and data.unlabelled:
-        raise InputError("unlabelled", "several animals on a frame are cropped by their boxes, which frames without "
-                         "labels do not have; leave it out")
-    alone = facts.several or data.all_labelled
+    if facts.several and data.unlabelled and crowd_of(project).most < 2:
+        raise InputError("unlabelled", "crops around boxes: frames without labels have none, and no frame shows two "
+                         "animals from which finding them could be learnt; leave out --transform around_box")
+    alone = (facts.several and not data.unlabelled) or data.all_labelled
     described = projects.described(project, held) if not data.several else "\n".join(_lines(data, own))
     found = NO_FRAMES if alone else projects.unlabelled_frames(project, held, data.unlabelled)
     every = choices.every_choice(found.frames)
@@ -182,7 +184,19 @@ def open_data(job: Job) -> semi_supervised.Data:
     """
     if job.config.data.several:
         return _open_several(job.config.data, job.config.own)
-    return _open(job.config.data, job.config.own, job.seed)
+    return _open(job.config.data, job.config.own, job.seed, _found(job))
+
+
+def _found(job: Job) -> FoundAnimals | None:
+    """Finds the animals of frames without labels where labelled ones have several; None where nothing is looked for."""
+    data, own = job.config.data, job.config.own
+    project, held = _learnt(data, own)
+    if data.transform != "around_box" or data.all_labelled or not data.unlabelled:
+        return None
+    frames = projects.unlabelled_frames(project, held, data.unlabelled).taken(max(own.every, 1), project.root)
+    learnt = learnt_finder(job, opened)
+    return found_animals(job, learnt, frames, own=own, root=project.root, argument="unlabelled",
+                         least=job.config.batch_size, held_out=lambda: held_out_frames(learnt, project, held, own))
 
 
 @functools.lru_cache(maxsize=2)
@@ -204,7 +218,7 @@ def _open_several(data: OwnSubset, own: Own) -> semi_supervised.Data:
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
+def _open(data: OwnSubset, own: Own, seed: int, crops: FoundAnimals | None) -> semi_supervised.Data:
     project = projects.needed_project(data.project, own)
     held = projects.hold_out(project, own.validation)
     train, held_out = projects.open_labelled(data.project, own, data.square())
@@ -214,6 +228,8 @@ def _open(data: OwnSubset, own: Own, seed: int) -> semi_supervised.Data:
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(max(own.every, 1), project.root):
             pools.append(projects.open_unlabelled(own, data.square(), frames, train.skeleton, root=project.root))
+    if crops:
+        pools.append(open_found(own, data.square(), crops, train.skeleton, root=project.root))
     if not pools and not data.all_labelled:
         raise InputError("unlabelled", "no frame without labels; name images or videos, or leave out --unlabelled-pool")
     # Of the labels alone it is empty, and no variant reads it.
@@ -279,4 +295,4 @@ def opened(job: Job) -> tuple[Project, Held]:
 
 SYSTEM = with_finder(with_pixel_errors(semi_supervised.SYSTEM._replace(
     presets={"own": OWN}, open=open_data, measure=measure, resolved=resolved, short_list=short_list,
-    applicable=applicable), parts), opened)
+    applicable=applicable), parts), opened, lambda data: data.unlabelled)

@@ -210,6 +210,7 @@ def _files(path: Path) -> list[Path]:
 def unlabelled_source(
     paths: Sequence[Path] | Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1,
     leave_out: Collection[str] = (), root: Path | None = None, name: str = "without labels",
+    boxes: Sequence[Sequence[float]] | None = None,
 ) -> FrameSource:
     """Returns images and frames of videos as examples without labels; `scale` is the longer side of the frame.
 
@@ -218,6 +219,8 @@ def unlabelled_source(
         every: Keeps frames 0, every, 2 every ... of each video, and all images.
         leave_out: Identities to leave out.
         root: Names are paths below it; the root of a project whose names are compared.
+        boxes: x, y, width, height of one animal for each of `paths`, which are frames, the same one as often as it has
+            animals; all are kept.
 
     Raises:
         InputError: As `frames_at` does, and if no frame is left.
@@ -231,9 +234,11 @@ def unlabelled_source(
             and not (leave_out and frame_identity(frame, root) in leave_out)]
     if not kept:
         raise InputError(f"{name}: none of the {len(frames)} frames is left; name more images or videos")
+    of_animals = [None] * len(kept) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
-    entries = (_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), None) for frame in kept)
+    entries = (_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
+               for frame, box in zip(kept, of_animals, strict=True))
     return FrameSource(tuple(entries), skeleton, transform, root, name)
 
 

@@ -1,5 +1,7 @@
 """Several animals in a frame: a small network that finds them on whole frames, trained from the labels of a run that
 sees crops of them, and kept in the run's folder for `kpjax predict`."""
+import functools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,22 +14,23 @@ import optax
 from experiments.engine.configs import Augmentation, changed
 from experiments.engine.own.choices import Choice
 from experiments.engine.own.project import Held, Own, open_animals
-from experiments.engine.system import Job, Outcome, System, fit_sources
+from experiments.engine.system import IMAGES, Job, Outcome, System, fit_sources
 from kpjax import InputError, Method
 from kpjax.annotations.project import Project
 from kpjax.annotations.several_animals import Crowd, crowd_of, whole_frames
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
+from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.evaluation.animals import Matched, centres_of, extents_of, match_by_centre
 from kpjax.files import read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
-from kpjax.input.source import ArraySource
+from kpjax.input.source import ArraySource, Source, digest_of
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.reports.pixel_errors import counted
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
-from kpjax.training.trees import load_trained, save_trained
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 FOLDER, FILE = "animals", "animals.json"  # in a run's folder, and in the folder in it
 FORMAT = 1
@@ -38,6 +41,8 @@ STRIDE = 4  # px of a frame for a cell of the maps
 STEPS, BATCH, RATE = 600, 8, 3e-3
 MORE = 4  # animals that are looked for beyond the most on a labelled frame
 FOUND, FAINT = 0.3, 0.1  # the score from which an animal is there; where their number is known, it is lower
+SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
+Opened = Callable[[Job], tuple[Project, Held]]  # a job's project, and what of it is held out
 
 
 class Finder(NamedTuple):
@@ -60,6 +65,20 @@ class Finder(NamedTuple):
         sides = found.extents[row, :kept, None].astype(np.float64) * growth_of(crop)
         middles = found.centres[row, :kept] @ np.asarray(crop, np.float64)[:2, :2].T + crop[:2, 2]
         return np.concatenate([middles + 0.5 - sides / 2, sides, sides], -1), there
+
+
+class Learnt(NamedTuple):
+    """What a finder is made of."""
+
+    described: dict[str, Any]
+    trained: Trained
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of both, but for what was counted on held-out frames."""
+        described = json.dumps({name: value for name, value in self.described.items() if name != "held_out"},
+                               sort_keys=True)
+        return digest_of(described, tree_digest({"variables": self.trained.variables, "frozen": self.trained.frozen}))
 
 
 def crowd_lines(project: Project) -> list[str]:
@@ -87,23 +106,42 @@ def frame_size(crowd: Crowd, longer_side: float) -> Choice:
                   f"{near}")
 
 
-def with_finder(system: System, opened: Callable[[Job], tuple[Project, Held]]) -> System:
+def with_finder(system: System, opened: Opened, found: Callable[[Any], Source | None] = lambda data: None) -> System:
     """Returns a system whose runs on crops of several animals also keep a network that finds animals.
 
-    opened: a job's project, and what of it is held out.
+    opened: a job's project, and what of it is held out. found: of a run's data, crops of animals that it found itself.
     """
     def train(job: Job, data: Any) -> Outcome:
         if job.config.data.transform == "around_box":
-            project, held = opened(job)
+            project, _ = opened(job)
             if crowd_of(project).most > 1:
-                keep_finder(job, project, held)
+                learnt = learnt_finder(job, opened)
+                print(found_text(learnt.described["held_out"]))
+                keep_finder(job, learnt, found(data))
         return system.train(job, data)
 
     return system._replace(train=train)
 
 
-def keep_finder(job: Job, project: Project, held: Held) -> None:
-    """Trains the network that finds animals, shared by all variants of a seed, and writes it into the run's folder."""
+def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
+    """Writes a network that finds animals into a run's folder, and an image of some that it found."""
+    if jax.process_index() == 0:
+        save_trained(job.folder / FOLDER, learnt.trained)
+        write_json(job.folder / FOLDER / FILE, learnt.described)
+        if found is not None and len(found):
+            numbers = np.unique(np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int))
+            write_png(job.folder / IMAGES / "found_animals.png", contact_sheet(
+                [enlarged(found[int(number)].image, SHOWN_SIDE) for number in numbers]))
+
+
+def learnt_finder(job: Job, opened: Opened) -> Learnt:
+    """Trains the network that finds animals, or reads it: a stage that all variants of a seed share."""
+    return _learnt_finder(job._replace(variant=""), opened)
+
+
+@functools.lru_cache(maxsize=2)
+def _learnt_finder(job: Job, opened: Opened) -> Learnt:
+    project, held = opened(job)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
     side = frame_size(crowd, max(max(frame.size) for frame in project.frames)).value
@@ -112,18 +150,16 @@ def keep_finder(job: Job, project: Project, held: Held) -> None:
     steps, batch = min(STEPS, 2 * job.config.steps), padded_size(BATCH, job.options.mesh or data_mesh())
     described = {"format": FORMAT, "image_size": side, "animals": crowd.most, "always": not crowd.fewer,
                  "points": points, "network": asdict(NETWORK)}
-    changes = changed(job.config.augment, augmentation="strong", flip=True)
+    own = job.config.augment
+    changes = changed(own if isinstance(own, Augmentation) else Augmentation(), augmentation="strong", flip=True)
     method = finder_method(described, whole.skeleton, changes, steps)
     config = described | {"steps": steps, "batch": batch, "augment": asdict(changes), "digest": parts[0].digest}
     stage = job.stage(FOLDER, lambda folder: fit_sources(
         job, method, {"labelled": parts[0]}, batch_size=batch, steps=steps, stage=FOLDER, folder=folder, config=config),
         config=config)
     described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
-    counts = measured(finder_of(described, stage.trained), parts[1], points)
-    print(found_text(counts))
-    if jax.process_index() == 0:
-        save_trained(job.folder / FOLDER, stage.trained)
-        write_json(job.folder / FOLDER / FILE, described | {"held_out": counts})
+    described["held_out"] = measured(finder_of(described, stage.trained), parts[1], points)
+    return Learnt(described, stage.trained)
 
 
 def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own, side: int, name: str) -> ArraySource:
@@ -219,13 +255,21 @@ def found_text(counts: dict[str, int]) -> str:
 
 
 def held_out_text(folder: Path) -> str:
-    """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none."""
+    """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none,
+    and of a run that took the network from another."""
     path = Path(folder) / FOLDER / FILE
-    return found_text(read_json(path)["held_out"]) if path.is_file() else ""
+    counts = read_json(path).get("held_out") if path.is_file() else None
+    return found_text(counts) if counts else ""
 
 
 def open_finder(folder: Path) -> Finder | None:
     """Opens the finder in a run's folder, None if there is none. Raises InputError for a damaged description."""
+    learnt = kept_finder(folder)
+    return learnt and finder_of(learnt.described, learnt.trained)
+
+
+def kept_finder(folder: Path) -> Learnt | None:
+    """Reads what `keep_finder` wrote, None if nothing. Raises InputError for a damaged description."""
     path = Path(folder) / FOLDER / FILE
     if not path.is_file():
         return None
@@ -236,7 +280,9 @@ def open_finder(folder: Path) -> Finder | None:
         wanted = described["image_size"], described["animals"], described["points"]
         if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
             raise ValueError(wanted)
-        return finder_of(described, load_trained(path.parent))
+        learnt = Learnt(described, load_trained(path.parent))
+        finder_of(*learnt)
+        return learnt
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error!r:.80} means nothing; copy the folder again, or predict with --boxes"
                          ) from None

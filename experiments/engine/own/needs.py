@@ -23,11 +23,11 @@ LEAST_LABELLED = 2  # frames: one trains, and one is held out
 PLAIN = ("  kpjax train --project P  (all labels)",)
 NEEDS = {
     "semi_supervised": Needs("--project P --unlabelled FOLDER_OR_VIDEO", "labels, and images or videos without",
-                             labelled_frames=LEAST_LABELLED, beside=UNLABELLED, one_animal=True),
+                             labelled_frames=LEAST_LABELLED, beside=UNLABELLED),
     "regda": Needs("--source P --target FOLDER_OR_VIDEO", "labels of one kind of images, for images of another",
-                   labelled_frames=LEAST_LABELLED, beside="images of the other domain", one_animal=True),
+                   labelled_frames=LEAST_LABELLED, beside="images of the other domain"),
     "adapt": Needs("--target FOLDER_OR_VIDEO --start RUN", "a finished run for images that look different, without its "
-                   "labels", beside="a finished run of the same keypoints", one_animal=True),
+                   "labels", beside="a finished run of the same keypoints"),
     "incremental": Needs("--old RUN --project P", "new keypoints for a finished run, without its images",
                          labelled_frames=LEAST_LABELLED, beside="a finished run with other keypoints"),
     "pyramids": Needs("--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50),

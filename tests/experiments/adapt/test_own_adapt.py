@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from own_projects import synthetic_project
-from own_runs import untrained_run
+from own_runs import tiny_finders, untrained_run, write_untrained_finder
 
 from experiments.adapt.own import SYSTEM
 from experiments.engine import source_free
@@ -17,6 +17,7 @@ from experiments.engine.own import project as own_project
 from experiments.engine.parsing import exit_code_of
 from experiments.engine.predictors import open_predictor, open_run
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics, write_pose_statistics
+from kpjax.images.transforms import AroundBox
 from kpjax.structures import Skeleton
 from kpjax.training.trees import load_trained
 
@@ -35,6 +36,8 @@ def made(tmp_path_factory):
     write_pose_statistics(start, pose_statistics(shapes, np.ones((40, 4)), project.skeleton.names, share=0.5))
     write_pose_statistics(runs["other"], pose_statistics(shapes, np.ones((40, 4)), ("a", "b", "c", "d")))
     shutil.copy(start / FILE, runs["boxes"])
+    runs["crops"] = Path(shutil.copytree(runs["boxes"], folder / "crops"))
+    write_untrained_finder(runs["crops"])
     tail = project._replace(skeleton=Skeleton((*project.skeleton.names[:-1], "tail")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda path, *rest: {"P": project, "tail": tail}[path])
@@ -81,6 +84,21 @@ def test_the_start_stays_where_the_check_fails(made, tmp_path, capsys, monkeypat
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1
     jax.tree.map(np.testing.assert_array_equal, open_run(folder).trained.variables,
                  load_trained(made[1]["good"] / "model").variables)
+
+
+def test_a_run_on_crops_is_adapted_on_animals_that_its_finder_finds(made, tmp_path, capsys, monkeypatch, one_form):
+    tiny_finders(monkeypatch)
+    typed = command(made, tmp_path, "--target-project", "P", "--variants", "adapted", run="crops")
+    folder = run(SYSTEM, typed).parent / "adapted" / "seed-0"
+    said = capsys.readouterr().out
+    assert "24 frames without labels: 48 animals found on 24 of them, each is cropped" in said
+    assert "several animals on a frame, as the run at --start has it" in said
+    assert (folder / "images" / "found_animals.png").exists()
+    predictor = open_predictor(folder)
+    assert predictor.transform == AroundBox(32)
+    assert predictor.finder.most == 2
+    opened = SYSTEM.open(read_command(SYSTEM, typed).jobs()[0])
+    assert (len(opened.target), len(opened.test)) == (48, 20)
 
 
 REFUSED = [

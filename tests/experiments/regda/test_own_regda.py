@@ -9,14 +9,16 @@ import jax
 import numpy as np
 import pytest
 from own_projects import synthetic_project
+from own_runs import tiny_finders
 from PIL import Image
 
 from experiments.engine.command_line import read_command, run
 from experiments.engine.own import project as own_project
 from experiments.engine.parsing import exit_code_of
-from experiments.engine.predictors import open_run
+from experiments.engine.predictors import open_predictor, open_run
 from experiments.regda.own import SYSTEM, open_data
 from experiments.regda.variants import setup_of
+from kpjax.images.transforms import AroundBox
 from kpjax.structures import Skeleton
 
 TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--pretraining-head-layers", "1",
@@ -35,7 +37,8 @@ def projects(tmp_path_factory):
         one._replace(keypoints=one.keypoints[::-1]) for one in second.instances))
     known = {"P": first, "P2": turned,
              "other": second._replace(skeleton=Skeleton((*second.skeleton.names[:-1], "tail"))),
-             "two on a frame": first._replace(instances=(*first.instances, first.instances[0]))}
+             "two on a frame": first._replace(instances=(*first.instances, *(
+                 one._replace(keypoints=one.keypoints * 0.5 + 2) for one in first.instances)))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda path, *rest: known[path])
         yield known
@@ -87,14 +90,30 @@ def test_without_labels_of_the_target(projects, tmp_path):
     assert (folder / "source_only" / "seed-0" / "images" / "target.png").exists()
 
 
+def test_several_animals_are_found_on_the_target(projects, tmp_path, capsys, monkeypatch, one_form):
+    tiny_finders(monkeypatch)
+    typed = ["own", "--source", "two on a frame", "--target", str(projects["P2"].root), "--target-project", "P2",
+             "--variants", "regda", "--workdir", str(tmp_path), *TINY]
+    folder = run(SYSTEM, typed).parent / "regda" / "seed-0"
+    said = capsys.readouterr().out
+    assert "2 animals on every labelled frame: each is cropped" in said
+    assert "10 frames without labels: 20 animals found on 10 of them, each is cropped" in said
+    assert (folder / "images" / "found_animals.png").exists()
+    predictor = open_predictor(folder)
+    assert predictor.transform == AroundBox(32)
+    assert predictor.finder.most == 2
+    opened = open_data(read_command(SYSTEM, typed).jobs()[0])
+    assert (len(opened.target.train), len(opened.target.test), len(opened.source.train)) == (20, 8, 12)
+
+
 REFUSED = [
     ([], "--source: name an annotation project"),
     (["--source", "P"], "--target: name images or videos"),
     (["--source", "P", "--target", "nowhere"], "nowhere: there is no such file or folder"),
     (["--source", "P", "--target", "TARGET", "--target-project", "other"],
      "has other keypoints than the source: right_hand only in --source, tail only in --target-project"),
-    (["--source", "two on a frame", "--target", "TARGET"], "--source: .* has several animals on a frame"),
-    (["--source", "P", "--target", "TARGET", "--transform", "around_box"], "would be cropped by boxes, and target"),
+    (["--source", "P", "--target", "TARGET", "--transform", "around_box"],
+     "would be cropped by boxes, which target frames do not have, and no frame shows two animals"),
 ]
 
 
