@@ -207,6 +207,7 @@ def predicting(stored: StoredRun) -> Predicting:
 
 SYSTEM = with_finder(with_pixel_errors(regda.SYSTEM._replace(
     presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved, predicting=predicting,
-    short_list=lambda preset, config: ("source_only", "adabn", "regda") if config.own.control else ("regda",),
+    short_list=lambda preset, config: ("source_only", "regda", "teacher_adaptation") if config.own.control else (
+        "teacher_adaptation",),
     applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED)), parts), opened,
     lambda data: data.target.train)

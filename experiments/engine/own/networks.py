@@ -18,7 +18,7 @@ FINE_SIDE = 128
 WHY_FROZEN = "the first layers keep their weights, in 0.6 to 0.7 of the time of a step"
 # Steps of Adam's own size are up to a quarter of such a kernel each: the published heatmaps fade.
 WHY_RELATIVE = "norms are folded into its kernels, some of which are a thousandth: steps are shares of each"
-# Not measured itself: heatmaps stayed at 2e-3 for 100 steps and faded at 4e-3 for 200, and these are 500 steps or more.
+# Over 300 steps heatmaps stayed at it and at 1e-3, and faded at 4e-3 over 200; runs here have 500 steps or more.
 RELATIVE_RATE = 3e-4
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
@@ -49,6 +49,9 @@ def usual_choices(
         frozen = []
         if frozen_stride and isinstance(network, MobileNetV2):
             frozen.append(Choice("frozen_stride", frozen_stride, WHY_FROZEN))
+        if weights == MOVENET:
+            print("kpjax evaluate movenet PROJECT measures the published network as it is: with 50 labelled athletes "
+                  "no network\ntrained here was better")
         why = (f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
                if weights == MOVENET else "--network small_unet does without")
         return [*images, Choice("network", network, WORTH), Choice("weights", weights, why), *frozen,

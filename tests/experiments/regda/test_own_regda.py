@@ -77,7 +77,7 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
 def test_without_labels_of_the_target(projects, tmp_path):
     target = str(projects["P2"].root)
     command = read_command(SYSTEM, ["own", "--source", "P", "--target", target, *TINY])
-    assert list(command.variants) == ["source_only", "adabn", "regda"]
+    assert list(command.variants) == ["source_only", "regda", "teacher_adaptation"]
     assert [column.metric for column in SYSTEM.columns(command.config)] == ["source/pck"]
     assert "oracle" not in SYSTEM.applicable("own", command.config)
     assert open_data(command.jobs()[0]).target.test is None
