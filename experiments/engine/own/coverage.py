@@ -122,7 +122,8 @@ def cover(asked: Asked) -> list[Result]:
         raise InputError("run", f"{asked.run} has no config.json; give the folder of one run, such as .../seed-0")
     predictor, fields = open_predictor(asked.run), stored_fields(read_json(asked.run / "config.json")["config"])
     project = in_keypoints_of(predictor.skeleton, read_project(asked.project), print)
-    animals, growth = measure(project, predictor, Evaluate(asked.run, asked.project, Path()), print)
+    as_evaluated = Evaluate(run=str(asked.run), project=asked.project, out=Path())
+    animals, growth = measure(project, predictor, as_evaluated, print)
     points = Points(np.nan_to_num(animals.distances / growth[:, None]), animals.scores, animals.visible,
                     np.array(animals.recordings))
     table = predictor.radii
