@@ -137,6 +137,8 @@ def parts_of_test(data: ImageSet, found: Gathered, test: Source, data_dir: Path)
     """
     from data.prepared import open_source
 
+    if not data.test_parts:
+        return {}
     place, parts = {name: number for number, name in enumerate(identities(test) or ())}, {}
     for split in data.test_parts:
         source = open_source(data.test.partition("/")[0], split, data_dir=data_dir, transform=data.square())
