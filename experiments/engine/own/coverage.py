@@ -25,7 +25,7 @@ from experiments.engine.predictors import open_predictor
 from experiments.engine.results import Result, merged, read_results, write_results
 from kpjax import InputError
 from kpjax.annotations.reading import read_project
-from kpjax.evaluation.conformal import LEVELS, radii, radius_table
+from kpjax.evaluation.conformal import LEVELS, RadiusTable, radii, radius_table
 from kpjax.files import read_json
 
 ROOM = Path(__file__).parent
@@ -62,7 +62,11 @@ class Asked(Checked):
 
 def by_table(calibrating: Points) -> Radii:
     """Returns the radii of kpjax: split conformal prediction by score."""
-    table = radius_table(calibrating.errors, calibrating.scores, calibrating.visible)
+    return of_table(radius_table(calibrating.errors, calibrating.scores, calibrating.visible))
+
+
+def of_table(table: RadiusTable) -> Radii:
+    """Returns the radii of a table."""
     return lambda points: np.stack([radii(table, points.scores, level=level) for level in LEVELS])
 
 
@@ -126,8 +130,7 @@ def cover(asked: Asked) -> list[Result]:
     animals, growth = measure(project, predictor, as_evaluated, print)
     points = Points(np.nan_to_num(animals.distances / growth[:, None]), animals.scores, animals.visible,
                     np.array(animals.recordings))
-    table = predictor.radii
-    own = table and (lambda some: np.stack([radii(table, some.scores, level=level) for level in LEVELS]))
+    own = predictor.radii and of_table(predictor.radii)
     sigma = fields["sigma"] * fields["image_size"] / fields["heatmap_size"]
     settings, now = settings_text({"project": asked.name}), datetime.now(UTC).date().isoformat()
     commit = read_json(asked.run / "results.json").get("commit") or "unknown"
