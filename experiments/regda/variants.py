@@ -141,12 +141,13 @@ def build_mcd(config: Config, setup: Setup) -> Method:
 
 def build_teacher_adaptation(
     config: Config, setup: Setup, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
-    follow: Callable | None = None, **changes: Any
+    equal_cost: bool = False, follow: Callable | None = None, **changes: Any
 ) -> Method:
     """Builds adaptation by a teacher's surer answers.
 
-    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for the steps of both stages.
-    follow: in place of the consistency with surer answers, see `follow_heatmaps`. changes: of the settings.
+    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for the steps of both stages,
+    or with `equal_cost` for as many as cost the same as both. follow: in place of the consistency with surer answers,
+    see `follow_heatmaps`. changes: of the settings.
     """
     settings, base = replace(config.teacher, **changes), setup.augment
     if config.augment.published:  # views turn images and change their colours themselves
@@ -160,7 +161,8 @@ def build_teacher_adaptation(
         objective = losses.without(objective, "consistency")
     rates = {"labels first": optax.constant_schedule(settings.teacher_learning_rate),
              "adaptation": settings.adaptation_rate(config.steps),
-             "both": settings.adaptation_rate(config.steps_of_both_stages)}
+             "both": settings.adaptation_rate(
+                 config.steps_of_equal_cost if equal_cost else config.steps_of_both_stages)}
     adam = setup._replace(
         augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates[phase])
     return methods.teacher_adaptation(
@@ -245,6 +247,11 @@ def _in_random_colours(**options: Any) -> Recipe:
     return _alone(stream="source", **options)._replace(changes=STRONG_COLOURS)
 
 
+def _in_views(*, equal_cost: bool = False, **changes: Any) -> Recipe:
+    return Recipe(functools.partial(build_teacher_adaptation, phase="both", equal_cost=equal_cost, **changes), "",
+                  "equal cost" if equal_cost else "both stages", logits=False)
+
+
 def _ablation(line: str, **options: Any) -> Variant:
     return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
 
@@ -281,8 +288,12 @@ VARIANTS: dict[str, Variant] = {
     "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
                                   "UDAPE", _teacher()),
     "source_only_restyled": Variant(
-        "control", "no adaptation: heatmap MSE on source images in the colours of target images", "",
-        Recipe(functools.partial(build_teacher_adaptation, phase="both"), "", "both stages", logits=False)),
+        "control", "no adaptation: heatmap MSE on source images in the colours of target images", "", _in_views()),
+    "source_only_restyled_long": Variant(
+        "control", "the same for as long as teacher_adaptation takes", "", _in_views(equal_cost=True)),
+    "source_only_views_long": Variant(
+        "control", "source images turned, sheared, resized and recoloured as by teacher_adaptation, for as long as it "
+        "takes; no target image", "", _in_views(equal_cost=True, restyled=0.0)),
     "mean_teacher": Variant("control", "teacher_adaptation that follows all of the teacher's heatmaps as they are", "",
                             _teacher(follow=follow_heatmaps)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
