@@ -73,6 +73,7 @@ SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
+ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot")  # variants of that network
 ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
 
 # Data and stages
@@ -359,7 +360,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
     unsuited += () if on_videos(config) else ON_VIDEOS
     unsuited += SEVERAL_PROJECTS
-    unsuited += () if config.data.test.startswith(OF_PEOPLE) else ("zero_shot",)
+    unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
     unsuited += () if config.backbone.weights else tuple(name for name in VARIANTS if name.endswith("_frozen"))
     return tuple(name for name in VARIANTS if name not in unsuited)
 

@@ -279,7 +279,7 @@ def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
         return semi_supervised.SEVERAL_PROJECTS
     names = semi_supervised.applicable(preset, config) if config.data.all_labelled else semi_supervised.VARIANTS
     return tuple(name for name in names
-                 if name not in ("all_labels", "zero_shot", *semi_supervised.SEVERAL_PROJECTS))
+                 if name not in ("all_labels", *semi_supervised.ON_PEOPLE, *semi_supervised.SEVERAL_PROJECTS))
 
 
 def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:

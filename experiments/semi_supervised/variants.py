@@ -292,6 +292,11 @@ VARIANTS: dict[str, Variant] = {
                     _recipe(build_union, distil=False)._replace(by_project=True)),
     "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(
         lambda config, setup: published.people(setup.skeleton), untrained=True)),
+    "zero_shot_turned": Variant(
+        "baseline", "the same, images also turned and mirrored: where 24 views agree", "", Recipe(
+            lambda config, setup: published.people(setup.skeleton, turned=True), untrained=True)),
+    "pl_zero_shot": Variant("baseline", "pl_warped whose labels come from zero_shot_turned", "", _recipe(
+        build_pseudo_labels, warped=True)._replace(teacher="zero_shot_turned")),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
                           _recipe(build_supervised, stage="both")._replace(everything=True)),
 }
@@ -307,5 +312,10 @@ def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
 
 @functools.lru_cache(maxsize=4)
 def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
-    """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels."""
+    """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels.
+
+    A published network stays as it is.
+    """
+    if VARIANTS[variant].recipe.untrained:
+        return build(config, skeleton, variant)
     return build(config, skeleton, variant)._replace(predict=_averaged(config, setup_of(config, skeleton)))

@@ -2,6 +2,7 @@
 import csv
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from untrained import drawn, shapes
 
 from experiments.commands import run_command
 from experiments.engine import predictors, published
+from kpjax import Example
 from kpjax.errors import InputError
 from kpjax.models import MobileNetV2Trunk, movenet_lightning, to_torch
 from kpjax.models.movenet import KEYPOINTS, person_box
@@ -84,6 +86,24 @@ def test_neck_and_head_are_worked_out_from_shoulders_and_ears():
 
 def test_channels_are_those_of_the_same_names():
     assert published.channels(["l_elbow", "tail", "neck", "nose"]) == (KEYPOINTS.index("left_elbow"), -1, -1, 0)
+
+
+def test_where_turned_views_agree_turns_with_the_image(weights):
+    """All turns of a view are among the views, and so is its mirror image, with left and right exchanged."""
+    trained = published.load(weights)
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    predict = jax.jit(published.people(turned=True).predict)
+
+    def found(pixels):
+        pixels = pixels[None]
+        return predict(trained, Example(pixels, np.zeros((1, 17, 2), np.float32), np.zeros((1, 17), np.float32),
+                                        np.ones(1, np.float32), np.eye(3, dtype=np.float32)[None], np.zeros(1, int)))
+
+    plain, mirrored, upside_down = map(found, (image, image[:, ::-1], image[::-1, ::-1]))
+    np.testing.assert_allclose(np.array([31, 0]) + [-1, 1] * np.array(mirrored.keypoints[0])[np.array(published.PERSON.flip)],
+                               plain.keypoints[0], atol=0.05)
+    np.testing.assert_allclose(31 - upside_down.keypoints[0], plain.keypoints[0], atol=0.05)
+    np.testing.assert_allclose(upside_down.scores, plain.scores, rtol=1e-3)
 
 
 # Crops of videos

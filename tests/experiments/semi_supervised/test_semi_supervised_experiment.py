@@ -15,7 +15,7 @@ from experiments.engine.command_line import read_command, run
 from experiments.engine.configs import Backbone, changed, flat
 from experiments.engine.system import Job
 from experiments.engine.system import run as run_job
-from experiments.semi_supervised import ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, videos_of
+from experiments.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, videos_of
 from experiments.semi_supervised.measures import equivariance_and_peaks, surprising
 from experiments.semi_supervised.presets import PRESETS, Weights
 from experiments.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
@@ -284,7 +284,7 @@ def test_every_variant_is_a_method_that_can_be_traced(one_form):
     points = tiny_data().skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
-    from_weights, of_people = {"pl_warped_frozen", "mean_teacher_frozen"}, {"zero_shot"}
+    from_weights, of_people = {"pl_warped_frozen", "mean_teacher_frozen"}, {*ON_PEOPLE}
     of_any = set(VARIANTS) - from_weights - of_people - {*SEVERAL_PROJECTS}
     assert of_any - {*ON_VIDEOS} == set(TINY_SYSTEM.applicable("tiny", TINY))
     assert of_any == set(TINY_SYSTEM.applicable("videos", PRESETS["videos"]))
@@ -315,7 +315,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     possible = TINY_SYSTEM.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
         "pl", "pl_60", "pl_warped", "pl_warped_frozen", "pl_easy_hard", "te_labelled_only", "mean_teacher_frozen",
-        *ON_VIDEOS, "zero_shot", *SEVERAL_PROJECTS}
+        *ON_VIDEOS, *ON_PEOPLE, *SEVERAL_PROJECTS}
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "mean_teacher_ramped", "easy_hard",

@@ -10,6 +10,7 @@ from flax import linen as nn
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.methods.semi_supervised_family.data_distillation import (
+    agreed,
     distilled_predict,
     matching_threshold,
     pseudo_labels,
@@ -138,3 +139,25 @@ def test_the_threshold_keeps_as_many_as_are_annotated():
     assert not pseudo_labels(np.full((4, 2, 2), 5.0), peaks, np.zeros((3, 2))).visible.any()
     with pytest.raises(InputError, match="0 unlabelled and 2 labelled"):
         matching_threshold(peaks[:0], annotated)
+
+
+def test_views_agree_on_a_point_by_hand():
+    """Two of three lie 1 px apart, 0.1 of the reach; the third is sure and alone, in a view that knew little else."""
+    keypoints = np.float32([[[[0, 0], [5, 5]]], [[[1, 0], [5, 5]]], [[[90, 0], [5, 5]]]])
+    scores = np.float32([[[0.6, 0.6]], [[0.8, 0.8]], [[0.9, 0.1]]])
+    found, sure = agreed(keypoints, scores, 10.0)
+    weights = np.array([0.6**3, 0.8**3, 0.9 * 0.5**2])
+    first = weights / weights.sum()
+    assert found[0].tolist() == [[1, 0], [5, 5]]
+    second = np.array([0.6**3, 0.8**3, 0.1 * 0.5**2])
+    np.testing.assert_allclose(sure[0], [
+        (1 - 0.1 * first[0] - first[2]) * first @ [0.6, 0.8, 0.9],
+        second / second.sum() @ [0.6, 0.8, 0.1]], rtol=1e-5)
+
+
+def test_a_single_view_is_its_own_answer_and_none_is_no_number():
+    keypoints, scores = np.float32([[[[3, 4]]]]), np.float32([[[0.25]]])
+    found, sure = agreed(keypoints, scores, 1.0)
+    assert found.tolist() == [[[3, 4]]]
+    np.testing.assert_allclose(sure, 0.25)
+    assert agreed(keypoints, 0 * scores, 1.0)[1].tolist() == [[0]]
