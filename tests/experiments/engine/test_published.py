@@ -100,8 +100,8 @@ def test_where_turned_views_agree_turns_with_the_image(weights):
                                         np.ones(1, np.float32), np.eye(3, dtype=np.float32)[None], np.zeros(1, int)))
 
     plain, mirrored, upside_down = map(found, (image, image[:, ::-1], image[::-1, ::-1]))
-    np.testing.assert_allclose(np.array([31, 0]) + [-1, 1] * np.array(mirrored.keypoints[0])[np.array(published.PERSON.flip)],
-                               plain.keypoints[0], atol=0.05)
+    partners = np.array(mirrored.keypoints[0])[np.array(published.PERSON.flip)]
+    np.testing.assert_allclose(np.array([31, 0]) + [-1, 1] * partners, plain.keypoints[0], atol=0.05)
     np.testing.assert_allclose(31 - upside_down.keypoints[0], plain.keypoints[0], atol=0.05)
     np.testing.assert_allclose(upside_down.scores, plain.scores, rtol=1e-3)
 
