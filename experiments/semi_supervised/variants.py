@@ -15,6 +15,7 @@ from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
 from kpjax.augment import compose_augmentations, hidden, on_half, random_warp
 from kpjax.losses import Objective, Term, late_rise, without
 from kpjax.methods import Setup
+from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
@@ -97,6 +98,25 @@ def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False, ra
     return methods.mean_teacher(
         _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map(),
         **rising if ramp else {})
+
+
+def build_teacher_adaptation(config: Config, setup: Setup) -> Method:
+    """Builds adaptation by a teacher's surer answers (Kim et al. 2022) from labelled to unlabelled images.
+
+    Views and average are those of RegDA's small presets.
+    """
+    method = methods.teacher_adaptation(
+        setup._replace(augment={"source": setup.augment, "target": setup.augment}),
+        objective=methods.teacher_adaptation_objective(setup.codec), decay=0.99, sigma=config.heatmaps.sigma,
+        view=target_view(30.0, shear_degrees=10.0, zoom=(0.8, 1.2)))
+
+    def renamed(streams):
+        return {"source": streams["labelled"], "target": streams["unlabelled"]}
+
+    return method._replace(
+        init=lambda key, streams, start: method.init(key, renamed(streams), start),
+        update=lambda state, streams, key: method.update(state, renamed(streams), key),
+        streams=("labelled", "unlabelled"))
 
 
 def build_easy_hard(
@@ -256,6 +276,9 @@ VARIANTS: dict[str, Variant] = {
     "mean_teacher_frozen": Variant(
         "control", "mean_teacher_ramped, the backbone's BatchNorm on its stored statistics", "",
         _recipe(build_mean_teacher, warped=True, ramp=0.4)._replace(changes=FROZEN)),
+    "teacher_adaptation": Variant(
+        "baseline", "a mean teacher's surer answers on unlabelled images, all turned, sheared and restyled", "UDAPE",
+        Recipe(build_teacher_adaptation)),
     "easy_hard": Variant("baseline", "the network's answer on the easy view teaches it on one with holes and turned",
                          "Single", _recipe(build_easy_hard)),
     "easy_hard_dual": Variant("baseline", "two networks that teach each other on views with holes and turned", "Dual",

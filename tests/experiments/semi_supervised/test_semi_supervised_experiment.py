@@ -318,8 +318,8 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
         *ON_VIDEOS, *ON_PEOPLE, *SEVERAL_PROJECTS}
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
-    assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "mean_teacher_ramped", "easy_hard",
-                          "easy_hard_dual", "easy_hard_multiple", "easy_hard_twice"}
+    assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "mean_teacher_ramped", "teacher_adaptation",
+                          "easy_hard", "easy_hard_dual", "easy_hard_multiple", "easy_hard_twice"}
 
 
 @pytest.mark.parametrize(("flags", "words"), [
