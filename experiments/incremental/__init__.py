@@ -213,8 +213,8 @@ ABOUT = About(
     ("`kamp_rerendered` gained little over `mse_distillation` in AAA and more on old keypoints that new ones help to "
      "find; both intervals exclude zero. Over `ksd_only` the AAA interval begins at zero.",
      "With the published loss, `kamp` was below `ksd_only` on those keypoints; in AAA it is not decided.",
-     "Where each old keypoint has a new one on either side, `kamp_rerendered` was not above `ksd_only` at either "
-     "weight, and above `self_training` only at the one that suits it less. Three seeds.",
+     "Where each old keypoint has a new one on either side, `kamp_rerendered` was below `ksd_only` in AAA at both "
+     "weights, and above `self_training` only at the one that suits it less.",
      "Holes in the student's images did as much as the second network (`ksd_holes`).",
      "On real faces it is not decided: distillation alone led on one seed, with untuned weights."))
 
