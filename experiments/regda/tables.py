@@ -144,17 +144,26 @@ COARSE = on_former_split(Table("openfield", [Row(title, variant, IMAGENET) for t
 
 OF_MACHINES = {**IMAGENET, "evaluations": 1, "frozen_stride": 4}
 CONTOUR = Column("distance of contours, mm", "target/contour", 10, 2)
+VIEWS, RESTYLED = "source_only_views_long", "source_only_restyled_long"
+MACHINE_CONTROLS = (
+    Row("random colours, squared errors (control)", LONG, OF_MACHINES),
+    Row("views of teacher_adaptation, no target image (control)", VIEWS, OF_MACHINES),
+    Row("these views in the colours of target images (control)", RESTYLED, OF_MACHINES))
 MACHINE_ROWS = (
     Row("source only", "source_only", OF_MACHINES),
-    Row("random colours, squared errors (control)", MSE, OF_MACHINES), Row("**RegDA**", "regda", OF_MACHINES),
+    Row("random colours, squared errors (control)", MSE, OF_MACHINES),
+    *(row._replace(title=row.title.replace("(control)", "(control, equal cost)")) for row in MACHINE_CONTROLS[1:]),
+    Row("AdaBN", "adabn", OF_MACHINES), Row("**RegDA**", "regda", OF_MACHINES),
+    Row("mean teacher: whole heatmaps (control)", "mean_teacher", OF_MACHINES),
     Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", OF_MACHINES),
     Row("oracle, 40 labels, squared errors", "oracle_mse", OF_MACHINES))
 PCK_AT_5_MM = PCK._replace(heading="target PCK at 5 mm, %")
 MACHINES_TUNING = Table("tongue_machines", [row._replace(seeds=TUNING_SEEDS) for row in MACHINE_ROWS], (
     PCK_AT_5_MM, CONTOUR, SOURCE), "one tuning seed")
 MACHINES = Table("tongue_machines", (
-    MACHINE_ROWS[0], Row("random colours, squared errors, at the cost of teacher_adaptation (control)", LONG,
-                         OF_MACHINES), MACHINE_ROWS[3],
+    MACHINE_ROWS[0], *MACHINE_CONTROLS, Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", OF_MACHINES),
     *(Row(f"teacher_adaptation - {title}", "teacher_adaptation", OF_MACHINES, minus=other)
-      for title, other in (("random colours", LONG), ("source only", "source_only")))), (
-    PCK_AT_5_MM, BY_SEED, CONTOUR, CONTOUR._replace(heading="by seed", show="seeds"), SOURCE))
+      for title, other in (("random colours", LONG), ("its views", VIEWS), ("views in the target's colours", RESTYLED),
+                           ("source only", "source_only")))), (
+    PCK_AT_5_MM, BY_SEED, CONTOUR, CONTOUR._replace(heading="by seed", show="seeds"), SOURCE),
+    "controls at the cost of teacher_adaptation")

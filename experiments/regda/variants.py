@@ -301,6 +301,9 @@ VARIANTS: dict[str, Variant] = {
     "source_free": Variant(
         "baseline", "source_only_augmented_mse, then a mean teacher on target images, without the source's images or "
         "labels", "", Recipe(build_source_free, "source_only_augmented_mse", "further", logits=False)),
+    "source_free_views": Variant(
+        "baseline", "source_only_views_long, then the same", "",
+        Recipe(build_source_free, "source_only_views_long", "further", logits=False)),
     "ccssl": Variant("baseline", "self-training on confident and consistent pseudo-labels; published, not built here",
                      "CCSSL"),
     "source_only_augmented": Variant(

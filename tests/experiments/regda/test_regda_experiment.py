@@ -179,7 +179,8 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
                    maps)[1] < 0.9)}
     assert heights == {"source_only_mse", "source_only_augmented_mse", "source_only_augmented_mse_long", "oracle_mse",
                        "oracle_mse_long", "source_only_restyled", "source_only_restyled_long",
-                       "source_only_views_long", "mean_teacher", "regda_then_labels", "source_free",
+                       "source_only_views_long", "mean_teacher", "regda_then_labels",
+                       "source_free", "source_free_views",
                        "teacher_then_labels", "adabn_then_labels",
                        "adabn_augmented_then_labels", *(
         name for name in regda.VARIANTS if name.startswith("teacher_"))}
