@@ -62,7 +62,8 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
     if (asked.out / FILE).exists() and not asked.overwrite:
         raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
-    predictor = open_people(asked.run, published.WITH_HEAD) if people else open_predictor(asked.run)
+    predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
+                 open_predictor(asked.run, turned=asked.turned))
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
     if people:

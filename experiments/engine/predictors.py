@@ -85,16 +85,21 @@ class OpenedRun(NamedTuple):
         return getattr(self.transform, "transform", self.transform).side
 
 
-def open_predictor(folder: epath.PathLike) -> Predictor:
+def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor:
     """Opens a finished run, a variant's folder with several seeds, an exported folder, or a published network
     (`published.is_published`), as a predictor.
 
+    turned: whether a published network sees images turned and mirrored, too.
+
     Raises InputError for weights that are absent or damaged, for a folder that does not exist, is neither, or whose run
-    is not finished, and for an exported one that is damaged or made by a jax too far from this one; RunError for a
-    run's file that is damaged.
+    is not finished, for an exported one that is damaged or made by a jax too far from this one, and for a run that is
+    to see turned images; RunError for a run's file that is damaged.
     """
     if published.is_published(folder):
-        return open_people(folder)
+        return open_people(folder, turned=turned)
+    if turned:
+        raise InputError("turned", f"{folder} is no published network of people, which alone looks at turned images; "
+                                   "leave it out")
     folder = absolute(folder)
     if reading.is_exported(folder):
         exported = reading.open_exported(folder)
@@ -121,17 +126,21 @@ def open_predictor(folder: epath.PathLike) -> Predictor:
                      radii, finder=finder, with_members=with_members)
 
 
-def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON) -> Predictor:
+def open_people(
+    weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False
+) -> Predictor:
     """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or that are worked out.
 
-    weights: its name, or a file. Raises InputError for a file that is absent, damaged or another model.
+    weights: its name, or a file. turned: whether images are seen turned and mirrored, too (`published.people`). Raises
+    InputError for a file that is absent, damaged or another model.
     """
     path = find_movenet(Path(weights) if Path(weights).suffix in published.FILES else str(weights))
-    method = published.people(skeleton)
+    method = published.people(skeleton, turned=turned)
     return Predictor(
         method.skeleton, SIDE, BoxOrWhole(SIDE), as_function(method, published.load(path)), published.SCORE_KIND,
-        published.CUTOFF, "movenet_lightning",
-        {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published", "digest": sha256_of(path)},
+        published.CUTOFF_TURNED if turned else published.CUTOFF, "movenet_lightning",
+        {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published" + ", turned" * turned,
+         "digest": sha256_of(path)},
         follow=person_box)
 
 

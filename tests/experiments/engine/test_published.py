@@ -149,6 +149,16 @@ def test_points_of_images_are_those_of_the_network(weights, small, tmp_path, cap
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores[0], rtol=1e-4)
 
 
+def test_turned_views_are_seen_on_demand(weights, small, tmp_path):
+    labels = project(tmp_path / "people", MADE_UP)
+    for name, flags in (("plain", []), ("turned", ["--turned"])):
+        evaluate([str(weights), labels, "--out", str(tmp_path / name), *flags])
+    assert (tmp_path / "plain" / "errors.csv").read_text() != (tmp_path / "turned" / "errors.csv").read_text()
+    assert "as published, turned" in predictors.open_people(weights, turned=True).words
+    with pytest.raises(InputError, match=r"turned: .*/run is no published network"):
+        predictors.open_predictor(tmp_path / "run", turned=True)
+
+
 def test_a_project_of_people_is_measured_by_its_names(weights, small, tmp_path, capsys):
     labels = project(tmp_path / "people", MADE_UP)
     evaluate([str(weights), labels, "--out", str(tmp_path / "out"), "--batch-size", "2", "--around-boxes",
