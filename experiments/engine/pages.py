@@ -11,6 +11,7 @@ A table is rows by columns. A cell is the mean over seeds with its deviation, or
 with its 95 % interval.
 """
 import importlib
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from experiments.engine.results import BY_HAND, EXPERIMENTS, Numbers, Result, re
 from experiments.engine.system import System, system_of
 from experiments.engine.tables import difference_text, mean_text, over_seeds, points_of, share_text
 from kpjax import InputError
-from kpjax.drawing.charts import Difference, bars, forest_plot
+from kpjax.drawing.charts import Difference, bars, error_curves, forest_plot
 from kpjax.reports.table import markdown
 
 ROOT = EXPERIMENTS.parent
@@ -286,6 +287,20 @@ def chart_of(table: Table, numbers: Numbers) -> str:
     return bars(rows, title=column.heading, highest=column.factor)
 
 
+def curve_of(table: Table, numbers: Numbers, system: str) -> str:
+    """Returns a table's rows as lines over its columns, whose headings begin with an amount such as "50 labels".
+
+    Places that were not run, and rows that are differences, are left out.
+    """
+    def mean(row: Row, column: Column) -> float:
+        found = [one.value for one in cell_of(table, row, column, numbers, system).values]
+        return column.factor * sum(found) / len(found) if found else math.nan
+
+    lines = [(row.title, [mean(row, column) for column in table.columns]) for row in table.rows if not row.minus]
+    return error_curves([float(column.heading.split()[0]) for column in table.columns], lines, title=table.first,
+                        across="labels", up=table.first)
+
+
 # What systems say of themselves
 
 
@@ -374,5 +389,7 @@ def rendered() -> Iterator[tuple[Path, str]]:
     for room, (tables, numbers) in found.items():
         if "chart" in tables:
             yield EXPERIMENTS / room / "chart.svg", chart_of(tables["chart"], numbers)
+        if "curve" in tables:
+            yield EXPERIMENTS / room / "curve.svg", curve_of(tables["curve"], numbers, room)
         if "forest" in tables:
             yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room, room)

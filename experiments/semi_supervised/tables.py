@@ -245,7 +245,13 @@ AT_192 = {**SHORT, "batch_size": 16, "heatmap_size": 48, "image_size": 192, "rel
           "steps": 300}
 FULL_SIZE = Table("lspet", (
     Row("untrained", "zero_shot", {"heatmap_size": 48, "image_size": 192, "labelled": 50}),
-    *(Row(f"relative steps, rate {rate:g}", "supervised", {**AT_192, "learning_rate": rate}) for rate in (3e-4, 1e-3))),
+    Row("untrained, where 24 turned and mirrored views agree", "zero_shot_turned", {
+        "heatmap_size": 48, "image_size": 192, "labelled": 50}),
+    *(Row(f"labels alone, rate {rate:g}", "supervised", {**AT_192, "learning_rate": rate}) for rate in (3e-4, 1e-3)),
+    Row("labels alone, rate 0.001, wider sigma", "supervised", {**AT_192, "learning_rate": 1e-3, "sigma": 2}),
+    *(Row(f"{words}, images turned either way, rate 0.003, wider sigma, 600 steps", variant, {
+        **AT_192, "learning_rate": 3e-3, "sigma": 2, "rotation": 180, "steps": 600}) for words, variant in (
+            ("labels alone", "supervised"), ("pseudo-labels of those views", "pl_zero_shot")))),
     [column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, PEAK)], "192 px, 300 steps, one tuning seed")
 ZERO_SHOT = Table("lspet", [Row("network of human pose, untrained", "zero_shot", {
     "heatmap_size": 48, "image_size": 192, "labelled": 50})], (PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
@@ -283,6 +289,12 @@ TONGUE = Table("tongue", SPEECH_ROWS, (
     PCK._replace(heading="PCK at 5 mm, %")), "distance of contours, 50 labels")
 
 
+CURVE = Table("tongue", [Row(title, CONTROL, SPEECH, metric=f"test/{machine}/contour") for title, machine in (
+    ("adults' machine", "micro"), ("children's machine", "ultrasonix"))], [
+        Column(f"{count} labels" if count > 1 else "420 labels, all", "", 10, 2, settings={"labelled": count})
+        for count in (10, 20, 50, 100, 200, 1)], "distance of contours, mm")
+
+
 def tuned(row: Row, rate: float) -> Row:
     """Returns a row of the tuning seed at a learning rate."""
     return row._replace(title=f"{row.title}, {rate:g}", seeds=TUNING_SEEDS, settings={
@@ -294,9 +306,12 @@ SPEECH_TUNING = Table("tongue", [
     tuned(Row(f"{CONTROL}, 192 px", CONTROL, {**SPEECH, "image_size": 192, "heatmap_size": 48}), 1e-3)], (
         MILLIMETRES._replace(heading="distance of contours, mm"), PCK._replace(heading="PCK at 5 mm, %")),
     "tuning seed, at a rate of")
+OF_THE_MOUTH = Column("distance of contours, % of the mouth's width", "test/contour", 100, 2)
+LIPS = Table("lips", [row for row in SPEECH_ROWS if row.settings is SPEECH], (
+    OF_THE_MOUTH, OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2),
+    PCK._replace(heading="PCK at 5 %, %")), "50 labels")
 LIPS_TUNING = Table("lips", [tuned(Row(name, name, SPEECH), 1e-3) for name in (CONTROL, "pl_warped")], (
-    Column("distance of contours, % of the mouth's width", "test/contour", 100, 2), ERROR._replace(decimals=2),
-    PCK._replace(heading="PCK at 5 %, %")), "tuning seed, at a rate of")
+    OF_THE_MOUTH, ERROR._replace(decimals=2), PCK._replace(heading="PCK at 5 %, %")), "tuning seed, at a rate of")
 
 
 # The plot: against the control everywhere, the method first

@@ -1,4 +1,4 @@
-"""Forest plots, bars and coverage as SVG files that are legible on light and on dark pages."""
+"""Forest plots, bars, coverage and errors by amount as SVG files that are legible on light and on dark pages."""
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -117,6 +117,50 @@ def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarra
     parts += [line("open", shares, 1, name) for name, shares in zip(names, by_keypoint.T, strict=True)]
     return _svg(TOP + side + BOTTOM, "Share of points within their radius, by level",
                 [*parts, line("above", pooled, 3, "all points")])
+
+
+def error_curves(amounts: Sequence[float], lines: Sequence[tuple[str, Sequence[float]]], *, title: str,
+                 across: str, up: str) -> str:
+    """Draws errors from zero up against amounts, which are spaced by their ratios; "" without an error.
+
+    Args:
+        amounts: (A,) rising, above 0; each has a tick.
+        lines: names, and errors (A,), nan where nothing was measured. The first is emphasised.
+        title: for screen readers.
+        across: below the amounts.
+        up: above the errors.
+    """
+    errors = np.array([line for _, line in lines], np.float64).reshape(len(lines), len(amounts))
+    if not np.isfinite(errors).any():
+        return ""
+    side, left, width = 240, 60, 420
+    first, last, highest = np.log(amounts[0]), np.log(amounts[-1]), 1.1 * float(np.nanmax(errors))
+
+    def x(amount: float) -> float:
+        return left + 20 + (np.log(amount) - first) / ((last - first) or 1) * (width - 40)
+
+    def y(error: float) -> float:
+        return TOP + 20 + side * (1 - error / highest)
+
+    bottom = y(0)
+    parts = [f'<line class="axis" x1="{left}" x2="{left + width}" y1="{bottom}" y2="{bottom}"/>',
+             f'<line class="axis" x1="{left}" x2="{left}" y1="{TOP + 20}" y2="{bottom}"/>',
+             f'<text class="small" x="{left + width / 2}" y="{bottom + 36}" text-anchor="middle">{escape(across)}'
+             "</text>",
+             f'<text class="small" x="{left - 40}" y="{TOP + 4}">{escape(up)}</text>']
+    parts += [f'<text class="small" x="{x(amount):.1f}" y="{bottom + 18}" text-anchor="middle">{number_text(amount)}'
+              "</text>" for amount in amounts]
+    parts += [f'<text class="small" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number_text(value)}</text>'
+              for value in ticks(0, highest)]
+    for number, (name, line) in enumerate(lines):
+        style = "open" if number else "above"
+        known = [(x(amount), y(error)) for amount, error in zip(amounts, line, strict=True) if np.isfinite(error)]
+        if known:
+            points = " ".join(f"{one:.1f},{other:.1f}" for one, other in known)
+            parts.append(f'<polyline class="{style}" style="fill: none" stroke-width="2" points="{points}"/>')
+            parts += [f'<circle class="{style}" cx="{one:.1f}" cy="{other:.1f}" r="4"/>' for one, other in known]
+            parts.append(f'<text x="{left + width + 12}" y="{known[-1][1] + 4.5:.1f}">{escape(name)}</text>')
+    return _svg(bottom + BOTTOM, title, parts)
 
 
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:
