@@ -117,7 +117,8 @@ def numbers(points: Points, own: Radii | None, sigma: float, asked: Asked) -> It
                            ("temperature_recordings", by_temperature, points.recordings)):
         if len(np.unique(units)) > 1:
             for name, values in drawn(points, by, units, asked.draws, asked.seed).items():
-                yield way, name, float(values.mean()), float(values.std(ddof=1))
+                spread = values.std(ddof=1) if np.isfinite(values).all() else 0  # too few labels have no radius
+                yield way, name, float(values.mean()), float(spread)
 
 
 def cover(asked: Asked) -> list[Result]:

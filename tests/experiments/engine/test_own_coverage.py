@@ -1,8 +1,13 @@
 """Coverage of radii on drawn errors: promises are kept, and a heatmap that is taken for a distribution is not."""
 import numpy as np
 import pytest
+from own_runs import untrained_run
+from PIL import Image
 
 from experiments.engine.own import coverage as study
+from experiments.engine.results import read_results
+from kpjax import Skeleton
+from kpjax.errors import InputError
 from kpjax.evaluation.conformal import LEVELS
 
 
@@ -53,3 +58,23 @@ def test_all_ways_are_told_and_one_recording_cannot_be_halved():
     assert ways == {"heatmap", "images", "temperature", "recordings", "temperature_recordings"}
     alone = {way for way, *_ in study.numbers(drawn(recordings=1), None, 2.0, asked)}
     assert alone == {"heatmap", "images", "temperature"}
+
+
+def test_a_run_is_measured_on_a_project_by_the_pixels_of_its_network(tmp_path, capsys):
+    """Two recordings of 20 frames of 64 px; the network, of 32 px, has learnt nothing."""
+    run, rows = untrained_run(tmp_path / "runs", Skeleton(("tip", "base"))), ["image,instance,keypoint,x,y"]
+    for name in (f"{recording}/{number}" for recording in ("one", "two") for number in range(20)):
+        path = tmp_path / "labelled" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(path)
+        rows += [f"{name}.png,0,tip,20,30", f"{name}.png,0,base,40,30"]
+    (tmp_path / "labelled" / "labels.csv").write_text("\n".join(rows) + "\n")
+    labels = str(tmp_path / "labelled" / "labels.csv")
+    study.main(["made_up", str(run), labels, "--draws", "2", "--room", str(tmp_path)])
+    found = {(one.variant, one.metric): one for one in read_results(tmp_path)}
+    assert {way for way, _ in found} == {"heatmap", "images", "temperature", "recordings", "temperature_recordings"}
+    assert all(one.settings == "project=made_up" and 0 <= one.value <= 1 for (_, metric), one in found.items()
+               if metric.startswith("within/"))
+    assert "recordings" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"run: .*no config\.json"):
+        study.main(["made_up", str(tmp_path), str(tmp_path), "--room", str(tmp_path)])
