@@ -243,18 +243,25 @@ STEPS = Table("lspet", (
         column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, PEAK)], "100 steps of 8 images, one tuning seed")
 AT_192 = {**SHORT, "batch_size": 16, "heatmap_size": 48, "image_size": 192, "relative_steps": True, "sigma": 1.5,
           "steps": 300}
+TRUNK_AT_192 = {name: value for name, value in AT_192.items() if name not in (
+    "backbone_statistics", "relative_steps", "sigmoid")} | {
+        "network": "mobilenet_v2", "frozen_stride": 8, "learning_rate": 1e-3, "sigma": 2, "rotation": 45, "steps": 1000}
 FULL_SIZE = Table("lspet", (
     Row("untrained", "zero_shot", {"heatmap_size": 48, "image_size": 192, "labelled": 50}),
     Row("untrained, where 24 turned and mirrored views agree", "zero_shot_turned", {
         "heatmap_size": 48, "image_size": 192, "labelled": 50}),
     *(Row(f"labels alone, rate {rate:g}", "supervised", {**AT_192, "learning_rate": rate}) for rate in (3e-4, 1e-3)),
     Row("labels alone, rate 0.001, wider sigma", "supervised", {**AT_192, "learning_rate": 1e-3, "sigma": 2}),
-    *(Row(f"{words}, images turned either way, rate 0.003, wider sigma, 600 steps", variant, {
-        **AT_192, "learning_rate": 3e-3, "sigma": 2, "rotation": 180, "steps": 600}) for words, variant in (
-            ("labels alone", "supervised"), ("pseudo-labels of those views", "pl_zero_shot")))),
+    Row("pseudo-labels of those views, images turned either way, rate 0.003, wider sigma, 600 steps", "pl_zero_shot", {
+        **AT_192, "learning_rate": 3e-3, "sigma": 2, "rotation": 180, "steps": 600}),
+    Row("the same, images turned by up to 45 degrees, 1,500 steps", "pl_zero_shot", {
+        **AT_192, "learning_rate": 3e-3, "sigma": 2, "rotation": 45, "steps": 1500}),
+    Row("its trunk under another head, 1,000 steps of Adam", "pl_zero_shot", TRUNK_AT_192)),
     [column._replace(seeds=TUNING_SEEDS) for column in (PCK, ERROR, PEAK)], "192 px, 300 steps, one tuning seed")
-ZERO_SHOT = Table("lspet", [Row("network of human pose, untrained", "zero_shot", {
-    "heatmap_size": 48, "image_size": 192, "labelled": 50})], (PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
+ZERO_SHOT = Table("lspet", [Row(title, variant, {"heatmap_size": 48, "image_size": 192, "labelled": 50})
+                            for title, variant in (("network of human pose, untrained", "zero_shot"), (
+                                "the same, where 24 turned and mirrored views agree", "zero_shot_turned"))], (
+    PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
 BACKBONE_PAIRS = Table("faces", (
     Row(f"9 faces: pl_warped - {CONTROL}", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus=CONTROL),
     Row("9 faces: pl_warped - supervised", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus="supervised"),
@@ -303,6 +310,7 @@ def tuned(row: Row, rate: float) -> Row:
 
 SPEECH_TUNING = Table("tongue", [
     *(tuned(Row(name, name, SPEECH), rate) for name in (CONTROL, "pl_warped") for rate in (1e-3, 3e-3)),
+    *(tuned(Row(name, name, SPEECH), 1e-3) for name in (TWICE, "teacher_adaptation")),
     tuned(Row(f"{CONTROL}, 192 px", CONTROL, {**SPEECH, "image_size": 192, "heatmap_size": 48}), 1e-3)], (
         MILLIMETRES._replace(heading="distance of contours, mm"), PCK._replace(heading="PCK at 5 mm, %")),
     "tuning seed, at a rate of")
@@ -310,7 +318,8 @@ OF_THE_MOUTH = Column("distance of contours, % of the mouth's width", "test/cont
 LIPS = Table("lips", [row for row in SPEECH_ROWS if row.settings is SPEECH], (
     OF_THE_MOUTH, OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2),
     PCK._replace(heading="PCK at 5 %, %")), "50 labels")
-LIPS_TUNING = Table("lips", [tuned(Row(name, name, SPEECH), 1e-3) for name in (CONTROL, "pl_warped")], (
+LIPS_TUNING = Table("lips", [tuned(Row(name, name, SPEECH), 1e-3) for name in (
+    CONTROL, TWICE, "pl_warped", "teacher_adaptation")], (
     OF_THE_MOUTH, ERROR._replace(decimals=2), PCK._replace(heading="PCK at 5 %, %")), "tuning seed, at a rate of")
 
 
