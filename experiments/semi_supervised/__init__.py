@@ -411,7 +411,7 @@ ABOUT = About(
      "From ImageNet's weights, `pl_warped` was above the control with nine faces and with 50 athletes (former split); "
      "controls of equal cost and of averaged views were not run there. With more labels it is not decided.",
      "On ultrasound of tongues, with 50 labels, `pl_warped` was not above the control of equal cost on any of three "
-     "subsets; test speakers do not train. On lips it is not decided.",
+     "subsets, nor on lips; test speakers do not train.",
      "A published network of people finds more of them where turned and mirrored views agree, without a label."))
 
 
