@@ -22,7 +22,7 @@ def evaluate(monkeypatch, tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
 
     def run(predictor):
-        monkeypatch.setattr(command, "open_predictor", lambda folder: predictor)
+        monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor)
         printed = []
         command.evaluate(Evaluate(run=str(tmp_path / "run"), project=tmp_path / "labels.csv", out=tmp_path / "out",
                                   threshold=0.4, overwrite=True), tell=printed.append)

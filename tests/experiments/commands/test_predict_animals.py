@@ -54,7 +54,7 @@ def passing(number):
 def predict(monkeypatch, tmp_path):
     """Predicts and returns (rows of the first csv, what was printed, the folder)."""
     def run(*inputs, predictor=None, **options):
-        monkeypatch.setattr(command, "open_predictor", lambda folder: predictor or with_finder())
+        monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor or with_finder())
         printed = []
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
         written = command.predict(asked, tell=printed.append)

@@ -37,7 +37,7 @@ PREDICTOR = Predictor(
 @pytest.fixture
 def predict(monkeypatch, tmp_path):
     """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR)
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR)
 
     def run(*inputs, **options):
         printed = []
@@ -74,7 +74,7 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypa
         looked_at.append(size)
         return np.array([*(points[0] - 15.5), 32, 32]) if len(looked_at) != 5 else None
 
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(follow=around))
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(follow=around))
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
     written = command.predict(Predict(run="made", inputs=(clip,), out=tmp_path / "out"), tell=lambda line: None)
     with written[0].open() as file:
@@ -91,7 +91,7 @@ def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp
         points, scores = brightest(images)
         return points, scores, np.stack([points, points, points + np.float32([6, 0])], 1)
 
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(with_members=three))
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(with_members=three))
     clip, image = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25), tmp_path / "a.png"
     Image.fromarray(moving(3)).save(image)
     printed = []
@@ -199,7 +199,7 @@ def test_boxes_of_another_scale_are_told_before_the_work(predict, tmp_path, monk
     side = trained_box_side(tmp_path)
     assert 10 <= side <= 12
     assert np.isnan(trained_box_side(tmp_path / "nowhere"))
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(transform=AroundBox(SIDE)))
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
     (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,30,30\n")
     _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", cutoff=2.0)
     assert f"boxes are 30 px long, those that the run learnt from {side:.0f} px" in printed[1]
@@ -287,10 +287,10 @@ def test_what_is_refused(predict, tmp_path, monkeypatch):
     for text in ("5", "a:b", "0:9:0", "-3:"):
         with pytest.raises(InputError, match="--frames"):
             run_command("predict", [str(tmp_path), str(clip), "--out", str(tmp_path / "out"), f"--frames={text}"])
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(transform=AroundBox(SIDE)))
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
     assert "boxes: the run was trained on crops" in refused(clip)
     assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(command, "open_predictor", lambda folder: PREDICTOR._replace(
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(
         predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2)))))
     with pytest.raises(RunError, match=r"points.mp4, frame 0: .*not finite"):
         predict(clip)
