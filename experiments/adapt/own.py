@@ -183,9 +183,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     if config.data.target_project:
         labelled_target(config, run.skeleton)
     kept = f"{poses.poses} poses" if poses else "no poses"
-    radii = conformal.FILE in run.opened.files
-    print(f"start: {config.backbone.start}, which keeps {kept} of its labels"
-          f"{' and radii by score' if radii else ''}; target: {count} frames")
+    print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
     small = isinstance(run.taken_over["network"], SmallUNet)
     stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
     crops = [Choice("transform", "around_box", "several animals on a frame, as the run at --start has it"),
@@ -266,14 +264,12 @@ def train(job: Job, data: Data) -> Outcome:
     start, batch = Trained(variables, {}), 2 * config.batch_size
     if job.variant == "start":
         return Outcome(method, start, 0, metrics={"kept_start": 1.0})
-    files = start_of(config).opened.files
-    radii = conformal.radius_table_from(files[conformal.FILE], conformal.FILE) if conformal.FILE in files else None
     target = source_free.parted(data.target)
     check = source_free.check_of(method, start, target.held, batch_size=batch,
                                  least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
         job, method, {"target": target.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses_of(config), radii),
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses_of(config)),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
     return system.outcome_of(method, fitted)._replace(metrics=checked)

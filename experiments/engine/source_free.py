@@ -14,7 +14,6 @@ import optax
 from experiments.engine.configs import Checked, NotNegative, Positive, Share
 from kpjax import InputError, Method, Trained, augment, losses, methods
 from kpjax.augment import Augment, Hide
-from kpjax.evaluation.conformal import RadiusTable
 from kpjax.evaluation.pose_statistics import PoseStatistics, pose_statistics
 from kpjax.input.source import Source, subset
 from kpjax.methods import Setup
@@ -24,7 +23,6 @@ from kpjax.training.fit import Fitted
 MOST_POSES = 1000
 HELD_SHARE, HELD_MOST = 0.1, 500  # of the target's images, for the check
 NEAR = 0.1  # of the median diagonal of the start's poses: points within it are the same
-LEVEL = 0.9  # of the radii that order points
 AGREEMENTS = ("agreement/start", "agreement/networks")
 
 
@@ -54,19 +52,11 @@ class SourceFree(Checked):
             frozen_statistics=self.target_statistics == "frozen", hide=hide)
 
 
-def start_of(variables: Mapping[str, Any], poses: PoseStatistics | None, radii: RadiusTable | None) -> dict[str, Any]:
-    """Returns the start of `source_free`: the trained variables, and what the run keeps of its labels.
-
-    Radii are left out where a keypoint has none for want of labels.
-    """
+def start_of(variables: Mapping[str, Any], poses: PoseStatistics | None) -> dict[str, Any]:
+    """Returns the start of `source_free`: the trained variables, and what the run keeps of its labels, if anything."""
     start: dict[str, Any] = {"variables": variables}
     if poses is not None:
         start["poses"] = {"span": poses.span(), "epsilon": np.float32(poses.epsilon)}
-    if radii is not None:
-        row = int(np.argmin(np.abs(radii.levels - LEVEL)))
-        if np.isfinite(radii.quantiles[row]).all():
-            start["radius"] = {name: np.asarray(values, np.float32) for name, values in (
-                ("scores", radii.scores), ("scale", radii.scale), ("quantiles", radii.quantiles[row]))}
     return start
 
 

@@ -33,7 +33,6 @@ from experiments.regda.variants import (
 )
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.evaluation import metrics
-from kpjax.evaluation.conformal import radius_table
 from kpjax.evaluation.contours import contour_errors
 from kpjax.files import read_json
 from kpjax.heatmaps import keypoint_cells
@@ -122,12 +121,10 @@ def train(job: Job, data: Data) -> Outcome:
 def _adapt_further(job: Job, method: Method, data: Data, start: Trained) -> tuple[Fitted, dict[str, float]]:
     """Adapts a finished network to the target alone, and returns what the check has found, too.
 
-    All that it knows of the source is what a run keeps: statistics of poses, and radii from validation images.
+    All that it knows of the source is what a run keeps: statistics of poses.
     """
     config, target = job.config, source_free.parted(data.target.train)
-    found = predict_source(method, start, data.source.validation, batch_size=2 * config.batch_size)
-    radii = radius_table(np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1), found.scores, found.visible)
-    kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train), radii)
+    kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train))
     check = source_free.check_of(method, start, target.held, batch_size=2 * config.batch_size,
                                  least=config.source_free.least_agreement)
     return source_free.adapted_or_start(lambda: _fit(

@@ -151,9 +151,7 @@ def trained_model() -> typing.Any:
 
 def start() -> dict[str, typing.Any]:
     """Returns a trained model, under every name by which a method may ask for one, and what runs keep of labels."""
-    kept = {"poses": {"span": np.eye(2 * KEYPOINTS, 4, dtype=np.float32), "epsilon": np.float32(0.1)},
-            "radius": {"scores": np.float32([0, 1]), "scale": np.float32([2, 1]),
-                       "quantiles": np.ones(KEYPOINTS, np.float32)}}
+    kept = {"poses": {"span": np.eye(2 * KEYPOINTS, 4, dtype=np.float32), "epsilon": np.float32(0.1)}}
     model = trained_model()
     return jax.tree.map(jnp.array, dict.fromkeys(("variables", "teacher", "core", "association"), model) | kept | {
         "teachers": dict.fromkeys(("project_0", "project_1"), model)})

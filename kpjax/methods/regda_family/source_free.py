@@ -3,24 +3,25 @@
 Student and teacher begin as a trained network. The teacher, a moving average of the student's parameters, sees one
 random view of a target image, the student another. The teacher's sure and plausible points are the student's labels:
 
-    p = A_teacher⁻¹ points(teacher(x_teacher)),  u = unsureness of p
+    p, s = A_teacher⁻¹ points(teacher(x_teacher)) and their scores
     m = 1 for the surer part of a keypoint's points in the batch, where they lie near the nearest of the source's poses
     L = loss(student(x_student), targets of A_student p with weights m)
 
-p, u, m and the targets are constants. Views change colours, too, those of the student more, and a keypoint that teaches
+p, s, m and the targets are constants. Views change colours, too, those of the student more, and a keypoint that teaches
 is hidden from the student now and then.
 
 A pose of the source is a point of a subspace, at any place and of any size (`kpjax.evaluation.pose_statistics`): the
-numbers that a run keeps of its labels. Unsureness is the calibrated radius of a point where the run has one
-(`kpjax.evaluation.conformal`); else it is the score, negated.
+numbers that a run keeps of its labels. Surer is of the higher score. The calibrated radius of a point
+(`kpjax.evaluation.conformal`) never grows with the score, so it would order a keypoint's points alike. But it is one
+value for all scores below those of the source's held-out images, which is where a shift may put the whole target.
 
 From where. A mean teacher between two views, the surer part of its answers and hidden keypoints are UDAPE's (Kim et
 al., ECCV 2022), which POST (Raychaudhuri et al., ICCV 2023) follows on the target alone. POST adds a prior of poses,
 the distance field of a network that learnt the directions of bones, as a term of the loss, and decorrelated features;
 it keeps the head's weights. SFDAHPE (Peng et al., ICCV 2023) has a third network between source and target, contrast
 between keypoints and information maximisation; none of these terms is used. Ours are: the surer part of each keypoint;
-the prior as a subspace with a closed form, which takes labels away and adds no gradient; radii as confidence; labels
-that the codec renders from coordinates, so that both kinds of heatmaps learn from them.
+the prior as a subspace with a closed form, which takes labels away and adds no gradient; labels that the codec renders
+from coordinates, so that both kinds of heatmaps learn from them.
 """
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -69,34 +70,20 @@ def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse, weig
     return {"pseudo_labels": Term(weight, follow, reads=(STUDENT, ANSWER))}
 
 
-def unsureness(scores: jax.Array, radius: Mapping[str, jax.Array]) -> jax.Array:
-    """Computes how unsure points of some scores (B, K) are: their radii in px, or the negated scores without radii.
-
-    radius: {} or a `RadiusTable`'s `scores` (N,), `scale` (N,) and `quantiles` (K,) of one level; without knots the
-    radius is the quantile.
-    """
-    if not radius:
-        return -scores
-    quantiles = radius["quantiles"].astype(jnp.float32)[None]
-    if not radius["scores"].shape[0]:
-        return quantiles * jnp.ones_like(scores)
-    return quantiles * jnp.interp(scores, radius["scores"].astype(jnp.float32), radius["scale"].astype(jnp.float32))
-
-
 def sure_and_plausible(
-    points: jax.Array, unsure: jax.Array, poses: Mapping[str, jax.Array], *, left_out: float, slack: float
+    points: jax.Array, scores: jax.Array, poses: Mapping[str, jax.Array], *, left_out: float, slack: float
 ) -> tuple[jax.Array, jax.Array]:
     """Returns 1 for points that may teach, and the share of sure points that no plausible pose has.
 
     Args:
         points: (B, K, 2).
-        unsure: (B, K), of `unsureness`.
+        scores: (B, K), higher where surer.
         poses: {} or the `span` and `epsilon` of `PoseStatistics`.
         left_out: share of each keypoint's points in the batch, the least sure ones. By keypoint, since no label of a
             source teaches those that are unsure on all images.
         slack: sizes of a pose by which a point may lie further from it than labels do.
     """
-    sure = jax.vmap(lambda of_keypoint: surest(of_keypoint[:, None], left_out)[:, 0], 1, 1)(-unsure)
+    sure = jax.vmap(lambda of_keypoint: surest(of_keypoint[:, None], left_out)[:, 0], 1, 1)(scores)
     if not poses:
         return sure, jnp.float32(0)
     _, distances = plausible_poses(points, sure, poses["span"])
@@ -112,7 +99,7 @@ def source_free(
     """Builds the method; it reads the stream `target`, whose labels it does not read, and results in the teacher.
 
     The start has `variables`, of the trained network that both begin as. It may have `poses`, as in
-    `sure_and_plausible`, and `radius`, as in `unsureness`.
+    `sure_and_plausible`.
 
     Args:
         objective: of `source_free_objective`. Terms read STUDENT, the student's heatmaps of its view, and ANSWER.
@@ -134,7 +121,7 @@ def source_free(
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "target")
         variables = initial_variables(model, named_key(key, "model"), images, start)
-        kept: dict[str, Any] = {name: dict(start[name]) for name in ("poses", "radius") if start.get(name)}
+        kept: dict[str, Any] = {"poses": dict(start["poses"])} if start.get("poses") else {}
         return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), kept)
 
     def passed(params, statistics, images):
@@ -148,8 +135,7 @@ def source_free(
         points, scores = codec.decode(heatmaps)
         points = geometry.move_points(geometry.invert(maps), points)
         weights, implausible = sure_and_plausible(
-            points, unsureness(scores, state.frozen.get("radius", {})), state.frozen.get("poses", {}),
-            left_out=left_out, slack=slack)
+            points, scores, state.frozen.get("poses", {}), left_out=left_out, slack=slack)
         labels = plain._replace(keypoints=geometry.move_points(to_student, points), visible=weights)
         return Answer(points, scores, weights, labels), implausible, statistics
 

@@ -6,7 +6,6 @@ import pytest
 
 from experiments.engine import source_free
 from experiments.engine.source_free import Disagreement, adapted_or_start, agreement, check_of, parted, start_of
-from kpjax.evaluation.conformal import radius_table
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.input.source import arrays
 from kpjax.structures import Skeleton, Trained
@@ -82,12 +81,7 @@ def test_the_check_sees_the_last_tenth_which_nothing_learns_from():
     assert [int(held[number].image[0, 0, 0]) for number in range(4)] == [36, 37, 38, 39]
 
 
-def test_a_start_has_radii_only_if_every_keypoint_has_one():
+def test_a_start_has_poses_only_if_its_run_keeps_them():
     poses = PoseStatistics(("nose",), 9, np.float32([1, 0]), np.float32([[0], [1]]), 0.1)
-    random = np.random.default_rng(0)
-    many, few = (radius_table(random.random((count, 2)), random.random((count, 2)), np.ones((count, 2)))
-                 for count in (100, 5))
-    start = start_of({"params": {}}, poses, many)
-    assert start["radius"]["quantiles"].shape == (2,)
-    assert start["poses"]["span"].shape == (2, 2)
-    assert set(start_of({"params": {}}, None, few)) == {"variables"}
+    assert start_of({"params": {}}, poses)["poses"]["span"].shape == (2, 2)
+    assert set(start_of({"params": {}}, None)) == {"variables"}

@@ -20,7 +20,6 @@ from kpjax.methods.regda_family.source_free import (
     source_free,
     source_free_objective,
     sure_and_plausible,
-    unsureness,
 )
 from kpjax.methods.semi_supervised_family.mean_teacher import networks
 
@@ -64,28 +63,29 @@ def passed(variables, images, train=True):
 # Which points teach
 
 
-def test_unsureness_is_the_radius_where_there_are_radii():
+def test_a_radius_orders_a_keypoints_points_as_the_score_does_or_not_at_all():
+    """So scores order them: below those of the held-out images all radii are equal, and of equals none would teach."""
     random = np.random.default_rng(0)
-    table = radius_table(random.gamma(2.0, size=(200, 3)), random.random((200, 3)), np.ones((200, 3)))
-    scores = random.random((5, 3))
-    kept = {"scores": table.scores, "scale": table.scale, "quantiles": table.quantiles[2]}
-    found = unsureness(scores.astype(np.float32), {name: np.float32(value) for name, value in kept.items()})
-    np.testing.assert_allclose(found, radii(table, scores, level=0.9), rtol=1e-5)
-    np.testing.assert_array_equal(unsureness(scores, {}), -scores)
-    flat = unsureness(jnp.ones((2, 3)), {"scores": jnp.ones(0), "scale": jnp.ones(0), "quantiles": jnp.arange(3)})
-    np.testing.assert_array_equal(flat, [[0, 1, 2]] * 2)
+    scores = random.uniform(0.5, 1.0, (200, 3))
+    table = radius_table(random.gamma(2.0, size=(200, 3)) / scores, scores, np.ones((200, 3)))
+    found = radii(table, np.linspace(0, 1, 50)[:, None].repeat(3, 1), level=0.9)
+    assert (np.diff(found, axis=0) <= 0).all()
+    unknown = random.uniform(0.1, 0.4, (10, 3)).astype(np.float32)
+    assert (np.ptp(radii(table, unknown, level=0.9), axis=0) == 0).all()
+    weights, _ = sure_and_plausible(jnp.zeros((10, 3, 2)), jnp.asarray(unknown), {}, left_out=0.2, slack=0.0)
+    np.testing.assert_array_equal(weights.sum(0), [8, 8, 8])
 
 
 def test_the_surer_part_of_every_keypoint_teaches_where_a_pose_is_plausible():
     """Two keypoints that always lie 6 px apart, one to the right of the other: of four images two are surer."""
     points = np.float32([[[0, 0], [6, 0]], [[9, 9], [15, 9]], [[0, 0], [0, 6]], [[2, 2], [8, 2]]])
     span = np.linalg.qr(np.float32([[1, 0, 0], [0, 1, 0], [1, 0, 1], [0, 1, 0]]))[0]
-    unsure = np.float32([[1, 40], [2, 10], [0, 20], [3, 30]])
-    weights, implausible = sure_and_plausible(jnp.asarray(points), jnp.asarray(unsure), {}, left_out=0.5, slack=0.1)
+    scores = np.float32([[-1, -40], [-2, -10], [0, -20], [-3, -30]])
+    weights, implausible = sure_and_plausible(jnp.asarray(points), jnp.asarray(scores), {}, left_out=0.5, slack=0.1)
     np.testing.assert_array_equal(weights, [[1, 0], [0, 1], [1, 1], [0, 0]])
     assert implausible == 0
     weights, implausible = sure_and_plausible(
-        jnp.asarray(points), jnp.asarray(unsure), {"span": span, "epsilon": np.float32(0.05)}, left_out=0.5, slack=0.1)
+        jnp.asarray(points), jnp.asarray(scores), {"span": span, "epsilon": np.float32(0.05)}, left_out=0.5, slack=0.1)
     # Of the image whose points lie below each other, neither does; alone a point is plausible anywhere.
     np.testing.assert_array_equal(weights, [[1, 0], [0, 1], [0, 0], [0, 0]])
     assert implausible == pytest.approx(0.5)
@@ -132,7 +132,7 @@ def test_the_student_goes_down_its_loss_and_no_label_is_read():
     student, teacher = networks(distinct_start())
     points, scores = CODEC.decode(passed(teacher, PLAIN)[0])
     labels = STREAMS["target"]._replace(keypoints=points, visible=sure_and_plausible(
-        points, -scores, {}, left_out=0.5, slack=0.0)[0])
+        points, scores, {}, left_out=0.5, slack=0.0)[0])
 
     def loss(params):
         heatmaps, _ = MODEL.apply({**student, "params": params}, centred(PLAIN), train=True, mutable=["batch_stats"])
@@ -143,8 +143,8 @@ def test_the_student_goes_down_its_loss_and_no_label_is_read():
 
 
 def test_what_a_run_keeps_of_its_labels_is_frozen_and_used():
-    state = distinct_start(("poses", "radius"))
-    assert set(state.frozen) == {"poses", "radius"}
+    state = distinct_start(("poses",))
+    assert set(state.frozen) == {"poses"}
     narrow = state._replace(frozen=state.frozen | {"poses": {
         "span": np.eye(2 * KEYPOINTS, 2, dtype=np.float32), "epsilon": np.float32(0)}})
     _, free = step(built(slack=1e6), state)
