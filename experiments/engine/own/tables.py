@@ -65,6 +65,14 @@ COVERAGE = Table("coverage", [Row(f"{name}: {words}", way, {"project": name}) fo
     *(Column(f"at {level} %", f"within/{level / 100:g}", 100) for level in (50, 80, 90, 95)),
     Column("median radius at 90 %, px of the network's image", "radius/0.9")), "labels within their radii, %")
 
+VIDEO_WAYS = {"single": "one network, mean of five", "single_smoothed": "the same, smoothed",
+              "ensemble": "median of the five", "ensemble_smoothed": "**the same, smoothed** (`kpjax predict`)"}
+VIDEO_ERRORS = Table("video_errors", [Row(words, way) for way, words in VIDEO_WAYS.items()], (
+    Column("mean error, px", "error", decimals=2), Column("less one network", "error", decimals=2, minus="single"),
+    Column("median, px", "median_error", decimals=2), Column("a tenth is beyond, px", "ninth_tenth", decimals=2),
+    Column("labels within the radius at 90 %, %", "within_radius", 100),
+    Column("jumps in 1,000 steps", "jumps", decimals=1)), "60 labelled frames of three videos")
+
 CRITERIA = {"score": "score", "equivariance": "equivariance", "poses": "unusual pose", "disagreement": "disagreement"}
 SETS = {name: f"labelling_protocol/{name}" for name in ("mouse", "faces")}
 LABELLING = Table("", (Row("random", "random"), Row("**diversity** (default)", "diversity"), *(
