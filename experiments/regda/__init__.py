@@ -41,6 +41,7 @@ from kpjax.input.source import Source, with_labels
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select
+from kpjax.training.hosts import agreed
 
 # Data, stages and measures
 
@@ -92,7 +93,7 @@ def train(job: Job, data: Data) -> Outcome:
             config=of_pretraining(config)), config=of_pretraining(config))
         start, before = {"variables": shared.trained.variables}, (shared.images, shared.wall_seconds)
     elif recipe.start:
-        other = job._replace(variant=recipe.start)
+        other = _start_of(job, recipe.start)
         start = {"variables": system.result_of(other).variables}
         stored = read_json(other.folder / "results.json")
         before = stored["images"], stored["wall_seconds"]
@@ -116,6 +117,16 @@ def train(job: Job, data: Data) -> Outcome:
     return Outcome(method, fitted.trained, steps if fitted.steps else 0,
                    fitted.images_per_second, fitted.wall_seconds + before[1],
                    checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
+
+
+def _start_of(job: Job, variant: str) -> Job:
+    """Returns the job that another one starts from. A finished one may differ in what adapting it further reads."""
+    other = job._replace(variant=variant)
+    if not agreed(lambda: (other.folder / "results.json").exists()):
+        return other
+    made = system.stored_run(SYSTEM, other.folder).config
+    return other._replace(config=replace(
+        job.config, source_free=made.source_free, source_free_share=made.source_free_share))
 
 
 def _adapt_further(job: Job, method: Method, data: Data, start: Trained) -> tuple[Fitted, dict[str, float]]:

@@ -67,7 +67,7 @@ COVERAGE = Table("coverage", [Row(f"{name}: {words}", way, {"project": name}) fo
 
 VIDEO_WAYS = {"single": "one network, mean of five", "single_smoothed": "the same, smoothed",
               "ensemble": "median of the five", "ensemble_smoothed": "**the same, smoothed** (`kpjax predict`)"}
-VIDEO_ERRORS = Table("video_errors", [Row(words, way) for way, words in VIDEO_WAYS.items()], (
+VIDEO_ERRORS = Table("video_errors", [Row(words, way, {"project": "tongue"}) for way, words in VIDEO_WAYS.items()], (
     Column("mean error, px", "error", decimals=2), Column("less one network", "error", decimals=2, minus="single"),
     Column("median, px", "median_error", decimals=2), Column("a tenth is beyond, px", "ninth_tenth", decimals=2),
     Column("labels within the radius at 90 %, %", "within_radius", 100),

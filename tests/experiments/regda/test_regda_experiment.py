@@ -15,7 +15,7 @@ from experiments.commands import side_by_side
 from experiments.engine.command_line import over_devices, read_command, run
 from experiments.engine.configs import changed
 from experiments.engine.image_sets import open_domain
-from experiments.engine.system import FORMAT, Job, StoredRun, measure_again, read_predictions
+from experiments.engine.system import FORMAT, Job, StoredRun, finished, measure_again, read_predictions
 from experiments.regda.presets import PRESETS, of_pretraining
 from experiments.regda.variants import VARIANTS, build_regda, setup_of
 from kpjax.errors import InputError
@@ -131,6 +131,14 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regd
     assert "poses" not in after.frozen
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.variables["params"], after.variables["params"])
     assert 0 < max(jax.tree.leaves(moved)) < 0.01
+    # Another rate of the adaptation begins from the same start, which does not read it; another rate of the start not.
+    job = Job("regda", changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0, tmp_path,
+              None)
+    assert finished(regda._start_of(job, start))
+    with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
+        finished(job._replace(variant=start))
+    with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate is"):
+        finished(regda._start_of(job._replace(config=changed(job.config, learning_rate=1e-5)), start))
 
 
 @pytest.mark.parametrize("variant", [name for name, variant in VARIANTS.items() if variant.recipe and name not in (
