@@ -60,6 +60,10 @@ FOREST = Table("demo", [
      Row("lora vs random_core, backward", "lora", minus="random_core", metric="backward/all"),
      Row("lora vs random_core, forward", "lora", minus="random_core", metric="forward/all")],
     (Column("error saved, % of the distance between the eyes (rendered faces)", "backward/all", -1.0),), "one vs other")
+MOBILENET = {"network": "mobilenet_v2", "steps": 500}
+IN_MOBILENET = Table("demo", [*under(MOBILENET, ADAPTED, RANDOM, SCRATCH), *(
+    Row(f"adapted - {other}", "adapted", MOBILENET, minus=other) for other in ("random_core", "scratch"))], (
+        BACKWARD, *by_seed(BACKWARD._replace(heading="by seed")), FORWARD, FORWARD_10, CORE), "MobileNetV2")
 
 # Rendered faces without labels of the hairline
 

@@ -59,13 +59,14 @@ DIFFERENCES = Table("demo", (
     Row("AdaBN's pseudo-labels - random colours", "adabn_augmented_then_labels", minus=COLOURS),
     Row("RegDA's pseudo-labels - AdaBN's", "regda_then_labels", minus="adabn_augmented_then_labels"),
 ), (POINTS, BY_SEED), "difference")
+ON_TUNING_SEED = BY_SEED._replace(heading="tuning seed", seeds=TUNING_SEEDS)
+OF_THE_CHECK = (Column("steps", "target/pck", show="steps"),
+                Column("runs that kept the start", "kept_start", decimals=0, show="seeds"))
 SOURCE_FREE = Table("demo", (
     Row("source only", "source_only"), Row("its start: random colours, squared errors", MSE, SLOWER),
     Row("**source_free**, on the target alone", "source_free", SLOWER),
     Row("teacher_adaptation, which sees the source", "teacher_adaptation")), (
-        PCK, BY_SEED, PCK._replace(heading="tuning seed", show="seeds", seeds=TUNING_SEEDS), ERROR, SOURCE,
-        Column("steps", "target/pck", show="steps"),
-        Column("runs that kept the start", "kept_start", decimals=0, show="seeds")))
+        PCK, BY_SEED, ON_TUNING_SEED, ERROR, SOURCE, *OF_THE_CHECK))
 SOURCE_FREE_DIFFERENCES = Table("demo", (
     Row("source_free - source only", "source_free", SLOWER, minus="source_only", minus_settings={}),
     Row("source_free - its start", "source_free", SLOWER, minus=MSE),
@@ -167,3 +168,12 @@ MACHINES = Table("tongue_machines", (
                            ("source only", "source_only")))), (
     PCK_AT_5_MM, BY_SEED, CONTOUR, CONTOUR._replace(heading="by seed", show="seeds"), SOURCE),
     "controls at the cost of teacher_adaptation")
+WITHOUT_SOURCE = {**OF_MACHINES, "adapted_rate": 1e-3, "source_free_share": 1.0}
+MACHINES_WITHOUT_SOURCE = Table("tongue_machines", (
+    MACHINE_ROWS[0], Row("its start: views, no target image", VIEWS, OF_MACHINES),
+    Row("**source_free_views**, on the target alone", "source_free_views", WITHOUT_SOURCE),
+    Row("teacher_adaptation, which sees the source", "teacher_adaptation", OF_MACHINES),
+    *(Row(f"source_free_views - {title}", "source_free_views", WITHOUT_SOURCE, minus=other, minus_settings=OF_MACHINES)
+      for title, other in (("source only", "source_only"), ("its start", VIEWS),
+                           ("teacher_adaptation", "teacher_adaptation")))), (
+    PCK_AT_5_MM, BY_SEED, ON_TUNING_SEED, CONTOUR, SOURCE, *OF_THE_CHECK), "on the target alone")

@@ -71,7 +71,7 @@ VIDEO_ERRORS = Table("video_errors", [Row(words, way, {"project": "tongue"}) for
     Column("mean error, px", "error", decimals=2), Column("less one network", "error", decimals=2, minus="single"),
     Column("median, px", "median_error", decimals=2), Column("a tenth is beyond, px", "ninth_tenth", decimals=2),
     Column("labels within the radius at 90 %, %", "within_radius", 100),
-    Column("jumps in 1,000 steps", "jumps", decimals=1)), "60 labelled frames of three videos")
+    Column("jumps in 1,000 steps", "jumps", decimals=1)), "60 labelled frames of three videos, px of the frame")
 
 CRITERIA = {"score": "score", "equivariance": "equivariance", "poses": "unusual pose", "disagreement": "disagreement"}
 SETS = {name: f"labelling_protocol/{name}" for name in ("mouse", "faces")}
