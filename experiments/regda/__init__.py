@@ -113,7 +113,8 @@ def train(job: Job, data: Data) -> Outcome:
     rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
     steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
-    steps += config.steps_without_source if recipe.train == "further" else 0
+    if recipe.train == "further":  # after those of its start, which may have had more
+        steps = stored["steps"] + config.steps_without_source
     return Outcome(method, fitted.trained, steps if fitted.steps else 0,
                    fitted.images_per_second, fitted.wall_seconds + before[1],
                    checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
