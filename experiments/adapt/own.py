@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import tyro
 
 from experiments.engine import configs, source_free, system
-from experiments.engine.configs import FINE_RATE, Checked, Count, Heatmaps, Network, NotNegative, Positive
+from experiments.engine.configs import FINE_RATE, Checked, Count, Heatmaps, Network, NotNegative, Positive, Share
 from experiments.engine.image_sets import ImageSet
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.own import choices
@@ -37,9 +38,10 @@ from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import SmallUNet
 from kpjax.reports.pixel_errors import HELD_OUT
 from kpjax.reports.table import Column
-from kpjax.training.evaluation import Gathered
+from kpjax.training.evaluation import Gathered, predict_source
 
 LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
+LOOKED_AT = 200  # frames of the target, on which the start's scores are compared with those that it knows
 PASSES, FEWEST_STEPS, MOST_STEPS = 30, 300, 1000
 
 
@@ -88,11 +90,14 @@ class Config(Checked):
     source_free: SourceFree = SourceFree()
     logits: tyro.conf.Suppress[bool] = False  # whether the network's maps go through a softmax, as the start's do
     prior: Literal["poses", "none"] = "poses"  # none: does without the start's statistics of poses
+    familiar: Share = 0.3  # of the start's held-out scores, from whose quantile on the target's median keeps the start
     turned: NotNegative = 30.0  # degrees either way, of views; as the start's training images
     batch_size: Count = 16
     steps: Count = 400
     evaluations: Count = 10
     pck_threshold: Positive = 0.1  # of the labelled body's diagonal
+
+    earlier: ClassVar = {"familiar": 1.0}
 
 
 OWN = Config("one's own run on images that look different, without its labels: --target V ... --start RUN; 2 cores")
@@ -160,6 +165,11 @@ def variables_of(config: Config, skeleton: Skeleton) -> Mapping[str, Any]:
         raise InputError("start", f"{config.backbone.start} has other layers than its config describes; give a run of "
                          "one network with one head")
     return learnt
+
+
+def held_out_scores(config: Config) -> np.ndarray:
+    """Returns quantiles of the start's scores on held-out labelled images, nan or none where nothing was held out."""
+    return np.array(start_of(config).opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
 
 
 # The config and the images
@@ -263,6 +273,10 @@ def train(job: Job, data: Data) -> Outcome:
     method, variables = build(config, skeleton), variables_of(config, skeleton)
     start, batch = Trained(variables, {}), 2 * config.batch_size
     if job.variant == "start":
+        return Outcome(method, start, 0, metrics={"kept_start": 1.0})
+    scores = predict_source(method, start, source_free.spread_out(data.target, LOOKED_AT), batch_size=batch).scores
+    if why := source_free.familiar(scores, held_out_scores(config), config.familiar):
+        print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
         return Outcome(method, start, 0, metrics={"kept_start": 1.0})
     target = source_free.parted(data.target)
     check = source_free.check_of(method, start, target.held, batch_size=batch,

@@ -60,10 +60,15 @@ def start_of(variables: Mapping[str, Any], poses: PoseStatistics | None) -> dict
     return start
 
 
+def spread_out(source: Source, most: int) -> Source:
+    """Returns at most so many examples of a source, at even distances."""
+    return subset(source, np.unique(np.linspace(0, len(source) - 1, min(len(source), most)).astype(int)), source.name)
+
+
 def poses_of(source: Source) -> PoseStatistics | None:
     """Returns the statistics of a source's labelled poses, of at most 1,000; None where too few have all keypoints."""
-    numbers = np.unique(np.linspace(0, len(source) - 1, min(len(source), MOST_POSES)).astype(int))
-    examples = [source[int(number)] for number in numbers]
+    some = spread_out(source, MOST_POSES)
+    examples = [some[number] for number in range(len(some))]
     try:
         return pose_statistics(np.stack([one.keypoints for one in examples]),
                                np.stack([one.visible for one in examples]), source.skeleton.names)
@@ -83,6 +88,25 @@ def parted(target: Source) -> Parts:
     held = max(min(round(HELD_SHARE * len(target)), HELD_MOST), 1)
     numbers = np.arange(len(target))
     return Parts(subset(target, numbers[:-held], target.name), subset(target, numbers[-held:], f"{target.name}, held"))
+
+
+def familiar(scores: np.ndarray, edges: np.ndarray, share: float) -> str:
+    """Returns why nothing is to be gained where a start is as sure of target images as of its own held-out ones, or "".
+
+    Where adaptation gained, the median of the scores on the target lay far below what most held-out points had; on the
+    same camera it lay above that, and adaptation lost.
+
+    Args:
+        scores: of the start's points on target images.
+        edges: quantiles at equal shares, from 0 to 1, of its scores on labelled images that were held out; nan or none
+            where nothing was, which says nothing.
+        share: of the held-out scores; the target is familiar if its median has at least their quantile of this share.
+    """
+    if not len(edges):
+        return ""
+    median, usual = np.median(scores), np.interp(share, np.linspace(0, 1, len(edges)), edges)
+    return (f"half of the points on target images have a score of {median:.2g} or more, and {100 * (1 - share):.0f} of "
+            f"100 on its own held-out images have {usual:.2g} or more") if median >= usual else ""
 
 
 class Disagreement(Exception):

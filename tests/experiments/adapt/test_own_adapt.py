@@ -16,6 +16,7 @@ from experiments.engine.command_line import read_command, run
 from experiments.engine.own import project as own_project
 from experiments.engine.parsing import exit_code_of
 from experiments.engine.predictors import open_predictor, open_run
+from kpjax.evaluation.calibration import ScoreTable, write_score_table
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics, write_pose_statistics
 from kpjax.images.transforms import AroundBox
 from kpjax.structures import Skeleton
@@ -82,6 +83,19 @@ def test_the_start_stays_where_the_check_fails(made, tmp_path, capsys, monkeypat
     said = capsys.readouterr().out
     assert "the adaptation stopped, and the start is kept: step 2: 50 of 100 sure points of the start stay" in said
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1
+    jax.tree.map(np.testing.assert_array_equal, open_run(folder).trained.variables,
+                 load_trained(made[1]["good"] / "model").variables)
+
+
+def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(made, tmp_path, capsys):
+    """A start that has held images out on which its scores were as low as they are here."""
+    start = Path(shutil.copytree(made[1]["good"], tmp_path / "start"))
+    write_score_table(start, ScoreTable(np.linspace(-1, -0.5, 11), np.full(10, 0.9), "mse_peak", 0.1))
+    flags = ["own", "--start", str(start), *command(made, tmp_path / "runs")[3:]]
+    folder = run(SYSTEM, flags).parent / "adapted" / "seed-0"
+    assert "nothing is to be gained, and the start is kept: half of the points" in capsys.readouterr().out
+    results = json.loads((folder / "results.json").read_text())
+    assert (results["metrics"]["kept_start"], results["steps"]) == (1, 0)
     jax.tree.map(np.testing.assert_array_equal, open_run(folder).trained.variables,
                  load_trained(made[1]["good"] / "model").variables)
 

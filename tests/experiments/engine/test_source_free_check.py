@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from experiments.engine import source_free
-from experiments.engine.source_free import Disagreement, adapted_or_start, agreement, check_of, parted, start_of
+from experiments.engine.source_free import (
+    Disagreement,
+    adapted_or_start,
+    agreement,
+    check_of,
+    familiar,
+    parted,
+    start_of,
+)
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.input.source import arrays
 from kpjax.structures import Skeleton, Trained
@@ -85,3 +93,13 @@ def test_a_start_has_poses_only_if_its_run_keeps_them():
     poses = PoseStatistics(("nose",), 9, np.float32([1, 0]), np.float32([[0], [1]]), 0.1)
     assert start_of({"params": {}}, poses)["poses"]["span"].shape == (2, 2)
     assert set(start_of({"params": {}}, None)) == {"variables"}
+
+
+def test_a_target_is_familiar_from_a_quantile_of_the_held_out_scores_on():
+    edges, scores = np.linspace(0, 1, 11), np.array([[0.1, 0.29], [0.31, 0.9]])
+    assert familiar(scores, edges, 0.31) == ""
+    assert familiar(scores, edges, 0.3) == (
+        "half of the points on target images have a score of 0.3 or more, and 70 of 100 on its own held-out images have "
+        "0.3 or more")
+    assert familiar(scores, np.full(11, np.nan), 0.3) == familiar(scores, np.array([]), 0.3) == ""
+    assert familiar(scores, edges, 1.0) == ""
