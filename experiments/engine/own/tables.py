@@ -33,6 +33,12 @@ HALVES = Table("faces_in_halves", (
         Column("of the brows, eyes and outer lips", "test/nme_second", 100),
         Column("over all labels, %", "test/over_all_labels", 100, 1),
         Column("within a tenth, %", "test/pck", 100)), "162 faces, 34 points each in two projects")
+SAME_CAMERA = Table("adapt/own", (
+    Row("its start, which `kpjax train adapt` keeps here", "start"),
+    Row("adapted all the same", "adapted", {"familiar": 1})), (
+        Column("target PCK at 10 % of the body, %", "target/pck", 100),
+        Column("by seed", "target/pck", 100, show="seeds"),
+        Column("sure points of the start that stay, %", "agreement/start", 100)), "a mouse, same camera")
 EARS = Table("incremental/own", (Row("kamp", "kamp"), Row("mse_distillation (control)", "mse_distillation")), (
     Column("new points (ears), PCK, %", "new/pck", 100), Column("old points, PCK, %", "old/pck", 100)))
 

@@ -99,7 +99,7 @@ def test_a_target_is_familiar_from_a_quantile_of_the_held_out_scores_on():
     edges, scores = np.linspace(0, 1, 11), np.array([[0.1, 0.29], [0.31, 0.9]])
     assert familiar(scores, edges, 0.31) == ""
     assert familiar(scores, edges, 0.3) == (
-        "half of the points on target images have a score of 0.3 or more, and 70 of 100 on its own held-out images have "
-        "0.3 or more")
+        "half of the points on target images have a score of 0.3 or more, and 70 of 100 on its own held-out images "
+        "have 0.3 or more")
     assert familiar(scores, np.full(11, np.nan), 0.3) == familiar(scores, np.array([]), 0.3) == ""
     assert familiar(scores, edges, 1.0) == ""
