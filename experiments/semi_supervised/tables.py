@@ -220,6 +220,12 @@ BACKBONE_PEOPLE = Table("lspet", (
     Row(f"{CONTROL}, first subset, 600 steps in place of 300 (control)", CONTROL, LONGER, minus_settings=PEOPLE),
     Row("pl_warped", "pl_warped", PEOPLE)), (
     PCK, PCK_BY_SEED, PCK_LESS, ERROR, EQUIVARIANCE._replace(decimals=1)))
+MORE_PEOPLE = {**PEOPLE, "labelled": 200}
+ATHLETES = Table("lspet", (
+    *(Row(name, name, MORE_PEOPLE) for name in ("supervised", "sc_only")),
+    Row("sc_only - supervised", "sc_only", MORE_PEOPLE, minus="supervised")), (
+        PCK, PCK_BY_SEED, ERROR, EQUIVARIANCE._replace(decimals=1),
+        Column("semantic consistency over ln K", "test/sc_over_ln_k", decimals=2)), "200 athletes")
 POSE = {"weights": "movenet_lightning"}
 WHOLE = {**{name: value for name, value in PEOPLE.items() if name != "frozen_stride"}, **POSE, "network": "movenet",
          "sigmoid": True, "backbone_statistics": "frozen", "image_size": 192, "heatmap_size": 48, "sigma": 1.5}
