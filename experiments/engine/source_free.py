@@ -3,6 +3,9 @@
 The check never sees a label. On target images that are held out of the adaptation it asks at every evaluation whether
 the surer half of the start's points stay where they were, and whether teacher and student find the same points. Where
 one of the two fails, the adaptation stops, and the start is the result.
+
+Beforehand `familiar` compares scores: a start that is as sure of the target as of its own held-out images has nothing
+to gain.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
