@@ -90,7 +90,7 @@ class Config(Checked):
     source_free: SourceFree = SourceFree()
     logits: tyro.conf.Suppress[bool] = False  # whether the network's maps go through a softmax, as the start's do
     prior: Literal["poses", "none"] = "poses"  # none: does without the start's statistics of poses
-    familiar: Share = 0.3  # of the start's held-out scores, from whose quantile on the target's median keeps the start
+    familiar: Share = 0.3  # quantile of the start's held-out scores; a target whose median reaches it is left alone
     turned: NotNegative = 30.0  # degrees either way, of views; as the start's training images
     batch_size: Count = 16
     steps: Count = 400
