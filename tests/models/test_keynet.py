@@ -1,4 +1,4 @@
-"""The bottleneck's arithmetic, by numbers from Keypoint Pyramids, and the generator around it."""
+"""The bottleneck of keypoints and the generator around it. Numbers are in tests/papers/test_pyramids_numbers.py."""
 import functools
 
 import jax
@@ -20,26 +20,6 @@ from kpjax.models.layers import GroupNorm
 close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
 
 
-def one_map(side, **cells):
-    """(1, side, side, 1) zeros but for cells named r<row>c<column>."""
-    values = np.zeros((1, side, side, 1), np.float32)
-    for name, value in cells.items():
-        row, column = map(int, name[1:].split("c"))
-        values[0, row, column] = value
-    return jnp.asarray(values)
-
-
-@pytest.mark.parametrize(("heatmaps", "jointly", "by_axis"), [
-    (one_map(3, r0c2=np.log(9)), (8 / 17, -8 / 17), (0.264721, -0.264721)),
-    (one_map(16, r3c12=1000), (0.6, -0.6), (0.6, -0.6)),
-    (one_map(16), (0, 0), (0, 0)),
-    (one_map(16, r3c12=5), (0.219249, -0.219249), (0.013448, -0.013448)),
-], ids=["three cells", "one sure cell", "flat", "one likely cell"])
-def test_points_are_the_mean_positions(heatmaps, jointly, by_axis):
-    close(normalised_points(heatmaps)[0, 0], jointly)
-    close(normalised_points_by_axis(heatmaps)[0, 0], by_axis)
-
-
 def test_sharpness_multiplies_the_heatmap():
     heatmaps = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
     for read in (normalised_points, normalised_points_by_axis):
@@ -52,35 +32,14 @@ def test_the_corners_of_a_map_that_is_not_square_are_at_one():
         close(read(heatmaps)[0], [[-1, -1], [1, 1]])
 
 
-def test_blobs():
-    draw = jax.jit(draw_normalised_points, static_argnums=(1, 2))
-    row = np.asarray(draw(np.float32([[0.5, 0.0]]), (5, 5), 0.5))[..., 0]
-    close(row[2], np.exp([-9, -4, -1, 0, -1]))
-    close(row.sum(), 3.109123)
-    middle = np.zeros((1, 2), np.float32)
-    for cells, width, highest, total in [(16, 0.1, 0.411112, 1.739819), (32, 0.1, 0.812112, 7.547676),
-                                         (16, 0.2, 0.800737, 7.068583), (32, 0.2, 0.949301, 30.190705)]:
-        blob = np.asarray(draw(middle, (cells, cells), width))
-        close(blob.max(), highest)
-        close(blob.sum(), total, rtol=1e-5)
-    at_a_cell = np.asarray(draw(np.float32([[0.6, -0.6]]), (16, 16)))[..., 0]
-    close([at_a_cell[3, 12], at_a_cell[3, 13], at_a_cell[4, 13]], [1, 0.169013, 0.028566])
-    assert jax.eval_shape(lambda points: draw(points, (6, 8)), jnp.zeros((2, 3, 4, 2))).shape == (2, 3, 6, 8, 4)
+def test_blobs_of_any_leading_axes_on_maps_of_two_cells_or_more():
+    assert jax.eval_shape(lambda points: draw_normalised_points(points, (6, 8)), jnp.zeros((2, 3, 4, 2))).shape == (
+        2, 3, 6, 8, 4)
     with pytest.raises(ValueError, match="two cells"):
-        draw(middle, (1, 8))
+        draw_normalised_points(jnp.zeros((1, 2)), (1, 8))
 
 
-def test_heatmaps_to_points_to_blobs():
-    heatmaps = one_map(4, r0c0=2, r2c2=1)
-    points = normalised_points(heatmaps)
-    close(points[0, 0], [-0.241267, -0.241267])
-    blob = draw_normalised_points(points, (4, 4), 0.5)[0, ..., 0]
-    close([blob[1, 1], blob[0, 1], blob[1, 0], blob[2, 2]], [0.934438, 0.096655, 0.096655, 0.071267])
-
-
-def test_upsampling_has_half_pixel_centres():
-    line = jnp.array([0.0, 1.0, 4.0]).reshape(1, 1, 3, 1)
-    close(upsample_bilinear(line)[0, 0, :, 0], [0, 0.25, 0.75, 1.75, 3.25, 4])
+def test_upsampling_is_bilinear():
     maps = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
     close(upsample_bilinear(maps), jax.image.resize(maps, (2, 6, 10, 4), "bilinear"), atol=1e-6)
 
