@@ -14,7 +14,7 @@ from kpjax.models.weights.torch_names import from_torch
 
 try:
     import torch
-    from pytorch_statistics import with_random_statistics
+    from pytorch_twins import with_random_statistics
 except ImportError:
     torch = None
 

@@ -93,18 +93,11 @@ def test_a_network_for_other_points_fills_the_trunk(variables, file, tmp_path):
 @pytest.fixture(scope="module")
 def twins():
     """A small RSN of two stages here and in PyTorch with the same weights, and images of 64x32 pixels."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     from pytorch_rsn import RSN
-    from pytorch_statistics import with_random_statistics
-    torch.manual_seed(0)
-    twin = with_random_statistics(RSN(3, **SMALL))
+    from pytorch_twins import twins_of
     network = rsn(3, **SMALL)
-    variables, report = from_torch(twin.state_dict(), zeros(network))
-    assert report.missing == ()
-    # The way back is complete enough for PyTorch's strict loading.
-    twin.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})
-    images = np.random.default_rng(0).normal(size=(4, 64, 32, 3)).astype(np.float32)
-    return network, variables, twin, images
+    return twins_of(network, lambda: RSN(3, **SMALL), zeros(network), width=32)
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
@@ -118,6 +111,7 @@ def test_pytorch_gives_the_same_heatmaps(twins, train):
         functools.partial(network.apply, mutable=["batch_stats"], method="all_heatmaps"), static_argnums=2)
     ours, mutated = run(variables, images, train)
     import torch
+    from pytorch_twins import check_statistics
     twin = copy.deepcopy(twin).double().train(train)
     with torch.no_grad():
         theirs = [each.numpy().transpose(0, 2, 3, 1)
@@ -127,6 +121,4 @@ def test_pytorch_gives_the_same_heatmaps(twins, train):
         assert found.shape == (4, 16, 8, 3)
         assert np.std(expected) > 0.05
         np.testing.assert_allclose(found, expected, atol=5e-3 if train else 1e-4)
-    moved = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
-    expected = from_torch(moved, variables).variables["batch_stats"]
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-3, rtol=1e-3), mutated["batch_stats"], expected)
+    check_statistics(twins, twin, mutated, 1e-3)

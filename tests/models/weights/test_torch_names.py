@@ -1,5 +1,4 @@
 """Variables go to PyTorch's names and back, and the same weights give the same heatmaps in both."""
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -123,34 +122,16 @@ def test_the_first_tensor_of_another_architecture_is_named():
 
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
 def test_pytorch_gives_the_same_heatmaps(twins, train):
-    network, variables, twin, images = twins
-    run = jax.jit(functools.partial(network.apply, mutable=["batch_stats"]), static_argnums=2)
-    ours, mutated = run(variables, images, train)
-    import torch
-    twin.train(train)
-    with torch.no_grad():
-        theirs = twin(torch.tensor(images.transpose(0, 3, 1, 2))).numpy().transpose(0, 2, 3, 1)
-    assert ours.shape == (4, 16, 16, 3)
-    assert np.std(theirs) > 0.02
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    moved = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
-    expected = from_torch(moved, variables).variables["batch_stats"]
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4), mutated["batch_stats"], expected)
+    from pytorch_twins import check_heatmaps
+    check_heatmaps(twins, train)
 
 
 @pytest.fixture(scope="module")
 def twins():
     """PoseResNet-18 here and in PyTorch with the same weights, and images of 64 pixels."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_statistics import with_random_statistics
+    pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_twins import twins_of
 
     from experiments.benchmark.pytorch_networks import PoseResNet
-    torch.manual_seed(0)
-    twin = with_random_statistics(PoseResNet(18, 3, head_layers=2))
     network = pose_resnet(18, 3, head_layers=2)
-    variables, report = from_torch(twin.state_dict(), zeros(network))
-    assert report.missing == ()
-    # The way back is complete enough for PyTorch's strict loading.
-    twin.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})
-    images = np.random.default_rng(0).normal(size=(4, 64, 64, 3)).astype(np.float32)
-    return network, variables, twin, images
+    return twins_of(network, lambda: PoseResNet(18, 3, head_layers=2), zeros(network))

@@ -176,7 +176,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(file, tmp_path, change, opt
 def test_pytorch_gives_the_same_maps_and_heatmaps(options, side, shape):
     """Position embeddings are resized twice with the second: from the file's grid, then to that of the images."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_statistics import with_random_statistics
+    from pytorch_twins import with_random_statistics
     from pytorch_vit import PoseViT, with_random_tokens
     torch.manual_seed(0)
     options = TRUNK | options
