@@ -103,32 +103,29 @@ def convert(target: str) -> Callable[[Path], None]:
 # Mutations of whole samples
 
 
-def of_json(name: str, act: Callable, values=VALUES) -> Callable[[random.Random], Iterator[Try]]:
-    """Changes nodes of a JSON file, and bytes of it one time in four."""
+def of_file(name: str, act: Callable, changed: Callable[[Path, random.Random], bytes]
+            ) -> Callable[[random.Random], Iterator[Try]]:
+    """Changes a file as `changed` does, and bytes of it one time in four."""
     def tries(chance: random.Random) -> Iterator[Try]:
         while True:
             seed = chance.getrandbits(32)
 
             def make(root: Path, seed: int = seed) -> None:
                 own, path = random.Random(seed), root / name
-                path.write_bytes(changed_bytes(path.read_bytes(), own) if own.random() < 0.25 else
-                                 text_of(changed_json(json.loads(path.read_bytes()), own, values)))
+                path.write_bytes(changed_bytes(path.read_bytes(), own) if own.random() < 0.25 else changed(path, own))
             yield Try(make, act, f"{name} {seed}")
     return tries
+
+
+def of_json(name: str, act: Callable, values=VALUES) -> Callable[[random.Random], Iterator[Try]]:
+    """Changes nodes of a JSON file."""
+    return of_file(name, act, lambda path, own: text_of(changed_json(json.loads(path.read_bytes()), own, values)))
 
 
 def of_table(name: str, act: Callable, cells=CELLS) -> Callable[[random.Random], Iterator[Try]]:
-    """Changes cells and rows of a table, and bytes of it one time in four."""
-    def tries(chance: random.Random) -> Iterator[Try]:
-        while True:
-            seed = chance.getrandbits(32)
-
-            def make(root: Path, seed: int = seed) -> None:
-                own, path = random.Random(seed), root / name
-                path.write_bytes(changed_bytes(path.read_bytes(), own) if own.random() < 0.25 else
-                                 changed_table(path.read_text(), own, cells=cells).encode("utf-8", "surrogatepass"))
-            yield Try(make, act, f"{name} {seed}")
-    return tries
+    """Changes cells and rows of a table."""
+    return of_file(name, act, lambda path, own: changed_table(path.read_text(), own, cells=cells).encode(
+        "utf-8", "surrogatepass"))
 
 
 def of_bytes(*names: str, act: Callable) -> Callable[[random.Random], Iterator[Try]]:
