@@ -222,8 +222,12 @@ BACKBONE_PEOPLE = Table("lspet", (
     PCK, PCK_BY_SEED, PCK_LESS, ERROR, EQUIVARIANCE._replace(decimals=1)))
 MORE_PEOPLE = {**PEOPLE, "labelled": 200}
 ATHLETES = Table("lspet", (
-    *(Row(name, name, MORE_PEOPLE) for name in ("supervised", "sc_only")),
-    Row("sc_only - supervised", "sc_only", MORE_PEOPLE, minus="supervised")), (
+    *(Row(name, name, MORE_PEOPLE) for name in (
+        "supervised", "sc_only", "supervised_warped", "ours", "pl_warped", "supervised_warped_twice")),
+    Row("sc_only - supervised", "sc_only", MORE_PEOPLE, minus="supervised"),
+    Row("supervised_warped - supervised", "supervised_warped", MORE_PEOPLE, minus="supervised"),
+    Row("ours - supervised_warped", "ours", MORE_PEOPLE, minus="supervised_warped"),
+    Row("pl_warped - supervised_warped_twice", "pl_warped", MORE_PEOPLE, minus="supervised_warped_twice")), (
         PCK, PCK_BY_SEED, ERROR, EQUIVARIANCE._replace(decimals=1),
         Column("semantic consistency over ln K", "test/sc_over_ln_k", decimals=2)), "200 athletes")
 POSE = {"weights": "movenet_lightning"}
@@ -291,6 +295,7 @@ ALL = {**SPEECH, "labelled": 1}
 SPEECH_ROWS = (Row(f"{CONTROL} (control)", CONTROL, SPEECH),
                Row(f"{TWICE} (control, the cost of pl_warped)", TWICE, SPEECH), Row("pl_warped", "pl_warped", SPEECH),
                Row(f"all labels: {CONTROL}", CONTROL, ALL),
+               Row("all labels, 1,300 steps in place of 500", CONTROL, {**ALL, "steps": 1300}),
                Row(f"pl_warped - {TWICE}", "pl_warped", SPEECH, minus=TWICE),
                Row(f"pl_warped - {CONTROL}", "pl_warped", SPEECH, minus=CONTROL))
 MILLIMETRES = Column("all machines, mm", "test/contour", 10, 2)

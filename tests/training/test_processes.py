@@ -24,11 +24,16 @@ def test_two_processes_equal_one(tmp_path):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     children = [start(tmp_path / "two", process, port) for process in range(2)]
-    one_of_many.main(tmp_path / "one", 0, 1, port)
-    for child in children:
-        said = child.communicate(timeout=120)[0]
-        assert child.returncode == 0, said
-        assert "stopped by SIGTERM" in said
+    try:
+        one_of_many.main(tmp_path / "one", 0, 1, port)
+        for child in children:
+            said = child.communicate(timeout=120)[0]
+            assert child.returncode == 0, said
+            assert "stopped by SIGTERM" in said
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
     one, two = (load_file(tmp_path / name / "result" / "trained.safetensors") for name in ("one", "two"))
     assert set(one) == set(two)
     for name in one:

@@ -44,12 +44,13 @@ def main(folder, process, processes, port):
         np.save(folder / "predictions.npy", found.keypoints)
     if processes == 1:
         return
-    # A notice to one process that comes between two stages is answered by both in the next one.
+    # A notice to one process that comes between two stages is answered by both in the next one. It travels through a
+    # service that takes seconds, so no machine may be fast enough to come to the end of that stage before.
     if process == 1:
         os.kill(os.getpid(), signal.SIGTERM)
     try:
-        fit(method, {"labelled": Batches()}, steps=5000, key=jax.random.key(0), stage="next", folder=folder / "next",
-            config={}, options=FitOptions(save_every=5000, quiet=True))
+        fit(method, {"labelled": Batches()}, steps=10_000_000, key=jax.random.key(0), stage="next",
+            folder=folder / "next", config={}, options=FitOptions(save_every=10_000_000, quiet=True))
     except Interrupted as stopped:
         print(stopped)
     else:
