@@ -8,14 +8,13 @@ from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from kpjax import Example, InputError, Method, Prediction, Skeleton, Trained, geometry
+from kpjax import Example, InputError, Method, Prediction, Skeleton, Trained
 from kpjax.annotations.project import Project
 from kpjax.errors import summarise
 from kpjax.methods import symmetric_normalise
 from kpjax.methods.forward import unit_range
-from kpjax.methods.semi_supervised_family.data_distillation import agreed
+from kpjax.methods.semi_supervised_family.data_distillation import agreed_predict
 from kpjax.models import decode_movenet, load_movenet, movenet_lightning
 from kpjax.models.movenet import KEYPOINTS, SIDE
 from kpjax.models.weights.pretrained import MOVENET, SHORT_NAMES
@@ -72,30 +71,16 @@ def people(skeleton: Skeleton = PERSON, *, turned: bool = False) -> Method:
     keypoints that MoveNet does not find lie at (0, 0) with the score 0. Images are squares around a person.
 
     turned: whether each image is also seen turned and mirrored, in `TURNS` times two views that agree on each keypoint
-    (`agreed`): for people who are not upright, as MoveNet's are, at so many times the cost.
+    (`agreed_predict`): for people who are not upright, as MoveNet's are, at so many times the cost.
     """
-    def answered(trained: Trained, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        maps = movenet_lightning().apply(trained.variables, symmetric_normalise(images), False)
-        return *with_neck_and_head(*decode_movenet(maps)), jax.nn.sigmoid(maps.heatmaps)
+    def all_points(trained: Trained, batch: Example) -> Prediction:
+        maps = movenet_lightning().apply(trained.variables, symmetric_normalise(unit_range(batch).image), False)
+        return Prediction(*with_neck_and_head(*decode_movenet(maps)), (jax.nn.sigmoid(maps.heatmaps),))
 
-    def in_all_views(trained: Trained, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        side = images.shape[1]
-        middle, partners = ((side - 1) / 2,) * 2, np.array(WITH_HEAD.flip)
-
-        def of_view(view: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            there = geometry.compose(geometry.rotation(view[0], centre=middle),
-                                     geometry.affine(view[1], 0, 0, 1, centre=middle))
-            keypoints, scores, _ = answered(trained, geometry.warp(images, there))
-            keypoints = geometry.move_points(geometry.invert(there), keypoints)
-            return (jnp.where(view[1] < 0, keypoints[:, partners], keypoints),
-                    jnp.where(view[1] < 0, scores[:, partners], scores))
-
-        angles = 2 * np.pi / TURNS * np.repeat(np.arange(TURNS), 2)
-        views = jnp.float32(angles), jnp.tile(jnp.float32([1, -1]), TURNS)
-        return *agreed(*jax.lax.map(of_view, views), NEAR * side), answered(trained, images)[2]
+    answered = agreed_predict(all_points, WITH_HEAD, turns=TURNS, near=NEAR) if turned else all_points
 
     def predict(trained: Trained, batch: Example) -> Prediction:
-        keypoints, scores, heatmaps = (in_all_views if turned else answered)(trained, unit_range(batch).image)
+        keypoints, scores, (heatmaps,) = answered(trained, batch)
         found = {name: (keypoints[:, k], scores[:, k], heatmaps[..., k] if k < len(KEYPOINTS) else None)
                  for k, name in enumerate(WITH_HEAD.names)}
         nothing = (jnp.zeros_like(keypoints[:, 0]), jnp.zeros_like(scores[:, 0]), None)

@@ -14,8 +14,10 @@ others train so much longer. After every step all known keypoints are evaluated 
 matrix from which AAA, AT, MT and A-MRE are computed.
 
 `mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
-old model's own points in place of KA-Net's. Every variant has a weight of its own, chosen once on another protocol by
-`python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a well weighted distillation has it.
+old model's own points in place of KA-Net's. `combination` trains nothing: a new keypoint is a weighted sum of the
+points that the old model finds, by weights fitted to the labels. Every variant that trains has a weight of its own,
+chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
+well weighted distillation has it.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -202,7 +204,7 @@ def columns(config: Config) -> tuple[Column, ...]:
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
     config = stored.config
-    method = stages.build_base(setting_of(config, stored.skeleton), "base", config.base_steps)
+    method = stages.evaluated(setting_of(config, stored.skeleton), config.base_steps)
     return Predicting(method, config.data.square_of_new(), SCORE_KIND)
 
 

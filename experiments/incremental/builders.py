@@ -64,6 +64,7 @@ class Recipe:
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool | None = None  # a Gaussian at KA-Net's point in place of its map; None as the config says
     holes: bool = False  # whether the student sees images with holes, at the new keypoints and anywhere
+    combined: bool = False  # whether new keypoints are combinations of old ones, and nothing is trained
     projected: bool = False  # whether later steps train matrices of the old model's frozen kernels in their place
     over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
     # kept for the next steps
@@ -129,6 +130,13 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     options = {"track": WALK.tracker} if kind == "base_rw" else {}
     return _incremental(setting, setting.setup, {"entropy": entropy} if kind == "base_cpr" else {},
                         config.optimizer.base_learning_rate, steps, **options)
+
+
+@functools.lru_cache(maxsize=8)
+def evaluated(setting: Setting, steps: int) -> Method:
+    """Builds what predicts after any step: the network, and the combinations of its points where there are some."""
+    method = build_base(setting, "base", steps)
+    return method._replace(predict=methods.combined_predict(method.predict))
 
 
 @functools.lru_cache(maxsize=32)

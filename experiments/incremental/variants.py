@@ -42,6 +42,8 @@ VARIANTS: dict[str, Variant] = {
         {"distillation": lambda s: methods.mse_distillation_term()}, {"distillation": "mse_distillation"})),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
         "self_training", {"distillation": distilled, "association": self_trained}, ka_net="", over_old=True)),
+    "combination": Variant("control", "each new keypoint a fixed combination of old ones: nothing is trained", "",
+                           Recipe(combined=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
                         Recipe({"distillation": distilled}, {"distillation": "ksd_only"})),
     "ka_only": Variant("ablation", "without distillation", "KA only", _kamp(terms={"association": associated})),

@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "teacher_adaptation": "regda_family.teacher_adaptation",
     "teacher_adaptation_objective": "regda_family.teacher_adaptation",
     # Semi-supervised learning
+    "agreed_predict": "semi_supervised_family.data_distillation",
     "distilled_predict": "semi_supervised_family.data_distillation",
     "projected_predict": "semi_supervised_family.pose_projection",
     "pseudo_labels": "semi_supervised_family.data_distillation",
@@ -51,6 +52,9 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     # Incremental learning
     "association": "incremental_family.association",
     "association_predict": "incremental_family.association",
+    "combined_predict": "incremental_family.combination",
+    "fit_combination": "incremental_family.combination",
+    "with_combinations": "incremental_family.combination",
     "Tracker": "incremental_family.incremental",
     "incremental": "incremental_family.incremental",
     "increment": "incremental_family.step_spec",

@@ -99,6 +99,49 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
     return chosen, (1 - costs.min(0)) * (weights * scores).sum(0)
 
 
+def agreed_predict(
+    predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton, *, turns: int = 12, near: float = 0.08
+) -> Callable[[Trained, Example], Prediction]:
+    """Builds a `predict` that takes of each keypoint the answer on which most views of the image agree.
+
+    The image is seen in `turns` equal turns about its middle, each plain and, where the skeleton has mirror images,
+    mirrored; points are moved back, and `agreed` chooses. Heatmaps are those of the image as it is. One pass of the
+    network a view, one view after the other.
+
+    Args:
+        predict: finds these keypoints in images of numbers in [0, 255].
+        skeleton: its `flip` exchanges left and right keypoints of mirrored images.
+        turns: of a full turn; 1 leaves images upright.
+        near: from which distance two answers count as different, of the image's side.
+
+    Raises InputError if there is no turn.
+    """
+    if turns < 1:
+        raise InputError(f"agreement of views: {turns} turns; give at least one, which leaves the image as it is")
+    mirrors, partners = (1.0, -1.0) if skeleton.flip else (1.0,), np.array(skeleton.flip or range(len(skeleton.names)))
+    views = itertools.product(2 * np.pi / turns * np.arange(turns), mirrors)
+    turn_mirror = tuple(np.float32(values) for values in zip(*views, strict=True))
+
+    def of_all(state: Trained, example: Example) -> Prediction:
+        pixels = example.image.astype(jnp.float32)
+        height, width = pixels.shape[1:3]
+        middle = ((width - 1) / 2, (height - 1) / 2)
+
+        def of_view(view: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+            angle, mirror = view
+            there = geometry.compose(geometry.rotation(angle, centre=middle),
+                                     geometry.affine(mirror, 0, 0, 1, centre=middle))
+            found = predict(state, example._replace(image=geometry.warp(pixels, there)))
+            keypoints = geometry.move_points(geometry.invert(there), found.keypoints)
+            return (jnp.where(mirror < 0, keypoints[:, partners], keypoints),
+                    jnp.where(mirror < 0, found.scores[:, partners], found.scores))
+
+        answers = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror))
+        return Prediction(*agreed(*answers, near * max(height, width)), predict(state, example).heatmaps)
+
+    return of_all
+
+
 def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float:
     """Computes the threshold at which an unlabelled image keeps, on average, as many keypoints as a labelled one has.
 

@@ -9,13 +9,15 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
+from kpjax.methods.forward import unit_range
 from kpjax.methods.semi_supervised_family.data_distillation import (
     agreed,
+    agreed_predict,
     distilled_predict,
     matching_threshold,
     pseudo_labels,
 )
-from kpjax.structures import Example, Skeleton, Trained
+from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 SIDE, STRIDE = 64, 4
 SKELETON = Skeleton(("left", "right", "nose"), flip=(1, 0, 2))
@@ -161,3 +163,52 @@ def test_a_single_view_is_its_own_answer_and_none_is_no_number():
     assert found.tolist() == [[[3, 4]]]
     np.testing.assert_allclose(sure, 0.25)
     assert agreed(keypoints, 0 * scores, 1.0)[1].tolist() == [[0]]
+
+
+def reader():
+    """A network that finds each bump where the image is large enough to show it whole."""
+    coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0, grid="half_pixel")
+
+    def predict(state, example):
+        heatmaps = Reader("half_pixel").apply(state.variables, unit_range(example).image, train=False)
+        keypoints, scores = coding.decode(heatmaps)
+        return Prediction(keypoints, scores, (heatmaps,))
+
+    return predict
+
+
+READS = Trained({"params": {"scale": jnp.ones(())}}, {})
+
+
+def test_views_that_agree_outvote_one_that_errs():
+    """A network that errs where the first bump is in the upper half, as it is in half of all turns, and is less sure.
+
+    Reader knows no sides: without mirror images it is right in every view.
+    """
+    read, example = reader(), image()
+
+    def unsure_above(state, example):
+        found = read(state, example)
+        above = found.keypoints[:, :1, 1] < SIDE / 2
+        return found._replace(keypoints=jnp.where(above[..., None], found.keypoints + 30, found.keypoints),
+                              scores=jnp.where(above, 0.5 * found.scores, found.scores))
+
+    all_views = jax.jit(agreed_predict(unsure_above, Skeleton(SKELETON.names), turns=4))
+    found = all_views(READS, example)
+    assert np.abs(unsure_above(READS, example).keypoints - TRUE).max() > 25
+    np.testing.assert_allclose(found.keypoints, TRUE, atol=2.0)
+    np.testing.assert_array_equal(found.heatmaps[0], jax.jit(read)(READS, example).heatmaps[0])
+    upright = jax.jit(agreed_predict(read, Skeleton(SKELETON.names), turns=1))(READS, example)
+    np.testing.assert_allclose(upright.keypoints, read(READS, example).keypoints, atol=1e-3)
+
+
+def test_mirrored_views_exchange_sides():
+    """Reader is wrong in mirrored views, where red is still its answer for the left point: the nose alone agrees."""
+    found = jax.jit(agreed_predict(reader(), SKELETON, turns=1))(READS, image())
+    np.testing.assert_allclose(found.keypoints[:, 2], TRUE[:, 2], atol=2.0)
+    assert (found.scores[:, :2] < 0.6 * found.scores[:, 2:]).all()
+
+
+def test_no_view_is_refused():
+    with pytest.raises(InputError, match="at least one"):
+        agreed_predict(reader(), SKELETON, turns=0)
