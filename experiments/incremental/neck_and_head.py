@@ -95,14 +95,16 @@ class Score(Checked):
         names, labelled, seed = [str(name) for name in found["names"]], int(found["labelled"]), str(found["seed"])
         runs = sorted(path.parent for path in (self.folder / "runs").glob("**/results.json"))
         if not runs:
-            raise InputError("folder", f"{self.folder}/runs has no finished run; give its path to training as --workdir")
+            raise InputError("folder", f"{self.folder}/runs has no finished run; train with it as --workdir")
         rows = []
         for run in runs:
             result = read_json(run / "results.json")
             settings = settings_text({"labelled": labelled} | _asked(result["settings"]))
             stages, known = read_predictions(run), read_json(run / "skeleton.json")["names"]
-            for when in ("before", "after"):
-                for which, share in _shares(stages[STAGES[when]], known, truth, names).items():
+            for when, stage in STAGES.items():
+                for which, share in _shares(stages[stage], known, truth, names).items():
+                    if when == "before" and which != "old":
+                        continue  # the network has no such point yet
                     rows.append(Result(
                         PRESET, settings, result["variant"], seed, f"{when}/{which}", share, steps=result["steps"],
                         seconds=round(result["wall_seconds"], 1), date=datetime.now(UTC).date().isoformat(),
@@ -119,14 +121,14 @@ def _asked(settings: str) -> dict[str, str]:
 
 
 def _shares(found: Gathered, known: Sequence[str], truth: Gathered, names: Sequence[str]) -> dict[str, float]:
-    """Returns PCK of neck, of head top, of the twelve joints that the network knew, and of all 14, where it has all.
+    """Returns PCK of neck, of head top, of both, of the twelve joints that the network knew, and of all 14.
 
     found: of the run, in the order of the test images. truth: in pixels of the project's images, as are `crop`'s.
     """
     points = np.asarray(geometry.move_points(found.crop, found.keypoints))[:, [known.index(name) for name in names]]
     right = np.linalg.norm(points - truth.keypoints, axis=-1) <= TENTH * truth.scale[:, None]
-    groups = {NECK: [NECK], HEAD_TOP: [HEAD_TOP], "old": [name for name in names if name not in (NECK, HEAD_TOP)],
-              "all": list(names)}
+    groups = {NECK: [NECK], HEAD_TOP: [HEAD_TOP], "new": [NECK, HEAD_TOP], "all": list(names),
+              "old": [name for name in names if name not in (NECK, HEAD_TOP)]}
     return {which: float(right[:, chosen][truth.visible[:, chosen] > 0].mean())
             for which, group in groups.items() for chosen in [[names.index(name) for name in group]]}
 

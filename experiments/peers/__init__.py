@@ -5,9 +5,9 @@ file that `score` reads.
 
 Commands   python -m experiments.peers prepare openfield --labelled 10 --subset 0 --out mouse10
            python -m venv dlc && dlc/bin/pip install deeplabcut==3.0.2
-           dlc/bin/python experiments/peers/deeplabcut_run.py mouse10 --seconds 300 [--weights mobilenet_v2.safetensors]
+           dlc/bin/python experiments/peers/programs/deeplabcut_run.py mouse10 --seconds 300 [--weights ...]
            python -m venv lp && lp/bin/pip install lightning-pose==2.4.3
-           lp/bin/python experiments/peers/lightning_pose_run.py mouse10 --seconds 300 [--weights ...]
+           lp/bin/python experiments/peers/programs/lightning_pose_run.py mouse10 --seconds 300 [--weights ...]
            python -m experiments.peers score mouse10 --runs runs/semi_supervised/openfield/supervised/seed-0
 
 Neither peer's own weights are needed: networks start at random, or from one file of MobileNetV2 that both are given

@@ -386,6 +386,23 @@ def test_ewc_with_anchors_adds_up_its_penalties(tiny):
     np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
 
 
+def test_combinations_leave_the_base_as_it_is(tiny, finished):
+    """Nothing is trained: old points are the base's after every step, and each step adds rows to the matrix."""
+    run(tiny, ["tiny", "--variants", "combination", "--workdir", str(finished.parents[1])])
+    folder = finished / "combination" / "seed-0"
+    with np.load(folder / "predictions.npz") as stored:
+        before, after = (stored[f"step_{step}/keypoints"] for step in (0, 2))
+    data = opened(tiny).data
+    old = data.introduced == 0
+    np.testing.assert_array_equal(after[:, old], before[:, old])
+    matrix = load_file(folder / "model" / "trained.safetensors")["frozen/combination"]
+    np.testing.assert_array_equal(matrix[old], np.eye(len(old))[old])
+    assert (matrix[:, ~old] == 0).all()
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.einsum("kp,bpd->bkd", matrix, before)[:, ~old], after[:, ~old], atol=1e-3)
+    assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0
+
+
 def test_every_variant_can_be_traced(tiny, variables, one_form):
     this = opened(tiny)
     keypoints = len(this.data.skeleton.names)

@@ -4,7 +4,6 @@ import csv
 import numpy as np
 import pytest
 
-from data.figures import target
 from experiments import semi_supervised
 from experiments.engine.configs import changed
 from experiments.engine.system import write_predictions
@@ -63,7 +62,7 @@ def test_runs_are_measured_on_the_box(folder, tmp_path, capsys):
     seen = truth.visible[:, names.index(NEW[1])]
     expected = {"neck": 1.0, "head_top": 1 - seen[0] / seen.sum(), "old": 1.0, "all": 1 - seen[0] / truth.visible.sum()}
     for which, share in expected.items():
-        named = dict(neck=NEW[0], head_top=NEW[1]).get(which, which)
+        named = {"neck": NEW[0], "head_top": NEW[1]}.get(which, which)
         np.testing.assert_allclose(float(rows[f"after/{named}"]["value"]), share, rtol=1e-5)
     assert rows["after/old"]["settings"] == "labelled=5 steps=2"
     assert (rows["after/old"]["seed"], rows["after/old"]["commit"]) == ("3", "c0ffee0")
@@ -72,4 +71,3 @@ def test_runs_are_measured_on_the_box(folder, tmp_path, capsys):
 def test_commands_are_named():
     with pytest.raises(InputError, match="there are write, score"):
         main(["judge"])
-    assert {*NEW} <= {*target(1).skeleton.names}

@@ -216,3 +216,12 @@ def test_an_exported_folder_is_an_old_model_and_a_core(old, unchecked, tmp_path)
     for found in (again.opened.trained.variables, own_core(folder).core.variables):
         np.testing.assert_array_equal(found["params"]["head"]["output"]["kernel"],
                                       given.opened.trained.variables["params"]["head"]["output"]["kernel"])
+
+
+def test_new_keypoints_of_people_without_training(people, movenet, tmp_path):
+    """The run is the published network's heatmaps and a matrix; it predicts as any other run does."""
+    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "combination")).parent
+    opened = open_run(folder / "combination" / "seed-0")
+    matrix = np.asarray(opened.trained.frozen["combination"])
+    np.testing.assert_array_equal(matrix[:17], np.eye(17, 21))
+    np.testing.assert_allclose(matrix[17:].sum(1), 1, atol=1e-5)

@@ -1,5 +1,6 @@
 """Folders for DeepLabCut and Lightning Pose, and the table of their predictions."""
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,3 +65,10 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, capsys):
 def test_wrong_commands_are_refused_in_a_line(arguments, line):
     with pytest.raises(InputError, match=line):
         main(arguments)
+
+
+def test_programs_of_the_peers_shadow_no_module():
+    """A script's folder comes first where its program looks for modules: `tables.py` there would hide pandas' own."""
+    folder = Path(main.__code__.co_filename).parent / "programs"
+    assert {path.stem for path in folder.glob("*.py")} == {
+        "deeplabcut_run", "lightning_pose_run", "mobilenet_v2", "peer"}
