@@ -63,7 +63,9 @@ class Prepare(Checked):
         for form in ("deeplabcut", "lightning_pose"):
             write_project(project, form, self.out / form)
         write_json(self.out / SPLIT, split | {"preset": self.preset, "side": self.side,
-                                              "keypoints": list(data.skeleton.names)})
+                                              "keypoints": list(data.skeleton.names),
+                                              "groups": {name: list(group) for name, group in
+                                                         data.skeleton.groups.items()}})
         np.savez(self.out / TRUTH, **labels_of(data.test)._asdict())
         print(f"{self.out}: {len(split['train'])} labelled images, {len(split['test'])} that test")
 
@@ -76,6 +78,7 @@ class Line(NamedTuple):
     nme: float  # of the reference length
     distance: float  # px of the original images: Lightning Pose's pixel error, and DeepLabCut's, which it calls RMSE
     seconds: float
+    contour: float  # of the reference length; nan where a preset has no contours
     theirs: str  # what the peer says of itself
 
 
@@ -90,7 +93,8 @@ class Score(Checked):
         if not (self.folder / SPLIT).exists():
             raise InputError("folder", f"{self.folder} has no {SPLIT}; make it with the command prepare")
         split = read_json(self.folder / SPLIT)
-        skeleton = Skeleton(tuple(split["keypoints"]))
+        groups = {name: tuple(group) for name, group in split.get("groups", {}).items()}
+        skeleton = Skeleton(tuple(split["keypoints"]), groups=groups)
         with np.load(self.folder / TRUTH) as stored:
             truth = Gathered(**stored)
         lines = [measured(self.folder, path, split, truth, skeleton)
@@ -104,10 +108,10 @@ class Score(Checked):
         if not lines:
             raise InputError("folder", f"{self.folder} has no predictions; run a peer, or name --runs")
         width = max(len(line.name) for line in lines)
-        print(f"{'':{width}}    PCK, %    NME, %  mean px  seconds  by its own measure")
+        print(f"{'':{width}}    PCK, %    NME, %  mean px  contours, %  seconds  by its own measure")
         for line in sorted(lines, key=lambda line: -line.pck):
             print(f"{line.name:{width}} {100 * line.pck:9.1f} {100 * line.nme:9.1f} {line.distance:8.1f} "
-                  f"{line.seconds:8.0f}  {line.theirs}")
+                  f"{100 * line.contour:12.2f} {line.seconds:8.0f}  {line.theirs}")
 
 
 def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
@@ -124,9 +128,11 @@ def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: S
 
 def line_of(name: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float, theirs: str = "") -> Line:
     """Measures predictions by the threshold of a preset."""
-    values = keypoint_errors(found, skeleton, "test", threshold=semi_supervised.PRESETS[preset].pck_threshold,
-                             strict=False, pooled=True)
-    return Line(name, values["test/pck"], values["test/nme"], values["test/distance"], seconds, theirs)
+    config = semi_supervised.PRESETS[preset]
+    values = keypoint_errors(found, skeleton, "test", threshold=config.pck_threshold, strict=False, pooled=True,
+                             contours=config.data.contours)
+    return Line(name, values["test/pck"], values["test/nme"], values["test/distance"], seconds,
+                values.get("test/contour", np.nan), theirs)
 
 
 COMMANDS = {"prepare": Prepare, "score": Score}

@@ -54,7 +54,7 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, capsys):
             "keypoints": dict(zip(split["test"], (keypoints + [moved, 0]).tolist(), strict=True))}))
     main(["score", str(folder)])
     first, second = capsys.readouterr().out.splitlines()[-2:]
-    assert first.split() == ["right", "100.0", "0.0", "0.0", "60", "1", "px"]
+    assert first.split() == ["right", "100.0", "0.0", "0.0", "nan", "60", "1", "px"]
     assert second.split()[0] == "moved"
     assert second.split()[2:4] == ["10.0", "6.4"]
 
