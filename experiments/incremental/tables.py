@@ -171,12 +171,13 @@ FACES_KA_NET = Table("faces", [
         Column(f"{network}: {name}, %", f"association/{{}}/{metric}", 100, settings=settings)
         for network, settings in (("small network", FACES_SHORT), ("ImageNet's weights", FACES_PRETRAINED))
         for name, metric in (("KA-Net", "ka_net"), ("teacher", "teacher"))], "old keypoint")
-GENTLE = {"labelled": 50, "learning_rate": 3e-3, "relative_steps": True, "rotation": 45.0, "sigma": 2.0}
+GENTLE = {"labelled": 50, "learning_rate": 3e-3, "relative_steps": True, "rotation": 45, "sigma": 2,
+          "steps": 600}
 NECK_AND_HEAD = Table("neck_and_head", [
     Row("the published network's heatmaps", "combination", {"labelled": 50}, metric="before"),
     Row("combination: nothing is trained", "combination", {"labelled": 50}, metric="after"),
     Row("finetune", "finetune", GENTLE, metric="after"),
-    Row("mse_distillation, weight 10", "mse_distillation", GENTLE | {"mse_distillation": 10.0}, metric="after"),
+    Row("mse_distillation, weight 10", "mse_distillation", GENTLE | {"mse_distillation": 10}, metric="after"),
 ], (Column("neck, %", "{}/neck", 100), Column("head top, %", "{}/head_top", 100), Column("both, %", "{}/new", 100),
     Column("twelve old joints, %", "{}/old", 100), Column("by subset", "{}/old", 100, show="seeds"),
     Column("all 14, %", "{}/all", 100)), "50 people, three subsets")

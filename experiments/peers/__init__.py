@@ -8,7 +8,8 @@ Commands   python -m experiments.peers prepare openfield --labelled 10 --subset 
            dlc/bin/python experiments/peers/programs/deeplabcut_run.py mouse10 --seconds 300 [--weights ...]
            python -m venv lp && lp/bin/pip install lightning-pose==2.4.3
            lp/bin/python experiments/peers/programs/lightning_pose_run.py mouse10 --seconds 300 [--weights ...]
-           python -m experiments.peers score mouse10 --runs runs/semi_supervised/openfield/supervised/seed-0
+           python -m experiments.peers score mouse10 --runs runs/semi_supervised/openfield/supervised/seed-0 \
+               --room experiments/peers
 
 Neither peer's own weights are needed: networks start at random, or from one file of MobileNetV2 that both are given
 (`mobilenet_v2.google_in1k` of `kpjax.models.weights.pretrained`, torchvision's names). Lightning Pose requires DALI,

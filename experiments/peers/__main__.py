@@ -1,10 +1,11 @@
 """The commands `prepare` and `score`; see the package."""
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from etils import epath
@@ -12,17 +13,20 @@ from PIL import Image
 from tyro.conf import Positional, arg
 
 from experiments import semi_supervised
-from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed
+from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from experiments.engine.results import Result, merged, read_results, write_results
 from experiments.engine.system import Job, read_predictions
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.writing import write_project
 from kpjax.files import make_folder, read_json, write_json
 from kpjax.training.evaluation import Gathered, labels_of
+from kpjax.training.run_folder import commit
 
 SPLIT, TRUTH = "split.json", "truth.npz"
+PEERS = ("deeplabcut", "lightning_pose")
 SESSION = "images"
 
 
@@ -63,6 +67,7 @@ class Prepare(Checked):
         for form in ("deeplabcut", "lightning_pose"):
             write_project(project, form, self.out / form)
         write_json(self.out / SPLIT, split | {"preset": self.preset, "side": self.side,
+                                              "labelled": self.labelled, "subset": self.subset,
                                               "keypoints": list(data.skeleton.names),
                                               "groups": {name: list(group) for name, group in
                                                          data.skeleton.groups.items()}})
@@ -74,6 +79,7 @@ class Line(NamedTuple):
     """A row of the table."""
 
     name: str
+    program: str  # as `results.csv` has it
     pck: float  # share
     nme: float  # of the reference length
     distance: float  # px of the original images: Lightning Pose's pixel error, and DeepLabCut's, which it calls RMSE
@@ -88,6 +94,7 @@ class Score(Checked):
 
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
     runs: tuple[Path, ...] = ()  # folders, .../<variant>/seed-<n>
+    room: Path | None = None  # folder whose results.csv gets the numbers, such as experiments/peers; none by default
 
     def __call__(self) -> None:
         if not (self.folder / SPLIT).exists():
@@ -104,7 +111,7 @@ class Score(Checked):
             if not np.array_equal(found.visible, truth.visible):
                 raise InputError("runs", f"{run} was tested on other images than {self.folder}")
             name = f"kpjax {result['variant']}, {result['config']['network']['name']}"
-            lines.append(line_of(name, found, skeleton, split["preset"], result["wall_seconds"]))
+            lines.append(line_of(name, result["variant"], found, skeleton, split["preset"], result["wall_seconds"]))
         if not lines:
             raise InputError("folder", f"{self.folder} has no predictions; run a peer, or name --runs")
         width = max(len(line.name) for line in lines)
@@ -112,6 +119,9 @@ class Score(Checked):
         for line in sorted(lines, key=lambda line: -line.pck):
             print(f"{line.name:{width}} {100 * line.pck:9.1f} {100 * line.nme:9.1f} {line.distance:8.1f} "
                   f"{100 * line.contour:12.2f} {line.seconds:8.0f}  {line.theirs}")
+        if self.room:
+            write_results(self.room, merged(read_results(self.room), [
+                one for line in lines for one in results_of(line, split, int((truth.visible > 0).sum()))]))
 
 
 def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
@@ -122,16 +132,28 @@ def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: S
     keypoints = np.array([given["keypoints"][name] for name in split["test"]], np.float32)
     if keypoints.shape != truth.keypoints.shape:
         raise InputError(f"{path}: keypoints are {keypoints.shape}, the labels {truth.keypoints.shape}")
-    return line_of(given["name"], truth._replace(keypoints=keypoints), skeleton, split["preset"], given["seconds"],
-                   given["theirs"])
+    program = next(peer for peer in PEERS if path.name.startswith(f"predictions_{peer}_"))
+    return line_of(given["name"], program, truth._replace(keypoints=keypoints), skeleton, split["preset"],
+                   given["seconds"], given["theirs"])
 
 
-def line_of(name: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float, theirs: str = "") -> Line:
+def results_of(line: Line, split: Mapping[str, Any], points: int) -> list[Result]:
+    """Returns the numbers of a row, of the checkout that measures; the subset stands for the seed."""
+    settings = settings_text({name: split[name] for name in ("labelled", "side")})
+    values = {"test/pck": line.pck, "test/nme": line.nme, "test/distance": line.distance, "test/contour": line.contour,
+              "test/points": points}
+    return [Result(split["preset"], settings, line.program, str(split["subset"]), metric, value,
+                   seconds=round(line.seconds, 1), device="1 CPU core", date=datetime.now(UTC).date().isoformat(),
+                   commit=commit()) for metric, value in values.items() if np.isfinite(value)]
+
+
+def line_of(name: str, program: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float,
+            theirs: str = "") -> Line:
     """Measures predictions by the threshold of a preset."""
     config = semi_supervised.PRESETS[preset]
     values = keypoint_errors(found, skeleton, "test", threshold=config.pck_threshold, strict=False, pooled=True,
                              contours=config.data.contours)
-    return Line(name, values["test/pck"], values["test/nme"], values["test/distance"], seconds,
+    return Line(name, program, values["test/pck"], values["test/nme"], values["test/distance"], seconds,
                 values.get("test/contour", np.nan), theirs)
 
 

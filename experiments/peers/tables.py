@@ -47,4 +47,14 @@ TAIL = Table(MOUSE, (Row("all four points", "lightning_pose"),), (
 VIDEO = Table("video", PROGRAMS, (Column("whole command, s", "command/seconds", decimals=0),
                                   Column("frames a second", "frames_per_second", decimals=0)), "348 frames")
 
+# Today's split: train, tune and test by time, three labelled subsets
+
+TODAY = {"labelled": 10, "side": 640}
+SUBSETS_TODAY = Table(MOUSE, (*(row._replace(settings=TODAY) for row in PROGRAMS), *(
+    Row(f"kpjax - {title}", "supervised_warped", TODAY, minus=peer) for peer, title in (
+        ("deeplabcut", "DeepLabCut"), ("lightning_pose", "Lightning Pose")))), (
+    Column("PCK, %", "test/pck", 100), Column("by subset", "test/pck", 100, show="seeds"),
+    Column("mean error, %", "test/nme", 100), Column("mean distance, px", "test/distance"),
+    Column("training, s", "test/distance", show="seconds")), "mouse, 10 labels, three subsets")
+
 CHART, HEADLINE, PEERS, MEASURES, TAIL = map(on_former_split, (CHART, HEADLINE, PEERS, MEASURES, TAIL))

@@ -1,4 +1,5 @@
 """Folders for DeepLabCut and Lightning Pose, and the table of their predictions."""
+import csv
 import json
 from pathlib import Path
 
@@ -42,17 +43,23 @@ def test_all_labels_are_also_those_that_validate(tmp_path, monkeypatch, capsys):
     assert len(split["test"]) == 3
 
 
-def test_predictions_are_measured_as_the_peer_made_them(folder, capsys):
+def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys):
     """Labels as predictions are right; moved by a tenth of the side along x they have that error."""
     split = json.loads((folder / "split.json").read_text())
     with np.load(folder / "truth.npz") as truth:
         keypoints, scale = truth["keypoints"], truth["scale"]
     assert (scale == 64).all()
-    for name, moved in (("right", 0.0), ("moved", 6.4)):
-        (folder / f"predictions_{name}.json").write_text(json.dumps({
+    for name, peer, moved in (("right", "deeplabcut", 0.0), ("moved", "lightning_pose", 6.4)):
+        (folder / f"predictions_{peer}_given.json").write_text(json.dumps({
             "name": name, "seconds": 60.0, "theirs": "1 px",
             "keypoints": dict(zip(split["test"], (keypoints + [moved, 0]).tolist(), strict=True))}))
-    main(["score", str(folder)])
+    main(["score", str(folder), "--room", str(tmp_path)])
+    with (tmp_path / "results.csv").open() as file:
+        rows = {(row["variant"], row["metric"]): row for row in csv.DictReader(file)}
+    row = rows["lightning_pose", "test/nme"]
+    np.testing.assert_allclose(float(row["value"]), 0.1, rtol=1e-5)
+    assert (row["preset"], row["settings"], row["seed"], row["seconds"]) == ("demo", "labelled=5 side=64", "3", "60")
+    assert float(rows["deeplabcut", "test/points"]["value"]) == 3 * len(split["keypoints"])
     first, second = capsys.readouterr().out.splitlines()[-2:]
     assert first.split() == ["right", "100.0", "0.0", "0.0", "nan", "60", "1", "px"]
     assert second.split()[0] == "moved"
