@@ -258,7 +258,7 @@ ABOUT = About(
      "variants.",
      "`finetuned` collapsed on two seeds of three.",
      "After 500 steps `adapted` was more consistent than `random_core`; its errors are not decided.",
-     "On real faces it is not decided: ten labels were no better than the mean pose, and a collapsed variant kept more "
+     "On real faces it is not decided: ten labels were worse than the mean pose, and a collapsed variant kept more "
      "points in place (one seed)."))
 
 

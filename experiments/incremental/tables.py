@@ -30,7 +30,7 @@ FINE_A_MRE = Column("A-MRE, px", "a_mre", decimals=2)
 OF_FACES = (AAA, AT, Column("AAA at 5 %", "second/aaa", 100), FINE_A_MRE)
 TITLES = {
     "lwf": "lwf, 1 seed", "ksd_only": "ksd_only (ablation)", "mse_distillation": "mse_distillation (control)",
-    "self_training": "self_training (control)", "kamp": "**kamp** (the published loss)",
+    "self_training": "self_training, weight 0.3 (control)", "kamp": "**kamp** (the published loss)",
     "kamp_rerendered": "**kamp_rerendered**", "ksd_holes": "ksd_holes: holes, without KA-Net",
     "kamp_holes": "kamp_holes: the student sees images with holes",
     "ksd_projected": "ksd_projected: matrices of frozen kernels",

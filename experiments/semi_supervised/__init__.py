@@ -403,7 +403,7 @@ ABOUT = About(
     "a handful of labels, many images",
     "*Semi-supervised Keypoint Localization* (ICLR 2021)",
     "Not shown: on small maps it was below the same warp on the labels alone, on larger ones it is not decided. Later "
-    "ideas help: `pl_easy_hard`; `pl_warped` with very few labels.",
+    "ideas help there: `pl_easy_hard`, `pl_warped`. On real images nothing was shown above a control of equal cost.",
     ("On maps of 16 cells `ours` was below `supervised_warped`, the same warp on the labels alone: the interval "
      "excludes zero. On maps of 32 cells it is not decided. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost.",

@@ -263,6 +263,7 @@ def test_the_papers_preset_has_the_papers_numbers():
     paper, demo = PRESETS["h36m"], PRESETS["demo"]
     assert (paper.weights.transport, paper.weights.spring, paper.optimizer.learning_rate, paper.data.window) == (
         (0.1, 1.0), 1.0, 1e-4, 250)
+    assert (paper.weights.reduction, paper.weights.unit) == ("sum", "pixels")
     assert (paper.pyramid.level_sizes, paper.pyramid.flat_size, len(paper.data.actions)) == ((10, 20), 30, 11)
     assert (demo.rendering.reconstruction_width, demo.rendering.transport_widths, demo.weights.spring) == (
         0.1, (0.2, 0.1), 0.01)
