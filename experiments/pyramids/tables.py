@@ -8,7 +8,7 @@ from experiments.engine.pages import Column, Row, Table
 
 TUNING = range(100, 101)
 PYRAMIDS, KEYNET = Row("**pyramids**", "pyramids"), Row("keynet", "keynet")
-TRANSPORTER, BKIND = Row("transporter", "transporter"), Row("bkind", "bkind")
+TRANSPORTER, BKIND = Row("transporter", "transporter"), Row("bkind, by pixels", "bkind")
 UNTRAINED, MEAN_POSE = Row("untrained (control)", "untrained"), Row("mean_pose (control)", "mean_pose")
 MOMENTS = Row("image_moments (control)", "image_moments")
 BOUND = Row("supervised_bound (upper bound)", "supervised_bound", {"learning_rate": 2e-3})

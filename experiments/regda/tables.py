@@ -30,7 +30,7 @@ TRAINED = (
     Row("mean teacher: whole heatmaps (control)", "mean_teacher"), Row("**RegDA**", "regda"),
     Row("RegDA, then its pseudo-labels", "regda_then_labels"),
     Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation"), Row("oracle (upper bound)", "oracle"),
-    Row("oracle, squared errors (upper bound)", "oracle_mse"))
+    Row("oracle, squared errors (upper bound; four seeds)", "oracle_mse"))
 ROWS = (*TRAINED[:2], ADABN, *TRAINED[2:])
 HEADLINE = Table("demo", [row for row in ROWS if row.variant not in (
     "source_only_restyled", "adabn_augmented_then_labels")], (PCK, ERROR, SOURCE))
