@@ -220,6 +220,13 @@ BACKBONE_PEOPLE = Table("lspet", (
     Row(f"{CONTROL}, first subset, 600 steps in place of 300 (control)", CONTROL, LONGER, minus_settings=PEOPLE),
     Row("pl_warped", "pl_warped", PEOPLE)), (
     PCK, PCK_BY_SEED, PCK_LESS, ERROR, EQUIVARIANCE._replace(decimals=1)))
+ON_MOUSE = {"frozen_stride": 4, "heatmap_size": 64, "network": "mobilenet_v2", "warm_start_steps": 190}
+MOUSE_CORES = Table("openfield", (
+    *(Row(title, CONTROL, {**ON_MOUSE, "weights": weights}) for title, weights in (
+        ("ImageNet's weights", "mobilenet_v2_imagenet"), ("weights of a network of human pose", "movenet_lightning"))),
+    Row("human pose - ImageNet", CONTROL, {**ON_MOUSE, "weights": "movenet_lightning"}, minus=CONTROL,
+        minus_settings={**ON_MOUSE, "weights": "mobilenet_v2_imagenet"})), (
+            PCK, PCK_BY_SEED, ERROR), "mouse, 10 labels, three subsets")
 MORE_PEOPLE = {**PEOPLE, "labelled": 200}
 ATHLETES = Table("lspet", (
     *(Row(name, name, MORE_PEOPLE) for name in (
