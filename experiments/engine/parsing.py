@@ -37,6 +37,18 @@ def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog
         return tyro.cli(command_type, args=arguments, prog=prog, description=description)
 
 
+def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: str) -> None:
+    """Runs one of several commands, types that tyro builds and that are called. prog: before a command's name.
+
+    Raises InputError for an unknown command, and for flags that cannot be used, by their names.
+    """
+    name, *flags = arguments or [""]
+    if name not in commands:
+        raise InputError(f"{prog}: {name!r} is not a command; there are {', '.join(commands)}")
+    with flags_in_messages(flags_of(commands[name])):
+        parse(commands[name], flags, prog=f"{prog} {name}")()
+
+
 def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str,
                 description: str | None = None) -> tuple[Parsed, list[str]]:
     """Returns a command, and the words of a command line that are not its own, for another parser."""

@@ -211,12 +211,13 @@ def predicting(stored: StoredRun) -> Predicting:
 ABOUT = About(
     "an old model, and new keypoints without the old data",
     "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)",
-    "No: `kamp_rerendered` beats plain distillation a little at one learning rate, not at twice that, where both are "
-    "better. The published loss does not.",
+    "Not shown: `kamp_rerendered` beats plain distillation a little at one learning rate; at twice that, where both "
+    "are better, there is no gain. The published loss does not.",
     ("At the preset's rate `kamp_rerendered` gained little over `mse_distillation` in AAA and more on old keypoints "
      "that new ones help to find; both intervals exclude zero. Over `ksd_only` the AAA interval begins at zero.",
      "At twice the rate distillation alone (`ksd_only`) is better by far more than that, and `kamp_rerendered` is not "
-     "above it: the interval excludes the gain of the lower rate.",
+     "above it: on old keypoints that new ones help to find the interval excludes the mean gain of the lower rate, in "
+     "AAA it is not decided.",
      "With the published loss, `kamp` was below `ksd_only` on those keypoints; in AAA it is not decided.",
      "Where each old keypoint has a new one on either side, `kamp_rerendered` was below `ksd_only` in AAA at both "
      "weights, and above `self_training` only at the one that suits it less.",

@@ -24,7 +24,7 @@ from tyro.conf import Positional, arg
 
 from experiments import semi_supervised
 from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
-from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from experiments.engine.parsing import exit_code_of, run_named
 from experiments.engine.published import HEAD_TOP, NECK
 from experiments.engine.results import Result, merged, read_results, write_results
 from experiments.engine.system import Job, read_predictions
@@ -137,12 +137,8 @@ COMMANDS = {"write": Write, "score": Score}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs a command. Raises InputError for an unknown one, and for flags that cannot be used."""
-    name, *flags = arguments or [""]
-    if name not in COMMANDS:
-        raise InputError(f"neck_and_head: {name!r} is not a command; there are {', '.join(COMMANDS)}")
-    with flags_in_messages(flags_of(COMMANDS[name])):
-        parse(COMMANDS[name], flags, prog=f"python -m experiments.incremental.neck_and_head {name}")()
+    """Runs a command."""
+    run_named(COMMANDS, arguments, prog="python -m experiments.incremental.neck_and_head")
 
 
 if __name__ == "__main__":

@@ -259,6 +259,8 @@ def _combine(run: Run, known: Known, step: int, first: Prepared) -> Known:
                                                 f"step {step}")
             of_each.append(combination.fit_combination(
                 found.keypoints[seen][:, old], found.true_keypoints[seen, number]))
+            print(f"{run.job.title}: {run.data.skeleton.names[number]} from {seen.sum()} labels; those left out are "
+                  f"missed by {of_each[-1].missed:.2f} (1: old keypoints do not determine it)")
         before = known.trained.frozen.get("combination", np.eye(len(introduced), dtype=np.float32))
         matrix = combination.with_combinations(before, of_each, known=old, new=new)
         return no_training(Trained(known.trained.variables, {"increment": first.increment, "combination": matrix}))

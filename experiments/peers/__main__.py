@@ -15,7 +15,7 @@ from tyro.conf import Positional, arg
 from experiments import semi_supervised
 from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
 from experiments.engine.keypoint_errors import keypoint_errors
-from experiments.engine.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from experiments.engine.parsing import exit_code_of, run_named
 from experiments.engine.results import Result, merged, read_results, write_results
 from experiments.engine.system import Job, read_predictions
 from kpjax import InputError, Skeleton
@@ -161,12 +161,8 @@ COMMANDS = {"prepare": Prepare, "score": Score}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Runs a command. Raises InputError for an unknown one, and for flags that cannot be used."""
-    name, *flags = arguments or [""]
-    if name not in COMMANDS:
-        raise InputError(f"experiments.peers: {name!r} is not a command; there are {', '.join(COMMANDS)}")
-    with flags_in_messages(flags_of(COMMANDS[name])):
-        parse(COMMANDS[name], flags, prog=f"python -m experiments.peers {name}")()
+    """Runs a command."""
+    run_named(COMMANDS, arguments, prog="python -m experiments.peers")
 
 
 if __name__ == "__main__":

@@ -386,9 +386,10 @@ def test_ewc_with_anchors_adds_up_its_penalties(tiny):
     np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
 
 
-def test_combinations_leave_the_base_as_it_is(tiny, finished):
+def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     """Nothing is trained: old points are the base's after every step, and each step adds rows to the matrix."""
     run(tiny, ["tiny", "--variants", "combination", "--workdir", str(finished.parents[1])])
+    assert "labels; those left out are missed by " in capsys.readouterr().out
     folder = finished / "combination" / "seed-0"
     with np.load(folder / "predictions.npz") as stored:
         before, after = (stored[f"step_{step}/keypoints"] for step in (0, 2))

@@ -64,6 +64,7 @@ def test_runs_are_measured_on_the_box(folder, tmp_path, capsys):
     for which, share in expected.items():
         named = {"neck": NEW[0], "head_top": NEW[1]}.get(which, which)
         np.testing.assert_allclose(float(rows[f"after/{named}"]["value"]), share, rtol=1e-5)
+    assert {name for name in rows if name.startswith("before/")} == {"before/old"}
     assert rows["after/old"]["settings"] == "labelled=5 steps=2"
     assert (rows["after/old"]["seed"], rows["after/old"]["commit"]) == ("3", "c0ffee0")
 
