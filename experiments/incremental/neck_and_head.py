@@ -7,7 +7,8 @@ Command   python -m experiments.incremental.neck_and_head write OUT --seed 0
 LSP Extended must have been prepared (`python -m data lspet`). The project labels neck and head top of the people of
 `experiments.semi_supervised lspet --labelled 50` of the same seed, and nothing else of them. Its test images are held
 out and have all 14 joints; from seed 100 on they are the images for tuning. `score` measures PCK at a tenth of the
-box's longer side, as on the page of semi-supervised learning, and writes `results.csv` of this room.
+box's longer side, as on the page of semi-supervised learning, and writes `results.csv` of this room. Beside the runs
+it measures the control `by_hand`, which needs no label: MoveNet's rules for these two points, from what it finds.
 """
 import csv
 import sys
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from PIL import Image
@@ -25,18 +27,20 @@ from tyro.conf import Positional, arg
 from experiments import semi_supervised
 from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
 from experiments.engine.parsing import exit_code_of, run_named
-from experiments.engine.published import HEAD_TOP, NECK
+from experiments.engine.published import HEAD_TOP, NECK, with_neck_and_head
 from experiments.engine.results import Result, merged, read_results, write_results
 from experiments.engine.system import Job, read_predictions
 from kpjax import InputError, geometry
 from kpjax.annotations.skeleton_file import FILE, skeleton_text
 from kpjax.files import read_json
 from kpjax.input.source import Source
+from kpjax.models.movenet import KEYPOINTS
 from kpjax.training.evaluation import Gathered, labels_of
 
 ROOM = Path(__file__).parent
 PRESET, TRUTH, TENTH = "neck_and_head", "truth.npz", 0.1
 STAGES = {"before": "step_0", "after": "step_1"}  # of the predictions of a run
+BY_HAND = "by_hand"  # the variant without a label
 
 
 @dataclass(frozen=True)
@@ -100,18 +104,36 @@ class Score(Checked):
         for run in runs:
             result = read_json(run / "results.json")
             settings = settings_text({"labelled": labelled} | _asked(result["settings"]))
+            cost = {"steps": result["steps"], "seconds": round(result["wall_seconds"], 1)}
             stages, known = read_predictions(run), read_json(run / "skeleton.json")["names"]
-            for when, stage in STAGES.items():
-                for which, share in _shares(stages[stage], known, truth, names).items():
+            measured = [(result["variant"], settings, when, stages[stage], cost) for when, stage in STAGES.items()]
+            if not any(row.variant == BY_HAND for row in rows) and {*KEYPOINTS, NECK, HEAD_TOP} <= {*known}:
+                measured.append((BY_HAND, settings_text({"labelled": 0}), "after",
+                                 by_hand(stages[STAGES["before"]], known), {"steps": 0}))
+            for variant, chosen, when, found_points, spent in measured:
+                for which, share in _shares(found_points, known, truth, names).items():
                     if when == "before" and which != "old":
                         continue  # the network has no such point yet
                     rows.append(Result(
-                        PRESET, settings, result["variant"], seed, f"{when}/{which}", share, steps=result["steps"],
-                        seconds=round(result["wall_seconds"], 1), date=datetime.now(UTC).date().isoformat(),
+                        PRESET, chosen, variant, seed, f"{when}/{which}", share, **spent,
+                        date=datetime.now(UTC).date().isoformat(),
                         device=f"{result['devices']['count']} {result['devices']['backend']}",
                         commit=result.get("commit") or "unknown"))
-                    print(f"{result['variant']:20} {when} {which:10} {100 * share:6.1f}  {settings}")
+                    print(f"{variant:20} {when} {which:10} {100 * share:6.1f}  {chosen}")
         write_results(self.room, merged(read_results(self.room), rows))
+
+
+def by_hand(found: Gathered, known: Sequence[str]) -> Gathered:
+    """Returns predictions whose neck and head top are worked out from MoveNet's 17 points, see `with_neck_and_head`.
+
+    found: (N, K, 2) keypoints in any frame; known: names of the K, with all of MoveNet's, neck and head top.
+    """
+    own = [known.index(name) for name in KEYPOINTS]
+    points, scores = with_neck_and_head(jnp.asarray(found.keypoints[:, own]), jnp.asarray(found.scores[:, own]))
+    new = [known.index(name) for name in (NECK, HEAD_TOP)]
+    keypoints, sure = found.keypoints.copy(), found.scores.copy()
+    keypoints[:, new], sure[:, new] = points[:, len(KEYPOINTS):], scores[:, len(KEYPOINTS):]
+    return found._replace(keypoints=keypoints, scores=sure)
 
 
 def _asked(settings: str) -> dict[str, str]:

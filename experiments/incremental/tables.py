@@ -183,6 +183,7 @@ GENTLE = {"labelled": 50, "learning_rate": 3e-3, "relative_steps": True, "rotati
 NECK_AND_HEAD = Table("neck_and_head", [
     Row("the published network's heatmaps", "combination", {"labelled": 50}, metric="before"),
     Row("combination: nothing is trained", "combination", {"labelled": 50}, metric="after"),
+    Row("by_hand: the rules of `predict movenet`, no label", "by_hand", {"labelled": 0}, metric="after"),
     Row("finetune", "finetune", GENTLE, metric="after"),
     Row("mse_distillation, weight 10", "mse_distillation", GENTLE | {"mse_distillation": 10}, metric="after"),
 ], (Column("neck, %", "{}/neck", 100), Column("head top, %", "{}/head_top", 100), Column("both, %", "{}/new", 100),

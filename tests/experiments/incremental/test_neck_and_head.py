@@ -6,12 +6,14 @@ import pytest
 
 from experiments import semi_supervised
 from experiments.engine.configs import changed
+from experiments.engine.published import HEAD
 from experiments.engine.system import write_predictions
 from experiments.incremental import neck_and_head
 from experiments.incremental.neck_and_head import main
 from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError
 from kpjax.files import write_json
+from kpjax.models.movenet import KEYPOINTS
 from kpjax.training.evaluation import Gathered
 
 NEW = ("neck", "head")
@@ -67,6 +69,20 @@ def test_runs_are_measured_on_the_box(folder, tmp_path, capsys):
     assert {name for name in rows if name.startswith("before/")} == {"before/old"}
     assert rows["after/old"]["settings"] == "labelled=5 steps=2"
     assert (rows["after/old"]["seed"], rows["after/old"]["commit"]) == ("3", "c0ffee0")
+
+
+def test_rules_by_hand_replace_only_neck_and_head_top():
+    known, rng = ["head_top", *KEYPOINTS[::-1], "neck"], np.random.default_rng(0)
+    points, zeros = rng.uniform(0, 99, (2, 19, 2)).astype(np.float32), np.zeros((2, 19), np.float32)
+    found = Gathered(points, zeros + 0.5, np.arange(2), points, zeros, zeros[:, 0], np.tile(np.eye(3), (2, 1, 1)))
+    after = neck_and_head.by_hand(found, known)
+    at = {name: points[:, k] for k, name in enumerate(known)}
+    neck = (at["left_shoulder"] + at["right_shoulder"]) / 2
+    np.testing.assert_allclose(after.keypoints[:, -1], neck, rtol=1e-5)
+    ears = (at["left_ear"] + at["right_ear"]) / 2
+    np.testing.assert_allclose(after.keypoints[:, 0], neck + HEAD * (ears - neck), rtol=1e-4)
+    np.testing.assert_array_equal(after.keypoints[:, 1:-1], points[:, 1:-1])
+    np.testing.assert_array_equal(found.keypoints, points)
 
 
 def test_commands_are_named():
