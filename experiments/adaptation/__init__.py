@@ -81,8 +81,13 @@ def core_name(config: Config) -> str:
 
 
 def trained_core(job: Job) -> Core:
-    """Returns the core of a seed at the epoch that the config names, trained if it has not been."""
+    """Returns the core of a seed at the epoch that the config names, trained if it has not been.
+
+    Without an epoch it is the network with the backbone's published weights. Raises InputError if there are none.
+    """
     config, name = job.config, core_name(job.config)
+    if not config.core.core_epochs:
+        return published_core(config, job.seed)
     preset = config.core_kept_by or job.base_preset
     found = job.stage(name, lambda folder: _train_core(job, folder), config=presets.of_core(config), preset=preset)
     trained, accuracy = found.trained, found.metrics.get("core/pck")
@@ -116,6 +121,15 @@ def _train_core(job: Job, folder) -> Fitted:
         folder=folder, evaluate=(core.core_epoch_steps, evaluate),
         start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
                                         seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
+
+
+def published_core(config: Config, seed: int) -> Core:
+    """Returns the network with its backbone's published weights, all else drawn by the seed."""
+    if not config.backbone.weights:
+        raise InputError("weights", "name the published weights that are the core, or train one: --core-epochs 10")
+    variables = config.backbone.variables(network(config, config.landmarks), image_size=config.data.image_size,
+                                          seed=seed)["variables"]
+    return Core(variables, tree_digest(variables))
 
 
 def untrained_core(config: Config, seed: int) -> Core:

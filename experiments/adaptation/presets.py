@@ -23,7 +23,7 @@ from kpjax.images import transforms
 from kpjax.images.transforms import Transform
 from kpjax.methods.adaptation_family.adaptation import RELEASED_SIGMA, released_learning_rate
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views, spline_views
-from kpjax.models import HourglassNetwork
+from kpjax.models import HourglassNetwork, MobileNetV2
 from kpjax.models.hourglass_network import STRIDE
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
@@ -45,7 +45,7 @@ class CoreTraining(Checked):
     core_images: Count = 2000  # rendered
     core_test_images: Count = 300
     core_batch_size: Count = 32
-    core_epochs: Count = 110
+    core_epochs: CountOrZero = 110  # 0: nothing is trained, and the backbone's published weights are the core
     core_epoch_steps: Count = 695  # one pass over 22,246 people
     core_kept: tuple[int, ...] = (1, 5, 10)  # epochs after which the core is kept besides the last
     core_epoch: CountOrZero = 0  # which of them is adapted; 0 for the last
@@ -269,6 +269,9 @@ PRESETS: dict[str, Config] = {
         FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
         core="lspet/train", core_test="lspet/test", core_transform="person_crop", core_crop_smallest=100.0,
         core_epoch_steps=600, core_unused_keypoints=("pelvis", "thorax"), core_pck_threshold=0.2, core_pck_over="box"),
+    "faces_cores": changed(
+        FACES, summary="68 points of faces in videos, from published weights as the core: --weights NAME; 2 cores",
+        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500),
     "mpii_mafl": MAFL,
     "mpii_aflw": changed(
         ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",

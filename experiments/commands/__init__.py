@@ -92,7 +92,7 @@ class Predict(_OfRun):
     level: float = 0.9  # of radii, the share of points whose truth lies within: 0.5, 0.8, 0.9 or 0.95
     no_radii: bool = False  # draw no rings
     dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
-    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 25 times the time
+    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     plot: bool = False  # draw the way and the score of each keypoint over a video's frames: <video>_plot.svg
     trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
     # what to do about images, or over 1 % of a video, that do not decode
@@ -122,7 +122,7 @@ class Evaluate(_AsRead):
     # of an animal: the diagonal of its box, else of its labels, or the longer side
     length: Literal["diagonal", "longer_side"] = "diagonal"
     around_boxes: bool = False  # crop each animal by its box (else that of its labels), also where a frame has one
-    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 25 times the time
+    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
     batch_size: int = 16  # images at a time
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode

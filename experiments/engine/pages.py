@@ -4,6 +4,7 @@
     <!-- systems -->                    a row for every published system
     <!-- headlines -->                  every system's headline table with its findings
     <!-- tutorials -->                  a row for every page of docs/tutorials
+    <!-- advice -->                     the lines of experiments/advice.py
     ... rendered ...
     <!-- end -->
 
@@ -29,7 +30,7 @@ from kpjax.drawing.charts import Difference, bars, error_curves, forest_plot
 from kpjax.reports.table import markdown
 
 ROOT = EXPERIMENTS.parent
-MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 NOT_RUN = "not run"
 FORMER_POINTS = {"openfield": 144}  # a mouse's four points on 36 frames; other sets had more than a thousand
 FORMER_SPLIT = {"split": "former"}  # of numbers from before real sets had images for tuning: settings and tests shared
@@ -373,12 +374,15 @@ def pages() -> list[Path]:
 
 def rendered() -> Iterator[tuple[Path, str]]:
     """Yields every page and plot with its content. Raises InputError for a marker whose table does not exist."""
+    from experiments.advice import advice_text  # it reads tables, which are built of what is defined here
+
+    made_by = {"systems": systems_text, "headlines": headlines_text, "tutorials": tutorials_text,
+               "advice": advice_text}
     found = {room.relative_to(EXPERIMENTS).as_posix(): (tables_of(room), Numbers(read_results(room)))
              for room in rooms()}
     for path in pages():
         def replace(match: re.Match, path: Path = path) -> str:
-            if match[2] in ("systems", "headlines", "tutorials"):
-                made = {"systems": systems_text, "headlines": headlines_text, "tutorials": tutorials_text}[match[2]]
+            if made := made_by.get(match[2]):
                 return f"{match[1]}\n{made(path)}\n{match[3]}"
             room, _, name = match[2].removeprefix("table: ").rpartition("/")
             if room not in found or name not in found[room][0]:

@@ -33,7 +33,6 @@ EDGES = (("nose", "left_eye"), ("nose", "right_eye"), ("left_eye", "left_ear"), 
 # What sets of people label beside these, and how it is worked out.
 NECK, HEAD_TOP = "neck", "head_top"
 HEAD = 1.9  # from the neck to the top of the head, in distances from the neck to between the ears
-TURNS, NEAR = 12, 0.08  # views a full turn, and how close two answers are that agree, of the image's side
 WORKED_OUT = {NECK: "between the shoulders", HEAD_TOP: f"{HEAD} times from the neck to between the ears"}
 
 
@@ -70,14 +69,14 @@ def people(skeleton: Skeleton = PERSON, *, turned: bool = False) -> Method:
     Neck and top of the head are worked out from others, see `WORKED_OUT`; their scores are the least of those. Other
     keypoints that MoveNet does not find lie at (0, 0) with the score 0. Images are squares around a person.
 
-    turned: whether each image is also seen turned and mirrored, in `TURNS` times two views that agree on each keypoint
+    turned: whether each image is also seen turned, mirrored and at other sizes, in 36 views that agree on each keypoint
     (`agreed_predict`): for people who are not upright, as MoveNet's are, at so many times the cost.
     """
     def all_points(trained: Trained, batch: Example) -> Prediction:
         maps = movenet_lightning().apply(trained.variables, symmetric_normalise(unit_range(batch).image), False)
         return Prediction(*with_neck_and_head(*decode_movenet(maps)), (jax.nn.sigmoid(maps.heatmaps),))
 
-    answered = agreed_predict(all_points, WITH_HEAD, turns=TURNS, near=NEAR) if turned else all_points
+    answered = agreed_predict(all_points, WITH_HEAD) if turned else all_points
 
     def predict(trained: Trained, batch: Example) -> Prediction:
         keypoints, scores, (heatmaps,) = answered(trained, batch)

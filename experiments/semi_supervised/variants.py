@@ -316,7 +316,7 @@ VARIANTS: dict[str, Variant] = {
     "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(
         lambda config, setup: published.people(setup.skeleton), untrained=True)),
     "zero_shot_turned": Variant(
-        "baseline", "the same, images also turned and mirrored: where 24 views agree", "", Recipe(
+        "baseline", "the same, images also turned, mirrored and zoomed: where 36 views agree", "", Recipe(
             lambda config, setup: published.people(setup.skeleton, turned=True), untrained=True)),
     "pl_zero_shot": Variant("baseline", "pl_warped whose labels come from zero_shot_turned", "", _recipe(
         build_pseudo_labels, warped=True)._replace(teacher="zero_shot_turned")),

@@ -9,7 +9,7 @@ The first two are here; the third is supervised training on a source of other la
 """
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -42,8 +42,7 @@ def distilled_predict(
         scales: zooms about the centre of the image.
         flip: whether to mirror too; without effect if the skeleton has no flip permutation.
     """
-    if not scales or not all(math.isfinite(scale) and scale > 0 for scale in scales):
-        raise InputError(f"data distillation: scales are {tuple(scales)}; give at least one, each greater than 0")
+    _check_zooms("data distillation", scales)
     mirrors = (False, True) if flip and skeleton.flip else (False,)
     partners = np.array(skeleton.flip or range(len(skeleton.names)))
 
@@ -69,13 +68,18 @@ def distilled_predict(
     return predict
 
 
+def _check_zooms(of: str, zooms: Sequence[float]) -> None:
+    if not zooms or not all(math.isfinite(zoom) and zoom > 0 for zoom in zooms):
+        raise InputError(f"{of}: scales are {tuple(zooms)}; give at least one, each greater than 0")
+
+
 def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.Array, jax.Array]:
     """Chooses of several answers to one image, keypoint by keypoint, the one that most of the others are close to.
 
-    An answer (of a transform that is undone, or of a network) weighs its score times the square of its image's mean
+    An answer (of a transform that is undone, or of a network) weighs its score times the cube of its image's mean
     score, so that a view in which the whole object is recognised counts most:
 
-        w_v = s_v mean_k(s_v)² / sum over views,    c_v = sum_u w_u min(|p_v - p_u| / reach, 1)
+        w_v = s_v mean_k(s_v)³ / sum over views,    c_v = sum_u w_u min(|p_v - p_u| / reach, 1)
 
     The result is p_v with the least c_v, of equals the first; its score is (1 - c_v) sum_u w_u s_u.
 
@@ -88,7 +92,7 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
 
     Returns: keypoints (B, K, 2) and scores (B, K).
     """
-    weights = scores * scores.mean(-1, keepdims=True) ** 2
+    weights = scores * scores.mean(-1, keepdims=True) ** 3
     weights = weights / jnp.maximum(weights.sum(0, keepdims=True), 1e-12)
 
     def cost(one: jax.Array) -> jax.Array:
@@ -100,27 +104,30 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
 
 
 def agreed_predict(
-    predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton, *, turns: int = 12, near: float = 0.08
+    predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton, *, turns: int = 6,
+    zooms: Sequence[float] = (0.8, 1.0, 1.25), near: float = 0.08
 ) -> Callable[[Trained, Example], Prediction]:
     """Builds a `predict` that takes of each keypoint the answer on which most views of the image agree.
 
-    The image is seen in `turns` equal turns about its middle, each plain and, where the skeleton has mirror images,
-    mirrored; points are moved back, and `agreed` chooses. Heatmaps are those of the image as it is. One pass of the
-    network a view, one view after the other.
+    The image is seen in `turns` equal turns about its middle, each at several sizes, plain and, where the skeleton has
+    mirror images, mirrored; points are moved back, and `agreed` chooses. Heatmaps are those of the image as it is. One
+    pass of the network a view, one view after the other.
 
     Args:
         predict: finds these keypoints in images of numbers in [0, 255].
         skeleton: its `flip` exchanges left and right keypoints of mirrored images.
         turns: of a full turn; 1 leaves images upright.
+        zooms: about the middle; above 1 the image is enlarged and its border lost.
         near: from which distance two answers count as different, of the image's side.
 
-    Raises InputError if there is no turn.
+    Raises InputError if there is no turn, or a zoom that is not above 0.
     """
     if turns < 1:
         raise InputError(f"agreement of views: {turns} turns; give at least one, which leaves the image as it is")
+    _check_zooms("agreement of views", zooms)
     mirrors, partners = (1.0, -1.0) if skeleton.flip else (1.0,), np.array(skeleton.flip or range(len(skeleton.names)))
-    views = itertools.product(2 * np.pi / turns * np.arange(turns), mirrors)
-    turn_mirror = tuple(np.float32(values) for values in zip(*views, strict=True))
+    views = itertools.product(2 * np.pi / turns * np.arange(turns), mirrors, zooms)
+    turn_mirror_zoom = tuple(np.float32(values) for values in zip(*views, strict=True))
 
     def of_all(state: Trained, example: Example) -> Prediction:
         pixels = example.image.astype(jnp.float32)
@@ -128,15 +135,15 @@ def agreed_predict(
         middle = ((width - 1) / 2, (height - 1) / 2)
 
         def of_view(view: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-            angle, mirror = view
+            angle, mirror, zoom = view
             there = geometry.compose(geometry.rotation(angle, centre=middle),
-                                     geometry.affine(mirror, 0, 0, 1, centre=middle))
+                                     geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle))
             found = predict(state, example._replace(image=geometry.warp(pixels, there)))
             keypoints = geometry.move_points(geometry.invert(there), found.keypoints)
             return (jnp.where(mirror < 0, keypoints[:, partners], keypoints),
                     jnp.where(mirror < 0, found.scores[:, partners], found.scores))
 
-        answers = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror))
+        answers = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror_zoom))
         return Prediction(*agreed(*answers, near * max(height, width)), predict(state, example).heatmaps)
 
     return of_all

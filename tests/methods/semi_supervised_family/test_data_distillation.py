@@ -148,10 +148,10 @@ def test_views_agree_on_a_point_by_hand():
     keypoints = np.float32([[[[0, 0], [5, 5]]], [[[1, 0], [5, 5]]], [[[90, 0], [5, 5]]]])
     scores = np.float32([[[0.6, 0.6]], [[0.8, 0.8]], [[0.9, 0.1]]])
     found, sure = agreed(keypoints, scores, 10.0)
-    weights = np.array([0.6**3, 0.8**3, 0.9 * 0.5**2])
+    weights = np.array([0.6**4, 0.8**4, 0.9 * 0.5**3])
     first = weights / weights.sum()
     assert found[0].tolist() == [[1, 0], [5, 5]]
-    second = np.array([0.6**3, 0.8**3, 0.1 * 0.5**2])
+    second = np.array([0.6**4, 0.8**4, 0.1 * 0.5**3])
     np.testing.assert_allclose(sure[0], [
         (1 - 0.1 * first[0] - first[2]) * first @ [0.6, 0.8, 0.9],
         second / second.sum() @ [0.6, 0.8, 0.1]], rtol=1e-5)
@@ -198,7 +198,7 @@ def test_views_that_agree_outvote_one_that_errs():
     assert np.abs(unsure_above(READS, example).keypoints - TRUE).max() > 25
     np.testing.assert_allclose(found.keypoints, TRUE, atol=2.0)
     np.testing.assert_array_equal(found.heatmaps[0], jax.jit(read)(READS, example).heatmaps[0])
-    upright = jax.jit(agreed_predict(read, Skeleton(SKELETON.names), turns=1))(READS, example)
+    upright = jax.jit(agreed_predict(read, Skeleton(SKELETON.names), turns=1, zooms=(1.0,)))(READS, example)
     np.testing.assert_allclose(upright.keypoints, read(READS, example).keypoints, atol=1e-3)
 
 
@@ -209,6 +209,20 @@ def test_mirrored_views_exchange_sides():
     assert (found.scores[:, :2] < 0.6 * found.scores[:, 2:]).all()
 
 
-def test_no_view_is_refused():
+def test_views_of_several_sizes_agree():
+    """What a network misses by so many px of an enlarged view are fewer px of the image."""
+    read, example, skeleton = reader(), image(), Skeleton(SKELETON.names)
+
+    def shifted(state, example):
+        return (found := read(state, example))._replace(keypoints=found.keypoints + jnp.array([[[6.0, 0.0]]]))
+
+    for zoom in (1.0, 1.25):
+        right, wrong = (jax.jit(agreed_predict(predict, skeleton, turns=1, zooms=(zoom,)))(READS, example).keypoints
+                        for predict in (read, shifted))
+        np.testing.assert_allclose(wrong - right, np.broadcast_to([6 / zoom, 0], right.shape), atol=1e-3)
+
+
+@pytest.mark.parametrize("views", [{"turns": 0}, {"zooms": ()}, {"zooms": (1.0, 0.0)}])
+def test_no_view_is_refused(views):
     with pytest.raises(InputError, match="at least one"):
-        agreed_predict(reader(), SKELETON, turns=0)
+        agreed_predict(reader(), SKELETON, **views)
