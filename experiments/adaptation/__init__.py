@@ -35,7 +35,19 @@ from experiments.engine import system
 from experiments.engine.configs import changed, optimizer_of
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.system import About, Job, Outcome
-from kpjax import Method, Skeleton, Trained, Variables, augment, codec, losses, methods, named_key, predict_source
+from kpjax import (
+    InputError,
+    Method,
+    Skeleton,
+    Trained,
+    Variables,
+    augment,
+    codec,
+    losses,
+    methods,
+    named_key,
+    predict_source,
+)
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.models.hourglass_network import STRIDE

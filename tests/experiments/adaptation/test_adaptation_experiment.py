@@ -2,6 +2,7 @@
 import functools
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -137,6 +138,22 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
     assert core_of(core_epoch=2).digest == core_of().digest
     with pytest.raises(InputError, match=r"of another configuration: config\.core_sigma is"):
         core_of(core_sigma=2.0)
+
+
+def test_published_weights_are_a_core_without_training(monkeypatch):
+    """A core of no epoch: the backbone's weights, and all else drawn by the seed."""
+    untrained = changed(TINY, core_epochs=0, core_kept=())
+    with pytest.raises(InputError, match="name the published weights"):
+        adaptation.trained_core(job_in(Path("runs/adaptation/tiny"), config=untrained))
+
+    def published(backbone, network, *, image_size, seed, names=()):
+        return {"variables": adaptation.untrained_core(untrained, seed).variables}
+
+    monkeypatch.setattr("experiments.engine.configs.Backbone.variables", published)
+    monkeypatch.setattr("experiments.engine.system.fit", refuse)
+    core = adaptation.trained_core(job_in(Path("runs/adaptation/tiny"), config=changed(untrained, weights="published")))
+    assert core.digest == adaptation.untrained_core(TINY, 0).digest
+    assert core.accuracy is None
 
 
 def test_networks_are_written_three_ways(finished):
