@@ -8,6 +8,7 @@ import optax
 
 from data.figure_actions import Recording, recording
 from data.figure_videos import figure_videos
+from data.flies import flies
 from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
 from data.tabletop import tabletop_videos
 from experiments.engine.configs import Checked, Count, CountOrZero, NotNegative, Optimizer, Positive, Rule, changed
@@ -28,7 +29,7 @@ PER_LEVEL = Rule(lambda pair: len(pair) == 2 and min(pair) > 0, "give two number
 class VideoSet(Checked):
     """Videos of a run, the square images that their frames become, and the pairs of frames that are learnt from."""
 
-    data: Literal["figures", "tabletop", "human36m_videos"] = "human36m_videos"
+    data: Literal["figures", "tabletop", "human36m_videos", "flies"] = "human36m_videos"
     training_videos: Count = 300  # of rendered videos, as are the next three
     test_videos: Count = 60
     video_frames: Count = 30
@@ -48,10 +49,13 @@ class VideoSet(Checked):
     def open(self, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
         """Opens training and test videos, kept for the next run of the same settings; the seed renders its own.
 
-        Of Human3.6M a tuning seed is tested on recordings of the training subjects that do not train.
+        Of Human3.6M a tuning seed is tested on recordings of the training subjects that do not train, and of the flies
+        on calmer frames. Odd seeds train on the flies' second part and test on the first.
         """
         if self.data == "human36m_videos":
             seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
+        if self.data == "flies":
+            seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else seed % 2
         return _open(self, seed, data_dir)
 
 
@@ -61,6 +65,9 @@ def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, Vid
         train, test = (_of_actions(human36m_videos(split, videos.square(), data_dir=data_dir), videos.actions)
                        for split in ("train", "tune" if seed in TUNING_SEEDS else "test"))
         return train, test
+    if videos.data == "flies":
+        parts = ("first", "tune") if seed in TUNING_SEEDS else ("first", "second")[::-1 if seed else 1]
+        return tuple(flies(part, videos.square(), data_dir=data_dir) for part in parts)
     render = tabletop_videos if videos.data == "tabletop" else functools.partial(
         figure_videos, recordings=[recorded(text) for text in videos.recordings])
     render = functools.partial(render, frames=videos.video_frames, side=videos.image_size, seed=seed)
@@ -258,4 +265,7 @@ PRESETS: dict[str, Config] = {
     "tabletop": changed(
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop", training_videos=360, test_videos=90, steps=2000, **TUNED, **EQUAL_COMPUTE),
+    "flies_part": changed(
+        SMALL, summary="two flies from above, a crop of either; the halves of a clip train and test; 2 cores",
+        data="flies", steps=600, evaluations=2, ridge=1.0, **TUNED, **EQUAL_COMPUTE),
     "h36m": PAPER}
