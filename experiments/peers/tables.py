@@ -57,4 +57,12 @@ SUBSETS_TODAY = Table(MOUSE, (*(row._replace(settings=TODAY) for row in PROGRAMS
     Column("mean error, %", "test/nme", 100), Column("mean distance, px", "test/distance"),
     Column("training, s", "test/distance", show="seconds")), "mouse, 10 labels, three subsets")
 
+TONGUES = {"labelled": 50, "side": 320}
+TONGUE = Table("tongue", (*(row._replace(settings=TONGUES) for row in PROGRAMS[:2]), Row(
+    "kpjax - DeepLabCut", "supervised_warped", TONGUES, minus="deeplabcut")), (
+    Column("distance of contours, mm", "test/contour", 10, 2),
+    Column("by subset", "test/contour", 10, 2, show="seeds"), Column("PCK at 5 mm, %", "test/pck", 100),
+    Column("mean error, mm", "test/nme", 10, 2), Column("training, s", "test/distance", show="seconds")),
+    "tongues, 50 labels, three subsets")
+
 HEADLINE, PEERS, MEASURES, TAIL = map(on_former_split, (HEADLINE, PEERS, MEASURES, TAIL))

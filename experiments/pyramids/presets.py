@@ -267,5 +267,5 @@ PRESETS: dict[str, Config] = {
         data="tabletop", training_videos=360, test_videos=90, steps=2000, **TUNED, **EQUAL_COMPUTE),
     "flies_part": changed(
         SMALL, summary="two flies from above, a crop of either; the halves of a clip train and test; 2 cores",
-        data="flies", steps=600, evaluations=2, ridge=1.0, **TUNED, **EQUAL_COMPUTE),
+        data="flies", steps=600, evaluations=2, **TUNED, **EQUAL_COMPUTE),
     "h36m": PAPER}
