@@ -202,12 +202,15 @@ class Evaluation(Checked):
     """The linear probe for joints, and the recurrent one for actions, about which nothing is stated."""
 
     ridge: NotNegative = 0.0  # of the linear probe
+    ridges: tuple[float, ...] = ()  # among which each level's is chosen by fitted videos left out, in place of it
+    stretch: CountOrZero = 0  # frames into which videos are cut for its halves; 0 keeps them whole
     action_window: Count = 50  # frames
     action_every: Count = 25  # frames from one window to the next
     action_steps: Count = 1000
     action_training_videos: CountOrZero = 0  # whose windows it is trained on; 0 takes all
     action_per_level: bool = True  # whether each level is also probed alone
 
+    earlier: ClassVar = {"ridges": (), "stretch": 0}
     former: ClassVar = {"intercept": True}
 
 
@@ -267,5 +270,6 @@ PRESETS: dict[str, Config] = {
         data="tabletop", training_videos=360, test_videos=90, steps=2000, **TUNED, **EQUAL_COMPUTE),
     "flies_part": changed(
         SMALL, summary="two flies from above, a crop of either; the halves of a clip train and test; 2 cores",
-        data="flies", steps=600, evaluations=2, **TUNED, **EQUAL_COMPUTE),
+        data="flies", steps=600, evaluations=2, stretch=10, ridges=(0.0, 1.0, 10.0, 100.0, 1e3, 1e4),
+        **TUNED, **EQUAL_COMPUTE),
     "h36m": PAPER}

@@ -24,7 +24,7 @@ from kpjax.evaluation.motion import (
     points_on_motion,
 )
 from kpjax.evaluation.probes.actions import action_probe, windows
-from kpjax.evaluation.probes.linear import linear_probe, mean_pose
+from kpjax.evaluation.probes.linear import best_ridge, linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, squared_errors
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.files import atomic
@@ -82,12 +82,15 @@ def frames_of(source: VideoSource) -> Iterator[np.ndarray]:
         yield np.stack([source[number].image for number in range(first, end)])
 
 
-def split_of(source: VideoSource, rows: np.ndarray, seed: int) -> tuple[Split, np.ndarray]:
+def split_of(source: VideoSource, rows: np.ndarray, seed: int, stretch: int = 0) -> tuple[Split, np.ndarray]:
     """Splits some frames of a source into halves by video, with every action on either side.
 
-    A single video is split by stretches of it. Returns the split, and the video (or stretch) of each frame, (N,).
+    A single video is split by stretches of it, and so are all where `stretch` says how many frames one has. Returns the
+    split, and the video (or stretch) of each frame, (N,).
     """
     groups, kinds = source.video[rows], actions_of(source)
+    if stretch:
+        groups = np.unique(np.stack([groups, source.frame[rows] // stretch]), axis=1, return_inverse=True)[1].ravel()
     if len(np.unique(groups)) < 2:
         groups, kinds = (np.arange(len(rows)) * BLOCKS) // max(len(rows), 1), None
     return halves_by(groups, seed, kinds=None if kinds is None else kinds[rows]), groups
@@ -101,7 +104,7 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
     already, as the oracle's may be, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
     """
     rows = np.flatnonzero(truth.visible.any(1))
-    split, groups = split_of(source, rows, seed)
+    split, groups = split_of(source, rows, seed, config.evaluation.stretch)
     joints, visible, crop = (part[rows] for part in truth)
     values, squares, side = {}, np.zeros(0), config.data.image_size
 
@@ -111,7 +114,10 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
         elif not found.size:
             guess = mean_pose(joints, visible, chosen)
         else:
-            guess = linear_probe(found, joints, visible, chosen, ridge=config.evaluation.ridge)
+            ridges = config.evaluation.ridges
+            ridge = best_ridge(found, joints, visible, chosen.fit, groups, ridges) if ridges else (
+                config.evaluation.ridge)
+            guess = linear_probe(found, joints, visible, chosen, ridge=ridge)
         guess, *true = (part[chosen.test] for part in (guess, joints, visible))
         return guess, errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])
 

@@ -87,9 +87,6 @@ FLIES = Table("flies_part", (PYRAMIDS, KEYNET, UNTRAINED, MOMENTS, MEAN_POSE, *(
         ("pyramids", "untrained"), ("pyramids", "image_moments"), ("keynet", "pyramids")))), (
     ALL, ALL._replace(heading="by seed", show="seeds"), FIRST, SECOND, Column(
         "live points of 30", "live_points", decimals=0), Column("steps", "rmse/flat", show="steps")), "two flies")
-FLIES_TUNING = Table("flies_part", [row._replace(seeds=TUNING) for row in (
-    PYRAMIDS, KEYNET, UNTRAINED, MOMENTS, MEAN_POSE)], [ALL._replace(heading=f"ridge {ridge:g}", settings={
-        "ridge": ridge} if ridge else {}) for ridge in (0.0, 0.1, 1.0, 10.0)], "calmer frames, tuning seed")
 CLIPS = {"videos": "mouse_clips", "image_size": 64, "steps": 600}
 MOUSE = Table("own", [row._replace(settings=CLIPS | settings, seeds=TUNING) for row, settings in (
     (PYRAMIDS, {"learning_rate": 4e-3, "reconstruction_width": 0.1}), (KEYNET, {}),

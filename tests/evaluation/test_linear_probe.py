@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.evaluation.probes.linear import fit_linear, linear_probe, mean_pose
+from kpjax.evaluation.probes.linear import best_ridge, fit_linear, linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import (
     errors_in_units,
     normalised_from_pixels,
@@ -59,6 +59,29 @@ def test_points_that_do_not_move_get_no_slope(poses):
     alone = linear_probe(points, noisy, np.ones((40, 4)), random_halves(40, 0))
     beside = linear_probe(np.concatenate([points, dead], 1), noisy, np.ones((40, 4)), random_halves(40, 0))
     np.testing.assert_allclose(beside, alone, atol=1e-3)
+
+
+def test_the_ridge_is_chosen_by_groups_left_out():
+    """Many features of few groups: least squares follow each group's own noise. The tested side is not read."""
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), 5)
+    own = generator.normal(size=(8, 20))[groups]  # tells the group, and nothing of others
+    signal = generator.normal(size=(40, 1))
+    features = np.concatenate([signal, own], axis=1)
+    true = np.stack([signal + generator.normal(size=(8, 1))[groups], signal], axis=-1)
+    fit, ridges = np.arange(20), (0.0, 1.0, 100.0)
+    chosen = best_ridge(features, true, np.ones((40, 1)), fit, groups, ridges)
+
+    def missed(ridge):
+        return sum(np.square((linear_probe(features, true, np.ones((40, 1)), Split(
+            fit[groups[fit] != name], fit[groups[fit] == name]), ridge=ridge) - true)[fit[groups[fit] == name]]).sum()
+            for name in range(4))
+
+    assert chosen == min(ridges, key=missed) > 0
+    spoilt = np.where(np.arange(40)[:, None, None] < 20, true, np.nan)
+    assert best_ridge(features, spoilt, np.ones((40, 1)), fit, groups, ridges) == chosen
+    with pytest.raises(InputError, match="3 ridges and 1 groups"):
+        best_ridge(features, true, np.ones((40, 1)), np.arange(5), groups, ridges)
 
 
 def test_each_joint_is_fitted_where_it_shows(poses):

@@ -3,6 +3,7 @@
 A linear probe flatters: any few dozen numbers that move with the image fit joints to some degree. Compare its error
 with those of an untrained network, of `mean_pose` and of `image_moments`.
 """
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +95,40 @@ def linear_probe(
                             intercept=intercept, ridge=ridge)
         predicted[:, joints] = fitted(features).reshape(len(true), len(joints), 2)
     return predicted
+
+
+def best_ridge(
+    features: ArrayLike, true: ArrayLike, visible: ArrayLike, fit: np.ndarray, groups: ArrayLike, ridges: Sequence[float]
+) -> float:
+    """Chooses the ridge with which `linear_probe` misses groups least that it was not fitted on; of equals the first.
+
+    Each group of the fitted side is left out once, so that no example of the tested side is read.
+
+    Args:
+        features, true, visible: as for `linear_probe`.
+        fit: the numbers of the examples on the fitted side.
+        groups: (N,), the group of each example, for example its video.
+        ridges: to choose from.
+
+    Raises:
+        InputError: for no ridge, for fewer than two groups, and as `linear_probe` does.
+    """
+    groups = np.asarray(groups)
+    names = np.unique(groups[fit])
+    if not ridges or len(names) < 2:
+        raise InputError(f"linear probe: {len(ridges)} ridges and {len(names)} groups to choose by; give at least one "
+                         "and two")
+    true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
+
+    def missed(ridge: float) -> float:
+        squares = 0.0
+        for name in names:
+            left_out = fit[groups[fit] == name]
+            guess = linear_probe(features, true, visible, Split(fit[groups[fit] != name], left_out), ridge=ridge)
+            squares += float(np.square(guess - true)[left_out][shown[left_out]].sum())
+        return squares
+
+    return ridges[int(np.argmin([missed(ridge) for ridge in ridges]))]
 
 
 def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
