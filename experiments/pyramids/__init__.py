@@ -235,12 +235,15 @@ def predicting(stored: StoredRun) -> Predicting:
 ABOUT = About(
     "videos without labels",
     "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)",
-    "Yes, against an untrained network and image moments. The older `keynet` is better at equal compute.",
+    "Yes, against an untrained network and image moments, on rendered people and on two real flies. The older `keynet` "
+    "is better at equal compute on the people.",
     ("`pyramids` was far below both controls, an untrained network and moments of what moves, on joints.",
      "`keynet` was below `pyramids` and below `transporter` at equal compute; between the latter two it is not "
      "decided.",
      "Moments of what moves told most of the actions.",
-     "On real videos the points found what moves, but they are not landmarks (one seed)."))
+     "On two real flies, one half of a clip after the other, `pyramids` was below both controls on each of five seeds; "
+     "against `keynet` it is not decided.",
+     "On other real videos the points found what moves, but they are not landmarks (one seed)."))
 
 
 SYSTEM = System(

@@ -98,7 +98,8 @@ def linear_probe(
 
 
 def best_ridge(
-    features: ArrayLike, true: ArrayLike, visible: ArrayLike, fit: np.ndarray, groups: ArrayLike, ridges: Sequence[float]
+    features: ArrayLike, true: ArrayLike, visible: ArrayLike, fit: np.ndarray, groups: ArrayLike,
+    ridges: Sequence[float]
 ) -> float:
     """Chooses the ridge with which `linear_probe` misses groups least that it was not fitted on; of equals the first.
 
