@@ -63,13 +63,13 @@ def check(folder: Path) -> list[str]:
     return faults
 
 
-def _records(flies: Flies, frames: range) -> Iterator[Record]:
-    tracks = sorted({track for track, _ in flies.points})
-    for number, image in frames_of_one_size(open_video(flies.video)):
+def _records(found: Flies, frames: range) -> Iterator[Record]:
+    tracks = sorted({track for track, _ in found.points})
+    for number, image in frames_of_one_size(open_video(found.video)):
         if image is None or number not in frames:
             continue
         for animal, track in enumerate(tracks):
-            points = flies.points.get((track, number))
+            points = found.points.get((track, number))
             if points is None or not np.isfinite(points[FLY.names.index(THORAX)]).all():
                 continue
             jitter = np.random.default_rng((animal, number)).uniform(-JITTER, JITTER, 2)
@@ -90,8 +90,8 @@ class FliesBuilder(KeypointBuilder):
     encoding = "png"
 
     def splits(self, folder):
-        flies = read(folder, [])
-        return {part: _records(flies, frames) for part, frames in FRAMES.items()}
+        clip = read(folder, [])
+        return {part: _records(clip, frames) for part, frames in FRAMES.items()}
 
 
 def flies(part: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:

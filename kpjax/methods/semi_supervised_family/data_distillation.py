@@ -42,7 +42,7 @@ def distilled_predict(
         scales: zooms about the centre of the image.
         flip: whether to mirror too; without effect if the skeleton has no flip permutation.
     """
-    _check_zooms("data distillation", scales)
+    _check_zooms("data distillation: scales", scales)
     mirrors = (False, True) if flip and skeleton.flip else (False,)
     partners = np.array(skeleton.flip or range(len(skeleton.names)))
 
@@ -70,7 +70,7 @@ def distilled_predict(
 
 def _check_zooms(of: str, zooms: Sequence[float]) -> None:
     if not zooms or not all(math.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        raise InputError(f"{of}: scales are {tuple(zooms)}; give at least one, each greater than 0")
+        raise InputError(f"{of} are {tuple(zooms)}; give at least one, each greater than 0")
 
 
 def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.Array, jax.Array]:
@@ -124,7 +124,7 @@ def agreed_predict(
     """
     if turns < 1:
         raise InputError(f"agreement of views: {turns} turns; give at least one, which leaves the image as it is")
-    _check_zooms("agreement of views", zooms)
+    _check_zooms("agreement of views: zooms", zooms)
     mirrors, partners = (1.0, -1.0) if skeleton.flip else (1.0,), np.array(skeleton.flip or range(len(skeleton.names)))
     views = itertools.product(2 * np.pi / turns * np.arange(turns), mirrors, zooms)
     turn_mirror_zoom = tuple(np.float32(values) for values in zip(*views, strict=True))
