@@ -127,10 +127,9 @@ REAL_SHORT = Table("lspet_faces", [
     (*ERRORS, CONSISTENCY, *SIGNS), "images, core: variant, 500 steps")
 
 OF_PEOPLE = {"perceptual": "mobilenet_v2_imagenet", "weights": "movenet_lightning"}
-CORES_ON_FACES = Table("faces_cores", [Row(title, name, OF_PEOPLE, seeds=TUNING) for title, name in (
-    ("adapted, MoveNet's trunk", "adapted"),)], (
-        BACKWARD, FORWARD, FORWARD_10, Column("the mean's, all", "mean_landmarks/all"),
-        Column("the mean's, 10 labels", "mean_landmarks/10"), CONSISTENCY._replace(decimals=1), *SIGNS[:3]),
+CORES_ON_FACES = Table("faces_cores", (Row("adapted, MoveNet's trunk", "adapted", OF_PEOPLE, seeds=TUNING),), (
+    BACKWARD, FORWARD, FORWARD_10, Column("the mean's, all", "mean_landmarks/all"),
+    Column("the mean's, 10 labels", "mean_landmarks/10"), CONSISTENCY._replace(decimals=1), *SIGNS[:3]),
     "tuning seed, persons for tuning")
 
 REAL, REAL_NETWORK, REAL_SHORT = map(on_former_split, (REAL, REAL_NETWORK, REAL_SHORT))

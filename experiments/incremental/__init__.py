@@ -212,7 +212,8 @@ ABOUT = About(
     "an old model, and new keypoints without the old data",
     "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)",
     "Not shown: `kamp_rerendered` beats plain distillation a little at one learning rate; at twice that, where both "
-    "are better, there is no gain, and on real faces it was below. The published loss does not.",
+    "are better, there is no gain, and on real faces, at a rate chosen for distillation, it was below. The published "
+    "loss does not.",
     ("At the preset's rate `kamp_rerendered` gained little over `mse_distillation` in AAA and more on old keypoints "
      "that new ones help to find; both intervals exclude zero. Over `ksd_only` the AAA interval begins at zero.",
      "At twice the rate distillation alone (`ksd_only`) is better by far more than that, and `kamp_rerendered` is not "
@@ -222,8 +223,9 @@ ABOUT = About(
      "Where each old keypoint has a new one on either side, `kamp_rerendered` was below `ksd_only` in AAA at both "
      "weights, and above `self_training` only at the one that suits it less.",
      "Holes in the student's images did as much as the second network (`ksd_holes`).",
-     "On real faces of other persons `kamp_rerendered` was below `ksd_only` in AAA on each of three seeds: the "
-     "interval excludes a gain. On the old keypoints of its triples it is not decided."))
+     "On real faces of other persons, at a rate that was chosen for distillation, `kamp_rerendered` was below "
+     "`ksd_only` in AAA on each of three seeds: the interval excludes a gain. On the old keypoints of its triples it "
+     "is not decided."))
 
 
 SYSTEM = System(

@@ -1,8 +1,7 @@
 """Tables of Keypoint Pyramids, from `results.csv`.
 
 Errors are of a linear regression from keypoints to labels, in pixels of images of 64; `rmse/arm` is the mean over the
-five moving joints of the arm. A ratio over seeds is a geometric mean with an interval by Student's t. With
-`cells=displaced` the cells of maps lay some pixels off the pixels that they stand for.
+five moving joints of the arm. A ratio over seeds is a geometric mean with an interval by Student's t.
 """
 from experiments.engine.pages import Column, Row, Table
 

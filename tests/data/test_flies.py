@@ -32,12 +32,13 @@ def write(folder, tracks=("female", "male"), names=FLY.names):
     video = sleap_io.Video(filename=str(folder / "clip.mp4"), open_backend=False)
     video.backend_metadata["shape"] = frames.shape
     known = [sleap_io.Track(name) for name in tracks]
-    labelled = []
+    labelled, missing = [], min(5, len(names) - 1)
     for number in range(COUNT):
         instances = []
         for name, track in zip(("female", "male"), known or (None, None), strict=True):
             points = points_of(name, number)[:len(names)]
-            points[5 if len(names) > 5 else 0] = np.nan if number == 6 else points[5 if len(names) > 5 else 0]
+            if number == 6:
+                points[missing] = np.nan
             instances.append(sleap_io.Instance.from_numpy(points, skeleton=skeleton, track=track))
         labelled.append(sleap_io.LabeledFrame(video, number, instances))
     sleap_io.save_slp(sleap_io.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=known),
