@@ -72,6 +72,7 @@ from kpjax.training.stages import Stage
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
+FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
 ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot")  # variants of that network
 ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
@@ -97,6 +98,7 @@ class Data(NamedTuple):
     test: Source
     identity: Mapping[str, str]  # the digest of the labelled subset
     plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
+    plain_labelled: Source | None = None
     projects: Sequence[OfProject] = ()  # of several
 
     @property
@@ -132,7 +134,8 @@ def open_data(job: Job) -> Data:
         unlabelled = joined([in_memory(unlabelled), in_memory(further_images(data, job.data_dir, splits))],
                             f"{splits.train.name} and {data.further}, without labels")
     return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
-                {"labelled_digest": chosen.digest}, plain)
+                {"labelled_digest": chosen.digest}, plain,
+                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name))
 
 
 def further_images(data: LabelledSubset, data_dir: Path, splits: Splits) -> Source:
@@ -311,13 +314,25 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         rare = measures.surprising(predictions["test"], labels_of(data.labelled))
         found |= {f"surprising/{name.removeprefix('test/')}": value
                   for name, value in errors(rare, data.skeleton, config, "test").items()}
+    learning = {} if VARIANTS[job.variant].recipe.untrained else of_labelled(job, data, outcome)
     tuning = job.seed in TUNING_SEEDS  # another part is read as the test
     apart = {} if tuning else parts_of_test(config.data, predictions["test"], data.test, job.data_dir)
     for part, of_part in apart.items():
         found |= {f"{part.removeprefix('test_')}/{name.removeprefix('part/')}": value
                   for name, value in errors(of_part, data.skeleton, config, "part").items()}
-    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | {
+    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | learning | {
         f"test/{name}": value for name, value in found.items()}
+
+
+def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
+    """Measures whether the labelled images themselves were learnt, without which variants compare little."""
+    left = measures.left_to_learn(
+        outcome.method, setup_of(job.config, data.skeleton).codec, outcome.trained,
+        data.plain_labelled or data.labelled, batch_size=2 * job.config.batch_size)
+    if left > FITTED:
+        print(f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
+              "error of empty maps; train longer before you compare variants")
+    return {"labelled/left_to_learn": left}
 
 
 def on_videos(config: Config) -> bool:
@@ -389,7 +404,9 @@ def columns(config: Config) -> tuple[Column, ...]:
                       "lower")] if on_videos(config) else []),
             Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
             Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
-            Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2))
+            Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2),
+            Column("labelled/left_to_learn", "error left on the labelled images' heatmaps", "% of empty maps", 100.0, 0,
+                   "lower"))
 
 
 def predicting(stored: StoredRun) -> Predicting:

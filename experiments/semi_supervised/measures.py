@@ -10,7 +10,7 @@ import numpy as np
 
 from kpjax import Example, Method
 from kpjax.augment import draw_homography
-from kpjax.heatmaps import geometry
+from kpjax.heatmaps import Codec, geometry
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses import semantic_consistency
 from kpjax.methods.semi_supervised_family.semantic_features import Semantic
@@ -53,6 +53,22 @@ def _sums(predict: Callable, perspective: float):
                 "seen": seen.sum()}
 
     return measure
+
+
+def left_to_learn(method: Method, codec: Codec, state, labelled: Source, *, batch_size: int) -> float:
+    """Measures the squared error of heatmaps on labelled images over that of empty maps.
+
+    1 says that nothing was learnt. labelled: images as evaluation sees them. NaN where no keypoint is visible.
+    """
+    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        targets, counted = codec.encode(batch)
+        counted = (counted * weights[:, None])[:, None, None]
+        maps = jnp.concatenate(method.predict(state, batch).heatmaps, -1).astype(jnp.float32)
+        return {"error": (jnp.square(maps - targets) * counted).sum(), "empty": (jnp.square(targets) * counted).sum()}
+
+    sums = reduce(measure, state, labelled, batch_size=batch_size)
+    error, empty = float(sums["error"]), float(sums["empty"])
+    return error / empty if empty else math.nan
 
 
 SURPRISING = 0.1  # share of the test images

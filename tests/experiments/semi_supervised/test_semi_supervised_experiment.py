@@ -16,12 +16,13 @@ from experiments.engine.configs import Backbone, changed, flat
 from experiments.engine.system import Job
 from experiments.engine.system import run as run_job
 from experiments.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, videos_of
-from experiments.semi_supervised.measures import equivariance_and_peaks, surprising
+from experiments.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
 from experiments.semi_supervised.presets import PRESETS, Weights
 from experiments.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
 from kpjax import geometry
 from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
+from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.losses import PoseSubspace
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
@@ -70,6 +71,7 @@ def test_results_are_complete(finished):
         found = results["metrics"]
         assert results["steps"] == 5  # every variant has seen the steps of the warm start
         assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak"} <= set(found)
+        assert 0 < found["labelled/left_to_learn"] < 2
         assert found["chosen_by/step"] == (5 if variant == "all_labels" else 3)  # the last one
         assert found["last/validation/pck"] == found["chosen_by/validation/pck"]
         assert found["best_validation/validation/pck"] >= found["last/validation/pck"]
@@ -83,20 +85,25 @@ def test_results_are_complete(finished):
     assert "of the image&#x27;s side, last step" in report
     assert "seed 0: test features" in report.replace("</b> · ", ": ")
 
-@pytest.mark.parametrize(("over_chance", "variant", "said"), [
-    (0.95, "ours", True), (0.85, "ours", False), (0.9, "ours", False), (0.95, "no_sc", False)])
-def test_a_run_says_that_semantic_consistency_taught_nothing(monkeypatch, capsys, over_chance, variant, said):
+
+@pytest.mark.parametrize(("over_chance", "left", "variant", "said"), [
+    (0.95, 0.2, "ours", "semantic consistency ended at 0.95 of chance, so this term taught nothing"),
+    (0.85, 0.2, "ours", ""), (0.9, 0.25, "ours", ""), (0.95, 0.2, "no_sc", ""),
+    (0.5, 0.3, "ours", "the labelled images themselves are not learnt, their heatmaps keep 30% of the error of empty")])
+def test_a_run_says_what_it_has_not_learnt(monkeypatch, capsys, over_chance, left, variant, said):
     room = "experiments.semi_supervised"
     monkeypatch.setattr(f"{room}.measures.equivariance_and_peaks", lambda *of, **options: {})
     monkeypatch.setattr(f"{room}.measures.consistency_over_chance", lambda *of, **options: over_chance)
+    monkeypatch.setattr(f"{room}.measures.left_to_learn", lambda *of, **options: left)
+    monkeypatch.setattr(f"{room}.setup_of", lambda *of: SimpleNamespace(codec=None))
     monkeypatch.setattr(f"{room}.read_semantic", lambda *of: None)
     monkeypatch.setattr(f"{room}.errors", lambda *of, **options: {})
-    data, outcome = SimpleNamespace(test=None, skeleton=None), SimpleNamespace(
+    data, outcome = SimpleNamespace(test=None, skeleton=None, labelled=None, plain_labelled=None), SimpleNamespace(
         trained=Trained({"semantic": {}}, {}), method=SimpleNamespace(skeleton=None))
     found = SYSTEM.measure(tiny_job(variant), data, outcome, {"test": None})
-    assert found == {"test/sc_over_ln_k": over_chance}
-    line = f"{variant}, seed 0: semantic consistency ended at {over_chance:.2f} of chance, so this term taught nothing"
-    assert (line in capsys.readouterr().out) == said
+    assert found == {"test/sc_over_ln_k": over_chance, "labelled/left_to_learn": left}
+    shown = capsys.readouterr().out
+    assert f"{variant}, seed 0: {said}" in shown if said else not shown
 
 
 def test_a_pair_of_networks_has_two_warm_starts_and_twice_the_steps_are_twice(finished):
@@ -406,6 +413,25 @@ def test_equivariance_is_measured_under_the_same_maps_for_everyone():
         errors += list(np.linalg.norm(carried - answer, axis=-1)[stays])
     assert found["equivariance_px"] == pytest.approx(np.mean(errors), rel=1e-4)
     assert found["mean_peak"] == pytest.approx((0.25 * inside[:, 0] + 0.75 * inside[:, 1]).sum() / inside.sum())
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.0, 1.0), (0.5, 0.25), (1.0, 0.0)])
+def test_what_is_left_to_learn_of_the_labelled_images(share, left):
+    """Maps of half the height keep a quarter of the error of empty maps, hidden keypoints and padding not counting."""
+    points = Skeleton(("a", "b"))
+    coded = codec(image_size=32, heatmap_size=8, sigma=1.0)
+    true = np.random.default_rng(0).uniform(4, 28, (11, 2, 2)).astype(np.float32)
+    visible = np.ones((11, 2))
+    visible[3, 1] = 0
+    source = arrays(np.zeros((11, 32, 32, 3), np.uint8), true, visible, points, "made up")
+
+    def predict(state, example):
+        maps = share * coded.encode(example._replace(visible=jnp.ones_like(example.visible)))[0]
+        maps = maps.at[..., 1].set(jnp.where(example.visible[:, None, None, 1] > 0, maps[..., 1], 9.0))
+        return Prediction(example.keypoints, example.visible, (maps[..., :1], maps[..., 1:]))
+
+    found = left_to_learn(Method(None, None, predict, (), points), coded, Trained({}, {}), source, batch_size=4)
+    assert found == pytest.approx(left, abs=1e-6)
 
 
 # Tables
