@@ -64,7 +64,7 @@ ADVICE = (
            "points of PCK", False, "`kpjax train adapt --start RUN --target V`"),
     Advice(NEW, "68 points of faces in four steps, other persons",
            ("incremental", "kamp_on_faces", "kamp_rerendered - ksd_only", "AAA, %"), "points of PCK over all keypoints",
-           False, "`kpjax train incremental --old RUN --project P --variants ksd_only`"),
+           False, "distillation alone: `kpjax train incremental --old RUN --project P`"),
     Advice("videos without labels", "two flies, halves of a clip",
            ("pyramids", "flies", "pyramids - image_moments", "all keypoints"), "px of 64", True,
            "`kpjax train pyramids --videos FOLDER_OR_VIDEO`"),

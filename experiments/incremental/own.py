@@ -240,6 +240,5 @@ def opened(job: Job) -> tuple[Project, projects.Held]:
 SYSTEM = with_finder(with_pixel_errors(incremental.SYSTEM._replace(
     presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
     resolved=resolved, applicable=lambda preset, config: APPLICABLE,
-    short_list=lambda preset, config: (
-        "combination", "mse_distillation", "kamp") if config.own.control else ("kamp",),
+    short_list=lambda preset, config: ("combination", "ksd_only") if config.own.control else ("ksd_only",),
     poses=lambda data: data.train), parts), opened)

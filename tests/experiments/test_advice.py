@@ -7,6 +7,7 @@ from experiments import advice
 from experiments.advice import ADVICE, advice_text
 from experiments.engine.configs import changed
 from experiments.engine.results import EXPERIMENTS
+from experiments.incremental import own as incremental_own
 from experiments.regda import own as regda_own
 from experiments.semi_supervised import own as semi_supervised_own
 from kpjax import InputError
@@ -43,3 +44,4 @@ def test_own_projects_are_trained_as_advised():
     weights = changed(semi_supervised_own.OWN, weights="mobilenet_v2.google_in1k")
     assert semi_supervised_own.short_list("own", weights) == ("supervised_warped",)
     assert "teacher_adaptation" in regda_own.SYSTEM.short_list("own", regda_own.OWN)
+    assert incremental_own.SYSTEM.short_list("own", incremental_own.OWN) == ("combination", "ksd_only")

@@ -67,7 +67,7 @@ def test_the_network_is_taken_over(project, old, capsys):
     assert (config.network.widths, config.network.head_layers) == ((4, 4, 4), 1)
     assert (config.backbone.normalisation, config.backbone.backbone_statistics) == ("symmetric", "frozen")
     assert config.steps == 2
-    assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["kamp"]
+    assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["ksd_only"]
     assert {"ewc", "joint"}.isdisjoint(SYSTEM.applicable("own", config))
     skeleton = joint_skeleton(old_run(str(old)).skeleton, project)
     assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
