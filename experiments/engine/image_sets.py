@@ -41,6 +41,8 @@ KEPT_IN_MEMORY = 2**30
 TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
 RENDERED = ("figures:", "bodies:", "videos:")
 VIDEO_FRAMES = 100  # of a rendered video
+NEVER_LABELLED = ("pelvis", "thorax")  # in Leeds Sports, of the 16 points of the body
+SMALLEST_PERSON = 100.0  # px of the original image, the least side of a crop of Leeds Sports
 # Sets of crops that the official RegDA code turns and crops before it resizes them.
 MOVED_AT_FULL_SIZE = ("rhd", "freihand", "h3d", "surreal", "human36m")
 
@@ -209,9 +211,10 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "videos:target" (people
     in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, whose images for tuning
     validate, and for a tuning seed also test. "recoloured:<dataset>" has the first half of its training images, in
-    other colours, and "plain:<dataset>" the second half, as they are. "tongue:<machine>" has the labelled frames of
-    one machine, and "tongue:<machine>+videos" those of its videos beside them. seed, train, test: of rendered images,
-    and how many.
+    other colours, and "plain:<dataset>" the second half, as they are; of LSP Extended crops around each person, with
+    its 14 labelled points, whose reference length is the box's longer side. "tongue:<machine>" has the labelled
+    frames of one machine, and "tongue:<machine>+videos" those of its videos beside them.
+    seed, train, test: of rendered images, and how many.
     difficulty: of the domain target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
@@ -259,6 +262,9 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     dataset = which if family in ("recoloured", "plain") else name
     square = {"lsp": PadToSquare, "recoloured": Letterbox, "plain": Letterbox, "lspet": Letterbox}.get(
         family, Stretch)(side)  # hands and videos are square already; labels must not be needed
+    people = family != dataset == "lspet"
+    if people:
+        square = ScaledByBox(PersonCrop(side, smallest=SMALLEST_PERSON))
 
     def opened(split: str, transform: Transform = square) -> Source:
         return decoded_once(open_source(dataset, split, data_dir=data_dir, transform=transform))
@@ -273,6 +279,8 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
         return Splits(train, validation, test)
     from data.other_colours import in_other_colours
 
+    if people:
+        train, validation, test = (without_keypoints(part, NEVER_LABELLED) for part in (train, validation, test))
     half = ["recoloured", "plain"].index(family)
     train = subset(train, np.array_split(np.arange(len(train)), 2)[half], name)
     return Splits(*(decoded_once(part if half else in_other_colours(part)) for part in (train, validation, test)))

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.engine.image_sets import ImageSet, Splits, loaded_domain
+from experiments.engine.image_sets import NEVER_LABELLED, ImageSet, Splits, loaded_domain
 from experiments.engine.system import OWN, Job, system_of
 from kpjax import Example, InputError, Skeleton
 from kpjax.input import protocols
+from kpjax.input.source import without_keypoints
 from kpjax.input.video_source import VideoSource, numbered
 
 COUNT = 2000  # examples; batches may repeat them
@@ -66,7 +67,8 @@ def skeleton_of(name: str) -> Skeleton:
     family, _, which = name.partition(":")
     dataset = family.partition("/")[0]
     if family in ("recoloured", "plain"):
-        return skeleton_of(which)
+        whole = skeleton_of(which)
+        return without_keypoints(Blank(whole, 1, which), NEVER_LABELLED).skeleton if which == "lspet" else whole
     if family == "bodies":
         from data.bodies import BODY
 

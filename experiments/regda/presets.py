@@ -279,6 +279,12 @@ PRESETS: dict[str, Config] = {
         batch_size=16, pretraining_steps=200, steps=400, coefficient_steps=100, augmentation="regda", rotation=180.0,
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
         pck_over="scale"),
+    "lspet_colours": changed(
+        SMALL_BODIES, summary="people in sport, 900 images in other colours to 900 plain ones; 128 px, 2 cores",
+        source="recoloured:lspet", target="plain:lspet", image_size=128, heatmap_size=32, batch_size=16,
+        pretraining_steps=200, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
+        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
+        pck_over="scale"),
     "tongue_machines": changed(
         SMALL_BODIES, summary="the tongue in ultrasound, adults on one machine to children on another; 128 px, 2 cores",
         source="tongue:micro", target="tongue:ultrasonix+videos", image_size=128, heatmap_size=32, batch_size=16,
