@@ -25,6 +25,7 @@ class Results:
 
     action: Annotated[Positional[Literal["gather", "render", "check"]], None]
     workdir: Path = Path("runs")  # the folder of runs, to gather
+    beside: str = ""  # a name for runs that repeat others on another computer, to gather them apart
 
 
 def stale() -> list[Path]:
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str]) -> None:
             raise InputError("workdir", f"{asked.workdir} does not exist; name the folder of the runs")
         for room in rooms():
             if (asked.workdir / room.name).is_dir():
-                print(f"{room.name}: {gathered(system_of(room.name), asked.workdir, metrics_of(room))} numbers")
+                count = gathered(system_of(room.name), asked.workdir, metrics_of(room), asked.beside)
+                print(f"{room.name}: {count} numbers")
     if asked.action in ("gather", "render"):
         for path, content in rendered():
             path.write_text(content, encoding="utf-8")

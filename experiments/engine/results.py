@@ -127,10 +127,16 @@ def run_results(system: System, workdir: Path, metrics: Collection[str]) -> Iter
                         commit=kept.get("commit") or "unknown")
 
 
-def gathered(system: System, workdir: Path, metrics: Collection[str]) -> int:
-    """Writes the numbers of all finished runs into the system's file, and returns how many were read."""
+def gathered(system: System, workdir: Path, metrics: Collection[str], beside: str = "") -> int:
+    """Writes the numbers of all finished runs into the system's file, and returns how many were read.
+
+    beside: names runs that repeat others, to be compared with what ran beside them on one computer. They get a setting
+    of this name, so that they neither replace nor join the others.
+    """
     room = EXPERIMENTS / system.name
     new = list(run_results(system, workdir, metrics))
+    if beside:
+        new = [one._replace(settings=" ".join(sorted([*one.settings.split(), f"beside={beside}"]))) for one in new]
     write_results(room, merged(read_results(room), new))
     return len(new)
 

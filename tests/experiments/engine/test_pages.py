@@ -7,7 +7,7 @@ import re
 import pytest
 
 from experiments.commands.results import stale
-from experiments.engine import pages
+from experiments.engine import pages, results
 from experiments.engine.command_line import read_command
 from experiments.engine.configs import settings_text
 from experiments.engine.pages import (
@@ -197,6 +197,19 @@ def test_runs_are_gathered_by_what_was_asked_for(tmp_path, tiny_regda):
     assert {(one.metric, one.value) for one in found} == {("target/pck", 0.25), ("other", 1.0)}
     assert {one[:4] for one in found} == {("people", "image_size=16 learning_rate=0.001", "regda", "3")}
     assert (found[0].steps, found[0].seconds, found[0].device, found[0].commit) == (5, 2.0, "2 cpu", "abc")
+
+
+def test_runs_that_repeat_others_are_gathered_apart(tmp_path, tiny_regda, monkeypatch):
+    """Under a setting of their own they replace nothing, and join no mean."""
+    found = Result("people", "image_size=16 step=3", "regda", "3", "target/pck", 0.25)
+    monkeypatch.setattr(results, "EXPERIMENTS", tmp_path)
+    monkeypatch.setattr(results, "run_results", lambda *of: iter([found]))
+    (tmp_path / tiny_regda.name).mkdir()
+    write_results(tmp_path / tiny_regda.name, [found._replace(value=0.5)])
+    assert results.gathered(tiny_regda, tmp_path, (), beside="lambda") == 1
+    kept = read_results(tmp_path / tiny_regda.name)
+    assert {(one.settings, one.value) for one in kept} == {
+        ("image_size=16 step=3", 0.5), ("beside=lambda image_size=16 step=3", 0.25)}
 
 
 def test_a_command_knows_what_was_asked_for(tiny_regda, tmp_path):
