@@ -45,6 +45,7 @@ class Row(NamedTuple):
     preset: str = ""  # the table's if empty
     minus: str = ""  # the variant that is subtracted, seed by seed
     minus_settings: Mapping[str, Any] | None = None  # of that variant; the row's if None
+    minus_metric: str = ""  # of that variant; the same if empty
     metric: str = ""  # in place of the columns', or of {} in them
     seeds: range = range(100)  # those that count; tuning seeds are above these
     fixed: bool = False  # whether it does not depend on the settings of columns, as an oracle with all labels
@@ -221,11 +222,12 @@ def cell_of(table: Table, row: Row, column: Column, numbers: Numbers, system: st
         recorded = [found.value for found in numbers.of(*one, points_of(metric), seeds)]
         return Cell(column, values, (), False, ran, min(recorded) if recorded else table.points.get(one[0]))
     (other,), apart = others, (*one[:2], f"{one[2]} - {others[0][2]}")
-    if kept := numbers.of(*apart, metric, seeds):
+    of_other = row.minus_metric or metric
+    if of_other == metric and (kept := numbers.of(*apart, metric, seeds)):
         return Cell(column, kept, (), True, True)
-    if one == other:  # a control against itself
+    if (*one, metric) == (*other, of_other):  # a control against itself
         return Cell(column, (), (), True, True)
-    return Cell(column, values, numbers.of(*other, metric, seeds), True,
+    return Cell(column, values, numbers.of(*other, of_other, seeds), True,
                 numbers.ran(*apart, seeds) or (ran and numbers.ran(*other, seeds)))
 
 
@@ -361,8 +363,8 @@ def tables_of(room: Path) -> dict[str, Table]:
 
 def metrics_of(room: Path) -> set[str]:
     """Returns the metrics that the tables of a room show."""
-    shown = {metric_of(row, column) for table in tables_of(room).values() for row in table.rows
-             for column in table.columns}
+    shown = {metric for table in tables_of(room).values() for row in table.rows for column in table.columns
+             for metric in (metric_of(row, column), row.minus_metric) if metric}
     return shown | {points_of(metric) for metric in shown}
 
 

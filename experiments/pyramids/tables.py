@@ -71,6 +71,30 @@ ABLATIONS = Table("demo", [PYRAMIDS._replace(settings=BESIDE), *(Row(name, name)
     Row(f"{name} - pyramids", name, minus="pyramids", minus_settings=BESIDE) for name in LEFT_OUT)], (
     ALL, ALL._replace(heading="by seed", show="seeds"), FIRST, SECOND, ACTIONS))
 
+# As many keypoints as a level has: baselines have those of both levels in one
+
+BY_LEVEL = (("first", "rmse/level1", 10, {"level_sizes": (5, 5)}),
+            ("second", "rmse/level2", 20, {"level_sizes": (10, 10)}))
+COUNTS = Table("demo", (
+    *(row for level, metric, count, settings in BY_LEVEL for row in (
+        Row(f"**pyramids**, {level} level: {count}", "pyramids", BESIDE, metric=metric),
+        *(Row(f"{one}, {count}", one, settings) for one in ("keynet", "transporter")))),
+    *(Row(f"{one}, {count} - {level} level", one, settings, minus="pyramids", minus_settings=BESIDE,
+          minus_metric=metric)
+      for level, metric, count, settings in BY_LEVEL for one in ("keynet", "transporter"))),
+    (ALL._replace(heading="error of joints"), ALL._replace(heading="by seed", show="seeds"), Column(
+        "steps", "rmse/flat", show="steps")), "keypoints")
+
+# The spring at the weight of the paper
+
+SPRING = Table("demo", [Row(title, "pyramids", {"steps": 2000, **settings}) for title, settings in (
+    ("sums in pixels, weight 1, as in h36m", {"reduction": "sum", "spring": 1.0, "unit": "pixels"}),
+    ("means, weight 1", {"spring": 1.0}))], (
+        ALL, Column("coincident pairs of 435", "coincident_points"),
+        Column("live points of 30", "live_points", decimals=0),
+        Column("distance between points, of a side of 2", "point_spread", decimals=2)),
+    "form of the spring, 2,000 steps")
+
 # Real videos
 
 RECORDINGS = Table("own", (

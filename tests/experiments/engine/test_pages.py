@@ -199,6 +199,18 @@ def test_runs_are_gathered_by_what_was_asked_for(tmp_path, tiny_regda):
     assert (found[0].steps, found[0].seconds, found[0].device, found[0].commit) == (5, 2.0, "2 cpu", "abc")
 
 
+def test_a_difference_of_two_metrics():
+    """A rival's only error less that of one level, seed by seed."""
+    found = [*measured("rival", 0.5, 0.7, metric="all"), *measured("ours", 0.1, 0.2, metric="level"),
+             *measured("ours", 9.0, 9.0, metric="all")]
+    column = Column("error", "all", decimals=1, show="seeds")
+    row = Row("rival - level", "rival", minus="ours", minus_metric="level")
+    own = Row("level - all", "ours", minus="ours", metric="level", minus_metric="all")
+    text = table_text(Table("demo", (row, own), (column,)), Numbers(found), source=False)
+    assert "| rival - level | +0.4 / +0.5 |" in text
+    assert "| level - all | -8.9 / -8.8 |" in text
+
+
 def test_runs_that_repeat_others_are_gathered_apart(tmp_path, tiny_regda, monkeypatch):
     """Under a setting of their own they replace nothing, and join no mean."""
     found = Result("people", "image_size=16 step=3", "regda", "3", "target/pck", 0.25)
