@@ -104,6 +104,13 @@ def weighed(preset: str, *variants: str) -> Table:
 
 
 LIMBS = weighed("limbs", "ksd_only", "self_training")
+OF_THE_OLD = {"minus": "kamp_rerendered", "minus_settings": WEIGHED[0][1]}
+LIMBS_ASSOCIATION = Table("limbs", [
+    Row(f"{joint}: {words}", "kamp_rerendered", WEIGHED[0][1], metric=f"association/{part}/ka_net", **(
+        {**OF_THE_OLD, "minus_metric": f"association/{part}/teacher"} if "less" in words else {}))
+    for joint, part in (("right elbow", "step_1/right_elbow"), ("right knee", "step_2/right_knee"))
+    for words in ("KA-Net", "KA-Net less the old network")], (
+        Column("found, %", "", 100), Column("by seed", "", 100, show="seeds")), "old keypoints, weight 1")
 DEMO_WEIGHED = weighed("demo", "ksd_only", "self_training")
 AT_HIGHER = Table("demo", [
     *(Row(f"{variant}, 3.2e-2", variant, HIGHER) for variant in ("ksd_only", "kamp_rerendered")),

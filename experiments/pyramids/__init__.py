@@ -241,9 +241,10 @@ ABOUT = About(
      "`keynet` was below `pyramids` and below `transporter` at equal compute; between the latter two it is not "
      "decided.",
      "Moments of what moves told most of the actions.",
-     "On two real flies, one half of a clip after the other, `pyramids` was below both controls on each of five seeds; "
-     "against `keynet` it is not decided.",
-     "On other real videos the points found what moves, but they are not landmarks (one seed)."))
+     "On two real flies, one half of a clip after the other, `pyramids` was below both controls on each of five seeds, "
+     "by a probe that was settled on the first of them; against `keynet` it is not decided.",
+     "On other real videos the points found what moves, but they are not landmarks, and on a mouse they were not below "
+     "the moments (one seed)."))
 
 
 SYSTEM = System(

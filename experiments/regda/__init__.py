@@ -316,8 +316,8 @@ ABOUT = About(
      "`teacher_adaptation` was above random colours that learn the same loss for as long: the interval excludes zero. "
      "It was below the oracle of that loss. A plain mean teacher is not decided against that control.",
      "On ultrasound of tongues, from adults on one machine to children on another, `teacher_adaptation` was far above "
-     "source only and every control of equal cost, its own views without target images among them, on each of three "
-     "seeds.",
+     "source only and three controls of equal cost, its own views without target images among them, on each of three "
+     "seeds. A mean teacher, three points behind on the one tuning seed, was not run there.",
      "On a real mouse it is not decided: one tuning seed, on which nothing that adapts beat source only; random "
      "colours were not run there."))
 

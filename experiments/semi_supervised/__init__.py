@@ -424,11 +424,12 @@ ABOUT = About(
     ("On maps of 16 cells `ours` was below `supervised_warped`, the same warp on the labels alone: the interval "
      "excludes zero. On maps of 32 cells it is not decided. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost.",
-     "`pl_easy_hard` was above both of its parts; against `easy_hard` with twice the steps it is not decided.",
+     "`pl_easy_hard` was above both of its parts, which cost less; against `easy_hard` with twice the steps, which "
+     "costs more, it is not decided.",
      "From ImageNet's weights, `pl_warped` was above the control with nine faces and with 50 athletes (former split); "
      "controls of equal cost and of averaged views were not run there. With more labels it is not decided.",
-     "On ultrasound of tongues, with 50 labels, `pl_warped` was not above the control of equal cost on any of three "
-     "subsets, nor on lips; test speakers do not train.",
+     "On ultrasound of tongues and on lips, with 50 labels, no gain of `pl_warped` over the control of equal cost was "
+     "shown, and all but small ones are excluded; test speakers do not train.",
      "A published network of people finds more of them where turned and mirrored views agree, without a label."))
 
 

@@ -72,6 +72,17 @@ DEMO_PAIRS = Table("demo", (
       for name in ("easy_hard", "pl_warped", "easy_hard_twice")),
 ), (PCK._replace(heading="PCK, points"),), "difference")
 
+# Explanations of what pseudo-labels and mean teachers gain, run beside the rows that they explain
+
+AVERAGED = f"{CONTROL}_averaged"
+WITH_CONTROLS = {"beside": "controls"}
+CONTROLS = Table("demo", [*(Row(name, name, WITH_CONTROLS) for name in (
+    CONTROL, AVERAGED, f"{CONTROL}_twice", "pl_warped", "mean_teacher_warped", "mean_teacher_ramped")), *(
+        Row(f"{one} - {other}", one, WITH_CONTROLS, minus=other) for one, other in (
+            ("pl_warped", AVERAGED), ("pl_warped", f"{CONTROL}_twice"), (AVERAGED, CONTROL),
+            ("mean_teacher_ramped", CONTROL), ("mean_teacher_ramped", "mean_teacher_warped")))],
+    (PCK, PCK_BY_SEED, ERROR._replace(decimals=2), EQUIVARIANCE))
+
 
 def rate(learning_rate: float) -> Column:
     """Returns a column of the tuning seed at a learning rate; the preset's is 1.6e-2."""
@@ -228,6 +239,14 @@ MOUSE_CORES = Table("openfield", (
     Row("human pose - ImageNet", CONTROL, {**ON_MOUSE, "weights": "movenet_lightning"}, minus=CONTROL,
         minus_settings={**ON_MOUSE, "weights": "mobilenet_v2_imagenet"})), (
             PCK, PCK_BY_SEED, ERROR), "mouse, 10 labels, three subsets")
+LEFT = Column("error left on the labelled images' heatmaps, % of empty maps", "labelled/left_to_learn", 100, 0)
+FIFTY_ATHLETES = Table("lspet", [*(Row(name, name, PEOPLE) for name in (
+    CONTROL, AVERAGED, f"{CONTROL}_twice", "pl_warped", "pl_warped_frozen", "mean_teacher_ramped",
+    "mean_teacher_frozen")), *(Row(f"{one} - {other}", one, PEOPLE, minus=other) for one, other in (
+        ("pl_warped", AVERAGED), ("pl_warped", f"{CONTROL}_twice"), ("pl_warped", CONTROL), (AVERAGED, CONTROL),
+        ("pl_warped_frozen", "pl_warped"), ("mean_teacher_ramped", CONTROL),
+        ("mean_teacher_frozen", "mean_teacher_ramped")))],
+    (PCK, PCK_BY_SEED, ERROR, EQUIVARIANCE._replace(decimals=1), LEFT), "50 athletes")
 MORE_PEOPLE = {**PEOPLE, "labelled": 200}
 ATHLETES = Table("lspet", (
     *(Row(name, name, MORE_PEOPLE) for name in (
@@ -345,6 +364,9 @@ OF_THE_MOUTH = Column("distance of contours, % of the mouth's width", "test/cont
 LIPS = Table("lips", [row for row in SPEECH_ROWS if row.settings is SPEECH], (
     OF_THE_MOUTH, OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2),
     PCK._replace(heading="PCK at 5 %, %")), "50 labels")
+LIPS_BY_LABELS = Table("lips", [Row(CONTROL, CONTROL, SPEECH)], [
+    OF_THE_MOUTH._replace(heading=f"{count} labels" if count > 1 else "164 labels, all", settings={"labelled": count})
+    for count in (10, 20, 50, 100, 1)], "distance of contours, % of the mouth's width")
 LIPS_TUNING = Table("lips", [tuned(Row(name, name, SPEECH), 1e-3) for name in (
     CONTROL, TWICE, "pl_warped", "teacher_adaptation")], (
     OF_THE_MOUTH, ERROR._replace(decimals=2), PCK._replace(heading="PCK at 5 %, %")), "tuning seed, at a rate of")
