@@ -155,7 +155,10 @@ def build_video_terms(
 
 
 def build_averaged(config: Config, setup: Setup) -> Method:
-    """Builds the supervised term, whose predictions are averaged as those of a teacher of pseudo-labels are."""
+    """Builds the supervised term, whose predictions are averaged as those of a teacher of pseudo-labels are.
+
+    It only predicts, with what another variant has learnt.
+    """
     return build_supervised(config, setup, warped=True)._replace(predict=_averaged(config, setup))
 
 
@@ -265,6 +268,8 @@ VARIANTS: dict[str, Variant] = {
         Recipe(build_averaged, of="supervised_warped")),
     "pl_warped": Variant("control", "PL from and with the warp on half of a batch", "",
                          _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
+    "pl_warped_averaged": Variant("control", "pl_warped, its heatmaps averaged over the same six views", "",
+                                  Recipe(build_averaged, of="pl_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
                                    _recipe(build_mean_teacher, warped=True)),
     "mean_teacher_ramped": Variant(
