@@ -371,7 +371,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
-    taught = tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
+    taught = tuple(name for name, variant in VARIANTS.items()
+                   if VARIANTS[variant.recipe.of or name].recipe.teacher)
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
     unsuited += () if on_videos(config) else ON_VIDEOS
     unsuited += SEVERAL_PROJECTS

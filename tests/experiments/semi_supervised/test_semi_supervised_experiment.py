@@ -303,7 +303,7 @@ def test_every_variant_is_a_method_that_can_be_traced(one_form):
             continue  # run for real with projects of one's own
         method = variant.recipe.build(TINY, setup_of(TINY, points))
         alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "supervised_warped_twice",
-                 "supervised_warped_averaged", "all_labels", "video_terms", "projected")
+                 "supervised_warped_averaged", "pl_warped_averaged", "all_labels", "video_terms", "projected")
         streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
         assert variant.recipe.untrained or set(method.streams) == streams | (
             {"video"} if variant.recipe.videos else set()), name
@@ -321,7 +321,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
-        "pl", "pl_60", "pl_warped", "pl_warped_frozen", "pl_easy_hard", "te_labelled_only", "mean_teacher_frozen",
+        "pl", "pl_60", "pl_warped", "pl_warped_averaged", "pl_warped_frozen", "pl_easy_hard", "te_labelled_only", "mean_teacher_frozen",
         *ON_VIDEOS, *ON_PEOPLE, *SEVERAL_PROJECTS}
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
