@@ -241,16 +241,15 @@ class Config(Checked):
             raise InputError("collapse_baselines", f"{unknown[0]!r} is unknown; there are {', '.join(BASELINES)}")
 
 
-# The paper's formulas are sums; of the units, pixels make the spring as large as the differences of images. With means
-# its weight of 1 pulls children onto their parents.
-PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU",
-               weights=Weights(reduction="sum", unit="pixels"))
+# The paper's formulas are sums and name no unit. At its weight of 1 a spring in pixels pulls children onto their
+# parents, and so does one of means; one in normalised coordinates does not.
+PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU", weights=Weights(reduction="sum"))
 # Sizes, widths and weights that train on two cores. With one width for reconstruction and transport, masks that are
 # wide enough to render from cover all that moves; a spring of 1 pulls children onto their parents.
 SMALL = changed(
     PAPER, image_size=64, pair_crop="own", window=29, network="small", conditioning_width=0.2, batch_size=16,
     learning_rate=1e-3, schedule="cosine", clip=1.0, evaluations=4, collapse_steps=500, spring=0.01, reduction="mean",
-    unit="normalised", reconstruction_width=0.2, transport_widths=(0.2, 0.1), reference_pass="separate",
+    reconstruction_width=0.2, transport_widths=(0.2, 0.1), reference_pass="separate",
     baselines_per_level=False, action_window=30, action_every=30, action_steps=400, action_per_level=False)
 
 # A step of the small pyramid has 2.06 times the operations of KeyNet's and 1.98 times those of Transporter's, and takes

@@ -85,10 +85,11 @@ COUNTS = Table("demo", (
     (ALL._replace(heading="error of joints"), ALL._replace(heading="by seed", show="seeds"), Column(
         "steps", "rmse/flat", show="steps")), "keypoints")
 
-# The spring at the weight of the paper
+# The spring at the paper's weight
 
 SPRING = Table("demo", [Row(title, "pyramids", {"steps": 2000, **settings}) for title, settings in (
-    ("sums in pixels, weight 1, as in h36m", {"reduction": "sum", "spring": 1.0, "unit": "pixels"}),
+    ("sums in normalised coordinates, weight 1, as in h36m", {"reduction": "sum", "spring": 1.0}),
+    ("sums in pixels, weight 1", {"reduction": "sum", "spring": 1.0, "unit": "pixels"}),
     ("means, weight 1", {"spring": 1.0}))], (
         ALL, Column("coincident pairs of 435", "coincident_points"),
         Column("live points of 30", "live_points", decimals=0),

@@ -35,9 +35,9 @@ def pyramids_objective(
 ) -> Objective:
     """Builds equation 5: `reconstruction` (1), `transport_level1` ... (3) with weights by level, and `spring` (4).
 
-    The defaults are the paper's weights except the spring's, 1.0 there. The paper's formulas are sums. With means and
-    normalised coordinates, a spring of 1.0 pulls children onto their parents. With sums its unit decides: in pixels
-    both losses are of similar size; normalised, it hardly pulls.
+    The defaults are the paper's weights except the spring's, 1.0 there. The paper's formulas are sums. With means a
+    spring of 1.0 pulls children onto their parents. With sums its unit decides: in pixels it does so, too, since both
+    losses are of similar size; in normalised coordinates children keep apart.
 
     Args:
         reconstruction, transport, spring: weights, those of transport by level.

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -23,6 +24,8 @@ from experiments.pyramids.studies import SIDE, compare
 from experiments.pyramids.studies import main as study
 from experiments.pyramids.variants import BASELINES, DIFFERENCES, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.errors import InputError, RunError
+from kpjax.losses.pyramids import spring
+from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.trees import load_trained
@@ -259,11 +262,24 @@ def test_every_variant_can_be_traced_and_drops_what_it_says(one_form):
     assert build(TINY, joints, "untrained") is build(TINY, joints, "pyramids")
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_springs_are_weak_beside_the_images(preset):
+    """Children 0.15 of half a side from their parents cost less than a tenth of images that are wrong by a tenth.
+
+    In pixels of an image of 128 the paper's spring costs four times as much as these, and no child leaves its parent.
+    """
+    weights, side = PRESETS[preset].weights, PRESETS[preset].data.image_size
+    away, wrong = jnp.tile(jnp.array([0.15, 0.0]), (1, 20, 1)), jnp.full((1, side, side, 3), 0.1)
+    of_spring = spring(jnp.zeros((1, 10, 2)), away, reduction=weights.reduction, unit=weights.unit, size=(side, side))
+    of_images = pixel_mse(wrong, jnp.zeros_like(wrong), reduction=weights.reduction)
+    assert weights.spring * of_spring < 0.1 * weights.reconstruction * of_images
+
+
 def test_the_papers_preset_has_the_papers_numbers():
     paper, demo = PRESETS["h36m"], PRESETS["demo"]
     assert (paper.weights.transport, paper.weights.spring, paper.optimizer.learning_rate, paper.data.window) == (
         (0.1, 1.0), 1.0, 1e-4, 250)
-    assert (paper.weights.reduction, paper.weights.unit) == ("sum", "pixels")
+    assert (paper.weights.reduction, paper.weights.unit) == ("sum", "normalised")
     assert (paper.pyramid.level_sizes, paper.pyramid.flat_size, len(paper.data.actions)) == ((10, 20), 30, 11)
     assert (demo.rendering.reconstruction_width, demo.rendering.transport_widths, demo.weights.spring) == (
         0.1, (0.2, 0.1), 0.01)
