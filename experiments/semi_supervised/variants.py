@@ -268,6 +268,9 @@ VARIANTS: dict[str, Variant] = {
         Recipe(build_averaged, of="supervised_warped")),
     "pl_warped": Variant("control", "PL from and with the warp on half of a batch", "",
                          _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
+    "supervised_warped_twice_averaged": Variant(
+        "control", "supervised_warped_twice, its heatmaps averaged likewise: the cost of pl_warped_averaged", "",
+        Recipe(build_averaged, of="supervised_warped_twice")),
     "pl_warped_averaged": Variant("control", "pl_warped, its heatmaps averaged over the same six views", "",
                                   Recipe(build_averaged, of="pl_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
