@@ -80,7 +80,8 @@ CONTROLS = Table("demo", [*(Row(name, name, WITH_CONTROLS) for name in (
     CONTROL, AVERAGED, TWICE, TWICE_AVERAGED, "pl_warped", "pl_warped_averaged", "mean_teacher_warped",
     "mean_teacher_ramped")), *(Row(f"{one} - {other}", one, WITH_CONTROLS, minus=other) for one, other in (
         (AVERAGED, CONTROL), ("pl_warped", TWICE), ("pl_warped", AVERAGED), ("pl_warped_averaged", AVERAGED),
-        ("pl_warped_averaged", TWICE_AVERAGED), ("mean_teacher_ramped", CONTROL), ("mean_teacher_ramped", "mean_teacher_warped")))],
+        ("pl_warped_averaged", TWICE_AVERAGED), ("mean_teacher_ramped", CONTROL),
+        ("mean_teacher_ramped", "mean_teacher_warped")))],
     (PCK, PCK_BY_SEED, ERROR._replace(decimals=2), EQUIVARIANCE))
 
 
