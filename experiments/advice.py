@@ -39,16 +39,24 @@ class Advice(NamedTuple):
 FEW, OTHER = "a handful of labels", "labels of one kind of images"
 GONE, NEW = "the same, labels and old images gone", "a finished network, new keypoints"
 ALONE = "the labels alone: `kpjax train --project P`"
+AVERAGED = "views averaged at prediction: `kpjax train --project P --variants supervised_warped_averaged`"
 ADVICE = (
     Advice(FEW, "tongues in ultrasound, 50 labels, other speakers",
            ("semi_supervised", "tongue", "pl_warped - supervised_warped_twice", "all machines, mm"), "mm", True, ALONE),
     Advice(FEW, "lips, 50 labels, other speakers",
            ("semi_supervised", "lips", "pl_warped - supervised_warped_twice",
             "distance of contours, % of the mouth's width"), "% of the mouth", True, ALONE),
+    Advice(FEW, "people in sport, 50 labels, a short training",
+           ("semi_supervised", "fifty_athletes", "supervised_warped_averaged - supervised_warped", "PCK, %"),
+           "points of PCK", False, AVERAGED),
+    Advice(FEW, "the same, averaged as well",
+           ("semi_supervised", "fifty_athletes", "pl_warped_averaged - supervised_warped_twice_averaged", "PCK, %"),
+           "points of PCK", False,
+           "the same; for more, `kpjax train semi_supervised ... --variants pl_warped_averaged`"),
     Advice(FEW, "people in sport, 200 labels, a short training",
            ("semi_supervised", "athletes", "ours - supervised_warped", "PCK, %"), "points of PCK", False,
            "the labels alone, and `kpjax predict movenet --turned` beside it"),
-    Advice(FEW, "the same people", ("semi_supervised", "athletes", "pl_warped - supervised_warped_twice", "PCK, %"),
+    Advice(FEW, "these 200", ("semi_supervised", "athletes", "pl_warped - supervised_warped_twice", "PCK, %"),
            "points of PCK", False, "the same"),
     Advice(FEW, "rendered people, 20 labels, a small network from random weights",
            ("semi_supervised", "demo_pairs", "pl_easy_hard - supervised_warped at the cost of easy_hard",
