@@ -240,6 +240,9 @@ ABOUT = About(
     ("`pyramids` was far below both controls, an untrained network and moments of what moves, on joints.",
      "`keynet` was below `pyramids` and below `transporter` at equal compute; between the latter two it is not "
      "decided.",
+     "Ten points of `transporter` told more of joints than the ten of the first level, at equal compute on three seeds.",
+     "Without transport or without reconstruction errors were higher on each of five seeds; the spring and the "
+     "conditioning are not decided.",
      "Moments of what moves told most of the actions.",
      "On two real flies, one half of a clip after the other, `pyramids` was below both controls on each of five seeds, "
      "by a probe that was settled on the first of them; against `keynet` it is not decided.",
