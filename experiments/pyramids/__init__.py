@@ -240,7 +240,7 @@ ABOUT = About(
     ("`pyramids` was far below both controls, an untrained network and moments of what moves, on joints.",
      "`keynet` was below `pyramids` and below `transporter` at equal compute; between the latter two it is not "
      "decided.",
-     "Ten points of `transporter` told more of joints than the ten of the first level, at equal compute on three seeds.",
+     "Ten points of `transporter` told more of joints than the ten of the first level, on each of three seeds.",
      "Without transport or without reconstruction errors were higher on each of five seeds; the spring and the "
      "conditioning are not decided.",
      "Moments of what moves told most of the actions.",

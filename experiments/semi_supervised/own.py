@@ -27,9 +27,9 @@ from kpjax.input import source
 from kpjax.reports.pixel_errors import HELD_OUT, TRAINED, counted
 from kpjax.training.evaluation import Gathered
 
-FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; where labels are far too few for what they "
-                "must show, predicting by the mean of six views helped (--variants supervised_warped_averaged), and "
-                "images without labels as well (pl_warped_averaged, in 1.6 times the time)")
+FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; where labels are far too few for what "
+                "they must show, predicting by the mean of six views helped (--variants supervised_warped_averaged), "
+                "and images without labels as well (pl_warped_averaged, in 1.6 times the time)")
 LABELS_ALONE = ("no image or video without labels: supervised_warped trains on the labels alone, and the method "
                 "itself, which needs some, is left out; with some (--unlabelled V) {what}")
 MORE_FRAMES = {  # what the last sentence ends in, by whether the backbone is pretrained
