@@ -335,7 +335,11 @@ TONGUE_CORES = Table("tongue", (
     Row("weights of a network of human pose", CONTROL, {**SPEECH, "weights": "movenet_lightning"}),
     Row("human pose - ImageNet", CONTROL, {**SPEECH, "weights": "movenet_lightning"}, minus=CONTROL,
         minus_settings=BESIDE)), TONGUE.columns[:4] + TONGUE.columns[5:], "distance of contours, 50 labels")
-
+TONGUE_AVERAGED = Table("tongue", (
+    Row(CONTROL, CONTROL, BESIDE), Row(AVERAGED, AVERAGED, BESIDE),
+    Row(f"{AVERAGED} - {CONTROL}", AVERAGED, BESIDE, minus=CONTROL)), (
+        *TONGUE.columns[:4], TONGUE.columns[5], TONGUE.columns[5]._replace(heading="by subset", show="seeds"), LEFT),
+    "distance of contours, 50 labels")
 
 CURVE = Table("tongue", [Row(title, CONTROL, SPEECH, metric=f"test/{machine}/contour") for title, machine in (
     ("adults' machine", "micro"), ("children's machine", "ultrasonix"))], [
@@ -356,12 +360,9 @@ SPEECH_TUNING = Table("tongue", [
         MILLIMETRES._replace(heading="distance of contours, mm"), PCK._replace(heading="PCK at 5 mm, %")),
     "tuning seed, at a rate of")
 OF_THE_MOUTH = Column("distance of contours, % of the mouth's width", "test/contour", 100, 2)
-LIPS = Table("lips", [row for row in SPEECH_ROWS if row.settings is SPEECH], (
+LIPS = Table("lips", [row for row in SPEECH_ROWS if "steps" not in row.settings], (
     OF_THE_MOUTH, OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2),
     PCK._replace(heading="PCK at 5 %, %")), "50 labels")
-LIPS_BY_LABELS = Table("lips", [Row(CONTROL, CONTROL, SPEECH)], [
-    OF_THE_MOUTH._replace(heading=f"{count} labels" if count > 1 else "164 labels, all", settings={"labelled": count})
-    for count in (10, 20, 50, 100, 1)], "distance of contours, % of the mouth's width")
 LIPS_TUNING = Table("lips", [tuned(Row(name, name, SPEECH), 1e-3) for name in (
     CONTROL, TWICE, "pl_warped", "teacher_adaptation")], (
     OF_THE_MOUTH, ERROR._replace(decimals=2), PCK._replace(heading="PCK at 5 %, %")), "tuning seed, at a rate of")
