@@ -60,15 +60,20 @@ def left_to_learn(method: Method, codec: Codec, state, labelled: Source, *, batc
 
     1 says that nothing was learnt. labelled: images as evaluation sees them. NaN where no keypoint is visible.
     """
-    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        targets, counted = codec.encode(batch)
-        counted = (counted * weights[:, None])[:, None, None]
-        maps = jnp.concatenate(method.predict(state, batch).heatmaps, -1).astype(jnp.float32)
-        return {"error": (jnp.square(maps - targets) * counted).sum(), "empty": (jnp.square(targets) * counted).sum()}
-
-    sums = reduce(measure, state, labelled, batch_size=batch_size)
+    sums = reduce(_left_sums(method.predict, codec.encode), state, labelled, batch_size=batch_size)
     error, empty = float(sums["error"]), float(sums["empty"])
     return error / empty if empty else math.nan
+
+
+@functools.lru_cache(maxsize=16)
+def _left_sums(predict: Callable, encode: Callable):
+    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        targets, counted = encode(batch)
+        counted = (counted * weights[:, None])[:, None, None]
+        maps = jnp.concatenate(predict(state, batch).heatmaps, -1).astype(jnp.float32)
+        return {"error": (jnp.square(maps - targets) * counted).sum(), "empty": (jnp.square(targets) * counted).sum()}
+
+    return measure
 
 
 SURPRISING = 0.1  # share of the test images
