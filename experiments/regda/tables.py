@@ -161,6 +161,9 @@ MACHINE_ROWS = (
 PCK_AT_5_MM = PCK._replace(heading="target PCK at 5 mm, %")
 MACHINES_TUNING = Table("tongue_machines", [row._replace(seeds=TUNING_SEEDS) for row in MACHINE_ROWS], (
     PCK_AT_5_MM, CONTOUR, SOURCE), "one tuning seed")
+COLOURS_TUNING = Table("lspet_colours", [row._replace(settings=IMAGENET, seeds=TUNING_SEEDS) for row in (
+    Row("source only", "source_only"), Row("oracle, 900 labels, squared errors", "oracle_mse"))], (
+        PCK, SOURCE), "one tuning seed")
 MACHINES = Table("tongue_machines", (
     MACHINE_ROWS[0], *MACHINE_CONTROLS, Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", OF_MACHINES),
     *(Row(f"teacher_adaptation - {title}", "teacher_adaptation", OF_MACHINES, minus=other)
