@@ -131,7 +131,7 @@ LSPET = on_former_split(Table("figures_lspet", [
     for row in (TRAINED[0], Row("AdaBN", "adabn"), Row("RegDA", "regda"), Row("oracle (upper bound)", "oracle"))],
     (PCK, ERROR._replace(decimals=1), SOURCE)))
 IMAGENET = {"network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
-QUIET = {**IMAGENET, "evaluations": 1}
+EVALUATED_ONCE = {**IMAGENET, "evaluations": 1}
 FROZEN = {**IMAGENET, "heatmap_size": 64, "frozen_stride": 4}
 OPENFIELD = on_former_split(Table("openfield", [Row(title, variant, {**FROZEN, **more}) for title, variant, more in (
     ("source only", "source_only", {}), ("AdaBN", "adabn", {}), ("RegDA", "regda", {}),
@@ -162,7 +162,7 @@ MACHINE_ROWS = (
 PCK_AT_5_MM = PCK._replace(heading="target PCK at 5 mm, %")
 MACHINES_TUNING = Table("tongue_machines", [row._replace(seeds=TUNING_SEEDS) for row in MACHINE_ROWS], (
     PCK_AT_5_MM, CONTOUR, SOURCE), "one tuning seed")
-COLOURS_TUNING = Table("lspet_colours", [row._replace(settings=QUIET, seeds=TUNING_SEEDS) for row in (
+COLOURS_TUNING = Table("lspet_colours", [row._replace(settings=EVALUATED_ONCE, seeds=TUNING_SEEDS) for row in (
     Row("source only", "source_only"), Row("oracle, 900 labels, squared errors", "oracle_mse"))], (
         PCK, SOURCE), "one tuning seed")
 MACHINES = Table("tongue_machines", (
