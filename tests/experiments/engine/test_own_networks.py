@@ -84,7 +84,7 @@ def test_people_are_learnt_from_imagenets_weights_where_no_others_are_here(of_pe
 
 def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
     assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
-    assert "--variants supervised_warped pl_warped compares" in capsys.readouterr().out
+    assert "--variants supervised_warped_averaged" in capsys.readouterr().out
     small = ["own", "--project", "P", "--network", "small_unet"]
     assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
     assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
