@@ -94,6 +94,11 @@ RATES = Table("demo", [row._replace(title=title) for title, row in (
         Column(f"{rate:g}", "target/pck", 100, show="seeds", seeds=TUNING_SEEDS,
                settings={} if rate == 8e-3 else {"learning_rate": rate, "teacher_learning_rate": rate})
         for rate in (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)], "variant, by Adam's rate")
+LABEL_RATES = Table("demo", (
+    Row("RegDA", "regda", {"evaluations": 1}), Row("RegDA, then its pseudo-labels", "regda_then_labels",
+                                                     {"evaluations": 1})), [
+    PCK._replace(heading=f"{rate:g}", seeds=TUNING_SEEDS, settings={} if rate == 8e-3 else {
+        "teacher_learning_rate": rate}) for rate in (4e-3, 8e-3, 1.6e-2)], "one tuning seed, by the labels' rate")
 SOURCE_RATES = RATES._replace(columns=[column._replace(metric="source/pck") for column in RATES.columns])
 SHORT = Table("demo", [row for row in TRAINED if row.variant in ("source_only", COLOURS, "regda", "oracle")], (
     PCK._replace(settings={"steps": 700, "pretraining_steps": 280, "coefficient_steps": 35}),))
