@@ -421,8 +421,8 @@ ABOUT = About(
     "a handful of labels, many images",
     "*Semi-supervised Keypoint Localization* (ICLR 2021)",
     "Not shown: on small maps it was below the same warp on the labels alone, on larger ones it is not decided. Later "
-    "ideas help there: `pl_easy_hard`, `pl_warped`. On 50 real people averaging views at prediction explains what "
-    "pseudo-labels gain, and both together are better; with more labels no gain was shown.",
+    "ideas help there: `pl_easy_hard`, `pl_warped`. On 50 real people averaging views at prediction gains as much as "
+    "pseudo-labels, and both together more; with more labels no gain was shown.",
     ("On maps of 16 cells `ours` was below `supervised_warped`, the same warp on the labels alone: the interval "
      "excludes zero. On maps of 32 cells it is not decided. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost. Averaging predictions "
