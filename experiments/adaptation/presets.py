@@ -272,6 +272,11 @@ PRESETS: dict[str, Config] = {
     "faces_cores": changed(
         FACES, summary="68 points of faces in videos, from published weights as the core: --weights NAME; 2 cores",
         core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500),
+    "flies_cores": changed(
+        SYNTHETIC, summary="13 points of flies in a clip, from published weights as the core: --weights NAME; 2 cores",
+        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), target="flies/first",
+        test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000,
+        labelled_images=(10, 50)),
     "mpii_mafl": MAFL,
     "mpii_aflw": changed(
         ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",

@@ -95,6 +95,7 @@ class Score(Checked):
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
     runs: tuple[Path, ...] = ()  # folders, .../<variant>/seed-<n>
     room: Path | None = None  # folder whose results.csv gets the numbers, such as experiments/peers; none by default
+    schedule: str = ""  # of the peers' rows, as a setting: such as `full` for all epochs of a peer's defaults
 
     def __call__(self) -> None:
         if not (self.folder / SPLIT).exists():
@@ -120,8 +121,9 @@ class Score(Checked):
             print(f"{line.name:{width}} {100 * line.pck:9.1f} {100 * line.nme:9.1f} {line.distance:8.1f} "
                   f"{100 * line.contour:12.2f} {line.seconds:8.0f}  {line.theirs}")
         if self.room:
+            points = int((truth.visible > 0).sum())
             write_results(self.room, merged(read_results(self.room), [
-                one for line in lines for one in results_of(line, split, int((truth.visible > 0).sum()))]))
+                one for line in lines for one in results_of(line, split, points, self.schedule)]))
 
 
 def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
@@ -137,9 +139,10 @@ def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: S
                    given["seconds"], given["theirs"])
 
 
-def results_of(line: Line, split: Mapping[str, Any], points: int) -> list[Result]:
+def results_of(line: Line, split: Mapping[str, Any], points: int, schedule: str = "") -> list[Result]:
     """Returns the numbers of a row, of the checkout that measures; the subset stands for the seed."""
-    settings = settings_text({name: split[name] for name in ("labelled", "side")})
+    named = {"schedule": schedule} if schedule and line.program in PEERS else {}
+    settings = settings_text({name: split[name] for name in ("labelled", "side")} | named)
     values = {"test/pck": line.pck, "test/nme": line.nme, "test/distance": line.distance, "test/contour": line.contour,
               "test/points": points}
     return [Result(split["preset"], settings, line.program, str(split["subset"]), metric, value,
