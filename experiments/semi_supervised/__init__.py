@@ -173,9 +173,6 @@ def train(job: Job, data: Data) -> Outcome:
     teachers = [_network_of(job, data, number, warm) for number in range(len(data.projects) * recipe.networks)]
     if teachers:
         start |= {"teachers": {stream_of(number): one.trained.variables for number, one in enumerate(teachers)}}
-    if recipe.taught_by:
-        taught_by = system.result_of(job._replace(variant=recipe.taught_by)).variables
-        start |= {"teachers": dict.fromkeys(sources, taught_by)}
     method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)

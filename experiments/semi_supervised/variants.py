@@ -228,7 +228,6 @@ class Recipe(NamedTuple):
     untrained: bool = False  # a published network as it is
     by_project: bool = False  # of several projects, a stream of each
     networks: bool = False  # and each project's own network, as a teacher
-    taught_by: str = ""  # the variant whose network teaches in place of these
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
@@ -243,7 +242,7 @@ def _ablation(line: str, label: str, *left_out: str, **changes: Any) -> Variant:
     return Variant("ablation", line, label, _recipe(build_ours, left_out=left_out, **changes))
 
 
-SEVERAL_PROJECTS = ("mask", "union", "union_of_mask")  # variants that need them
+SEVERAL_PROJECTS = ("mask", "union")  # variants that need them
 VARIANTS: dict[str, Variant] = {
     "ours": Variant("method", "semantic consistency, equivariance and invariance beside the labels", "ours",
                     Recipe(build_ours)),
@@ -320,8 +319,6 @@ VARIANTS: dict[str, Variant] = {
                                  ground_truth=False),
     "union": Variant("method", "several projects: what one does not name is learnt from the others' networks", "",
                      Recipe(build_union, by_project=True, networks=True)),
-    "union_of_mask": Variant("method", "several projects: what one does not name is learnt from what mask learnt", "",
-                             Recipe(build_union, by_project=True, taught_by="mask")),
     "mask": Variant("control", "several projects: what one does not name is left out on its images", "",
                     _recipe(build_union, distil=False)._replace(by_project=True)),
     "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(
