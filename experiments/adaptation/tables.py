@@ -127,10 +127,34 @@ REAL_SHORT = Table("lspet_faces", [
         ("no core", "lspet_faces", ("scratch", "random_core"))) for name in names],
     (*ERRORS, CONSISTENCY, *SIGNS), "images, core: variant, 500 steps")
 
-OF_PEOPLE = {"perceptual": "mobilenet_v2_imagenet", "weights": "movenet_lightning"}
-CORES_ON_FACES = Table("faces_cores", (Row("adapted, MoveNet's trunk", "adapted", OF_PEOPLE, seeds=TUNING),), (
-    BACKWARD, FORWARD, FORWARD_10, Column("the mean's, all", "mean_landmarks/all"),
-    Column("the mean's, 10 labels", "mean_landmarks/10"), CONSISTENCY._replace(decimals=1), *SIGNS[:3]),
-    "tuning seed, persons for tuning")
+OF_PEOPLE = {"weights": "movenet_lightning"}
+LONGER = OF_PEOPLE | {"steps": 1000}
+MEANS = (Column("the mean's, all", "mean_landmarks/all"), Column("the mean's, 10 labels", "mean_landmarks/10"))
+CORES_ON_FACES = Table("faces_cores", [Row(title, "adapted", settings, seeds=TUNING) for title, settings in (
+    ("500 steps, compared by ImageNet's features", OF_PEOPLE | {"perceptual": "mobilenet_v2_imagenet"}),
+    ("1,000 steps, by random features", LONGER), ("the same, decay to the start", LONGER | {"decay_to": "start"}),
+    ("the same, 2,000 steps, tighter crops", OF_PEOPLE | {
+        "decay_to": "start", "steps": 2000, "target_tightness": 25, "test_tightness": 10}))], (
+    BACKWARD, FORWARD, FORWARD_10, *MEANS, CONSISTENCY, *SIGNS[:3]), "tuning seed, persons for tuning")
+
+# Flies
+
+OF_IMAGENET = {"weights": "mobilenet_v2_imagenet"}
+LEARNT_HERE = {"core": "train", "core_crop_smallest": 100, "core_epochs": 10, "core_pck_over": "box",
+               "core_pck_threshold": 0.2, "core_test": "test", "core_transform": "person_crop",
+               "core_unused_keypoints": "(pelvis,thorax)", "normalisation": "symmetric", "padding": "tensorflow"}
+CORE_OF = {"human pose": ("adapted", OF_PEOPLE), "ImageNet": ("adapted", OF_IMAGENET),
+           "human pose, learnt here from random weights": ("adapted", LEARNT_HERE),
+           "random kernels": ("random_core", OF_IMAGENET)}
+FLIES_CORES = Table("flies_cores", (
+    *(Row(title + (" (control)" if variant == "random_core" else ""), variant, settings)
+      for title, (variant, settings) in CORE_OF.items()),
+    *(Row(f"{one} - {other}", CORE_OF[one][0], CORE_OF[one][1], minus=CORE_OF[other][0],
+          minus_settings=CORE_OF[other][1])
+      for one, other in (("human pose", "random kernels"), ("ImageNet", "random kernels"), ("human pose", "ImageNet"),
+                         ("human pose", "human pose, learnt here from random weights")))), (
+    FORWARD, *by_seed(FORWARD._replace(heading="by seed")), *(
+        Column(f"forward, {count} labels", f"forward/{count}") for count in (50, 10)), BACKWARD, CONSISTENCY, *MEANS,
+    SIGNS[1], CORE), "core")
 
 REAL, REAL_NETWORK, REAL_SHORT = map(on_former_split, (REAL, REAL_NETWORK, REAL_SHORT))

@@ -65,4 +65,14 @@ TONGUE = Table("tongue", (*(row._replace(settings=TONGUES) for row in PROGRAMS[:
     Column("mean error, mm", "test/nme", 10, 2), Column("training, s", "test/distance", show="seconds")),
     "tongues, 50 labels, three subsets")
 
+TEN = {"labelled": 10, "side": 320}
+TONGUE_TEN = Table("tongue", (
+    Row("kpjax, `supervised_warped`, 500 steps of 16", "supervised_warped", TEN),
+    Row("DeepLabCut 3.0.2, its own 200 epochs", "deeplabcut", {**TEN, "schedule": "full"})),
+    [*(TONGUE.columns[0], TONGUE.columns[2]), *TONGUE.columns[3:]], "tongues, 10 labels, one subset")
+LIPS = Table("lips", TONGUE.rows, (
+    Column("distance of contours, % of the mouth's width", "test/contour", 100, 2),
+    Column("by subset", "test/contour", 100, 2, show="seeds"), Column("PCK at 5 %, %", "test/pck", 100),
+    Column("mean error, %", "test/nme", 100, 2), TONGUE.columns[-1]), "lips, 50 labels, three subsets")
+
 HEADLINE, PEERS, MEASURES, TAIL = map(on_former_split, (HEADLINE, PEERS, MEASURES, TAIL))

@@ -335,9 +335,13 @@ TONGUE_CORES = Table("tongue", (
     Row("weights of a network of human pose", CONTROL, {**SPEECH, "weights": "movenet_lightning"}),
     Row("human pose - ImageNet", CONTROL, {**SPEECH, "weights": "movenet_lightning"}, minus=CONTROL,
         minus_settings=BESIDE)), TONGUE.columns[:4] + TONGUE.columns[5:], "distance of contours, 50 labels")
+ALL_BESIDE = {**ALL, "beside": "human_pose"}
 TONGUE_AVERAGED = Table("tongue", (
-    Row(CONTROL, CONTROL, BESIDE), Row(AVERAGED, AVERAGED, BESIDE),
-    Row(f"{AVERAGED} - {CONTROL}", AVERAGED, BESIDE, minus=CONTROL)), (
+    *(Row(name, name, BESIDE) for name in (
+        CONTROL, AVERAGED, TWICE, TWICE_AVERAGED, "pl_warped", "pl_warped_averaged")),
+    *(Row(f"all labels: {name}", name, ALL_BESIDE) for name in (CONTROL, AVERAGED)),
+    *(Row(f"{one} - {other}", one, BESIDE, minus=other) for one, other in (
+        (AVERAGED, CONTROL), ("pl_warped_averaged", TWICE_AVERAGED), ("pl_warped_averaged", AVERAGED)))), (
         *TONGUE.columns[:4], TONGUE.columns[5], TONGUE.columns[5]._replace(heading="by subset", show="seeds"), LEFT),
     "distance of contours, 50 labels")
 

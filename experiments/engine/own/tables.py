@@ -25,14 +25,23 @@ COMMANDS = Table("commands", [Row(title, name) for title, name in (
     ("`convert --to slp`", "convert"))], (Column("seconds", "seconds", decimals=0),), "command")
 REGDA = Table("regda/own", (Row("source only", "source_only"), Row("AdaBN", "adabn"), Row("RegDA", "regda")), (
     Column("target PCK, %", "target/pck", 100), Column("target error, px of 192", "target/mae")))
-HALVES = Table("faces_in_halves", (
-    Row("all 68 points labelled on all images", "all_labels"), Row("`union`", "union"),
-    Row("`mask` (control)", "mask")), (
-        Column("mean error, % of the distance between the eyes", "test/nme", 100),
-        Column("of the jaw, nose and inner lips", "test/nme_first", 100),
-        Column("of the brows, eyes and outer lips", "test/nme_second", 100),
-        Column("over all labels, %", "test/over_all_labels", 100, 1),
-        Column("within a tenth, %", "test/pck", 100)), "162 faces, 34 points each in two projects")
+BY_MOBILENET = {"heatmap_size": 24, "image_size": 96, "network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
+HALVES_COLUMNS = (
+    Column("mean error, % of the distance between the eyes", "test/nme", 100),
+    Column("of the jaw, nose and inner lips", "test/nme_first", 100),
+    Column("of the brows, eyes and outer lips", "test/nme_second", 100),
+    Column("over all labels, %", "test/over_all_labels", 100),
+    Column("by seed", "test/over_all_labels", 100, show="seeds"),
+    Column("within a tenth, %", "test/pck", 100))
+HALVES_ROWS = (Row("all 68 points labelled on all images", "all_labels"), Row("`union`", "union"),
+               Row("`mask` (control)", "mask"), Row("`union` - `mask`", "union", minus="mask"))
+HALVES = Table("faces_in_halves", [row._replace(settings=BY_MOBILENET) for row in HALVES_ROWS], HALVES_COLUMNS,
+               "162 faces, 34 points each in two projects")
+HALVES_TUNING = Table("faces_in_halves", [
+    *(row._replace(title=f"MobileNetV2, 96 px: {row.title}", settings=BY_MOBILENET, seeds=range(100, 101))
+      for row in HALVES_ROWS[:3]),
+    *(row._replace(title=f"small U-net, 64 px, test persons: {row.title}") for row in HALVES_ROWS[:3])],
+    [column for column in HALVES_COLUMNS if column.heading != "by seed"], "one seed")
 SAME_CAMERA = Table("adapt/own", (
     Row("its start, which `kpjax train adapt` keeps here", "start"),
     Row("adapted all the same", "adapted", {"familiar": 1})), (

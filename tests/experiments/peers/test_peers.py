@@ -64,6 +64,10 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys
     assert first.split() == ["right", "100.0", "0.0", "0.0", "nan", "60", "1", "px"]
     assert second.split()[0] == "moved"
     assert second.split()[2:4] == ["10.0", "6.4"]
+    main(["score", str(folder), "--room", str(tmp_path), "--schedule", "full"])
+    with (tmp_path / "results.csv").open() as file:
+        settings = [row["settings"] for row in csv.DictReader(file) if row["metric"] == "test/nme"]
+    assert sorted(settings) == 2 * ["labelled=5 schedule=full side=64"] + 2 * ["labelled=5 side=64"]
 
 
 @pytest.mark.parametrize(("arguments", "line"), [
