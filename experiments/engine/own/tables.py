@@ -38,9 +38,11 @@ HALVES_ROWS = (Row("all 68 points labelled on all images", "all_labels"), Row("`
 HALVES = Table("faces_in_halves", [row._replace(settings=BY_MOBILENET) for row in HALVES_ROWS], HALVES_COLUMNS,
                "162 faces, 34 points each in two projects")
 HALVES_TUNING = Table("faces_in_halves", [
-    *(row._replace(title=f"MobileNetV2, 96 px: {row.title}", settings=BY_MOBILENET, seeds=range(100, 101))
+    *(row._replace(title=f"persons for tuning, 500 steps: {row.title}", settings=BY_MOBILENET, seeds=range(100, 101))
       for row in HALVES_ROWS[:3]),
-    *(row._replace(title=f"small U-net, 64 px, test persons: {row.title}") for row in HALVES_ROWS[:3])],
+    *(row._replace(title=f"persons for tuning, 1,000 steps: {row.title}", settings={**BY_MOBILENET, "steps": 800},
+                   seeds=range(100, 101)) for row in (HALVES_ROWS[0], HALVES_ROWS[2])),
+    *(row._replace(title=f"test persons, small U-net, 64 px, 1,000 steps: {row.title}") for row in HALVES_ROWS[:3])],
     [column for column in HALVES_COLUMNS if column.heading != "by seed"], "one seed")
 SAME_CAMERA = Table("adapt/own", (
     Row("its start, which `kpjax train adapt` keeps here", "start"),
