@@ -154,7 +154,13 @@ FLIES_CORES = Table("flies_cores", (
       for one, other in (("human pose", "random kernels"), ("ImageNet", "random kernels"), ("human pose", "ImageNet"),
                          ("human pose", "human pose, learnt here from random weights")))), (
     FORWARD, *by_seed(FORWARD._replace(heading="by seed")), *(
-        Column(f"forward, {count} labels", f"forward/{count}") for count in (50, 10)), BACKWARD, CONSISTENCY, *MEANS,
-    SIGNS[1], CORE), "core")
+        Column(f"forward, {count} labels", f"forward/{count}") for count in (50, 10)), BACKWARD, CONSISTENCY, SIGNS[1],
+    CORE), "core")
+FLIES_GATE = Table("flies_cores", (
+    Row("test frames, five seeds", "adapted", OF_PEOPLE),
+    Row("calmer frames, tuning seed", "adapted", {
+        **LONGER, "decay_to": "start", "fit": "first", "lengths": "object", "shown": 0.9, "target": "first",
+        "target_side": 64, "target_transform": "letterbox", "test": "second", "test_transform": "letterbox"},
+        "faces_cores", seeds=TUNING)), (FORWARD, FORWARD_10, *MEANS), "core of human pose")
 
 REAL, REAL_NETWORK, REAL_SHORT = map(on_former_split, (REAL, REAL_NETWORK, REAL_SHORT))
