@@ -79,6 +79,11 @@ ADVICE = (
     Advice("videos without labels", "two flies, halves of a clip",
            ("pyramids", "flies", "pyramids - image_moments", "all keypoints"), "px of 64", True,
            "`kpjax train pyramids --videos FOLDER_OR_VIDEO`"),
+    *(Advice("a network for another category", images, ("adaptation", "flies_cores", difference, "forward, 50 labels"),
+             "% of the fly's size", True, advice) for images, difference, advice in (
+        ("two flies, from a network of human pose, points read by fifty labels", "human pose - random kernels",
+         "`kpjax train adaptation --core movenet --images FOLDER`, and fifty labels"),
+        ("the same, against ImageNet's core", "human pose - ImageNet", "the same"))),
     Advice("a network for another category", "rendered faces, MobileNetV2, points read by ten labels",
            ("adaptation", "in_mobilenet", "adapted - random_core", "forward, 10 labels"), "% of the eyes' distance",
            True, "the labels alone; their mean was better than either"),
