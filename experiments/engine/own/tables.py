@@ -27,9 +27,9 @@ REGDA = Table("regda/own", (Row("source only", "source_only"), Row("AdaBN", "ada
     Column("target PCK, %", "target/pck", 100), Column("target error, px of 192", "target/mae")))
 BY_MOBILENET = {"heatmap_size": 24, "image_size": 96, "network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
 HALVES_COLUMNS = (
-    Column("mean error, % of the distance between the eyes", "test/nme", 100),
-    Column("of the jaw, nose and inner lips", "test/nme_first", 100),
-    Column("of the brows, eyes and outer lips", "test/nme_second", 100),
+    Column("mean error, % of the distance between the eyes", "test/nme", 100, 2),
+    Column("of the jaw, nose and inner lips", "test/nme_first", 100, 2),
+    Column("of the brows, eyes and outer lips", "test/nme_second", 100, 2),
     Column("over all labels, %", "test/over_all_labels", 100),
     Column("by seed", "test/over_all_labels", 100, show="seeds"),
     Column("within a tenth, %", "test/pck", 100))
