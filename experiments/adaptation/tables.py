@@ -142,7 +142,7 @@ CORES_ON_FACES = Table("faces_cores", [Row(title, "adapted", settings, seeds=TUN
 OF_IMAGENET = {"weights": "mobilenet_v2_imagenet"}
 LEARNT_HERE = {"core": "train", "core_crop_smallest": 100, "core_epochs": 10, "core_pck_over": "box",
                "core_pck_threshold": 0.2, "core_test": "test", "core_transform": "person_crop",
-               "core_unused_keypoints": "(pelvis,thorax)", "normalisation": "symmetric", "padding": "tensorflow"}
+               "core_unused_keypoints": "pelvis,thorax", "normalisation": "symmetric", "padding": "tensorflow"}
 CORE_OF = {"human pose": ("adapted", OF_PEOPLE), "ImageNet": ("adapted", OF_IMAGENET),
            "human pose, learnt here from random weights": ("adapted", LEARNT_HERE),
            "random kernels": ("random_core", OF_IMAGENET)}
