@@ -43,6 +43,11 @@ AVERAGED = "views averaged at prediction: `kpjax train --project P --variants su
 ADVICE = (
     Advice(FEW, "tongues in ultrasound, 50 labels, other speakers",
            ("semi_supervised", "tongue", "pl_warped - supervised_warped_twice", "all machines, mm"), "mm", True, ALONE),
+    Advice(FEW, "the same, sizes averaged at prediction", ("semi_supervised", "tongue_averaged",
+           "supervised_warped_averaged - supervised_warped", "PCK at 5 mm, %"), "points of PCK", False, AVERAGED),
+    Advice(FEW, "the same, and pseudo-labels", ("semi_supervised", "tongue_averaged",
+           "pl_warped_averaged - supervised_warped_twice_averaged", "PCK at 5 mm, %"), "points of PCK", False,
+           "averaged views without pseudo-labels"),
     Advice(FEW, "lips, 50 labels, other speakers",
            ("semi_supervised", "lips", "pl_warped - supervised_warped_twice",
             "distance of contours, % of the mouth's width"), "% of the mouth", True, ALONE),

@@ -422,7 +422,7 @@ ABOUT = About(
     "*Semi-supervised Keypoint Localization* (ICLR 2021)",
     "Not shown: on small maps it was below the same warp on the labels alone, on larger ones it is not decided. Later "
     "ideas help there: `pl_easy_hard`, `pl_warped`. On 50 real people averaging views at prediction gains as much as "
-    "pseudo-labels, and both together more; with more labels no gain was shown.",
+    "pseudo-labels, and both together more. On tongues and lips, and with more labels, pseudo-labels showed no gain.",
     ("On maps of 16 cells `ours` was below `supervised_warped`, the same warp on the labels alone: the interval "
      "excludes zero. On maps of 32 cells it is not decided. Both are far above `supervised`.",
      "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost. Averaging predictions "
@@ -435,7 +435,7 @@ ABOUT = About(
      "it is not decided.",
      "On ultrasound of tongues and on lips, with 50 labels, no gain of `pl_warped` over the control of equal cost was "
      "shown, and all but small ones are excluded; test speakers do not train. Averaged predictions found more points "
-     "within 5 mm on tongues.",
+     "within 5 mm on tongues, and pseudo-labels under them fewer than twice the training under them.",
      "A published network of people finds more of them where turned and mirrored views agree, without a label."))
 
 

@@ -343,7 +343,8 @@ TONGUE_AVERAGED = Table("tongue", (
         CONTROL, AVERAGED, TWICE, TWICE_AVERAGED, "pl_warped", "pl_warped_averaged")),
     *(Row(f"all labels: {name}", name, ALL_BESIDE) for name in (CONTROL, AVERAGED)),
     *(Row(f"{one} - {other}", one, BESIDE, minus=other) for one, other in (
-        (AVERAGED, CONTROL), ("pl_warped_averaged", TWICE_AVERAGED), ("pl_warped_averaged", AVERAGED)))), (
+        (AVERAGED, CONTROL), (TWICE_AVERAGED, CONTROL), (TWICE_AVERAGED, AVERAGED),
+        ("pl_warped_averaged", TWICE_AVERAGED), ("pl_warped_averaged", AVERAGED)))), (
         *TONGUE.columns[:4], TONGUE.columns[5], TONGUE.columns[5]._replace(heading="by subset", show="seeds"), LEFT),
     "distance of contours, 50 labels")
 
