@@ -152,7 +152,7 @@ FLIES_CORES = Table("flies_cores", (
     *(Row(f"{one} - {other}", CORE_OF[one][0], CORE_OF[one][1], minus=CORE_OF[other][0],
           minus_settings=CORE_OF[other][1])
       for one, other in (("human pose", "random kernels"), ("ImageNet", "random kernels"), ("human pose", "ImageNet"),
-                         ("human pose", "human pose, learnt here from random weights")))), (
+                         ("human pose, learnt here from random weights", "random kernels")))), (
     FORWARD, *by_seed(FORWARD._replace(heading="by seed")), *(
         Column(f"forward, {count} labels", f"forward/{count}") for count in (50, 10)), BACKWARD, CONSISTENCY, SIGNS[1],
     CORE), "core")
