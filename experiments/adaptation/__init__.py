@@ -289,8 +289,8 @@ ABOUT = About(
      "In MobileNetV2, after 500 steps, `adapted` had lower errors than `random_core`, which collapsed on two seeds of "
      "five and told no more of labels than their mean does. With ten labels both were worse than that mean.",
      "On two real flies, five seeds, the core of a network of human pose had a lower forward error than ImageNet's "
-     "and than random kernels, whose backward error was lower. A core that learnt pose here was better than these in "
-     "consistency and backward error, three seeds.",
+     "and than random kernels, whose backward error was lower. A core that learnt pose here was better than random "
+     "kernels in consistency and backward error, three seeds.",
      "On real faces it is not decided: ten labels were worse than the mean pose, and a collapsed variant kept more "
      "points in place (one seed)."))
 

@@ -1,8 +1,8 @@
 """Tables of frozen-core adaptation, from `results.csv`.
 
-Errors are in percent of the distance between the eyes. `held_points` counts points with a backward error below 20 %. A
-ratio over seeds is a geometric mean with an interval by Student's t. With `annotation=ten_labels` the rendered faces
-were those of today without the four labels of the hairline.
+Errors are in percent of the distance between the eyes, or of the fly's size. `held_points` counts points with a
+backward error below 20 %. A ratio over seeds is a geometric mean with an interval by Student's t. With
+`annotation=ten_labels` the rendered faces were those of today without the four labels of the hairline.
 """
 from experiments.engine.pages import Column, Row, Table, on_former_split
 
