@@ -8,7 +8,7 @@ from kpjax.errors import InputError
 from kpjax.training.evaluation import Gathered
 
 
-def tested(right, visible):
+def predicted(right, visible):
     """Returns predictions of which so many, the first of each image, are right."""
     right, visible = np.asarray(right), np.asarray(visible, np.float32)
     count, keypoints = visible.shape
@@ -22,7 +22,7 @@ def tested(right, visible):
 def test_it_is_students_t_of_images_where_all_have_as_many_keypoints():
     visible = np.ones((5, 4))
     one, other = [4, 3, 2, 4, 1], [2, 3, 1, 1, 1]
-    found = difference_over_images(tested(one, visible), tested(other, visible), 0.1)
+    found = difference_over_images(predicted(one, visible), predicted(other, visible), 0.1)
     shares = (np.array(one) - other) / 4
     half = stats.t.ppf(0.975, 4) * shares.std(ddof=1) / 5 ** 0.5
     assert (found.value, found.low, found.high) == pytest.approx(
@@ -31,15 +31,15 @@ def test_it_is_students_t_of_images_where_all_have_as_many_keypoints():
 
 def test_an_image_counts_by_its_labelled_keypoints():
     visible = np.array([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]])
-    found = difference_over_images(tested([4, 0, 2], visible), tested([0, 0, 2], visible), 0.1)
+    found = difference_over_images(predicted([4, 0, 2], visible), predicted([0, 0, 2], visible), 0.1)
     assert found.value == pytest.approx(4 / 7)
-    same = difference_over_images(tested([4, 0, 2], visible), tested([4, 0, 2], visible), 0.1)
+    same = difference_over_images(predicted([4, 0, 2], visible), predicted([4, 0, 2], visible), 0.1)
     assert tuple(same) == (0, 0, 0)
 
 
 def test_other_images_are_refused():
-    one = tested([1, 1], np.ones((2, 2)))
+    one = predicted([1, 1], np.ones((2, 2)))
     with pytest.raises(InputError, match="was tested on other images"):
         difference_over_images(one, one._replace(true_keypoints=one.true_keypoints + 1), 0.1)
     with pytest.raises(InputError, match="needs two"):
-        difference_over_images(*2 * [tested([1], np.ones((1, 2)))], 0.1)
+        difference_over_images(*2 * [predicted([1], np.ones((1, 2)))], 0.1)
