@@ -74,7 +74,7 @@ CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
-ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot")  # variants of that network
+ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned")  # variants of that network
 ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
 
 # Data and stages

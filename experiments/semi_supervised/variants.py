@@ -167,6 +167,15 @@ def _averaged(config: Config, setup: Setup) -> Callable[[Trained, Example], Pred
         setup.model, setup.codec, setup.normalise, setup.skeleton, flip=config.augment.flip)
 
 
+def build_turned(config: Config, setup: Setup) -> Method:
+    """Builds the supervised term, whose predictions are those on which turned, mirrored and zoomed views agree.
+
+    It only predicts, with what another variant has learnt.
+    """
+    method = build_supervised(config, setup)
+    return method._replace(predict=methods.agreed_predict(method.predict, setup.skeleton))
+
+
 def build_projected(config: Config, setup: Setup) -> Method:
     """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
     method = build_supervised(config, setup, warped=True)
@@ -328,6 +337,10 @@ VARIANTS: dict[str, Variant] = {
             lambda config, setup: published.people(setup.skeleton, turned=True), untrained=True)),
     "pl_zero_shot": Variant("baseline", "pl_warped whose labels come from zero_shot_turned", "", _recipe(
         build_pseudo_labels, warped=True)._replace(teacher="zero_shot_turned")),
+    "pl_zero_shot_turned": Variant("baseline", "pl_zero_shot, its answers those of 36 views, as its labels' are", "",
+                                   Recipe(build_turned, of="pl_zero_shot")),
+    "supervised_turned": Variant("control", "the labels alone, answers those of 36 turned, mirrored and zoomed views", "",
+                                 Recipe(build_turned, of="supervised")),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
                           _recipe(build_supervised, stage="both")._replace(everything=True)),
 }
