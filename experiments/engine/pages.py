@@ -395,7 +395,7 @@ def rendered() -> Iterator[tuple[Path, str]]:
     for room, (tables, numbers) in found.items():
         if "chart" in tables:
             yield EXPERIMENTS / room / "chart.svg", chart_of(tables["chart"], numbers)
-        if "curve" in tables:
-            yield EXPERIMENTS / room / "curve.svg", curve_of(tables["curve"], numbers, room)
+        for name in (name for name in tables if name.startswith("curve")):
+            yield EXPERIMENTS / room / f"{name}.svg", curve_of(tables[name], numbers, room)
         if "forest" in tables:
             yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room, room)

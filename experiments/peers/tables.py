@@ -73,6 +73,6 @@ TONGUE_TEN = Table("tongue", (
 LIPS = Table("lips", TONGUE.rows, (
     Column("distance of contours, % of the mouth's width", "test/contour", 100, 2),
     Column("by subset", "test/contour", 100, 2, show="seeds"), Column("PCK at 5 %, %", "test/pck", 100),
-    Column("mean error, %", "test/nme", 100, 2), TONGUE.columns[-1]), "lips, 50 labels, one subset")
+    Column("mean error, %", "test/nme", 100, 2), TONGUE.columns[-1]), "lips, 50 labels, three subsets")
 
 HEADLINE, PEERS, MEASURES, TAIL = map(on_former_split, (HEADLINE, PEERS, MEASURES, TAIL))

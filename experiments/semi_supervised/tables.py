@@ -299,6 +299,15 @@ ZERO_SHOT = Table("lspet", (
     Row("network of human pose, untrained", "zero_shot", AS_PUBLISHED), *TURNED,
     Row("36 views less one, interval over the 500 people", "zero_shot_turned", AS_PUBLISHED, minus="zero_shot")), (
     PCK, ERROR, EQUIVARIANCE._replace(decimals=1)))
+TEN_PEOPLE = {**AT_192, "labelled": 10, "learning_rate": 3e-3, "rotation": 45, "sigma": 2, "steps": 1500}
+TEN_ATHLETES = Table("lspet", (
+    Row("untrained", "zero_shot", TEN_PEOPLE), Row("untrained, 36 views", "zero_shot_turned", TEN_PEOPLE),
+    Row("ten labels and pseudo-labels of the 36 views", "pl_zero_shot", TEN_PEOPLE),
+    Row("the same, 36 views at prediction", "pl_zero_shot_turned", TEN_PEOPLE),
+    *(Row(f"{one} - {other}", one, TEN_PEOPLE, minus=other) for one, other in (
+        ("pl_zero_shot", "zero_shot"), ("pl_zero_shot_turned", "zero_shot"),
+        ("pl_zero_shot_turned", "zero_shot_turned")))), (
+    PCK, ERROR, EQUIVARIANCE._replace(decimals=1)), "ten labels, one subset; intervals over 500 people")
 BACKBONE_PAIRS = Table("faces", (
     Row(f"9 faces: pl_warped - {CONTROL}", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus=CONTROL),
     Row("9 faces: pl_warped - supervised", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus="supervised"),
@@ -370,6 +379,18 @@ OF_THE_MOUTH = Column("distance of contours, % of the mouth's width", "test/cont
 LIPS = Table("lips", [row for row in SPEECH_ROWS if "steps" not in row.settings], (
     OF_THE_MOUTH, OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2),
     PCK._replace(heading="PCK at 5 %, %")), "50 labels")
+HERE = {**SPEECH, "beside": "peers"}
+CURVE_LIPS = Table("lips", [Row(title, variant, HERE, metric="test/contour") for title, variant in (
+    ("labels alone", CONTROL), ("averaged views", AVERAGED))], [
+        Column(f"{count} labels" if count > 1 else "164 labels, all", "", 100, 2,
+               settings={"labelled": count} if count != 50 else {})
+        for count in (10, 20, 50, 100, 1)], "distance of contours, % of the mouth's width")
+LIPS_AVERAGED = Table("lips", [
+    Row(f"{AVERAGED} - {CONTROL}, {count} labels", AVERAGED, {**HERE, "labelled": count} if count != 50 else HERE,
+        minus=CONTROL) for count in (10, 20, 50, 100)], (
+    OF_THE_MOUTH._replace(heading="distance of contours, points"),
+    OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2, heading="mean error, points"),
+    PCK._replace(heading="PCK at 5 %, points"), LEFT), "difference")
 LIPS_TUNING = Table("lips", [tuned(Row(name, name, SPEECH), 1e-3) for name in (
     CONTROL, TWICE, "pl_warped", "teacher_adaptation")], (
     OF_THE_MOUTH, ERROR._replace(decimals=2), PCK._replace(heading="PCK at 5 %, %")), "tuning seed, at a rate of")
