@@ -163,4 +163,14 @@ FLIES_GATE = Table("flies_cores", (
         "target_side": 64, "target_transform": "letterbox", "test": "second", "test_transform": "letterbox"},
         "faces_cores", seeds=TUNING)), (FORWARD, FORWARD_10, *MEANS), "core of human pose")
 
+ON_TONGUES = OF_PEOPLE | {"fit": "train_micro", "target": "train_micro", "test": "tune_micro"}
+TONGUE_GATE = Table("flies_cores", [Row(title, "adapted", settings, seeds=TUNING) for title, settings in (
+    ("all machines, whole frames, 1,000 steps", OF_PEOPLE | {"fit": "train", "target": "train", "test": "tune"}),
+    ("the adults' machine, 500 steps", ON_TONGUES | {"steps": 500}),
+    ("the adults' machine, 1,000 steps", ON_TONGUES),
+    ("the adults' machine, cropped to the labelled tongue, 500 steps", ON_TONGUES | {
+        "shown": 0.83, "steps": 500, "target_side": 80, "target_tightness": 40, "target_transform": "landmark_crop",
+        "test_tightness": 25, "test_transform": "landmark_crop"}))], (
+    BACKWARD, FORWARD, FORWARD_10, *MEANS, CONSISTENCY, *SIGNS[:3]), "core of human pose, tuning seed")
+
 REAL, REAL_NETWORK, REAL_SHORT = map(on_former_split, (REAL, REAL_NETWORK, REAL_SHORT))

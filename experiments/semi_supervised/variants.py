@@ -339,7 +339,7 @@ VARIANTS: dict[str, Variant] = {
         build_pseudo_labels, warped=True)._replace(teacher="zero_shot_turned")),
     "pl_zero_shot_turned": Variant("baseline", "pl_zero_shot, its answers those of 36 views, as its labels' are", "",
                                    Recipe(build_turned, of="pl_zero_shot")),
-    "supervised_turned": Variant("control", "the labels alone, answers those of 36 turned, mirrored and zoomed views", "",
+    "supervised_turned": Variant("control", "the labels alone, answers those of 36 turned views", "",
                                  Recipe(build_turned, of="supervised")),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
                           _recipe(build_supervised, stage="both")._replace(everything=True)),
