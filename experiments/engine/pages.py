@@ -395,7 +395,8 @@ def rendered() -> Iterator[tuple[Path, str]]:
     for room, (tables, numbers) in found.items():
         if "chart" in tables:
             yield EXPERIMENTS / room / "chart.svg", chart_of(tables["chart"], numbers)
-        for name in (name for name in tables if name.startswith("curve")):
-            yield EXPERIMENTS / room / f"{name}.svg", curve_of(tables[name], numbers, room)
+        for name, table in tables.items():
+            if name.startswith("curve"):
+                yield EXPERIMENTS / room / f"{name}.svg", curve_of(table, numbers, room)
         if "forest" in tables:
             yield EXPERIMENTS / room / "forest.svg", forest_of(tables["forest"], numbers, room, room)

@@ -379,15 +379,13 @@ OF_THE_MOUTH = Column("distance of contours, % of the mouth's width", "test/cont
 LIPS = Table("lips", [row for row in SPEECH_ROWS if "steps" not in row.settings], (
     OF_THE_MOUTH, OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2),
     PCK._replace(heading="PCK at 5 %, %")), "50 labels")
-HERE = {**SPEECH, "beside": "peers"}
-CURVE_LIPS = Table("lips", [Row(title, variant, HERE, metric="test/contour") for title, variant in (
+BESIDE_PEERS = {**SPEECH, "beside": "peers"}
+CURVE_LIPS = Table("lips", [Row(title, variant, BESIDE_PEERS, metric="test/contour") for title, variant in (
     ("labels alone", CONTROL), ("averaged views", AVERAGED))], [
-        Column(f"{count} labels" if count > 1 else "164 labels, all", "", 100, 2,
-               settings={"labelled": count} if count != 50 else {})
+        Column(f"{count} labels" if count > 1 else "164 labels, all", "", 100, 2, settings={"labelled": count})
         for count in (10, 20, 50, 100, 1)], "distance of contours, % of the mouth's width")
 LIPS_AVERAGED = Table("lips", [
-    Row(f"{AVERAGED} - {CONTROL}, {count} labels", AVERAGED, {**HERE, "labelled": count} if count != 50 else HERE,
-        minus=CONTROL) for count in (10, 20, 50, 100)], (
+    Row(f"{AVERAGED} - {CONTROL}, {count} labels", AVERAGED, {**BESIDE_PEERS, "labelled": count}, minus=CONTROL) for count in (10, 20, 50, 100)], (
     OF_THE_MOUTH._replace(heading="distance of contours, points"),
     OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2, heading="mean error, points"),
     PCK._replace(heading="PCK at 5 %, points"), LEFT), "difference")
