@@ -385,7 +385,8 @@ CURVE_LIPS = Table("lips", [Row(title, variant, BESIDE_PEERS, metric="test/conto
         Column(f"{count} labels" if count > 1 else "164 labels, all", "", 100, 2, settings={"labelled": count})
         for count in (10, 20, 50, 100, 1)], "distance of contours, % of the mouth's width")
 LIPS_AVERAGED = Table("lips", [
-    Row(f"{AVERAGED} - {CONTROL}, {count} labels", AVERAGED, {**BESIDE_PEERS, "labelled": count}, minus=CONTROL) for count in (10, 20, 50, 100)], (
+    Row(f"{AVERAGED} - {CONTROL}, {count} labels", AVERAGED, {**BESIDE_PEERS, "labelled": count}, minus=CONTROL)
+    for count in (10, 20, 50, 100)], (
     OF_THE_MOUTH._replace(heading="distance of contours, points"),
     OF_THE_MOUTH._replace(heading="by subset", show="seeds"), ERROR._replace(decimals=2, heading="mean error, points"),
     PCK._replace(heading="PCK at 5 %, points"), LEFT), "difference")
