@@ -109,10 +109,12 @@ class Baselines(configs.Checked):
 
     elt: Positive = 1e2  # weight of the equivariance of heatmaps
     consistency: Positive = 1e2  # weight in mean_teacher
+    labelled_share: configs.Share = 0.5  # of the loss of pseudo-labels: how much of it the labels themselves have
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
 
+    earlier: ClassVar = {"labelled_share": 0.5}
     former: ClassVar = {"elt_coordinates": 1.0, "decay": 0.999, "reconstruction": 1e-3}
 
 

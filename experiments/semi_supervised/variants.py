@@ -73,11 +73,11 @@ def build_elt(
         equivariance=1.0 if form == "coordinates" else config.baselines.elt))
 
 
-def build_pseudo_labels(config: Config, setup: Setup, *, labelled_share: float = 0.5, warped: bool = False) -> Method:
+def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
     objective = methods.pseudo_label_objective(
-        setup.codec, labelled_share=labelled_share, supervised_weight=config.weights.supervised_weight,
-        loss=config.weights.loss_of_labels)
+        setup.codec, labelled_share=config.baselines.labelled_share,
+        supervised_weight=config.weights.supervised_weight, loss=config.weights.loss_of_labels)
     return build_ours(config, setup, objective=objective, warped=warped)
 
 
@@ -259,7 +259,7 @@ VARIANTS: dict[str, Variant] = {
     "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
                   Recipe(build_pseudo_labels, "supervised")),
     "pl_60": Variant("baseline", "PL, the labels with 60 % of the weight", "PL, 60 %",
-                     _recipe(build_pseudo_labels, labelled_share=0.6)._replace(teacher="supervised")),
+                     Recipe(build_pseudo_labels, "supervised", changes={"labelled_share": 0.6})),
     "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
                    _recipe(build_elt, form="inverse_heatmap")),
     "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",

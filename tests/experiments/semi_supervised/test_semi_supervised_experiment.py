@@ -18,7 +18,7 @@ from experiments.engine.system import run as run_job
 from experiments.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, _warm_start, choices, shortened, videos_of
 from experiments.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
 from experiments.semi_supervised.presets import PRESETS, Weights
-from experiments.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
+from experiments.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, build, setup_of
 from kpjax import geometry
 from kpjax.augment.random_maps import draw_homography
 from kpjax.errors import InputError
@@ -315,6 +315,26 @@ def test_every_variant_is_a_method_that_can_be_traced(one_form):
         after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
         assert jax.tree.structure(after) == jax.tree.structure(state), name
         assert "loss/supervised" in metrics, name
+
+
+def test_the_share_of_the_labels_among_pseudo_labels_is_a_setting():
+    """First losses of the same network, whose terms are stated before their weights; their sum is what differs."""
+    data = tiny_data()
+    streams = {name: jax.tree.map(lambda *values: np.stack(values), *[source[number] for number in range(2)])
+               for name, source in (("labelled", data.labelled), ("unlabelled", data.test))}
+
+    def first_losses(config, name):
+        method = build(config, data.skeleton, name)
+        state = method.init(jax.random.key(0), streams, {})
+        return jax.device_get(jax.jit(method.update)(state, streams, jax.random.key(1))[1])
+
+    half = first_losses(TINY, "pl")
+    labels, pseudo = half["loss/supervised"], half["loss/pseudo_labels"]
+    assert abs(labels - pseudo) > 0.01 * labels
+    for found, share in ((half, 0.5), (first_losses(TINY, "pl_60"), 0.6),
+                         (first_losses(changed(TINY, labelled_share=0.1), "pl"), 0.1)):
+        weighted = 1e3 * (share * labels + (1 - share) * pseudo)
+        assert found["loss/total"] == pytest.approx(weighted, rel=1e-4)
 
 
 def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
