@@ -167,9 +167,27 @@ MACHINE_ROWS = (
 PCK_AT_5_MM = PCK._replace(heading="target PCK at 5 mm, %")
 MACHINES_TUNING = Table("tongue_machines", [row._replace(seeds=TUNING_SEEDS) for row in MACHINE_ROWS], (
     PCK_AT_5_MM, CONTOUR, SOURCE), "one tuning seed")
-COLOURS_TUNING = Table("lspet_colours", [row._replace(settings=EVALUATED_ONCE, seeds=TUNING_SEEDS) for row in (
-    Row("source only", "source_only"), Row("oracle, 900 labels, squared errors", "oracle_mse"))], (
-        PCK, SOURCE), "one tuning seed")
+LONGER = EVALUATED_ONCE | {"pretraining_steps": 700}
+COLOURS_TUNING = Table("lspet_colours", [row._replace(settings=settings) for settings, rows in (
+    (EVALUATED_ONCE, (
+        Row("source only", "source_only"), Row("random colours, squared errors (control)", MSE),
+        Row("views of teacher_adaptation, no target image (control, equal cost)", VIEWS),
+        Row("these views in the colours of target images (control, equal cost)", RESTYLED), Row("**RegDA**", "regda"),
+        Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation"),
+        Row("oracle, 900 labels, squared errors", "oracle_mse"))),
+    (LONGER, (
+        Row("views in the colours of target images, as long as the next (control)", RESTYLED),
+        Row("teacher_adaptation after 700 steps of the source", "teacher_adaptation")))) for row in rows], [
+            column._replace(seeds=TUNING_SEEDS) for column in (
+                PCK, ERROR._replace(decimals=1), SOURCE)], "one tuning seed")
+COLOURS_TESTED = (
+    Row("random colours, squared errors (control)", LONG, LONGER),
+    Row("views in the colours of target images (control)", RESTYLED, LONGER))
+RECOLOURED = Table("lspet_colours", (
+    *COLOURS_TESTED, Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", LONGER),
+    *(Row(f"teacher_adaptation - {title}", "teacher_adaptation", LONGER, minus=other)
+      for title, other in (("random colours", LONG), ("views in the target's colours", RESTYLED)))), (
+    PCK, BY_SEED, ERROR._replace(decimals=1), SOURCE), "500 people, controls at the cost of teacher_adaptation")
 MACHINES = Table("tongue_machines", (
     MACHINE_ROWS[0], *MACHINE_CONTROLS, Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", OF_MACHINES),
     *(Row(f"teacher_adaptation - {title}", "teacher_adaptation", OF_MACHINES, minus=other)
