@@ -308,6 +308,10 @@ TEN_ATHLETES = Table("lspet", (
         ("pl_zero_shot", "zero_shot"), ("pl_zero_shot_turned", "zero_shot"),
         ("pl_zero_shot_turned", "zero_shot_turned")))), (
     PCK, ERROR, EQUIVARIANCE._replace(decimals=1)), "ten labels, one subset; intervals over 500 people")
+TEN_ATHLETES_TUNING = Table("lspet", [
+    row._replace(settings={**TEN_PEOPLE, "labelled_share": 0.1}, seeds=TUNING_SEEDS)
+    for row in TEN_ATHLETES.rows[:4]], (
+        PCK, ERROR, EQUIVARIANCE._replace(decimals=1)), "a tenth of the loss for the labels, one tuning seed")
 BACKBONE_PAIRS = Table("faces", (
     Row(f"9 faces: pl_warped - {CONTROL}", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus=CONTROL),
     Row("9 faces: pl_warped - supervised", "pl_warped", {"labelled": 0.05, **ON_FACES}, minus="supervised"),
