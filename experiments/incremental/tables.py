@@ -193,6 +193,16 @@ KAMP_ON_FACES = Table("faces", (
 FACES_RATES = Table("faces", [Row(f"{rate:g}", "ksd_only", FACES_PRETRAINED | {"self_training": 1.0} | dict.fromkeys(
     LOWER, rate), seeds=range(100, 101)) for rate in (1e-3, 2e-3, 4e-3, 8e-3)],
                     (TRIPLES, AAA, AT), "ksd_only, tuning seed, rate of all steps")
+FROM_IMAGENET = {"network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
+LIMBS_OF_ATHLETES = Table("lspet_steps", [
+    Row(title, variant, FROM_IMAGENET, seeds=range(100, 101)) for title, variant in (
+        ("distillation alone", "ksd_only"), ("self_training, weight 0.3 (control)", "self_training"),
+        ("**kamp_rerendered**", "kamp_rerendered"))], (AAA, AT, TRIPLES), "200 people, one tuning seed")
+JOINTS_OF_ATHLETES = Table("lspet_steps", [
+    Row(part.split("/")[1].replace("_", " "), "kamp_rerendered", FROM_IMAGENET, metric=part, seeds=range(100, 101))
+    for part in ("step_1/right_elbow", "step_1/left_elbow", "step_2/right_knee", "step_2/left_knee")], [
+        Column(f"{name}, %", f"association/{{}}/{metric}", 100)
+        for name, metric in (("KA-Net", "ka_net"), ("old network", "teacher"))], "old joint, given its neighbours")
 GENTLE = {"labelled": 50, "learning_rate": 3e-3, "relative_steps": True, "rotation": 45, "sigma": 2,
           "steps": 600}
 NECK_AND_HEAD = Table("neck_and_head", [
