@@ -75,7 +75,7 @@ ADVICE = (
            ("regda", "machines", "teacher_adaptation - its views", "target PCK at 5 mm, %"), "points of PCK", False,
            "`kpjax train regda --source P --target V`"),
     Advice(OTHER, "people in sport in other colours, 900 labels, a short training",
-           ("regda", "recoloured", "teacher_adaptation - its views in the target's colours", "target PCK, %"),
+           ("regda", "recoloured", "teacher_adaptation - random colours", "target PCK, %"),
            "points of PCK", False, "the same"),
     Advice(OTHER, "rendered people in other colours",
            ("regda", "differences", "teacher_adaptation - the same at equal cost", "points of PCK"), "points of PCK",

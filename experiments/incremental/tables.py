@@ -201,7 +201,8 @@ LIMBS_OF_ATHLETES = Table("lspet_steps", [
 JOINTS_OF_ATHLETES = Table("lspet_steps", [
     Row(part.split("/")[1].replace("_", " "), "kamp_rerendered", FROM_IMAGENET, metric=part, seeds=range(100, 101))
     for part in ("step_1/right_elbow", "step_1/left_elbow", "step_2/right_knee", "step_2/left_knee")], [
-        Column(f"{name}, %", f"association/{{}}/{metric}", 100)
+        Column(f"{name} at {within} %", f"association/{{}}/{measure}{metric}", 100)
+        for within, measure in ((10, ""), (20, "second/"))
         for name, metric in (("KA-Net", "ka_net"), ("old network", "teacher"))], "old joint, given its neighbours")
 GENTLE = {"labelled": 50, "learning_rate": 3e-3, "relative_steps": True, "rotation": 45, "sigma": 2,
           "steps": 600}

@@ -182,10 +182,12 @@ COLOURS_TUNING = Table("lspet_colours", [row._replace(settings=settings) for set
             column._replace(seeds=TUNING_SEEDS) for column in (
                 PCK, ERROR._replace(decimals=1), SOURCE)], "one tuning seed")
 RECOLOURED = Table("lspet_colours", (
+    Row("random colours, squared errors (control)", LONG, LONGER),
     Row("views in the colours of target images (control)", RESTYLED, LONGER),
     Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", LONGER),
-    Row("teacher_adaptation - its views in the target's colours", "teacher_adaptation", LONGER, minus=RESTYLED)), (
-    PCK, BY_SEED, ERROR._replace(decimals=1), SOURCE), "500 people, a control of equal cost")
+    *(Row(f"teacher_adaptation - {title}", "teacher_adaptation", LONGER, minus=other)
+      for title, other in (("random colours", LONG), ("its views in the target's colours", RESTYLED)))), (
+    PCK, BY_SEED, ERROR._replace(decimals=1), SOURCE), "500 people, controls of equal cost")
 MACHINES = Table("tongue_machines", (
     MACHINE_ROWS[0], *MACHINE_CONTROLS, Row("**teacher_adaptation** (UDAPE)", "teacher_adaptation", OF_MACHINES),
     *(Row(f"teacher_adaptation - {title}", "teacher_adaptation", OF_MACHINES, minus=other)
