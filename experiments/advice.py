@@ -76,7 +76,7 @@ ADVICE = (
            "`kpjax train regda --source P --target V`"),
     Advice(OTHER, "people in sport in other colours, 900 labels, a short training",
            ("regda", "recoloured", "teacher_adaptation - random colours", "target PCK, %"),
-           "points of PCK", False, "the same"),
+           "points of PCK", False, "not decided: the same, or random colours on the labels"),
     Advice(OTHER, "rendered people in other colours",
            ("regda", "differences", "teacher_adaptation - the same at equal cost", "points of PCK"), "points of PCK",
            False, "the same"),
