@@ -1,4 +1,5 @@
 """Tables of incremental learning, rendered from `results.csv`: today's demo first, then what was run at lower rates."""
+from experiments.engine.image_sets import TUNING_SEEDS
 from experiments.engine.pages import Column, Row, Table, on_former_split
 
 # Settings
@@ -75,7 +76,7 @@ KA_NET = Table("demo", [Row("right elbow, given the hands", "kamp_rerendered", m
 COPIES = Table("demo", [Row("kamp_rerendered", "kamp_rerendered")], (
     Column("the teacher's errors that KA-Net repeats, %", "association/copy_rate", 100),
     Column("by chance, %", "association/copy_rate_by_chance", 100)))
-RATES = Table("demo", [Row(title, "", settings, seeds=range(100, 101)) for title, settings in (
+RATES = Table("demo", [Row(title, "", settings, seeds=TUNING_SEEDS) for title, settings in (
     ("3e-3, 2e-3, 3e-3", LOWER),
     ("1.6e-2, 2e-3, 3e-3", {"learning_rate": 2e-3, "association_learning_rate": 3e-3}),
     ("1.6e-2, 8e-3, 8e-3", {"learning_rate": 8e-3, "association_learning_rate": 8e-3}),
@@ -191,15 +192,15 @@ KAMP_ON_FACES = Table("faces", (
     less("kamp_rerendered", "ksd_only", settings=FACES_TODAY)), (
         TRIPLES, TRIPLES_BY_SEED, AAA, BY_SEED, AT, FINE_A_MRE), "faces of other persons, weight 1")
 FACES_RATES = Table("faces", [Row(f"{rate:g}", "ksd_only", FACES_PRETRAINED | {"self_training": 1.0} | dict.fromkeys(
-    LOWER, rate), seeds=range(100, 101)) for rate in (1e-3, 2e-3, 4e-3, 8e-3)],
+    LOWER, rate), seeds=TUNING_SEEDS) for rate in (1e-3, 2e-3, 4e-3, 8e-3)],
                     (TRIPLES, AAA, AT), "ksd_only, tuning seed, rate of all steps")
 FROM_IMAGENET = {"network": "mobilenet_v2", "weights": "mobilenet_v2_imagenet"}
 LIMBS_OF_ATHLETES = Table("lspet_steps", [
-    Row(title, variant, FROM_IMAGENET, seeds=range(100, 101)) for title, variant in (
+    Row(title, variant, FROM_IMAGENET, seeds=TUNING_SEEDS) for title, variant in (
         ("distillation alone", "ksd_only"), ("self_training, weight 0.3 (control)", "self_training"),
         ("**kamp_rerendered**", "kamp_rerendered"))], (AAA, AT, TRIPLES), "200 people, one tuning seed")
 JOINTS_OF_ATHLETES = Table("lspet_steps", [
-    Row(part.split("/")[1].replace("_", " "), "kamp_rerendered", FROM_IMAGENET, metric=part, seeds=range(100, 101))
+    Row(part.split("/")[1].replace("_", " "), "kamp_rerendered", FROM_IMAGENET, metric=part, seeds=TUNING_SEEDS)
     for part in ("step_1/right_elbow", "step_1/left_elbow", "step_2/right_knee", "step_2/left_knee")], [
         Column(f"{name} at {within} %", f"association/{{}}/{measure}{metric}", 100)
         for within, measure in ((10, ""), (20, "second/"))

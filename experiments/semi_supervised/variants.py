@@ -73,12 +73,15 @@ def build_elt(
         equivariance=1.0 if form == "coordinates" else config.baselines.elt))
 
 
-def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
-    """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
-    objective = methods.pseudo_label_objective(
+def _pseudo_label_objective(config: Config, setup: Setup) -> Objective:
+    return methods.pseudo_label_objective(
         setup.codec, labelled_share=config.baselines.labelled_share,
         supervised_weight=config.weights.supervised_weight, loss=config.weights.loss_of_labels)
-    return build_ours(config, setup, objective=objective, warped=warped)
+
+
+def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
+    """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
+    return build_ours(config, setup, objective=_pseudo_label_objective(config, setup), warped=warped)
 
 
 def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
@@ -141,7 +144,7 @@ def build_video_terms(
 ) -> Method:
     """Builds Lightning Pose's terms on consecutive frames, beside the labels alone or with pseudo-labels."""
     settings, labels = config.video, config.weights.supervised_weight
-    objective = (methods.pseudo_label_objective(setup.codec, supervised_weight=labels) if pseudo_labels else
+    objective = (_pseudo_label_objective(config, setup) if pseudo_labels else
                  without(objective_of(config, setup), "semantic", "equivariance", "invariance"))
     on_video = {
         "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, labels),
