@@ -1,14 +1,11 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
 import dataclasses
 import functools
-import importlib.util
 import itertools
 import os
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import tyro
@@ -25,15 +22,13 @@ from experiments.engine.configs import (
     with_network,
     with_weights,
 )
-from experiments.engine.own.animals import FOLDER as ANIMALS
-from experiments.engine.own.report import own_report
 from experiments.engine.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from experiments.engine.queue import in_turn
-from experiments.engine.system import OWN, Job, System, measure_again, preset_folder, system_of
+from experiments.engine.system import OWN, Job, System, measure_again, preset_folder
 from experiments.engine.system import run as run_job
 from experiments.engine.tables import console_table, cost_text, difference_text, paired_differences
 from kpjax import InputError
-from kpjax.files import absolute, cache_folder, read_json, remove
+from kpjax.files import absolute, cache_folder, remove
 from kpjax.reports.report import write_report
 from kpjax.reports.table import Column, Entry, FinishedRun, tabulate
 from kpjax.training.checkpoints import flat_identity
@@ -97,7 +92,7 @@ class Shared:
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
 
-@functools.cache  # two opened loggers differ, and jobs that are alike must be equal
+@functools.cache  # so that equal jobs share one logger
 def fit_options(shared: Shared) -> FitOptions:
     """Returns the options of every `fit` of a command. Raises InputError where a package is missing."""
     from kpjax.training.loggers import weights_and_biases
@@ -142,12 +137,12 @@ class Command(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """The fields that were typed and differ from the preset's."""
         own, given = flat(self.system.presets[self.preset.partition("-")[0]]), flat(self.config)
-        return {name: given[name] for name in sorted(_typed_fields(self.config, self.arguments))
+        return {name: given[name] for name in sorted(typed_fields(self.config, self.arguments))
                 if value_text(given[name]) != value_text(own.get(name))}
 
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""
-        return Job(self.system.name, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
+        return Job(self.system, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
                    absolute(self.shared.data_dir), fit_options(self.shared), settings_text(self.settings))
 
     def varied(self, settings: Mapping[str, Any]) -> Any:
@@ -177,17 +172,10 @@ class Command(NamedTuple):
         return [self.job(name, seed) for seed in self.seeds for name in self.variants]
 
 
-def all_presets(system: System) -> dict[str, Any]:
-    """Returns the presets of a system by name, with the one for people's own data if it has one."""
-    own = importlib.util.find_spec(f"experiments.{system.name}.own") is not None
-    return dict(system.presets) | (dict(system_of(system.name, OWN).presets) if own else {})
-
-
 def preset_lines(system: System, before: str = "") -> list[str]:
-    """Returns a line of help for each preset of a system, with `before` at its begin."""
-    presets = all_presets(system)
-    width = max(map(len, presets))
-    return [f"  {before}{name:{width}}  {config.summary}" for name, config in presets.items()]
+    """Returns a line of help for each preset of a system, headed by `before`."""
+    width = max(map(len, system.presets))
+    return [f"  {before}{name:{width}}  {config.summary}" for name, config in system.presets.items()]
 
 
 def read_command(system: System, arguments: Sequence[str]) -> Command:
@@ -195,7 +183,7 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
 
     Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help and --help-all.
     """
-    program = started(system)
+    program = f"python -m experiments.{system.name}"
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage(system))
         if arguments:
@@ -203,10 +191,8 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
         raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
     preset, *flags = arguments
     if preset not in system.presets:
-        if preset not in (presets := all_presets(system)):
-            own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else ""
-            raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(presets)}{own}")
-        system = system_of(system.name, preset)
+        own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else ""
+        raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}{own}")
     base = system.presets[preset]
     with flags_in_messages(_flags(base)):
         base, flags = _named_network(base, flags)
@@ -227,15 +213,9 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
                        parsed.shared, tuple(arguments))
 
 
-def started(system: System) -> str:
-    """Returns how a person starts a system: with `kpjax` if this process was, and else from a clone."""
-    typed, clone = f"kpjax {system.name}", f"python -m experiments.{system.name}"
-    return typed if sys.argv[0] == typed else clone
-
-
 def spelled(system: System, preset: str) -> str:
     """Returns how a person runs a preset."""
-    return f"kpjax train {system.name}" if preset == OWN else f"{started(system)} {preset}"
+    return f"kpjax train {system.name}" if preset == OWN else f"python -m experiments.{system.name} {preset}"
 
 
 def _flags(config: Any) -> dict[str, str]:
@@ -245,7 +225,7 @@ def _flags(config: Any) -> dict[str, str]:
 
 
 def _usage(system: System) -> str:
-    program = started(system)
+    program = f"python -m experiments.{system.name}"
     return "\n".join([f"{system.summary}\n", f"usage: {program} PRESET [flags]\n", "presets:",
                       *preset_lines(system), f"\nflags of a preset: {program} PRESET --help"])
 
@@ -289,11 +269,13 @@ def _several_projects(system: System, config: Any, flags: Sequence[str]) -> list
 
 
 def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:
-    """Returns the config with what its preset chooses from the data, and all that counts steps scaled as typed `steps`
-    are, but for what the command line sets itself."""
+    """Returns the config with what its preset chooses from the data, step counts scaled to the typed `--steps`.
+
+    What the command line sets itself stays.
+    """
     if config.steps < 1:
         raise InputError("steps", f"{config.steps} steps train nothing; must be at least 1")
-    given, typed = flat(config), _typed_fields(config, arguments)
+    given, typed = flat(config), typed_fields(config, arguments)
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base
     if "steps" in typed:
@@ -302,7 +284,7 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     return with_weights(config, typed)
 
 
-def _typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
+def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
     """Returns the fields of a config that were typed."""
     flags, other_names = _typed_flags(arguments), ALIASES | getattr(config, "FLAGS", {})
     names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
@@ -411,7 +393,7 @@ def _show_table(command: Command) -> epath.Path:
             for name in shown]
     lines = tabulate(command.folder, rows, columns)
     typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
-    if preset == OWN and (report := own_report(
+    if system.own and (report := system.own.report(
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
         print(f"\nreport: {report}")
         return epath.Path(report)
@@ -453,55 +435,13 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))
-        elif command.preset == OWN:
-            _check_project(command)
+        elif system.own:
+            system.own.check(command)
         in_turn(command.jobs(), functools.partial(work, command.system))
     report = show_table(command)
-    if command.preset == OWN:
-        print(*_next_lines(command), sep="\n")
+    if system.own:
+        print(*system.own.next_lines(command), sep="\n")
     return report
-
-
-def _next_lines(command: Command) -> list[str]:
-    """Returns the folders of the runs, the method's first, and the command that uses one."""
-    folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
-               for job in sorted(command.jobs(), key=lambda job: command.system.variants[job.variant].kind != "method")]
-    finds = (Path(command.jobs()[0].folder) / ANIMALS).is_dir()
-    boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
-    return [*(f"run: {folder}" for folder in folders),
-            f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay"]
-
-
-def _check_project(command: Command) -> None:
-    """Raises InputError if runs in the folder learnt from another project, or from another state of this one and
-    nothing else was asked for.
-
-    Settings that are chosen from the data differ then, too.
-    """
-    now = flat_identity(config_as_json(command.config))
-    for path in sorted(command.folder.glob("*/seed-*/config.json")):
-        there = flat_identity(read_json(path).get("config", {}))
-        projects = [str(of.get("data.project", "")) for of in (there, now)]
-        if all(projects) and len({Path(project).expanduser().absolute() for project in projects}) == 2:
-            named = re.sub(r"[^\w.-]+", "-", Path(projects[1]).stem)
-            raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
-                             f"for this one, such as --workdir runs-of-{named}")
-        differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
-        other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
-                     if not absolute(f"{command.shared.workdir}-{n}").exists())
-        if "start" in differ and flat(command.config).get("start"):
-            raise InputError("workdir", f"{command.folder} has runs that began otherwise; choose another folder, "
-                             f"{shlex.join(['--workdir', other])}, for the one that goes on")
-        if "summary" not in differ or differ & {"project", "unlabelled", "labelled", "validation", "weights", "start",
-                                                *_typed_fields(command.config, command.arguments)}:
-            continue
-        before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
-        goes_on = ""
-        if "start" in flat(command.config) and (path.parent / "results.json").exists():
-            flags = shlex.join(["--start", str(path.parent), "--workdir", other])
-            goes_on = f"{flags} goes on from the last run, "
-        raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
-                         f"{goes_on}--fresh starts over")
 
 
 def _start_over(command: Command) -> None:
@@ -513,6 +453,6 @@ def _start_over(command: Command) -> None:
             remove(stage)
 
 
-def main(name: str) -> None:
-    """Runs `python -m experiments.<name>`."""
-    raise SystemExit(exit_code_of(lambda: run(system_of(name), sys.argv[1:])))
+def main(system: System) -> None:
+    """Runs `python -m experiments.<system>`."""
+    raise SystemExit(exit_code_of(lambda: run(system, sys.argv[1:])))

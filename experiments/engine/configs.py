@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -141,12 +141,7 @@ Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "must be a share abo
 
 @dataclass(frozen=True)
 class Checked:
-    """A part of a config. Raises InputError for a field that breaks the rule in its type.
-
-    former: fields that it had, with their defaults: a run that was stored with these can still be read.
-    """
-
-    former: ClassVar[Mapping[str, Any]] = {}
+    """A part of a config. Raises InputError for a field that breaks the rule in its type."""
 
     def __post_init__(self):
         # A subclass that gives a field another type or default keeps the rule.
@@ -181,8 +176,6 @@ class Backbone(Checked):
     # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as large for all of them,
     # and a norm that was folded into a kernel may have left that small
     relative_steps: bool = False
-
-    earlier: ClassVar = {"relative_steps": False}
 
     @property
     def normalise(self) -> Normalise:
@@ -422,27 +415,20 @@ def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
 def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
     """Returns a config of the class of `template` with the fields that a config.json stores, lists as tuples.
 
-    The network is of the class that the stored fields name. A field that is missing has the value among `earlier` of
-    its part: what runs did before it was a choice. One that is unknown is left out if it is among `former`, with the
-    value that it had by default. Raises InputError for others that are missing or unknown, and for a value that its
-    type or rule does not accept.
+    The network is of the class that the stored fields name. Raises InputError for a field that is missing or unknown,
+    and for a value that its type or rule does not accept.
     """
-    earlier = getattr(template, "earlier", {})
-    values, hints, former = {}, get_type_hints(type(template), include_extras=True), getattr(template, "former", {})
-    for name in set(stored) - {field.name for field in fields(template)} - {"name"}:
-        if name not in former or stored[name] != strict(former[name]):
-            raise InputError(f"config.json: {name} is {stored[name]!r:.60}, an option that this version does not have; "
-                             "use the version that made the run")
+    values, hints = {}, get_type_hints(type(template), include_extras=True)
+    if unknown := sorted(set(stored) - {field.name for field in fields(template)} - {"name"}):
+        raise InputError(f"config.json: {unknown[0]} is an option that this version does not have; use the version "
+                         "that made the run")
     for field in fields(template):
-        if field.name not in stored and field.name in earlier:
-            values[field.name] = earlier[field.name]
-            continue
         if field.name not in stored:
             raise InputError(f"config.json: {field.name} is missing; the run was made by another version")
         part, value = getattr(template, field.name), stored[field.name]
         if is_dataclass(part):
             if not isinstance(value, Mapping):
-                raise InputError(f"config.json: {field.name}: no fields; copy the file again")
+                raise InputError(f"config.json: {field.name} must be an object, found {value!r:.60}")
             if "name" in value and (name := value["name"]) != getattr(part, "name", None):
                 if not isinstance(name, str) or name not in NETWORKS:
                     raise InputError(f"config.json: {field.name}: {name!r:.60} is not a network; there are "

@@ -7,7 +7,7 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -85,8 +85,6 @@ class ImageSet(Checked):
     training_examples: Count = 2000  # of rendered people
     test_examples: Count = 500
     difficulty: float = 0.5  # of the domain figures:target
-
-    earlier: ClassVar = {"contours": (), "test_parts": ()}
 
     @property
     def rendered(self) -> bool:

@@ -5,7 +5,6 @@
 A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
 preempted run needs stands here, and no system knows of it.
 """
-import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple, Protocol
@@ -37,7 +36,7 @@ from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
 
-FORMAT = 4  # of config.json: 3 has the part `backbone`; since 4 most presets take the last step
+FORMAT = 5  # of config.json
 PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 IMAGES = "images"  # folder of the images of a run
 OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
@@ -55,7 +54,7 @@ class Variant(NamedTuple):
 class Job(NamedTuple):
     """One variant of one seed."""
 
-    system: str
+    system: "System"
     config: Any  # nested; has `summary` and `steps`, of the last stage
     preset: str
     variant: str
@@ -68,7 +67,7 @@ class Job(NamedTuple):
     @property
     def preset_folder(self) -> epath.Path:
         """runs/<system>/<preset>, absolute."""
-        return preset_folder(self.workdir, self.system, self.preset)
+        return preset_folder(self.workdir, self.system.name, self.preset)
 
     @property
     def folder(self) -> epath.Path:
@@ -97,7 +96,7 @@ class Job(NamedTuple):
         config: all that its result depends on. parents: digests of the stages that it starts from. preset: whose
         folder keeps it; this job's if empty.
         """
-        return stage(preset_folder(self.workdir, self.system, preset or self.preset), name, self.seed, train,
+        return stage(preset_folder(self.workdir, self.system.name, preset or self.preset), name, self.seed, train,
                      config=strict(config), parents=parents)
 
 
@@ -146,6 +145,14 @@ class About(NamedTuple):
     findings: Sequence[str] = ()  # one claim each, citing rows by their titles
 
 
+class OwnParts(NamedTuple):
+    """What the command line asks of a system for people's own data."""
+
+    check: Callable[[Any], None]  # (command): raises InputError where its folder has runs on another project
+    report: Callable[..., Any]  # writes the report of the runs and returns its path, None where nothing was held out
+    next_lines: Callable[[Any], Sequence[str]]  # (command) -> the runs' folders, and how they are used
+
+
 class System(NamedTuple):
     """One paper: presets, variants, and the parts of a run that are its own."""
 
@@ -171,7 +178,11 @@ class System(NamedTuple):
     # them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
     about: About | None = None  # of a published system
+    own: OwnParts | None = None  # of a system for people's own data
     poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -189,18 +200,12 @@ def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Pa
     return absolute(workdir) / system / preset
 
 
-def system_of(name: str, preset: str = "") -> System:
-    """Imports a system by its module's name; people's own data have a system of their own, derived from it."""
-    own = preset.partition("-")[0] == OWN
-    return importlib.import_module(f"experiments.{name}.own" if own else f"experiments.{name}").SYSTEM
-
-
 # A run
 
 
 def result_of(job: Job) -> Trained:
     """Returns the result of a job that another one starts from, trained now if it is not there yet."""
-    run(system_of(job.system, job.preset), job)
+    run(job.system, job)
     return load_trained(job.folder / "model")
 
 
@@ -282,7 +287,6 @@ def finished(job: Job) -> bool:
         return False
     stored = _stored_config(job.folder)
     read_run(job.folder)  # says where it was edited, and refuses other files than were written with it
-    stored["config"] = config_as_json(config_from_json(job.config, stored["config"]))  # without former fields
     check_identity(stored, job.identity(), job.folder / "config.json")
     if (job.folder / "skeleton.json").exists() and not (job.folder / "model" / "trained.json").exists():
         raise InputError(f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
@@ -307,7 +311,7 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
         raise InputError(f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
                          "from one run")
     if not isinstance(stored.get("config"), Mapping):
-        raise InputError(f"{path}: config: no fields; copy the file again")
+        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
     try:
         config = config_from_json(template, stored["config"])
     except InputError as error:
@@ -365,7 +369,7 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
     """Reads what `write_predictions` wrote."""
     path = epath.Path(folder) / PREDICTIONS
     if not path.exists():
-        raise InputError(f"{path}: not found; the run was made before predictions were kept, so train it again")
+        raise InputError(f"{path}: not found; copy the whole folder, or train again")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
