@@ -55,11 +55,15 @@ def test_steps_of_a_protocol_compile_once():
     assert all(one.alike(other) for one, other in zip(later[2:], later[:-2], strict=True))
 
 
-def test_pairs_of_frames_and_a_core():
-    config, (only,) = stages("pyramids", "h36m", "pyramids")
+def test_pairs_of_frames():
+    config, (only,) = stages("pyramids", "demo", "pyramids")
+    side = config.data.image_size
     assert {name: one.image.shape for name, one in only.streams.items()} == dict.fromkeys(
-        ("frame", "reference"), (config.batch_size, 128, 128, 3))
-    config, (core, adapted) = stages("adaptation", "demo", "adapted")
+        ("frame", "reference"), (config.batch_size, side, side, 3))
+
+
+def test_a_core_of_another_category_comes_first():
+    config, (core, adapted) = stages("adaptation", "demo", "adapted", depth=1)
     assert (core.name, core.steps, adapted.steps) == ("core", config.core.steps, config.steps)
 
 
