@@ -92,7 +92,7 @@ def test_a_project_of_ones_own_is_opened(tmp_path, monkeypatch):
 def test_a_stage_is_compiled_and_its_floors_follow(tmp_path, monkeypatch, capsys):
     """For the devices of this process, in place of chips. What was compiled is not compiled again."""
     _, (stage,) = stages("supervised", "demo", "supervised", widths=(4, 4, 4), head_width=4, image_size=16,
-                         heatmap_size=4)
+                         heatmap_size=4, augmentation="none", batch_size=8)
     slice_ = slice_of("v5e-8")
     monkeypatch.setattr(planning, "version_of", lambda platform: "none")
     record = planning.kept(tmp_path, stage, slice_, data_mesh())
