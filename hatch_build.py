@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-OF_A_CLONE = ("benchmark", "launch", "peers")  # folders of experiments that only those need who work on kpjax
+OF_A_CLONE = ("launch", "peers")  # folders of experiments that only those need who work on kpjax
 
 
 class Bundle(BuildHookInterface):
@@ -21,7 +21,6 @@ class Bundle(BuildHookInterface):
         write_stubs()
         experiments = Path(self.root, "experiments")
         bundled = [Path(self.root, "data"), *(path for path in sorted(experiments.iterdir())
-                                              if path.name not in OF_A_CLONE and path.name != "__pycache__"),
-                   experiments / "benchmark" / "results.csv"]  # `kpjax plan` reads the speed of input
+                                              if path.name not in OF_A_CLONE and path.name != "__pycache__")]
         build_data["force_include"].update(
             {str(path): f"kpjax/bundled/{path.relative_to(self.root).as_posix()}" for path in bundled})

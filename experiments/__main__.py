@@ -11,7 +11,7 @@ from experiments.commands import COMMANDS, run_command
 from experiments.engine.parsing import exit_code_of, screen_width
 
 TRAIN = "Trains a network on your own labels, images or videos."
-PLAN = "Says what a run will need on TPUs or GPUs: memory, time of a step, hours."
+PLAN = "Says what a run will need on TPUs or GPUs: memory, and floors of a step's time and of hours."
 PRESETS = "presets"  # the command that lists all systems
 HELP = ("", "-h", "--help")
 

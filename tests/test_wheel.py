@@ -44,10 +44,9 @@ def test_a_wheel_owns_one_top_level_package(installed):
         assert (installed / "kpjax" / path).is_file()
     bundled = installed / "kpjax" / "bundled" / "experiments"
     rooms = {path.name for path in (ROOT / "experiments").iterdir() if any(path.glob("*.py"))}
-    of_a_clone = {"benchmark", "launch", "peers"}
+    of_a_clone = {"launch", "peers"}
     assert rooms - of_a_clone <= {path.name for path in bundled.iterdir()}
     assert not [path for name in of_a_clone for path in (bundled / name).glob("*.py")]
-    assert (bundled / "benchmark" / "results.csv").is_file()  # `kpjax plan` reads the speed of input
     stub = (installed / "kpjax" / "methods" / "__init__.pyi").read_text()
     assert "from kpjax.methods.supervised_learning import supervised as supervised\n" in stub
 

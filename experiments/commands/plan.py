@@ -1,4 +1,4 @@
-"""Plans a run on chips that are not there: memory, time of a step by part, and hours, by the compiler's own estimates.
+"""Plans a run on chips that are not there: memory by their compiler, and floors of its times by a roofline.
 
 Command   kpjax plan SYSTEM PRESET --chips v5e-16                    (any preset; its data sets need not be there)
           kpjax plan semi_supervised --project P --chips h100-8      (one's own project)
@@ -11,8 +11,8 @@ large ones. What is compiled is kept, and the same command goes on. All other fl
 --fit            also finds the largest batch of each stage that fits into the memory
 --json FILE      the numbers, also as JSON; they always lie in RUNS/SYSTEM/PRESET/plan/NAME-N
 
-No number is measured. The compiler of TPUs estimates most operations; that of graphics processors estimates none, so
-that times there are floors. Collectives and single rows have rules. Not counted: evaluation, checkpoints, compiling.
+No number is measured. A step takes at least what its arithmetic at the peak or its bytes at the bandwidth take,
+whichever is longer, and its collectives. Not counted: evaluation, checkpoints, compiling, reading images.
 """
 import contextlib
 import io
@@ -29,7 +29,7 @@ from experiments.engine.command_line import Command, over_devices, read_command
 from experiments.engine.parsing import exit_code_of, parse_known
 from experiments.engine.system import OWN, System, system_of
 from experiments.planning.chips import slice_of
-from experiments.planning.compiling import COMPILES, compiler_of, environment
+from experiments.planning.plan import COMPILES, compiler_of, environment, plan
 from kpjax import InputError, RunError
 
 
@@ -85,8 +85,6 @@ def main(arguments: Sequence[str]) -> Any:
             raise InputError("kpjax plan: name a system and a preset")
         raise SystemExit(0)
     if COMPILES in os.environ:
-        from experiments.planning.report import plan
-
         asked, command = read(arguments)
         return plan(command, slice_of(asked.chips), fit=asked.fit, json=asked.json)
     with contextlib.redirect_stdout(io.StringIO()):  # what is chosen is printed by the other process

@@ -1,24 +1,24 @@
-"""A sweep over the GPUs of a Ray cluster: python ray_sweep.py WORKERS regda demo --grid learning-rate=0.003,0.01 ...
+"""Runs over a Ray cluster, a GPU each: python experiments/launch/ray_sweep.py RUNS.txt
 
-Every worker runs the same command and takes points that no other one has in work; --workdir must be a folder with locks
-that all nodes share. A worker that Ray loses is started again. Without GPUs each worker takes a CPU.
-Run in earnest: two workers on one machine's CPUs. Not tried: GPUs, several nodes.
+A line of the file is a run's arguments, such as `regda demo --learning-rate 0.003 --workdir /shared/runs/slow`. Each
+needs a --workdir of its own, in a folder that all nodes share. A run that Ray loses goes on. Without GPUs each takes a
+CPU. Not run in this form.
 """
 import subprocess
 import sys
+from pathlib import Path
 
 import ray
 
 
 @ray.remote(max_retries=10)
-def worker(arguments: list[str]) -> int:
-    """Works on the sweep until nothing is left, and returns the exit code."""
-    return subprocess.run([sys.executable, "-m", "experiments", "sweep", *arguments], check=False).returncode
+def train(line: str) -> int:
+    """Trains, and returns the exit code."""
+    return subprocess.run([sys.executable, "-m", "experiments", *line.split()], check=False).returncode
 
 
 if __name__ == "__main__":
-    count, *arguments = sys.argv[1:]
     ray.init(runtime_env={"working_dir": "."})
     share = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
-    codes = ray.get([worker.options(**share).remote(arguments) for _ in range(int(count))])
-    sys.exit(max(codes))
+    runs = [line for line in Path(sys.argv[1]).read_text().splitlines() if line]
+    sys.exit(max(ray.get([train.options(**share).remote(line) for line in runs])))

@@ -5,14 +5,14 @@ file that `score` reads.
 
 Commands   python -m experiments.peers prepare openfield --labelled 10 --subset 0 --out mouse10
            python -m venv dlc && dlc/bin/pip install deeplabcut==3.0.2
-           dlc/bin/python experiments/peers/programs/deeplabcut_run.py mouse10 --seconds 300 [--weights ...]
+           dlc/bin/python experiments/peers/programs/deeplabcut_run.py mouse10 --seconds 300 --weights FILE
            python -m venv lp && lp/bin/pip install lightning-pose==2.4.3
-           lp/bin/python experiments/peers/programs/lightning_pose_run.py mouse10 --seconds 300 [--weights ...]
+           lp/bin/python experiments/peers/programs/lightning_pose_run.py mouse10 --seconds 300 --weights FILE
            python -m experiments.peers score mouse10 --runs runs/semi_supervised/openfield/supervised/seed-0 \
                --room experiments/peers
 
-Neither peer's own weights are needed: networks start at random, or from one file of MobileNetV2 that both are given
-(`mobilenet_v2.google_in1k` of `kpjax.models.weights.pretrained`, torchvision's names). Lightning Pose requires DALI,
-which its supervised part on a CPU never imports: where it cannot be had, `uv pip install --override` with the line
-`nvidia-dali-cuda110; sys_platform == 'never'`. Its prediction on videos needs DALI: only DeepLabCut's has a `--video`.
+Neither peer's own weights are needed: both start from one file of MobileNetV2 (`mobilenet_v2.google_in1k` of
+`kpjax.models.weights.pretrained`, under torchvision's names). Lightning Pose requires DALI, which its supervised part
+on a CPU never imports: where it cannot be had, `uv pip install --override` with the line
+`nvidia-dali-cuda110; sys_platform == 'never'`.
 """

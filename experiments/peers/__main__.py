@@ -82,10 +82,9 @@ class Line(NamedTuple):
     program: str  # as `results.csv` has it
     pck: float  # share
     nme: float  # of the reference length
-    distance: float  # px of the original images: Lightning Pose's pixel error, and DeepLabCut's, which it calls RMSE
+    distance: float  # px of the original images
     seconds: float
     contour: float  # of the reference length; nan where a preset has no contours
-    theirs: str  # what the peer says of itself
 
 
 @dataclass(frozen=True)
@@ -116,10 +115,10 @@ class Score(Checked):
         if not lines:
             raise InputError("folder", f"{self.folder} has no predictions; run a peer, or name --runs")
         width = max(len(line.name) for line in lines)
-        print(f"{'':{width}}    PCK, %    NME, %  mean px  contours, %  seconds  by its own measure")
+        print(f"{'':{width}}    PCK, %    NME, %  mean px  contours, %  seconds")
         for line in sorted(lines, key=lambda line: -line.pck):
             print(f"{line.name:{width}} {100 * line.pck:9.1f} {100 * line.nme:9.1f} {line.distance:8.1f} "
-                  f"{100 * line.contour:12.2f} {line.seconds:8.0f}  {line.theirs}")
+                  f"{100 * line.contour:12.2f} {line.seconds:8.0f}")
         if self.room:
             points = int((truth.visible > 0).sum())
             write_results(self.room, merged(read_results(self.room), [
@@ -136,7 +135,7 @@ def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: S
         raise InputError(f"{path}: keypoints are {keypoints.shape}, the labels {truth.keypoints.shape}")
     program = next(peer for peer in PEERS if path.name.startswith(f"predictions_{peer}_"))
     return line_of(given["name"], program, truth._replace(keypoints=keypoints), skeleton, split["preset"],
-                   given["seconds"], given["theirs"])
+                   given["seconds"])
 
 
 def results_of(line: Line, split: Mapping[str, Any], points: int, schedule: str = "") -> list[Result]:
@@ -150,14 +149,13 @@ def results_of(line: Line, split: Mapping[str, Any], points: int, schedule: str 
                    commit=commit()) for metric, value in values.items() if np.isfinite(value)]
 
 
-def line_of(name: str, program: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float,
-            theirs: str = "") -> Line:
+def line_of(name: str, program: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float) -> Line:
     """Measures predictions by the threshold of a preset."""
     config = semi_supervised.PRESETS[preset]
     values = keypoint_errors(found, skeleton, "test", threshold=config.pck_threshold, strict=False, pooled=True,
                              contours=config.data.contours)
     return Line(name, program, values["test/pck"], values["test/nme"], values["test/distance"], seconds,
-                values.get("test/contour", np.nan), theirs)
+                values.get("test/contour", np.nan))
 
 
 COMMANDS = {"prepare": Prepare, "score": Score}

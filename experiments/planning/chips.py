@@ -23,11 +23,9 @@ class Chip:
     kind: str  # as JAX reports it
     memory: float  # bytes
     bandwidth: float  # bytes/s of that memory
-    clock: float  # Hz, that the compiler's cycles are counted in
     link: float  # bytes/s that one chip sends along one axis of a slice, in one direction of it
     latency: float  # s of one hop, or of one collective between graphics processors; assumed
     host_chips: int
-    host_cores: int  # virtual ones, of the machine type that is named in `sources`
     counted: int = 1  # the number in a slice's name over its chips: of v5p, TensorCores are counted
     wrap: int = 0  # chips along an axis from which it is a ring; 0 for graphics processors, which a switch connects
     usable: float = 1.0  # share of the memory that JAX takes by default
@@ -56,27 +54,21 @@ _TPU, _GPU = "https://cloud.google.com/tpu/docs/", "https://www.nvidia.com/en-us
 _GPU_HOSTS = "https://cloud.google.com/compute/docs/gpus"
 _LATENCY = "assumed: 1 us a hop, as https://jax-ml.github.io/scaling-book/sharding does"
 _GPU_LATENCY = "assumed: 10 us a collective within a host, 20 us more between hosts"
-# Peaks are units x 2 x products a cycle x clock, from which clocks that are not published follow.
 CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
-    Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 1.5e9, 45 * GB, 1e-6, host_chips=8, host_cores=224,
-         wrap=16,
+    Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 45 * GB, 1e-6, host_chips=8, wrap=16,
          sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
-                  "memory: what its compiler leaves to programs, of 16 GiB",
-                  "clock: 4 units of 128x128 products give the peak at 1.5 GHz", _LATENCY)),
-    Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 1.75e9, 90 * GB, 1e-6, host_chips=4, host_cores=208,
-         counted=2, wrap=4,
-         sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine "
-                  "ct5p-hightpu-4t)",
-                          "clock: 8 units of 128x128 products give the peak at 1.75 GHz", _LATENCY)),
-    Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 1.75e9, 90 * GB, 1e-6, host_chips=8, host_cores=180,
-         wrap=16,
+                  "memory: what its compiler leaves to programs, of 16 GiB", _LATENCY)),
+    Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 90 * GB, 1e-6, host_chips=4, counted=2, wrap=4,
+         sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine ct5p-hightpu-4t)",
+                  _LATENCY)),
+    Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 90 * GB, 1e-6, host_chips=8, wrap=16,
          sources=(f"{_TPU}v6e (memory, bandwidth, peak, 3,200 Gbit/s over four links, machine ct6e-standard-8t)",
-                  "clock: 2 units of 256x256 products, each in two halves, give the peak at 1.75 GHz", _LATENCY)),
-    Chip("h100", "cuda", "NVIDIA H100", 80 * GB, 3352 * GB, 1.98e9, 450 * GB, 1e-5, host_chips=8, host_cores=208,
+                  _LATENCY)),
+    Chip("h100", "cuda", "NVIDIA H100", 80 * GB, 3352 * GB, 450 * GB, 1e-5, host_chips=8,
          usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9),
          sources=(f"{_GPU}h100 (SXM: memory, bandwidth, peak without sparsity, 900 GB/s in both directions)",
                   f"{_GPU_HOSTS} (machine a3-highgpu-8g; 400 Gbit/s for each chip)", _GPU_LATENCY)),
-    Chip("a100", "cuda", "NVIDIA A100", 80 * GB, 2039 * GB, 1.41e9, 300 * GB, 1e-5, host_chips=8, host_cores=96,
+    Chip("a100", "cuda", "NVIDIA A100", 80 * GB, 2039 * GB, 300 * GB, 1e-5, host_chips=8,
          usable=0.75, network=12.5 * GB, target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8),
          sources=(f"{_GPU}a100 (SXM, 80 GB: memory, bandwidth, peak without sparsity, 600 GB/s in both directions)",
                   f"{_GPU_HOSTS} (machine a2-ultragpu-8g; 100 Gbit/s for each chip)", _GPU_LATENCY)))}
@@ -87,7 +79,6 @@ _CUBIC = {1: (1, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4)
           256: (4, 8, 8), 512: (8, 8, 8), 1024: (8, 8, 16)}
 _BOXES = {count: (1, 1, count) for count in (1, 2, 4, 8)} | {8 * hosts: (1, hosts, 8) for hosts in (2, 4, 8, 16, 32)}
 SHAPES = {"v5e": _FLAT, "v6e": _FLAT, "v5p": _CUBIC, "h100": _BOXES, "a100": _BOXES}
-WEAK_SCALING = (8, 64, 256)  # chips
 
 
 class Slice(NamedTuple):
@@ -125,12 +116,6 @@ def slice_of(name: str) -> Slice:
     if rest or count not in shapes:
         raise InputError("chips", f"{name!r}: there are {', '.join(f'{chip.name}-{n * chip.counted}' for n in shapes)}")
     return Slice(chip, shapes[count])
-
-
-def same_chips(chip: Chip, count: int) -> Slice | None:
-    """Returns a slice of so many of a chip; None if there is none."""
-    shape = SHAPES[chip.name].get(count)
-    return shape and Slice(chip, shape)
 
 
 def all_reduce_seconds(slice_: Slice, size: float, count: int = 1) -> float:

@@ -1,45 +1,31 @@
-"""The stages of a run without running them: the same methods, batches and steps that `kpjax train` would take.
+"""The stages that a run will train, as shapes: methods, batches and first states of all systems, without any data.
 
-The system's own `train` is called. `fit` and all that reads, predicts or stores stand aside: each stage is recorded
-with its method and shapes, and answered by zeros of the shapes that it would return.
+A plan needs shapes alone. Sides of images come from the config and skeletons from the data packages; of people's own
+data, which are opened, both are read off the first image. Each function below follows its system's `train`.
 """
-import contextlib
-import io
-import sys
-import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 
-from experiments.engine import system as engine
-from experiments.engine.system import Job, system_of
-from experiments.planning import blank
-from kpjax import Example, Method, Trained
-from kpjax.files import make_folder, write_json
-from kpjax.training import evaluation, stages, trees
-from kpjax.training import fit as training
-from kpjax.training.evaluation import Gathered
-from kpjax.training.fit import Evaluation, Fitted
-from kpjax.training.stages import Stage
-
-REDUCED = 16  # examples, in place of a batch that is reduced to sums
+from experiments.engine.image_sets import NEVER_LABELLED, ImageSet, loaded_domain
+from experiments.engine.system import OWN, Job, system_of
+from kpjax import Example, InputError, Method, Skeleton
+from kpjax.input.source import chosen_keypoints
 
 
 class Planned(NamedTuple):
-    """A stage: what `fit` would be given."""
+    """A stage: what `fit` would be given, as shapes."""
 
     name: str
     method: Method
-    streams: Mapping[str, Example]  # shapes of the whole batch
-    start: Mapping[str, Any]  # shapes
+    streams: Mapping[str, Example]  # the whole batch
     steps: int
-    state: Any  # shapes of the first one
+    state: Any  # the first one
 
     @property
     def images(self) -> int:
@@ -57,119 +43,248 @@ class Planned(NamedTuple):
     def alike(self, other: "Planned") -> bool:
         """Returns whether both compile to one program: later steps of a protocol do."""
         def shapes(planned: Planned) -> Any:
-            return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), (dict(planned.streams), planned.start))
+            return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), (dict(planned.streams), planned.state))
 
         return self.method.update is other.method.update and shapes(self) == shapes(other)
 
 
-def shapes_of(tree: Any) -> Any:
-    """Returns the shapes and dtypes of a tree."""
-    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.ShapeDtypeStruct) else
-                        jax.ShapeDtypeStruct(jnp.shape(leaf), jax.dtypes.result_type(leaf)), tree)
+class Images(NamedTuple):
+    """What a plan knows of images."""
+
+    skeleton: Skeleton
+    side: int  # px, as they are loaded
+
+    def batch(self, count: int) -> Example:
+        """Returns the shapes of a batch."""
+        def array(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((count, *shape), dtype)
+
+        keypoints = len(self.skeleton.names)
+        return Example(array(np.uint8, self.side, self.side, 3), array(np.float32, keypoints, 2),
+                       array(np.float32, keypoints), array(np.float32), array(np.float32, 3, 3), array(np.int32))
 
 
-def zeros_of(tree: Any) -> Any:
-    """Returns zeros of given shapes that take no memory; keys stay shapes."""
-    return jax.tree.map(lambda leaf: leaf if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else
-                        np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), tree)
+def key_shape() -> jax.ShapeDtypeStruct:
+    """Returns the shape of a random key."""
+    return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def batch_of(source: Any, count: int) -> Example:
-    """Returns the shapes of a batch of a source's examples."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *np.shape(leaf)), np.asarray(leaf).dtype), source[0])
+def stage_of(name: str, method: Method, images: Images | Mapping[str, Images], batch_size: int, steps: int,
+             start: Mapping[str, Any] | None = None) -> Planned:
+    """Returns a stage. images: of all streams, or of each. start: shapes or arrays that `init` needs."""
+    streams = {stream: (images if isinstance(images, Images) else images[stream]).batch(batch_size)
+               for stream in method.streams}
+    return Planned(name, method, streams, steps, jax.eval_shape(method.init, key_shape(), streams, dict(start or {})))
 
 
-def state_of(method: Method, streams: Mapping[str, Example], start: Mapping[str, Any]) -> Any:
-    """Returns the shapes of a method's first state."""
-    return jax.eval_shape(method.init, jax.eval_shape(lambda: jax.random.key(0)), dict(streams), start)
+def skeleton_of(name: str) -> Skeleton:
+    """Returns the skeleton of a set by the name that a config gives it. Raises InputError for an unknown one."""
+    family, _, which = name.partition(":")
+    dataset = family.partition("/")[0]
+    if family in ("recoloured", "plain"):
+        return without_points(skeleton_of(which), NEVER_LABELLED if which == "lspet" else ())
+    if family == "bodies":
+        from data.bodies import BODY
+
+        return BODY
+    if family == "rendered":
+        from experiments.adaptation.images import CATEGORIES
+
+        return CATEGORIES[which].skeleton
+    module = {"videos": "figures", "sprites": "dsprites"}.get(dataset, dataset)
+    try:
+        return importlib.import_module(f"data.{module}").DATASET.skeleton(None)
+    except (ImportError, AttributeError, TypeError, InputError) as error:
+        raise InputError(f"{name}: its keypoints are only known from its data ({error}); plan a preset of another set"
+                         ) from None
 
 
-class _Recorder:
-    """What stands in place of training and of all that reads its results."""
-
-    def __init__(self) -> None:
-        self.planned: list[Planned] = []
-        self.found: dict[str, Stage] = {}  # shared stages, by name
-        self.results: dict[str, Trained] = {}  # of whole variants
-
-    def fit(self, method: Method, streams: Mapping[str, Any], *, steps: int, stage: str, start: Any = None,
-            **more: Any) -> Fitted:
-        batches = {name: batch_of(streams[name].source, streams[name].batch_size) for name in method.streams}
-        begin = shapes_of(dict(start or {}))
-        self.planned.append(Planned(stage, method, batches, begin, steps, state_of(method, batches, begin)))
-        state = zeros_of(self.planned[-1].state)
-        trained = Trained(state.variables, state.frozen)
-        measured: dict[str, float] = defaultdict(float)
-        return Fitted(trained, trained, steps, measured, 0.0, 0.0, steps, (Evaluation(steps, measured),), 0)
-
-    def stage(self, folder: Any, name: str, seed: int, run: Callable[[epath.Path], Fitted], **more: Any) -> Stage:
-        if name not in self.found:
-            home = engine.absolute(folder) / "stages" / name
-            make_folder(home)
-            fitted = run(home)
-            self.found[name] = Stage(fitted.trained, name, fitted.step, fitted.metrics, 0.0, 0.0, 0)
-        return self.found[name]
-
-    def result_of(self, job: Job) -> Trained:
-        if job.variant not in self.results:
-            self.results[job.variant] = self.train(job).trained
-            make_folder(job.folder)
-            write_json(job.folder / "results.json", {"images": 0, "wall_seconds": 0.0, "steps": 0})
-        return self.results[job.variant]
-
-    def train(self, job: Job) -> Any:
-        make_folder(job.folder)
-        return system_of(job.system, job.preset).train(job, blank.blank_data(job))
-
-    def predict_source(self, method: Method, state: Any, source: Any, **more: Any) -> Gathered:
-        count = len(source)
-        shapes = jax.eval_shape(method.predict, Trained(shapes_of(state.variables), shapes_of(state.frozen)),
-                                batch_of(source, count))
-        points, scores = zeros_of((shapes.keypoints, shapes.scores))
-        labels = batch_of(source, count)
-        return Gathered(points, scores, np.arange(count, dtype=np.int32), *zeros_of(
-            (labels.keypoints, labels.visible, labels.scale, labels.crop)))
-
-    def reduce(self, measure: Callable[..., Any], state: Any, source: Any, **more: Any) -> Any:
-        batch = batch_of(source, REDUCED)
-        weights = jax.ShapeDtypeStruct((REDUCED,), np.float32)
-        return zeros_of(jax.eval_shape(measure, shapes_of(state), batch, weights))
-
-    def first_state(self, job: Job, method: Method, source: Any, stage: str, start: Mapping[str, Any] = {}) -> Trained:
-        batches = dict.fromkeys(method.streams, batch_of(source, 1))
-        state = zeros_of(state_of(method, batches, shapes_of(dict(start))))
-        return Trained(state.variables, state.frozen)
+def without_points(skeleton: Skeleton, names: Sequence[str]) -> Skeleton:
+    """Returns a skeleton without some keypoints, by name."""
+    return chosen_keypoints(skeleton, [number for number, name in enumerate(skeleton.names) if name not in names])
 
 
-@contextlib.contextmanager
-def _instead(replacements: Mapping[Callable[..., Any], Callable[..., Any]]) -> Iterator[None]:
-    """Puts functions in place of others in all modules that have imported them."""
-    with contextlib.ExitStack() as stack:
-        for name, module in list(sys.modules.items()):
-            if name.startswith(("experiments", "kpjax")):
-                for attribute, value in list(vars(module).items()):
-                    for old, new in replacements.items():
-                        if value is old:
-                            stack.enter_context(mock.patch.object(module, attribute, new))
-        yield
+def _opened(source: Any) -> Images:
+    return Images(source.skeleton, source[0].image.shape[0])
+
+
+def _of_set(data: ImageSet, reach: Any) -> Images:
+    loaded = data.loaded(reach)
+    return Images(skeleton_of(data.train), loaded.side if loaded else data.image_size)
 
 
 def planned_stages(job: Job) -> list[Planned]:
-    """Returns the stages that a variant of one seed trains, in order, those that it shares with others once.
+    """Returns the stages that a variant of one seed trains, in order, with those of variants that it starts from.
 
     Raises InputError for a set whose keypoints are only known from its data.
     """
-    from experiments.adaptation import images  # the only system that opens data while it trains
+    own = job.base_preset == OWN
+    return list(STAGES[job.system](job, system_of(job.system, job.preset).open(job) if own else None))
 
-    recorder = _Recorder()
-    replacements = {
-        training.fit: recorder.fit, stages.stage: recorder.stage, engine.result_of: recorder.result_of,
-        evaluation.predict_source: recorder.predict_source, evaluation.reduce: recorder.reduce,
-        engine.first_state: recorder.first_state, images.open_core_images: blank.core_images,
-        trees.tree_digest: lambda tree: ""}
-    system_of(job.system, job.preset)  # imports what is patched
-    with tempfile.TemporaryDirectory() as folder, _instead(replacements), np.errstate(all="ignore"), \
-            contextlib.redirect_stdout(io.StringIO()):
-        recorder.train(job._replace(workdir=epath.Path(folder)))
-    return recorder.planned
 
+def _supervised(job: Job, data: Any) -> Iterator[Planned]:
+    from experiments import supervised
+
+    config = job.config
+    images = _opened(data.train) if data else _of_set(config.data, None)
+    yield stage_of(job.variant, supervised.build(config, images.skeleton, job.variant), images, config.batch_size,
+                   config.steps)
+
+
+def _regda(job: Job, data: Any) -> Iterator[Planned]:
+    from experiments import regda
+
+    recipe = regda.VARIANTS[job.variant].recipe
+    config, size = recipe.config(job.config), job.config.data.image_size
+
+    def domain(name: str) -> Images:
+        loaded = loaded_domain(name, size, job.config.augment.reach)
+        return Images(skeleton_of(name), loaded.side if loaded else size)
+
+    source, target = (_opened(data.source.train), _opened(data.target.train)) if data else (
+        domain(config.data.source), domain(config.data.target))
+    images = {"source": source, "target": target, "labelled": source, "unlabelled": target}
+    for before in (recipe.teacher, recipe.start):
+        if before in regda.VARIANTS:
+            yield from _regda(job._replace(variant=before), data)
+    if recipe.start.startswith("pretraining"):
+        first = regda.build_first(config, source.skeleton, recipe.pretrain, recipe.logits)
+        yield stage_of(recipe.start, first, images, config.batch_size, config.pretraining_steps)
+    steps = {"adaptation": config.steps, "both stages": config.steps_of_both_stages,
+             "equal cost": config.steps_of_equal_cost, "further": config.steps_without_source}
+    if recipe.train in steps:  # passes for statistics alone are short
+        yield stage_of(job.variant, regda.build(job.config, source.skeleton, job.variant), images, config.batch_size,
+                       steps[recipe.train])
+
+
+def _semi_supervised(job: Job, data: Any) -> Iterator[Planned]:
+    from experiments import semi_supervised as system
+    from experiments.engine.configs import perceptual_start
+    from kpjax.losses.pose_subspace import fit_pose_subspace
+    from kpjax.methods.incremental_family.union import stream_of
+
+    recipe = system.VARIANTS[job.variant].recipe
+    config = recipe.config(job.config)
+    images = _opened(data.labelled) if data else _of_set(config.data, config.augment.reach)
+
+    def stage(name: str, method: Method, steps: int, start: Mapping[str, Any] | None = None) -> Planned:
+        return stage_of(name, method, dict.fromkeys(method.streams, images), config.batch_size // len(method.streams),
+                        steps, start)
+
+    for before in (recipe.teacher, recipe.of):
+        if before:
+            yield from _semi_supervised(job._replace(variant=before), data)
+    if recipe.untrained or recipe.of:
+        return
+    if config.warm_start_steps and not recipe.everything:
+        warm = system.build_warm_start(job.config, images.skeleton)
+        for name in ("warm start", "warm start of the second network")[:1 + recipe.second]:
+            yield stage(name, warm, config.warm_start_steps)
+    start: dict[str, Any] = {}
+    if recipe.videos:
+        points = 2 * len(images.skeleton.names)
+        start["subspace"] = fit_pose_subspace(np.random.default_rng(0).normal(size=(2 * points, points)))
+    if job.variant == "gen":
+        start |= perceptual_start(config.baselines.perceptual, system.PERCEPTUAL,
+                                  image_size=config.baselines.generator_size)
+    if recipe.networks:
+        alone = system.build(job.config, images.skeleton, "supervised_warped")
+        networks = [stage(f"network of project {number}", alone, config.steps) for number in range(len(data.projects))]
+        yield from networks
+        start["teachers"] = {stream_of(number): one.state.variables for number, one in enumerate(networks)}
+    yield stage(job.variant, system.build(job.config, images.skeleton, job.variant),
+                config.steps_of_both_stages if recipe.everything else config.steps, start)
+
+
+def _incremental(job: Job, data: Any) -> Iterator[Planned]:
+    from experiments import incremental
+    from experiments.incremental import builders
+    from experiments.incremental.steps import PLAIN
+    from kpjax.methods.incremental_family import memories
+    from kpjax.methods.incremental_family.step_spec import increment
+
+    config, recipe = job.config, incremental.VARIANTS[job.variant].recipe
+    images = _opened(data.train) if data else _of_set(config.data, None)
+    if data:
+        count, mirrored = len(data.protocol.steps), data.protocol.mirrored
+    else:
+        protocol = json.loads(config.data.protocol_path().read_text(encoding="utf-8"))
+        count, mirrored = len(protocol["steps"]), protocol.get("mirrored", True)
+    setting, points = builders.setting_of(config, images.skeleton, mirrored=mirrored), len(images.skeleton.names)
+
+    def stage(name: str, method: Method, steps: int, weights: Mapping[str, float], **start: Any) -> Planned:
+        brings = increment(points, old=(), new=range(points), slots=config.association.triples, weights=weights)
+        return stage_of(name, method, images, config.batch_size, steps, {"increment": brings, **start})
+
+    joint = recipe.base == "joint"
+    entropy = {"entropy": config.weights.cpr_entropy} if recipe.base == "base_cpr" else {}
+    steps = config.base_steps + joint * (count - 1) * config.steps
+    base = stage("step 0", builders.build_base(setting, recipe.base, steps), steps, entropy)
+    if not (data and data.base is not None):
+        yield base
+    known = base.state.variables
+    for step in range(1, 1 if joint or recipe.combined else count):
+        start, weights, ka_net = {"teacher": known}, recipe.weights_of(config, 1), ()
+        if recipe.memory:
+            start |= {"anchor": known["params"], "importance": known["params"]}
+        if recipe.memory == "afec":
+            plain = stage("expanded", builders.build_step(setting, PLAIN), 1, weights, **start)
+            start["expanded"] = jax.eval_shape(memories.expanded_copy, plain.state)
+        if recipe.ka_net:
+            asked = "distant" if recipe.ka_net == "distant" else config.association.ka_variant
+            ka_net = ("paper" if asked == "auto" else asked, 2)  # how far one must see, data decide
+            method = builders.build_association(setting, recipe.ka_net, *ka_net)
+            associated = stage(f"association {step}", method, config.association_steps, weights, **start)
+            yield associated
+            start["association"] = associated.state.variables
+        yield stage(f"step {step}", builders.build_step(setting, recipe, *ka_net), recipe.increment_steps(config),
+                    weights, **start)
+
+
+def _pyramids(job: Job, data: Any) -> Iterator[Planned]:
+    from experiments import pyramids
+    from experiments.engine.configs import perceptual_start
+
+    config, variant = job.config, job.variant
+    if variant in (*pyramids.WITHOUT_NETWORK, "untrained"):
+        return
+    name = {"figures": "figures:source"}.get(config.data.data, config.data.data)
+    images = _opened(data.train) if data else Images(skeleton_of(name), config.data.image_size)
+    differences = variant in pyramids.DIFFERENCES
+    compares, network = (config.bkind.bkind_perceptual, pyramids.BKIND_PERCEPTUAL) if differences else (
+        config.baselines.perceptual if variant == "keynet" else "", pyramids.PERCEPTUAL)
+    start = perceptual_start(compares, network, image_size=config.data.image_size)
+    if data and not differences:
+        start |= pyramids.still_start(config, data.train)
+    per_level = variant in pyramids.BASELINES and config.baselines.baselines_per_level
+    for size in (0, *(config.pyramid.level_sizes if per_level else ())):
+        yield stage_of(f"{variant}_{size}" if size else variant,
+                       pyramids.build(config, images.skeleton, variant, size), images,
+                       config.batch_size * (2 if variant == pyramids.ORACLE else 1),
+                       pyramids.steps_of(config, variant), start)
+
+
+def _adaptation(job: Job, data: Any) -> Iterator[Planned]:
+    from experiments import adaptation
+
+    config, recipe = job.config, adaptation.VARIANTS[job.variant].recipe
+    if recipe.core == "adapted":
+        yield from _adaptation(job._replace(variant="adapted"), data)
+    if recipe.core == "trained" and config.core.core_epochs and not data:
+        larger = adaptation.loaded_core(config)
+        images = Images(without_points(skeleton_of(config.core.core), config.core.core_unused_keypoints),
+                        larger[1].side if larger else config.data.image_size)
+        yield stage_of("core", adaptation.build_core(config, images.skeleton), images, config.core.core_batch_size,
+                       config.core.steps)
+    if not recipe.trains:
+        return
+    network, side = adaptation.network(config, config.landmarks), config.data.image_size
+    core = jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), train=False), key_shape())
+    images = _opened(data.target) if data else Images(skeleton_of(config.data.target), config.data.target_side)
+    yield stage_of(adaptation.STAGE, adaptation.build(config, job.variant), images, config.batch_size, config.steps,
+                   {**adaptation.perceptual_start(config), **({} if recipe.core == "none" else {"core": core})})
+
+
+STAGES: dict[str, Callable[[Job, Any], Iterator[Planned]]] = {
+    "regda": _regda, "semi_supervised": _semi_supervised, "incremental": _incremental, "pyramids": _pyramids,
+    "adaptation": _adaptation, "supervised": _supervised}

@@ -160,7 +160,7 @@ class TeacherAdaptation(Checked):
     view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
     view_shear: NotNegative = 30.0  # degrees
     view_zoom: tuple[float, float] = (0.6, 1.3)
-    step_cost: Positive = 2.65  # of a step, in steps of the labels alone (`python -m experiments.benchmark teachers`)
+    step_cost: Positive = 2.65  # of a step, in steps of the labels alone, as measured
 
     earlier: ClassVar = {"step_cost": 2.65}
     former: ClassVar = {"consistency": 1.0, "hidden_half_side": 10.0, "hidden_from": 0.9, "view_shift": 0.05,

@@ -34,7 +34,7 @@ TE_INVERSE = Table("lsp", by_variant("ours", "te_inverse"), by_labelled(0.2, min
 PL_SHARE = Table("lsp", by_variant("pl", "pl_60"), by_labelled(*SHARES[:-1], minus="pl"), paper="table1")
 WARP = Table("lsp", tuple(Row(kind, "ours", {"warp": kind}) for kind in ("perspective", "affine", "rotation")), (PCK,),
              "warp of ours")
-# One weight at a time; `python -m experiments sweep` tries all combinations.
+# One weight at a time.
 SENSITIVITY = Table("lsp", tuple(
     Row(f"{name} {weight:g}", "ours", {name: weight}) for name, weights in {
         "semantic": (0.1, 0.5, 1.0), "equivariance": (10.0, 100.0, 1000.0), "invariance": (10.0, 100.0, 1000.0)}.items()

@@ -412,10 +412,11 @@ def without_keypoints(source: Source, names: Sequence[str]) -> Source:
         del index
         return example._replace(keypoints=example.keypoints[numbers], visible=example.visible[numbers])
 
-    return changed(source, choose, numbers, name=source.name, skeleton=_chosen(source.skeleton, kept))
+    return changed(source, choose, numbers, name=source.name, skeleton=chosen_keypoints(source.skeleton, kept))
 
 
-def _chosen(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+def chosen_keypoints(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+    """Returns the skeleton of some keypoints, by number. Raises InputError if one would lose its mirror image."""
     new_index = {old: new for new, old in enumerate(kept)}
     if alone := [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in new_index]:
         raise InputError(f"keypoint {alone[0]} would lose its mirror image; leave both out or neither")

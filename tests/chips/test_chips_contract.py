@@ -3,15 +3,18 @@ import subprocess
 import sys
 
 import contract
+import jax
+import jax.numpy as jnp
 import pytest
 
 from experiments.planning.chips import slice_of
-from experiments.planning.compiling import compiler_of
+from experiments.planning.plan import compiler_of
 from kpjax import InputError
 
 ONE = "supervised_learning.supervised"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chips", ["v5e-4", "h100-8"])
 def test_the_plainest_method_keeps_the_contract(chips):
     platform = slice_of(chips).chip.platform
@@ -25,18 +28,13 @@ def test_the_plainest_method_keeps_the_contract(chips):
     assert f"{chips} {ONE}: kept" in done.stdout
 
 
-def record(**changes):
-    parts = {name: {"seconds": 0.5} for name in ("forward", "terms")}
-    return {"parts": parts, "gathers": [], "dearest": [], "memory": {"total": 2**20}} | changes
+def test_pixels_that_are_fetched_alone_are_found():
+    def shape(dtype, *sizes):
+        return jax.ShapeDtypeStruct(sizes, dtype)
 
+    def lowered(channels):
+        return jax.jit(lambda image, y, x: image[y, x]).lower(
+            shape(jnp.float32, 64, 64, channels), *2 * [shape(jnp.int32, 32, 32)]).as_text()
 
-def test_rules_name_what_breaks_them():
-    assert contract.broken_rules(record(), "tpu") == []
-    pixels = {"kind": "gather", "rows": 16384, "numbers": 3, "path": "warp", "single_pixels": True}
-    assert contract.broken_rules(record(gathers=[pixels]), "tpu") == ["gather of 16,384 rows of 3 numbers: warp"]
-    assert contract.broken_rules(record(gathers=[pixels]), "cuda") == []
-    dear = [{"seconds": 0.3, "part": part, "path": part} for part in ("forward", "terms")]
-    assert contract.broken_rules(record(dearest=dear), "tpu") == [
-        "30% of the step is one operation outside the network: terms, terms"]
-    assert contract.broken_rules(record(memory={"total": 2**27}), "tpu") == ["128 MiB, above 64"]
-    assert contract.broken_rules({"reason": "memory"}, "tpu") == ["does not fit: memory"]
+    assert contract.fetched_alone(lowered(3), 1024) == ["gather of 1,024 rows of 3 numbers"]
+    assert contract.fetched_alone(lowered(3), 1025) == contract.fetched_alone(lowered(64), 1024) == []

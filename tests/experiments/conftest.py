@@ -3,36 +3,9 @@ import jax
 import pytest
 from tiny_regda import TINY
 
-from experiments.benchmark import row
 from experiments.engine.own import project
 from kpjax.models import inverted_residuals
 from kpjax.platforms import known_platform
-
-
-class Clock:
-    """A clock that tests move; it goes on by a tick whenever it is read, as no call takes no time."""
-
-    TICK = 2.0**-20  # seconds
-
-    def __init__(self):
-        self.now = 0.0
-
-    def pass_by(self, seconds):
-        self.now += seconds
-
-    def perf_counter(self):
-        self.now += self.TICK
-        return self.now
-
-    process_time = perf_counter
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The clock by which the benchmark measures."""
-    made = Clock()
-    monkeypatch.setattr(row, "time", made)
-    return made
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from multiply_adds import multiply_adds
 from untrained import count, drawn, shapes
 
-from experiments.benchmark.multiply_adds import multiply_adds
 from kpjax.models.high_resolution import HRNet, hrnet
 
 TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_width": 4}

@@ -3,9 +3,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from multiply_adds import multiply_adds
 from untrained import count, drawn, shapes
 
-from experiments.benchmark.multiply_adds import multiply_adds
 from kpjax.models.layers import resize_bilinear
 from kpjax.models.residual_steps import RSN, DownPath, rsn
 from kpjax.models.unet import small_unet

@@ -2,8 +2,6 @@
 
 Runs in DeepLabCut's environment; see the package.
 """
-import csv
-import shutil
 import time
 from pathlib import Path
 
@@ -40,9 +38,7 @@ def without_download(build):
 
 
 def main():
-    flags = flags_of(__doc__, network="resnet_50", batch_size=8)
-    flags.add_argument("--video", type=Path, help="to time its own prediction on")
-    asked = flags.parse_args()
+    asked = flags_of(__doc__, batch_size=8).parse_args()
     split = split_of(asked.folder)
     project = (asked.folder / "deeplabcut").absolute()
     config = project / "config.yaml"
@@ -58,20 +54,17 @@ def main():
     merged = merge_annotateddatasets(settings, asked.folder.absolute() / "merged")
     names = [row[-1] if isinstance(row, tuple) else Path(row).name for row in merged.index]
     indices = {part: [[names.index(name) for name in split[part]]] for part in ("train", "test")}
-    name = Path(asked.weights).stem if asked.weights else asked.network
     PoseModel.build = staticmethod(without_download(PoseModel.build))
     deeplabcut.create_training_dataset(
         str(config), Shuffles=[SHUFFLE], trainIndices=indices["train"], testIndices=indices["test"], userfeedback=False,
-        net_type=asked.network if not asked.weights else "resnet_50", engine=Engine.PYTORCH)
-    updates = {}
-    if asked.weights:
-        head, points = "model.heads.bodypart", len(split["keypoints"])
-        updates = {
-            "model.backbone": {"type": "GivenMobileNetV2", "weights": str(Path(asked.weights).absolute()),
-                               "freeze_bn_stats": False, "freeze_bn_weights": False},
-            "model.backbone_output_channels": CHANNELS,
-            f"{head}.heatmap_config.channels": [CHANNELS, points],
-            f"{head}.locref_config.channels": [CHANNELS, 2 * points]}
+        net_type="resnet_50", engine=Engine.PYTORCH)
+    head, points = "model.heads.bodypart", len(split["keypoints"])
+    updates = {
+        "model.backbone": {"type": "GivenMobileNetV2", "weights": str(asked.weights.absolute()),
+                           "freeze_bn_stats": False, "freeze_bn_weights": False},
+        "model.backbone_output_channels": CHANNELS,
+        f"{head}.heatmap_config.channels": [CHANNELS, points],
+        f"{head}.locref_config.channels": [CHANNELS, 2 * points]}
 
     def train(epochs: int) -> float:
         began = time.monotonic()
@@ -86,19 +79,10 @@ def main():
     for snapshot in project.rglob("snapshot*.pt"):
         snapshot.unlink()
     seconds = train(epochs)
-    shutil.rmtree(project / "evaluation-results-pytorch", ignore_errors=True)  # its table keeps rows of earlier runs
-    deeplabcut.evaluate_network(str(config), Shuffles=[SHUFFLE])
-    rows = list(csv.DictReader(next(project.rglob("CombinedEvaluation-results.csv")).open()))
     found = analyze_images(str(config), [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
                            shuffle=SHUFFLE, snapshot_index=-1, device="cpu", output_dir=str(asked.folder / "analysed"))
     keypoints = {Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()}
-    write_predictions(asked.folder, "DeepLabCut", deeplabcut.__version__, name, epochs=epochs, seconds=seconds,
-                      keypoints=keypoints, theirs=f"test rmse {rows[-1]['test rmse']}")
-    if asked.video:
-        began = time.monotonic()
-        deeplabcut.analyze_videos(str(config), [str(asked.video)], shuffle=SHUFFLE, snapshot_index=-1, device="cpu",
-                                  destfolder=str(asked.folder / "analysed"))
-        print(f"{asked.video.name}: predicted in {time.monotonic() - began:.1f} s")
+    write_predictions(asked, "DeepLabCut", deeplabcut.__version__, epochs=epochs, seconds=seconds, keypoints=keypoints)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def register(weights: str) -> None:
     factory.BACKBONE_STRIDES[GIVEN] = 32
 
 
-def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, asked: argparse.Namespace) -> dict:
+def settings(folder: Path, split: dict, epochs: int, asked: argparse.Namespace) -> dict:
     """Returns the config: the default one, with counts of epochs in proportion."""
     image, batch = asked.image, asked.batch_size
 
@@ -38,20 +38,20 @@ def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, 
 
     return {
         "data": {"image_resize_dims": {"height": image, "width": image}, "data_dir": str(folder),
-                 "video_dir": str(folder), "csv_file": labels, "downsample_factor": 2,
+                 "video_dir": str(folder), "csv_file": "labels.csv", "downsample_factor": 2,
                  "num_keypoints": len(split["keypoints"]), "keypoint_names": split["keypoints"],
                  "mirrored_column_matches": None, "columns_for_singleview_pca": None},
         "training": {
             "imgaug": "dlc", "train_batch_size": batch, "val_batch_size": 32, "test_batch_size": 32,
             "train_prob": 0.95, "val_prob": 0.05, "train_frames": 1, "num_gpus": 1, "num_workers": 0,
-            "unfreezing_epoch": scaled(UNFREEZING) if network == GIVEN else 0, "min_epochs": epochs,
+            "unfreezing_epoch": scaled(UNFREEZING), "min_epochs": epochs,
             "max_epochs": epochs, "log_every_n_steps": 10, "check_val_every_n_epoch": max(scaled(5), 1),
             "ckpt_every_n_epochs": None, "early_stopping": False, "early_stop_patience": 3, "rng_seed_data_pt": 0,
-            "rng_seed_model_pt": asked.seed, "optimizer": "Adam", "optimizer_params": {"learning_rate": 1e-3},
+            "rng_seed_model_pt": 0, "optimizer": "Adam", "optimizer_params": {"learning_rate": 1e-3},
             "lr_scheduler": "multisteplr",
             "lr_scheduler_params": {"multisteplr": {"milestones": [scaled(at) for at in MILESTONES], "gamma": 0.5}},
             "uniform_heatmaps_for_nan_keypoints": True},
-        "model": {"losses_to_use": [], "backbone": network, "model_type": "heatmap", "heatmap_loss_type": "mse",
+        "model": {"losses_to_use": [], "backbone": GIVEN, "model_type": "heatmap", "heatmap_loss_type": "mse",
                   "model_name": "test", "checkpoint": None},
         "dali": {"general": {"seed": 123456}}, "losses": {},
         "eval": {"predict_vids_after_training": False, "test_videos_directory": str(folder)},
@@ -59,9 +59,8 @@ def settings(folder: Path, labels: str, split: dict, network: str, epochs: int, 
 
 
 def main():
-    flags = flags_of(__doc__, network="resnet50", batch_size=16)
+    flags = flags_of(__doc__, batch_size=16)
     flags.add_argument("--image", type=int, default=256, help="px to which it resizes images, a multiple of 128")
-    flags.add_argument("--seed", type=int, default=0, help="of the network's first weights")
     asked = flags.parse_args()
     split = split_of(asked.folder)
     folder = (asked.folder / "lightning_pose").absolute()
@@ -69,16 +68,14 @@ def main():
     table = pd.read_csv(folder / "CollectedData.csv", header=[0, 1, 2], index_col=0)
     for part, suffix in (("train", ""), ("test", "_new")):
         table[[Path(name).name in split[part] for name in table.index]].to_csv(folder / f"labels{suffix}.csv")
-    network = GIVEN if asked.weights else asked.network
-    register(str(Path(asked.weights).absolute()))
+    register(str(asked.weights.absolute()))
 
-    out = asked.folder.absolute() / f"lightning_pose_{network}"
+    out = asked.folder.absolute() / f"lightning_pose_{GIVEN}"
 
     def trained(epochs: int, *, skip_evaluation: bool = True) -> float:
         shutil.rmtree(out, ignore_errors=True)
         began = time.monotonic()
-        train(OmegaConf.create(settings(folder, "labels.csv", split, network, epochs, asked)),
-              out, skip_evaluation=skip_evaluation)
+        train(OmegaConf.create(settings(folder, split, epochs, asked)), out, skip_evaluation=skip_evaluation)
         return time.monotonic() - began
 
     epochs = epochs_within(asked, trained)
@@ -86,10 +83,8 @@ def main():
     found = pd.read_csv(out / "predictions_new.csv", header=[0, 1, 2], index_col=0)
     points = found.iloc[:, :3 * len(split["keypoints"])].to_numpy(float).reshape(len(found), -1, 3)[..., :2]
     keypoints = {Path(name).name: values.tolist() for name, values in zip(found.index, points, strict=True)}
-    errors = pd.read_csv(out / "predictions_pixel_error_new.csv", index_col=0).select_dtypes("number")
-    name = Path(asked.weights).stem if asked.weights else network
-    write_predictions(asked.folder, "Lightning Pose", lightning_pose.__version__, name, epochs=epochs, seconds=seconds,
-                      keypoints=keypoints, theirs=f"pixel error {errors.to_numpy(float).mean():.2f}")
+    write_predictions(asked, "Lightning Pose", lightning_pose.__version__, epochs=epochs, seconds=seconds,
+                      keypoints=keypoints)
 
 
 if __name__ == "__main__":

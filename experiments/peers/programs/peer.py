@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 
-def flags_of(description: str, *, network: str, batch_size: int) -> argparse.ArgumentParser:
-    """Builds the flags of a peer. network, batch_size: its defaults."""
+def flags_of(description: str, *, batch_size: int) -> argparse.ArgumentParser:
+    """Builds the flags of a peer. batch_size: its default."""
     flags = argparse.ArgumentParser(description=description)
     flags.add_argument("folder", type=Path, help="of `prepare`")
     flags.add_argument("--seconds", type=float, required=True, help="of training")
     flags.add_argument("--epochs", type=int, help="in place of as many as seem to fit into the seconds")
-    flags.add_argument("--network", default=network, help="by the peer's name, from random weights")
-    flags.add_argument("--weights", default="", help="a file of MobileNetV2 in place of that network")
+    flags.add_argument("--weights", type=Path, required=True, help="a file of MobileNetV2, see the package")
     flags.add_argument("--batch-size", type=int, default=batch_size)
     return flags
 
@@ -34,9 +33,10 @@ def epochs_within(asked: argparse.Namespace, train: Callable[[int], float]) -> i
     return epochs
 
 
-def write_predictions(folder: Path, peer: str, version: str, network: str, *, epochs: int, seconds: float,
-                      keypoints: Mapping[str, list], theirs: str) -> None:
-    """Writes predictions of the test images for `score`. theirs: what the peer says of them itself."""
-    path = folder / f"predictions_{peer.lower().replace(' ', '_')}_{network}.json"
+def write_predictions(asked: argparse.Namespace, peer: str, version: str, *, epochs: int, seconds: float,
+                      keypoints: Mapping[str, list]) -> None:
+    """Writes predictions of the test images for `score`."""
+    network = asked.weights.stem
+    path = asked.folder / f"predictions_{peer.lower().replace(' ', '_')}_{network}.json"
     path.write_text(json.dumps({"name": f"{peer} {version}, {network}, {epochs} epochs", "seconds": seconds,
-                                "keypoints": dict(keypoints), "theirs": theirs}))
+                                "keypoints": dict(keypoints)}))

@@ -18,9 +18,6 @@ from experiments.adaptation.measures import Found, found_in, measures_of, regres
 from experiments.adaptation.paper_tables import MEASURES
 from experiments.adaptation.presets import PRESETS, of_core, of_training
 from experiments.adaptation.variants import VARIANTS, build
-from experiments.benchmark import systems
-from experiments.benchmark.row import Effort
-from experiments.benchmark.steps import noise_streams
 from experiments.engine.command_line import read_command
 from experiments.engine.command_line import run as run_command
 from experiments.engine.configs import changed
@@ -444,35 +441,6 @@ def test_ratios_of_test_images_are_resampled():
     same = [np.linspace(1, 3, 50), np.linspace(2, 3, 50)]
     found = studies.ratio([2 * part for part in same], same, draws=20)
     assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
-
-
-# Benchmark
-
-
-class TracedStep:
-    """A `Step` that is traced and not compiled: all shapes fit."""
-
-    def __init__(self, method, rows, side, start):
-        key, streams = jax.random.key(0), noise_streams(method, rows, side)
-        jax.eval_shape(method.update, jax.eval_shape(method.init, key, streams, start), streams, key)
-
-    def __call__(self):
-        pass
-
-
-def test_benchmark_rows_are_measured(monkeypatch, clock, one_form):
-    """The paper's setting: 514,698 + 2,424,424 weights of 6,234,762 + 2,424,424, in gradients and optimizer states."""
-    core, cases = systems.untrained_core, systems.cases
-    # Levels of an hourglass are alike, so steps are traced with one in place of four.
-    monkeypatch.setattr(systems, "cases", lambda *of: {
-        name: changed(config, depth=1) for name, config in cases(*of).items()})
-    monkeypatch.setattr(systems, "untrained_core", functools.cache(lambda config: jax.eval_shape(lambda: core(config))))
-    monkeypatch.setattr(systems, "Step", TracedStep)
-    share, *_, adapted, lora = systems.adaptation_rows(Effort(rounds=1, seconds=0.01))
-    assert share.figure.median == pytest.approx((514_698 + 2_424_424) / (6_234_762 + 2_424_424), rel=1e-5)
-    assert share.verdict == "pass"
-    assert [row.bar for row in (adapted, lora)] == [1.1, None]
-    assert adapted.figure.median == pytest.approx(1)  # both take a tick of the clock
 
 
 # Bad input

@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
         patch.setattr(semi_supervised, "PRESETS", {"demo": small})
         out = tmp_path_factory.mktemp("peers") / "five"
         main(["prepare", "demo", "--labelled", "5", "--subset", "3", "--side", "64", "--out", str(out)])
-    return out
+        yield out
 
 
 def test_both_peers_are_given_the_same_labels(folder, capsys):
@@ -34,9 +34,7 @@ def test_both_peers_are_given_the_same_labels(folder, capsys):
         assert {frame.size for frame in project.frames} == {(64, 64)}
 
 
-def test_all_labels_are_also_those_that_validate(tmp_path, monkeypatch, capsys):
-    small = changed(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
-    monkeypatch.setattr(semi_supervised, "PRESETS", {"demo": small})
+def test_all_labels_are_also_those_that_validate(folder, tmp_path, capsys):
     main(["prepare", "demo", "--labelled", "1", "--side", "64", "--out", str(tmp_path / "all")])
     split = json.loads((tmp_path / "all" / "split.json").read_text())
     assert len(set(split["train"])) == 20 + 3
@@ -51,7 +49,7 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys
     assert (scale == 64).all()
     for name, peer, moved in (("right", "deeplabcut", 0.0), ("moved", "lightning_pose", 6.4)):
         (folder / f"predictions_{peer}_given.json").write_text(json.dumps({
-            "name": name, "seconds": 60.0, "theirs": "1 px",
+            "name": name, "seconds": 60.0,
             "keypoints": dict(zip(split["test"], (keypoints + [moved, 0]).tolist(), strict=True))}))
     main(["score", str(folder), "--room", str(tmp_path)])
     with (tmp_path / "results.csv").open() as file:
@@ -61,7 +59,7 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys
     assert (row["preset"], row["settings"], row["seed"], row["seconds"]) == ("demo", "labelled=5 side=64", "3", "60")
     assert float(rows["deeplabcut", "test/points"]["value"]) == 3 * len(split["keypoints"])
     first, second = capsys.readouterr().out.splitlines()[-2:]
-    assert first.split() == ["right", "100.0", "0.0", "0.0", "nan", "60", "1", "px"]
+    assert first.split() == ["right", "100.0", "0.0", "0.0", "nan", "60"]
     assert second.split()[0] == "moved"
     assert second.split()[2:4] == ["10.0", "6.4"]
     main(["score", str(folder), "--room", str(tmp_path), "--schedule", "full"])

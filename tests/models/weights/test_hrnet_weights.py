@@ -70,7 +70,7 @@ def test_names_are_the_official_ones(variables):
 def test_names_and_shapes_of_the_published_networks_are_complete(width):
     """Against the twin's own state dict, on PyTorch's device without memory: 1754 entries, and none without a mate."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from experiments.benchmark.pytorch_networks import HRNet
+    from pytorch_hrnet import HRNet
     with torch.device("meta"):
         theirs = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
                   for name, tensor in HRNet(16, width).state_dict().items()}
@@ -190,9 +190,8 @@ def test_a_run_starts_from_a_file_and_says_what_it_took(classifier_file, tmp_pat
 def twins():
     """A small HRNet here and in PyTorch with the same weights, and images of 64 pixels."""
     pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_hrnet import HRNet
     from pytorch_twins import twins_of
-
-    from experiments.benchmark.pytorch_networks import HRNet
     network = hrnet(3, **SMALL)
     return twins_of(network, lambda: HRNet(3, **SMALL), zeros(network))
 

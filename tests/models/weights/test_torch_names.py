@@ -64,7 +64,7 @@ def test_names_are_the_official_ones(variables):
 def test_names_and_shapes_are_complete(depth):
     """Against the twin's own state dict, on PyTorch's device without memory."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from experiments.benchmark.pytorch_networks import PoseResNet
+    from experiments.measure.benchmark.pytorch_networks import PoseResNet
     with torch.device("meta"):
         theirs = {name: tuple(t.shape) for name, t in PoseResNet(depth, 3, 2).state_dict().items()}
     ours = zeros(pose_resnet(depth, 3, head_layers=2))
@@ -132,6 +132,6 @@ def twins():
     pytest.importorskip("torch", reason="compares with PyTorch")
     from pytorch_twins import twins_of
 
-    from experiments.benchmark.pytorch_networks import PoseResNet
+    from experiments.measure.benchmark.pytorch_networks import PoseResNet
     network = pose_resnet(18, 3, head_layers=2)
     return twins_of(network, lambda: PoseResNet(18, 3, head_layers=2), zeros(network))

@@ -1,7 +1,7 @@
-"""`python -m experiments.benchmark [ROWS]`."""
+"""`python -m experiments.measure.benchmark [ROWS]`."""
 import sys
 
-from experiments.benchmark import run
 from experiments.engine.parsing import exit_code_of
+from experiments.measure.benchmark import run
 
 raise SystemExit(exit_code_of(lambda: run(sys.argv[1:])))

@@ -14,8 +14,7 @@ from kpjax.models.layers import Convolution, TransposedConvolution
 def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
     """Counts the multiply-adds of one forward pass over one image of `side` px, by part: backbone, upsampling and head.
 
-    Only convolutions and dense layers of the model itself count. A rewriting for some backend may spend more (borders
-    that are cut off afterwards), which does not count, so that a rate in FLOP/s compares with other programs'.
+    Only convolutions and dense layers of the model itself count, whatever a rewriting for some backend spends more.
     """
     counts: Counter[str] = Counter()
 

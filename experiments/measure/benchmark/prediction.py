@@ -1,4 +1,4 @@
-"""Rows about prediction on videos: overlap of reading and the network, and memory on long videos."""
+"""Rows about prediction on videos: whether reading and the network overlap."""
 import collections
 import functools
 import tempfile
@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from experiments.benchmark.row import Effort, Row, memory_growth_row, milliseconds, resident_bytes, spread
-from experiments.benchmark.steps import noise_batch, noise_streams, skeleton
 from experiments.commands.predict.pipeline import predicted, prepared
 from experiments.engine.configs import changed
 from experiments.engine.predictors import Predictor, as_function
+from experiments.measure.benchmark.steps import noise_batch, skeleton
+from experiments.measure.benchmark.timing import Effort, Row, milliseconds, spread
 from experiments.supervised import PRESETS, Config, build
 from kpjax import Trained
 from kpjax.images.inputs import ImageSequence, from_video
@@ -27,13 +27,12 @@ SMALL = PRESETS["openfield"]
 LARGE = changed(SMALL, network=PoseResNet(18, head_layers=2), image_size=256, heatmap_size=64)
 
 
-def prediction_rows(effort: Effort) -> Iterator[Row]:
+def rows(effort: Effort) -> Iterator[Row]:
     """Prediction on a video beside its parts."""
     with tempfile.TemporaryDirectory() as folder:
         sequence = rendered_video(Path(folder) / "short.mp4", 128, (640, 480))
         for name, config in (("small U-net, 128 px", SMALL), ("ResNet-18, 256 px", LARGE)):
             yield overlap_row(effort, name, config, sequence)
-        yield memory_row(rendered_video(Path(folder) / "long.mp4", 10_000, (160, 120)))
 
 
 def rendered_video(path: Path, frames: int, size: tuple[int, int]) -> ImageSequence:
@@ -51,7 +50,8 @@ def rendered_video(path: Path, frames: int, size: tuple[int, int]) -> ImageSeque
 def untrained_predictor(config: Config) -> Predictor:
     """Returns the predictor of a network with random weights."""
     method, side = build(config, skeleton(KEYPOINTS), "supervised"), config.data.image_size
-    state = jax.jit(method.init)(jax.random.key(0), noise_streams(method, 1, side), {})
+    streams = dict.fromkeys(method.streams, noise_batch(1, side, KEYPOINTS))
+    state = jax.jit(method.init)(jax.random.key(0), streams, {})
     return Predictor(method.skeleton, side, Letterbox(side), as_function(
         method, Trained(state.variables, state.frozen)), "peak", 0.6, "untrained", {})
 
@@ -67,23 +67,5 @@ def overlap_row(effort: Effort, name: str, config: Config, sequence: ImageSequen
     shares = [max(alone) / both for *alone, both in zip(*(part.wall for part in times.values()), strict=True)]
     each = ", ".join(f"{part} {milliseconds(samples)}" for part, samples in times.items())
     width, height = sequence.video.size
-    return Row(f"prediction / the slower of its parts, {name}", spread(shares), bar=0.8, at_most=False,
+    return Row(f"prediction / the slower of its parts, {name}", spread(shares),
                note=f"{each} for {len(sequence)} frames of {width}x{height}, H.264, batches of {BATCH}")
-
-
-def memory_row(sequence: ImageSequence) -> Row:
-    """The growth of a process between the thousandth frame of a video and its last."""
-    width, height = sequence.video.size
-    return memory_growth_row(
-        f"memory from frame 1,000 to {len(sequence):,}",
-        f"from experiments.benchmark.prediction import print_memory; print_memory({str(sequence.path)!r})",
-        f"the images together are {len(sequence) * width * height * 3 / 1e6:.0f} MB")
-
-
-def print_memory(path: str) -> None:
-    """Predicts a video and prints how many bytes the process had at frame 1,000 and at the last."""
-    sequence = from_video(open_video(Path(path)), "long")
-    predictor = untrained_predictor(changed(SMALL, image_size=32, heatmap_size=16))
-    for seen in predicted(predictor, sequence, batch_size=BATCH):
-        if seen.row in (1000, len(sequence) - 1):
-            print(resident_bytes())

@@ -1,0 +1,1 @@
+"""Measurements of kpjax itself: pages of results, costs, and other programs on the same data."""
