@@ -184,14 +184,9 @@ def line_entropy(
             each cell, as in classification.
         normalised: whether to divide by the logarithm of the number of positions (or chosen channels), to lie in
             [0, 1].
-
-    Raises:
-        ValueError: the mode is unknown.
     """
     if mode == "channel":
         return _channel_entropy(student, channels, sample_weights, normalised)
-    if mode not in ("lines", "joint"):
-        raise ValueError(f"mode is {mode!r}; choose lines, joint or channel")
     weights = _map_weights(student, channels, sample_weights)
     families = []
     for logits, axes in _families(_readable(student, weights), mode):
@@ -204,9 +199,6 @@ def line_entropy(
 
 def _channel_entropy(student, channels, sample_weights, normalised: bool):
     """Computes `line_entropy` in the mode "channel"."""
-    if sample_weights is not None and sample_weights.ndim != 1:
-        raise ValueError(f"sample_weights have shape {sample_weights.shape}, but mode 'channel' has one entropy for "
-                         "all channels of an image; give shape (B,)")
     weights, chosen = _samples(student, sample_weights), jnp.ones(student.shape[-1]) if channels is None else channels
     readable = _map_weights(student, chosen, weights) > 0
     log_share = _across_channels(student, readable)
