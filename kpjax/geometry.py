@@ -167,18 +167,18 @@ def in_frame(points: Float[Numbers, "*lead 2"], size: tuple[int, int]) -> Bool[A
 
 def warp(
     images: Float[Array, "batch height width channels"], maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"], *,
-    size: tuple[int, int] | None = None, fill: float | int | None = 0.0, method: str = "bilinear",
+    size: tuple[int, int] | None = None, fill: float | int | None = 0.0,
 ) -> Float[Array, "batch new_height new_width channels"]:
     """Moves images by maps (one, or one for each) from old pixels to new: the value at p goes to maps(p).
 
     Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image first. size: (height,
-    width) of the result, by default that of the images. fill, method: see `sample`.
+    width) of the result, by default that of the images. fill: see `sample`.
     """
     batch, height, width, _ = images.shape
     new_height, new_width = size or (height, width)
     pixels = pixel_grid(new_height, new_width)
     origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
-    return sample(images, origins.reshape(batch, new_height, new_width, 2), fill=fill, method=method)
+    return sample(images, origins.reshape(batch, new_height, new_width, 2), fill=fill)
 
 
 def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
@@ -189,18 +189,15 @@ def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
 
 def sample(
     images: Float[Array, "batch height width channels"], points: Float[Array, "batch *places 2"], *,
-    fill: float | int | None = 0.0, method: str = "bilinear",
+    fill: float | int | None = 0.0,
 ) -> Float[Array, "batch *places channels"]:
     """Samples images at points (x, y) in pixels, a list or a grid of points for each image.
 
     On TPUs a grid (B, h, w, 2) whose neighbours are near each other in the image is sampled by products of matrices
     (`kpjax.tiled_sampling`), and a list pixel by pixel, which takes many times as long.
-    Differentiable with respect to images and (bilinear) points; interpolates in float32 and returns the dtype of the
-    images. fill: the value of everything outside, or None to repeat the border. method: "bilinear" or "nearest"; raises
-    ValueError for another.
+    Bilinear, and differentiable with respect to images and points; interpolates in float32 and returns the dtype of the
+    images. fill: the value of everything outside, or None to repeat the border.
     """
-    if method not in ("bilinear", "nearest"):
-        raise ValueError(f"method is 'bilinear' or 'nearest', got {method!r}")
     batch, height, width, channels = images.shape
 
     # A frame of one pixel makes the outside an ordinary pixel: no masks, and the border blends into it.
@@ -214,11 +211,6 @@ def sample(
         flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
         at = row * (width + 2) + column
         return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(flat, at)
-
-    if method == "nearest":
-        column = jnp.clip(jnp.round(x).astype(jnp.int32), 0, width + 1)
-        row = jnp.clip(jnp.round(y).astype(jnp.int32), 0, height + 1)
-        return taken(framed, column, row)
 
     def by_gathers(framed, x, y):
         # The clip of the integers keeps a map that is not finite from reading outside the array.

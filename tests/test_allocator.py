@@ -36,11 +36,13 @@ raise SystemExit(exit_code_of(main))
 """
 
 
+@pytest.mark.slow
 def test_a_computation_runs_on_kept_memory():
     library = platform.libc_ver()[0] or "none"
     subprocess.run([sys.executable, "-c", PROGRAM, library], check=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_a_command_keeps_the_memory_of_its_steps_whenever_jax_was_started():
     subprocess.run([sys.executable, "-c", COMMAND], check=True, timeout=120)

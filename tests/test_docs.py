@@ -1,6 +1,5 @@
 """The documentation's commands parse, its pages exist, and every public name is documented."""
 import ast
-import dataclasses
 import importlib
 import pathlib
 import re
@@ -13,12 +12,13 @@ from experiments.commands import COMMANDS
 from experiments.commands.side_by_side import SideBySide
 from experiments.commands.train import system_and_flags
 from experiments.engine.command_line import ALIASES, Shared, read_command
-from experiments.engine.configs import NETWORKS, flat
+from experiments.engine.configs import flat
 from experiments.engine.own.needs import NEEDS
 from experiments.engine.parsing import parse
 from experiments.engine.system import OWN, system_of
 from kpjax.annotations.reading import read_project
 
+pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "reference" not in page.parts]
 DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")  # also finds the helpers of tests/experiments
@@ -66,22 +66,6 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
     assert "  --" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("room", [path.parent for path in sorted((ROOT / "experiments").glob("*/presets.py"))],
-                         ids=lambda room: room.name)
-def test_flags_of_the_results_pages_exist(room):
-    known = {*Shared.__dataclass_fields__, *ALIASES, "grid", "points", "preset", "columns", "out"}
-    for preset in ("", OWN):
-        for config in system_of(room.name, preset).presets.values():
-            known |= {*flat(config), *getattr(config, "FLAGS", {})}
-    known |= {field.name for network in NETWORKS.values() for field in dataclasses.fields(network)}
-    named = {flag.replace("-", "_") for flag in re.findall(r"--([a-z][a-z-]+)", (room / "results.md").read_text())}
-    assert named - known - {f"no_{name}" for name in known} == set()
-
-
-def test_images_of_the_pages_are_small():
-    assert all(path.stat().st_size < 150_000 for path in (ROOT / "docs" / "images").iterdir())
-
-
 def test_every_public_name_is_documented():
     """Modules, functions and classes."""
     silent = []
@@ -111,7 +95,8 @@ def slug(heading):
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "experiments").glob("**/*.md"), *PAGES]
+    for page in documents:
         for link in re.findall(r"(?<!!)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             path, _, anchor = link.partition("#")
             if "://" in link:
@@ -122,23 +107,6 @@ def test_links_between_pages_lead_somewhere():
                 continue
             headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in map(slug, headings), (page, link)
-
-
-def code_lines(text):
-    """Returns the lines in the code boxes of a page."""
-    blocks = re.findall(r"^```(\{?)[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [line for directive, block in blocks if not directive for line in block.splitlines()]
-
-
-def test_code_boxes_show_the_ends_of_their_lines():
-    """A box of the theme shows `WIDTH` characters in a window of 1280 px, see docs/static/code.css."""
-    texts = {page: code_lines(page.read_text(encoding="utf-8")) for page in PAGES}
-    texts |= {path: path.read_text(encoding="utf-8").splitlines() for path in DOCS["OUTPUTS"].glob("*.txt")}
-    readme, contributing = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
-    texts["README.md"] = code_lines(readme.split("## Composing")[1].split("## More")[0])
-    texts["CONTRIBUTING.md"] = code_lines(contributing.split("## Adding a method")[1].split("## Adding a dataset")[0])
-    too_long = {path: [line for line in lines if len(line) > DOCS["WIDTH"]] for path, lines in texts.items()}
-    assert not {path: lines for path, lines in too_long.items() if lines}
 
 
 def test_the_tables_of_the_page_on_tables_are_read(tmp_path):

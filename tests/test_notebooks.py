@@ -45,6 +45,7 @@ def executed(tmp_path, monkeypatch):
     return execute
 
 
+@pytest.mark.slow
 def test_own_data(executed, capsys):
     names = executed("own_data")
     assert len(names["rows"]) == 60 * 4
@@ -53,6 +54,7 @@ def test_own_data(executed, capsys):
     assert "jax" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ablation(executed):
     names = executed("ablation")
     assert {*names["OBJECTIVES"], "source only", "source only, random colours"} == set(names["results"])

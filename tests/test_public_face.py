@@ -33,6 +33,7 @@ def test_an_unknown_name_is_an_attribute_error(name):
         importlib.import_module(name).regression  # noqa: B018
 
 
+@pytest.mark.slow
 def test_importing_the_packages_imports_no_jax():
     code = f"import sys, {', '.join(PACKAGES)}; print(sorted({{'jax', 'flax', 'optax', 'numpy'}} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

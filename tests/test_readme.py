@@ -20,12 +20,3 @@ def test_the_example_runs():
     keypoints = names["prediction"].keypoints
     assert keypoints.shape == (4, 3, 2)
     assert np.isfinite(keypoints).all()
-
-
-def test_links_of_the_documents_lead_somewhere():
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "experiments").glob("**/*.md"),
-                 *(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference")]
-    broken = [f"{document.name}: {link}" for document in documents
-              for link in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8"))
-              if not (document.parent / link).exists()]
-    assert not broken

@@ -5,8 +5,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, by_name({
     # Composition, geometry, appearance
     "augmentations": (
         "Augment", "Loaded", "alike", "compose_augmentations", "no_augmentation", "on_half", "regda_augmentation",
-        "move_example", "random_affine", "random_flip", "random_homography", "random_rotation",
-        "random_scale_rotation", "random_square_crop", "random_warp",
+        "move_example", "random_affine", "random_flip", "random_scale_rotation", "random_warp",
         "colour_jitter", "random_blur", "random_brightness", "random_colour_matrix", "random_contrast", "random_noise"),
     # Boxes that hide parts of images
     "occlusion": ("Hide", "blank_boxes", "hidden", "hide_boxes", "hide_in_turn"),

@@ -19,7 +19,6 @@ from kpjax.augment.random_maps import (
     DrawMap,
     at_least_zero,
     draw_affine,
-    draw_homography,
     draw_rotation,
     draw_scale_rotation,
     draw_square_crop,
@@ -159,16 +158,6 @@ def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example
         crop=geometry.compose(example.crop, geometry.invert(maps)))
 
 
-def random_rotation(degrees: float) -> Augment:
-    """Builds `draw_rotation` as an augmentation."""
-    return random_warp(draw_rotation(degrees))
-
-
-def random_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> Augment:
-    """Builds `draw_square_crop` as an augmentation."""
-    return random_warp(draw_square_crop(area))
-
-
 def random_scale_rotation(
     scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, loaded: Loaded | None = None
 ) -> Augment:
@@ -179,11 +168,6 @@ def random_scale_rotation(
 def random_affine(**options) -> Augment:
     """Builds `draw_affine` as an augmentation, with its options."""
     return random_warp(draw_affine(**options))
-
-
-def random_homography(variation: float = 0.15) -> Augment:
-    """Builds `draw_homography` as an augmentation."""
-    return random_warp(draw_homography(variation))
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:

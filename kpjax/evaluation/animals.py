@@ -4,8 +4,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from kpjax.errors import InputError
-
 NEAR = 0.5  # of an animal's extent, the farthest centre that is that animal's
 
 
@@ -70,7 +68,7 @@ def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray
     return Matched(found, twice, len(rest) - twice)
 
 
-def animals_over_time(true: np.ndarray, predicted: np.ndarray, *, near: float = NEAR) -> AnimalsOverTime:
+def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTime:
     """Counts what became of the animals of a video.
 
     An animal's track is that of its prediction; frames on which it was not found change nothing. Where centres lie
@@ -79,14 +77,7 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray, *, near: float = 
     Args:
         true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
         predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
-        near: as of `match_by_centre`.
-
-    Raises:
-        InputError: for other shapes.
     """
-    if true.ndim != 4 or true.shape[-1] != 2 or predicted.shape != (len(true), *predicted.shape[1:2], *true.shape[2:]):
-        raise InputError("predicted", f"must be (frames, tracks, points, 2) with the frames and points of `true`, got "
-                                      f"{predicted.shape} and {true.shape}")
     count = true.shape[1]
     matched = np.full(true.shape[:2], -1)
     last, owner = np.full(count, -1), {}
@@ -97,7 +88,7 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray, *, near: float = 
         away = np.linalg.norm(true[row][:, None] - predicted[row][None], axis=-1)
         known = np.isfinite(away)
         apart = np.where(known, away, 0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)
-        one = match_by_centre(middles[row], extents[row], guesses[row], near=near, apart=apart)
+        one = match_by_centre(middles[row], extents[row], guesses[row], apart=apart)
         matched[row] = one.predicted
         twice, frames_twice, others = twice + one.twice, frames_twice + (one.twice > 0), others + one.others
         swapped = False

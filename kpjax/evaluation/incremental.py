@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+FURTHEST = 3  # edges; all distances from there on count as one
+
 
 class IncrementalSummary(NamedTuple):
     """The measures after one step. NaN where nothing counts, such as transfer before any keypoint is old."""
@@ -35,18 +37,9 @@ def incremental_summary(
         reference: the value that gains start from: the one after the step that "introduced" the keypoint, or the "best"
             of all earlier rows from there on, as in measures of forgetting.
         errors: smaller is better; gains change their sign, so that above 0 is still better.
-
-    Raises:
-        ValueError: for a step without a row, introduced steps below 0, or an unknown level or reference.
     """
     matrix, introduced = np.asarray(matrix, np.float64), np.asarray(introduced)
     step = len(matrix) - 1 if step is None else step
-    if not 0 <= step < len(matrix):
-        raise ValueError(f"step {step}: the matrix has the rows 0 to {len(matrix) - 1}")
-    if (introduced < 0).any():
-        raise ValueError(f"introduced {introduced.tolist()}: steps count from 0")
-    if level not in ("keypoint", "group") or reference not in ("introduced", "best"):
-        raise ValueError(f"level {level!r}, reference {reference!r}: keypoint or group, introduced or best")
     now = np.where(introduced <= step, matrix[step], np.nan)
     better = -1.0 if errors else 1.0
     gain = np.where(introduced < step, better * now - _reference(better * matrix[:step], introduced, reference), np.nan)
@@ -54,16 +47,15 @@ def incremental_summary(
     return IncrementalSummary(_mean(averages), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain)
 
 
-def transfer_by_hops(matrix: ArrayLike, introduced: ArrayLike, hops: ArrayLike, *, furthest: int = 3
-                     ) -> dict[int, float]:
+def transfer_by_hops(matrix: ArrayLike, introduced: ArrayLike, hops: ArrayLike) -> dict[int, float]:
     """Computes the mean gain of old keypoints in a step, by their distance from the nearest new keypoint of the step.
 
     Args:
         matrix, introduced: as in `incremental_summary`, of accuracies.
         hops: (K, K), edges between two keypoints.
-        furthest: takes all distances from there on, infinite ones too.
 
-    Returns distances that occur, 1 to `furthest`. All steps count alike, each by its old keypoints.
+    Returns distances that occur, 1 to 3; 3 stands for all from there on, infinite ones too. All steps count alike, each
+    by its old keypoints.
     """
     matrix, introduced, hops = np.asarray(matrix, np.float64), np.asarray(introduced), np.asarray(hops, np.float64)
     gains: dict[int, list[float]] = {}
@@ -72,7 +64,7 @@ def transfer_by_hops(matrix: ArrayLike, introduced: ArrayLike, hops: ArrayLike, 
         for k in np.flatnonzero(introduced < step) if new.any() else ():
             gain = matrix[step, k] - matrix[step - 1, k]
             if not np.isnan(gain):
-                gains.setdefault(int(min(hops[k, new].min(), furthest)), []).append(gain)
+                gains.setdefault(int(min(hops[k, new].min(), FURTHEST)), []).append(gain)
     return {distance: float(np.mean(values)) for distance, values in sorted(gains.items())}
 
 

@@ -206,13 +206,7 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
 # Reporting
 
 def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
-    """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out.
-
-    Raises InputError if the skeleton has another number of keypoints.
-    """
-    if len(values) != len(skeleton.names):
-        raise InputError(f"{prefix}: {len(values)} values for a skeleton of {len(skeleton.names)} keypoints; "
-                         "use the skeleton of the data that were evaluated")
+    """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out."""
     return {f"{prefix}/{name}": float(value) for name, value in zip(skeleton.names, values, strict=True)
             if not np.isnan(value)}
 

@@ -44,17 +44,17 @@ def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
     return np.array([left, upper, right - left, lower - upper])
 
 
-def moving_pixels(images: np.ndarray, background: np.ndarray, *, different: float = DIFFERENT) -> np.ndarray:
-    """Returns which pixels differ from the background by more than `different` in some channel: (N, H, W) bool."""
-    return np.abs(images / np.float32(255) - background).max(-1) > different
+def moving_pixels(images: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Returns which pixels differ from the background by more than `DIFFERENT` in some channel: (N, H, W) bool."""
+    return np.abs(images / np.float32(255) - background).max(-1) > DIFFERENT
 
 
-def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float, stirred: float = STIRRED) -> float:
+def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> float:
     """Computes the share of points that have a moving pixel's centre within `radius` px.
 
-    Frames with a smaller share of moving pixels than `stirred` are left out; NaN if all are. moving: (N, H, W) bool.
+    Frames with a smaller share of moving pixels than `STIRRED` are left out; NaN if all are. moving: (N, H, W) bool.
     """
-    chosen = np.flatnonzero(moving.mean((1, 2)) >= stirred)
+    chosen = np.flatnonzero(moving.mean((1, 2)) >= STIRRED)
     return float(np.mean([(_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
                           for row in chosen])) if len(chosen) else float("nan")
 

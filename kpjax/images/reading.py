@@ -70,9 +70,9 @@ def common_depth(files: Sequence[Path]) -> int:
     """
     peak = -1
     for file in spread(files, _LOOKED_AT):
-        if not file.is_file():  # opening a pipe would wait for somebody to write
-            continue
         try:
+            if not file.is_file():  # opening a pipe would wait for somebody to write
+                continue
             with Image.open(file, formats=PILLOW_FORMATS) as image:
                 if is_deep(image):
                     peak = max(peak, int(_deep_values(image, file).max(initial=0)))

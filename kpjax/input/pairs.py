@@ -127,8 +127,6 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
         raise InputError("window", f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
                                    "first "
                          f"is {source.identity(number)}; choose a wider window")
-    if crop not in ("own", "union", "first"):
-        raise InputError("crop", f"{crop!r}; choose own, union or first")
     if crop == "own" and (source[0].crop != source[1].crop).any():
         raise InputError("crop", f"the transform of {source.name} crops each frame on its own, which leaks motion; "
                          "choose union or first, or a transform of whole frames")

@@ -234,21 +234,11 @@ def without_labels(source: Source) -> Source:
 def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name: str | None = None) -> Source:
     """Returns the same images with other labels, for example pseudo-labels; the source's own are not read.
 
-    keypoints: (N, K, 2) in px of the source's images, in its order. visible: (N, K) in {0, 1}; coordinates become 0
-    where it is 0. Raises InputError for another shape or visibility, or a visible keypoint that is not finite.
+    keypoints: (N, K, 2) in px of the source's images, in its order, finite where visible (N, K) is 1; 0 where it is 0.
     """
     name = name or f"{source.name} under other labels"
     keypoints, visible = np.asarray(keypoints, np.float32), np.asarray(visible, np.float32)
-    count, points = len(source), len(source.skeleton.names)
-    if keypoints.shape != (count, points, 2) or visible.shape != (count, points):
-        raise InputError(f"{name}: keypoints are {keypoints.shape} and visible {visible.shape}, where the source needs "
-                         f"{(count, points, 2)} and {(count, points)}")
-    if not np.isin(visible, (0, 1)).all():
-        raise InputError(f"{name}: a visibility is neither 0 nor 1; mark each keypoint as labelled (1) or not (0)")
     keypoints = np.where(visible[..., None] > 0, keypoints, np.float32(0))
-    if not np.isfinite(keypoints).all():
-        number = int(np.argmin(np.isfinite(keypoints).all((1, 2))))
-        raise InputError(f"{name}: number {number} has a labelled keypoint that is not finite; mark it as not labelled")
 
     def labelled(example: Example, index: int) -> Example:
         return example._replace(keypoints=keypoints[index], visible=visible[index])
@@ -430,17 +420,13 @@ def chosen_keypoints(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
 
 # Images
 
-def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
+def turned(source: Source, maps: np.ndarray) -> Source:
     """Returns a source with example n warped by the affine map maps[n] (3, 3) on pixels, at the same image size.
 
     Outside the image its border is repeated. Keypoints, `scale` and `crop` follow. A source that is warped already is
-    resampled twice, as in the published measure of landmark consistency. Raises InputError unless there is one map for
-    each example.
+    resampled twice, as in the published measure of landmark consistency.
     """
     maps = np.asarray(maps, np.float64)
-    if maps.shape != (len(source), 3, 3):
-        raise InputError(f"{source.name}: maps have shape {maps.shape}; give one map (3, 3) for each of "
-                         f"{len(source)} examples")
 
     def turn(example: Example, index: int) -> Example:
         map_ = maps[index]
@@ -452,20 +438,17 @@ def turned(source: Source, maps: np.ndarray, *, name: str = "turned") -> Source:
             scale=np.float32(example.scale * growth),
             crop=(np.asarray(example.crop, np.float64) @ np.linalg.inv(map_)).astype(np.float32))
 
-    return changed(source, turn, maps, name=f"{source.name}/{name}")
+    return changed(source, turn, maps, name=f"{source.name}/turned")
 
 
-def turned_originals(source: TfdsSource, degrees: np.ndarray, *, name: str = "turned") -> Source:
+def turned_originals(source: TfdsSource, degrees: np.ndarray) -> Source:
     """Returns a source whose example n is turned by degrees[n] in the image that it is cropped from.
 
-    So its corners show the image where `turned` repeats a border. Raises InputError unless there is one angle for each
-    example.
+    So its corners show the image where `turned` repeats a border.
     """
-    if np.shape(degrees) != (len(source),):
-        raise InputError(f"{source.name}: {np.size(degrees)} angles; give one for each of {len(source)} examples")
     turns = [replace(source, transform=Turned(source.transform, float(angle))) for angle in degrees]
     return changed(source, lambda example, index: turns[index][index], np.asarray(degrees),
-                   name=f"{source.name}/{name}")
+                   name=f"{source.name}/turned")
 
 
 def with_local_contrast(source: ArraySource) -> ArraySource:

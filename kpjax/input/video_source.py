@@ -13,6 +13,7 @@ from kpjax.input.source import Source, TfdsSource, arrays, digest_of, identities
 from kpjax.structures import Example, Skeleton
 
 NO_KEYPOINTS = Skeleton(())
+LIMIT = 4e9  # bytes of all frames that are read into memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,6 @@ class VideoSource:
     titles: tuple[str, ...]  # name of each video
     name: str
     facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # such as {"action": ("waving", ...)}, per video
-
-    def __post_init__(self):
-        for kind, values in self.facts.items():
-            if len(values) != len(self.titles):
-                raise InputError(f"{self.name}: {len(values)} values of {kind} for {len(self.titles)} videos")
 
     @property
     def skeleton(self) -> Skeleton:
@@ -96,23 +92,15 @@ def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None =
 def numbered(
     source: Source, lengths: Sequence[int], titles: Sequence[str], facts: Mapping[str, tuple[str, ...]] | None = None,
 ) -> VideoSource:
-    """Groups examples, the frames of one video after another, by the videos' lengths. facts: see `VideoSource`.
-
-    Raises InputError for lengths or titles that do not fit the source.
-    """
-    if sum(lengths) != len(source) or len(titles) != len(lengths):
-        raise InputError(f"{source.name}: {len(source)} examples, but {len(lengths)} videos of {sum(lengths)} frames "
-                         f"under {len(titles)} titles")
+    """Groups examples, the frames of one video after another, by the videos' lengths. facts: see `VideoSource`."""
     video = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     frame = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
     return VideoSource(source, np.arange(len(source)), video, frame, tuple(titles), source.name, facts or {})
 
 
 def of_videos(source: VideoSource, numbers: Sequence[int] | np.ndarray, name: str | None = None) -> VideoSource:
-    """Returns some videos of a source, in the given order. Raises InputError for no video or an unknown one."""
+    """Returns some videos of a source, in the given order."""
     numbers = [int(number) for number in numbers]
-    if not numbers or not all(0 <= number < len(source.titles) for number in numbers):
-        raise InputError(f"{source.name} has {len(source.titles)} videos, not {numbers}; count from 0")
     rows = np.concatenate([np.arange(*source.bounds[number]) for number in numbers])
     video = np.repeat(np.arange(len(numbers), dtype=np.int32), [np.ptp(source.bounds[number]) for number in numbers])
     return VideoSource(
@@ -122,7 +110,7 @@ def of_videos(source: VideoSource, numbers: Sequence[int] | np.ndarray, name: st
 
 def read_videos(
     videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
-    mixed_sizes: bool = False, limit: float = 4e9, name: str = "videos",
+    mixed_sizes: bool = False, name: str = "videos",
 ) -> VideoSource:
     """Reads videos into memory, made square, without labels; `scale` is the longer side of a frame.
 
@@ -131,13 +119,11 @@ def read_videos(
         on_bad_frame: "stop" raises for undecodable frames and truncated files, "skip" leaves frames out and reports how
             many on stderr.
         mixed_sizes: Whether videos may differ in size.
-        limit: Bytes of all frames.
 
     Raises:
-        InputError: For these, for frames of several sizes within one video, and if no frame is left.
+        InputError: For these, for frames of several sizes within one video, if no frame is left, and for more than
+            `LIMIT` bytes.
     """
-    if on_bad_frame not in ("stop", "skip"):
-        raise InputError("on_bad_frame", f"{on_bad_frame!r}; choose stop or skip")
     if every < 1:
         raise InputError("every", f"{every}; give at least 1")
     sizes = {video.size: video for video in videos}
@@ -159,8 +145,8 @@ def read_videos(
             raise InputError(f"{video.path}: no frame of this video decodes; leave it out")
         squares += images
         frames.append(np.array(numbers, np.int32))
-        if len(squares) * images[0][0].nbytes > limit:
-            raise InputError(f"{name}: more than {limit / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
+        if len(squares) * images[0][0].nbytes > LIMIT:
+            raise InputError(f"{name}: more than {LIMIT / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
                              "make them smaller with `image_size`, or prepare the videos with python -m data videos")
     if left_out:
         print(f"{name}: left out frames of {len(left_out)} videos: {summarise(left_out)}", file=sys.stderr)

@@ -14,6 +14,7 @@ Maps = Float[Array, "batch height width keypoints"]
 Weights = Float[Array, "batch keypoints"]
 Scalar = Float[Array, ""]  # float32
 
+ALPHAS = (1 / 8, 1 / 4, 1 / 2, 1, 2)  # widths of the kernels of `multi_kernel_mmd`
 EPSILON = 1e-7  # added to every cell of a pseudo map before it is normalised
 
 
@@ -110,13 +111,13 @@ def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights
 # The gradient layer
 
 
-def warm_start(step: Scalar, *, low: float = 0.0, high: float = 0.1, alpha: float = 1.0, steps: int = 1000) -> Scalar:
+def warm_start(step: Scalar, *, low: float = 0.0, high: float = 0.1, steps: int = 1000) -> Scalar:
     """Computes the coefficient of a gradient layer, which grows from `low` at step 0 to `high` along a sigmoid.
 
-    2 (high - low) / (1 + exp(-alpha step / steps)) - (high - low) + low, with the step as a float.
+    2 (high - low) / (1 + exp(-step / steps)) - (high - low) + low, with the step as a float.
     It is written as a hyperbolic tangent, which loses no digits at the first steps.
     """
-    progress = step.astype(jnp.float32) * (alpha / (2 * steps))
+    progress = step.astype(jnp.float32) * (1 / (2 * steps))
     return low + (high - low) * jnp.tanh(progress)
 
 
@@ -188,21 +189,21 @@ def domain_confusion(
 
 
 def multi_kernel_mmd(
-    source_features: Float[Array, "batch channels"], target_features: Float[Array, "batch channels"], *,
-    alphas: Sequence[float] = (1 / 8, 1 / 4, 1 / 2, 1, 2)
+    source_features: Float[Array, "batch channels"], target_features: Float[Array, "batch channels"]
 ) -> Scalar:
     """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator linear in the batch size.
 
-    Each kernel is exp(-d² / (2 alpha m)), with m the mean of d² over all ordered pairs of the joint batch. Pairs of a
-    sample with itself are included, and m is constant to the gradient. Neighbouring samples of the batch, cyclically,
-    form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t). The result is their mean, which may be negative.
+    Each kernel is exp(-d² / (2 alpha m)) with alpha in `ALPHAS`, and m the mean of d² over all ordered pairs of the
+    joint batch. Pairs of a sample with itself are included, and m is constant to the gradient. Neighbouring samples of
+    the batch, cyclically, form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t). The result is their mean,
+    which may be negative.
     Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
     """
     source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
     joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
     # Twice the variance is the mean squared distance of all pairs; no matrix of pairs is needed.
     spread = 2 * jnp.square(joint - joint.mean(0, keepdims=True)).sum(1).mean()
-    bandwidths = jnp.asarray(alphas, jnp.float32) * jnp.maximum(spread, 1e-12)
+    bandwidths = jnp.asarray(ALPHAS, jnp.float32) * jnp.maximum(spread, 1e-12)
 
     def kernels(a, b):
         return jnp.exp(-jnp.square(a - b).sum(1)[:, None] / (2 * bandwidths[None])).sum(1)

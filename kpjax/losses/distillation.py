@@ -56,9 +56,7 @@ def _families(maps, mode: Mode) -> list[tuple[jax.Array, tuple[int, ...]]]:
         return [(maps, (1,)), (maps, (2,))]
     if mode == "joint":
         return [(maps, (1, 2))]
-    if mode == "marginal":
-        return [(maps.sum(2), (1,)), (maps.sum(1), (1,))]
-    raise ValueError(f"mode is {mode!r}; choose lines, joint or marginal")
+    return [(maps.sum(2), (1,)), (maps.sum(1), (1,))]
 
 
 def _positions(logits, axes) -> int:
@@ -71,8 +69,6 @@ def _positions(logits, axes) -> int:
 
 def _per_map(costs, axes, reduction: Reduction):
     """Reduces costs to (B, K): for each map, the mean over positions, or the mean over lines of the sum along each."""
-    if reduction not in ("element_mean", "line_sum"):
-        raise ValueError(f"reduction is {reduction!r}; choose element_mean or line_sum")
     mean = costs.mean(tuple(range(1, costs.ndim - 1)))
     return mean * _positions(costs, axes) if reduction == "line_sum" else mean
 
@@ -108,9 +104,6 @@ def spatial_distillation(
         mode: "lines" as above; "joint", one distribution over all cells; "marginal", distributions of the sums of
             columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.
-
-    Raises:
-        ValueError: the mode or the reduction is unknown.
     """
     return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, False)
 
@@ -191,14 +184,9 @@ def line_entropy(
             each cell, as in classification.
         normalised: whether to divide by the logarithm of the number of positions (or chosen channels), to lie in
             [0, 1].
-
-    Raises:
-        ValueError: the mode is unknown.
     """
     if mode == "channel":
         return _channel_entropy(student, channels, sample_weights, normalised)
-    if mode not in ("lines", "joint"):
-        raise ValueError(f"mode is {mode!r}; choose lines, joint or channel")
     weights = _map_weights(student, channels, sample_weights)
     families = []
     for logits, axes in _families(_readable(student, weights), mode):
@@ -211,9 +199,6 @@ def line_entropy(
 
 def _channel_entropy(student, channels, sample_weights, normalised: bool):
     """Computes `line_entropy` in the mode "channel"."""
-    if sample_weights is not None and sample_weights.ndim != 1:
-        raise ValueError(f"sample_weights have shape {sample_weights.shape}, but mode 'channel' has one entropy for "
-                         "all channels of an image; give shape (B,)")
     weights, chosen = _samples(student, sample_weights), jnp.ones(student.shape[-1]) if channels is None else channels
     readable = _map_weights(student, chosen, weights) > 0
     log_share = _across_channels(student, readable)

@@ -47,17 +47,11 @@ def spring(
             The mean over the batch follows.
         unit: of the distances; "pixels" are those of an image of `size`.
         size: (height, width), needed for pixels.
-
-    Raises:
-        InputError: the children cannot be divided evenly.
-        ValueError: the unit is pixels and there is no size.
     """
     batch, parent_count, _ = parents.shape
     each = parent_of_child(parent_count, children.shape[1]).size // parent_count
     away = children.astype(jnp.float32).reshape(batch, parent_count, each, 2) - parents.astype(jnp.float32)[:, :, None]
     if unit == "pixels":
-        if size is None:
-            raise ValueError("spring: unit is 'pixels' but size is None; give the (height, width) of the image")
         away = away * jnp.array([size[1] / 2, size[0] / 2], jnp.float32).reshape(1, 1, 1, 2)
     squared = jnp.square(away)
     if reduction == "coordinate_mean":

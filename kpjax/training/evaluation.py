@@ -105,25 +105,20 @@ Measure = Callable[[Any, Example, jax.Array], Any]  # (state, batch, weights (B,
 
 
 def reduce(
-    measure: Measure, state: Any, source, *, batch_size: int | None = None, steps: range | None = None,
-    mesh: Mesh | None = None,
+    measure: Measure, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None,
 ) -> Any:
     """Returns the sum of `measure(state, batch, weights)` over all batches, a tree on the devices.
 
     Args:
         measure: a pure function. Its sums must weight every example by weights (B,) float32: 0 for padding, else 1.
             They are added in their own dtype, and may be anything: statistics, importances, a histogram.
-        source: a source, read once in batches of `batch_size`; or, with `steps`, a stream of batches.
-        batch_size: of a source; rounded up to a multiple of the number of devices.
+        source: read once, in batches.
+        batch_size: rounded up to a multiple of the number of devices.
     """
     mesh = mesh or data_mesh()
-    if steps is not None:
-        batches = read_ahead(lambda step: shard(source[step], mesh), steps)
-    else:
-        batches = padded_batches(source, batch_size, mesh)
     first, add = _compiled(measure, mesh)
     state, sums = replicate(state, mesh), None
-    for batch in batches:
+    for batch in padded_batches(source, batch_size, mesh):
         with jax.set_mesh(mesh):  # for a measure with a part for each device
             sums = first(state, batch) if sums is None else add(sums, state, batch)
     return sums

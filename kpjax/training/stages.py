@@ -7,7 +7,7 @@ import jax
 from etils import epath
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import absolute, make_folder, read_json, remove, strict, write_json
+from kpjax.files import absolute, make_folder, read_json, strict, write_json
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import check_identity
 from kpjax.training.fit import Fitted
@@ -32,7 +32,7 @@ class Stage(NamedTuple):
 
 def stage(
     folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
-    parents: Mapping[str, str] | None = None, fresh: bool = False,
+    parents: Mapping[str, str] | None = None,
 ) -> Stage:
     """Returns the result of a stage: restored if it is finished, otherwise trained.
 
@@ -41,14 +41,11 @@ def stage(
         run: trains the stage in the given folder, or resumes it.
         config: all that the result depends on (JSON).
         parents: digests of the stages that it starts from.
-        fresh: start over.
 
     Raises:
         InputError: a finished stage has another config or other parents; names the first field that differs.
     """
     home = absolute(folder) / "stages" / name / f"seed-{seed}"
-    if fresh:
-        agreed(lambda: remove(home))
     identity = strict({"format": FORMAT, "name": name, "seed": seed, "config": config, "parents": dict(parents or {})})
     if agreed((home / "stage.json").exists):
         record = read_json(home / "stage.json")

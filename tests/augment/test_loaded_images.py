@@ -6,8 +6,7 @@ import pytest
 
 from kpjax import geometry
 from kpjax.augment import Loaded, augmentations, random_maps
-from kpjax.errors import InputError
-from kpjax.images.transforms import AroundBox, PersonCrop, ScaledByBox, Stretch, enlarged
+from kpjax.images.transforms import PersonCrop, ScaledByBox, Stretch, enlarged
 from kpjax.input.source import stacked
 from kpjax.structures import Example
 
@@ -123,16 +122,3 @@ def test_the_reach_holds_all_that_the_maps_show():
     narrow = random_maps.scale_rotation_reach(0.0, 10.0)
     assert narrow.field == pytest.approx(np.cos(np.radians(20)) + np.sin(np.radians(20)))
     assert narrow.detail == 1
-
-
-def test_images_of_another_side_are_refused():
-    _, *frame = enlarged(PersonCrop(SIDE), field=1.5)
-    with pytest.raises(InputError, match="images are 64 x 64, where the augmentation takes images loaded at 96 px"):
-        augmentations.random_warp(loaded=Loaded(*frame, SIDE))(
-            jax.random.key(0), batch_of(PersonCrop(SIDE), original()))
-
-
-def test_a_transform_that_has_no_more_to_show_is_refused():
-    for transform, field in ((Stretch(SIDE), 1.5), (AroundBox(SIDE), 1.0)):
-        with pytest.raises(InputError, match="cannot be enlarged"):
-            enlarged(transform, field=field)

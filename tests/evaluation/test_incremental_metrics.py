@@ -69,12 +69,3 @@ def test_what_is_not_known_or_never_visible_is_left_out():
     assert incremental_summary(matrix, [0, 0, 0, 5, 5]).average == 70  # never introduced
     best = incremental_summary(matrix, INTRODUCED, reference="best")
     np.testing.assert_allclose(best.transfer, [-2, NAN, -3, 4, NAN])
-
-
-def test_faults():
-    with pytest.raises(ValueError, match="rows 0 to 2"):
-        incremental_summary(MATRIX, INTRODUCED, step=3)
-    with pytest.raises(ValueError, match="count from 0"):
-        incremental_summary(MATRIX, [-1, 0, 0, 1, 2])
-    with pytest.raises(ValueError, match="keypoint or group"):
-        incremental_summary(MATRIX, INTRODUCED, level="step")

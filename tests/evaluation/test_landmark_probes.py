@@ -12,7 +12,6 @@ from kpjax.evaluation.probes.landmarks import (
     both_errors,
     collapse_reason,
     constant,
-    forward_errors,
     labelled_subsets,
     measures,
     object_size,
@@ -72,19 +71,6 @@ def test_subsets_are_the_same_for_all_and_contained_in_larger_ones():
     np.testing.assert_array_equal(labelled_subsets(4, ALL), [[0, 1, 2, 3]])
 
 
-def test_too_few_labelled_images_are_one_line(linear):
-    few = part(linear, slice(0, 24))
-    with pytest.raises(InputError, match=r"100 labelled images are asked for, there are 24 .* at most 24, or for all"):
-        both_errors(few, few, normaliser=ONE_LENGTH, regressor=scaled_ridge(64), images=(10, 100))
-    with pytest.raises(InputError, match=r"25 labelled images are asked for, there are 24 .* at most 23"):
-        labelled_subsets(24, 24, extra=1)
-    with pytest.raises(InputError, match="0 labelled images"):
-        labelled_subsets(24, 0)
-    unlabelled = few._replace(visible=np.zeros((24, 4)))
-    with pytest.raises(InputError, match="none of the 24 test images shows all of its 4 annotated landmarks"):
-        forward_errors(few, unlabelled, ONE_LENGTH, np.arange(24)[None], scaled_ridge(64))
-
-
 def test_lengths_of_eyes_and_objects():
     annotated = np.array([[[0.0, 0], [3, 4], [9, 0]], [[1, 1], [1, 7], [np.nan, np.nan]], [[0, 0], [0, 1], [4, 9]]])
     visible = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 1]])
@@ -98,17 +84,6 @@ def test_lengths_of_eyes_and_objects():
     points[0, 9] = [8, 6]
     np.testing.assert_allclose(between_eyes(of_68)(points, np.ones((1, 12))), [10])
     np.testing.assert_allclose(constant(128)(annotated, visible), [128, 128, 128])
-
-
-def test_annotation_without_eyes_is_one_line():
-    annotated, visible = np.ones((3, 3, 2)), np.ones((3, 3))
-    with pytest.raises(InputError, match="distances between eyes, and the landmarks are toe; heel; name two of them"):
-        between_eyes(Skeleton(("toe", "heel")))
-    visible[1, 1] = 0
-    with pytest.raises(InputError, match=r"1 of 3 images have no annotation of left_eye and right_eye.*number 1"):
-        between_eyes(FACE)(annotated, visible)
-    with pytest.raises(InputError, match="3 of 3 images have no annotation of left_eye and right_eye"):
-        between_eyes(FACE, median=True)(annotated, 0 * visible)
 
 
 def test_a_row_tells_a_collapse():
@@ -156,15 +131,12 @@ def test_a_turned_image_and_its_landmarks_agree(dotted):
         np.testing.assert_allclose(back[:2], dotted[number].keypoints[0], atol=1e-3)
         assert example.image.min() == 40  # the border is repeated, nothing is black
     np.testing.assert_array_equal(turned(dotted, np.tile(np.eye(3), (2, 1, 1)))[0].image, dotted[0].image)
-    with pytest.raises(InputError, match=r"maps have shape \(1, 3, 3\); give one map .* for each of 2"):
-        turned(dotted, maps[:1])
 
 
 def test_crops_by_landmarks():
     image = np.zeros((218, 178, 3), np.uint8)
     points = np.array([(69, 109), (106, 113), (77, 142), (73, 152), (108, 154)], np.float32)
     _, moved, visible, scale, crop = LandmarkCrop(128, 70)(image, points, np.ones(5), np.float32(10))
-    np.testing.assert_allclose(moved[[0, 4]], [[38.268041, 36.038835], [89.731959, 91.961165]], atol=1e-4)
     assert visible.all()
     np.testing.assert_allclose(crop @ [*moved[4], 1], [108, 154, 1], atol=1e-3)
     assert scale == pytest.approx(10 * np.sqrt(128 / 97 * 128 / 103), rel=1e-5)

@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
 from kpjax.evaluation.probes.linear import best_ridge, fit_linear, linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import (
     errors_in_units,
@@ -80,8 +79,6 @@ def test_the_ridge_is_chosen_by_groups_left_out():
     assert chosen == min(ridges, key=missed) > 0
     spoilt = np.where(np.arange(40)[:, None, None] < 20, true, np.nan)
     assert best_ridge(features, spoilt, np.ones((40, 1)), fit, groups, ridges) == chosen
-    with pytest.raises(InputError, match="3 ridges and 1 groups"):
-        best_ridge(features, true, np.ones((40, 1)), np.arange(5), groups, ridges)
 
 
 def test_each_joint_is_fitted_where_it_shows(poses):
@@ -95,10 +92,6 @@ def test_each_joint_is_fitted_where_it_shows(poses):
     assert errors.per_image < 1e-8
     assert np.isfinite(errors.per_joint).all()
     assert np.isnan(regression_errors(found, hidden, 0 * visible).per_point)
-    with pytest.raises(InputError, match="no fitted example shows joint 1"):
-        linear_probe(points, hidden, visible, Split(np.arange(25), np.arange(25, 40)))
-    with pytest.raises(InputError, match="1 examples are not finite \\(example 3\\)"):
-        linear_probe(np.where(np.arange(40)[:, None, None] == 3, np.nan, points), joints, visible, EVERYTHING)
 
 
 def test_the_mean_pose_is_the_probe_without_features(poses):
@@ -139,8 +132,6 @@ def test_the_ratio_of_two_methods_comes_with_an_interval():
     assert found.value == pytest.approx(expected)
     assert 0.72 < found.low < found.value < found.high < 0.9
     assert ratio_of_errors(squares, squares, video) == (1.0, 1.0, 1.0)
-    with pytest.raises(InputError, match="at least 2 videos"):
-        ratio_of_errors(squares[:20], others[:20], video[:20])
 
 
 def test_halves_keep_groups_together_and_deal_out_kinds():
@@ -157,19 +148,6 @@ def test_halves_keep_groups_together_and_deal_out_kinds():
     assert by_name.test.tolist() == [3, 4]
     odd = random_halves(7, 0)
     assert (len(odd.fit), len(odd.test)) == (4, 3)
-
-
-def test_splits_that_cannot_be():
-    with pytest.raises(InputError, match="1 group cannot be split"):
-        halves_by(["a", "a"], 0)
-    with pytest.raises(InputError, match="1 groups are of several kinds \\(b\\)"):
-        halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"])
-    with pytest.raises(InputError, match="test groups S7 are not among"):
-        held_out(["S9", "S11"], ["S7"])
-    with pytest.raises(InputError, match="nothing is left to fit"):
-        held_out(["S9", "S11"], ["S9", "S11"])
-    with pytest.raises(InputError, match="at least 2"):
-        random_halves(1, 0)
 
 
 def test_a_split_by_video_is_harder_than_random_halves():

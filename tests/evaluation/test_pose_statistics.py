@@ -3,9 +3,7 @@ import jax
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import (
-    FILE,
     plausible_poses,
     pose_statistics,
     read_pose_statistics,
@@ -72,21 +70,3 @@ def test_the_statistics_are_kept_in_a_file(statistics, tmp_path):
     assert (again.names, again.poses, again.epsilon) == (NAMES, 200, pytest.approx(statistics.epsilon))
     np.testing.assert_allclose(again.span() @ again.span().T, statistics.span() @ statistics.span().T, atol=1e-5)
     assert again.basis.shape == (10, 3)  # of poses of one size they would be two
-
-
-OTHER_KEYPOINTS = '{"names": ["a"], "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}'
-
-
-@pytest.mark.parametrize(("text", "words"), [("{}", "cannot be read.*; copy the file again"), (
-    OTHER_KEYPOINTS, "do not belong to 1 keypoints; copy")])
-def test_a_broken_file_is_named(text, words, tmp_path):
-    (tmp_path / FILE).write_text(text)
-    with pytest.raises(InputError, match=f"{FILE}.*{words}"):
-        read_pose_statistics(tmp_path)
-
-
-def test_hidden_keypoints_leave_a_pose_out():
-    visible = np.ones((200, 5))
-    visible[5:, 1] = 0
-    with pytest.raises(InputError, match="5 labelled poses of 10 coordinates"):
-        pose_statistics(poses(200), visible, NAMES)

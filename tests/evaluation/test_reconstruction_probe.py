@@ -3,7 +3,6 @@ import jax
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
 from kpjax.evaluation.probes.reconstruction import (
     CoordinatePainter,
     doublings_to,
@@ -66,19 +65,6 @@ def test_a_painter_fits_the_size_of_its_images(size, doublings):
                            jax.random.key(0))
     assert shape.shape == (2, *size, 3)
     assert shape.dtype == np.float32
-
-
-def test_what_cannot_be_painted(dots):
-    points, images = dots
-    everything = np.arange(128)
-    with pytest.raises(InputError, match="100x100 are not a small map doubled; bring their sides to multiples of 16"):
-        doublings_to((100, 100))
-    with pytest.raises(InputError, match="take 3 scales"):
-        train_painter(points, images, everything, widths=(8, 8))
-    with pytest.raises(InputError, match="not finite"):
-        train_painter(points * np.nan, images, everything)
-    with pytest.raises(InputError, match="no example to fit"):
-        train_painter(points, images, everything[:0])
 
 
 def test_signal_to_noise():

@@ -170,6 +170,7 @@ def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_hdf5_library_ends_no_session(tmp_path, monkeypatch):
     from kpjax.annotations import hdf5_process
 

@@ -32,8 +32,6 @@ def test_letterbox_rounds_and_keeps_thin_images():
     assert boxes.letterbox_fit(640, 480, 256) == (256, 192, 0, 32)
     assert boxes.letterbox_fit(110, 182, 256) == (155, 256, 50, 0)
     assert boxes.letterbox_fit(1000, 1, 32) == (32, 1, 0, 15)
-    with pytest.raises(InputError, match="0 x 5"):
-        boxes.letterbox_fit(0, 5, 32)
 
 
 def test_stretch_says_where_pillow_puts_a_point():
@@ -52,8 +50,6 @@ def test_crop_says_where_pillow_puts_a_point_and_back():
     assert map_.dtype == boxes.invert(map_).dtype == moved.dtype == np.float32
     np.testing.assert_allclose(boxes.move_points(boxes.crop_map(box, 48, grid="index"), np.array([[52, 33]])),
                                [[(52 - 20) * 48 / 60, (33 - 10) * 48 / 50]], atol=1e-5)
-    with pytest.raises(InputError, match="empty"):
-        boxes.crop_map((5, 5, 5, 9), 48)
 
 
 def test_tight_boxes():
@@ -69,13 +65,3 @@ def test_areas_of_inclusive_boxes():
     np.testing.assert_array_equal(boxes.box_intersection([0, 0, 10, 10], [5, 6, 20, 8]), [5, 6, 10, 8])
     assert boxes.box_area(boxes.box_intersection([0, 0, 10, 10], [5, 6, 20, 8])) == 18
     assert boxes.box_area(boxes.box_intersection([0, 0, 3, 3], [5, 0, 9, 3])) == 0
-
-
-def test_person_crops_have_the_published_numbers():
-    map_ = boxes.person_map((300, 200), 200 * 1.6, 256, degrees=30.0)
-    np.testing.assert_allclose(map_[:2], [[0.692820, 0.4, -159.846097], [-0.4, 0.692820, 109.435935]], atol=1e-5)
-    np.testing.assert_allclose(boxes.move_points(map_, np.array([[340, 150]])), [[135.712813, 77.358984]], atol=1e-4)
-    back = boxes.invert(boxes.person_map((300, 200), 200 * 1.6, 64))
-    np.testing.assert_allclose(boxes.move_points(back, np.array([[20.25, 33.75]])), [[241.25, 208.75]], atol=1e-4)
-    with pytest.raises(InputError, match="0 px"):
-        boxes.person_map((1, 1), 0.0, 64)

@@ -2,9 +2,7 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from kpjax.errors import InputError
 from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import arrays
 from kpjax.input.video_source import numbered
@@ -36,11 +34,3 @@ def test_processes_share_a_run():
         frame_runs(VIDEOS, length=4, seed=3, process_index=index, process_count=2) for index in (0, 1)]
     for step in range(3):
         np.testing.assert_array_equal(whole[step].index, np.concatenate([part[step].index for part in parts]))
-
-
-@pytest.mark.parametrize(("options", "words"), [
-    ({"length": 1}, "at least 2"), ({"length": 11}, "no video of toys has 11 frames"),
-    ({"length": 3, "process_count": 2}, "a batch of 3 cannot be divided among 2")])
-def test_runs_that_cannot_be_made(options, words):
-    with pytest.raises(InputError, match=words):
-        frame_runs(VIDEOS, seed=0, **options)

@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
 from kpjax.input.source import arrays, identities, without_keypoints
 from kpjax.structures import Skeleton
 
@@ -25,12 +24,3 @@ def test_points_edges_mirror_images_and_groups_follow(source):
     assert chosen.digest != source.digest
     assert identities(chosen) is None
     assert without_keypoints(source, []) is source
-
-
-def test_what_cannot_be_left_out(source):
-    with pytest.raises(InputError, match="'nose' is unknown"):
-        without_keypoints(source, ["nose"])
-    with pytest.raises(InputError, match="all its keypoints"):
-        without_keypoints(source, SKELETON.names)
-    with pytest.raises(InputError, match="right would lose its mirror image"):
-        _ = without_keypoints(source, ["left"]).skeleton

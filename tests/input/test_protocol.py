@@ -110,59 +110,44 @@ def with_images(*images):
 
 
 @pytest.mark.parametrize(("made", "fault"), [
-    (changed_step(1, keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already in step 0; leave it out of one"),
-    (changed_step(1, keypoints=["left_hand"], triples=[]), "step 1: keypoints: left_hand and right_hand are mirror "
-     "images and must come in one step; move one, or set mirrored to false and train without mirroring"),
-    (changed_step(1, keypoints=[*HANDS, "tail"]), "step 1: keypoints: figures has no keypoint 'tail'; it has head, "),
-    (changed_step(0, keypoints=[]), "step 0: keypoints is empty; name at least one"),
+    (changed_step(1, keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already in step 0"),
+    (changed_step(1, keypoints=["left_hand"], triples=[]), "step 1: keypoints: left_hand and right_hand are mirror"),
+    (changed_step(1, keypoints=[*HANDS, "tail"]), "step 1: keypoints: figures has no keypoint 'tail'"),
+    (changed_step(0, keypoints=[]), "step 0: keypoints is empty"),
     (changed_step(1, keypoints="neck"), 'step 1: keypoints is "neck"; write a list'),
-    (changed_step(1, keypoints=[3]), "step 1: keypoints: 3 is not a name; write keypoints by their names"),
-    (changed_step(1, triples=[{"old": "left_hand", "new": ["right_hand"]}]),
-     "step 1: triples: the old keypoint 'left_hand' is new in this step; name one of an earlier step"),
-    (changed_step(1, triples=[{"old": "left_foot", "new": ["right_hand"]}]),
-     "step 1: triples: the old keypoint 'left_foot' is in no earlier step"),
-    (changed_step(1, triples=[{"old": "neck", "new": ["left_foot"]}]),
-     "step 1: triples: 'left_foot' is not a new keypoint of step 1; choose left_hand, right_hand"),
-    (changed_step(1, triples=[{"old": "neck", "new": []}]), "step 1: triples: new is []; name one or two keypoints"),
+    (changed_step(1, keypoints=[3]), "step 1: keypoints: 3 is not a name"),
+    (changed_step(1, triples=[{"old": "left_hand", "new": ["right_hand"]}]), "step 1: triples: the old keypoint"),
+    (changed_step(1, triples=[{"old": "left_foot", "new": ["right_hand"]}]), "'left_foot' is in no earlier step"),
+    (changed_step(1, triples=[{"old": "neck", "new": ["left_foot"]}]), "'left_foot' is not a new keypoint of step 1"),
+    (changed_step(1, triples=[{"old": "neck", "new": []}]), "step 1: triples: new is []"),
     (changed_step(1, triples=[{"new": ["left_hand"]}]), "step 1: triples: field old is missing"),
-    (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already in step 0; leave it out of one"),
-    (with_images(["image_00"], [], ["image_01"]), "step 1: images is empty; give the step at least one"),
-    (with_images([0], [1], [20]), "step 2: images: 1 of 1 are not in figures/train: 20; take them out"),
+    (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already in step 0"),
+    (with_images(["image_00"], [], ["image_01"]), "step 1: images is empty"),
+    (with_images([0], [1], [20]), "step 2: images: 1 of 1 are not in figures/train: 20"),
     (with_images(["a.jpg", "b.jpg"], [1], [2]), "step 0: images: 2 of 2 are not in figures/train: a.jpg; b.jpg"),
     (with_images([0], [1, "image_02"], [3]), "step 1: images: neither names nor numbers only"),
-    (changed_step(2, images=[1]), "step 2: images is present, but the protocol draws parts; remove one of them"),
-    ({field: value for field, value in content().items() if field != "images"},
-     "step 0: images is missing; list the images of every step, or give the protocol a field images with parts"),
-    (content(images={"parts": [4, 0, 6], "seed": 0}), "step 1: images is empty; give the step at least one"),
-    (content(images={"parts": [14, 4, 6], "seed": 0}), "images: parts add up to 24 images, figures/train has 20"),
+    (changed_step(2, images=[1]), "step 2: images is present, but the protocol draws parts"),
+    ({field: value for field, value in content().items() if field != "images"}, "step 0: images is missing"),
+    (content(images={"parts": [4, 0, 6], "seed": 0}), "step 1: images is empty"),
+    (content(images={"parts": [14, 4, 6], "seed": 0}), "images: parts add up to 24 images"),
     (content(images={"parts": [0.5, 0.5, 0.5], "seed": 0}), "images: parts: the shares add up to 1.5"),
-    (content(images={"parts": [0.5, 4, 6], "seed": 0}), "images: parts is [0.5, 4, 6]; write \"equal\", or for each "),
-    (content(images={"parts": [4, 6], "seed": 0}), "images: parts is [4, 6]; write \"equal\", or for each of the 3"),
+    (content(images={"parts": [0.5, 4, 6], "seed": 0}), "images: parts is [0.5, 4, 6]"),
+    (content(images={"parts": [4, 6], "seed": 0}), "images: parts is [4, 6]"),
     (content(images={"parts": "equal"}), "images: field seed is missing"),
-    (content(images={"parts": "equal", "seed": -1}), "images: seed is -1; write a whole number"),
-    (content(triple="nearest"), "triple is 'nearest'; choose given, automatic, random"),
-    (content(distance="semantic"), "distance is 'semantic'; choose hops, euclid"),
-    (content(mirrored="no"), "mirrored is 'no'; write true or false"),
-    (content(steps=[]), "steps is []; list at least one step"),
-    (content(stages=[]), "field stages is unknown; choose name, dataset, "),
-    ({"name": "n", "steps": []}, "field dataset is missing"),
-    ([1, 2], "[1, 2] where an object with name, "),
-])
-def test_bad_protocols_are_one_line(made, fault, written, source):
-    path = written(made)
+    (content(images={"parts": "equal", "seed": -1}), "images: seed is -1"),
+    (content(triple="nearest"), "triple is 'nearest'"), (content(distance="semantic"), "distance is 'semantic'"),
+    (content(mirrored="no"), "mirrored is 'no'"), (content(steps=[]), "steps is []"),
+    (content(stages=[]), "field stages is unknown"), ({"name": "n", "steps": []}, "field dataset is missing"),
+    ([1, 2], "[1, 2] where an object with name, "), ('{"name": ', "invalid json"), (None, "No such file")])
+def test_bad_protocols_are_one_line(made, fault, tmp_path, source):
+    path = tmp_path / "protocol.json"
+    if made is not None:
+        path.write_text(made if isinstance(made, str) else json.dumps(made))
     with pytest.raises(InputError) as error:
         resolve(path, source)
     assert str(error.value).startswith(str(path))
     assert fault in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_files_that_cannot_be_read(tmp_path, source):
-    with pytest.raises(InputError, match=r"none\.json: the protocol cannot be read: No such file"):
-        resolve(tmp_path / "none.json", source)
-    (tmp_path / "cut.json").write_text('{"name": ')
-    with pytest.raises(InputError, match=r"cut\.json: the protocol is invalid json"):
-        resolve(tmp_path / "cut.json", source)
 
 
 def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
@@ -179,8 +164,12 @@ def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
             assert example.index == place
             assert step.identity(place) == f"image_{image:02d}"
     assert len({step_source(protocol, number, source).digest for number in range(3)}) == 3
-    with pytest.raises(InputError, match="was resolved for other images than those of figures/train"):
-        step_source(protocol, 0, subset(source, range(19), "figures/train"))
+    for call, words in ((lambda: step_source(protocol, 0, subset(source, range(19))), "resolved for other images"),
+                        (lambda: low_shot(protocol, 7), "7 images a step"),
+                        (lambda: low_shot(protocol, 0), "at least 1"),
+                        (lambda: single_new(low_shot(protocol, 1), BODY), "1 images for 2 keypoints")):
+        with pytest.raises(InputError, match=words):
+            call()
 
 
 def test_labels_that_are_not_visible_stay_away(source):
@@ -190,8 +179,6 @@ def test_labels_that_are_not_visible_stay_away(source):
     assert hidden[0].visible.tolist() == [1, 0, 0, 0, 0, 0]
     assert hidden[0].keypoints.dtype == hidden[0].visible.dtype == np.float32
     assert hidden.skeleton == BODY
-    with pytest.raises(InputError, match="'tail' is unknown"):
-        labelled_only(source, ["tail"])
 
 
 def test_old_keypoints_and_when_they_came(protocol):
@@ -224,10 +211,6 @@ def test_low_shot_draws_from_every_step_but_the_base(protocol):
     for whole, five, two in zip(protocol.steps[1:], few.steps[1:], fewer.steps[1:], strict=True):
         assert set(two.images) < set(five.images) < set(whole.images)
         assert (five.keypoints, five.triples) == (whole.keypoints, whole.triples)
-    with pytest.raises(InputError, match="step 2: 7 images a step are asked for, but there are 6; give fewer"):
-        low_shot(protocol, 7)
-    with pytest.raises(InputError, match="give at least 1"):
-        low_shot(protocol, 0)
 
 
 def test_one_new_keypoint_at_a_time(protocol):
@@ -237,15 +220,11 @@ def test_one_new_keypoint_at_a_time(protocol):
     assert alone.steps[1].images + alone.steps[2].images == protocol.steps[1].images
     assert not alone.mirrored
     check(alone, BODY)
-    with pytest.raises(InputError, match="left_hand and right_hand are mirror images"):
-        check(alone._replace(mirrored=True), BODY)
     assert [step_triples(alone, number, BODY) for number in range(1, 5)] == [
         (Triple("neck", ("left_hand",)),), (Triple("neck", ("right_hand",)),), (Triple("left_hand", ("left_foot",)),),
         (Triple("neck", ("right_foot",)),)]  # the last one by the rule
     unpaired = Skeleton(BODY.names, BODY.edges)
     assert single_new(protocol, unpaired).mirrored
-    with pytest.raises(InputError, match="step 1: 1 images for 2 keypoints one by one"):
-        single_new(low_shot(protocol, 1), BODY)
 
 
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.json")), ids=lambda path: path.stem)

@@ -72,15 +72,6 @@ def test_a_batch_may_be_larger_than_a_handful_of_labelled_images(source):
     assert counts.min() >= 1
     parts = [stream(source, batch_size=16, seed=0, repeats=True, process_index=n, process_count=2) for n in (0, 1)]
     assert numbers(part[1] for part in parts) == numbers([batches[1]])
-    with pytest.raises(InputError, match="the batch size is 0"):
-        stream(source, batch_size=0, seed=0, repeats=True)
-
-
-def test_batches_that_cannot_be_made_are_refused(source):
-    with pytest.raises(InputError, match="batch size is 11, but there are 10 examples"):
-        stream(source, batch_size=11, seed=0)
-    with pytest.raises(InputError, match="a batch of 5 cannot be divided among 2 processes"):
-        stream(source, batch_size=5, seed=0, process_count=2)
 
 
 def test_processes_read_the_same_batches_and_raise_where_it_is_due():

@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
 from kpjax.input.protocols import Triple, automatic_triples, hop_distances, mean_distances, random_triples
 from kpjax.structures import Skeleton
 
@@ -73,14 +72,3 @@ def test_random_triples_depend_on_the_seed_alone():
     assert all(triple.old in "abc" and set(triple.new) <= set("defg") and len(set(triple.new)) == 2
                for (triple,) in drawn)
     assert random_triples(LIMBS, "a", "b", seed=0) == (Triple("a", ("b",)),)
-
-
-def test_what_cannot_be_chosen():
-    for arguments, fault in (((("h",), ("a", "b")), "no edges of the skeleton"), (((), ("a",)), "0 old and 1 new"),
-                             ((("a",), ()), "1 old and 0 new")):
-        with pytest.raises(InputError, match=fault):
-            automatic_triples(LIMBS, *arguments)
-    with pytest.raises(InputError, match="choose hops or euclid"):
-        automatic_triples(LIMBS, "a", "b", distance="semantic")
-    with pytest.raises(InputError, match="needs predictions of the old model"):
-        automatic_triples(LIMBS, "a", "b", distance="euclid")

@@ -189,24 +189,28 @@ def test_videos_are_found_below_a_folder(tmp_path, clip):
     Image.fromarray(numbered_frame(0)).save(tmp_path / "a still beside the videos.png")
     assert [video.name for video in find_videos(tmp_path)] == ["b/two.mp4", "c2", "c10", "one.MP4"]
     assert [video.name for video in find_videos(clip[0], tmp_path / "c2")] == ["clip.mp4", "c2"]
-
-
-def test_what_is_no_video_is_one_line(tmp_path, clip):
-    (tmp_path / "text.mp4").write_text("no video")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"text.mp4: this is not a video that can be read \(.*\); leave it out"):
-        find_videos(tmp_path)
-    with pytest.raises(InputError, match="there is no video in this folder"):
-        find_videos(tmp_path / "empty")
-    with pytest.raises(InputError, match="there is no such file"):
-        open_video(tmp_path / "gone.mp4")
     with pytest.raises(InputError, match="has the same name"):
         find_videos(clip[0], clip[0])
-    with pytest.raises(InputError, match="frame 1 is 60x48, those before are 64x48"):
-        write_video(tmp_path / "mixed.mp4", [numbered_frame(0), numbered_frame(1)[:, :60]])
-    with pytest.raises(InputError, match="times must rise"):
-        write_video(tmp_path / "mixed.mp4", [numbered_frame(0)] * 2, times=[0.5, 0.5])
-    with pytest.raises(InputError, match="no frame to write"):
-        write_video(tmp_path / "mixed.mp4", [])
+
+
+def mixed(path, *sides, **options):
+    """Writes frames of some widths."""
+    write_video(path / "mixed.mp4", [numbered_frame(number)[:, :side] for number, side in enumerate(sides)], **options)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda path: open_video(path / "text.mp4"), r"text.mp4: this is not a video that can be read \(.*\)"),
+    (lambda path: find_videos(path / "empty"), "there is no video in this folder"),
+    (lambda path: open_video(path / "empty"), "there is no image in this folder"),
+    (lambda path: open_video(path / "gone.mp4"), "there is no such file"),
+    (lambda path: mixed(path, 64, 60), "frame 1 is 60x48, those before are 64x48"),
+    (lambda path: mixed(path, 64, 64, times=[0.5, 0.5]), "times must rise"),
+    (lambda path: mixed(path, 64, 64, times=[0.5]), "more frames than the 1 times"),
+    (lambda path: mixed(path), "no frame to write")])
+def test_what_is_no_video_is_one_line(tmp_path, call, words):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=words):
+        call(tmp_path)
     assert not list(tmp_path.glob("*mixed*"))
     assert not list(tmp_path.glob(".*"))

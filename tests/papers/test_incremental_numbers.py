@@ -10,6 +10,7 @@ import numpy as np
 
 from kpjax import heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
+from kpjax.losses import distillation
 from kpjax.losses.continual import (
     anchored_penalty,
     fused_importance,
@@ -20,14 +21,6 @@ from kpjax.losses.continual import (
     walk_on,
     with_anchor,
 )
-from kpjax.losses.distillation import (
-    centred_distillation,
-    channel_distillation,
-    line_entropy,
-    line_softmax,
-    mse_distillation,
-    spatial_distillation,
-)
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.incremental_family.objectives import incremental_objective, new_keypoints_term, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment
@@ -35,6 +28,13 @@ from kpjax.models.association import products
 from kpjax.structures import Example
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)
+spatial_distillation, centred_distillation = (
+    jax.jit(loss, static_argnames=("reduction", "mode", "temperature"))
+    for loss in (distillation.spatial_distillation, distillation.centred_distillation))
+channel_distillation = jax.jit(distillation.channel_distillation, static_argnames="temperature")
+mse_distillation = jax.jit(distillation.mse_distillation, static_argnames="half")
+line_entropy = jax.jit(distillation.line_entropy, static_argnames=("mode", "normalised"))
+line_softmax = jax.jit(distillation.line_softmax, static_argnames="axis")
 
 
 def one_map(rows):

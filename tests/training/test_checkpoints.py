@@ -165,6 +165,7 @@ def test_refused_at_once(folder, tmp_path, monkeypatch):
     still_at_step_five(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_full_disc_in_the_background(folder, tmp_path):
     """The same of a write in flight, in a process of its own: what a file limit does reaches all of a process."""
     shutil.copytree(folder, tmp_path / "run")
@@ -176,13 +177,6 @@ def test_full_disc_in_the_background(folder, tmp_path):
     line, = found.stdout.splitlines()
     assert re.search(r"^InputError: .*run: .* cannot be written: File too large; .* step 5 in .*", line), line
     still_at_step_five(tmp_path / "run")
-
-
-def test_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    with (pytest.raises(InputError, match="file/run/checkpoints: cannot be written: Not a directory"),
-          open_checkpoints(tmp_path / "file" / "run", IDENTITY)):
-        pass
 
 
 PERMUTED = np.arange(6, dtype=np.float32).reshape(2, 3).T

@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Batches, Images, tiny
+from tiny import Images, tiny
 
 from kpjax.errors import InputError
 from kpjax.training.evaluation import predict_source, reduce
@@ -59,6 +59,3 @@ def test_reduce_equals_a_mean_over_all(state):
     np.testing.assert_allclose(total["scaled"], 2 * total["pixels"], rtol=1e-6)
     np.testing.assert_allclose(reduce(sums, factor, source, batch_size=4, mesh=one_device())["pixels"],
                                total["pixels"], rtol=1e-6)
-    streamed = reduce(sums, factor, Batches(), steps=range(3))
-    expected = sum(Batches()[step].image.mean((1, 2, 3)).sum() for step in range(3))
-    np.testing.assert_allclose(streamed["pixels"], expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Two processes with four devices each are one process with eight."""
+"""Two processes with four devices each are one process with eight, and a killed one goes on bit for bit."""
 import os
 import pathlib
 import socket
@@ -6,10 +6,32 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
+
+from kpjax.training.process import forget_programs
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "faults"))
 import one_of_many
+
+FAULTS = pathlib.Path(one_of_many.__file__).parent
+
+PROGRAM = """
+from pathlib import Path
+import jax
+from kpjax.training.process import forget_programs
+
+MAPS = Path("/proc/self/maps")
+program = jax.jit(lambda x: 2 * x)
+assert program(1.0) == 2
+assert not forget_programs(share=1.0)
+assert program._cache_size() == 1
+held = len(MAPS.read_text().splitlines())
+assert forget_programs(share=0.0)
+assert program._cache_size() == 0
+assert len(MAPS.read_text().splitlines()) < held
+assert program(1.0) == 2
+"""
 
 
 def start(folder, process, port):
@@ -18,6 +40,7 @@ def start(folder, process, port):
                             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     """Training, a checkpoint, going on from it, an evaluation whose last batch is padded, and a stop by SIGTERM."""
     with socket.socket() as free:
@@ -42,3 +65,25 @@ def test_two_processes_equal_one(tmp_path):
     found = [np.load(tmp_path / name / "predictions.npy") for name in ("one", "two")]
     np.testing.assert_allclose(*found, atol=1e-4)
     assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not():
+    done = subprocess.run([sys.executable, str(FAULTS / "kill.py"), "--times", "3"], capture_output=True, text=True,
+                          check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="only Linux counts the maps of a process")
+def test_programs_are_dropped_above_a_share_of_the_maps():
+    """In a process of its own, since those of other tests would be dropped, too."""
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=120)
+
+
+def test_other_systems_have_no_such_limit(monkeypatch):
+    def absent(path, *arguments, **options):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_text", absent)
+    assert not forget_programs(share=0.0)

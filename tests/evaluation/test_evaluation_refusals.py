@@ -1,0 +1,77 @@
+"""Sets, splits and files that cannot be evaluated, in one line that names what is wrong."""
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics
+from kpjax.evaluation.probes.actions import action_probe, windows
+from kpjax.evaluation.probes.image_moments import image_moments, moving_masks
+from kpjax.evaluation.probes.landmarks import (
+    Landmarks,
+    between_eyes,
+    both_errors,
+    constant,
+    forward_errors,
+    labelled_subsets,
+    scaled_ridge,
+)
+from kpjax.evaluation.probes.linear import best_ridge, linear_probe
+from kpjax.evaluation.probes.reconstruction import doublings_to, train_painter
+from kpjax.evaluation.probes.regression_errors import ratio_of_errors
+from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
+from kpjax.structures import Skeleton
+
+RNG = np.random.default_rng(0)
+POINTS, JOINTS = RNG.normal(size=(40, 3, 2)), RNG.normal(size=(40, 4, 2))
+SHOWN, LATE = np.ones((40, 4)), np.repeat([[0.0] * 4, [1.0] * 4], [25, 15], axis=0)
+HALVES = Split(np.arange(20), np.arange(20, 40))
+VIDEO, IMAGES = np.full((4, 8, 8, 3), 7, np.uint8), np.zeros((40, 16, 16, 3), np.uint8)
+FACES = Landmarks(RNG.normal(size=(24, 2, 2)), RNG.normal(size=(24, 4, 2)), np.ones((24, 4)))
+FACE = Skeleton(("left_eye", "right_eye", "nose"))
+NAMES = ("a", "b", "c", "d")
+ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: halves_by(["a", "a"], 0), "1 group cannot be split"),
+    (lambda: halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"]), r"1 groups are of several kinds \(b\)"),
+    (lambda: held_out(["S9", "S11"], ["S7"]), "test groups S7 are not among"),
+    (lambda: held_out(["S9", "S11"], ["S9", "S11"]), "nothing is left to fit"),
+    (lambda: random_halves(1, 0), "at least 2"),
+    (lambda: ratio_of_errors(SHOWN[:20], SHOWN[:20], np.zeros(20)), "at least 2 videos"),
+    (lambda: linear_probe(POINTS, JOINTS, LATE, HALVES), "no fitted example shows joint 0"),
+    (lambda: linear_probe(POINTS * np.nan, JOINTS, SHOWN, HALVES), "40 examples are not finite"),
+    (lambda: best_ridge(POINTS, JOINTS, SHOWN, np.arange(5), np.zeros(40), (0.0, 1.0)), "2 ridges and 1 groups"),
+    (lambda: doublings_to((100, 100)), "100x100 are not a small map doubled; bring their sides to multiples of 16"),
+    (lambda: train_painter(POINTS, IMAGES, np.arange(40), widths=(8, 8)), "take 3 scales"),
+    (lambda: train_painter(POINTS * np.nan, IMAGES, np.arange(40)), "not finite"),
+    (lambda: train_painter(POINTS, IMAGES, np.arange(0)), "no example to fit"),
+    (lambda: windows(np.zeros(7, int), length=8), "longest run of frames has 7"),
+    (lambda: windows(np.zeros(7, int), length=4, every=0), "at least 1 of both"),
+    (lambda: action_probe(POINTS, ROWS, ACTIONS, Split(np.arange(0, 10, 2), np.arange(10))), "shows right"),
+    (lambda: action_probe(POINTS * np.nan, ROWS, ACTIONS, Split(np.arange(5), np.arange(5, 10))), "not finite"),
+    (lambda: image_moments([VIDEO[:1]]), "video of 1 frame"), (lambda: image_moments([]), "there is no video"),
+    (lambda: moving_masks(VIDEO, background="first"), "choose median or mean"),
+    (lambda: both_errors(FACES, FACES, normaliser=constant(1.0), regressor=scaled_ridge(64), images=(10, 100)),
+     r"100 labelled images are asked for, there are 24 .* at most 24, or for all"),
+    (lambda: labelled_subsets(24, 24, extra=1), r"25 labelled images are asked for, there are 24 .* at most 23"),
+    (lambda: labelled_subsets(24, 0), "0 labelled images"),
+    (lambda: forward_errors(FACES, FACES._replace(visible=0 * FACES.visible), constant(1.0), np.arange(24)[None],
+                            scaled_ridge(64)), "none of the 24 test images shows all of its 4"),
+    (lambda: between_eyes(Skeleton(("toe", "heel"))), "distances between eyes, and the landmarks are toe; heel"),
+    (lambda: between_eyes(FACE)(np.ones((3, 3, 2)), np.eye(3) < 1), "2 of 3 images have no annotation of left_eye"),
+    (lambda: between_eyes(FACE, median=True)(np.ones((3, 3, 2)), np.zeros((3, 3))), "3 of 3 images"),
+    (lambda: pose_statistics(JOINTS[:5], np.ones((5, 4)), NAMES), "5 labelled poses of 8 coordinates")])
+def test_refused_in_one_line(call, words):
+    with pytest.raises(InputError, match=words) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("{}", "cannot be read"),
+    ('{"names": ["a"], "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}', "do not belong to 1 keypoints")])
+def test_a_broken_file_is_named(text, words, tmp_path):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(InputError, match=f"{FILE}.*{words}"):
+        read_pose_statistics(tmp_path)

@@ -1,0 +1,74 @@
+"""What cannot be drawn, streamed or read, in one line that names it."""
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.input.frame_runs import frame_runs
+from kpjax.input.pairs import frame_pairs
+from kpjax.input.protocols import automatic_triples
+from kpjax.input.source import arrays, joined, labelled_only, labelled_subset, subset, without_keypoints
+from kpjax.input.stream import stream
+from kpjax.input.video_source import in_videos, numbered
+from kpjax.structures import Skeleton
+
+BODY = Skeleton(("left", "pelvis", "right", "head"), ((0, 1), (1, 2), (2, 3)), (2, 1, 0, 3))
+
+
+def blank(count, skeleton=BODY, name="set"):
+    """Black images."""
+    points = len(skeleton.names)
+    return arrays(np.zeros((count, 4, 4, 3), np.uint8), np.ones((count, points, 2)), np.ones((count, points)), skeleton,
+                  name)
+
+
+def videos(*lengths):
+    """Videos of black frames."""
+    return numbered(blank(sum(lengths), name="toys"), lengths, [f"toy{number}" for number in range(len(lengths))])
+
+
+def pairs(source, **options):
+    return frame_pairs(source, **{"window": 2, "batch_size": 2, "seed": 0} | options)
+
+
+THINNED = replace(videos(40), order=np.arange(0, 40, 5), video=np.zeros(8, np.int32), frame=np.arange(0, 40, 5))
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: arrays(np.zeros((4, 8, 8, 3)), np.zeros((4, 4, 2)), np.zeros((4, 3)), BODY, "toy"), "toy: field visible"),
+    (lambda: subset(blank(10), [10]), "indices: 10 is outside set"),
+    (lambda: joined([blank(2), blank(3, Skeleton(("a",)), "other")], "both"), "other has other keypoints than set"),
+    (lambda: labelled_only(blank(2), ["tail"]), "'tail' is unknown"),
+    (lambda: without_keypoints(blank(2), ["nose"]), "'nose' is unknown"),
+    (lambda: without_keypoints(blank(2), BODY.names), "all its keypoints"),
+    (lambda: without_keypoints(blank(2), ["left"]).skeleton, "right would lose its mirror image"),
+    (lambda: labelled_subset(blank(20), seed=0, count=21), "21 labelled images are asked for, but there are 20"),
+    (lambda: labelled_subset(blank(20), seed=0, count=0), "give 1 to 20"),
+    (lambda: labelled_subset(blank(20), seed=0, share=0.01), r"0 labelled images \(0.01 of 20\)"),
+    (lambda: labelled_subset(blank(20), seed=0, share=1.2), "the labelled share is 1.2"),
+    (lambda: labelled_subset(blank(20), seed=0, share=1.0, need_unlabelled=True), "leave no unlabelled image of 20"),
+    (lambda: labelled_subset(blank(20), seed=0), "give either a share or a count"),
+    (lambda: labelled_subset(blank(20), seed=0, share=0.5, count=4), "give either a share or a count"),
+    (lambda: stream(blank(0), batch_size=1, seed=0), "no example"),
+    (lambda: stream(blank(10), batch_size=0, seed=0, repeats=True), "the batch size is 0"),
+    (lambda: stream(blank(10), batch_size=11, seed=0), "batch size is 11, but there are 10 examples"),
+    (lambda: stream(blank(10), batch_size=5, seed=0, process_count=2), "5 cannot be divided among 2 processes"),
+    (lambda: automatic_triples(BODY, ("left",), ("a",)), "'a' is unknown"),
+    (lambda: automatic_triples(Skeleton(("a", "b", "c")), ("a",), ("b", "c")), "no edges of the skeleton"),
+    (lambda: automatic_triples(BODY, (), ("left",)), "0 old and 1 new"),
+    (lambda: automatic_triples(BODY, ("left",), ("head",), distance="semantic"), "choose hops or euclid"),
+    (lambda: automatic_triples(BODY, ("left",), ("head",), distance="euclid"), "needs predictions of the old model"),
+    (lambda: in_videos(blank(2)), "its examples are not frames of videos"),
+    (lambda: frame_runs(videos(3, 10), length=1, seed=0), "at least 2"),
+    (lambda: frame_runs(videos(3, 10), length=11, seed=0), "no video of toys has 11 frames"),
+    (lambda: frame_runs(videos(3, 10), length=3, seed=0, process_count=2), "3 cannot be divided among 2"),
+    (lambda: pairs(videos(5, 1, 5)), "1 of 3 videos have a single frame: toy1"),
+    (lambda: pairs(videos(30, 10), window=250), "window: .*spans 30; give at most 29"),
+    (lambda: pairs(videos(5), window=0), "window: 0"),
+    (lambda: pairs(THINNED, window=4), "8 frames of toys have no other within 4, the first is toy0#000000"),
+    (lambda: pairs(videos(5), crop="union"), "crop: union needs annotated boxes")])
+def test_refused_in_one_line(call, words):
+    with pytest.raises(InputError, match=words) as refused:
+        call()
+    assert "\n" not in str(refused.value)
