@@ -11,6 +11,7 @@ from experiments.commands.evaluate_animals import evaluate_animals
 from experiments.engine import published
 from experiments.engine.configs import stored_fields
 from experiments.engine.ensembles import seeds_below
+from experiments.engine.own.people import renamed
 from experiments.engine.own.project import renamed_to
 from experiments.engine.predictors import Predictor, open_people, open_predictor
 from kpjax import InputError, Skeleton
@@ -67,7 +68,7 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
                            pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
     if people:
-        project = published.renamed(project, tell)
+        project = renamed(project, tell)
     project = in_keypoints_of(predictor.skeleton, project, tell)
     animals, growth = measure(project, predictor, asked, tell)
     lists = [read_errors(path) for path in runs]

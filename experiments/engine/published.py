@@ -1,24 +1,20 @@
 """Published networks that find keypoints without training, in the place of a finished run: MoveNet Lightning."""
 import functools
 import re
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
 
-from kpjax import Example, InputError, Method, Prediction, Skeleton, Trained
-from kpjax.annotations.project import Project
-from kpjax.errors import summarise
+from kpjax import Example, Method, Prediction, Skeleton, Trained
 from kpjax.methods import symmetric_normalise
 from kpjax.methods.forward import unit_range
 from kpjax.methods.semi_supervised_family.data_distillation import agreed_predict
 from kpjax.models import decode_movenet, load_movenet, movenet_lightning
 from kpjax.models.movenet import KEYPOINTS, SIDE
 from kpjax.models.weights.pretrained import MOVENET, SHORT_NAMES
-from kpjax.reports.pixel_errors import LINE
 
 SCORE_KIND = "sigmoid_peak"
 CUTOFF = 0.3  # on photographs of a bird, a cat, a dragonfly and a hot dog few points reach it, all of a whole person do
@@ -83,7 +79,7 @@ def people(skeleton: Skeleton = PERSON, *, turned: bool = False) -> Method:
         found = {name: (keypoints[:, k], scores[:, k], heatmaps[..., k] if k < len(KEYPOINTS) else None)
                  for k, name in enumerate(WITH_HEAD.names)}
         nothing = (jnp.zeros_like(keypoints[:, 0]), jnp.zeros_like(scores[:, 0]), None)
-        chosen = [found.get(name, nothing) for name in _of_person(skeleton.names)]
+        chosen = [found.get(name, nothing) for name in names_of_person(skeleton.names)]
         empty = jnp.zeros_like(heatmaps[..., 0])
         return Prediction(
             jnp.stack([points for points, _, _ in chosen], 1), jnp.stack([score for _, score, _ in chosen], 1),
@@ -121,7 +117,7 @@ def of_person(name: str) -> str | None:
     return f"{'left' if sides[0].startswith('l') else 'right'}_{found.group(2)}" if len(sides) == 1 else None
 
 
-def _of_person(names: Sequence[str]) -> tuple[str, ...]:
+def names_of_person(names: Sequence[str]) -> tuple[str, ...]:
     """Returns the names as MoveNet has them where it finds the keypoint; of two alike, that which is spelt its way."""
     order = sorted(range(len(names)), key=lambda k: names[k] not in WITH_HEAD.names)
     taken: dict[str, int] = {}
@@ -134,7 +130,7 @@ def _of_person(names: Sequence[str]) -> tuple[str, ...]:
 
 def channels(names: Sequence[str]) -> tuple[int, ...]:
     """Returns of each keypoint, by its name, the number of MoveNet's own, -1 for others."""
-    return tuple(KEYPOINTS.index(name) if name in KEYPOINTS else -1 for name in _of_person(names))
+    return tuple(KEYPOINTS.index(name) if name in KEYPOINTS else -1 for name in names_of_person(names))
 
 
 def is_person(names: Sequence[str]) -> bool:
@@ -145,32 +141,3 @@ def is_person(names: Sequence[str]) -> bool:
     found = [known for known in map(of_person, names) if known]
     limbs = [known for known in found if known.partition("_")[2] in JOINTS]
     return len(limbs) >= 4 and 2 * len(found) > len(names)
-
-
-def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[str] = WITH_HEAD.names,
-            needed: bool = True) -> Project:
-    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and tells which.
-
-    Raises InputError if there is none, and one is needed.
-    """
-    names = project.skeleton.names
-    changed = tuple(new if new in known else old for old, new in zip(names, _of_person(names), strict=True))
-    same = {new: old for old, new in zip(names, changed, strict=True) if new in known}
-    if not same and needed:
-        raise InputError("project", f"{project.root} labels {summarise(list(names))}; none is a person's by its name, "
-                         f"such as {', '.join(KEYPOINTS[:1] + KEYPOINTS[5:9])}")
-    if same:
-        _tell_pairs("the same by their names", same, tell)
-    if worked_out := [f"{name}, {how}" for name, how in WORKED_OUT.items() if name in same]:
-        tell(_wrapped(f"worked out, since MoveNet does not find it: {'; '.join(worked_out)}"))
-    return project._replace(skeleton=Skeleton(changed, project.skeleton.edges, project.skeleton.flip,
-                                              project.skeleton.groups))
-
-
-def _tell_pairs(words: str, same: Mapping[str, str], tell: Callable[[str], None]) -> None:
-    pairs = ", ".join(name if name == theirs else f"{name} = {theirs}" for name, theirs in same.items())
-    tell(_wrapped(f"{words}: {pairs}"))
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, LINE, break_on_hyphens=False))
