@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax.annotations.names import common_folder, derived_flip, flip_note, forward, with_sessions
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.errors import InputError
 from kpjax.files import read_content, strict, write_text
 from kpjax.structures import Skeleton
@@ -32,15 +32,15 @@ def recognises(path: Path) -> bool:
     return bool(files_of(path))
 
 
-def read(path: Path, faults: list[str], *, category: str = "") -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a json file, or a folder that holds one, or one each for train, val and test.
 
     Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
     Returns the project, with ids and category in `details`; None if no category can be read. faults: Receives a line
-    for everything that is wrong. category: Name or id of the category to read, where several have keypoints.
+    for everything that is wrong. The option `category` is a name or id, where several have keypoints.
     """
     files = _annotation_files(path, faults)
-    chosen = _read_category(files, category, faults) if files else None
+    chosen = _read_category(files, options.category, faults) if files else None
     if chosen is None:
         return None
     before = len(faults)

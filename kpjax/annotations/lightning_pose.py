@@ -10,7 +10,7 @@ import numpy as np
 
 from kpjax.annotations import deeplabcut
 from kpjax.annotations.names import common_folder, forward
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.annotations.skeleton_file import FILE as SKELETON_FILE
 from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
 from kpjax.annotations.tables import Table, has_table_header, number, read_rows, read_table, rows_text, table_text
@@ -28,7 +28,7 @@ def recognises(path: Path) -> bool:
     return bool(_tables(Path(path))) and not deeplabcut.recognises(path)
 
 
-def read(path: Path, faults: list[str]) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a table, or the table of a folder; `CollectedData.csv` if there are several.
 
     Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1 (hidden). Edges and

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.annotations.names import common_folder, forward, found_by_trailing_parts, with_sessions
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.annotations.skeleton_file import FILE as SKELETON_FILE
 from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
 from kpjax.annotations.tables import Rows, first_line, number, read_rows, rows_text, separator_of, whole_number
@@ -33,11 +33,11 @@ def recognises(path: Path) -> bool:
     return bool(files_of(path))
 
 
-def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a table, or the only table of a folder.
 
-    Images are below the table's folder. Videos are there or below `video_root`, under as many of the last parts of
-    their stored path as exist.
+    Images are below the table's folder. Videos are there or below the option `video_root`, under as many of
+    the last parts of their stored path as exist.
     """
     tables = files_of(path)
     if len(tables) != 1:
@@ -64,7 +64,7 @@ def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Pr
         notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
     numbers = {key: number for number, key in enumerate(frames)}
     instances = [_instance(one, numbers[one.frame], skeleton.names, file.name, graded, faults) for one in labelled]
-    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, rows, video_root)),
+    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, rows, options.video_root)),
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from kpjax.annotations import sleap
+from kpjax.annotations.project import Options
 from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError
 
@@ -79,7 +80,7 @@ def test_a_video_that_moved_is_looked_for(tmp_path):
                            (tmp_path / "films" / "day 1", {}), (tmp_path / "project", {})):
         place.mkdir(parents=True, exist_ok=True)
         (place / "a.mp4").touch()
-        assert sleap.read(file, [], **options).frames[0].path == place / "a.mp4"
+        assert sleap.read(file, [], Options(**options)).frames[0].path == place / "a.mp4"
 
 
 def test_lists_of_images_of_several_folders(tmp_path):
