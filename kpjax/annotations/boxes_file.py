@@ -40,7 +40,7 @@ def read_boxes(path: Path) -> Boxes:
     path, faults = Path(path), []
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
-    found = (_of_coco if path.suffix.lower() == ".json" else _of_table)(path, faults)
+    found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
     if faults:
         raise InputError(f"{path}: {len(faults)} faults: {summarise(faults)}")
     if not found:
@@ -140,7 +140,8 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
     return found
 
 
-def _of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+    """Reads a table of boxes. faults: Receives wrong rows. Raises InputError for a header that lacks a column."""
     rows = read_rows(path, faults, keep_empty=True)
     if rows is None:
         return {}
@@ -189,6 +190,6 @@ def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray 
     """Returns a box of four numbers; None, with a fault, for anything else."""
     if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
         found = ", ".join(f"{side:g}" for side in box) or "nothing"
-        faults.append(f"{where}: a box of {found} where x, y and a positive width and height belong; correct it")
+        faults.append(f"{where}: a box of {found} where four numbers belong, x, y and a positive width and height; correct it")
         return None
     return np.array(box)

@@ -22,7 +22,7 @@ _CHANGES = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 1, "os.li
             "os.truncate": 1, "os.chmod": 1, "os.utime": 1}
 _FOLDERS = {"os.remove": 1, "os.rename": 2, "os.rmdir": 1, "os.mkdir": 2}  # where the folder's descriptor stands
 _STARTS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "subprocess.Popen")
-OWN_PROCESS = ("kpjax.annotations.hdf5_process", "'uname'")  # the latter by Python's own platform module
+OWN_PROCESS = ("'uname'",)  # by Python's own platform module
 
 
 class Silent(Exception):
