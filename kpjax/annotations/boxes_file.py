@@ -190,6 +190,7 @@ def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray 
     """Returns a box of four numbers; None, with a fault, for anything else."""
     if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
         found = ", ".join(f"{side:g}" for side in box) or "nothing"
-        faults.append(f"{where}: a box of {found} where four numbers belong, x, y and a positive width and height; correct it")
+        faults.append(f"{where}: a box of {found} where four numbers belong, x, y and a positive width and height; "
+                      "correct it")
         return None
     return np.array(box)

@@ -172,7 +172,7 @@ def whole_number(cell: str) -> int | None:
     return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
 
 
-def header_rows(table: Table) -> list[tuple[str, list[str]]]:
+def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
     """Returns the name and the cells of each header row."""
     columns = [(individual, part, name) for individual, part in table.points for name in table.coordinates]
     individuals, parts, names = ([column[n] for column in columns] for n in range(3))
@@ -182,7 +182,7 @@ def header_rows(table: Table) -> list[tuple[str, list[str]]]:
 
 def table_text(table: Table, key_cells: int = 1) -> str:
     """Formats a table as csv. key_cells: 3 splits paths into folder, video and image, as DeepLabCut does for labels."""
-    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in header_rows(table)]
+    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in _header_rows(table)]
     for key, values in zip(table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True):
         rows.append([*(_parts(key) if key_cells == 3 else [key]), *values])
     return rows_text(rows)
@@ -192,7 +192,7 @@ def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
     """Writes a table (`table_text`) for pandas, also older ones. Raises ImportError without kpjax[dlc]."""
     import pandas
 
-    names, rows = zip(*header_rows(table), strict=True)
+    names, rows = zip(*_header_rows(table), strict=True)
     columns = pandas.MultiIndex.from_arrays([pandas.Index(row, dtype=object) for row in rows], names=names)
     if key_cells == 3:
         parts = zip(*map(_parts, table.keys), strict=True)

@@ -101,7 +101,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         copies.append(Copy(frame, name))
         frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
                             frame.split))
-    details = {**project.details, "videos": homes, "scorer": scorer_of(project)}
+    details = {**project.details, "videos": homes, "scorer": _scorer_of(project)}
     notes = project.notes
     if replaced:
         notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
@@ -109,7 +109,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     return project._replace(root=folder, frames=tuple(frames), details=details, notes=notes), copies
 
 
-def scorer_of(project: Project) -> str:
+def _scorer_of(project: Project) -> str:
     """Returns who labelled a project: of its own files, or as `write_project` noted it beside them; "" if unknown."""
     config = project.details.get("config")
     known = (config.scorer if config else "") or str(project.details.get("scorer") or "")
