@@ -141,22 +141,25 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
 
 
 def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
-    """Reads a table of boxes. faults: Receives wrong rows. Raises InputError for a header that lacks a column."""
+    """Reads a table of boxes. faults: Receives all that is wrong."""
     rows = read_rows(path, faults, keep_empty=True)
     if rows is None:
         return {}
     header = [name.lower() for name in rows.header]
     sides = {side: next((header.index(name) for name in names if name in header), None)
              for side, names in _SIDES.items()}
-    if missing := [names[0] for side, names in _SIDES.items() if sides[side] is None]:
-        raise InputError(f"{path}: its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns "
-                         "image (or video and frame), instance, x, y, w, h")
+    missing = [names[0] for side, names in _SIDES.items() if sides[side] is None]
     column = {name: header.index(name) for name in ("image", "video", "frame", "instance") if name in header}
-    per_frame = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column)
-    if "video" in column and "frame" not in column:
-        raise InputError(f"{path}: column video lacks a column frame; add the number of each frame from 0")
-    if not per_frame and not column and min(sides.values()) == 0:
-        raise InputError(f"{path}: no column says which image a box belongs to; add image, or video and frame")
+    per_frame, before = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column), len(faults)
+    if missing:
+        faults.append(f"its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns image (or "
+                      "video and frame), instance, x, y, w, h")
+    elif "video" in column and "frame" not in column:
+        faults.append("column video lacks a column frame; add the number of each frame from 0")
+    elif not per_frame and not column and min(sides.values()) == 0:
+        faults.append("no column says which image a box belongs to; add image, or video and frame")
+    if len(faults) > before:
+        return {}
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, (line, cells) in enumerate(rows.rows):
         where, before = f"line {line}", len(faults)
