@@ -34,19 +34,24 @@ class Format(NamedTuple):
     recognises: Callable[[Path], bool]
     read: Callable[[Path, list[str], Options], Project | None]
     write: Callable[[Project, Path], list[Path]] | None = None
+    short: str = ""  # its name on the command line, where it is written
+    files: tuple[str, ...] = ()  # what `write` calls its files beside images
     videos: bool = False  # whether it refers to frames of videos; others get images of them
     by_video: bool = False  # whether images have to be in labeled-data/<video>/
 
 
 FORMATS = (
-    Format("sleap", "a .slp file", sleap.recognises, sleap.read, sleap.write, videos=True),
+    Format("sleap", "a .slp file", sleap.recognises, sleap.read, sleap.write, "slp", ("labels.slp",), videos=True),
     Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises, deeplabcut.read,
-           deeplabcut.write, by_video=True),
+           deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
     Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.recognises,
-           lightning_pose.read, lightning_pose.write, by_video=True),
+           lightning_pose.read, lightning_pose.write, "lp", ("CollectedData.csv", "bbox.csv", "skeleton.json"),
+           by_video=True),
     Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
-           "<keypoint>_y", plain_csv.recognises, plain_csv.read, plain_csv.write, videos=True),
-    Format("coco", "json with images, annotations and categories", coco.recognises, coco.read, coco.write),
+           "<keypoint>_y", plain_csv.recognises, plain_csv.read, plain_csv.write, "csv",
+           ("labels.csv", "skeleton.json"), videos=True),
+    Format("coco", "json with images, annotations and categories", coco.recognises, coco.read, coco.write, "coco",
+           ("annotations.json",)),
     Format("dlib", "xml with images, boxes and parts", faces.recognises_xml, faces.read_xml),
     Format("pts", "files .pts, one for each image", faces.recognises_pts, faces.read_pts),
 )

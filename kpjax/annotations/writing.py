@@ -17,9 +17,7 @@ from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
 
 WRITERS = {one.name: one for one in FORMATS if one.write}
 _MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
-# Names beside the images that the writers use.
-_TAKEN = {_MANIFEST, "annotations.json", "labels.csv", "skeleton.json", "collecteddata.csv", "bbox.csv", "labels.slp",
-          "config.yaml"}
+_TAKEN = {_MANIFEST, *(name.lower() for one in FORMATS for name in one.files)}  # names beside the images
 
 
 class Copy(NamedTuple):

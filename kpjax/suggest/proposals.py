@@ -16,6 +16,7 @@ import numpy as np
 from kpjax.annotations import deeplabcut, sleap
 from kpjax.annotations.deeplabcut import Config, config_text
 from kpjax.annotations.project import Frame
+from kpjax.annotations.reading import FORMATS as READ
 from kpjax.annotations.skeleton_file import skeleton_text
 from kpjax.annotations.tables import FOLDER, Table, predicted_table, table_text
 from kpjax.drawing.overlays import write_png
@@ -23,7 +24,7 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
-FORMAT_OF_PROJECT = {"csv": "csv", "coco": "coco", "deeplabcut": "dlc", "lightning_pose": "lp", "sleap": "slp"}
+FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
 
 

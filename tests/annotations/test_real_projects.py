@@ -49,16 +49,6 @@ def test_coco_like_samples(samples, name):
         project.details["annotation_ids"])
 
 
-def test_edges_that_count_from_zero_and_from_one(samples):
-    tiger = read_project(samples / "atrw").skeleton
-    assert [(tiger.names[a], tiger.names[b]) for a, b in tiger.edges[:2]] == [
-        ("left_ear", "nose"), ("right_ear", "nose")]
-    person = read_project(samples / "coco/test_coco.json").skeleton
-    assert (person.names[person.edges[0][0]], person.names[person.edges[0][1]]) == ("left_ankle", "left_knee")
-    crowd = read_project(samples / "crowdpose")
-    assert "3 of 12 edges of the skeleton are dropped: they join no two of the 14 keypoints" in crowd.notes
-
-
 def test_tigers_without_their_images(published):
     path = published("atrw_annotations/atrw_anno_pose_train/keypoint_val.json")
     project = read_project(path, check_files=False)
