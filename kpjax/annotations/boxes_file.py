@@ -152,8 +152,8 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.nda
     column = {name: header.index(name) for name in ("image", "video", "frame", "instance") if name in header}
     per_frame, before = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column), len(faults)
     if missing:
-        faults.append(f"its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns image (or "
-                      "video and frame), instance, x, y, w, h")
+        faults.append(f"line 1: its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns "
+                      "image (or video and frame), instance, x, y, w, h")
     elif "video" in column and "frame" not in column:
         faults.append("column video lacks a column frame; add the number of each frame from 0")
     elif not per_frame and not column and min(sides.values()) == 0:

@@ -65,7 +65,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project | 
         boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, found).items()}
         faults += [f"{_BOXES} {fault.removeprefix(f'{_BOXES} ')}" for fault in found]
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
-        if without := sum(np.isnan(one.box).any() for one in instances):
+        if boxes and (without := sum(np.isnan(one.box).any() for one in instances)):
             notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
     return Project(file.parent, "lightning_pose", skeleton, tuple(frames), tuple(instances), tuple(notes),
                    {"scorer": table.scorer})

@@ -41,7 +41,7 @@ def test_boxes_have_their_height_first(tmp_path):
         np.testing.assert_array_equal(one.keypoints, other.keypoints)
         np.testing.assert_array_equal(one.box, other.box)
     (tmp_path / "bbox.csv").write_text(",x,y,w\nlabeled-data/day1/a.png,1,2,10\n")
-    with pytest.raises(InputError, match=r"bbox.csv its header is ,x,y,w and lacks h"):
+    with pytest.raises(InputError, match=r"bbox.csv line 1: its header is ,x,y,w and lacks h"):
         read_project(root)
 
 
