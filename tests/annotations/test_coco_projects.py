@@ -44,9 +44,6 @@ def test_flags_and_ids_as_they_were(project, tmp_path):
     assert content["annotations"][0]["bbox"] == [5, 6, 20, 18]
     assert [content[field][0]["id"] for field in ("images", "annotations", "categories")] == [7, 31, 3]
     assert content["annotations"][0]["image_id"] == 7
-    again = read_project(written, check_files=False)
-    np.testing.assert_array_equal(again.instances[0].keypoints, instance.keypoints)
-    assert again.skeleton == read.skeleton
 
 
 @pytest.mark.parametrize(("stored", "edges", "line"), [
