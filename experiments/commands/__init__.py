@@ -165,7 +165,7 @@ class Smooth:
     frames count more. Longer gaps stay empty.
     """
 
-    points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5, .slp or .coco.json
+    points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5 or .slp
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None  # where results go (default beside the first file)
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
@@ -188,23 +188,6 @@ class Convert(_OfProject):
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
     out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
     overwrite: bool = False  # replace what convert wrote there before
-
-
-@command
-@dataclass(frozen=True, kw_only=True)
-class Merge(_AsRead):
-    """Adds the labels of one annotation project to another one, in the other's format and with its scorer.
-
-    OLD stays where it is. Its tables get the labels of NEW, and its folders the images that it lacks. Each file that
-    changes is kept beside it as <name>.before_merge. NEW may be of any format, such as a project that `suggest` wrote
-    after somebody labelled it, or the corrected.csv of its page. Frames are the same if they are the same file or the
-    same frame of a video, or if they look alike and have one name.
-    """
-
-    old: Annotated[Positional[Path], arg(metavar="OLD")]  # the project that grows, a folder or file
-    new: Annotated[Positional[Path], arg(metavar="NEW")]  # the labels that come back, a folder or file
-    # which labels stay where a frame has others in OLD than in NEW
-    conflicts: Literal["stop", "old", "new"] = "stop"
 
 
 @command
@@ -259,7 +242,7 @@ class Render:
 
 COMMANDS: dict[str, type] = {
     "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "smooth": Smooth,
-    "convert": Convert, "merge": Merge, "export": Export, "weights": Weights, "render": Render}
+    "convert": Convert, "export": Export, "weights": Weights, "render": Render}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:

@@ -6,10 +6,10 @@ from experiments.commands import Convert
 from kpjax import RunError
 from kpjax.annotations.checking import compare
 from kpjax.annotations.reading import read_project
-from kpjax.annotations.writing import placed_in, write_project
+from kpjax.annotations.writing import WRITERS, placed_in, write_project
 from kpjax.errors import summarise
 
-FORMATS = {"coco": "coco", "dlc": "deeplabcut", "lp": "lightning_pose", "slp": "sleap", "csv": "csv"}
+FORMATS = {one.short: one.name for one in WRITERS.values()}
 
 
 def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path]:

@@ -62,7 +62,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
-        known, to = labelled_frames(project, predictor.skeleton), asked.to or FORMAT_OF_PROJECT[project.format]
+        known = labelled_frames(project, predictor.skeleton)
+        to = asked.to or FORMAT_OF_PROJECT.get(project.format, "csv")
     frames = [frame for frame in frames_at(asked.inputs)
               if not frame.path.resolve().is_relative_to(asked.out.resolve())]
     animals, boxes = ("0",), None

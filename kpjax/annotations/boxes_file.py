@@ -40,7 +40,7 @@ def read_boxes(path: Path) -> Boxes:
     path, faults = Path(path), []
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
-    found = (_of_coco if path.suffix.lower() == ".json" else _of_table)(path, faults)
+    found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
     if faults:
         raise InputError(f"{path}: {len(faults)} faults: {summarise(faults)}")
     if not found:
@@ -140,22 +140,26 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
     return found
 
 
-def _of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+    """Reads a table of boxes. faults: Receives all that is wrong."""
     rows = read_rows(path, faults, keep_empty=True)
     if rows is None:
         return {}
     header = [name.lower() for name in rows.header]
     sides = {side: next((header.index(name) for name in names if name in header), None)
              for side, names in _SIDES.items()}
-    if missing := [names[0] for side, names in _SIDES.items() if sides[side] is None]:
-        raise InputError(f"{path}: its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns "
-                         "image (or video and frame), instance, x, y, w, h")
+    missing = [names[0] for side, names in _SIDES.items() if sides[side] is None]
     column = {name: header.index(name) for name in ("image", "video", "frame", "instance") if name in header}
-    per_frame = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column)
-    if "video" in column and "frame" not in column:
-        raise InputError(f"{path}: column video lacks a column frame; add the number of each frame from 0")
-    if not per_frame and not column and min(sides.values()) == 0:
-        raise InputError(f"{path}: no column says which image a box belongs to; add image, or video and frame")
+    per_frame, before = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column), len(faults)
+    if missing:
+        faults.append(f"line 1: its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns "
+                      "image (or video and frame), instance, x, y, w, h")
+    elif "video" in column and "frame" not in column:
+        faults.append("column video lacks a column frame; add the number of each frame from 0")
+    elif not per_frame and not column and min(sides.values()) == 0:
+        faults.append("no column says which image a box belongs to; add image, or video and frame")
+    if len(faults) > before:
+        return {}
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, (line, cells) in enumerate(rows.rows):
         where, before = f"line {line}", len(faults)
@@ -189,6 +193,7 @@ def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray 
     """Returns a box of four numbers; None, with a fault, for anything else."""
     if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
         found = ", ".join(f"{side:g}" for side in box) or "nothing"
-        faults.append(f"{where}: a box of {found} where x, y and a positive width and height belong; correct it")
+        faults.append(f"{where}: a box of {found} where four numbers belong, x, y and a positive width and height; "
+                      "correct it")
         return None
     return np.array(box)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.annotations.project import Instance, Project, outside
+from kpjax.annotations.project import Frame, Instance, Project, outside
 from kpjax.errors import InputError, summarise
 from kpjax.images.reading import read_image
 
@@ -124,9 +124,6 @@ def unusual_sizes(lengths: np.ndarray) -> np.ndarray:
 
 # Two projects of the same frames
 
-_EXACT = 1e-6  # pixels; coordinates are stored in full, so a larger difference is an error
-
-
 class Comparison(NamedTuple):
     """The differences between a project and its conversion."""
 
@@ -136,63 +133,56 @@ class Comparison(NamedTuple):
 
 
 def compare(before: Project, after: Project) -> Comparison:
-    """Compares two projects: frames by file, keypoints by name, instances of a frame by position."""
-    wrong, lost = [], []
-    names = before.skeleton.names
-    if set(names) != set(after.skeleton.names):
-        wrong.append(f"keypoints {', '.join(names)} became {', '.join(after.skeleton.names)}")
-        return Comparison(0, tuple(wrong), ())
-    order = [after.skeleton.names.index(name) for name in names]
-    if order != sorted(order):
-        lost.append(f"order of the keypoints: now {', '.join(after.skeleton.names)}")
-    lost += _skeleton_losses(before, after)
-    numbers = {(frame.path.resolve(), frame.number): number for number, frame in enumerate(after.frames)}
-    twins = [numbers.get((frame.path.resolve(), frame.number)) for frame in before.frames]
-    if missing := [frame.name for frame, twin in zip(before.frames, twins, strict=True) if twin is None]:
-        lost.append(f"{len(missing)} of {len(twins)} frames, the first is {missing[0]}")
-    if cut := sum(frame.split != after.frames[twin].split for frame, twin in zip(before.frames, twins, strict=True)
-                  if twin is not None):
+    """Compares two projects: frames by file, keypoints by name, animals of a frame by their points to 1e-6 px."""
+    names, others = before.skeleton.names, after.skeleton.names
+    if set(names) != set(others):
+        return Comparison(0, (f"keypoints {', '.join(names)} became {', '.join(others)}",), ())
+    lost = [f"order of the keypoints: now {', '.join(others)}"] if names != others else []
+    if gone := _edges(before) - _edges(after):
+        lost.append(f"{len(gone)} edges of the skeleton")
+    if _mirrored(before) != _mirrored(after):
+        lost.append("which keypoints mirror each other")
+    there = {_place(frame): frame.split for frame in after.frames}
+    if missing := [frame.name for frame in before.frames if _place(frame) not in there]:
+        lost.append(f"{len(missing)} of {len(before.frames)} frames, the first is {missing[0]}")
+    if cut := sum(there.get(_place(frame), frame.split) != frame.split for frame in before.frames):
         lost.append(f"the split of {cut} frames")
-    of_frame: dict[int | None, list[Instance]] = {}
+    twins, order = defaultdict(list), [others.index(name) for name in names]
     for one in after.instances:
-        of_frame.setdefault(one.frame, []).append(one._replace(
-            keypoints=one.keypoints[order], visible=one.visible[order], occluded=one.occluded[order]))
-    points, counts = 0, {"occluded": 0, "boxes": 0, "tracks": 0}
+        one = one._replace(keypoints=one.keypoints[order], occluded=one.occluded[order])
+        twins[_place(after.frames[one.frame]), _points(one)].append(one)
+    points, wrong, occluded, boxes, tracks = 0, [], 0, 0, 0
     for one in before.instances:
-        others = of_frame.get(twins[one.frame], [])
-        twin = next((number for number, other in enumerate(others) if at_one_place(one, other)), None)
-        if twin is None:
+        found = twins[_place(before.frames[one.frame]), _points(one)]
+        if not found:
             wrong.append(f"{before.frames[one.frame].name}: an instance is missing, or its points moved")
             continue
-        other = others.pop(twin)
+        other = found.pop(0)
         points += int(one.visible.sum())
-        counts["occluded"] += int((one.occluded != other.occluded).sum())
-        counts["boxes"] += not np.allclose(one.box, other.box, atol=_EXACT, equal_nan=True)
-        counts["tracks"] += bool(one.track) and one.track != other.track
-    if left := sum(map(len, of_frame.values())):
+        occluded += int((one.occluded != other.occluded).sum())
+        boxes += not np.allclose(one.box, other.box, atol=1e-6, equal_nan=True)
+        tracks += bool(one.track) and one.track != other.track
+    if left := sum(map(len, twins.values())):
         wrong.append(f"{left} instances are new")
-    texts = {"occluded": "which points are occluded ({} points)", "boxes": "the boxes of {} instances",
-             "tracks": "the names of {} individuals"}
-    lost += [texts[field].format(count) for field, count in counts.items() if count]
+    lost += [text for count, text in (
+        (occluded, f"which points are occluded ({occluded} points)"), (boxes, f"the boxes of {boxes} instances"),
+        (tracks, f"the names of {tracks} individuals")) if count]
     return Comparison(points, tuple(wrong), tuple(lost))
 
 
-def _skeleton_losses(before: Project, after: Project) -> list[str]:
-    """Returns lines about edges and flip pairs that differ, by name."""
-    def edges(project: Project) -> set[frozenset[str]]:
-        return {frozenset(project.skeleton.names[end] for end in edge) for edge in project.skeleton.edges}
-
-    def pairs(project: Project) -> set[tuple[str, str]]:
-        names = project.skeleton.names
-        return {(names[a], names[b]) for a, b in enumerate(project.skeleton.flip) if a != b}
-
-    lost = [f"{len(gone)} edges of the skeleton"] if (gone := edges(before) - edges(after)) else []
-    if pairs(before) != pairs(after):
-        lost.append("which keypoints mirror each other")
-    return lost
+def _place(frame: Frame) -> tuple[Path, int | None]:
+    return frame.path.resolve(), frame.number
 
 
-def at_one_place(one: Instance, other: Instance) -> bool:
-    """Returns whether the same points of two animals are labelled, at the same places."""
-    return np.array_equal(one.visible, other.visible) and np.allclose(
-        one.keypoints, other.keypoints, rtol=0, atol=_EXACT, equal_nan=True)
+def _points(one: Instance) -> bytes:
+    """Returns the points of an animal to a millionth of a pixel, alike for alike ones."""
+    return (np.nan_to_num(one.keypoints.round(6), nan=-np.inf) + 0.0).tobytes()
+
+
+def _edges(project: Project) -> set[frozenset[str]]:
+    return {frozenset(project.skeleton.names[end] for end in edge) for edge in project.skeleton.edges}
+
+
+def _mirrored(project: Project) -> set[tuple[str, str]]:
+    names = project.skeleton.names
+    return {(names[a], names[b]) for a, b in enumerate(project.skeleton.flip) if a != b}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax.annotations.names import common_folder, derived_flip, flip_note, forward, with_sessions
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.errors import InputError
 from kpjax.files import read_content, strict, write_text
 from kpjax.structures import Skeleton
@@ -32,15 +32,15 @@ def recognises(path: Path) -> bool:
     return bool(files_of(path))
 
 
-def read(path: Path, faults: list[str], *, category: str = "") -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a json file, or a folder that holds one, or one each for train, val and test.
 
     Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
     Returns the project, with ids and category in `details`; None if no category can be read. faults: Receives a line
-    for everything that is wrong. category: Name or id of the category to read, where several have keypoints.
+    for everything that is wrong. The option `category` is a name or id, where several have keypoints.
     """
     files = _annotation_files(path, faults)
-    chosen = _read_category(files, category, faults) if files else None
+    chosen = _read_category(files, options.category, faults) if files else None
     if chosen is None:
         return None
     before = len(faults)
@@ -53,8 +53,6 @@ def read(path: Path, faults: list[str], *, category: str = "") -> Project | None
     instances, identities, notes = _read_instances(files, chosen, numbers, len(faults) == before, faults)
     details = {"category": chosen.stored, "annotation_ids": tuple(identities),
                "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
-               "file_names": {frame.name: forward(_name_of(image)) for frame, (_, image) in
-                              zip(frames, images, strict=True)},
                "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
     return Project(root, "coco", chosen.skeleton, tuple(with_sessions(frames)), tuple(instances),
                    (*chosen.notes, *notes), details)
@@ -451,8 +449,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     content = {
         "info": project.details.get("info") or {"description": f"{project.root.name}, written by kpjax"},
         "licenses": project.details.get("licenses") or [],
-        "images": [image_entry(frame, identity) for frame, identity in zip(project.frames, image_ids, strict=True)],
-        "annotations": [annotation_entry(one, identity, image_ids[one.frame], category["id"])
+        "images": [_image_entry(frame, identity) for frame, identity in zip(project.frames, image_ids, strict=True)],
+        "annotations": [_annotation_entry(one, identity, image_ids[one.frame], category["id"])
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
     return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
@@ -471,25 +469,21 @@ def _unique_ids(known: Sequence[Any]) -> list[Any]:
     return list(known) if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
 
 
-def image_entry(frame: Frame, identity: Any) -> dict[str, Any]:
-    """Returns the entry of a frame among a file's images."""
+def _image_entry(frame: Frame, identity: Any) -> dict[str, Any]:
     name = frame.name if frame.number is None else f"{frame.name}.png"
     image = {"id": identity, "file_name": name, "width": frame.size[0], "height": frame.size[1]}
     return {**image, **{field: value for field in ("split", "session") if (value := getattr(frame, field))}}
 
 
-def annotation_entry(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:
-    """Returns the entry of an instance among a file's annotations. image, category: their ids."""
+def _annotation_entry(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:
+    """Returns the entry of an instance. image, category: their ids."""
     labelled = one.visible > 0
     flags = np.where(labelled, np.where(one.occluded, 1, 2), 0)
-    triples = [number for (x, y), v in zip(one.keypoints.tolist(), flags.tolist(), strict=True)
-               for number in ((x, y, v) if v else (0, 0, 0))]
+    triples = np.where(labelled[:, None], one.keypoints, 0).tolist()
     points, boxed = one.keypoints[labelled], np.isfinite(one.box).all()
     # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
     box = one.box if boxed else np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
-    annotation = {"id": identity, "image_id": image, "category_id": category, "keypoints": triples,
-                  "num_keypoints": int(labelled.sum()), "bbox": box.tolist(), "area": float(box[2] * box[3]),
-                  "iscrowd": 0}
-    if not boxed:
-        annotation["bbox_from_points"] = True
-    return {**annotation, "track": one.track} if one.track else annotation
+    return {"id": identity, "image_id": image, "category_id": category,
+            "keypoints": [value for (x, y), v in zip(triples, flags.tolist(), strict=True) for value in (x, y, v)],
+            "num_keypoints": int(labelled.sum()), "bbox": box.tolist(), "area": float(box[2] * box[3]), "iscrowd": 0,
+            **({} if boxed else {"bbox_from_points": True}), **({"track": one.track} if one.track else {})}

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from kpjax.annotations.names import derived_flip, flip_note, forward
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.annotations.tables import FOLDER, Table, read_table, table_text, write_h5
 from kpjax.file_names import portable
 from kpjax.files import read_content, write_text
@@ -65,7 +65,7 @@ def recognises(path: Path) -> bool:
     return is_table(path)
 
 
-def read(path: Path, faults: list[str]) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a project. Frames are the rows of its tables in order, followed by the images that no table lists.
 
     Empty cells are unlabelled points. Keypoints are in the order of the config. In projects of several animals, the

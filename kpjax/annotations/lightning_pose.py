@@ -3,23 +3,22 @@
 Biderman et al., Lightning Pose: improved animal pose estimation via semi-supervised learning, Bayesian ensembling and
 cloud-native open-source tools, Nature Methods 2024. One animal on an image; paths are relative to the table's folder.
 """
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kpjax.annotations import deeplabcut
-from kpjax.annotations.names import common_folder, forward
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.boxes_file import boxes_of_table
+from kpjax.annotations.names import image_frames, only_file
+from kpjax.annotations.project import STATED, Instance, Options, Project
 from kpjax.annotations.skeleton_file import FILE as SKELETON_FILE
 from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
-from kpjax.annotations.tables import Table, has_table_header, number, read_rows, read_table, rows_text, table_text
+from kpjax.annotations.tables import Table, has_table_header, read_table, rows_text, table_text
 from kpjax.errors import InputError
 from kpjax.files import write_text
 
 _LABELS = "CollectedData.csv"
 _BOXES = "bbox.csv"
-_SIDES = ("x", "y", "h", "w")  # in the file's order
 _SEEN = 2.0  # in the column `visible`; 0 is an omitted point, 1 a hidden one without a label
 
 
@@ -28,42 +27,46 @@ def recognises(path: Path) -> bool:
     return bool(_tables(Path(path))) and not deeplabcut.recognises(path)
 
 
-def read(path: Path, faults: list[str]) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a table, or the table of a folder; `CollectedData.csv` if there are several.
 
     Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1 (hidden). Edges and
     flip pairs are those of a skeleton.json beside the table. A session is a folder of images. details: scorer.
     """
-    path, notes = Path(path), []
-    tables = _tables(path)
-    chosen = [file for file in tables if file.name == _LABELS] or tables
-    if len(chosen) != 1:
-        faults.append(f"{path}: {len(tables)} tables of labels ({', '.join(file.name for file in tables[:8])}); name "
-                      "one of them instead of the folder")
-        return None
-    if len(tables) > 1:
-        notes.append(f"{_LABELS} is read, {', '.join(file.name for file in tables if file not in chosen)} are not")
-    file = chosen[0]
-    table = read_table(file, file.name, faults)
+    tables, notes = _tables(Path(path)), []
+    named = [file for file in tables if file.name == _LABELS]
+    file = only_file(Path(path), named or tables, "tables of labels", faults)
+    table = None if file is None else read_table(file, file.name, faults)
     if table is None:
         return None
+    if len(tables) > 1:
+        notes.append(f"{_LABELS} is read, {', '.join(other.name for other in tables if other != file)} are not")
     if "likelihood" in table.coordinates:
         faults.append(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in your "
                       "tool and save them as labels")
         return None
     values = _labelled_points(table, file.name, notes, faults)
-    names = list(dict.fromkeys(part for _, part in table.points))
-    skeleton = read_skeleton(file.parent, names, notes, faults)
+    skeleton = read_skeleton(file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults)
     if skeleton is None:
         return None
+    # Images are below the table's folder, or its parent if the table was moved.
+    keys = [str(key) for key in table.keys]
+    frames = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
+        image_frames(keys, file.parent, [file.parent, file.parent.parent]), keys, strict=True)]
     several = len({individual for individual, _ in table.points}) > 1
-    frames, instances, lines = _frames(table, file), [], {}
+    instances, lines = [], {}
     for count, (frame, line, row) in enumerate(zip(frames, table.lines, values, strict=True)):
         if (first := lines.setdefault(frame.name, line)) != line:
             faults.append(f"{file.name} line {line}: {frame.name} is labelled in line {first} already; keep one of the "
                           "two rows")
         instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names, several=several)
-    instances = _with_boxes(instances, table.keys, file.parent / _BOXES, notes, faults)
+    if (beside := file.parent / _BOXES).is_file():
+        found: list[str] = []
+        boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, found).items()}
+        faults += [f"{_BOXES} {fault.removeprefix(f'{_BOXES} ')}" for fault in found]
+        instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
+        if boxes and (without := sum(np.isnan(one.box).any() for one in instances)):
+            notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
     return Project(file.parent, "lightning_pose", skeleton, tuple(frames), tuple(instances), tuple(notes),
                    {"scorer": table.scorer})
 
@@ -89,14 +92,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     texts = {_LABELS: table_text(table), SKELETON_FILE: skeleton_text(project.skeleton)}
     boxes = [(project.frames[number].name, of_frame[number].box.tolist()) for number in order if number in of_frame]
     if rows := [[name, x, y, height, width] for name, (x, y, width, height) in boxes if np.isfinite([x, width]).all()]:
-        texts[_BOXES] = rows_text([["", *_SIDES], *rows])
+        texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *rows])
     return [write_text(folder / name, text) for name, text in texts.items()]
-
-
-def file_of(path: Path) -> Path:
-    """Returns the table that `read` reads of a path that it takes."""
-    tables = _tables(Path(path))
-    return next((file for file in tables if file.name == _LABELS), tables[0])
 
 
 def _tables(path: Path) -> list[Path]:
@@ -119,43 +116,3 @@ def _labelled_points(table: Table, label: str, notes: list[str], faults: list[st
     points[np.isin(flags, (0, 1))] = np.nan
     notes.append(f"visible: {(flags == 0).sum()} omitted and {(flags == 1).sum()} hidden points have no label")
     return points
-
-
-def _frames(table: Table, file: Path) -> list[Frame]:
-    """Returns a frame for each row. Images are below the table's folder, or its parent if the table was moved."""
-    parts = [tuple(str(key).lstrip("/").split("/")) for key in table.keys]
-    folder, dropped = common_folder(parts, [file.parent, file.parent.parent])
-    frames = []
-    for names in parts:
-        path = folder.joinpath(*names[dropped:])
-        below = path.relative_to(file.parent if path.is_relative_to(file.parent) else folder)
-        frames.append(Frame(below.as_posix(), path, None, (0, 0), names[-2] if len(names) > 1 else ""))
-    return frames
-
-
-def _with_boxes(
-    instances: Sequence[Instance], keys: Sequence[str | int], file: Path, notes: list[str], faults: list[str]
-) -> list[Instance]:
-    """Returns the instances with the boxes of their images."""
-    rows = read_rows(file, faults) if file.is_file() else None
-    if rows is None:
-        return list(instances)
-    header = [name.lower() for name in rows.header]
-    if missing := [side for side in _SIDES if side not in header[1:]]:
-        faults.append(f"{file.name}: column {missing[0]} is missing; the columns are the image, x, y, h and w")
-        return list(instances)
-    boxes = {}
-    for line, cells in rows.rows:
-        x, y, height, width = (
-            number(cells[header.index(side, 1)], f"{file.name} line {line}, {side}", faults, rows.separator)
-            for side in _SIDES)
-        if not (width > 0 and height > 0) or np.isnan([x, y]).any():
-            faults.append(f"{file.name} line {line}: x is {x:g}, y {y:g}, h {height:g} and w {width:g}; give four "
-                          "numbers, h and w positive")
-        boxes[forward(cells[0])] = np.array([x, y, width, height])
-    found = [one._replace(box=boxes[str(keys[one.frame])]) if str(keys[one.frame]) in boxes else one
-             for one in instances]
-    without = sum(np.isnan(one.box).any() for one in found)
-    if without:
-        notes.append(f"{file.name} has no box for {without} of {len(found)} instances")
-    return found

@@ -56,6 +56,27 @@ def common_folder(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> 
     return chosen
 
 
+def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> list[Frame]:
+    """Returns frames of the images that a table names, found by `common_folder`, without a session.
+
+    Their names are their paths below `root`, else below the folder in which they were found.
+    """
+    names = [tuple(name.lstrip("/").split("/")) for name in stored]
+    folder, dropped = common_folder(names, folders) if names else (folders[0], 0)
+    paths = [folder.joinpath(*(parts[dropped:] or parts)) for parts in names]
+    return [Frame(path.relative_to(root if path.is_relative_to(root) else folder).as_posix(), path, None, (0, 0), "")
+            for path in paths]
+
+
+def only_file(path: Path, files: Sequence[Path], what: str, faults: list[str]) -> Path | None:
+    """Returns the only file of a project; None, with a fault, if there are several. what: They are, in plural."""
+    if len(files) == 1:
+        return files[0]
+    faults.append(f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one of them "
+                  "instead of the folder")
+    return None
+
+
 def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
     """Returns frames whose session is their folder, if none has a session and some split has several folders."""
     folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}

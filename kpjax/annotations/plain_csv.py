@@ -8,14 +8,14 @@ unlabelled point. A row without a keypoint names an unlabelled frame. Keypoints 
 of a skeleton.json beside the table.
 """
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.annotations.names import common_folder, forward, found_by_trailing_parts, with_sessions
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.names import forward, found_by_trailing_parts, image_frames, only_file, with_sessions
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.annotations.skeleton_file import FILE as SKELETON_FILE
 from kpjax.annotations.skeleton_file import read_skeleton, skeleton_text
 from kpjax.annotations.tables import Rows, first_line, number, read_rows, rows_text, separator_of, whole_number
@@ -30,41 +30,36 @@ _PREDICTED = ("score", "status")  # columns that only predictions have
 
 def recognises(path: Path) -> bool:
     """Returns whether a path is such a table, or a folder that holds one."""
-    return bool(files_of(path))
+    return bool(_files_of(path))
 
 
-def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads a table, or the only table of a folder.
 
-    Images are below the table's folder. Videos are there or below `video_root`, under as many of the last parts of
-    their stored path as exist.
+    Images are below the table's folder. Videos are there or below the option `video_root`, under as many of the last
+    parts of their stored path as exist.
     """
-    tables = files_of(path)
-    if len(tables) != 1:
-        faults.append(f"{path.name}: {len(tables)} tables of labels ({', '.join(table.name for table in tables[:8])}); "
-                      "name one of them instead of the folder")
-        return None
-    file = tables[0]
-    rows = read_rows(file, faults)
+    file = only_file(path, _files_of(path), "tables of labels", faults)
+    rows = None if file is None else read_rows(file, faults)
     if rows is None:
         return None
     if set(_PREDICTED) <= {column.lower() for column in rows.header}:
         faults.append(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
                       "points, then remove these two columns")
         return None
-    labelled, frames, names, ignored = _read_points(rows, file.name, faults)
-    notes = [f"columns that are not read: {', '.join(ignored)}"] if ignored else []
+    is_long = "keypoint" in {column.lower() for column in rows.header}
+    animals, frames, names, notes = _read_rows(rows, is_long, file.name, faults)
     if rows.separator != ",":
         notes.append(f"cells are separated by {'tabs' if rows.separator == chr(9) else 'semicolons'}")
     skeleton = read_skeleton(file.parent, names, notes, faults)
     if skeleton is None:
         return None
-    graded = any(point.visible == "2" for one in labelled for point in one.points)
+    graded = any(flag == "2" for one in animals for *_, flag, _ in one.points.values())
     if graded:
         notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
-    numbers = {key: number for number, key in enumerate(frames)}
-    instances = [_instance(one, numbers[one.frame], skeleton.names, file.name, graded, faults) for one in labelled]
-    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, rows, video_root)),
+    numbers = {key: at for at, key in enumerate(frames)}
+    instances = [_instance(one, numbers[one.frame], skeleton.names, graded) for one in animals]
+    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, options.video_root)),
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
 
 
@@ -102,7 +97,7 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 # Files
 
-def files_of(path: Path) -> list[Path]:
+def _files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     if path.is_file():
         return [path] if path.suffix.lower() in (".csv", ".tsv", ".txt") and _looks_right(_columns(path)) else []
@@ -126,35 +121,29 @@ def _looks_right(columns: set[str]) -> bool:
 
 # Rows
 
-class _Point(NamedTuple):
-    line: int
-    keypoint: str
-    x: float
-    y: float
-    visible: str  # as written
-    occluded: str  # as written
+_Key = tuple[str, str]  # image and "", or video and number
 
 
-class _Labelled(NamedTuple):
+class _Animal(NamedTuple):
     """Everything that a table says about one instance."""
 
-    frame: tuple[str, str]  # image and "", or video and number
+    frame: _Key
     track: str
     box: np.ndarray
-    points: list[_Point]
+    points: dict[str, tuple[float, float, str, str]]  # x, y, visible and occluded of each keypoint
 
 
-def _read_points(
-    rows: Rows, label: str, faults: list[str]
-) -> tuple[list[_Labelled], dict[tuple[str, str], int], list[str], list[str]]:
-    """Returns instances, each frame's first row, keypoints in order of appearance, and columns that are not read."""
-    is_long = "keypoint" in {column.lower() for column in rows.header}
+def _read_rows(
+    rows: Rows, is_long: bool, label: str, faults: list[str]
+) -> tuple[list[_Animal], dict[_Key, dict[str, str]], list[str], list[str]]:
+    """Returns instances, the first row of each frame, keypoints in order of appearance, and notes."""
     known = (*_KNOWN, *_POINT) if is_long else _KNOWN
-    columns = {column.lower() if column.lower() in known else column: at for at, column in enumerate(rows.header)}
-    wide = [] if is_long else [column[:-2] for column in rows.header if column.endswith("_x")
+    columns = [column.lower() if column.lower() in known else column for column in rows.header]
+    wide = [] if is_long else [column[:-2] for column in columns if column.endswith("_x")
                                and f"{column[:-2]}_y" in columns and column not in _BOX]
-    used = {f"{name}_{field}" for name in wide for field in ("x", "y", "visible", "occluded")}
-    ignored = [column for column in rows.header if column.lower() not in known and column not in used]
+    used = {*known, *(f"{name}_{field}" for name in wide for field in _POINT[1:])}
+    ignored = [column for column in columns if column not in used]
+    notes = [f"columns that are not read: {', '.join(ignored)}"] if ignored else []
     missing = [column for column in ("x", "y") if is_long and column not in columns]
     if not is_long and not wide:
         missing.append("keypoint, and no pair <keypoint>_x and <keypoint>_y")
@@ -162,60 +151,74 @@ def _read_points(
         missing.append("image (or video and frame)")
     if missing:
         faults.append(f"{label} line 1: no column {', '.join(missing)}; add it to the header and the rows")
-        return [], {}, [], ignored
-    labelled: dict[tuple[tuple[str, str], str], _Labelled] = {}
+        return [], {}, [], notes
+    animals: dict[tuple[_Key, str], _Animal] = {}
     frames, names, lines = {}, dict.fromkeys(wide), {}
-    for at, (line, cells) in enumerate(rows.rows):
-        where = f"{label} line {line}"
-        key = _frame_key(cells, columns, where, faults)
+    for line, cells in rows.rows:
+        where, row = f"{label} line {line}", dict(zip(columns, cells, strict=True))
+        key = _frame_key(row, where, faults)
         if key is None:
             continue
-        frames.setdefault(key, at)
-        instance = _cell(cells, columns, "instance") or "0"
-        for name in wide or [_cell(cells, columns, "keypoint")]:
-            prefix = "" if is_long else f"{name}_"
-            x, y = (number(cells[columns[prefix + axis]], f"{where}, {prefix}{axis}", faults, rows.separator)
-                    for axis in "xy")
+        frames.setdefault(key, row)
+        instance = row.get("instance") or "0"
+        for name in wide or [row["keypoint"]]:
+            point = _point(row, name, "" if is_long else f"{name}_", where, rows.separator, faults)
             if not name:
-                if not (math.isnan(x) and math.isnan(y)):
-                    faults.append(f"{where}, keypoint: empty; name the point at ({x:g}, {y:g})")
                 continue
             names.setdefault(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
             if (first := lines.setdefault((key, what), line)) != line:
                 faults.append(f"{where}: {what} of {' '.join(key).strip()} is in line {first} too; delete one")
                 break
-            if (key, instance) not in labelled:
-                track = _cell(cells, columns, "track") or ("" if instance.isdecimal() else instance)
-                labelled[key, instance] = _Labelled(key, track, _box(cells, columns, where, rows, faults), [])
-            labelled[key, instance].points.append(_Point(
-                line, name, x, y, *(_cell(cells, columns, f"{prefix}{field}") for field in ("visible", "occluded"))))
-    return list(labelled.values()), frames, list(names), ignored
+            if (key, instance) not in animals:
+                track = row.get("track") or ("" if instance.isdecimal() else instance)
+                animals[key, instance] = _Animal(key, track, _box(row, where, rows.separator, faults), {})
+            animals[key, instance].points[name] = point
+    return list(animals.values()), frames, list(names), notes
 
 
-def _cell(cells: Sequence[str], columns: dict[str, int], name: str) -> str:
-    return cells[columns[name]] if name in columns else ""
-
-
-def _frame_key(cells: Sequence[str], columns: dict[str, int], where: str, faults: list[str]) -> tuple[str, str] | None:
+def _frame_key(row: Mapping[str, str], where: str, faults: list[str]) -> _Key | None:
     """Returns (image, "") or (video, number); None, with a fault, if a row names neither."""
-    if image := _cell(cells, columns, "image"):
+    if image := row.get("image"):
         return forward(image), ""
-    video, frame = _cell(cells, columns, "video"), _cell(cells, columns, "frame")
-    if not video:
-        field = "video" if "video" in columns else "image"
+    if not row.get("video"):
+        field = "video" if "video" in row else "image"
         faults.append(f"{where}, {field}: empty; name the {field}, or delete the row")
-    elif (number_of_frame := whole_number(frame)) is None:
-        faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; correct it")
+    elif (at := whole_number(row.get("frame", ""))) is None:
+        faults.append(f"{where}, frame: {row.get('frame', '')!r:.60} where the number of a frame belongs, counted from "
+                      "0; correct it")
     else:
-        return forward(video), str(number_of_frame)
+        return forward(row["video"]), str(at)
     return None
 
 
-def _box(cells: Sequence[str], columns: dict[str, int], where: str, rows: Rows, faults: list[str]) -> np.ndarray:
-    if not all(name in columns for name in _BOX):
+def _point(
+    row: Mapping[str, str], name: str, prefix: str, where: str, separator: str, faults: list[str]
+) -> tuple[float, float, str, str]:
+    """Returns x, y, visible ("", 0, 1 or 2) and occluded of a point; nan, with a fault, if they contradict."""
+    x, y = (number(row[prefix + axis], f"{where}, {prefix}{axis}", faults, separator) for axis in "xy")
+    flags = []
+    for field, known in (("visible", ("", "0", "1", "2")), ("occluded", ("", "0", "1"))):
+        cell = row.get(prefix + field, "")
+        flags.append({"true": "1", "false": "0"}.get(cell.lower(), cell.removesuffix(".0")))
+        if name and flags[-1] not in known:
+            faults.append(f"{where}, {name}, {field}: {cell!r} where 0 or 1 belongs; correct the cell")
+            return math.nan, math.nan, "0", ""
+    if math.isinf(x) or math.isinf(y):  # `number` reported it
+        return math.nan, math.nan, *flags
+    if not name and not (math.isnan(x) and math.isnan(y)):
+        faults.append(f"{where}, keypoint: empty; name the point at ({x:g}, {y:g})")
+    elif math.isnan(x) != math.isnan(y):
+        faults.append(f"{where}, {name}: one of x and y is empty; give both or none")
+    elif math.isnan(x) and flags[0] in ("1", "2"):
+        faults.append(f"{where}, {name}: visible is {flags[0]} and x and y are empty; give both, or visible 0")
+    return x, y, *flags
+
+
+def _box(row: Mapping[str, str], where: str, separator: str, faults: list[str]) -> np.ndarray:
+    if not set(_BOX) <= set(row):
         return np.full(4, np.nan)
-    box = np.array([number(cells[columns[name]], f"{where}, {name}", faults, rows.separator) for name in _BOX])
+    box = np.array([number(row[name], f"{where}, {name}", faults, separator) for name in _BOX])
     if np.isnan(box).any() and not np.isnan(box).all():
         faults.append(f"{where}, {_BOX[int(np.isnan(box).argmax())]}: empty; give all four numbers of the box or none")
     elif not np.isnan(box).any() and not (box[2:] > 0).all():
@@ -223,47 +226,22 @@ def _box(cells: Sequence[str], columns: dict[str, int], where: str, rows: Rows, 
     return np.where(np.isnan(box).any(), np.nan, box)
 
 
-# Frames and instances
-
-def _frames(root: Path, frames: dict[tuple[str, str], int], rows: Rows, video_root: Path | None) -> list[Frame]:
-    columns = {column.lower(): at for at, column in enumerate(rows.header)}
-    images = [tuple(name.lstrip("/").split("/")) for name, frame in frames if not frame]
-    folder, dropped = common_folder(images, [root]) if images else (root, 0)
+def _frames(root: Path, rows: Mapping[_Key, Mapping[str, str]], video_root: Path | None) -> list[Frame]:
+    images = iter(image_frames([name for name, at in rows if not at], root, [root]))
     videos = {name: found_by_trailing_parts(name, [root, *([video_root] if video_root else [])]) or root / name
-              for name, frame in frames if frame}
+              for name, at in rows if at}
     found = []
-    for (name, frame), at in frames.items():
-        split, session = (_cell(rows.rows[at][1], columns, field) for field in ("split", "session"))
-        if frame:
-            found.append(Frame(f"{name}/{frame}", videos[name], int(frame), (0, 0), session or name, split))
-        else:
-            path = folder.joinpath(*name.lstrip("/").split("/")[dropped:])
-            found.append(Frame(path.relative_to(root).as_posix(), path, None, (0, 0), session, split))
+    for (name, at), row in rows.items():
+        frame = Frame(f"{name}/{at}", videos[name], int(at), (0, 0), name) if at else next(images)
+        found.append(frame._replace(split=row.get("split", ""), session=row.get("session") or frame.session))
     return with_sessions(found)
 
 
-def _instance(
-    one: _Labelled, frame: int, names: Sequence[str], label: str, graded: bool, faults: list[str]
-) -> Instance:
+def _instance(one: _Animal, frame: int, names: tuple[str, ...], graded: bool) -> Instance:
     """Returns an instance. graded: `visible` is 0, 1 (occluded) or 2."""
-    keypoints, visible = np.full((len(names), 2), np.nan), np.zeros(len(names), np.float32)
-    occluded = np.zeros(len(names), bool)
-    for point in one.points:
-        where = f"{label} line {point.line}, {point.keypoint}"
-        flags = [{"true": "1", "false": "0"}.get(text.lower(), text.removesuffix(".0"))
-                 for text in (point.visible, point.occluded)]
-        known = ["", "0", "1", "2"]
-        if flags[0] not in known or flags[1] not in known[:3]:
-            field = "visible" if flags[0] not in known else "occluded"
-            faults.append(f"{where}, {field}: {getattr(point, field)!r} where 0 or 1 belongs; correct the cell")
-        elif math.isinf(point.x) or math.isinf(point.y):
-            continue  # `number` reported it
-        elif math.isnan(point.x) != math.isnan(point.y):
-            faults.append(f"{where}: one of x and y is empty; give both or none")
-        elif math.isnan(point.x) and flags[0] in ("1", "2"):
-            faults.append(f"{where}: visible is {flags[0]} and x and y are empty; give both, or visible 0")
-        elif not math.isnan(point.x) and flags[0] != "0":
-            k = names.index(point.keypoint)
-            keypoints[k], visible[k] = (point.x, point.y), 1
-            occluded[k] = flags[1] == "1" or (graded and flags[0] == "1")
-    return Instance(frame, keypoints, visible, occluded, one.box, one.track)
+    keypoints, occluded = np.full((len(names), 2), np.nan), np.zeros(len(names), bool)
+    for name, (x, y, visible, hidden) in one.points.items():
+        if not math.isnan(x + y) and visible != "0":
+            keypoints[names.index(name)] = x, y
+            occluded[names.index(name)] = hidden == "1" or (graded and visible == "1")
+    return Instance(frame, keypoints, np.isfinite(keypoints[:, 0]).astype(np.float32), occluded, one.box, one.track)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpjax.annotations import sleap
 from kpjax.annotations.project import Frame
-from kpjax.annotations.sleap import library, save, sio_skeleton, sio_videos
-from kpjax.annotations.tables import Table, header_rows, rows_text, write_h5
+from kpjax.annotations.tables import Table, predicted_table, rows_text, table_text, write_h5
 from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.structures import Skeleton
@@ -127,24 +127,24 @@ def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
 
     Points of unreadable frames are 0, 0 with score 0: json has no nan, and evaluation would count a nan as perfect.
     `image_id` is the row of the table, from 1; see `_coco_images`. Of several animals, `track_id` is the number from 1
-    and `track` the name of each. Where radii are known, `radii` has one for each
-    point, null for the others.
+    and `track` the name of each. Where radii are known, `radii` has one for each point, null for the others.
     """
     results = []
-    for row in range(len(table.names)):
-        for instance in _animals(table, row):
-            scores = table.scores[row, instance].tolist()
-            points = np.nan_to_num(table.keypoints[row, instance]).tolist()
-            results.append({
-                "image_id": row + 1, "category_id": _COCO_CATEGORY,
-                "keypoints": [number for (x, y), score in zip(points, scores, strict=True)
-                              for number in (round(x, 3), round(y, 3), score)],
-                "score": sum(scores) / max(len(scores), 1),
-                "bbox": [round(float(edge), 3) for edge in _extent(table, row, instance)]})
-            if len(table.instances) > 1:
-                results[-1] |= {"track_id": instance + 1, "track": table.instances[instance]}
-            if np.isfinite(radii := table.radii[row, instance]).any():
-                results[-1]["radii"] = [None if math.isnan(radius) else round(radius, 3) for radius in radii.tolist()]
+    for row, instance in ((n, one) for n in range(len(table.names)) for one in _animals(table, n)):
+        scores = table.scores[row, instance].tolist()
+        points, box = table.keypoints[row, instance], table.boxes[row, instance]
+        if not np.isfinite(box).all():  # the pixels that the points span; zeros without points
+            spans = points.size and np.isfinite(points).all()
+            box = np.concatenate([points.min(0), np.ptp(points, axis=0) + 1]) if spans else np.zeros(4)
+        results.append({
+            "image_id": row + 1, "category_id": _COCO_CATEGORY,
+            "keypoints": [number for (x, y), score in zip(np.nan_to_num(points).tolist(), scores, strict=True)
+                          for number in (round(x, 3), round(y, 3), score)],
+            "score": sum(scores) / max(len(scores), 1), "bbox": [round(edge, 3) for edge in box.tolist()]})
+        if len(table.instances) > 1:
+            results[-1] |= {"track_id": instance + 1, "track": table.instances[instance]}
+        if np.isfinite(radii := table.radii[row, instance]).any():
+            results[-1]["radii"] = [None if math.isnan(radius) else round(radius, 3) for radius in radii.tolist()]
     return results
 
 
@@ -156,13 +156,12 @@ def _coco_images(table: PredictionTable) -> dict[str, Any]:
     images = []
     for row, name in enumerate(table.names):
         width, height = table.sizes[row].tolist()
-        image: dict[str, Any] = {"id": row + 1, "file_name": name, "width": width, "height": height,
-                                 "status": str(table.status[row, _animals(table, row)[0]])}
+        images.append({"id": row + 1, "file_name": name, "width": width, "height": height,
+                       "status": str(table.status[row, _animals(table, row)[0]])})
         if table.is_video:
-            image["frame"] = int(table.numbers[row])
-            if table.times is not None:
-                image["time"] = round(float(table.times[row]), 6)
-        images.append(image)
+            images[-1]["frame"] = int(table.numbers[row])
+        if table.times is not None:
+            images[-1]["time"] = round(float(table.times[row]), 6)
     edges = [[first + 1, second + 1] for first, second in table.skeleton.edges]
     return {"images": images, "annotations": [], "categories": [
         {"id": _COCO_CATEGORY, "name": "animal", "keypoints": list(table.skeleton.names), "skeleton": edges}]}
@@ -173,35 +172,12 @@ def _animals(table: PredictionTable, row: int) -> list[int]:
     return np.flatnonzero(table.status[row] != NO_BOX).tolist() or [0]
 
 
-def _extent(table: PredictionTable, row: int, instance: int) -> np.ndarray:
-    """Returns (4,) float64 x, y, width, height: the box, or the pixels that the points span; zeros without points."""
-    box, points = table.boxes[row, instance], table.keypoints[row, instance]
-    if np.isfinite(box).all():
-        return box
-    if not points.size or not np.isfinite(points).all():
-        return np.zeros(4)
-    return np.concatenate([points.min(0), np.ptp(points, axis=0) + 1])
-
-
 # DeepLabCut, also read by Lightning Pose
 
 def _deeplabcut_table(table: PredictionTable) -> Table:
-    several = len(table.instances) > 1
-    points = tuple((instance if several else "", part) for instance in table.instances for part in table.skeleton.names)
-    values = np.concatenate([table.keypoints, table.scores[..., None]], -1).reshape(len(table.names), len(points), 3)
-    keys = tuple(int(number) for number in table.numbers) if table.is_video else table.names
-    scorer, lines = _SCORER.format(table.title), tuple(range(1, len(keys) + 1))
-    return Table(scorer, points, ("x", "y", "likelihood"), keys, lines, values)
-
-
-def _deeplabcut_text(table: PredictionTable) -> str:
-    """Formats DeepLabCut's csv: x and y to a thousandth of a pixel, empty where unknown."""
-    whole = _deeplabcut_table(table)
-    rows = [[name, *cells] for name, cells in header_rows(whole)]
-    for key, points in zip(whole.keys, whole.values.tolist(), strict=True):
-        rows.append([key, *(cell for *point, likelihood in points for cell in (
-            *("" if math.isnan(value) else f"{value:.3f}" for value in point), f"{likelihood:.6g}"))])
-    return rows_text(rows)
+    keys = [int(number) for number in table.numbers] if table.is_video else table.names
+    return predicted_table(_SCORER.format(table.title), table.instances, table.skeleton.names, keys, table.keypoints,
+                           table.scores)
 
 
 # SLEAP
@@ -209,27 +185,20 @@ def _deeplabcut_text(table: PredictionTable) -> str:
 def _write_sleap(table: PredictionTable, path: Path) -> Path:
     """Writes a .slp file with a frame for each row, empty where nothing was found.
 
-    Points are predicted instances, which SLEAP shows but never takes for labels. They carry their scores; an instance
-    has the mean score, and a track if there are several animals. Images and videos are named by their paths.
+    Points are predicted instances, which carry their scores, and a track if there are several animals. Images and
+    videos are named by their paths.
     """
-    sio = library()
-    skeleton = sio_skeleton(sio, table.skeleton, "kpjax")
-    tracks = [sio.Track(name) for name in table.instances] if len(table.instances) > 1 else [None]
     if table.is_video:
         size = tuple(table.sizes.max(0).tolist())
-        shown = [Frame("", table.source, number, size, "") for number in table.numbers.tolist()]
+        frames = [Frame("", table.source, number, size, "") for number in table.numbers.tolist()]
     else:
-        shown = [Frame("", file, None, tuple(size), "") for file, size in
-                 zip(table.files, table.sizes.tolist(), strict=True)]
-    videos, at = sio_videos(sio, shown, {table.source: int(table.numbers.max()) + 1})
-    frames = []
-    for row, (video, number) in enumerate(at):
-        frames.append(sio.LabeledFrame(video=video, frame_idx=number, instances=[sio.PredictedInstance.from_numpy(
-            table.keypoints[row, instance], skeleton, point_scores=table.scores[row, instance],
-            score=float(table.scores[row, instance].mean()) if table.scores.shape[-1] else 0.0, track=tracks[instance])
-            for instance in np.flatnonzero(table.status[row] == OK)]))
-    return save(sio, sio.Labels(frames, videos=videos, skeletons=[skeleton], tracks=[one for one in tracks if one],
-                                provenance={"predicted by": f"kpjax {table.title}"}), path)
+        frames = [Frame("", file, None, tuple(size), "") for file, size in
+                  zip(table.files, table.sizes.tolist(), strict=True)]
+    several = len(table.instances) > 1
+    animals = [[sleap.Animal(table.keypoints[row, n], table.instances[n] if several else "", table.scores[row, n])
+                for n in np.flatnonzero(table.status[row] == OK).tolist()] for row in range(len(frames))]
+    return sleap.save(path, table.skeleton, frames, animals, name="kpjax",
+                      lengths={table.source: int(table.numbers.max()) + 1}, provenance=f"kpjax {table.title}")
 
 
 # Files
@@ -248,7 +217,7 @@ def _json(content_of: Callable[[PredictionTable], object]) -> _Write:
 # The end of each file's name, in which {} is the title of the run, and its writer.
 FORMATS: dict[str, dict[str, _Write]] = {
     "csv": {".csv": _text(csv_text)},
-    "dlc": {f"{_SCORER}.csv": _text(_deeplabcut_text),
+    "dlc": {f"{_SCORER}.csv": _text(lambda table: table_text(_deeplabcut_table(table))),
             f"{_SCORER}.h5": lambda table, path: write_h5(_deeplabcut_table(table), path)},
     "slp": {".slp": _write_sleap},
     "coco": {".coco.json": _json(_coco_results), ".images.json": _json(_coco_images)},

@@ -46,6 +46,18 @@ class Project(NamedTuple):
     details: Mapping[str, Any] = {}  # for a writer of the same format: ids, scorer, category
 
 
+class Options(NamedTuple):
+    """Facts about a project that its files do not state."""
+
+    category: str = ""  # to read from COCO files with several
+    video_root: Path | None = None  # a folder to search for videos that are not where the project says
+    pixels_from: int = 0  # 1 where the top-left pixel's centre is (1, 1)
+    rescale_labels: bool = False  # whether to scale the labels of images that were resized later
+    check_files: bool = True  # whether images and videos must exist
+
+
+STATED = Options()  # the files say everything
+
 # Checks of coordinates that need no image
 
 _SLACK = 1.0  # pixels beyond the edge that still count as inside

@@ -5,7 +5,7 @@ Both name examples by the path of the image or video below a common root, by whi
 import functools
 import math
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -208,30 +208,25 @@ def _files(path: Path) -> list[Path]:
 
 
 def unlabelled_source(
-    paths: Sequence[Path] | Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1,
-    leave_out: Collection[str] = (), root: Path | None = None, name: str = "without labels",
-    boxes: Sequence[Sequence[float]] | None = None,
+    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1, root: Path | None = None,
+    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None,
 ) -> FrameSource:
     """Returns images and frames of videos as examples without labels; `scale` is the longer side of the frame.
 
     Args:
-        paths: Images, videos and folders of them, or frames from `frames_at`.
+        frames: As from `frames_at`.
         every: Keeps frames 0, every, 2 every ... of each video, and all images.
-        leave_out: Identities to leave out.
         root: Names are paths below it; the root of a project whose names are compared.
-        boxes: x, y, width, height of one animal for each of `paths`, which are frames, the same one as often as it has
-            animals; all are kept.
+        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals; all
+            are kept.
 
     Raises:
-        InputError: As `frames_at` does, and if no frame is left.
+        InputError: If no frame is left.
     """
     if every < 1:
         raise InputError("every", f"{every}; give at least 1")
-    paths = list(paths)
-    frames = tuple(paths) if paths and isinstance(paths[0], Frame) else frames_at(paths)
-    root, leave_out = root or Path("/"), frozenset(leave_out)
-    kept = [frame for frame in frames if not (frame.number or 0) % every
-            and not (leave_out and frame_identity(frame, root) in leave_out)]
+    root = root or Path("/")
+    kept = [frame for frame in frames if not (frame.number or 0) % every]
     if not kept:
         raise InputError(f"{name}: none of the {len(frames)} frames is left; name more images or videos")
     of_animals = [None] * len(kept) if boxes is None else [np.asarray(box, np.float64) for box in boxes]

@@ -1,8 +1,9 @@
 """Annotation projects of every format as a `Project`; the format is recognised by content.
 
-The module of a format has `recognises(path) -> bool`, which does not raise, and `read(path, faults, ...) ->
-Project | None`, which appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on. It
-returns where images and videos should be. Missing files, sizes and frame numbers are checked here for all formats.
+A format is a module and an entry of `FORMATS`. `recognises(path) -> bool` does not raise. `read(path, faults, options)
+-> Project | None` appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on, or
+raises InputError; it returns where images and videos should be. `write(project, folder) -> paths` writes labels only.
+Missing files, sizes and frame numbers are checked here for all formats.
 """
 import functools
 import os
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kpjax.annotations import coco, deeplabcut, dlib_xml, lightning_pose, menpo_points, plain_csv, sleap
-from kpjax.annotations.project import Frame, Project, coordinate_notes, counted_from, outside
+from kpjax.annotations import coco, deeplabcut, faces, lightning_pose, plain_csv, sleap
+from kpjax.annotations.project import Frame, Options, Project, coordinate_notes, counted_from, outside
 from kpjax.errors import InputError, printable, summarise
 from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, depth_note, image_size
 
@@ -25,16 +26,6 @@ LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
 LAST_FRAME = 2 ** 31  # of a video
 
 
-class Options(NamedTuple):
-    """Facts about a project that its files do not state."""
-
-    category: str = ""  # to read from COCO files with several
-    video_root: Path | None = None  # a folder to search for videos that are not where the project says
-    pixels_from: int = 0  # 1 where the top-left pixel's centre is (1, 1)
-    rescale_labels: bool = False  # whether to scale the labels of images that were resized later
-    check_files: bool = True  # whether images and videos must exist
-
-
 class Format(NamedTuple):
     """A format of annotation projects."""
 
@@ -42,24 +33,27 @@ class Format(NamedTuple):
     because: str  # what identifies it
     recognises: Callable[[Path], bool]
     read: Callable[[Path, list[str], Options], Project | None]
+    write: Callable[[Project, Path], list[Path]] | None = None
+    short: str = ""  # its name on the command line, where it is written
+    files: tuple[str, ...] = ()  # what `write` calls its files beside images
+    videos: bool = False  # whether it refers to frames of videos; others get images of them
+    by_video: bool = False  # whether images have to be in labeled-data/<video>/
 
 
 FORMATS = (
-    Format("sleap", "a .slp file", sleap.recognises,
-           lambda path, faults, options: sleap.read(path, faults, video_root=options.video_root)),
-    Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises,
-           lambda path, faults, options: deeplabcut.read(path, faults)),
+    Format("sleap", "a .slp file", sleap.recognises, sleap.read, sleap.write, "slp", ("labels.slp",), videos=True),
+    Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises, deeplabcut.read,
+           deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
     Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.recognises,
-           lambda path, faults, options: lightning_pose.read(path, faults)),
+           lightning_pose.read, lightning_pose.write, "lp", ("CollectedData.csv", "bbox.csv", "skeleton.json"),
+           by_video=True),
     Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
-           "<keypoint>_y", plain_csv.recognises,
-           lambda path, faults, options: plain_csv.read(path, faults, video_root=options.video_root)),
-    Format("coco", "json with images, annotations and categories", coco.recognises,
-           lambda path, faults, options: coco.read(path, faults, category=options.category)),
-    Format("dlib", "xml with images, boxes and parts", dlib_xml.recognises,
-           lambda path, faults, options: dlib_xml.read(path, faults)),
-    Format("pts", "files .pts, one for each image", menpo_points.recognises,
-           lambda path, faults, options: menpo_points.read(path, faults)),
+           "<keypoint>_y", plain_csv.recognises, plain_csv.read, plain_csv.write, "csv",
+           ("labels.csv", "skeleton.json"), videos=True),
+    Format("coco", "json with images, annotations and categories", coco.recognises, coco.read, coco.write, "coco",
+           ("annotations.json",)),
+    Format("dlib", "xml with images, boxes and parts", faces.recognises_xml, faces.read_xml),
+    Format("pts", "files .pts, one for each image", faces.recognises_pts, faces.read_pts),
 )
 _KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, dlib's xml, .pts, or a csv table"
 
@@ -223,18 +217,20 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
     labels with resized images instead, except where width and height are exchanged: such images were turned.
     """
     videos = _videos(project, faults)
+    images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
+    depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(images, common_depth(images))
     frames, growth = [], {}
     for number, frame in enumerate(project.frames):
         size = _size(frame, videos, faults)
+        frames.append(frame._replace(depth=depths.get(frame.path, 0)))
         if size is None or frame.size in ((0, 0), size):
-            frames.append(frame if size is None else frame._replace(size=size))
+            frames[-1] = frames[-1]._replace(size=size or frame.size)
             continue
         exchanged = size == frame.size[::-1]
         if rescale_labels and not exchanged:
-            frames.append(frame._replace(size=size))
+            frames[-1] = frames[-1]._replace(size=size)
             growth[number] = np.array(size) / frame.size
             continue
-        frames.append(frame)
         mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
                 "restore the original, or set `rescale_labels` to scale the labels with it")
         faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
@@ -242,15 +238,9 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
     instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
                                    box=one.box * np.tile(growth[one.frame], 2))
                       if one.frame in growth else one for one in project.instances)
-    notes = project.notes
-    if growth:
-        notes += (f"labels of {len(growth)} resized images were scaled with them",)
-    depths = {path: video.depth for path, video in videos.items()}
-    images = list(dict.fromkeys(frame.path for frame in frames if frame.number is None))
-    depths |= dict.fromkeys(images, common_depth(images))
+    notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()
     notes += tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
-    frames = [frame._replace(depth=depths.get(frame.path, 0)) for frame in frames]
-    return project._replace(frames=tuple(frames), instances=instances, notes=notes)
+    return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
 
 
 def _is_there(path: Path) -> bool:
@@ -264,22 +254,39 @@ def _is_there(path: Path) -> bool:
 def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
     """Returns every video that can be opened."""
     known = {}
-    paths = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
-    if paths:
+    for path, labelled in Counter(frame.path for frame in project.frames if frame.number is not None).items():
         from kpjax.images.video import open_video
-    for path in paths:
-        labelled = sum(frame.path == path for frame in project.frames)
-        if not _is_there(path):
-            faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder as "
-                          "`video_root`")
-            continue
+
         try:
-            video = open_video(path)
+            if _is_there(path):
+                known[path] = open_video(path)
+            else:
+                faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
+                              "as `video_root`")
         except InputError as error:
             faults.append(str(error))
-            continue
-        known[path] = video
     return known
+
+
+def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:
+    """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
+    video = videos.get(frame.path)
+    if frame.number is not None:
+        if video is not None and not 0 <= frame.number < len(video):
+            faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
+                          f"{len(video) - 1}; restore the video that was labelled, or delete the row")
+            return None
+        return None if video is None else video.size
+    if not (_is_there(frame.path) and frame.path.is_file()):
+        alike = _alike(frame.path)
+        mend = f"there is {alike}, rename one of the two" if alike else "copy it there or delete its labels"
+        faults.append(f"{frame.name}: the image is missing at {frame.path}; {mend}")
+        return None
+    try:
+        return image_size(frame.path)
+    except InputError as error:
+        faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
+        return None
 
 
 def _alike(path: Path) -> str:
@@ -294,26 +301,3 @@ def _alike(path: Path) -> str:
 def _names(folder: Path) -> frozenset[str]:
     """Returns the names in a folder; read once for all images that it lacks."""
     return frozenset(os.listdir(folder)) if _is_there(folder) and folder.is_dir() else frozenset()
-
-
-def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:
-    """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
-    if frame.number is not None:
-        if frame.path not in videos:
-            return None
-        video = videos[frame.path]
-        if not 0 <= frame.number < len(video):
-            faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
-                          f"{len(video) - 1}; restore the video that was labelled, or delete the row")
-            return None
-        return video.size
-    if not (_is_there(frame.path) and frame.path.is_file()):
-        alike = _alike(frame.path)
-        mend = f"there is {alike}, rename one of the two" if alike else "copy it there or delete its labels"
-        faults.append(f"{frame.name}: the image is missing at {frame.path}; {mend}")
-        return None
-    try:
-        return image_size(frame.path)
-    except InputError as error:
-        faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
-        return None

@@ -4,8 +4,7 @@ Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Na
 kpjax[sleap]. Old files count pixels from the corner of the first; sleap-io shifts them by half a pixel.
 """
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,62 +12,58 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax.annotations.hdf5_process import check_readable
 from kpjax.annotations.names import derived_flip, flip_note, forward, found_by_trailing_parts
-from kpjax.annotations.project import Frame, Instance, Project
+from kpjax.annotations.project import STATED, Frame, Instance, Options, Project
 from kpjax.errors import InputError
-from kpjax.files import atomic
+from kpjax.files import atomic, cache_folder
 from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"
 _FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
 
 
+class Animal(NamedTuple):
+    """One animal to write on a frame."""
+
+    points: np.ndarray  # (K, 2), nan where unknown
+    track: str = ""
+    scores: np.ndarray | None = None  # (K,) of a prediction, which SLEAP shows and never takes for a label
+
+
 def recognises(path: Path) -> bool:
     """Returns whether a path is a .slp file, or a folder that holds one."""
-    return bool(files_of(Path(path)))
+    return bool(_files_of(Path(path)))
 
 
-def read(path: Path, faults: list[str], *, video_root: Path | None = None) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
     """Reads the labels of a .slp file, without predicted instances.
 
     A point is labelled if it has coordinates and SLEAP's mark as visible. Keypoints are in the skeleton's order; the
     flip is that of its symmetries, else derived from the names. Suggested frames, and frames with predictions only,
-    are unlabelled frames. Videos are searched beside the file, below `video_root`, and in parent folders that share a
-    folder with their stored path. Images inside a package are copied to the cache folder (XDG_CACHE_HOME). Raises
-    InputError without the extra kpjax[sleap].
+    are unlabelled frames. Videos are searched beside the file, below the option `video_root`, and in parent folders
+    that share a folder with their stored path. Images inside a package are copied to the cache folder
+    (XDG_CACHE_HOME). Raises InputError for a damaged file, and without the extra kpjax[sleap].
     """
-    sio, files = library(), files_of(Path(path))
+    files = _files_of(Path(path))
     if len(files) != 1:
         faults.append(f"{path} holds {len(files)} .slp files; name one of them")
         return None
-    file = files[0]
-    try:
-        check_readable(file)  # in a process of its own, which damage may crash
-    except InputError as error:
-        faults.append(f"{file.name} cannot be read as a SLEAP file ({str(error).removeprefix(f'{file}: ')}); save it "
-                      "again with SLEAP")
-        return None
-    try:
-        labels = sio.load_slp(str(file), open_videos=False)
-    except Exception as error:  # HDF5 and sleap-io raise many kinds on a damaged file
-        faults.append(f"{file.name} cannot be read as a SLEAP file ({' '.join(str(error).split())[:200]}); save it "
-                      "again with SLEAP")
-        return None
+    labels = load(files[0])
     if len(labels.skeletons) != 1:
-        faults.append(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
-                      "skeleton to a file of their own")
+        faults.append(f"{files[0].name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of "
+                      "one skeleton to a file of their own")
         return None
     try:
-        return _project(file, labels, video_root, faults)
+        return project_of(labels, files[0], options.video_root, faults)
     except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
-        faults.append(f"{file.name}: its tables do not belong together ({' '.join(str(error).split())[:200]}); save it "
-                      "again with SLEAP")
+        faults.append(f"{files[0].name}: its tables do not belong together ({' '.join(str(error).split())[:200]}); "
+                      "save it again with SLEAP")
         return None
 
 
-def _project(file: Path, labels: Any, video_root: Path | None, faults: list[str]) -> Project:
-    skeleton, notes = _skeleton(labels.skeletons[0])
+def project_of(labels: Any, file: Path, video_root: Path | None, faults: list[str]) -> Project:
+    """Converts sleap-io's `Labels` of one skeleton, whatever file they came from. `read` says what is kept."""
+    skeleton, notes = skeleton_of(labels.skeletons[0])
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
@@ -82,10 +77,12 @@ def _project(file: Path, labels: Any, video_root: Path | None, faults: list[str]
         empty += len(users) - len(found)
         frames.append(frame)
         instances += found
-    predicted = sum(len(one.predicted_instances) for one in labelled)
-    notes += [f"{predicted} predicted instances are left out: predictions train nothing"] if predicted else []
-    notes += [f"{empty} instances without a labelled point are left out"] if empty else []
-    notes += [f"{len(suggested)} suggested frames are kept as frames without labels"] if suggested else []
+    for count, words in (
+            (sum(len(one.predicted_instances) for one in labelled),
+             "predicted instances are left out: predictions train nothing"),
+            (empty, "instances without a labelled point are left out"),
+            (len(suggested), "suggested frames are kept as frames without labels")):
+        notes += [f"{count} {words}"] if count else []
     return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes),
                    {"skeleton": labels.skeletons[0].name})
 
@@ -96,19 +93,12 @@ def write(project: Project, folder: Path) -> list[Path]:
     Images and videos stay where they are and are named by absolute paths. Frames without an instance become suggested
     frames. Raises InputError without the extra kpjax[sleap].
     """
-    sio = library()
-    skeleton = sio_skeleton(sio, project.skeleton, str(project.details.get("skeleton") or project.root.name))
-    tracks = {name: sio.Track(name) for name in dict.fromkeys(one.track for one in project.instances if one.track)}
-    videos, at = sio_videos(sio, project.frames)
-    of_frame: dict[int, list[Any]] = {}
+    animals: list[list[Animal]] = [[] for _ in project.frames]
     for one in project.instances:
-        of_frame.setdefault(one.frame, []).append(
-            sio.Instance.from_numpy(one.keypoints, skeleton=skeleton, track=tracks.get(one.track)))
-    labelled = [sio.LabeledFrame(*at[number], instances) for number, instances in of_frame.items()]
-    suggested = [sio.SuggestionFrame(*at[number]) for number in range(len(project.frames)) if number not in of_frame]
-    labels = sio.Labels(labelled, videos=videos, skeletons=[skeleton], tracks=list(tracks.values()),
-                        suggestions=suggested)
-    return [save(sio, labels, folder / _LABELS)]
+        animals[one.frame].append(Animal(one.keypoints, one.track))
+    return [save(folder / _LABELS, project.skeleton, project.frames, animals,
+                 name=str(project.details.get("skeleton") or project.root.name),
+                 suggested=[number for number, found in enumerate(animals) if not found])]
 
 
 # sleap-io
@@ -123,23 +113,66 @@ def library() -> ModuleType:
     return sleap_io
 
 
-def sio_skeleton(sio: ModuleType, skeleton: Skeleton, name: str) -> Any:
-    """Converts a skeleton for sleap-io."""
-    made = sio.Skeleton(nodes=[sio.Node(one) for one in skeleton.names], name=name)
+def load(file: Path) -> Any:
+    """Returns the `Labels` of a .slp file, with closed videos. Raises InputError for anything else."""
+    sio = library()
+    try:
+        if not file.is_file():  # a pipe would be waited for
+            raise OSError("it is no file")
+        return sio.load_slp(str(file), open_videos=False)
+    except Exception as error:  # HDF5 and sleap-io raise many kinds on a damaged file
+        raise InputError(f"{file.name} cannot be read as a SLEAP file ({' '.join(str(error).split())[:200]}); save it "
+                         "again with SLEAP") from None
+
+
+def save(
+    path: Path, skeleton: Skeleton, frames: Sequence[Frame], animals: Sequence[Sequence[Animal]], *, name: str,
+    suggested: Collection[int] = (), lengths: Mapping[Path, int] | None = None, provenance: str = "",
+) -> Path:
+    """Writes a .slp file whole or not at all, and returns its path. Raises InputError without the extra kpjax[sleap].
+
+    Args:
+        animals: Of each frame. A frame without any is written empty, unless it is only suggested.
+        name: Of the skeleton.
+        suggested: Numbers of the frames that are suggested to be labelled.
+        lengths: Number of frames of videos by path, where known.
+        provenance: What predicted the points.
+    """
+    sio = library()
+    nodes, names = sio.Skeleton(nodes=list(skeleton.names), name=name), skeleton.names
     for a, b in skeleton.edges:
-        made.add_edge(skeleton.names[a], skeleton.names[b])
+        nodes.add_edge(names[a], names[b])
     for a, b in enumerate(skeleton.flip):
         if a < b:
-            made.add_symmetry(skeleton.names[a], skeleton.names[b])
-    return made
+            nodes.add_symmetry(names[a], names[b])
+    tracks = {one.track: sio.Track(one.track) for of_frame in animals for one in of_frame if one.track}
+    videos, at = _sio_videos(sio, frames, lengths or {})
+    unlabelled = set(suggested)
+
+    def instance(one: Animal) -> Any:
+        track = tracks.get(one.track)
+        if one.scores is None:
+            return sio.Instance.from_numpy(one.points, skeleton=nodes, track=track)
+        score = float(one.scores.mean()) if len(one.scores) else 0.0
+        return sio.PredictedInstance.from_numpy(one.points, nodes, point_scores=one.scores, score=score, track=track)
+
+    labels = sio.Labels(
+        [sio.LabeledFrame(*at[number], [instance(one) for one in of_frame])
+         for number, of_frame in enumerate(animals) if of_frame or number not in unlabelled],
+        videos=videos, skeletons=[nodes], tracks=list(tracks.values()),
+        suggestions=[sio.SuggestionFrame(*at[number]) for number in suggested],
+        provenance={"predicted by": provenance} if provenance else {})
+    with atomic(path) as partial:
+        sio.save_slp(labels, str(partial), embed=False, verbose=False)
+    return path
 
 
-def sio_videos(
-    sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int] | None = None
+def _sio_videos(
+    sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int]
 ) -> tuple[list[Any], list[tuple[Any, int]]]:
-    """Converts the videos of frames for sleap-io; none is opened. Returns them, and each frame's video and number.
+    """Returns the videos of frames, none of them opened, and each frame's video and number.
 
-    Images of one session and size become one video, a list of images. lengths: Number of frames by path, where known.
+    Images of one session and size become one video, a list of images.
     """
     groups: dict[tuple, list[int]] = {}
     for number, frame in enumerate(frames):
@@ -149,28 +182,21 @@ def sio_videos(
         first = frames[members[0]]
         paths = list(dict.fromkeys(frames[number].path.absolute().as_posix() for number in members))
         metadata = {"filename": paths[0], "grayscale": False}
-        count = len(paths) if first.number is None else (lengths or {}).get(first.path)
+        count = len(paths) if first.number is None else lengths.get(first.path)
         if count is not None:
             metadata["shape"] = [count, *first.size[::-1], 3]
         if first.number is None:
             metadata |= {"type": "ImageVideo", "filenames": paths, "height_": first.size[1], "width_": first.size[0],
                          "channels_": 3}
-            numbers = [paths.index(frames[number].path.absolute().as_posix()) for number in members]
         else:
             metadata |= {"type": "MediaVideo", "bgr": True, "dataset": "", "input_format": ""}
-            numbers = [frames[number].number for number in members]
         videos.append(sio.Video(filename=paths if first.number is None else paths[0], backend_metadata=metadata,
                                 open_backend=False))
-        for member, number in zip(members, numbers, strict=True):
-            at[member] = videos[-1], number
+        place = {path: number for number, path in enumerate(paths)}
+        for member in members:
+            frame = frames[member]
+            at[member] = videos[-1], (place[frame.path.absolute().as_posix()] if frame.number is None else frame.number)
     return videos, at
-
-
-def save(sio: ModuleType, labels: Any, path: Path) -> Path:
-    """Writes a .slp file whole or not at all, and returns its path."""
-    with atomic(path) as partial:
-        sio.save_slp(labels, str(partial), embed=False, verbose=False)
-    return path
 
 
 # Reading
@@ -178,24 +204,24 @@ def save(sio: ModuleType, labels: Any, path: Path) -> Path:
 class _Video(NamedTuple):
     name: str
     path: Path | None  # None if every frame is an image file
-    images: dict[int, Path]
+    images: Mapping[int, Path]
 
 
-def files_of(path: Path) -> list[Path]:
-    """Returns the .slp files of a path."""
+def _files_of(path: Path) -> list[Path]:
     return sorted(path.glob("[!.]*.slp")) if path.is_dir() else [path] if path.suffix == ".slp" else []
 
 
-def _skeleton(stored: Any) -> tuple[Skeleton, list[str]]:
+def skeleton_of(stored: Any) -> tuple[Skeleton, list[str]]:
+    """Converts sleap-io's skeleton. Returns it with notes."""
     names = tuple(stored.node_names)
+    edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
+    if not stored.symmetry_inds:
+        derived = derived_flip(names)
+        return Skeleton(names, edges, derived or ()), [flip_note(names, derived)]
     flip = list(range(len(names)))
     for a, b in stored.symmetry_inds:
         flip[a], flip[b] = b, a
-    edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
-    if stored.symmetry_inds:
-        return Skeleton(names, edges, tuple(flip)), []
-    derived = derived_flip(names)
-    return Skeleton(names, edges, derived or ()), [flip_note(names, derived)]
+    return Skeleton(names, edges, tuple(flip)), []
 
 
 def _videos(
@@ -204,22 +230,23 @@ def _videos(
     """Locates each video, by its id; the path of one that is not found does not exist."""
     videos, names = {}, {}
     for number, video in enumerate(labels.videos):
-        stored = video.filename
-        if not isinstance(video.backend_metadata, dict):
+        stored, facts = video.filename, video.backend_metadata
+        if not isinstance(facts, dict):
             raise ValueError(f"video {number}: backend is not an object")
-        if video.backend_metadata.get("crop"):
+        if facts.get("crop"):
             faults.append(f"{file.name}: video {number} is a crop of another; label and save the whole video")
-        if _is_embedded(video):
-            source = video.source_video.filename if video.source_video is not None else f"video{number}"
-            name = PurePosixPath(forward(source if isinstance(source, str) else f"video{number}")).name
-            numbers = sorted({int(one.frame_idx) for one in used if one.video is video})
-            found = _Video(name, None, _embedded_images(file, number, video, numbers, notes, faults))
-        elif isinstance(stored, list):
-            found = _Video("", None, dict(enumerate(_found(file, path, video_root) for path in stored)))
+        if isinstance(stored, list):
+            videos[id(video)] = _Video("", None, dict(enumerate(_found(file, path, video_root) for path in stored)))
+            continue
+        if facts.get("dataset") or Path(stored).suffix.lower() in (".tif", ".tiff"):  # what sleap-io alone decodes
+            source = video.source_video.filename if video.source_video is not None else None
+            name = PurePosixPath(forward(source)).name if isinstance(source, str) else f"video{number}"
+            wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
+            found = _Video(name, None, _embedded_images(file, number, video, wanted, notes, faults))
         else:
             path = _found(file, stored, video_root)
             found = _Video(path.name, path, {})
-        if names.setdefault(found.name, number) != number and not isinstance(stored, list):
+        if names.setdefault(found.name, number) != number:
             found = found._replace(name=f"{number}-{found.name}")
         videos[id(video)] = found
     return videos
@@ -255,41 +282,25 @@ def _instance(frame: int, user: Any) -> Instance | None:
                     track or "") if visible.any() else None
 
 
-# Images inside a file
-
-def _is_embedded(video: Any) -> bool:
-    """Returns whether only sleap-io can decode a video: a package, HDF5 file or TIFF stack."""
-    if isinstance(video.filename, list):
-        return False
-    return bool(video.backend_metadata.get("dataset")) or Path(video.filename).suffix.lower() in (".tif", ".tiff")
-
-
 def _embedded_images(
     file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
 ) -> dict[int, Path]:
     """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one does not decode."""
     stat = file.stat()
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "kpjax" / "sleap"
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = cache_folder() / "sleap" / hashlib.sha256(key.encode()).hexdigest()[:16]
     found = {frame: folder / f"{frame:06d}.png" for frame in frames}
-    if missing := [frame for frame, path in found.items() if not path.is_file()]:
+    for frame in [frame for frame, path in found.items() if not path.is_file()]:
         try:
-            video.open()
+            video.open_backend = True  # opens it on the first access
+            image = np.asarray(video[frame])
         except Exception as error:  # sleap-io raises many kinds
-            faults.append(f"{file.name}: the images of video {number} cannot be opened ({error}); save the package "
-                          "again with SLEAP")
-            return {}
-        for frame in missing:
-            try:
-                image = np.asarray(video[frame])
-            except Exception as error:
-                faults.append(f"{file.name}: frame {frame} of video {number} cannot be decoded ({error}); save the "
-                              "package again with SLEAP")
-                del found[frame]
-                continue
-            with atomic(found[frame]) as partial:
-                Image.fromarray(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]).save(partial)
-        video.close()
+            faults.append(f"{file.name}: frame {frame} of video {number} cannot be decoded ({error}); save the "
+                          "package again with SLEAP")
+            del found[frame]
+            continue
+        with atomic(found[frame]) as partial:
+            Image.fromarray(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]).save(partial)
+    video.close()
     notes.append(f"{len(found)} images inside {file.name} were copied to {folder}")
     return found

@@ -3,14 +3,15 @@ import codecs
 import csv
 import io
 import math
+import pickle
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.annotations import hdf5_process
 from kpjax.annotations.names import forward
 from kpjax.errors import InputError
 from kpjax.files import atomic, read_content
@@ -39,9 +40,8 @@ def read_rows(path: Path, faults: list[str], *, keep_empty: bool = False) -> Row
     for everything that is wrong, such as rows with a wrong number of cells. keep_empty: Keeps rows whose cells are all
     empty, for tables in which the position of a row counts.
     """
-    text = _read_text(path, path.name, faults)
-    separator = separator_of((text or "").split("\n", 1)[0])
-    lines = None if text is None else _csv_lines(text, path.name, separator, faults)
+    separator = separator_of(first_line(path))
+    lines = _csv_lines(path, path.name, separator, faults)
     if lines is None:
         return None
     found = [(line, tuple(cell.strip() for cell in cells)) for line, cells in lines
@@ -50,8 +50,8 @@ def read_rows(path: Path, faults: list[str], *, keep_empty: bool = False) -> Row
         faults.append(f"{path.name}: the table is empty; save the labels again")
         return None
     (first, header), rows = found[0], []
-    if repeated := [name for name in header if name and header.count(name) > 1]:
-        faults.append(f"{path.name} line {first}: two columns are called {repeated[0]!r}; rename or delete one")
+    if (repeated := Counter(name for name in header if name).most_common(1)) and repeated[0][1] > 1:
+        faults.append(f"{path.name} line {first}: two columns are called {repeated[0][0]!r}; rename or delete one")
         return None
     for line, cells in found[1:]:
         cells = _without_empty_tail(cells, len(header))
@@ -109,20 +109,19 @@ def first_line(path: Path) -> str:
     return next(iter(start.decode(encoding_of(start), errors="replace").splitlines()), "")
 
 
-def _read_text(path: Path, label: str, faults: list[str]) -> str | None:
+def _csv_lines(path: Path, label: str, separator: str, faults: list[str]) -> list[Line] | None:
+    """Returns the lines of a csv file; None, with a fault, if it is no csv in UTF-8 or UTF-16."""
     try:
         content = read_content(path)
-        return content.decode(encoding_of(content))
+        text = content.decode(encoding_of(content))
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
                       "UTF-8")
+        return None
     except InputError as error:
         faults.append(f"{label} cannot be read: {str(error).removeprefix(f'{path}: ')}")
-    return None
-
-
-def _csv_lines(text: str, label: str, separator: str, faults: list[str]) -> list[Line] | None:
+        return None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     lines, before = [], 0
     try:
@@ -158,11 +157,7 @@ class Table(NamedTuple):
 
 def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
     """Reads a .csv or .h5 table, without damaged rows, as `read_rows` does. label: The name of the file in faults."""
-    if path.suffix == ".h5":
-        lines = _h5_lines(path, label, faults)
-    else:
-        text = _read_text(path, label, faults)
-        lines = None if text is None else _csv_lines(text, label, ",", faults)
+    lines = (_h5_lines(path, label, faults) if path.suffix == ".h5" else _csv_lines(path, label, ",", faults))
     return None if lines is None else _parsed(lines, label, faults)
 
 
@@ -177,7 +172,7 @@ def whole_number(cell: str) -> int | None:
     return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
 
 
-def header_rows(table: Table) -> list[tuple[str, list[str]]]:
+def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
     """Returns the name and the cells of each header row."""
     columns = [(individual, part, name) for individual, part in table.points for name in table.coordinates]
     individuals, parts, names = ([column[n] for column in columns] for n in range(3))
@@ -187,7 +182,7 @@ def header_rows(table: Table) -> list[tuple[str, list[str]]]:
 
 def table_text(table: Table, key_cells: int = 1) -> str:
     """Formats a table as csv. key_cells: 3 splits paths into folder, video and image, as DeepLabCut does for labels."""
-    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in header_rows(table)]
+    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in _header_rows(table)]
     for key, values in zip(table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True):
         rows.append([*(_parts(key) if key_cells == 3 else [key]), *values])
     return rows_text(rows)
@@ -197,7 +192,7 @@ def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
     """Writes a table (`table_text`) for pandas, also older ones. Raises ImportError without kpjax[dlc]."""
     import pandas
 
-    names, rows = zip(*header_rows(table), strict=True)
+    names, rows = zip(*_header_rows(table), strict=True)
     columns = pandas.MultiIndex.from_arrays([pandas.Index(row, dtype=object) for row in rows], names=names)
     if key_cells == 3:
         parts = zip(*map(_parts, table.keys), strict=True)
@@ -214,17 +209,88 @@ def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
 
 
+# Tables for pandas
+
+def predicted_table(
+    scorer: str, animals: Sequence[str], names: Sequence[str], keys: Sequence[str | int], keypoints: np.ndarray,
+    scores: np.ndarray,
+) -> Table:
+    """Returns predictions of I animals with K points on N images or frames as a table, to a thousandth of a pixel.
+
+    keypoints: (N, I, K, 2). scores: (N, I, K).
+    """
+    points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in names)
+    values = np.concatenate([keypoints.round(3), scores.round(6)[..., None]], -1).reshape(len(keys), len(points), 3)
+    return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), tuple(range(len(keys))), values)
+
+
 def _h5_lines(path: Path, label: str, faults: list[str]) -> list[Line] | None:
     """Returns an .h5 table as the lines that its csv would have."""
     try:
-        return list(enumerate(hdf5_process.read_table(path, _H5_KEY), start=1))
+        import h5py  # noqa: F401
+        import pandas
+        import tables  # noqa: F401
     except ImportError as error:
-        faults.append(f'{label} needs pandas and tables ({error}); install the extra kpjax[dlc], or save the labels as '
-                      "csv with DeepLabCut")
-    except InputError as error:
-        faults.append(f"{label}: {str(error).removeprefix(f'{path}: ')}; save the labels as csv with DeepLabCut")
+        faults.append(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
+                      "labels as csv with DeepLabCut")
+        return None
+    try:
+        _refuse_code(path)
+        frame = pandas.read_hdf(path, _H5_KEY)
+        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
+            raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
+        frame.index.names = [None] * frame.index.nlevels
+        return list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
+    except Exception as error:  # HDF5, PyTables and pandas raise many kinds on a damaged file, or one of another tool
+        found = " ".join(str(error).split())[:200] or type(error).__name__
+        faults.append(f"{label}: cannot be read: {found}; save the labels as csv with DeepLabCut")
     return None
 
+
+class _Plain(pickle.Unpickler):
+    """Loads lists, numbers and texts."""
+
+    def find_class(self, module: str, name: str) -> None:
+        raise InputError(f"it holds a pickle that names {module}.{name}, which could run code; nothing of it was run")
+
+
+def _refuse_code(path: Path) -> None:
+    """Raises InputError if a pickle in an HDF5 file names a class or function, or if it links to another file.
+
+    PyTables loads each pickle that it meets: texts in attributes, and rows of bytes. They are loaded here before, where
+    no name leads to anything.
+    """
+    import h5py
+
+    def look(content: bytes) -> None:
+        for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
+            try:
+                _Plain(io.BytesIO(content), encoding=encoding).load()
+            except InputError:
+                raise
+            except Exception:  # no pickle, or a damaged one, which fails alike in PyTables
+                continue
+
+    def visit(_: str, node: h5py.HLObject) -> None:
+        for name, value in node.attrs.items():
+            for one in np.ravel(np.asarray(value, object)):
+                if isinstance(one, str | bytes):
+                    look(one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
+                    if name == "FILTERS":  # of PyTables 1, which changes such a text before it loads it
+                        raise InputError("it was written by PyTables 1")
+        if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None:
+            for row in node[()].ravel():
+                look(np.asarray(row).tobytes())
+        if isinstance(node, h5py.Group) and not all(
+                isinstance(node.get(name, getlink=True), h5py.HardLink) for name in node):
+            raise InputError("it links to another file or place")
+
+    with h5py.File(path) as file:
+        visit("/", file)
+        file.visititems(visit)
+
+
+# The header and the rows
 
 def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table | None:
     head = {cells[0].strip(): (line, cells) for line, cells in lines[:4] if cells and cells[0].strip() in _HEADER}
@@ -247,10 +313,10 @@ def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table | Non
         faults.append(f"{label}: header rows bodyparts and coords must name x and y of each part in turn; save the "
                       "labels anew")
         return None
-    if repeated := [one for one in points if points.count(one) > 1]:
-        whose = f" of {repeated[0][0]!r}" if repeated[0][0] else ""
-        faults.append(f"{label}: body part {repeated[0][1]!r}{whose} occurs twice in the header; give each a name of "
-                      "its own")
+    (individual, part), times = Counter(points).most_common(1)[0]
+    if times > 1:
+        whose = f" of {individual!r}" if individual else ""
+        faults.append(f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own")
         return None
     scorer = next((cell.strip() for cell in head.get("scorer", (0, []))[1][1:] if cell.strip()), "")
     keys, at, values = [], [], []

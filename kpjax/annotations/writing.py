@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from kpjax.annotations import coco, deeplabcut, lightning_pose, plain_csv, sleap
 from kpjax.annotations.manifest import files_in, free_or_listed, remove_files, write_manifest
 from kpjax.annotations.project import Frame, Project
+from kpjax.annotations.reading import FORMATS
 from kpjax.annotations.tables import FOLDER
 from kpjax.errors import InputError, printable
 from kpjax.file_names import inside, portable
@@ -15,14 +15,9 @@ from kpjax.files import make_folder, partial_path, read_content, read_json, writ
 from kpjax.images.reading import image_size
 from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
 
-WRITERS = {"coco": coco.write, "csv": plain_csv.write, "deeplabcut": deeplabcut.write,
-           "lightning_pose": lightning_pose.write, "sleap": sleap.write}
-NAMES_VIDEOS = ("csv", "sleap")  # formats that refer to frames of videos; others get images
-IN_FOLDERS = ("deeplabcut", "lightning_pose")  # formats whose images are in labeled-data/<video>/
+WRITERS = {one.name: one for one in FORMATS if one.write}
 _MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
-# Names beside the images that the writers use.
-_TAKEN = {_MANIFEST, "annotations.json", "labels.csv", "skeleton.json", "collecteddata.csv", "bbox.csv", "labels.slp",
-          "config.yaml"}
+_TAKEN = {_MANIFEST, *(name.lower() for one in FORMATS for name in one.files)}  # names beside the images
 
 
 class Copy(NamedTuple):
@@ -59,7 +54,7 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
     try:
         make_folder(partial)
         make_images(copies, partial)
-        labels = [path.relative_to(partial).as_posix() for path in WRITERS[format](moved, partial)]
+        labels = [path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)]
         write_manifest(partial, _MANIFEST, files_in(partial), [partial / name for name in labels],
                        **{"from": str(project.root), "format": project.format, "to": format,
                           "scorer": moved.details["scorer"]})
@@ -91,7 +86,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     for frame in project.frames:
         size = frame.size if all(frame.size) else (
             image_size(frame.path) if frame.number is None else videos[frame.path].size)
-        if frame.number is not None and format in NAMES_VIDEOS:
+        if frame.number is not None and WRITERS[format].videos:
             name = frame.name if format == "sleap" else f"{frame.path.absolute().as_posix()}/{frame.number}"
             frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
             continue
@@ -102,9 +97,9 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         name = unused(_portable_path(wanted), used)
         replaced += [(wanted, name)] if name != wanted else []
         copies.append(Copy(frame, name))
-        frames.append(Frame(name, folder / name, None, size, session if format in IN_FOLDERS else frame.session,
+        frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
                             frame.split))
-    details = {**project.details, "videos": homes, "scorer": scorer_of(project)}
+    details = {**project.details, "videos": homes, "scorer": _scorer_of(project)}
     notes = project.notes
     if replaced:
         notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
@@ -112,7 +107,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     return project._replace(root=folder, frames=tuple(frames), details=details, notes=notes), copies
 
 
-def scorer_of(project: Project) -> str:
+def _scorer_of(project: Project) -> str:
     """Returns who labelled a project: of its own files, or as `write_project` noted it beside them; "" if unknown."""
     config = project.details.get("config")
     known = (config.scorer if config else "") or str(project.details.get("scorer") or "")
@@ -129,7 +124,7 @@ def scorer_of(project: Project) -> str:
 def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
     """Returns the path of a frame's image below the new folder."""
     last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
-    if format in IN_FOLDERS:
+    if WRITERS[format].by_video:
         return f"{FOLDER}/{session}/{last}"
     parts = PurePosixPath(frame.name).parts
     if frame.number is not None or frame.name.startswith("/") or ".." in parts or parts[-1:] != (frame.path.name,):

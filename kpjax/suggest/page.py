@@ -30,7 +30,7 @@ def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton
         folder: of `write_proposals`, with the images.
         below: the folder in it that has the folders of images (`images_below`).
         cutoff: points with a lower score begin as not visible.
-        project: the one into which the labels belong, for the command that the page names.
+        project: the one to which the labels belong, for the command that the page names.
 
     Raises:
         InputError: for a disc that refuses.
@@ -44,13 +44,14 @@ def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton
                   if animal in one.present else [] for animal in range(len(one.animals))]
         frames.append({"file": _url(file), "file_in_table": file, "name": f"{one.folder}/{one.name}", "width": width,
                        "height": height, "points": points})
-    merge = shlex.join(["kpjax", "merge", "PROJECT" if project is None else str(project), str(folder / CORRECTED)])
+    train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
+                        str(folder / CORRECTED)])
     content = {
         "keypoints": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges],
         "colours": [_hex(colour) for colour in keypoint_colours(len(skeleton.names)).tolist()],
         "animals": list(proposals[0].animals), "columns": list(COLUMNS), "cutoff": cutoff,
         "animal_colours": [_hex(colour) for colour in animal_colours(len(proposals[0].animals))], "frames": frames,
-        "how": f"Put corrected.csv beside this page, then: {merge}"}
+        "how": f"Put corrected.csv beside this page, then: {train}"}
     content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     try:
         return write_text(folder / FILE, page_text(content))

@@ -16,14 +16,15 @@ import numpy as np
 from kpjax.annotations import deeplabcut, sleap
 from kpjax.annotations.deeplabcut import Config, config_text
 from kpjax.annotations.project import Frame
+from kpjax.annotations.reading import FORMATS as READ
 from kpjax.annotations.skeleton_file import skeleton_text
-from kpjax.annotations.tables import FOLDER, Table, table_text
+from kpjax.annotations.tables import FOLDER, Table, predicted_table, table_text
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
-FORMAT_OF_PROJECT = {"csv": "csv", "coco": "coco", "deeplabcut": "dlc", "lightning_pose": "lp", "sleap": "slp"}
+FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
 
 
@@ -85,11 +86,9 @@ Images = Mapping[str, Proposal]  # by the path of its image below the folder
 
 def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
     """Returns images, body parts and x, y, likelihood."""
-    animals = next(iter(images.values())).animals
-    values = np.stack([np.concatenate([one.keypoints.round(3), one.scores.round(6)[..., None]], -1).reshape(-1, 3)
-                       for one in images.values()])
-    points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in skeleton.names)
-    return Table(scorer, points, ("x", "y", "likelihood"), tuple(images), tuple(range(len(images))), values)
+    found = list(images.values())
+    return predicted_table(scorer, found[0].animals, skeleton.names, tuple(images),
+                           np.stack([one.keypoints for one in found]), np.stack([one.scores for one in found]))
 
 
 def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
@@ -114,20 +113,12 @@ def _lightning_pose(folder: Path, images: Images, skeleton: Skeleton, scorer: st
 
 def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
-    sio = sleap.library()
-    nodes = sleap.sio_skeleton(sio, skeleton, "skeleton")
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
         path=folder / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
-    videos, locations = sleap.sio_videos(sio, frames)
-    animals = next(iter(images.values())).animals
-    tracks = [sio.Track(name) for name in animals] if len(animals) > 1 else [None]
-    labelled = [sio.LabeledFrame(*location, [sio.PredictedInstance.from_numpy(
-        one.keypoints[animal], nodes, point_scores=one.scores[animal], score=float(one.scores[animal].mean()),
-        track=tracks[animal]) for animal in one.present])
-        for location, one in zip(locations, images.values(), strict=True)]
-    labels = sio.Labels(labelled, videos=videos, skeletons=[nodes], tracks=[one for one in tracks if one],
-                        suggestions=[sio.SuggestionFrame(*location) for location in locations])
-    return [sleap.save(sio, labels, folder / "proposals.slp")]
+    animals = [[sleap.Animal(one.keypoints[n], one.animals[n] if len(one.animals) > 1 else "", one.scores[n])
+                for n in one.present] for one in images.values()]
+    return [sleap.save(folder / "proposals.slp", skeleton, frames, animals, name="skeleton",
+                       suggested=range(len(frames)))]
 
 
 def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:

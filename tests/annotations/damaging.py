@@ -19,7 +19,6 @@ COUNT = 6  # labelled frames in each
 class Damage(NamedTuple):
     """Something that is wrong with a project."""
 
-    name: str
     kind: str  # of the project that is damaged
     harm: Callable[[Path], Path | None]
     words: Sequence[str]  # that the error line has: where it is, what was found, the mend
@@ -99,12 +98,27 @@ def make_sleap(root: Path) -> None:
     sleap_io.save_slp(sleap_io.Labels(frames, videos=[video], skeletons=[skeleton]), str(root / "labels.slp"))
 
 
+def make_dlib(root: Path) -> None:
+    """Two parts in a box on each of six images."""
+    _images(root / "images")
+    rows = [f"<image file='images/{n}.png'><box top='2' left='3' width='20' height='10'><part name='0' x='5' y='6'/>"
+            f"<part name='1' x='7' y='8'/></box></image>" for n in range(COUNT)]
+    (root / "training.xml").write_text(f"<dataset><images>{''.join(rows)}</images></dataset>")
+
+
+def make_pts(root: Path) -> None:
+    """Two points on each of six images."""
+    _images(root)
+    for n in range(COUNT):
+        (root / f"{n}.pts").write_text("version: 1\nn_points: 2\n{\n4 5\n6 7\n}\n")
+
+
 PROJECTS = {"coco": make_coco, "table": make_table, "video table": make_video_table, "deeplabcut": make_deeplabcut,
             "lightning pose": make_lightning_pose, "sleap": make_sleap}
+ALL = PROJECTS | {"dlib": make_dlib, "pts": make_pts}
 
 
 # Ways to do harm
-
 
 def _content(change: Callable[[dict], Any]) -> Callable[[Path], None]:
     """Changes what a COCO file holds."""
@@ -127,75 +141,59 @@ def _field(path: str, value: Any) -> Callable[[Path], None]:
     return _content(change)
 
 
-def _text(name: str, old: str, new: str) -> Callable[[Path], None]:
-    """Replaces the first of some text in a file."""
+def _text(name: str, *changes: str) -> Callable[[Path], None]:
+    """Replaces texts of a file, each the first of its kind: old, new, old, new."""
     def harm(root: Path) -> None:
-        text = (root / name).read_text(encoding="utf-8")
-        assert old in text
-        (root / name).write_text(text.replace(old, new, 1), encoding="utf-8")
+        text = (root / name).read_bytes()
+        for old, new in zip(changes[::2], changes[1::2], strict=True):
+            assert old.encode() in text
+            text = text.replace(old.encode(), new.encode("latin-1"), 1)
+        (root / name).write_bytes(text)
     return harm
 
 
-def _bytes(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+def _bytes(name: str, content: bytes) -> Callable[[Path], None]:
     def harm(root: Path) -> None:
-        (root / name).write_bytes(change((root / name).read_bytes()))
+        (root / name).write_bytes(content)
     return harm
 
 
 def _half(name: str) -> Callable[[Path], None]:
-    return _bytes(name, lambda whole: whole[:len(whole) // 2])
-
-
-def _latin(name: str, old: bytes, new: bytes) -> Callable[[Path], None]:
-    return _bytes(name, lambda whole: whole.replace(old, new, 1))
+    def harm(root: Path) -> None:
+        whole = (root / name).read_bytes()
+        (root / name).write_bytes(whole[:len(whole) // 2])
+    return harm
 
 
 def _gone(name: str) -> Callable[[Path], None]:
     return lambda root: (root / name).unlink()
 
 
-def _resized(name: str) -> Callable[[Path], None]:
-    return lambda root: Image.new("RGB", (20, 15)).save(root / name)
+def _named(name: str, harm: Callable[[Path], None]) -> Callable[[Path], Path]:
+    """Does harm, and names a file instead of its folder."""
+    return lambda root: harm(root) or root / name
 
 
-def _named(name: str) -> Callable[[Path], Path]:
-    return lambda root: root / name
-
-
-def _both(*harms: Callable[[Path], Path | None]) -> Callable[[Path], Path | None]:
-    def harm(root: Path) -> Path | None:
-        return [one(root) for one in harms][-1]
+def _both(*harms: Callable[[Path], None]) -> Callable[[Path], None]:
+    def harm(root: Path) -> None:
+        for one in harms:
+            one(root)
     return harm
 
 
-def _second_file(root: Path) -> None:
-    shutil.copy(root / "labels.json", root / "labels (copy).json")
+def _semicolons(root: Path) -> None:
+    (root / TABLE).write_text((root / TABLE).read_text().replace(",", ";"))
 
 
-def _emptied(root: Path) -> None:
-    shutil.rmtree(root)
-    root.mkdir()
+def _other_hdf5(name: str) -> Callable[[Path], None]:
+    """A file of another tool at a place, and no csv beside it."""
+    def harm(root: Path) -> None:
+        import h5py
 
-
-def _other_h5(root: Path) -> None:
-    """An .h5 table of another tool in the place of the csv."""
-    import h5py
-
-    table = root / "labeled-data" / "vid 1" / "CollectedData_Ann.csv"
-    table.unlink()
-    with h5py.File(table.with_suffix(".h5"), "w") as file:
-        file["tracks"] = np.zeros((1, 2, 3, 4))
-
-
-def _other_slp(root: Path) -> None:
-    import h5py
-
-    with h5py.File(root / "labels.slp", "w") as file:
-        file["tracks"] = np.zeros((1, 2, 3, 4))
-
-
-def _without_video(root: Path) -> None:
-    (root / "a day.mp4").unlink()
+        (root / name).with_suffix(".csv").unlink(missing_ok=True)
+        with h5py.File(root / name, "w") as file:
+            file["tracks"] = np.zeros((1, 2, 3, 4))
+    return harm
 
 
 def _predicted_only(root: Path) -> None:
@@ -208,107 +206,137 @@ def _predicted_only(root: Path) -> None:
     sleap_io.save_slp(labels, str(root / "labels.slp"))
 
 
+def _emptied(root: Path) -> None:
+    shutil.rmtree(root)
+    root.mkdir()
+
+
+def _renamed(old: str, new: str) -> Callable[[Path], None]:
+    return lambda root: shutil.move(root / old, root / new) and None
+
+
+def _unlabelled(content: dict) -> None:
+    for one in content["annotations"]:
+        one.update(keypoints=[0] * 9)
+
+
+def _second_category(content: dict) -> None:
+    content["categories"].append({"id": 2, "name": "rat", "keypoints": ["nose", "left_ear", "right_ear"]})
+    content["annotations"][0].update(category_id=2)
+
+
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
+MULTI = ("scorer: Ann\nmultianimalproject: true\nbodyparts: MULTI!\nmultianimalbodyparts: [nose, tail]\n"
+         "individuals: [anna, carl]\n")
+PREDICTED = (b"scorer,D,D,D\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n"
+             b"labeled-data/vid 1/img1.png,1,2,0.9\n")
 DAMAGES = (
+    # Paths
+    Damage("coco", _emptied, ["the folder is empty", "which is of DeepLabCut"]),
+    Damage("coco", lambda root: root / "labels", ["no such file or folder", "name an annotation"]),
+    Damage("coco", _gone("labels.json"), ["6 images and no labels; label some frames"]),
     # COCO
-    Damage("json cut in half", "coco", _half("labels.json"), ["labels.json", "invalid json", "fetch it again"]),
-    Damage("json of no bytes", "coco", _both(_bytes("labels.json", lambda _: b""), _named("labels.json")),
-           ["labels.json", "invalid json"]),
-    Damage("json in latin-1", "coco", _latin("labels.json", b"mouse", b"souris gris\xe9e"),
-           ["labels.json", "invalid json", "utf-8"]),
-    Damage("a list of results", "coco", _both(_bytes("labels.json", lambda _: b'[{"keypoints": [1, 2, 0.5]}]'),
-                                              _named("labels.json")), ["a list where an object", "as a csv table"]),
-    Damage("no images", "coco", _content(lambda content: content.pop("images")), ["images: nothing where a list"]),
-    Damage("no annotations", "coco", _field("annotations", None), ["annotations: nothing where a list belongs"]),
-    Damage("text for an image", "coco", _field("images/2", "2.png"), ["images number 2", "an object belongs"]),
-    Damage("category of no annotation", "coco", _field("categories/0/id", 5), ["id 1", "6 annotations", "add it"]),
-    Damage("two categories", "coco", _content(lambda content: (
-        content["categories"].append({"id": 2, "name": "rat", "keypoints": ["nose", "left_ear", "right_ear"]}),
-        content["annotations"][0].update(category_id=2))), ["'mouse' (5)", "'rat' (1)", "category: 2"]),
-    Damage("annotation of no image", "coco", _field("annotations/1/image_id", 99),
-           ["id 11, image_id: no image has the id 99", "delete"]),
-    Damage("one id for two images", "coco", _field("images/1/id", 0),
-           ["image id 0", "'0.png' has the same id", "its own"]),
-    Damage("one id for two annotations", "coco", _field("annotations/1/id", 10), ["annotation id 10", "2 times"]),
-    Damage("one file for two images", "coco", _field("images/1/file_name", "0.png"), ["'0.png' is listed twice"]),
-    Damage("a keypoint lost", "coco", _field("annotations/3/keypoints", [1, 2, 2]),
-           ["annotation id 13, keypoints: 3 where 3 x 3 numbers belong", "correct"]),
-    Damage("a keypoint in words", "coco", _field("annotations/3/keypoints", "1,2,2"), ["id 13, keypoints", '"1,2,2"']),
-    Damage("v of 3", "coco", _field("annotations/2/keypoints/2", 3), ["id 12, keypoints, v of nose: 3", "0 (not"]),
-    Damage("scores for v", "coco", _field("annotations/2/keypoints/2", 0.83), ["0.83", "scores are not labels"]),
-    Damage("a coordinate of nan", "coco", _field("annotations/2/keypoints/0", float("nan")),
-           ["id 12, keypoints, nose: x or y is not finite", "v = 0"]),
-    Damage("a box of three numbers", "coco", _field("annotations/0/bbox", [1, 2, 3]),
-           ["id 10, bbox", "correct or del"]),
-    Damage("a list for an image's id", "coco", _field("annotations/0/image_id", [0]),
-           ["id 10, image_id: no image has the id [0]"]),
-    Damage("an image without a name", "coco", _field("images/4/file_name", None), ["image id 4, file_name: nothing"]),
-    Damage("nothing is labelled", "coco", _content(lambda content: [
-        one.update(keypoints=[0] * 9) for one in content["annotations"]]), ["no keypoint is labelled", "label some"]),
-    Damage("a name twice", "coco", _field("categories/0/keypoints/2", "nose"), ["'nose' occurs twice", "its own name"]),
-    Damage("fewer names than keypoints", "coco", _field("categories/0/keypoints", ["nose", "ear"]),
-           ["6 faults", "9 where 3 x 2 numbers belong"]),
-    Damage("edges of three", "coco", _field("categories/0/skeleton", [[1, 2, 3]]), ["skeleton", "pairs of numbers"]),
-    Damage("two files", "coco", _second_file, ["2 annotation files (labels (copy).json, labels.json)", "name one"]),
-    Damage("an empty folder", "coco", _emptied, ["the folder is empty", "which is of DeepLabCut"]),
-    Damage("no such folder", "coco", lambda root: root / "labels", ["no such file or folder", "name an annotation"]),
-    Damage("an image missing", "coco", _gone("images/3.png"), ["images/3.png: the image is missing", "delete its"]),
-    Damage("an image of another size", "coco", _resized("images/3.png"), ["3.png: the file is 20x15 as", "40x30",
-                                                                         "set --rescale-labels"]),
-    Damage("text in an image file", "coco", _bytes("images/3.png", lambda _: b"not found"), ["3.png", "replace it"]),
-    Damage("an image cut in half", "coco", _half("images/3.png"), ["images/3.png", "replace"]),
+    Damage("coco", _half("labels.json"), ["labels.json", "invalid json", "fetch it again"]),
+    Damage("coco", _text("labels.json", "mouse", "gris\xe9"), ["labels.json", "invalid json", "utf-8"]),
+    Damage("coco", _named("labels.json", _bytes("labels.json", b'[{"nose": [1, 2]}]')),
+           ["a list where an object", "as a csv table"]),
+    Damage("coco", _named("labels.json", _bytes("labels.json", b'[{"image_id": 1}]')),
+           ["a list, like results", "the file with the labels"]),
+    Damage("coco", _content(lambda content: content.pop("images")), ["images: nothing where a list belongs"]),
+    Damage("coco", _field("images/2", "2.png"), ["images number 2", "an object belongs"]),
+    Damage("coco", _field("categories/0/id", 5), ["id 1", "6 annotations", "add it"]),
+    Damage("coco", _content(_second_category), ["'mouse' (5)", "'rat' (1)", "category: 2"]),
+    Damage("coco", _field("annotations/1/image_id", 99), ["id 11, image_id: no image has the id 99", "delete"]),
+    Damage("coco", _field("images/1/id", 0), ["image id 0", "'0.png' has the same id", "its own"]),
+    Damage("coco", _field("annotations/1/id", 10), ["annotation id 10", "2 times"]),
+    Damage("coco", _field("images/1/file_name", "0.png"), ["'0.png' is listed twice"]),
+    Damage("coco", _field("images/4/file_name", None), ["image id 4, file_name: nothing"]),
+    Damage("coco", _field("annotations/3/keypoints", [1, 2, 2]), ["id 13, keypoints: 3 where 3 x 3 numbers"]),
+    Damage("coco", _field("annotations/3/keypoints", "1,2,2"), ["id 13, keypoints", '"1,2,2"']),
+    Damage("coco", _field("annotations/2/keypoints/2", 0.83), ["id 12, keypoints, v of nose: 0.83", "scores are not"]),
+    Damage("coco", _field("annotations/2/keypoints/0", float("nan")), ["id 12, keypoints, nose: x or y", "v = 0"]),
+    Damage("coco", _field("annotations/0/bbox", [1, 2, 3]), ["id 10, bbox", "correct or del"]),
+    Damage("coco", _content(_unlabelled), ["no keypoint is labelled", "label some"]),
+    Damage("coco", _field("categories/0/keypoints/2", "nose"), ["'nose' occurs twice", "its own name"]),
+    Damage("coco", _field("categories/0/keypoints", ["nose", "ear"]), ["6 faults", "9 where 3 x 2 numbers belong"]),
+    Damage("coco", _field("categories/0/skeleton", [[1, 2, 3]]), ["skeleton", "pairs of numbers"]),
+    Damage("coco", lambda root: shutil.copy(root / "labels.json", root / "more.json") and None,
+           ["2 annotation files (labels.json, more.json)", "name one"]),
+    # Images
+    Damage("coco", _gone("images/3.png"), ["images/3.png: the image is missing", "delete its"]),
+    Damage("coco", _renamed("images/3.png", "images/3.PNG"), ["images/3.png", "there is 3.PNG, rename one"]),
+    Damage("coco", lambda root: Image.new("RGB", (20, 15)).save(root / "images/3.png"),
+           ["3.png: the file is 20x15 as", "40x30", "set --rescale-labels"]),
+    Damage("coco", _bytes("images/3.png", b"not found"), ["3.png", "replace it"]),
+    Damage("coco", _half("images/3.png"), ["images/3.png", "replace"]),
     # Plain tables
-    Damage("a column lost", "table", _text("labels.csv", ",y,visible", ",vy,visible"), ["line 1: no column y", "add"]),
-    Damage("a cell lost", "table", _text("labels.csv", ",1,1,30,20\n", ",1,1,30\n"), ["line 2: 9 cells", "10 columns"]),
-    Damage("a row twice", "table", _text("labels.csv", "images/1.png,0,nose", "images/0.png,0,nose"),
+    Damage("table", _text("labels.csv", ",y,visible", ",vy,visible"), ["line 1: no column y", "add"]),
+    Damage("table", _text("labels.csv", ",1,1,30,20\n", ",1,1,30\n"), ["line 2: 9 cells", "10 columns"]),
+    Damage("table", _text("labels.csv", "images/1.png,0,nose", "images/0.png,0,nose"),
            ["line 4: nose of instance 0 of images/0.png is in line 2", "delete one"]),
-    Damage("a table in latin-1", "table", _latin("labels.csv", b"tail", b"queue fl\xe9chie"), ["line 3: byte 0xe9",
-                                                                                          "UTF-8"]),
-    Damage("a word for a number", "table", _text("labels.csv", ",9,1,1", ",nine,1,1"), ["line 2, y: 'nine'", "number"]),
-    Damage("y without x", "table", _text("labels.csv", "nose,4,", "nose,,"), ["line 2, nose: one of x and y is empty"]),
-    Damage("an empty table", "table", _both(_bytes("labels.csv", lambda _: b""), _named("labels.csv")),
-           ["labels.csv: the file is empty"]),
-    Damage("a header and no row", "table", _bytes("labels.csv", lambda whole: whole[:whole.index(b"\n") + 1]),
-           ["there is no frame in it", "label some"]),
-    Damage("a quote without end", "table", _text("labels.csv", "nose", '"nose'), ["labels.csv line", "quote"]),
-    Damage("predictions", "table", _both(_text("labels.csv", "visible,box_x", "score,status"), _named("labels.csv")),
+    Damage("table", _text("labels.csv", "tail", "fl\xe9chie"), ["line 3: byte 0xe9", "UTF-8"]),
+    Damage("table", _text("labels.csv", ",9,1,1", ",nine,1,1"), ["line 2, y: 'nine'", "number"]),
+    Damage("table", _text("labels.csv", "nose,4,", "nose,,"), ["line 2, nose: one of x and y is empty"]),
+    Damage("table", _named("labels.csv", _bytes("labels.csv", b"")), ["labels.csv: the file is empty"]),
+    Damage("table", _bytes("labels.csv", b"image,keypoint,x,y\n"), ["there is no frame in it", "label some"]),
+    Damage("table", _text("labels.csv", "nose", '"nose'), ["labels.csv line", "quote"]),
+    Damage("table", _named("labels.csv", _text("labels.csv", "visible,box_x", "score,status")),
            ["score and status", "are not labels"]),
-    Damage("visible in words", "table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), ["visible: 'maybe'", "0 or 1"]),
-    Damage("a box of no width", "table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), ["line 2, box_w, box_h: 0"]),
-    Damage("a column twice", "table", _text("labels.csv", "visible", "x"), ["two columns are called 'x'", "rename"]),
-    Damage("a skeleton cut in half", "table", _half("skeleton.json"), ["skeleton.json: invalid json"]),
-    Damage("a name that the skeleton lacks", "table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
-    Damage("an image with a slip in its name", "table", _text("labels.csv", "images/2.png", "images/two.png"),
-           ["images/two.png: the image is missing"]),
+    Damage("table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), ["visible: 'maybe'", "0 or 1"]),
+    Damage("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), ["line 2, box_w, box_h: 0"]),
+    Damage("table", _text("labels.csv", "visible", "x"), ["two columns are called 'x'", "rename"]),
+    Damage("table", _half("skeleton.json"), ["skeleton.json: invalid json"]),
+    Damage("table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
     # Videos
-    Damage("a frame past the end", "video table", _text("labels.csv", ",7,", ",8,"), ["frame 8", "frames 0 to 7"]),
-    Damage("a frame in words", "video table", _text("labels.csv", ",7,", ",end,"), ["frame: 'end'", "counted from 0"]),
-    Damage("a video missing", "video table", _without_video, ["a day.mp4", "is missing", "--video-root"]),
-    Damage("a video of no frames", "video table", _bytes("a day.mp4", lambda _: b""), ["a day.mp4", "fetch it again"]),
-    Damage("a video cut in half", "video table", _half("a day.mp4"), ["a day.mp4", "again"]),
+    Damage("video table", _text("labels.csv", ",7,", ",8,"), ["frame 8", "frames 0 to 7"]),
+    Damage("video table", _text("labels.csv", ",7,", ",end,"), ["frame: 'end'", "counted from 0"]),
+    Damage("video table", _gone("a day.mp4"), ["a day.mp4", "is missing", "--video-root"]),
+    Damage("video table", _bytes("a day.mp4", b""), ["a day.mp4", "fetch it again"]),
+    Damage("video table", _half("a day.mp4"), ["a day.mp4", "again"]),
     # DeepLabCut
-    Damage("a config that is not a "
-           "yaml", "deeplabcut", _text("config.yaml", "- nose", "- [n"), ["config.yaml", "correct"]),
-    Damage("no body parts", "deeplabcut", _text("config.yaml", "bodyparts", "parts"), ["bodyparts is None"]),
-    Damage("other names in the table", "deeplabcut", _text(TABLE, "tail,tail", "back,back"), ["'back' is unknown",
-                                                                                          "nose, tail"]),
-    Damage("half a pair of columns", "deeplabcut", _text(TABLE, "coords,x,y,x,y", "coords,x,y,x"), ["x and y", "anew"]),
-    Damage("two individuals where one is meant", "deeplabcut", _both(
-        _text(TABLE, "bodyparts,nose,nose,tail,tail", "individuals,a,a,b,b\nbodyparts,nose,nose,nose,nose"),
-        ), ["2 individuals", "one animal"]),
-    Damage("a row twice in DeepLabCut", "deeplabcut", _text(TABLE, "img1.png", "img0.png"), ["line 5", "line 4"]),
-    Damage("x and no y in DeepLabCut", "deeplabcut", _text(TABLE, ",2,13", ",,13"), ["line 4", "one of x and y"]),
-    Damage("latin-1 in DeepLabCut", "deeplabcut", _latin(TABLE, b"scorer,Ann", b"scorer,Jos\xe9"), ["0xe9", "UTF-8"]),
-    Damage("an image missing in Windows words", "deeplabcut", _text(
-        TABLE, "labeled-data/vid 1/img2.png", "labeled-data\\vid 1\\none.png"), ["vid 1/none.png", "missing"]),
-    Damage("no table at all", "deeplabcut", _gone(TABLE), ["no keypoint is labelled", "label some"]),
-    Damage("h5 of another tool", "deeplabcut", _other_h5, ["CollectedData_Ann.h5", "csv"]),
+    Damage("deeplabcut", _text("config.yaml", "- nose", "- [n"), ["config.yaml", "correct"]),
+    Damage("deeplabcut", _text("config.yaml", "bodyparts", "parts"), ["bodyparts is None"]),
+    Damage("deeplabcut", _bytes("config.yaml", MULTI.encode()), ["header row individuals is missing"]),
+    Damage("deeplabcut", _bytes("config.yaml", MULTI.split("individuals")[0].encode()), ["individuals is None"]),
+    Damage("deeplabcut", _text(TABLE, "tail,tail", "back,back"), ["'back' is unknown", "nose, tail"]),
+    Damage("deeplabcut", _text(TABLE, "coords,x,y,x,y", "coords,x,y,x"), ["x and y", "anew"]),
+    Damage("deeplabcut", _text(TABLE, "coords,x,y,x,y\n", ""), ["header row coords is missing"]),
+    Damage("deeplabcut", _semicolons, ["semicolons, save them with commas"]),
+    Damage("deeplabcut", _text(TABLE, "bodyparts,nose,nose,tail,tail",
+                                   "individuals,a,a,b,b\nbodyparts,nose,nose,nose,nose"), ["2 individuals"]),
+    Damage("deeplabcut", _text(TABLE, "img1.png", "img0.png"), ["line 5", "line 4"]),
+    Damage("deeplabcut", _text(TABLE, ",2,13,4", ",2,13"), ["line 4: 4 columns where 5 belong; restore"]),
+    Damage("deeplabcut", _text(TABLE, ",2,13", ",,13"), ["line 4", "one of x and y"]),
+    Damage("deeplabcut", _text(TABLE, "scorer,Ann", "scorer,Jos\xe9"), ["0xe9", "UTF-8"]),
+    Damage("deeplabcut", _text(TABLE, "tail,tail", "nose,nose", "coords,x,y,x,y", "coords,x,y,likelihood,x"),
+           ["x and y"]),
+    Damage("deeplabcut", _bytes(TABLE, PREDICTED), ["predictions train nothing"]),
+    Damage("deeplabcut", _both(_bytes("config.yaml", MULTI.encode()), _text(
+        TABLE, "bodyparts", "individuals,anna,anna,bert,bert\nbodyparts")), ["individual 'bert' is unknown"]),
+    Damage("deeplabcut", _gone(TABLE), ["no keypoint is labelled", "label some"]),
+    Damage("deeplabcut", _other_hdf5(TABLE.replace(".csv", ".h5")), ["CollectedData_Ann.h5", "csv"]),
     # Lightning Pose
-    Damage("no row of coords", "lightning pose", _text("CollectedData.csv", "coords,x,y,x,y\n", ""), ["coords"]),
-    Damage("boxes without a width", "lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv"]),
+    Damage("lightning pose", _text("CollectedData.csv", "coords,x,y,x,y\n", ""), ["coords"]),
+    Damage("lightning pose", _text("CollectedData.csv", "img1.png", "img0.png"), ["line 5", "in line 4 already"]),
+    Damage("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv", "lacks w"]),
+    Damage("lightning pose", _text("bbox.csv", ",1,1,20,30", ",1,1,0,30"), ["bbox.csv line 2", "positive"]),
+    Damage("lightning pose", lambda root: shutil.copy(root / "CollectedData.csv", root / "b.csv") and
+           (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one of them"]),
     # SLEAP
-    Damage("slp cut in half", "sleap", _half("labels.slp"), ["labels.slp", "again"]),
-    Damage("slp of another tool", "sleap", _other_slp, ["labels.slp", "again"]),
-    Damage("slp without its video", "sleap", _without_video, ["a day.mp4", "--video-root"]),
-    Damage("slp with predictions only", "sleap", _predicted_only, ["no keypoint is labelled", "label some"]),
+    Damage("sleap", _half("labels.slp"), ["labels.slp", "again"]),
+    Damage("sleap", _other_hdf5("labels.slp"), ["labels.slp", "again"]),
+    Damage("sleap", lambda root: (root / "b.slp").touch(), ["holds 2 .slp files; name one"]),
+    Damage("sleap", _gone("a day.mp4"), ["a day.mp4", "--video-root"]),
+    Damage("sleap", _predicted_only, ["no keypoint is labelled", "label some"]),
+    # Tools for faces
+    Damage("dlib", _text("training.xml", "</images>", ""), ["invalid xml"]),
+    Damage("dlib", _text("training.xml", "x='5'", "x='five'"), ["part '0', x: 'five' where a number belongs"]),
+    Damage("dlib", _text("training.xml", "y='6'", ""), ["x or y is missing"]),
+    Damage("dlib", _text("training.xml", "width='20'", "width='0'"), ["a positive width"]),
+    Damage("dlib", _text("training.xml", "name='1'", "name='0'"), ["occurs twice in one box"]),
+    Damage("dlib", _text("training.xml", "<dataset>", "<!DOCTYPE d [<!ENTITY a 'b'>]><dataset>"), ["entities"]),
+    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 3"), ["2 lines of points where n_points says 3"]),
+    Damage("pts", _text("1.pts", "version", "v"), ["of the form"]),
+    Damage("pts", _text("1.pts", "6 7", "6 b"), ["correct the line"]),
+    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points where 0.pts has 2"]),
 )

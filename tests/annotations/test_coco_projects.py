@@ -44,9 +44,6 @@ def test_flags_and_ids_as_they_were(project, tmp_path):
     assert content["annotations"][0]["bbox"] == [5, 6, 20, 18]
     assert [content[field][0]["id"] for field in ("images", "annotations", "categories")] == [7, 31, 3]
     assert content["annotations"][0]["image_id"] == 7
-    again = read_project(written, check_files=False)
-    np.testing.assert_array_equal(again.instances[0].keypoints, instance.keypoints)
-    assert again.skeleton == read.skeleton
 
 
 @pytest.mark.parametrize(("stored", "edges", "line"), [
@@ -159,30 +156,3 @@ def test_counting_from_one_is_noticed_and_undone(project):
     read = read_project(path, pixels_from=1)
     np.testing.assert_array_equal(read.instances[0].keypoints[:2], [[39, 29], [0, 0]])
     np.testing.assert_array_equal(read.instances[0].box, [4, 5, 20, 18])
-
-
-def test_all_faults_come_at_once(project):
-    wrong = [{"id": 1, "image_id": 7, "category_id": 3, "keypoints": [1, 1, 0.7] * 3},
-             {"id": 2, "image_id": 8, "category_id": 3, "keypoints": [1, 1, 2] * 3},
-             {"id": 2, "image_id": 7, "category_id": 3, "keypoints": [1, 1, 2]},
-             {"id": 4, "image_id": 7, "category_id": 3, "keypoints": [1, float("nan"), 2] * 3}]
-    with pytest.raises(InputError) as told:
-        read_project(project(annotations=wrong))
-    line = str(told.value)
-    for words in ("5 faults", "id 1, keypoints, v of a: 0.7", "id 2, image_id: no image has the id 8",
-                  "id 2: the id occurs 2 times", "3 where 3 x 3 numbers belong", "id 4, keypoints, a: x or y"):
-        assert words in line
-    assert "\n" not in line
-
-
-def test_what_coco_has_no_field_for_comes_back_too(project, tmp_path):
-    read = read_project(project(names=("left_ear", "right_ear", "nose")))
-    frames = tuple(frame._replace(split="test", session="monday") for frame in read.frames)
-    instances = tuple(one._replace(track="Ann", box=np.full(4, np.nan)) for one in read.instances)
-    read = read._replace(frames=frames, instances=instances)
-    again = read_project(coco.write(read, tmp_path)[0])
-    assert again.frames == read.frames
-    assert again.skeleton.flip == (1, 0, 2)
-    assert again.instances[0].track == "Ann"
-    assert np.isnan(again.instances[0].box).all()  # the file has one, for other readers, around the points
-    assert json.loads((tmp_path / "annotations.json").read_text())["annotations"][0]["bbox"] == [10.5, 11.5, 10, 10]

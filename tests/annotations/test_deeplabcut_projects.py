@@ -1,5 +1,4 @@
 """DeepLabCut projects: keys, order, gaps, several animals, what is refused, tables for pandas, the open field mouse."""
-import csv
 
 import numpy as np
 import pytest
@@ -98,36 +97,6 @@ def test_a_table_stands_for_itself(tmp_path):
     assert alone.skeleton.names == ("snout", "ear")
 
 
-@pytest.mark.parametrize(("config", "change", "said"), [
-    ("bodyparts: [nose, tail, corner]", {}, "3 individuals (anna, bert, single) in a project of one animal"),
-    (SEVERAL.replace("bert", "carl"), {}, "individual 'bert' is unknown; config.yaml has anna, carl"),
-    (SEVERAL, dict(enumerate(["", "scorer,Z,Z", "bodyparts,nose,nose", "coords,x,y", "a.png,1,2", ""])),
-     "header row individuals is missing in a multi-animal project"),
-    (SEVERAL, {3: ""}, "header row coords is missing"),
-    (SEVERAL, {3: "coords,x,y,likelihood,x,y,likelihood,x,y,likelihood,x"}, "must name x and y"),
-    (SEVERAL, {5: ANIMALS[4]}, "line 6: cage 1/img1.png is labelled in cage 1/CollectedData_A.csv line 5 already"),
-    (SEVERAL, {4: ANIMALS[4].replace(",5,6", ",5")}, "line 5: 10 columns where 11 belong; restore the row"),
-    (SEVERAL, {4: ANIMALS[4].replace(",5,6", ",5,") + ","}, "tail of bert: one of x and y is empty"),
-    (SEVERAL.replace("individuals: [anna, bert]", "individuals:"), {}, "individuals is None where a list"),
-])
-def test_what_does_not_fit_is_named(tmp_path, config, change, said):
-    lines = [change.get(number, line) for number, line in enumerate(ANIMALS)]
-    _, faults = read(project(tmp_path, config, {"cage 1": lines}))
-    assert len(faults) == 1
-    assert said in faults[0]
-
-
-def test_predictions_other_separators_and_encodings_are_refused(tmp_path):
-    root = project(tmp_path, "bodyparts: [snout]", {"v": ["scorer,D,D,D", "bodyparts,snout,snout,snout",
-                                                         "coords,x,y,likelihood", "labeled-data/v/img1.png,1,2,0.9"]})
-    assert "predictions train nothing" in read(root)[1][0]
-    table = root / "labeled-data" / "v" / "CollectedData_A.csv"
-    table.write_text("\n".join(ONE_CELL).replace(",", ";"))
-    assert "separated by semicolons, save them with commas" in read(root)[1][0]
-    table.write_bytes("\n".join(ONE_CELL).replace("img0010", "imgé").encode("latin-1"))
-    assert "line 5: byte 0xe9 is no UTF-8" in read(root)[1][0]
-
-
 def test_tables_for_pandas_hold_every_frame(tmp_path):
     pandas = pytest.importorskip("pandas", reason="pandas reads .h5 tables; install the extra kpjax[dlc]")
     pytest.importorskip("tables", reason="pytables reads .h5 tables; install the extra kpjax[dlc]")
@@ -142,16 +111,3 @@ def test_tables_for_pandas_hold_every_frame(tmp_path):
     again, faults = read(tmp_path / "copy")
     assert faults == []
     assert [one.track for one in again.instances] == [one.track for one in found.instances]
-
-
-def test_the_open_field_mouse(published):
-    real = published("deeplabcut_openfield")
-    found = read_project(real)
-    assert found.skeleton.names == ("snout", "leftear", "rightear", "tailbase")
-    assert found.skeleton.flip == (0, 2, 1, 3)
-    with next(real.glob("*/labeled-data/m4s1/*.csv")).open(newline="") as file:
-        rows = list(csv.reader(file))[3:]
-    assert [frame.name for frame in found.frames] == [row[0] for row in rows]
-    assert {frame.size for frame in found.frames} == {(640, 480)}
-    np.testing.assert_array_equal([one.keypoints.ravel() for one in found.instances],
-                                  [[float(cell) for cell in row[1:]] for row in rows])

@@ -69,19 +69,6 @@ def test_the_skeleton_beside_the_table(table, tmp_path):
         read_project(table(*LONG))
 
 
-def test_a_table_written_and_read_is_the_same(table, tmp_path):
-    read = read_project(table(*LONG))
-    frames = tuple(frame._replace(session="monday", split="train") for frame in read.frames)
-    read = read._replace(frames=frames)
-    plain_csv.write(read, tmp_path)
-    again = read_project(tmp_path)
-    assert again.frames == read.frames
-    assert again.skeleton == read.skeleton
-    for one, other in zip(read.instances, again.instances, strict=True):
-        for field, value in one._asdict().items():
-            np.testing.assert_array_equal(value, getattr(other, field))
-
-
 def test_frames_of_videos(tmp_path):
     """A video is found where it is stored, or by the last parts of its path below video_root."""
     (tmp_path / "videos" / "monday").mkdir(parents=True)
@@ -100,21 +87,6 @@ def test_frames_of_videos(tmp_path):
     path.write_text("video,frame,keypoint,x,y\nmonday/a.mp4,3,nose,1,2\n")
     with pytest.raises(InputError, match=r"frame 3 is labelled, a.mp4 has frames 0 to 2"):
         read_project(path, video_root=tmp_path / "videos")
-
-
-def test_predictions_are_no_labels(table):
-    with pytest.raises(InputError, match="score and status mark predictions"):
-        read_project(table("image,keypoint,x,y,score,status", "one.png,nose,1,2,0.9,ok"))
-
-
-def test_every_wrong_cell_is_named(table):
-    with pytest.raises(InputError) as told:
-        read_project(table(*LONG[:2], "one.png,0,nose,3,,1,0,,,,,", "one.png,0,tail,1,2,1,0,,,,,",
-                           "one.png,0,ear,a,4,1,0,,,,,", "one.png,0,paw,1,2"))
-    line = str(told.value)
-    for words in ("4 faults", "line 3, nose: one of x and y is empty", "line 4: tail of instance 0 of one.png is in",
-                  "line 5, x: 'a'", "line 6: 5 cells where the header has 12"):
-        assert words in line
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])

@@ -49,27 +49,6 @@ def test_coco_like_samples(samples, name):
         project.details["annotation_ids"])
 
 
-def test_edges_that_count_from_zero_and_from_one(samples):
-    tiger = read_project(samples / "atrw").skeleton
-    assert [(tiger.names[a], tiger.names[b]) for a, b in tiger.edges[:2]] == [
-        ("left_ear", "nose"), ("right_ear", "nose")]
-    person = read_project(samples / "coco/test_coco.json").skeleton
-    assert (person.names[person.edges[0][0]], person.names[person.edges[0][1]]) == ("left_ankle", "left_knee")
-    crowd = read_project(samples / "crowdpose")
-    assert "3 of 12 edges of the skeleton are dropped: they join no two of the 14 keypoints" in crowd.notes
-
-
-@pytest.mark.parametrize(("name", "words"), [
-    ("coco/test_coco_det_AP_H_56.json", "a list, like results"), ("mpii/test_mpii.json", "a list"),
-    ("coco/test_keypoint_partition_metric.json", "399 where 3 x 17 numbers belong"),
-    ("coco", "3 annotation files"), ("README.md", "no known annotation project")])
-def test_what_is_no_project_is_said_to_be_none(samples, name, words):
-    with pytest.raises(InputError) as told:
-        read_project(samples / name)
-    assert words in str(told.value)
-    assert str(samples / name) in str(told.value)
-
-
 def test_tigers_without_their_images(published):
     path = published("atrw_annotations/atrw_anno_pose_train/keypoint_val.json")
     project = read_project(path, check_files=False)
@@ -92,13 +71,3 @@ def test_the_deeplabcut_mouse(published):
     assert {frame.size for frame in project.frames} == {(640, 480)}
     np.testing.assert_array_equal(np.stack([one.keypoints for one in project.instances]),
                                   np.array([row[1:] for row in rows], np.float64).reshape(-1, 4, 2))
-
-
-def test_the_sleap_robot_and_flies(published):
-    pytest.importorskip("sleap_io")
-    project = read_project(published("sleap_small_robot/tests/data/slp_hdf5/small_robot_minimal.slp"))
-    assert project.skeleton.names == ("A", "B")
-    assert [(frame.number, frame.size) for frame in project.frames] == [(0, (560, 320)), (79, (560, 320))]
-    np.testing.assert_allclose(project.instances[0].keypoints, [[316.490, 47.692], [314.101, 135.372]], atol=1e-3)
-    flies = read_project(published("sleap_minimal_instance"))
-    assert (len(flies.frames), len(flies.instances), flies.frames[0].size) == (1, 2, (384, 384))

@@ -1,12 +1,12 @@
 """SLEAP's files: order of points, half pixels of old files, predictions, videos that moved, images in packages."""
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from kpjax.annotations import sleap
+from kpjax.annotations.project import Options
 from kpjax.annotations.reading import read_project
 from kpjax.errors import InputError
 
@@ -79,7 +79,7 @@ def test_a_video_that_moved_is_looked_for(tmp_path):
                            (tmp_path / "films" / "day 1", {}), (tmp_path / "project", {})):
         place.mkdir(parents=True, exist_ok=True)
         (place / "a.mp4").touch()
-        assert sleap.read(file, [], **options).frames[0].path == place / "a.mp4"
+        assert sleap.read(file, [], Options(**options)).frames[0].path == place / "a.mp4"
 
 
 def test_lists_of_images_of_several_folders(tmp_path):
@@ -92,19 +92,6 @@ def test_lists_of_images_of_several_folders(tmp_path):
     frames = read_project(file).frames
     assert [(frame.name, frame.number, frame.size, frame.session) for frame in frames] == [
         ("two/a.png", None, (9, 7), "two"), ("one/a.png", None, (9, 7), "one")]
-
-
-def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
-    (tmp_path / "a.slp").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(60))
-    faults = []
-    assert sleap.read(tmp_path, faults) is None
-    assert "a.slp cannot be read as a SLEAP file" in faults[0]
-    (tmp_path / "b.slp").touch()
-    assert sleap.read(tmp_path, faults) is None
-    assert "holds 2 .slp files; name one" in faults[1]
-    monkeypatch.setitem(sys.modules, "sleap_io", None)
-    with pytest.raises(InputError, match=r'pip install "kpjax\[sleap\]"'):
-        sleap.read(tmp_path, [])
 
 
 def test_the_small_robot(tmp_path, published):

@@ -1,6 +1,7 @@
 """Names that come from files stay in their folders for every reader and writer, and nothing of a file is run."""
 import json
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -152,8 +153,9 @@ class Code:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("layout", ["fixed", "table"])
-def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout):
+@pytest.mark.parametrize(("layout", "place"), [("fixed", "attribute"), ("table", "attribute"), ("fixed", "row"),
+                                               ("table", "bytes")])
+def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout, place):
     pandas, tables = pytest.importorskip("pandas"), pytest.importorskip("tables")
     PROJECTS["deeplabcut"](tmp_path / "p")
     path = next((tmp_path / "p").rglob("CollectedData_*.csv"))
@@ -164,22 +166,26 @@ def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout):
     for ours, theirs in zip(read_project(tmp_path / "p").instances, whole.instances, strict=True):
         np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
     with tables.open_file(str(path.with_suffix(".h5")), "a") as file:
-        file.root.df_with_missing._v_attrs["x"] = Code(tmp_path / "ran")
+        if place == "attribute":
+            file.root.df_with_missing._v_attrs["x"] = Code(tmp_path / "ran")
+        elif place == "row":
+            file.create_vlarray(file.root.df_with_missing, "x", tables.ObjectAtom()).append(Code(tmp_path / "ran"))
+        else:  # loaded by a second try of PyTables alone: the first stops at the byte, which is no ASCII
+            file.root.df_with_missing._v_attrs["x"] = np.bytes_(b"U\x01\xff0" + pickle.dumps(
+                Code(tmp_path / "ran"), protocol=0))
     with pytest.raises(InputError, match="could run code"):
         read_project(tmp_path / "p")
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.slow
-def test_a_crash_of_the_hdf5_library_ends_no_session(tmp_path, monkeypatch):
-    from kpjax.annotations import hdf5_process
-
-    (tmp_path / "a.slp").write_bytes(b"damaged")
-    monkeypatch.setattr(hdf5_process.sys, "executable", "/bin/sh")  # reads -P and fails, as a broken library may
-    with pytest.raises(InputError, match="cannot be read"):
-        hdf5_process.check_readable(tmp_path / "a.slp")
-    (tmp_path / "crash").write_text("#!/bin/sh\nkill -SEGV $$\n")
-    (tmp_path / "crash").chmod(0o755)
-    monkeypatch.setattr(hdf5_process.sys, "executable", str(tmp_path / "crash"))
-    with pytest.raises(InputError, match="crashes the HDF5 library"):
-        hdf5_process.check_readable(tmp_path / "a.slp")
+def test_a_table_of_deeplabcut_leads_to_no_other_file(tmp_path):
+    h5py, pandas = pytest.importorskip("h5py"), pytest.importorskip("pandas")
+    pytest.importorskip("tables")
+    PROJECTS["deeplabcut"](tmp_path / "p")
+    path = next((tmp_path / "p").rglob("CollectedData_*.csv"))
+    pandas.read_csv(path, header=[0, 1, 2], index_col=0).to_hdf(path.with_suffix(".h5"), key="elsewhere", mode="w")
+    path.unlink()
+    with h5py.File(path.with_suffix(".h5"), "a") as file:
+        file["df_with_missing"] = h5py.SoftLink("/elsewhere")
+    with pytest.raises(InputError, match="it links to another"):
+        read_project(tmp_path / "p")
