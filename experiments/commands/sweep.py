@@ -21,10 +21,9 @@ from pathlib import Path
 
 from etils import epath
 
-from experiments.engine.command_line import Command, read_command
+from experiments.engine.command_line import Command, prepared_together, read_command
 from experiments.engine.parsing import exit_code_of, parse_known
 from experiments.engine.queue import progress_lines, raise_for_failures, work_through
-from experiments.engine.study import started
 from experiments.engine.system import system_of
 from kpjax import InputError
 from kpjax.reports.report import write_report
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str]) -> epath.Path:
         # Each process is a run of its own, even where a cluster has started several.
         commands[point] = command._replace(preset=f"{preset}-{point}",
                                            shared=dataclasses.replace(command.shared, num_processes=1))
-    commands = started(commands)
+    commands = prepared_together(commands)
     progress = work_through(system, [job for command in commands.values() for job in command.jobs()])
     report = write_joined(commands, arguments)
     print("\n" + "\n".join(progress_lines(progress)) + f"\nreport: {report}")

@@ -18,7 +18,7 @@ from experiments.engine.configs import config_as_json, config_from_json
 from experiments.engine.parsing import exit_code_of
 from experiments.engine.predictors import open_run
 from experiments.engine.system import Job, finished, read_predictions
-from experiments.engine.tables import cost_text, runs_of
+from experiments.engine.tables import cost_text, runs_in
 from experiments.semi_supervised.presets import PRESETS
 from kpjax.annotations import deeplabcut
 from kpjax.annotations.boxes_file import read_boxes
@@ -216,7 +216,7 @@ def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
     config = config_from_json(PRESETS["demo"], read_json(run / "config.json")["config"])
     job = Job("semi_supervised", config, "demo", "supervised", 0, run.parents[3], None)
     assert finished(job)
-    assert "1 steps" in cost_text(runs_of([job]))
+    assert "1 steps" in cost_text(runs_in([job.folder]))
     (run / "model").rename(tmp_path / "model")
     try:
         with pytest.raises(InputError, match="model"):
