@@ -40,7 +40,7 @@ def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
     room: in place of that of the system which is typed. Raises InputError for an unknown system, table or flag, and
     RunError at the end if a run has failed.
     """
-    if len(arguments) == 1 or arguments[1:2] and arguments[1].startswith("-"):
+    if len(arguments) == 1 or (arguments[1:2] and arguments[1].startswith("-")):
         arguments = [arguments[0], "headline", *arguments[1:]]
     asked, flags = parse_known(Study, arguments, prog="python -m experiments study", description=__doc__)
     if asked.system not in ORDER:

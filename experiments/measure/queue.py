@@ -13,7 +13,7 @@ from experiments.engine.queue import Progress, called, progress_lines, raise_for
 from experiments.engine.system import Job
 from experiments.engine.tables import cost_text, runs_in
 from experiments.measure.render import Room, Run, Table, runs_of, settings_of, table_text
-from experiments.measure.rows import Numbers, Result
+from experiments.measure.rows import Result, by_run
 from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.reports.table import markdown, read_run
@@ -66,7 +66,7 @@ def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]
     missing = dict.fromkeys(called(job) for of_seeds in jobs.values() for job in of_seeds
                             if not (job.folder / "results.json").exists())
     config = {run: flat(of_seeds[0].config) for run, of_seeds in jobs.items()}
-    shown = table_text(room._replace(numbers=Numbers(list(numbers_of(jobs)))), table,
+    shown = table_text(room._replace(numbers=by_run(numbers_of(jobs))), table,
                        fields=lambda run: config.get(run, {}), source=False)
     return "\n\n".join([
         f"# {title}", shown.strip(), *([f"Not finished: {'; '.join(missing)}."] if missing else []),

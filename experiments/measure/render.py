@@ -3,7 +3,6 @@
     <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
     <!-- systems -->                    a row for every published system
     <!-- headlines -->                  every system's headline table, and what its differences say
-    <!-- tutorials -->                  a row for every page of docs/tutorials
     <!-- advice -->                     the lines of experiments/measure/advice.py
     ... rendered ...
     <!-- end -->
@@ -24,13 +23,13 @@ from experiments.engine.own.needs import NEEDS
 from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.system import System, system_of
 from experiments.engine.tables import difference_text, mean_text, over_seeds
-from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Numbers, Result, read_results
+from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.reports.table import markdown
 
 ROOT = EXPERIMENTS.parent
-MARKED = re.compile(r"(<!-- (systems|headlines|tutorials|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 ORDER = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
@@ -124,7 +123,7 @@ class Room(NamedTuple):
     tables: Mapping[str, Table]
     metrics: Mapping[str, Metric]
     titles: Mapping[str, str]  # of lines, in place of their own
-    numbers: Numbers
+    numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
 
     @property
     def name(self) -> str:
@@ -160,7 +159,7 @@ def room_of(path: Path) -> Room:
     module = importlib.import_module(".".join(("experiments", *path.relative_to(EXPERIMENTS).parts, "results")))
     named = {name: Metric(*metric) for name, metric in getattr(module, "METRICS", {}).items()}
     return Room(path, {name: Table(*table) for name, table in module.TABLES.items()}, METRICS | named,
-                getattr(module, "TITLES", {}), Numbers(read_results(path)))
+                getattr(module, "TITLES", {}), by_run(read_results(path)))
 
 
 def rooms() -> dict[str, Room]:
@@ -178,11 +177,6 @@ class Cell(NamedTuple):
     metric: Metric
     values: Sequence[Result]
     others: Sequence[Result] | None  # None where nothing is subtracted
-
-    @property
-    def used(self) -> list[Result]:
-        """All numbers that it shows."""
-        return [*self.values, *(self.others or ())]
 
     def shown(self) -> list[float]:
         """Returns the numbers whose mean it shows."""
@@ -221,7 +215,7 @@ class Cell(NamedTuple):
 
 def cell_of(room: Room, line: str, preset: str, metric: str) -> Cell:
     """Returns the numbers in a place of a table. Raises KeyError for a metric that no table describes."""
-    one, *other = (room.numbers.of(*run, metric) for run in runs_of(line, preset))
+    one, *other = (room.numbers.get((*run, metric), ()) for run in runs_of(line, preset))
     return Cell(room.metrics[metric], one, other[0] if other else None)
 
 
@@ -251,7 +245,7 @@ def table_text(room: Room, table: Table, *, fields: Callable[[Run], Mapping[str,
                  f"{sum(seconds[line]) / len(seconds[line]):,.0f}" if seconds[line] and row[0].others is None else ""]
                 if timed else [])] for line, row in cells.items()]
     text = markdown([first, *headings, *(["seeds", "training, s"] if timed else [])], lines) + "\n"
-    used = [one for row in cells.values() for cell in row for one in cell.used]
+    used = [one for row in cells.values() for cell in row for one in (*cell.values, *(cell.others or ()))]
     return f"{text}\n{_source(used)}\n" if source else text
 
 
@@ -320,14 +314,6 @@ def headlines_text(page: Path, found: Mapping[str, Room]) -> str:
         for room in (found[name] for name in ORDER))
 
 
-def tutorials_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a row for every tutorial, by its title."""
-    titles = {name: (page.parent / f"{name}.md").read_text(encoding="utf-8").splitlines()[0].strip("# ")
-              for name in ORDER if (page.parent / f"{name}.md").exists()}
-    return markdown(["what you have", "tutorial"], [
-        [found[name].system.about.problem, f"[{title}]({name}.md)"] for name, title in titles.items()]) + "\n"
-
-
 def pages() -> list[Path]:
     """Returns all pages with markers."""
     candidates = [ROOT / "README.md", *EXPERIMENTS.rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -341,7 +327,7 @@ def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -
     marker whose table does not exist.
     """
     found = rooms()
-    makers = {"systems": systems_text, "headlines": headlines_text, "tutorials": tutorials_text, **made_by}
+    makers = {"systems": systems_text, "headlines": headlines_text, **made_by}
     for path in pages():
         def replace(match: re.Match, path: Path = path) -> str:
             if make := makers.get(match[2]):

@@ -4,7 +4,7 @@ A value has the unit that its run measured it in; tables scale it. Numbers whose
 hand` in place of a commit: they may only become fewer.
 """
 import csv
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -118,16 +118,10 @@ def gathered(system: System, workdir: Path, shown: Collection[tuple[str, ...]]) 
     return len(new)
 
 
-class Numbers:
-    """The numbers of a room by what they are of; tuning seeds, from 100 on, are left out."""
-
-    def __init__(self, results: Sequence[Result]):
-        self._found: dict[tuple[str, ...], list[Result]] = {}
-        for one in results:
-            if not (one.seed.isdigit() and int(one.seed) >= 100):
-                self._found.setdefault((*one[:3], one.metric), []).append(one)
-
-    def of(self, preset: str, settings: str, variant: str, metric: str) -> list[Result]:
-        """Returns a metric of a variant, by rising seed."""
-        return sorted(self._found.get((preset, settings, variant, metric), []),
-                      key=lambda one: (not one.seed.isdigit(), int(one.seed) if one.seed.isdigit() else 0))
+def by_run(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
+    """Returns numbers by preset, settings, variant and metric; tuning seeds, from 100 on, are left out."""
+    found: dict[tuple[str, ...], list[Result]] = {}
+    for one in results:
+        if not (one.seed.isdigit() and int(one.seed) >= 100):
+            found.setdefault((*one[:3], one.metric), []).append(one)
+    return found

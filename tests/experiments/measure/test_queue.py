@@ -8,22 +8,17 @@ from experiments.engine.command_line import read_command
 from experiments.engine.configs import changed
 from experiments.measure.queue import chosen, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
-from experiments.measure.rows import EXPERIMENTS, Numbers
+from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError, RunError
 from kpjax.files import write_json
 
 TABLE = Table("people", ("regda", "people trade_off=3/regda", "adabn", "regda - adabn"), ("target/pck",))
 
 
-class TinyRoom(Room):
-    """A room of the tiny RegDA."""
-
-    system = tiny_regda.TINY
-
-
-def room(table=TABLE, system=tiny_regda.TINY):
-    found = type("TinyRoom", (TinyRoom,), {"system": system})
-    return found(EXPERIMENTS / "regda", {"headline": table}, METRICS, {}, Numbers([]))
+def room(of):
+    """Returns a room of a tiny RegDA."""
+    return type("TinyRoom", (Room,), {"system": of})(
+        EXPERIMENTS / "regda", {"headline": TABLE}, METRICS, {}, {})
 
 
 @pytest.fixture
@@ -47,7 +42,7 @@ def test_a_study_goes_on_and_names_what_is_missing(ran, tmp_path):
     odd = tiny_regda.TINY._replace(presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)})
     for _ in range(2):
         with pytest.raises(RunError, match="1 runs failed: people adabn, seed 1"):
-            study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room(system=odd))
+            study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room(odd))
     assert [job.config.batch_size for job in ran] == 12 * [16]  # rounded to the devices
     assert [job.seed for job in ran[:6]] == 3 * [0] + 3 * [1]
     text = (tmp_path / "regda" / "headline.md").read_text()

@@ -5,16 +5,7 @@ import pytest
 from tiny_regda import TINY
 
 from experiments.measure import rows
-from experiments.measure.rows import (
-    BY_HAND,
-    Numbers,
-    Result,
-    gathered,
-    merged,
-    read_results,
-    run_results,
-    write_results,
-)
+from experiments.measure.rows import BY_HAND, Result, merged, read_results, write_results
 from kpjax import InputError
 
 
@@ -51,15 +42,10 @@ def test_measured_numbers_replace_equal_keys_and_what_was_recorded_by_hand():
         ("dd", "0", 0.6), ("regda", "0", 0.5), ("regda", "1", 0.2)]
 
 
-def test_tuning_seeds_are_no_results():
-    numbers = Numbers([Result("people", "", "regda", seed, "pck", 0.5) for seed in ("10", "2", "100", "compiled")])
-    assert [one.seed for one in numbers.of("people", "", "regda", "pck")] == ["2", "10", "compiled"]
-
-
 def test_runs_are_named_by_preset_and_settings(tmp_path):
     write_run(tmp_path, "people-image_size-16", "image_size=16", **{"target/pck": 0.25, "other": 1.0})
     write_run(tmp_path, "people_of_another_name")
-    found = list(run_results(TINY, tmp_path))
+    found = list(rows.run_results(TINY, tmp_path))
     assert {(one.metric, one.value) for one in found} == {("target/pck", 0.25), ("other", 1.0)}
     assert {one[:4] for one in found} == {("people", "image_size=16", "regda", "3")}
     assert (found[0].steps, found[0].seconds, found[0].device, found[0].commit) == (5, 2.0, "2 cpu", "abc")
@@ -70,5 +56,5 @@ def test_only_what_a_table_shows_is_gathered(tmp_path, monkeypatch):
     (tmp_path / "rooms" / "regda").mkdir(parents=True)
     write_run(tmp_path, **{"target/pck": 0.25, "other": 1.0})
     write_run(tmp_path, "people-image_size-16", "image_size=16", **{"target/pck": 0.5})
-    assert gathered(TINY, tmp_path, {("people", "", "regda", "target/pck")}) == 1
+    assert rows.gathered(TINY, tmp_path, {("people", "", "regda", "target/pck")}) == 1
     assert [one.value for one in read_results(tmp_path / "rooms" / "regda")] == [0.25]
