@@ -4,7 +4,7 @@ import tiny_regda
 
 from experiments.commands import study
 from experiments.engine import queue as job_queue
-from experiments.engine.command_line import read_command
+from experiments.engine.command_line import Command, Shared
 from experiments.engine.configs import changed
 from experiments.measure.queue import chosen, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
@@ -65,7 +65,8 @@ def test_variants_and_a_preset_choose_lines():
 def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
     found = rooms()[name]
     for table in found.tables.values():
-        commands = {run.preset: read_command(found.system, [run.preset]) for run in table.runs()}
+        commands = {run.preset: Command(found.system, run.preset, found.system.presets[run.preset], (), Shared(), ())
+                    for run in table.runs()}
         jobs = [job for of_seeds in jobs_of(table, commands).values() for job in of_seeds]
         assert len({job.folder for job in jobs}) == len(set(jobs)) > 1
 
