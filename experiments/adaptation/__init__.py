@@ -3,7 +3,7 @@
 Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, renders its own data)
           python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
           python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and images)
-          python -m experiments study adaptation core_epochs        (also images, cores; by interval: `.studies order`)
+          python -m experiments study adaptation --seeds 5                                 (runs of the headline table)
           python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
@@ -276,23 +276,8 @@ def predicting(stored: system.StoredRun) -> system.Predicting:
     return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
 
 
-ABOUT = About(
-    "a network for another category",
-    "Frozen-core adaptation: *Object Landmark Discovery through Unsupervised Adaptation* (NeurIPS 2019)",
-    "On real flies yes, by one of two errors: from a network of human pose, points say more of the labels than from "
-    "random kernels or ImageNet's weights, once fifty labels read them; the backward error of random kernels was "
-    "lower. With ten labels their mean was better. On rendered and on real faces it is not decided.",
-    ("Against `random_core`, and against `scratch`, every interval includes a ratio of one: seeds differ more than "
-     "variants.",
-     "`finetuned` collapsed on two seeds of three.",
-     "After 500 steps `adapted` was more consistent than `random_core`; its errors are not decided.",
-     "In MobileNetV2, after 500 steps, `adapted` had lower errors than `random_core`, which collapsed on two seeds of "
-     "five and told no more of labels than their mean does. With ten labels both were worse than that mean.",
-     "On two real flies, five seeds, the core of a network of human pose had a lower forward error than ImageNet's "
-     "and than random kernels, whose backward error was lower. A core that learnt pose here was better than random "
-     "kernels in consistency and backward error, three seeds.",
-     "On real faces it is not decided: ten labels were worse than the mean pose, and a collapsed variant kept more "
-     "points in place (one seed)."))
+ABOUT = About("a network for another category",
+              "Frozen-core adaptation: *Object Landmark Discovery through Unsupervised Adaptation* (NeurIPS 2019)")
 
 
 SYSTEM = system.System(

@@ -260,23 +260,34 @@ FACES = changed(
     SYNTHETIC, target="youtube_faces/train", test="youtube_faces/test", target_transform="landmark_crop",
     target_side=80, target_tightness=40, test_transform="landmark_crop", test_tightness=25, shown=0.83,
     core_background="patches", median_length=True, labelled_images=(10, 50))
+LEEDS = {"core": "lspet/train", "core_test": "lspet/test", "core_transform": "person_crop",
+         "core_crop_smallest": 100.0, "core_unused_keypoints": ("pelvis", "thorax"), "core_pck_threshold": 0.2,
+         "core_pck_over": "box"}
+PUBLISHED = {"core": "", "core_test": "", "core_epochs": 0}
+FLIES = changed(
+    SYNTHETIC, network=MobileNetV2(padding="tensorflow"), normalisation="symmetric", core_kept=(), target="flies/first",
+    test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000, labelled_images=(10, 50))
 
 PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
+    "demo_mobilenet": changed(SYNTHETIC, summary="as demo, MobileNetV2, 500 steps", network=MobileNetV2(), steps=500,
+                              core_epoch_steps=25),
     "figures_faces": changed(
         FACES, summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores"),
     "lspet_faces": changed(
         FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
-        core="lspet/train", core_test="lspet/test", core_transform="person_crop", core_crop_smallest=100.0,
-        core_epoch_steps=600, core_unused_keypoints=("pelvis", "thorax"), core_pck_threshold=0.2, core_pck_over="box"),
+        **LEEDS, core_epoch_steps=600),
     "faces_cores": changed(
         FACES, summary="68 points of faces in videos, from published weights as the core: --weights NAME; 2 cores",
-        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500),
-    "flies_cores": changed(
-        SYNTHETIC, summary="13 points of flies in a clip, from published weights as the core: --weights NAME; 2 cores",
-        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), target="flies/first",
-        test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000,
-        labelled_images=(10, 50)),
+        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500,
+                              core_epoch_steps=25),
+    "flies_pose": changed(
+        FLIES, **PUBLISHED, summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
+        weights="movenet_lightning.google"),
+    "flies_imagenet": changed(
+        FLIES, **PUBLISHED, summary="the same, from ImageNet's weights; 2 cores", weights="mobilenet_v2.google_in1k"),
+    "flies_learnt": changed(
+        FLIES, **LEEDS, summary="the same, from a core that learns people in sport; 2 cores"),
     "mpii_mafl": MAFL,
     "mpii_aflw": changed(
         ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",

@@ -1,6 +1,6 @@
 """Measured numbers: gathers finished runs into files, and renders all pages from these.
 
-Command   python -m experiments results gather --workdir runs     finished runs into experiments/<system>/results.csv
+Command   python -m experiments results gather --workdir runs     what tables show into experiments/<system>/results.csv
           python -m experiments results render                    tables of all pages, and plots, from these files
           python -m experiments results check                     says which pages do not show what the files hold
 """
@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from experiments.engine.pages import ROOT, metrics_of, rendered, rooms
 from experiments.engine.parsing import exit_code_of, parse
-from experiments.engine.results import gathered
-from experiments.engine.system import system_of
+from experiments.measure.advice import advice_text
+from experiments.measure.render import ORDER, ROOT, rendered, room_of
+from experiments.measure.rows import EXPERIMENTS, gathered
 from kpjax import InputError
 
 
@@ -25,12 +25,11 @@ class Results:
 
     action: Annotated[Positional[Literal["gather", "render", "check"]], None]
     workdir: Path = Path("runs")  # the folder of runs, to gather
-    beside: str = ""  # a name for runs that repeat others on another computer, to gather them apart
 
 
 def stale() -> list[Path]:
     """Returns the pages and plots that do not show what the files hold."""
-    return [path for path, content in rendered()
+    return [path for path, content in rendered({"advice": advice_text})
             if not path.exists() or path.read_text(encoding="utf-8") != content]
 
 
@@ -40,12 +39,11 @@ def main(arguments: Sequence[str]) -> None:
     if asked.action == "gather":
         if not asked.workdir.is_dir():
             raise InputError("workdir", f"{asked.workdir} does not exist; name the folder of the runs")
-        for room in rooms():
-            if (asked.workdir / room.name).is_dir():
-                count = gathered(system_of(room.name), asked.workdir, metrics_of(room), asked.beside)
-                print(f"{room.name}: {count} numbers")
+        for name in ORDER:
+            room = room_of(EXPERIMENTS / name)
+            print(f"{name}: {gathered(room.system, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):
-        for path, content in rendered():
+        for path, content in rendered({"advice": advice_text}):
             path.write_text(content, encoding="utf-8")
     elif found := stale():
         raise InputError(f"{', '.join(str(path.relative_to(ROOT)) for path in found)}: not what the files hold; "

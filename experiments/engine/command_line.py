@@ -343,6 +343,20 @@ def prepare_process(command: Command) -> None:
     print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 
+def prepared_together(commands: Mapping[str, Command]) -> dict[str, Command]:
+    """Prepares the process and returns commands, whose runs others may share, as they run on its devices.
+
+    Raises InputError for flags that a single command alone has, and what `prepare_process` does.
+    """
+    first = next(iter(commands.values()))
+    for name in ("fresh", "measure_again"):
+        if getattr(first.shared, name):
+            raise InputError(f"--{name.replace('_', '-')}: many runs resume, since others may work on them; choose "
+                             "another --workdir, or give the flag to the system's own command")
+    prepare_process(first)
+    return {name: over_devices(command) for name, command in commands.items()}
+
+
 def prepared(command: Command) -> Command:
     """Prepares the process as `prepare_process` does, and returns the command as it runs on the process's devices."""
     prepare_process(command)

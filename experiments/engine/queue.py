@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from etils import epath
-
 from experiments.engine.system import Job, System, run
 from kpjax import InputError, RunError
-from kpjax.files import write_text
 from kpjax.training.hosts import agreed
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
@@ -110,14 +107,6 @@ def progress_lines(progress: Progress) -> list[str]:
     return [f"{len(progress.finished)} finished, {len(progress.failed)} failed, {len(progress.elsewhere)} in work in "
             "another process", *(f"failed: {called(job)}: {error}" for job, error in progress.failed),
             *(f"in work in another process: {called(job)}" for job in progress.elsewhere)]
-
-
-def write_page(path: epath.Path, page: str, progress: Progress) -> epath.Path:
-    """Writes and prints a page about a list of jobs, and returns its path. Raises RunError if a job has failed."""
-    write_text(path, page)
-    print(f"\n{page}\n{path}\n" + "\n".join(progress_lines(progress)))
-    raise_for_failures(progress)
-    return path
 
 
 def raise_for_failures(progress: Progress) -> None:

@@ -17,6 +17,7 @@ from experiments.engine.configs import config_as_json, config_from_json, flat
 from experiments.engine.image_sets import TUNING_SEEDS
 from experiments.engine.paper_numbers import paper_numbers
 from experiments.engine.source_free import poses_of
+from experiments.engine.tables import points_of, share_text
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
@@ -137,12 +138,10 @@ class StoredRun(NamedTuple):
 
 
 class About(NamedTuple):
-    """What pages say of a system; its headline table is `HEADLINE` of its `tables.py`."""
+    """What pages say of a system beside its tables."""
 
     problem: str  # what a person has
     publication: str  # the system's name, title and venue of the paper, in Markdown
-    helps: str  # whether the method helps beyond its control, in a sentence that the tables bear out
-    findings: Sequence[str] = ()  # one claim each, citing rows by their titles
 
 
 class OwnParts(NamedTuple):
@@ -273,9 +272,6 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
                       steps=outcome.steps, metrics=values, images=outcome.images,
                       images_per_second=outcome.images_per_second,
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
-    # It reads the jobs of this module.
-    from experiments.engine.tables import points_of, share_text
-
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
     print(f"{job.title}: " + ", ".join(
         f"{name} {values[name]:.3f}{share_text(name, values[name], values.get(points_of(name)))}" for name in shown))

@@ -1,23 +1,22 @@
-"""Means, differences, ratios and intervals over finished runs, and what they cost."""
+"""Means, differences and intervals over finished runs, and what they cost."""
 import math
 import statistics
 import string
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
+from etils import epath
 
-from experiments.engine.system import Job
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.reports.table import Column, FinishedRun, Line, markdown, read_run, text_table
+from kpjax.reports.table import Column, FinishedRun, Line, read_run, text_table
 
 SURE_FROM = 1000  # points, from which the interval of a share of them is not shown
-Runs = Sequence[FinishedRun | None]  # of jobs in their order; None where one is not finished
+Runs = Sequence[FinishedRun | None]  # in the order of what is compared; None where one is not finished
 
 
-def runs_of(jobs: Sequence[Job]) -> list[FinishedRun | None]:
-    """Reads the results of jobs."""
-    return [read_run(job.folder) if (job.folder / "results.json").exists() else None for job in jobs]
+def runs_in(folders: Sequence[epath.Path]) -> list[FinishedRun | None]:
+    """Reads the results of runs."""
+    return [read_run(folder) if (folder / "results.json").exists() else None for folder in folders]
 
 
 def measured(runs: Runs, metric: str) -> list[float]:
@@ -124,40 +123,3 @@ def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) 
     if any(any(line.best) for line in lines):
         marks.append("*: the best of its column, upper bounds aside")
     return "\n\n".join(parts) + "".join(f"\n{mark}" for mark in marks)
-
-
-class Ratio(NamedTuple):
-    """A variant's error over another's. The interval over images concerns these networks, that over seeds others."""
-
-    variants: str  # "adapted / scratch"
-    metric: str
-    value: Interval  # of all seeds together, resampled over test images or videos
-    singles: tuple[float, ...]  # of each seed
-
-    @property
-    def over_seeds(self) -> Interval | None:
-        """The geometric mean with a 95 % interval by Student's t of logarithms; None for one seed, or a ratio of 0."""
-        found = over_seeds(np.log(self.singles)) if min(self.singles) > 0 else None
-        return found and Interval(*np.exp(found).tolist())
-
-    @property
-    def order(self) -> str:
-        """The side of 1 on which both intervals lie, "lower" or "higher"; else "open", as for one seed."""
-        known = [self.value, self.over_seeds or Interval(1.0, 1.0, 1.0)]
-        return ("lower" if all(one.high < 1 for one in known) else
-                "higher" if all(one.low > 1 for one in known) else "open")
-
-
-def ratios_text(found: Sequence[Ratio], over: str, *, decimals: int = 2) -> str:
-    """Returns a Markdown table of ratios. over: what the first interval is resampled over, such as "test images"."""
-    def cells(one: Ratio) -> list[str]:
-        def text(*values: float) -> str:
-            return " to ".join(f"{value:.{decimals}f}" for value in values)
-
-        seeds = one.over_seeds
-        return [one.variants, one.metric, text(one.value.value), text(one.value.low, one.value.high),
-                f"{text(seeds.value)}, {text(seeds.low, seeds.high)}" if seeds else "–",
-                " ".join(map(text, one.singles)), one.order]
-
-    return markdown(["variants", "metric", "ratio of means", f"95 % over {over}", "mean ratio, 95 % over seeds",
-                     "single seeds", "order"], [cells(one) for one in found])

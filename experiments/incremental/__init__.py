@@ -208,24 +208,8 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(method, config.data.square_of_new(), SCORE_KIND)
 
 
-ABOUT = About(
-    "an old model, and new keypoints without the old data",
-    "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)",
-    "Not shown: `kamp_rerendered` beats plain distillation a little at one learning rate; at twice that, where both "
-    "are better, no gain is shown, and on real faces, at a rate chosen for distillation, it was below. The published "
-    "loss does not.",
-    ("At the preset's rate `kamp_rerendered` gained little over `mse_distillation` in AAA and more on old keypoints "
-     "that new ones help to find; both intervals exclude zero. Over `ksd_only` the AAA interval begins at zero.",
-     "At twice the rate distillation alone (`ksd_only`) is better by far more than that, at a loss of two points of "
-     "the newest keypoints, and no gain of `kamp_rerendered` over it is shown: on old keypoints that new ones help to "
-     "find the interval excludes the mean gain of the lower rate, in AAA it is not decided.",
-     "With the published loss, `kamp` was below `ksd_only` on those keypoints; in AAA it is not decided.",
-     "Where each old keypoint has a new one on either side, `kamp_rerendered` was below `ksd_only` in AAA at both "
-     "weights, and above `self_training` only at the one that suits it less.",
-     "Holes in the student's images (`ksd_holes`) are not told apart from the second network in AAA.",
-     "On real faces of other persons, at a rate that was chosen for distillation, `kamp_rerendered` was below "
-     "`ksd_only` in AAA on each of three seeds: the interval excludes a gain. On the old keypoints of its triples it "
-     "is not decided."))
+ABOUT = About("an old model, and new keypoints without the old data",
+              "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)")
 
 
 SYSTEM = System(

@@ -16,8 +16,8 @@ from experiments import semi_supervised
 from experiments.engine.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
 from experiments.engine.keypoint_errors import keypoint_errors
 from experiments.engine.parsing import exit_code_of, run_named
-from experiments.engine.results import Result, merged, read_results, write_results
 from experiments.engine.system import Job, read_predictions
+from experiments.measure.rows import Result, merged, read_results, write_results
 from kpjax import InputError, Skeleton
 from kpjax.annotations.project import Frame, Instance, Project
 from kpjax.annotations.writing import write_project

@@ -2,7 +2,6 @@
 
 Command   python -m experiments.pyramids demo              (2 CPU cores, about 8 minutes, renders its own videos)
           python -m experiments.pyramids demo --variants all --seeds 3
-          python -m experiments.pyramids.studies order demo             (intervals of ratios; also `repainting`)
           python -m experiments.pyramids own --videos clips other.mp4   (annotated videos, a table of coordinates)
           python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
@@ -232,22 +231,8 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(build(config, joints, variant), Letterbox(config.data.image_size), "softmax_peak")
 
 
-ABOUT = About(
-    "videos without labels",
-    "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)",
-    "Yes, against an untrained network and image moments, on rendered people and on two real flies. The older `keynet` "
-    "is better at equal compute on the people.",
-    ("`pyramids` was far below both controls, an untrained network and moments of what moves, on joints.",
-     "`keynet` was below `pyramids` and below `transporter` at equal compute; between the latter two it is not "
-     "decided.",
-     "Ten points of `transporter` told more of joints than the ten of the first level, on each of three seeds.",
-     "Without transport or without reconstruction errors were higher on each of five seeds; the spring and the "
-     "conditioning are not decided.",
-     "Moments of what moves told most of the actions.",
-     "On two real flies, one half of a clip after the other, `pyramids` was below both controls on each of five seeds, "
-     "by a probe that was settled on the first of them; against `keynet` it is not decided.",
-     "On other real videos the points found what moves, but they are not landmarks, and on a mouse they were not below "
-     "the moments (one seed)."))
+ABOUT = About("videos without labels",
+              "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)")
 
 
 SYSTEM = System(

@@ -207,12 +207,3 @@ def write_errors(folder: Path, found: Regression) -> None:
     if jax.process_index() == 0:
         with atomic(folder / ERRORS) as path, path.open("wb") as file:
             np.savez(file, squares=found.squares, groups=found.groups, frames=found.frames)
-
-
-def read_errors(folder: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Returns by variant and seed the arrays that `write_errors` wrote into the runs of a preset's folder."""
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for path in sorted(folder.glob(f"*/seed-*/{ERRORS}")):
-        with path.open("rb") as file, np.load(file) as stored:
-            found.setdefault(path.parent.parent.name, {})[path.parent.name] = dict(stored)
-    return found

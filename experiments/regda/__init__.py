@@ -304,25 +304,8 @@ def predicting(stored: StoredRun) -> Predicting:
                       score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe.logits))
 
 
-ABOUT = About(
-    "labels in one domain, images of another",
-    "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)",
-    "Not decided against random colours. The later `teacher_adaptation` does help, also on real images of another "
-    "machine.",
-    ("Whether RegDA helps beyond random colours is not decided: the interval includes zero. Random colours in training "
-     "explained most of its gain over source only.",
-     "By plain arg-max the same networks were above random colours: on one seed of five the official decoder put two "
-     "keypoints into the corner.",
-     "`teacher_adaptation` was above random colours that learn the same loss for as long: the interval excludes zero. "
-     "It was below the oracle of that loss. A plain mean teacher is not decided against that control.",
-     "On ultrasound of tongues, from adults on one machine to children on another, `teacher_adaptation` was far above "
-     "source only and three controls of equal cost, its own views without target images among them, on each of three "
-     "seeds. A mean teacher, three points behind on the one tuning seed, was not run there.",
-     "On people in sport in other colours, after a longer training on the source than the preset's, "
-     "`teacher_adaptation` was above random colours at equal cost on each of three seeds, and the interval includes "
-     "zero; it was above its views in the target's colours. All of these networks are half trained.",
-     "On a real mouse it is not decided: one tuning seed, on which nothing that adapts beat source only; random "
-     "colours were not run there."))
+ABOUT = About("labels in one domain, images of another",
+              "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)")
 
 
 SYSTEM = System(

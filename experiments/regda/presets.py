@@ -22,7 +22,7 @@ from experiments.engine.source_free import SourceFree
 from kpjax import augment
 from kpjax.augment import Augment, Hide, hide_boxes
 from kpjax.methods.regda_family.teacher_adaptation import target_view
-from kpjax.models import PoseResNet, SmallUNet
+from kpjax.models import MobileNetV2, PoseResNet, SmallUNet
 
 
 @dataclass(frozen=True)
@@ -265,10 +265,14 @@ SMALL_BODIES = Config(
         teacher_learning_rate=1e-3, teacher_schedule="cosine", teacher_decay=0.99, view_degrees=30.0, view_shear=10.0,
         view_zoom=(0.8, 1.2)))
 HANDS = {"view_degrees": 180.0}
+PRETRAINED = {"network": MobileNetV2(padding="tensorflow", head_layers=2), "weights": "mobilenet_v2.google_in1k",
+              "normalisation": "symmetric", "evaluations": 1}
 PRESETS: dict[str, Config] = {
     # On tuning seed 100 the best of the rates tried, up to 1.6e-2 for RegDA, random colours and the oracle, and up to
     # 8e-3 for teacher_adaptation.
     "demo": changed(SMALL_BODIES, learning_rate=8e-3, teacher_learning_rate=8e-3),
+    "demo_slower": changed(  # best of the rates for squared errors on the source alone, and `source_free` starts there
+        SMALL_BODIES, summary="as demo, at half the learning rate", learning_rate=4e-3, teacher_learning_rate=4e-3),
     "figures_lspet": changed(
         SMALL_BODIES, summary="synthetic people to photographs of sport, LSP Extended; 128 px", source="bodies:photo",
         target="lspet", image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
@@ -280,13 +284,14 @@ PRESETS: dict[str, Config] = {
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
         pck_over="scale"),
     "lspet_colours": changed(
-        SMALL_BODIES, summary="people in sport, 900 images in other colours to 900 plain ones; 128 px, 2 cores",
-        source="recoloured:lspet", target="plain:lspet", image_size=128, heatmap_size=32, batch_size=16,
-        pretraining_steps=200, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
+        SMALL_BODIES, **PRETRAINED, summary="people in sport, 900 images in other colours to 900 plain ones; 128 px, "
+        "2 cores", source="recoloured:lspet", target="plain:lspet", image_size=128, heatmap_size=32, batch_size=16,
+        pretraining_steps=700, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
         pck_over="scale"),
     "tongue_machines": changed(
-        SMALL_BODIES, summary="the tongue in ultrasound, adults on one machine to children on another; 128 px, 2 cores",
+        SMALL_BODIES, **PRETRAINED, frozen_stride=4, adapted_rate=1e-3, source_free_share=1.0,
+        summary="the tongue in ultrasound, adults on one machine to children on another; 128 px, 2 cores",
         source="tongue:micro", target="tongue:ultrasonix+videos", image_size=128, heatmap_size=32, batch_size=16,
         pretraining_steps=200, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.5,

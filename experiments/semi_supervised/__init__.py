@@ -3,7 +3,7 @@
 Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, renders its own data)
           python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
           python -m experiments.semi_supervised own --project P --unlabelled V ...     (one's own project: minutes)
-          python -m experiments study semi_supervised table1 --imagenet hrnet_w32.pth --seeds 3                (a GPU)
+          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 
 `--labelled` up to 1 is a share of the training images, above it a count; seed n draws subset n, and smaller subsets lie
@@ -417,26 +417,8 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(build(config, skeleton, variant), config.data.square_of_new(), kind)
 
 
-ABOUT = About(
-    "a handful of labels, many images",
-    "*Semi-supervised Keypoint Localization* (ICLR 2021)",
-    "Not shown: on small maps it was below the same warp on the labels alone, on larger ones it is not decided. Later "
-    "ideas help there: `pl_easy_hard`, `pl_warped`. On 50 real people averaging views at prediction gains as much as "
-    "pseudo-labels, and both together more. On tongues and lips, and with more labels, pseudo-labels showed no gain.",
-    ("On maps of 16 cells `ours` was below `supervised_warped`, the same warp on the labels alone: the interval "
-     "excludes zero. On maps of 32 cells it is not decided. Both are far above `supervised`.",
-     "`easy_hard` and pseudo-labels were above the control, at equal steps and at equal cost. Averaging predictions "
-     "over six views, which trains nothing, had more than half of the gain of pseudo-labels.",
-     "`pl_easy_hard` was above both of its parts, which cost less; against `easy_hard` with twice the steps, which "
-     "costs more, it is not decided.",
-     "From ImageNet's weights, with 50 athletes, `pl_warped` was above twice the training, and not above averaging the "
-     "predictions of six views, which trains nothing. Averaged predictions of `pl_warped` were above both.",
-     "With nine faces `pl_warped` was above the labels alone (former split), without these controls. With 200 athletes "
-     "it is not decided.",
-     "On ultrasound of tongues and on lips, with 50 labels, no gain of `pl_warped` over the control of equal cost was "
-     "shown, and all but small ones are excluded; test speakers do not train. Averaged predictions found more points "
-     "within 5 mm on tongues, and pseudo-labels under them fewer than twice the training under them.",
-     "A published network of people finds more of them where turned and mirrored views agree, without a label."))
+ABOUT = About("a handful of labels, many images",
+              "*Semi-supervised Keypoint Localization* (ICLR 2021)")
 
 
 SYSTEM = System(

@@ -1,7 +1,7 @@
 """Settings of semi-supervised localization: what a run depends on, and presets."""
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import jax
@@ -23,7 +23,7 @@ from kpjax.losses import heatmap_focal, late_rise, log_weight
 from kpjax.methods import balanced_weights
 from kpjax.methods.semi_supervised_family.objectives import SQUARES
 from kpjax.methods.supervised_learning import HeatmapLoss
-from kpjax.models import HRNet, SmallUNet
+from kpjax.models import HRNet, MobileNetV2, MoveNet, SmallUNet
 
 
 @dataclass(frozen=True)
@@ -241,11 +241,18 @@ SMALL_REAL = changed(
     SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
     warm_start_steps=200, steps=300, learning_rate=2e-3, warm_start_learning_rate=3e-3, validation_share=0.15)
 
-SPEECH = changed(SMALL_REAL, labelled=50, image_size=192, heatmap_size=48, widths=(16, 32, 64, 64, 128), head_width=64,
-                 generator_size=96, generator_widths=(8, 16, 32), rotation=15.0)
+PRETRAINED = {"weights": "mobilenet_v2.google_in1k", "normalisation": "symmetric", "learning_rate": 1e-3,
+              "warm_start_learning_rate": 1e-3, "evaluations": 1, "image_size": 128, "heatmap_size": 32}
+MOBILENET = MobileNetV2(padding="tensorflow", frozen_stride=4)
+SPEECH = changed(SMALL_REAL, **PRETRAINED, network=replace(MOBILENET, head_layers=2), labelled=50, generator_size=96,
+                 generator_widths=(8, 16, 32), rotation=15.0)
 
+SHORT = {"train": "lspet/train", "validation": "lspet/tune", "test": "lspet/test", "augmentation": "strong",
+         "batch_size": 16, "decoder": "dark", "grid": "half_pixel", "schedule": "cosine", "selection": "last",
+         "sigma": 1.0, "steps": 300, "targets": "sub_pixel", "warm_start_steps": 190}
 PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
+    "demo_fine": changed(SYNTHETIC, summary="as demo, heatmaps of 32 cells a side", heatmap_size=32),
     "videos": changed(
         SYNTHETIC, summary="videos of synthetic people in motion, 40 of 2,000 frames labelled; 2 cores, minutes",
         train="videos:target", labelled=40, temporal_epsilon=5.0, temporal_exponent=13.0, pose_exponent=12.7),
@@ -275,6 +282,16 @@ PRESETS: dict[str, Config] = {
     "lspet": changed(
         LEEDS, summary="people in sport, 5 % of 1,800 images of LSP Extended labelled; one GPU", train="lspet/train",
         validation="lspet/tune", test="lspet/test"),
+    **{name: changed(
+        LEEDS, **SHORT, **PRETRAINED, network=MOBILENET, labelled=count, summary=f"people in sport, {count} of 1,800 "
+        "images of LSP Extended labelled, from ImageNet's weights, a short training; 2 cores")
+       for name, count in (("athletes", 200), ("fifty_athletes", 50))},
+    "ten_athletes": changed(
+        LEEDS, **SHORT | {"sigma": 2.0, "steps": 1500, "warm_start_steps": 0},
+        summary="people in sport, 10 of 1,800 images labelled, from a published network of people; 2 cores",
+        labelled=10, network=MoveNet(frozen_stride=16, sigmoid=True), weights="movenet_lightning.google",
+        normalisation="symmetric", backbone_statistics="frozen", relative_steps=True, image_size=192, heatmap_size=48,
+        learning_rate=3e-3, rotation=45.0, evaluations=1),
     "mpii": changed(
         PAPER, summary="people, 5 % of 10,000 MPII images labelled; one GPU", train="mpii/train", test="mpii/test",
         scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,

@@ -1,4 +1,4 @@
-"""The experiment of frozen-core adaptation: its core, its variants, files of a run, its studies, bad input."""
+"""The experiment of frozen-core adaptation: its core, its variants, files of a run, bad input."""
 import functools
 import json
 import shutil
@@ -12,18 +12,15 @@ from predict_folder import predict_folder
 from safetensors.numpy import load_file
 
 from experiments import adaptation
-from experiments.adaptation import SYSTEM, studies
+from experiments.adaptation import SYSTEM
 from experiments.adaptation.images import open_core_images, open_images, second_turns, with_turns
 from experiments.adaptation.measures import Found, found_in, measures_of, regressor_errors
-from experiments.adaptation.paper_tables import MEASURES
 from experiments.adaptation.presets import PRESETS, of_core, of_training
 from experiments.adaptation.variants import VARIANTS, build
 from experiments.engine.command_line import read_command
 from experiments.engine.command_line import run as run_command
 from experiments.engine.configs import changed
-from experiments.engine.pages import Row, Table
 from experiments.engine.paper_numbers import lines_of
-from experiments.engine.study import run_table
 from experiments.engine.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
@@ -402,45 +399,6 @@ def test_errors_of_images_are_those_of_the_run(finished):
     assert follows.per_image.mean() == pytest.approx(metrics["consistency"])
 
 
-# Studies
-
-
-def test_studies_of_stored_predictions_train_nothing(finished, monkeypatch):
-    monkeypatch.setattr("experiments.engine.system.fit", refuse)
-    study, workdir = functools.partial(studies.main, system=TINY_SYSTEM), ["--workdir", str(finished.parents[1])]
-    path = study(["labels", "--preset", "tiny", "--columns", "1", "2", "--variants", *RUN, *workdir])
-    lines = path.read_text().splitlines()
-    assert sum(line.startswith(("| adapted", "| random_core")) for line in lines) == 4
-    assert f"{results_of(finished, 'adapted')['metrics']['forward/2']:.2f}" in path.read_text()
-    path = study(["order", "--preset", "tiny", "--variants", "finetuned", "random_core", *workdir])
-    line = next(line for line in path.read_text().splitlines() if "backward/all" in line)
-    ours, theirs = (results_of(finished, name)["metrics"]["backward/all"] for name in ("finetuned", "random_core"))
-    assert f"| {ours / theirs:.2f} |" in line
-    with pytest.raises(InputError, match="name two or more"):
-        study(["order", "--preset", "tiny", "--variants", "adapted", *workdir])
-
-
-def test_studies_train_what_is_missing_on_the_same_core(finished):
-    settings = (("core_epoch", 1), ("target_images", 2), ("core_epoch", 0))
-    table = Table("tiny", [Row(f"{name} {value}", "adapted", {name: value}) for name, value in settings], MEASURES)
-    workdir = ["--workdir", str(finished.parents[1])]
-    path = run_table("made up", table, {"tiny": read_command(TINY_SYSTEM, ["tiny", *workdir])}, finished / "study.md")
-    assert (finished.parent / "tiny-core_epoch-1" / "adapted" / "seed-0" / "results.json").exists()
-    consistency_of = results_of(finished, "adapted")["metrics"]["consistency"]
-    assert f"{consistency_of:.2f}" in next(line for line in path.read_text().splitlines() if "core_epoch 0" in line)
-    few = finished.parent / "tiny-target_images-2"
-    assert len((few / "adapted" / "seed-0" / "target_images.txt").read_text().split()) == 2
-    assert not list(few.glob("stages"))
-    command = read_command(TINY_SYSTEM, ["tiny", "--core-background", "patches"])
-    assert {job.preset for job in studies.jobs_of(command)} == {"tiny-core_background-patches"}
-    assert command.varied_job("adapted", 0, {"core_background": "clutter", "core_epoch": 1}).preset == (
-        "tiny-core_epoch-1")
-
-
-def test_ratios_of_test_images_are_resampled():
-    same = [np.linspace(1, 3, 50), np.linspace(2, 3, 50)]
-    found = studies.ratio([2 * part for part in same], same, draws=20)
-    assert (found.value, found.low, found.high) == pytest.approx((2, 2, 2))
 
 
 # Bad input

@@ -3,9 +3,13 @@ import pytest
 from own_projects import synthetic_project
 
 from experiments.engine.command_line import read_command
+from experiments.engine.configs import changed
 from experiments.engine.own import networks
 from experiments.engine.own import project as own_project
 from experiments.engine.own.choices import Facts, image_choices
+from experiments.incremental import own as incremental_own
+from experiments.regda import own as regda_own
+from experiments.semi_supervised import own as semi_supervised_own
 from experiments.semi_supervised.own import SYSTEM
 from kpjax import Skeleton
 from kpjax.errors import InputError
@@ -139,3 +143,10 @@ def test_finer_heatmaps_are_those_of_small_images():
     for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
         chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
         assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)
+
+
+def test_own_projects_are_trained_as_advised():
+    weights = changed(semi_supervised_own.OWN, weights="mobilenet_v2.google_in1k")
+    assert semi_supervised_own.short_list("own", weights) == ("supervised_warped",)
+    assert "teacher_adaptation" in regda_own.SYSTEM.short_list("own", regda_own.OWN)
+    assert incremental_own.SYSTEM.short_list("own", incremental_own.OWN) == ("combination", "ksd_only")

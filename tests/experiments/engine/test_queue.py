@@ -13,7 +13,7 @@ from experiments.engine import queue as job_queue
 from experiments.engine import system
 from experiments.engine.queue import called, progress_lines, raise_for_failures, work_through
 from experiments.engine.system import Job
-from experiments.engine.tables import cost_text, difference_text, mean_text, measured, paired_differences, runs_of
+from experiments.engine.tables import cost_text, difference_text, mean_text, measured, paired_differences, runs_in
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
 from kpjax.reports.table import markdown
@@ -40,6 +40,10 @@ def run_by(monkeypatch):
 def jobs_in(workdir, *variants, seeds=1):
     return [Job("made_up", Config(), "small", name, seed, workdir, workdir) for seed in range(seeds)
             for name in variants]
+
+
+def runs_of(jobs):
+    return runs_in([job.folder for job in jobs])
 
 
 def finish(job, **metrics):

@@ -368,7 +368,8 @@ def test_flags_that_no_run_can_be_made_of(flags, words):
 
 
 def test_presets_are_made_of_settings_that_fit():
-    small = {"demo", "videos", "openfield", "faces", "tongue", "lips", "lspet_small"}
+    small = {"demo", "demo_fine", "videos", "openfield", "faces", "tongue", "lips", "lspet_small", "athletes",
+             "fifty_athletes", "ten_athletes"}
     assert small | {"lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
     for name in ("mpii", "lsp", "cub", "atrw"):
         config = flat(PRESETS[name])

@@ -1,0 +1,18 @@
+"""What pages show of frozen-core adaptation's measured numbers: `experiments.measure.render` says how to read it."""
+PAIRS = ("flies_pose/adapted - flies_imagenet/random_core", "flies_pose/adapted - flies_imagenet/adapted",
+         "flies_learnt/adapted - flies_imagenet/random_core")
+FLIES = ("flies_pose/adapted", "flies_imagenet/adapted", "flies_learnt/adapted", "flies_imagenet/random_core")
+FACES = ("adapted", "random_core", "scratch")
+PAPER = ("scratch", "finetuned", "lora", "random_core", "untrained_head", "adapted", "adapted_w_and_head_only",
+         "finetuned_last")
+TABLES = {
+    "headline": ("", (*FLIES, *PAIRS, "demo_mobilenet/adapted - random_core", "demo_mobilenet/adapted - scratch"),
+                 ("forward/50", "backward/all")),
+    "others": ("demo_mobilenet", (*FACES, *FLIES), (
+        "forward/10", "mean_landmarks/10", "forward/all", "mean_landmarks/all", "void")),
+    "paper": ("", (
+        *(f"{preset}/{variant}" for preset in ("mpii_mafl", "mpii_aflw", "mpii_ls3d", "mpii_zappos", "mpii_cats")
+          for variant in PAPER),
+        *(f"mpii_aflw core_epoch={epoch}/adapted" for epoch in (1, 5, 10)),
+        *(f"mpii_aflw target_images={count}/adapted" for count in (10, 100, 1000))),
+        ("forward/10", "forward/all", "backward/10", "backward/all", "consistency"))}

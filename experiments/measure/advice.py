@@ -1,0 +1,75 @@
+"""What we would run, by what a person has: pages show it between `<!-- advice -->` markers.
+
+A line is a measured gain of a method over a control in a table of a room. What we would run follows from it: the method
+where the interval lies above zero, else the control, which is the cheaper explanation.
+"""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.measure.render import Room, cell_of
+from kpjax import InputError
+from kpjax.reports.table import markdown
+
+
+class Advice(NamedTuple):
+    """A line."""
+
+    problem: str
+    images: str
+    room: str
+    line: str  # of a table of the room
+    metric: str = "test/pck"
+
+
+FEW, OTHER, CORE = "a handful of labels", "labels of one kind of images", "a network for another category"
+ADVICE = (
+    Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
+           "tongue/pl_warped - supervised_warped_twice", "test/contour"),
+    Advice(FEW, "the same", "semi_supervised", "tongue/supervised_warped_averaged - supervised_warped"),
+    Advice(FEW, "the same", "semi_supervised", "tongue/pl_warped_averaged - supervised_warped_twice_averaged"),
+    Advice(FEW, "lips, 50 labels, other speakers", "semi_supervised", "lips/pl_warped - supervised_warped_twice",
+           "test/contour"),
+    Advice(FEW, "people in sport, 50 labels, a short training", "semi_supervised",
+           "fifty_athletes/supervised_warped_averaged - supervised_warped"),
+    Advice(FEW, "the same", "semi_supervised",
+           "fifty_athletes/pl_warped_averaged - supervised_warped_twice_averaged"),
+    Advice(FEW, "people in sport, 200 labels, a short training", "semi_supervised",
+           "athletes/ours - supervised_warped"),
+    Advice(FEW, "the same", "semi_supervised", "athletes/pl_warped - supervised_warped_twice"),
+    Advice(FEW, "rendered people, 20 labels, random weights", "semi_supervised",
+           "demo/pl_easy_hard - easy_hard_twice"),
+    Advice(OTHER, "tongues: adults on one machine, children on another", "regda",
+           "tongue_machines/teacher_adaptation - source_only_views_long", "target/pck"),
+    Advice(OTHER, "people in sport in other colours, a short training", "regda",
+           "lspet_colours/teacher_adaptation - source_only_augmented_mse_long", "target/pck"),
+    Advice("the same, labels and old images gone", "tongues: another machine", "regda",
+           "tongue_machines/source_free_views - source_only_views_long", "target/pck"),
+    Advice("a finished network, new keypoints", "68 points of faces in four steps, other persons", "incremental",
+           "faces/kamp_rerendered - ksd_only", "aaa"),
+    Advice("videos without labels", "two flies, halves of a clip", "pyramids", "flies_part/pyramids - image_moments",
+           "rmse/flat"),
+    Advice(CORE, "two flies, points read by fifty labels", "adaptation",
+           "flies_pose/adapted - flies_imagenet/random_core", "forward/50"),
+    Advice(CORE, "the same", "adaptation", "flies_pose/adapted - flies_imagenet/adapted", "forward/50"),
+    Advice(CORE, "rendered faces, MobileNetV2, points read by ten labels", "adaptation",
+           "demo_mobilenet/adapted - random_core", "forward/10"))
+
+
+def advice_text(page: Path, rooms: Mapping[str, Room]) -> str:
+    """Returns a line for each piece of advice: the gain of a method over its control, positive where it helps.
+
+    page: any; the lines have no links. Raises InputError where a line was not run.
+    """
+    lines = []
+    for one in ADVICE:
+        cell = cell_of(rooms[one.room], one.line, "", one.metric)
+        if not cell.pairs():
+            raise InputError(f"advice on {one.images}: {one.line} of {one.room} was not run")
+        method, control = one.line.rpartition(" - ")[::2]
+        seconds = [[number.seconds for number in side if number.seconds] for side in (cell.values, cell.others)]
+        lines.append([one.problem, one.images, f"`{method}` over `{control}`", cell.gain_text(),
+                      " / ".join(f"{sum(known) / len(known):,.0f}" for known in seconds if known),
+                      f"`{(method if cell.helps() == 'yes' else control).rpartition('/')[2]}`"])
+    return markdown(["what you have", "measured on", "method over its control", "gain [95 % interval]",
+                     "training of either, s", "what we would run"], lines) + "\n"

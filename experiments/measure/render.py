@@ -1,0 +1,345 @@
+"""Pages with tables: what stands between markers is rendered from `results.csv` alone.
+
+    <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
+    <!-- systems -->                    a row for every published system
+    <!-- headlines -->                  every system's headline table, and what its differences say
+    <!-- advice -->                     the lines of experiments/measure/advice.py
+    ... rendered ...
+    <!-- end -->
+
+A cell is the mean over seeds with its deviation, or a difference over pairs of equal seeds with its 95 % interval; what
+the paper prints stands behind it.
+"""
+import ast
+import importlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.engine.configs import flat
+from experiments.engine.own.needs import NEEDS
+from experiments.engine.paper_numbers import paper_numbers
+from experiments.engine.system import System, system_of
+from experiments.engine.tables import difference_text, mean_text, over_seeds
+from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Result, by_run, read_results
+from kpjax import InputError
+from kpjax.drawing.charts import Difference, bars, forest_plot
+from kpjax.reports.table import markdown
+
+ROOT = EXPERIMENTS.parent
+MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
+ORDER = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+KINDS = {"control": " (control)", "oracle": " (upper bound)"}
+
+
+class Metric(NamedTuple):
+    """How a metric is shown."""
+
+    heading: str
+    factor: float = 1.0
+    decimals: int = 1
+    lower: bool = False  # whether less of it is better
+
+
+METRICS = {
+    "target/pck": Metric("target PCK, %", 100), "source/pck": Metric("source PCK, %", 100),
+    "target/mae": Metric("target error", decimals=3, lower=True),
+    "target/contour": Metric("distance of contours, % of the reference length", 100, lower=True),
+    "target/pck_batchwise/all": Metric("target PCK as the authors count, %", 100),
+    "test/pck": Metric("PCK, %", 100), "test/nme": Metric("mean error, % of the reference length", 100, 2, True),
+    "test/contour": Metric("distance of contours, % of the reference length", 100, 2, True),
+    "aaa": Metric("AAA, %", 100), "at": Metric("AT, %", 100), "mt": Metric("MT, %", 100),
+    "a_mre": Metric("A-MRE", decimals=2, lower=True), "triples/pck": Metric("old points of triples, %", 100),
+    "rmse/flat": Metric("error, px", decimals=2, lower=True),
+    "rmse/level1": Metric("first level", decimals=2, lower=True),
+    "rmse/level2": Metric("second level", decimals=2, lower=True), "action/accuracy": Metric("actions, %", 100),
+    **{f"units/pixels_per_image/{level}": Metric(heading, decimals=2, lower=True) for level, heading in (
+        ("flat", "error, px of an image's joints together"), ("level1", "first level"), ("level2", "second level"))},
+    **{f"{way}/{count}": Metric(f"{name} at {count} labels, %", lower=True)
+       for way, name in (("forward", "forward error"), ("backward", "backward error"),
+                         ("mean_landmarks", "error of the mean")) for count in (10, 50, "all")},
+    "consistency": Metric("consistency, px", decimals=2, lower=True),
+    "void": Metric("collapsed, %", 100, 0, True)}
+
+
+class Run(NamedTuple):
+    """What a number is of, but for its seed, as `results.csv` names it."""
+
+    preset: str
+    settings: str
+    variant: str
+
+
+class Table(NamedTuple):
+    """What a page shows.
+
+    A line is a variant, or "one - other" for a difference over pairs of equal seeds. "preset/variant" names another
+    preset than the table's, "preset field=value/variant" its settings, too; what is subtracted inherits them.
+    """
+
+    preset: str | tuple[str, ...]  # of all lines that name no other; several have columns each
+    lines: Sequence[str]
+    metrics: Sequence[str]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Preset and metric of each column."""
+        presets = (self.preset,) if isinstance(self.preset, str) else self.preset
+        return [(preset, metric) for preset in presets for metric in self.metrics]
+
+    def runs(self) -> list[Run]:
+        """Returns all that is shown, each once."""
+        return list(dict.fromkeys(run for preset, _ in self.columns for line in self.lines
+                                  for run in runs_of(line, preset)))
+
+
+def runs_of(line: str, preset: str) -> list[Run]:
+    """Returns what a line shows, and what it subtracts."""
+    found = []
+    for part in line.split(" - "):
+        named, _, variant = part.rpartition("/")
+        preset = named or preset
+        found.append(Run(*preset.partition(" ")[::2], variant))
+    return found
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Returns the settings of a run by name, as values."""
+    def value(text: str) -> Any:
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            return text
+
+    return {name: value(text) for name, _, text in (one.partition("=") for one in run.settings.split())}
+
+
+class Room(NamedTuple):
+    """A folder of `experiments` with numbers and tables of them."""
+
+    path: Path
+    tables: Mapping[str, Table]
+    metrics: Mapping[str, Metric]
+    titles: Mapping[str, str]  # of lines, in place of their own
+    numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
+
+    @property
+    def name(self) -> str:
+        """The folder below `experiments`."""
+        return self.path.relative_to(EXPERIMENTS).as_posix()
+
+    @property
+    def system(self) -> System | None:
+        """The system of the room; None where its numbers are of something else."""
+        return system_of(self.name) if (self.path / "presets.py").exists() else None
+
+    def shown(self) -> set[tuple[str, ...]]:
+        """Returns preset, settings, variant and metric of all that its tables show."""
+        return {(*run, metric) for table in self.tables.values() for run in table.runs() for metric in table.metrics}
+
+    def fields(self, run: Run) -> dict[str, Any]:
+        """Returns the fields of a run's config by name, as a paper's numbers are looked up; {} without a system."""
+        presets = self.system.presets if self.system else {}
+        return flat(presets[run.preset]) | settings_of(run) if run.preset in presets else {}
+
+    def title(self, line: str) -> str:
+        """Returns a line as a table shows it: methods in bold, controls and upper bounds named as such."""
+        place, _, name = line.rpartition("/")
+        if line in self.titles or not self.system or " - " in line or name not in self.system.variants:
+            return self.titles.get(line, line)
+        kind = self.system.variants[name].kind
+        shown = f"**{name}**" if kind == "method" else name + KINDS.get(kind, "")
+        return f"{place}: {shown}" if place else shown
+
+
+def room_of(path: Path) -> Room:
+    """Reads the tables and the numbers of a room."""
+    module = importlib.import_module(".".join(("experiments", *path.relative_to(EXPERIMENTS).parts, "results")))
+    named = {name: Metric(*metric) for name, metric in getattr(module, "METRICS", {}).items()}
+    return Room(path, {name: Table(*table) for name, table in module.TABLES.items()}, METRICS | named,
+                getattr(module, "TITLES", {}), by_run(read_results(path)))
+
+
+def rooms() -> dict[str, Room]:
+    """Returns all rooms by name."""
+    found = [room_of(path.parent) for path in sorted(EXPERIMENTS.rglob(FILE))]
+    return {room.name: room for room in found}
+
+
+# Numbers as text
+
+
+class Cell(NamedTuple):
+    """The numbers of a place, and those that are subtracted from them."""
+
+    metric: Metric
+    values: Sequence[Result]
+    others: Sequence[Result] | None  # None where nothing is subtracted
+
+    def shown(self) -> list[float]:
+        """Returns the numbers whose mean it shows."""
+        return [one.value for one in self.values] if self.others is None else self.pairs()
+
+    def pairs(self) -> list[float]:
+        """Returns differences over equal seeds."""
+        other = {one.seed: one.value for one in self.others or ()}
+        return [one.value - other[one.seed] for one in self.values if one.seed in other]
+
+    def text(self) -> str:
+        """Returns what a table shows, or "not run"."""
+        write = mean_text if self.others is None else difference_text
+        return write(self.shown(), len(self.shown()), factor=self.metric.factor, decimals=self.metric.decimals)
+
+    def gains(self) -> list[float]:
+        """Returns differences over equal seeds in the table's unit, above zero where they are for the better."""
+        return [(-1 if self.metric.lower else 1) * self.metric.factor * value for value in self.pairs()]
+
+    def gain(self) -> Difference | None:
+        """Returns the mean of the gains with its interval; None for fewer than two seeds."""
+        found = over_seeds(self.gains())
+        return found and Difference("", found.value, found.low, found.high)
+
+    def gain_text(self) -> str:
+        """Returns the gain with its interval and unit."""
+        name, _, unit = self.metric.heading.partition(", ")
+        gains = difference_text(self.gains(), len(self.pairs()), decimals=self.metric.decimals)
+        return f"{gains} points of {name}" if unit == "%" else f"{gains} {unit} ({name})"
+
+    def helps(self) -> str:
+        """Returns "yes", "no" or "not decided", by whether the interval of the gain lies above or below zero."""
+        found = self.gain()
+        return "not decided" if not found or found.low <= 0 <= found.high else "yes" if found.low > 0 else "no"
+
+
+def cell_of(room: Room, line: str, preset: str, metric: str) -> Cell:
+    """Returns the numbers in a place of a table. Raises KeyError for a metric that no table describes."""
+    one, *other = (room.numbers.get((*run, metric), ()) for run in runs_of(line, preset))
+    return Cell(room.metrics[metric], one, other[0] if other else None)
+
+
+def table_text(room: Room, table: Table, *, fields: Callable[[Run], Mapping[str, Any]] | None = None,
+               source: bool = True) -> str:
+    """Returns a table in Markdown.
+
+    fields: of a run's config, by which the paper's numbers are looked up; the presets' if None. source: whether a line
+    below says where the numbers are from.
+    """
+    def shown(line: str, preset: str, metric: str, cell: Cell) -> str:
+        run, *others = runs_of(line, preset)
+        known = {} if others else (fields or room.fields)(run)
+        found = paper_numbers(room.name, **known | run._asdict()) if known else {}
+        text = "" if not cell.shown() and any(other.shown() for other in cells[line]) else cell.text()
+        return f"{text} (paper {found[metric]:.{max(cell.metric.decimals, 2)}f})" if metric in found else text
+
+    columns = table.columns
+    cells = {line: [cell_of(room, line, *column) for column in columns] for line in table.lines}
+    seconds = {line: [one.seconds for one in row[0].values if one.seconds] for line, row in cells.items()}
+    timed = any(seconds.values())
+    first = table.preset if isinstance(table.preset, str) and table.preset else "variant"
+    headings = [(f"{preset}: " if isinstance(table.preset, tuple) else "") + room.metrics[metric].heading
+                for preset, metric in columns]
+    lines = [[room.title(line), *(shown(line, *column, cell) for column, cell in zip(columns, row, strict=True)),
+              *([str(len(row[0].shown()) or ""),
+                 f"{sum(seconds[line]) / len(seconds[line]):,.0f}" if seconds[line] and row[0].others is None else ""]
+                if timed else [])] for line, row in cells.items()]
+    text = markdown([first, *headings, *(["seeds", "training, s"] if timed else [])], lines) + "\n"
+    used = [one for row in cells.values() for cell in row for one in (*cell.values, *(cell.others or ()))]
+    return f"{text}\n{_source(used)}\n" if source else text
+
+
+def _source(used: Sequence[Result]) -> str:
+    """Returns where numbers are from: days, devices and commits of their runs, and which were recorded by hand."""
+    runs = [one for one in used if one.commit != BY_HAND]
+    if not used:
+        return "*Not run.*"
+    days, commits = sorted({one.date for one in runs}), sorted({one.commit for one in runs})
+    devices = sorted({one.device for one in runs if one.device})
+    said = [", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *devices, "commit " + ", ".join(commits)])
+            ] if runs else []
+    by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
+    return f"*{'; '.join([*said, *(['recorded by hand: ' + ', '.join(by_hand)] if by_hand else [])])}.*"
+
+
+def differences(room: Room) -> list[tuple[str, Cell]]:
+    """Returns the differences in the first metric of a room's headline table, by line."""
+    table = room.tables["headline"]
+    return [(line, cell_of(room, line, *table.columns[0])) for line in table.lines if " - " in line]
+
+
+def status_text(room: Room) -> str:
+    """Returns whether a method helps beyond its control, from the first difference in the headline table."""
+    line, cell = differences(room)[0]
+    one, other = line.split(" - ")
+    return f"{cell.helps()}: `{one}` over `{other}`, {cell.gain_text()}"
+
+
+def forest_of(room: Room) -> str:
+    """Returns the gains in a room's headline table as a plot; lines without an interval are left out."""
+    found = [(line, cell.gain()) for line, cell in differences(room)]
+    metric = room.metrics[room.tables["headline"].metrics[0]]
+    return forest_plot([one._replace(label=line) for line, one in found if one], title=room.name,
+                       axis=f"{metric.heading}: gain over the control")
+
+
+def chart_of(room: Room) -> str:
+    """Returns the means in a room's table `chart` as bars, from zero to 100 % of its metric."""
+    table = room.tables["chart"]
+    (column,), rows = table.columns, []
+    for line in table.lines:
+        cell = cell_of(room, line, *column)
+        if cell.values:
+            rows.append((room.title(line), cell.metric.factor * sum(one.value for one in cell.values)
+                         / len(cell.values)))
+    return bars(rows, title=cell.metric.heading, highest=cell.metric.factor)
+
+
+# Pages
+
+
+def systems_text(page: Path, found: Mapping[str, Room]) -> str:
+    """Returns a row for every system: the problem, the paper, the command, and whether the method helps."""
+    docs = os.path.relpath(ROOT / "docs" / "papers", page.parent)
+    return markdown(["what you have", "system", "`kpjax train`", "does it help beyond its control?"], [
+        [found[name].system.about.problem, found[name].system.about.publication, f"`{name} {NEEDS[name].takes}`",
+         f"{status_text(found[name])}. [Tables]({docs}/{name}.md)"] for name in ORDER]) + "\n"
+
+
+def headlines_text(page: Path, found: Mapping[str, Room]) -> str:
+    """Returns a section for every system: its headline table, and a link to the others."""
+    return "\n".join(
+        f"## {room.system.about.publication}\n\n{table_text(room, room.tables['headline'])}\n"
+        f"[All tables]({os.path.relpath(room.path / 'results.md', page.parent)}).\n"
+        for room in (found[name] for name in ORDER))
+
+
+def pages() -> list[Path]:
+    """Returns all pages with markers."""
+    candidates = [ROOT / "README.md", *EXPERIMENTS.rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    return sorted(path for path in candidates if path.exists() and MARKED.search(path.read_text(encoding="utf-8")))
+
+
+def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -> Iterator[tuple[Path, str]]:
+    """Yields every page and plot with its content.
+
+    made_by: functions of a page and of all rooms, by marker, besides those of this module. Raises InputError for a
+    marker whose table does not exist.
+    """
+    found = rooms()
+    makers = {"systems": systems_text, "headlines": headlines_text, **made_by}
+    for path in pages():
+        def replace(match: re.Match, path: Path = path) -> str:
+            if make := makers.get(match[2]):
+                return f"{match[1]}\n{make(path, found)}\n{match[3]}"
+            room, _, name = match[2].removeprefix("table: ").rpartition("/")
+            if room not in found or name not in found[room].tables:
+                raise InputError(f"{path}: there is no table {room}/{name}; add it to experiments/{room}/results.py")
+            return f"{match[1]}\n{table_text(found[room], found[room].tables[name])}\n{match[3]}"
+
+        yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))
+    for room in found.values():
+        if "chart" in room.tables:
+            yield room.path / "chart.svg", chart_of(room)
+        if room.name in ORDER:
+            yield room.path / "forest.svg", forest_of(room)

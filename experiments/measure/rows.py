@@ -1,0 +1,127 @@
+"""Measured numbers in files: `results.csv` of a room, a row for every number of a finished run.
+
+A value has the unit that its run measured it in; tables scale it. Numbers whose runs no longer exist have `recorded by
+hand` in place of a commit: they may only become fewer.
+"""
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.engine.system import System
+from kpjax import InputError
+from kpjax.files import read_json
+from kpjax.reports.table import read_run, variant_folders
+
+EXPERIMENTS = Path(__file__).parents[1]
+FILE = "results.csv"
+BY_HAND = "recorded by hand"
+
+
+class Result(NamedTuple):
+    """One number."""
+
+    preset: str
+    settings: str  # those that differ from the preset's, "labelled=0.1 sigma=2", by name
+    variant: str
+    seed: str  # a number, or a word where nothing is drawn
+    metric: str
+    value: float
+    steps: int | None = None
+    seconds: float | None = None  # of training
+    device: str = ""
+    date: str = ""
+    commit: str = BY_HAND
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a number is of: gathering a run again replaces the numbers of equal keys."""
+        return self[:5]
+
+
+NUMBERS = {"value": float, "steps": int, "seconds": float}
+
+
+def read_results(room: Path) -> list[Result]:
+    """Reads the numbers of a room, none where it has no file. Raises InputError for a row that is none."""
+    path = room / FILE
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != list(Result._fields):
+            raise InputError(f"{path}: the first line must be {','.join(Result._fields)}")
+        found = []
+        for number, row in enumerate(reader, 2):
+            try:
+                found.append(Result(**row | {name: kind(row[name]) if row[name] else None
+                                             for name, kind in NUMBERS.items()}))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{path}, line {number}: {error}; gather its run again") from None
+    return found
+
+
+def write_results(room: Path, results: Iterable[Result]) -> None:
+    """Writes the numbers of a room in the order of their keys, so that a difference shows what was measured."""
+    with (room / FILE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Result._fields)
+        for result in sorted(results, key=lambda one: one.key):
+            writer.writerow("" if value is None else format(value, ".6g") if isinstance(value, float) else value
+                            for value in result)
+
+
+def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
+    """Returns old numbers, those that were measured again replaced.
+
+    A seed that was measured also replaces all that was recorded by hand for its variant and metric: the seeds of two
+    recordings do not mix.
+    """
+    new = list(new)
+    keys, measured = {one.key for one in new}, {(*one[:3], one.metric) for one in new}
+    return [one for one in old if one.key not in keys
+            and not (one.commit == BY_HAND and (*one[:3], one.metric) in measured)] + new
+
+
+def run_results(system: System, workdir: Path) -> Iterator[Result]:
+    """Yields all numbers of all finished runs of a system below a folder of runs."""
+    for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
+        # "<preset>-<field>-<value>", or "<preset>_<field>_<value>" of a field that a shared base depends on.
+        preset = max((name for name in system.presets if folder.name.startswith((f"{name}-", f"{name}_"))
+                      or folder.name == name), key=len, default=None)
+        if preset is None:
+            continue
+        for seeds in variant_folders(folder).values():
+            for path in (seed / "results.json" for seed in seeds):
+                if not path.is_file():
+                    continue
+                run, kept = read_run(path.parent), read_json(path)
+                devices = kept.get("devices") or {}
+                for metric, value in sorted(run.metrics.items()):
+                    yield Result(
+                        preset, kept["settings"], run.variant, str(run.seed), metric, value, steps=run.steps,
+                        seconds=run.wall_seconds and round(run.wall_seconds, 1),
+                        device=f"{devices.get('count', 1)} {devices.get('kind', '')}".strip(),
+                        date=datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat(),
+                        commit=kept.get("commit") or "unknown")
+
+
+def gathered(system: System, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
+    """Writes the numbers of finished runs that tables show into the system's file, and returns how many were read.
+
+    shown: preset, settings, variant and metric of what tables show.
+    """
+    room = EXPERIMENTS / system.name
+    new = [one for one in run_results(system, workdir) if (*one[:3], one.metric) in shown]
+    write_results(room, merged(read_results(room), new))
+    return len(new)
+
+
+def by_run(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
+    """Returns numbers by preset, settings, variant and metric; tuning seeds, from 100 on, are left out."""
+    found: dict[tuple[str, ...], list[Result]] = {}
+    for one in results:
+        if not (one.seed.isdigit() and int(one.seed) >= 100):
+            found.setdefault((*one[:3], one.metric), []).append(one)
+    return found

@@ -1,0 +1,26 @@
+"""What pages show of semi-supervised learning's measured numbers: `experiments.measure.render` says how to read it."""
+SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of labelled images; of those without labels in the paper's table 3
+SPEECH = ("supervised_warped", "supervised_warped_twice", "pl_warped", "pl_warped - supervised_warped_twice")
+AVERAGED = ("supervised_warped_averaged", "supervised_warped_twice_averaged", "pl_warped_averaged",
+            "supervised_warped_averaged - supervised_warped", "pl_warped_averaged - supervised_warped_twice_averaged")
+TABLES = {
+    "headline": ("demo", (
+        "supervised", "supervised_warped", "supervised_warped_averaged", "supervised_warped_twice",
+        "supervised_warped_twice_averaged", "ours", "mean_teacher_warped", "mean_teacher_ramped", "pl_warped",
+        "pl_warped_averaged", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels", "ours - supervised_warped",
+        "demo_fine/ours - supervised_warped", "pl_warped - supervised_warped_twice",
+        "pl_warped - supervised_warped_averaged", "pl_warped_averaged - supervised_warped_twice_averaged",
+        "pl_easy_hard - easy_hard_twice"), ("test/pck",)),
+    "real": ("", (
+        *(f"tongue/{line}" for line in (*SPEECH, *AVERAGED)), *(f"lips/{line}" for line in SPEECH),
+        *(f"fifty_athletes/{line}" for line in (*SPEECH, *AVERAGED)),
+        *(f"athletes/{line}" for line in ("supervised", "sc_only", "ours", *SPEECH, "sc_only - supervised",
+                                          "ours - supervised_warped")),
+        *(f"ten_athletes/{line}" for line in ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned"))),
+        ("test/pck", "test/contour")),
+    "paper": ((*(f"{preset} labelled={share}" for preset in ("mpii", "lsp", "cub", "atrw") for share in SHARES),
+               *(f"{preset} labelled=0.05 unlabelled_share={share}" for preset in ("cub", "atrw")
+                 for share in SHARES[1:4])), (
+        "supervised", "pl", "elt", "elt_forward", "elt_coordinates", "gen", "ours", "supervised_warped", "pl_warped",
+        "mean_teacher", "no_sc", "no_te", "no_ti", "sc_only", "ti_only", "te_labelled_only", "no_ground_truth",
+        "no_ground_truth_in_te", "all_labels"), ("test/pck",))}

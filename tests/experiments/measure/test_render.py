@@ -1,0 +1,129 @@
+"""Tables, plots and pages from files, and the advice that follows from them."""
+import re
+
+import pytest
+
+from experiments.commands.results import stale
+from experiments.measure import render
+from experiments.measure.advice import ADVICE
+from experiments.measure.render import Metric, Room, Run, Table, cell_of, rendered, rooms, runs_of
+from experiments.measure.rows import BY_HAND, EXPERIMENTS, Result, by_run, read_results
+from kpjax import InputError
+
+BY_HAND_ROWS = 90  # may only become fewer
+
+
+def measured(variant, *values, preset="demo", metric="pck", commit="abc", settings=""):
+    return [Result(preset, settings, variant, str(seed), metric, value, seconds=10.0, device="1 cpu",
+                   date="2026-01-02", commit=commit) for seed, value in enumerate(values)]
+
+
+FOUND = [*measured("ours", 0.9, 0.8, 0.85), *measured("control", 0.8, 0.75, 0.7),
+         *measured("ours", 0.5, preset="other"), *measured("ours", 0.3, 0.2, 0.1, metric="error"),
+         Result("demo", "", "ours", "100", "pck", 0.0)]  # a tuning seed
+TABLE = Table("demo", ("ours", "control", "later", "other/ours", "ours - control"), ("pck", "error"))
+
+
+def room(table=TABLE, found=FOUND, path=EXPERIMENTS / "peers", **metrics):
+    known = {"pck": Metric("PCK, %", 100), "error": Metric("error, px", lower=True), **metrics}
+    return Room(path, {"headline": table}, known, {"later": "a later one"}, by_run(found))
+
+
+def test_a_line_names_its_preset_and_settings_and_the_subtracted_inherits_them():
+    assert runs_of("ours", "demo") == [Run("demo", "", "ours")]
+    assert runs_of("other/ours - control", "demo") == [Run("other", "", "ours"), Run("other", "", "control")]
+    assert runs_of("ours - other/control", "demo") == [Run("demo", "", "ours"), Run("other", "", "control")]
+    (run,) = runs_of("lsp labelled=0.1 warp=affine/ours", "demo")
+    assert run == Run("lsp", "labelled=0.1 warp=affine", "ours")
+    assert render.settings_of(run) == {"labelled": 0.1, "warp": "affine"}
+    assert Table(("a", "b"), ("ours",), ("pck", "error")).columns == [
+        ("a", "pck"), ("a", "error"), ("b", "pck"), ("b", "error")]
+
+
+def test_cells_are_means_and_differences_over_equal_seeds():
+    lines = render.table_text(room(), TABLE).splitlines()
+    assert lines[0] == "| demo | PCK, % | error, px | seeds | training, s |"
+    assert lines[2] == "| ours | 85.0 ± 5.0 | 0.2 ± 0.1 | 3 | 10 |"
+    assert lines[3] == "| control | 75.0 ± 5.0 |  | 3 | 10 |"  # it ran, and has no such metric
+    assert lines[4] == "| a later one | not run | not run |  |  |"
+    assert lines[5] == "| other/ours | 50.0 |  | 1 | 10 |"
+    # 10, 5, 15: a mean of 10 and 4.303 * 5 / sqrt(3) to either side
+    assert lines[6] == "| ours - control | +10.0 [-2.4, +22.4] |  | 3 |  |"
+    assert lines[-1] == "*2026-01-02, 1 cpu, commit abc.*"
+    by_hand = measured("later", 0.5, commit=BY_HAND)
+    assert render.table_text(room(found=[*FOUND, *by_hand]), TABLE).endswith("; recorded by hand: later.*\n")
+    assert render.table_text(room(found=[]), TABLE).splitlines()[-1] == "*Not run.*"
+
+
+@pytest.mark.parametrize(("values", "answer"), [
+    ((0.9, 0.8, 0.85), "not decided"), ((0.9, 0.86, 0.8), "yes"), ((0.7, 0.66, 0.6), "no"), ((0.9,), "not decided")])
+def test_whether_a_method_helps_follows_from_the_interval(values, answer, monkeypatch):
+    monkeypatch.setattr(render, "forest_plot", lambda rows, title, axis: [(one.label, one.value) for one in rows])
+    found = [*measured("ours", *values), *measured("control", 0.8, 0.75, 0.7)]
+    table = Table("demo", ("ours - control",), ("pck",))
+    assert render.status_text(room(table, found)).startswith(f"{answer}: `ours` over `control`, ")
+    errors = [one._replace(metric="error", value=-one.value) for one in found]
+    turned = cell_of(room(found=errors), "ours - control", "demo", "error")
+    assert turned.helps() == answer  # less of an error is better
+    if len(values) > 1:
+        assert turned.gain_text().endswith(" px (error)")
+        assert render.forest_of(room(table, found)) == [("ours - control", pytest.approx(100 * sum(values) / 3 - 75))]
+
+
+def test_methods_controls_and_the_papers_numbers_are_marked():
+    found = rooms()
+    text = render.table_text(found["regda"], found["regda"].tables["paper"])
+    assert "| dsprites_colour_noisy: dd |  | not run (paper 0.037) |" in text.replace("| not run |", "|  |")
+    assert "| rhd_h3d: **regda** | not run (paper 72.50) |" in text
+    assert "constant_centre (control)" in text
+    text = render.table_text(found["semi_supervised"], found["semi_supervised"].tables["paper"])
+    line = next(line for line in text.splitlines() if line.startswith("| **ours**"))
+    assert line.startswith("| **ours** | not run (paper 74.15) | not run (paper 76.56) |")
+
+
+# Rooms
+
+
+@pytest.mark.parametrize("name", sorted(rooms()))
+def test_a_room_has_few_tables_of_what_can_be_run_and_no_other_rows(name):
+    found = rooms()[name]
+    assert len(found.tables) <= 3
+    assert all(metric in found.metrics for table in found.tables.values() for metric in table.metrics)
+    for run in {run for table in found.tables.values() for run in table.runs()} if found.system else ():
+        assert run.variant in found.system.variants, run
+        assert render.settings_of(run).keys() <= found.fields(run).keys()
+        assert run.preset in found.system.presets, run
+    assert {(*one[:3], one.metric) for one in read_results(found.path)} <= found.shown()
+
+
+def test_rows_recorded_by_hand_become_fewer():
+    assert sum(one.commit == BY_HAND for found in rooms().values() for one in read_results(found.path)) <= BY_HAND_ROWS
+
+
+def test_advice_stands_on_rows_of_tables():
+    found = rooms()
+    for one in ADVICE:
+        cell = cell_of(found[one.room], one.line, "", one.metric)
+        assert cell.gain(), one
+        assert {(*run, one.metric) for run in runs_of(one.line, "")} <= found[one.room].shown()
+
+
+# Pages
+
+
+def test_pages_show_what_the_files_hold(tmp_path, monkeypatch):
+    """`python -m experiments results render` writes them anew."""
+    assert not stale()
+    (tmp_path / "page.md").write_text("<!-- table: regda/no_such -->\n<!-- end -->\n")
+    monkeypatch.setattr(render, "pages", lambda: [tmp_path / "page.md"])
+    with pytest.raises(InputError, match=r"page.md: .*regda/no_such"):
+        list(rendered({}))
+
+
+def test_pages_of_results_are_short_and_few_numbers_are_typed():
+    """Measured numbers are rendered: typed are settings, and numbers of others."""
+    pages = {path: path.read_text(encoding="utf-8") for path in EXPERIMENTS.rglob("*.md")}
+    assert sum(len(text.split()) for text in pages.values()) <= 9_000
+    typed = {path: len(re.findall(r"\d\.\d", re.sub(r"```.*?```|`[^`]*`", "", render.MARKED.sub("", text), flags=re.S)))
+             for path, text in pages.items()}
+    assert sum(typed.values()) <= 10, typed

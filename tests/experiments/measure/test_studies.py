@@ -1,0 +1,83 @@
+"""Tables that are run by one command: what they need, what they show, and how they go on."""
+import pytest
+import tiny_regda
+
+from experiments.commands import study
+from experiments.engine import queue as job_queue
+from experiments.engine.command_line import Command, Shared
+from experiments.engine.configs import changed
+from experiments.measure.queue import chosen, jobs_of
+from experiments.measure.render import METRICS, Room, Table, rooms
+from experiments.measure.rows import EXPERIMENTS
+from kpjax import InputError, RunError
+from kpjax.files import write_json
+
+TABLE = Table("people", ("regda", "people trade_off=3/regda", "adabn", "regda - adabn"), ("target/pck",))
+
+
+def room(of):
+    """Returns a room of a tiny RegDA."""
+    return type("TinyRoom", (Room,), {"system": of})(
+        EXPERIMENTS / "regda", {"headline": TABLE}, METRICS, {}, {})
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Returns a list of the jobs that studies run; none of them trains, and one fails."""
+    jobs = []
+
+    def run(system, job):
+        jobs.append(job)
+        if (job.variant, job.seed) == ("adabn", 1):
+            raise InputError("made up")
+        write_json(job.folder / "results.json", {
+            "experiment": job.system, "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 800,
+            "metrics": {"target/pck": 0.5 + 0.1 * job.seed}})
+
+    monkeypatch.setattr(job_queue, "run", run)
+    return jobs
+
+
+def test_a_study_goes_on_and_names_what_is_missing(ran, tmp_path):
+    odd = tiny_regda.TINY._replace(presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)})
+    for _ in range(2):
+        with pytest.raises(RunError, match="1 runs failed: people adabn, seed 1"):
+            study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room(odd))
+    assert [job.config.batch_size for job in ran] == 12 * [16]  # rounded to the devices
+    assert [job.seed for job in ran[:6]] == 3 * [0] + 3 * [1]
+    text = (tmp_path / "regda" / "headline.md").read_text()
+    assert "| **regda** | 55.0 ± 7.1 |" in text
+    assert "| adabn (control) | 50.0 |" in text
+    assert "| regda - adabn | +0.0 |" in text
+    assert "Not finished: people adabn, seed 1." in text
+    assert "| people | trade_off=3 | regda | 800 steps, 0 images, 0 s |" in text
+
+
+def test_variants_and_a_preset_choose_lines():
+    assert chosen(TABLE, ["regda"]).lines == ["regda", "people trade_off=3/regda"]
+    assert chosen(TABLE, (), "people").lines == ["regda", "adabn", "regda - adabn"]
+    assert chosen(TABLE, (), "people trade_off=3").lines == ["people trade_off=3/regda"]
+    several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
+    assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
+
+
+@pytest.mark.parametrize("name", ["regda", "semi_supervised", "incremental", "pyramids", "adaptation"])
+def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
+    found = rooms()[name]
+    for table in found.tables.values():
+        commands = {run.preset: Command(found.system, run.preset, found.system.presets[run.preset], (), Shared(), ())
+                    for run in table.runs()}
+        jobs = [job for of_seeds in jobs_of(table, commands).values() for job in of_seeds]
+        assert len({job.folder for job in jobs}) == len(set(jobs)) > 1
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["nothing"], "SYSTEM: 'nothing' .*semi_supervised"), (["benchmark"], "SYSTEM: 'benchmark'"),
+    (["regda", "table9"], "TABLE: 'table9' .*headline"), (["regda", "real", "--no-such", "1"], "no-such"),
+    (["regda", "paper", "--preset", "nowhere"], "--preset: .*nowhere"),
+    (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"), (["regda", "--fresh"], "--fresh: "),
+    (["regda", "--measure-again"], "--measure-again: ")])
+def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkeypatch, tmp_path):
+    monkeypatch.setattr(job_queue, "run", None)
+    with pytest.raises(InputError, match=words):
+        study.main([*arguments, "--workdir", str(tmp_path)])
