@@ -100,8 +100,8 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         tell(line)
     names = (*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names)))
     if not asked.no_overlay and (letters := lacking(set(names))):
-        tell(f"no font here has {letters[:20]}: names are drawn with escapes; install one, as the package "
-             "fonts-noto-cjk, or set KPJAX_FONT to its file")
+        tell(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
+             "them")
     written, bad = [], []
     for work in works:
         table, paths = _carried_out(work, predictor, formats, asked, tell)
