@@ -5,6 +5,7 @@ The same chart always has the same bytes. matplotlib is imported where a chart i
 """
 import base64
 import io
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -77,6 +78,11 @@ def image_tag(svg: str, title: str) -> str:
     return svg and f'<img class="chart" alt="{escape(title)}" src="data:image/svg+xml;base64,{content}">'
 
 
+def wrapped(text: str, width: int = 56) -> str:
+    """Returns a text in lines of at most so many letters."""
+    return textwrap.fill(text, width)
+
+
 # Differences and means
 
 class Difference(NamedTuple):
@@ -94,20 +100,23 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     Above it stand its name and its numbers. An interval above zero, one below, and one that holds zero have colours of
     their own. axis: below the ticks.
     """
+    labels = [wrapped(row.label, 38) for row in rows]
+    places = np.cumsum([20 + 14 * (label.count("\n") + 1) for label in labels]).tolist()  # points, from the top
+
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         axes.axvline(0, color=EDGE, linestyle="--", linewidth=1)
-        for number, row in enumerate(rows):
+        for place, label, row in zip(places, labels, rows, strict=True):
             colour = ABOVE if row.low > 0 else BELOW if row.high < 0 else OPEN
-            axes.plot([row.low, row.high], [number, number], color=colour, linewidth=2)
-            axes.plot([row.value], [number], "s", color=colour, markersize=7)
-            for place, side, text in ((0, "left", row.label),
-                                      (1, "right", f"{row.value:+.1f} [{row.low:+.1f}, {row.high:+.1f}]")):
-                axes.text(place, number - 0.3, text, transform=axes.get_yaxis_transform(), ha=side, va="bottom")
-        axes.set(xlabel=axis, yticks=[], ylim=(len(rows) - 0.6, -0.9))
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2)
+            axes.plot([row.value], [place], "s", color=colour, markersize=7)
+            for end, side, text in ((0, "left", label),
+                                    (1, "right", f"{row.value:+.1f} [{row.low:+.1f}, {row.high:+.1f}]")):
+                axes.text(end, place - 8, text, transform=axes.get_yaxis_transform(), ha=side, va="bottom")
+        axes.set(xlabel=wrapped(axis), yticks=[], ylim=(places[-1] + 12, 0))
         axes.spines["left"].set_visible(False)
 
-    return drawn(draw, height=34 * len(rows) + 56, title=title) if rows else ""
+    return drawn(draw, height=places[-1] + 60 + 14 * wrapped(axis).count("\n"), title=title) if rows else ""
 
 
 def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
@@ -120,7 +129,7 @@ def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> st
         found = axes.barh([label for label, _ in rows], [value for _, value in rows],
                           color=[OPEN if number else ABOVE for number in range(len(rows))], height=0.62)
         axes.bar_label(found, fmt="%.1f", padding=4)
-        axes.set(xlim=(0, highest), xlabel=title)
+        axes.set(xlim=(0, highest), xlabel=wrapped(title))
         axes.invert_yaxis()
 
     return drawn(draw, height=34 * len(rows) + 56, title=title)
@@ -257,7 +266,7 @@ def error_curves(amounts: Sequence[float], lines: Sequence[tuple[str, Sequence[f
         lines: names, and errors (A,), nan where nothing was measured. The first is emphasised.
         title: for screen readers.
         across: below the amounts.
-        up: beside the errors.
+        up: above the errors.
     """
     kept = [(name, np.asarray(errors, np.float64)) for name, errors in lines if np.isfinite(errors).any()]
 
@@ -267,7 +276,8 @@ def error_curves(amounts: Sequence[float], lines: Sequence[tuple[str, Sequence[f
             known = np.isfinite(errors)
             axes.plot(np.array(amounts)[known], errors[known], "o-", label=name, color=COLOURS[number % len(COLOURS)],
                       linewidth=1.5 if number else 3)
-        axes.set(xscale="log", xlabel=across, ylabel=up, ylim=(0, 1.1 * max(np.nanmax(errors) for _, errors in kept)))
+        axes.set_title(wrapped(up), loc="left", fontsize=11)
+        axes.set(xscale="log", xlabel=across, ylim=(0, 1.1 * max(np.nanmax(errors) for _, errors in kept)))
         axes.minorticks_off()
         axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
         axes.grid(axis="y")

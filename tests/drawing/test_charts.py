@@ -68,8 +68,8 @@ def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
                           Difference("down", -2.0, -3.0, -0.5)], title="", axis="points")
     _, *found = lines_of(figure)  # the first is at zero
     for number, (low, mean, high, colour) in enumerate(((1, 2, 3, ABOVE), (-1, 0, 1.5, OPEN), (-3, -2, -0.5, BELOW))):
-        np.testing.assert_array_equal(found[2 * number][0], [[low, number], [high, number]])
-        np.testing.assert_array_equal(found[2 * number + 1][0], [[mean, number]])
+        np.testing.assert_array_equal(found[2 * number][0][:, 0], [low, high])
+        np.testing.assert_array_equal(found[2 * number + 1][0][:, 0], [mean])
         assert found[2 * number][1] == colour
     assert [text.get_text() for text in figure.axes[0].texts][:2] == ["up", "+2.0 [+1.0, +3.0]"]
     assert forest_plot([], title="", axis="") == ""
