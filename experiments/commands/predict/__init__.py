@@ -264,7 +264,7 @@ def _radius_lines(table: PredictionTable, predictor: Predictor, asked: Predict) 
         return [f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
                 f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"]
     row = int(np.searchsorted(predictor.radii.levels, asked.level))
-    return [f"no radius: {int(missing(predictor.radii)[row].max())} more labelled {unit}s must be held out for it"]
+    return [f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"]
 
 
 def _box_lines(works: Sequence[_Work], predictor: Predictor, asked: Predict) -> list[str]:
