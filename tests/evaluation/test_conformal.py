@@ -108,6 +108,17 @@ def test_radii_grow_with_the_level_and_fall_with_the_score():
     assert (found[0] > 3 * found[-1]).all()  # the scale tells errors apart
 
 
+def test_the_scale_makes_radii_smaller_where_scores_tell_errors_apart():
+    errors, scores, visible = draws(4, 400)
+    new_errors, new_scores, new_visible = draws(5, 400)
+    with_scores = radius_table(errors, scores, visible)
+    without = radius_table(errors, np.ones_like(scores), visible)
+    assert np.median(radii(with_scores, new_scores)) < 0.7 * np.median(radii(without, new_scores))
+    found = coverage(with_scores, new_errors, new_scores, new_visible).by_keypoint[2]
+    deviation = np.sqrt(0.9 * 0.1 * (1 / 300 + 1 / 400))  # of 300 images for the quantiles and 400 new ones
+    assert (np.abs(found - 0.9) < 4 * deviation).all()
+
+
 def test_the_order_of_images_does_not_matter():
     errors, scores, visible = draws(6, 100)
     visible[np.random.default_rng(0).random(visible.shape) < 0.3] = 0
@@ -189,3 +200,12 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
             assert np.array_equal(a, b)
             assert np.asarray(a).dtype == np.asarray(b).dtype
         assert np.array_equal(radii(read, scores), radii(table, scores))
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ('"levels"', '"steps"'), ('"image"', '"frame"'), ("0.5", "0.85"), ("0.5,", ""), ("{", "["), ("0.5", '"nan"')])
+def test_a_broken_table_is_named(tmp_path, before, after):
+    path = write_radius_table(tmp_path, radius_table(*draws(11, 20)))
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(InputError, match=r"radius_table\.json"):
+        read_radius_table(tmp_path)

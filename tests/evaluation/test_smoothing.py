@@ -163,6 +163,13 @@ def test_a_keypoint_that_nobody_sees_is_nan_and_leaves_the_others_alone():
     np.testing.assert_allclose(found.points[:, :1], alone.points, atol=1e-5)
 
 
+def test_far_from_the_ends_variances_are_in_balance():
+    """The filter's p is (p + 1) / (p + 2), and the smoother's p (p + 1) / (2 p + 1)."""
+    y = np.random.default_rng(8).normal(size=(200, 2))
+    _, variance = smooth_random_walk(y, np.ones_like(y), np.ones(2), np.ones(2))
+    assert variance[100] == pytest.approx(1 / np.sqrt(5), rel=1e-9)
+
+
 # One network
 
 def wandering(frames, step, noise, seed=0):
