@@ -118,6 +118,12 @@ def test_fast_points_lines_and_opacity():
     assert (draw_on_frame(image, points, np.zeros((2, 3)), CHAIN, caption="17") != image).any()
 
 
+def test_a_fast_disc_is_centred_on_its_point():
+    drawn = draw_on_frame(np.zeros((41, 41, 3), np.uint8), np.array([[[20, 12]]]), np.ones((1, 1)), Skeleton(("a",)))
+    y, x = np.argwhere(drawn.sum(-1) > 0).T
+    assert (x.min() + x.max(), y.min() + y.max()) == (40, 24)
+
+
 def test_dots_shrink_with_the_animal_and_with_the_number_of_its_points():
     square = np.array([[[0.0, 0.0], [0, 20], [20, 0], [20, 20]]])
     all_shown = np.ones((1, 4), bool)
