@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from kpjax import augment, centres
 from kpjax.augment.augmentations import move_example
@@ -89,6 +90,7 @@ def test_equal_neighbours_are_one_peak():
     assert (np.asarray(found.scores) > 0.9).sum() == 1
 
 
+@pytest.mark.slow
 def test_a_network_learns_where_animals_are():
     random = np.random.default_rng(0)
     images, points = np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, 6, 2), np.float32)

@@ -35,7 +35,7 @@ def tracked(seen, **rules):
     return numbers, doubts
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("animals", [1, 2, 3, 4, 5])
 def test_crossing_animals_keep_their_tracks(animals, seed):
     """Some are not found on some frames, also where they cross, and they come in any order."""

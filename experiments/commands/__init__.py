@@ -134,20 +134,15 @@ class Evaluate(_AsRead):
 class Suggest(_OfRun):
     """Chooses the frames of images and videos that are worth a label next.
 
-    Writes suggestions.csv (the chosen frames, their values and why each was taken), all_frames.csv (the values of every
-    scored frame), suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that
-    cannot be taken for labels.
-
-    The criterion is diversity, frames that look least like those with labels and each other, or the mean score of a
-    frame's keypoints.
+    These are frames that look least like those with labels and each other. Writes suggestions.csv (the chosen frames),
+    suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that cannot be
+    taken for labels.
     """
 
     count: Annotated[int, arg(name="n")] = 20  # how many frames
-    by: Literal["diversity", "score"] = "diversity"  # the criterion
-    as_it_comes: bool = False  # take the best, however alike they look
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
-    every: Annotated[int | None, arg(metavar="N")] = None  # scores every Nth frame (default about 1,000 frames in all)
+    every: Annotated[int | None, arg(metavar="N")] = None  # looks at every Nth frame (default about 1,000 in all)
     apart: int = 10  # frames between two of one video
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     page: bool = False  # a page to correct the proposals in a browser: label.html

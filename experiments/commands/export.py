@@ -10,7 +10,6 @@ from experiments.engine.ensembles import seeds_below
 from experiments.engine.own.animals import FOLDER
 from experiments.engine.predictors import OpenedRun, open_runs
 from kpjax import InputError, RunError
-from kpjax.errors import summarise
 from kpjax.export import onnx, standalone
 from kpjax.export.onnx import write_onnx
 from kpjax.export.reading import is_exported
@@ -70,12 +69,13 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
 def compared(opened: OpenedRun, model: Path) -> str:
     """Returns how far a model is from its run on twenty images. Raises RunError if that is too far."""
     images = onnx.trial_images(opened.side)
-    found = onnx.difference(onnx.outputs_of_run(opened.method, opened.trained, images), onnx.run_model(model, images),
-                            opened.method.skeleton.names)
-    said = (f"{len(images)} images by ONNX Runtime: heatmaps within {found.heatmaps:.1e} of their peak, points within "
-            f"{found.points:.2g} px of the run's" + (f"; ties: {summarise(found.ties)}" if found.ties else ""))
-    if not found.small:
-        raise RunError(f"{model}: {said}; at most {onnx.HEATMAPS:g} and {onnx.POINTS} px are right")
+    try:
+        found = onnx.largest_difference(opened.method, opened.trained, model, images)
+    except standalone.PredictorError as error:
+        raise InputError("to", f"the model cannot be tried ({error})") from None
+    said = f"{len(images)} images by ONNX Runtime: heatmaps within {found:.1e} of their peak"
+    if not found <= onnx.BOUND:
+        raise RunError(f"{model}: {said}; at most {onnx.BOUND:g} is right")
     return said
 
 

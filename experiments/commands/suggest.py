@@ -30,26 +30,27 @@ from kpjax.files import write_text
 from kpjax.images.transforms import needs_box
 from kpjax.suggest.frames import (
     NO_LABELS,
-    FrameScores,
     LabelledFrames,
     Network,
+    SeenFrames,
     boxes_of_frames,
     has_label,
     labelled_frames,
-    score_frames,
+    look_at,
+    points_on,
 )
 from kpjax.suggest.page import write_page
 from kpjax.suggest.proposals import FORMAT_OF_PROJECT, Proposal, images_below, write_proposals
-from kpjax.suggest.selection import WIDENING, choose
+from kpjax.suggest.selection import apart_in_time, k_centre
 
-# The default is diversity: neither the score nor errors under turning, disagreement of two networks or unusual poses
-# chose better in our measurements.
+# Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
+# poses chose better in our measurements.
 MANIFEST = "suggested.json"  # lists what was written, so that nothing else is replaced
-SCORED = 1000  # frames of videos, unless `every` is given
+LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
 def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
-    """Writes suggestions.csv, all_frames.csv, suggestions.png and the proposals, and returns the path of the first.
+    """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
 
     Raises InputError for input that cannot be used and for an output folder that is not free.
     """
@@ -71,20 +72,17 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         animals, boxes = boxes_of_frames(read_boxes(asked.boxes), frames)
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
-    every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / SCORED))
+    every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
     if every > 1 and asked.every is None:
-        tell(f"every {ordinal(every)} frame of videos is scored, about {SCORED} in all; --every 1 scores all")
+        tell(f"every {ordinal(every)} frame of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
-        scored = score_frames(frames, Network(predictor.predict, predictor.transform), every=every,
-                              batch_size=asked.batch_size, boxes=boxes, tick=bar.update)
-    # The score says more of heatmaps fitted by their squared error: their peaks sink with uncertainty, those of a
-    # softmax also with the width of the target.
-    ranking = -scored.mean_scores if asked.by == "score" else None
-    chosen = chosen_frames(scored, known, ranking, asked)
+        seen = look_at(frames, every=every, boxes=boxes, tick=bar.update)
+    chosen = chosen_frames(seen, frames, known, asked)
     if not len(chosen):
-        raise InputError("inputs", f"all {len(scored.frames)} frames have labels already, or lie within {asked.apart} "
+        raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
-    proposals = proposals_of(scored, chosen, frames, animals)
+    proposals = proposals_of(chosen, frames, animals, boxes, Network(predictor.predict, predictor.transform),
+                             asked.batch_size)
     remove_files(asked.out, earlier)
     of_others = files_in(asked.out)  # labels that were made here since
     written = write_proposals(to, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
@@ -93,13 +91,10 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     if asked.page:
         written.append(write_page(asked.out, proposals, images_below(to), predictor.skeleton,
                                   cutoff=predictor.cutoff, project=asked.labelled))
-    write_text(asked.out / "all_frames.csv", table(scored, range(len(scored.frames))))
-    more = [[str(rank), reason(asked, number, rank, ranking), file]
-            for rank, (number, file) in enumerate(zip(chosen, files, strict=True), 1)]
-    write_text(asked.out / "suggestions.csv", table(scored, chosen, more, ("rank", "reason", "file")))
+    write_text(asked.out / "suggestions.csv", table(proposals, files))
     files_written = sorted(set(files_in(asked.out)) - set(of_others))
     write_manifest(asked.out, MANIFEST, files_written, files_written)
-    for line in summary(scored, known, chosen, asked):
+    for line in summary(seen, known, len(chosen), asked):
         tell(line)
     tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
          + ", ".join(path.relative_to(asked.out).as_posix() for path in written))
@@ -117,29 +112,35 @@ def _check(asked: Suggest) -> list[Path]:
     return free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
 
 
-def chosen_frames(scored: FrameScores, known: LabelledFrames, ranking: np.ndarray | None,
-                  asked: Suggest) -> np.ndarray:
+def chosen_frames(seen: SeenFrames, frames: Sequence[Frame], known: LabelledFrames, asked: Suggest) -> np.ndarray:
     """Returns the numbers of the frames to label, in their order, without those that have labels."""
-    free = np.flatnonzero(~has_label(scored.frames, known.frames, asked.apart))
-    if not len(free):
-        return free
-    paths = {path: number for number, path in enumerate(dict.fromkeys(frame.path for frame in scored.frames))}
-    videos = np.array([-1 if frame.number is None else paths[frame.path] for frame in scored.frames])
-    numbers = np.array([-1 if frame.number is None else frame.number for frame in scored.frames])
-    return free[choose(None if ranking is None else ranking[free], scored.features[free], asked.count,
-                       diverse=not asked.as_it_comes, taken=known.features, videos=videos[free], frames=numbers[free],
-                       apart=asked.apart)]
+    free = np.flatnonzero(~has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
+    there = [frames[row] for row in seen.rows[free]]
+    paths = {path: number for number, path in enumerate(dict.fromkeys(frame.path for frame in there))}
+    videos, numbers = (np.array(values, np.int64) for values in (
+        [-1 if frame.number is None else paths[frame.path] for frame in there],
+        [-1 if frame.number is None else frame.number for frame in there]))
+    free = free[apart_in_time(videos, numbers, asked.apart)]
+    return seen.rows[free[k_centre(seen.features[free], asked.count, taken=known.features)]]
 
 
-def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Frame], animals: tuple[str, ...]
-                 ) -> list[Proposal]:
-    """Reads the chosen frames again, for their images. Names of images are unique in their folder."""
+def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str, ...], boxes: np.ndarray | None,
+                 network: Network, batch_size: int) -> list[Proposal]:
+    """Reads and predicts the chosen frames. Names of images are unique in their folder."""
+    images = {row: read_frame(frames[row]) for row in chosen.tolist()}
+    there = [(row, animal) for row in images for animal in range(len(animals))
+             if boxes is None or np.isfinite(boxes[row, animal]).all()]
+    points, scores = points_on([images[row] for row, _ in there],
+                               [None if boxes is None else boxes[one] for one in there], network, batch_size)
+    placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
+    for (row, animal), found, certain in zip(there, points, scores, strict=True):
+        placed[row][animal] = np.concatenate([found, certain[:, None]], -1)
     digits = {path: len(str(max(frame.number for frame in frames if frame.path == path)))
-              for path in {scored.frames[number].path for number in chosen if scored.frames[number].number is not None}}
+              for path in {frames[row].path for row in images if frames[row].number is not None}}
     owner: dict[str, Path] = {}
     made, used = [], set()
-    for number in chosen:
-        frame = scored.frames[number]
+    for row, image in images.items():
+        frame = frames[row]
         source = frame.path if frame.number is not None else frame.path.absolute().parent
         folder = stem = source.stem if frame.number is not None else source.name
         again = 1
@@ -149,8 +150,8 @@ def proposals_of(scored: FrameScores, chosen: Sequence[int], frames: Sequence[Fr
         plain = frame.path.stem if frame.number is None else f"img{frame.number:0{max(4, digits[frame.path])}d}"
         name = plain if (folder, plain) not in used else frame.path.name.replace(".", "_")
         used.add((folder, name))
-        made.append(Proposal(frame, folder, f"{name}.png", read_frame(frame), scored.keypoints[number],
-                             scored.scores[number], animals))
+        made.append(Proposal(frame, folder, f"{name}.png", image, placed[row][..., :2], placed[row][..., 2],
+                             animals))
     return made
 
 
@@ -180,39 +181,28 @@ def ordinal(number: int) -> str:
 # Files and lines
 
 
-def table(scored: FrameScores, numbers: Sequence[int], more: Sequence[Sequence[str]] = (),
-          titles: Sequence[str] = ()) -> str:
-    """Returns a csv of frames and their mean scores, with the cells `more` of further columns `titles`."""
-    rows = [["image", "video", "frame", "score", *titles]]
-    for row, number in enumerate(numbers):
-        frame = scored.frames[number]
-        where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
-        rows.append([*where, f"{scored.mean_scores[number]:.6g}", *(more[row] if more else ())])
+def table(proposals: Sequence[Proposal], files: Sequence[str]) -> str:
+    """Returns a csv of frames, their mean scores, ranks and images."""
+    rows = [["image", "video", "frame", "score", "rank", "file"]]
+    for rank, (one, file) in enumerate(zip(proposals, files, strict=True), 1):
+        where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
+        rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, file])
     return rows_text(rows)
 
 
-def reason(asked: Suggest, number: int, rank: int, ranking: np.ndarray | None) -> str:
-    """Explains in words why a frame was taken."""
-    if ranking is None:
-        return "looks least like all that are labelled or taken"
-    text = f"{asked.by} ranks it {int((ranking > ranking[number]).sum()) + 1} of {len(ranking)}"
-    return text if asked.as_it_comes or rank == 1 else f"{text}; looks least like those taken"
-
-
-def summary(scored: FrameScores, known: LabelledFrames, chosen: np.ndarray, asked: Suggest) -> list[str]:
+def summary(seen: SeenFrames, known: LabelledFrames, chosen: int, asked: Suggest) -> list[str]:
     """Returns what was done, in a few lines."""
-    count, apart = asked.count, asked.apart
-    how = ", as it comes" if asked.as_it_comes else f", of the best {WIDENING * count} those that look least alike"
-    lines = [f"{len(chosen)} of {len(scored.frames)} frames by {asked.by}{how * (asked.by == 'score')}, at "
-             f"least {apart} frames apart in a video"]
-    if len(chosen) < count:
-        lines.append(f"{count} were asked for; no more are {apart} frames apart from each other and from labelled ones")
+    lines = [f"{chosen} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in a "
+             "video"]
+    if chosen < asked.count:
+        lines.append(f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from "
+                     "labelled ones")
     if len(known.frames):
         lines.append(f"{len(known.frames)} labelled frames are kept away from")
     if known.notes:
         lines.append(f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}")
-    if scored.without_box:
-        lines.append(f"{scored.without_box} frames have no box and are left out")
-    if scored.unreadable:
-        lines.append(f"{len(scored.unreadable)} frames do not decode and are left out: {summarise(scored.unreadable)}")
+    if seen.without_box:
+        lines.append(f"{seen.without_box} frames have no box and are left out")
+    if seen.unreadable:
+        lines.append(f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}")
     return lines

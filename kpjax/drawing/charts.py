@@ -1,21 +1,89 @@
-"""Forest plots, bars, coverage and errors by amount as SVG files that are legible on light and on dark pages."""
-from collections.abc import Sequence
+"""Charts by matplotlib, as SVG that is legible on light and on dark pages and at 400 pixels of width.
+
+The background is transparent, data have colours of middle lightness, and text has the colour of a light or dark page.
+The same chart always has the same bytes. matplotlib is imported where a chart is drawn, since that takes a second.
+"""
+import base64
+import io
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kpjax.drawing.curves import number_text, ticks
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 720, 300, 150, 24, 12, 44
+# Okabe and Ito's colours, distinct with any common colour vision, brought to a lightness that both pages can carry.
+COLOURS = ("#1f83c0", "#d9661f", "#12a07a", "#c9689b", "#c98b10", "#4fa3d1", "#7a7f87", "#9a6b3b")
+ABOVE, BELOW, OPEN = "#2da44e", "#e5484d", "#7a8490"  # of intervals above zero, below it, and with zero inside
+INK, EDGE = "#2b2c2d", "#848d97"  # of text, which becomes that of the page, and of axes
 # A file that a page shows as an image has no style sheet but its own.
-STYLE = """text { font: 13px system-ui, sans-serif; fill: #24292f } .axis { stroke: #8c959f } .zero { stroke: #57606a;
-stroke-dasharray: 3 3 } .above { stroke: #1a7f37; fill: #1a7f37 } .below { stroke: #cf222e; fill: #cf222e }
-.open { stroke: #6e7781; fill: #6e7781 } .small { font-size: 12px }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .axis, .zero { stroke: #8b949e }
-.above { stroke: #3fb950; fill: #3fb950 } .below { stroke: #f85149; fill: #f85149 }
-.open { stroke: #9da7b1; fill: #9da7b1 } }"""
+PAGE = "<style>svg { color: #24292f } @media (prefers-color-scheme: dark) { svg { color: #e6edf3 } }</style>"
+WIDTH = 420  # points, of a chart
+POINTS = 120  # points drawn per line; more steps than that are averaged in equal stretches
+SETTINGS: Mapping[str, object] = {
+    "svg.hashsalt": "kpjax", "svg.fonttype": "none", "text.parse_math": False, "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11, "text.color": INK, "axes.labelcolor": INK, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "axes.edgecolor": EDGE, "xtick.color": EDGE, "ytick.color": EDGE, "grid.color": EDGE, "grid.alpha": 0.3,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "axes.unicode_minus": False}
+History = Sequence[tuple[float, float]]  # (step, value), by rising step
 
+
+def drawn(draw: Callable[["Figure"], None], *, width: float = WIDTH, height: float, title: str) -> str:
+    """Returns what `draw` makes of an empty figure, as the text of an SVG file.
+
+    width, height: in points. title: for screen readers.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a viewer takes them from another font
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        draw(figure)
+        return svg_of(figure, title)
+
+
+def painted(draw: Callable[["Figure"], None], *, width: float, height: float) -> np.ndarray:
+    """Returns what `draw` makes of an empty figure, on white: (h, w, 3) uint8, two pixels for each point."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure = Figure(figsize=(width / 72, height / 72), dpi=144, layout="constrained")
+        draw(figure)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def svg_of(figure: "Figure", title: str) -> str:
+    """Returns a figure as SVG, without the day on which it was made."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    root, inner = file.getvalue().partition("<svg ")[2].split(">", 1)
+    return (f'<svg role="img" {root}><title>{escape(title)}</title>{PAGE}{inner.rstrip()}\n'
+            ).replace(INK, "currentColor")
+
+
+def image_tag(svg: str, title: str) -> str:
+    """Returns a chart as an image inside a page, whose style and names cannot meet those of others; "" for none."""
+    content = base64.b64encode(svg.encode()).decode()
+    return svg and f'<img class="chart" alt="{escape(title)}" src="data:image/svg+xml;base64,{content}">'
+
+
+def wrapped(text: str, width: int = 56) -> str:
+    """Returns a text in lines of at most so many letters."""
+    return textwrap.fill(text, width)
+
+
+# Differences and means
 
 class Difference(NamedTuple):
     """A row: a mean and the ends of its interval."""
@@ -29,35 +97,26 @@ class Difference(NamedTuple):
 def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     """Draws a line for every difference from low to high, with its mean as a square; "" without a row.
 
-    An interval above zero, one below, and one that holds zero have colours of their own, and the numbers stand at the
-    right. title: for screen readers. axis: below the ticks.
+    Above it stand its name and its numbers. An interval above zero, one below, and one that holds zero have colours of
+    their own. axis: below the ticks.
     """
-    if not rows:
-        return ""
-    low, high = min(0.0, *(row.low for row in rows)), max(0.0, *(row.high for row in rows))
-    margin = 0.04 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-    bottom = TOP + ROW * len(rows)
+    labels = [wrapped(row.label, 38) for row in rows]
+    places = np.cumsum([20 + 14 * (label.count("\n") + 1) for label in labels]).tolist()  # points, from the top
 
-    def x(value: float) -> float:
-        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        axes.axvline(0, color=EDGE, linestyle="--", linewidth=1)
+        for place, label, row in zip(places, labels, rows, strict=True):
+            colour = ABOVE if row.low > 0 else BELOW if row.high < 0 else OPEN
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2)
+            axes.plot([row.value], [place], "s", color=colour, markersize=7)
+            for end, side, text in ((0, "left", label),
+                                    (1, "right", f"{row.value:+.1f} [{row.low:+.1f}, {row.high:+.1f}]")):
+                axes.text(end, place - 8, text, transform=axes.get_yaxis_transform(), ha=side, va="bottom")
+        axes.set(xlabel=wrapped(axis), yticks=[], ylim=(places[-1] + 12, 0))
+        axes.spines["left"].set_visible(False)
 
-    parts = [f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{TOP}" y2="{bottom}"/>',
-             f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
-             f'<text class="small" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{bottom + 36}" text-anchor="middle">'
-             f"{escape(axis)}</text>"]
-    parts += [f'<text class="small" x="{x(value):.1f}" y="{bottom + 18}" text-anchor="middle">'
-              f"{number_text(value)}</text>" for value in ticks(low, high)]
-    for number, row in enumerate(rows):
-        y = TOP + ROW * (number + 0.5)
-        style = "above" if row.low > 0 else "below" if row.high < 0 else "open"
-        parts += [f'<text x="{LEFT - 10}" y="{y + 4.5}" text-anchor="end">{escape(row.label)}</text>',
-                  f'<line class="{style}" stroke-width="2" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y}" '
-                  f'y2="{y}"/>',
-                  f'<rect class="{style}" x="{x(row.value) - 4:.1f}" y="{y - 4}" width="8" height="8"/>',
-                  f'<text class="small" x="{WIDTH - RIGHT + 10}" y="{y + 4.5}">{row.value:+.1f} [{row.low:+.1f}, '
-                  f"{row.high:+.1f}]</text>"]
-    return _svg(bottom + BOTTOM, title, parts)
+    return drawn(draw, height=places[-1] + 60 + 14 * wrapped(axis).count("\n"), title=title) if rows else ""
 
 
 def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
@@ -65,58 +124,137 @@ def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> st
 
     title: below the bars.
     """
-    parts, left = [], LEFT // 2
-    for number, (label, value) in enumerate(rows):
-        y, width = TOP + 2 * ROW * number, value / highest * (WIDTH - left - 70)
-        parts += [f'<text x="{left - 10}" y="{y + 23}" text-anchor="end">{escape(label)}</text>',
-                  f'<rect class="{"open" if number else "above"}" x="{left}" y="{y + 4}" width="{width:.1f}" '
-                  'height="30"/>',
-                  f'<text x="{left + width + 8:.1f}" y="{y + 23}">{value:.1f}</text>']
-    bottom = TOP + 2 * ROW * len(rows)
-    parts.append(f'<text class="small" x="{left}" y="{bottom + 18}">{escape(title)}</text>')
-    return _svg(bottom + 30, title, parts)
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        found = axes.barh([label for label, _ in rows], [value for _, value in rows],
+                          color=[OPEN if number else ABOVE for number in range(len(rows))], height=0.62)
+        axes.bar_label(found, fmt="%.1f", padding=4)
+        axes.set(xlim=(0, highest), xlabel=wrapped(title))
+        axes.invert_yaxis()
+
+    return drawn(draw, height=34 * len(rows) + 56, title=title)
 
 
-def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarray, names: Sequence[str]) -> str:
-    """Draws the share of points within their radius against the level that the radius promises, both in percent.
+class Dots(NamedTuple):
+    """One row of a dot plot: the values of its seeds, and the paper's number if there is one."""
 
-    What is promised is the dashed diagonal: below it radii are too small, above it larger than they need be. A thin
-    line for each keypoint, whose name a pointer shows, and a thick one for all points.
+    label: str
+    colour: int
+    values: Sequence[float]
+    paper: float | None = None
 
-    Args:
-        levels: (L,) rising, in (0, 1).
-        pooled: (L,) shares of all points.
-        by_keypoint: (L, K), nan where there is no label.
-        names: (K,) of the keypoints.
+
+def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str:
+    """Draws seeds as rings, their mean as a bar across, the paper's number as a diamond; rows stand under headings.
+
+    Rows without a finite value or a paper's number are left out; "" if no row is left.
     """
-    side, left, low = 320, 60, 100 * min(0.4, float(levels[0]), float(np.nanmin([*pooled, *by_keypoint.ravel()])))
+    kept = [(name, [row for row in rows if np.isfinite(row.values).any() or row.paper is not None])
+            for name, rows in groups]
+    lines = [line for name, rows in kept if rows for line in (name, *rows)]
 
-    def place(level: float, share: float) -> str:
-        x, y = ((100 * value - low) / (100 - low) * side for value in (level, share))
-        return f"{left + x:.1f},{TOP + side - y:.1f}"
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        for number, row in enumerate(lines):
+            if isinstance(row, str):
+                continue
+            values, colour = [value for value in row.values if np.isfinite(value)], COLOURS[row.colour % len(COLOURS)]
+            axes.plot(values, [number] * len(values), "o", markerfacecolor="none", color=colour)
+            if values:
+                axes.plot([np.mean(values)], [number], "|", color=colour, markersize=15, markeredgewidth=3)
+            if row.paper is not None:
+                axes.plot([row.paper], [number], "D", markerfacecolor="none", color=EDGE)
+        axes.set_yticks(range(len(lines)), [row if isinstance(row, str) else row.label for row in lines])
+        for text, row in zip(axes.get_yticklabels(), lines, strict=True):
+            text.set_fontweight("bold" if isinstance(row, str) else "normal")
+        axes.set_ylim(len(lines) - 0.3, -0.7)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
 
-    def line(style: str, shares: np.ndarray, width: float, name: str) -> str:
-        points = " ".join(place(*pair) for pair in zip(levels, shares, strict=True) if np.isfinite(pair[1]))
-        return (f'<polyline class="{style}" style="fill: none" stroke-width="{width}" points="{points}"><title>'
-                f"{escape(name)}</title></polyline>")
+    return drawn(draw, height=20 * len(lines) + 40, title=title) if lines else ""
 
-    ends = [place(low / 100, low / 100).split(","), place(1, 1).split(",")]
-    parts = [f'<line class="zero" x1="{ends[0][0]}" y1="{ends[0][1]}" x2="{ends[1][0]}" y2="{ends[1][1]}"/>',
-             f'<line class="axis" x1="{left}" x2="{left + side}" y1="{TOP + side}" y2="{TOP + side}"/>',
-             f'<line class="axis" x1="{left}" x2="{left}" y1="{TOP}" y2="{TOP + side}"/>',
-             f'<text class="small" x="{left + side / 2}" y="{TOP + side + 36}" text-anchor="middle">'
-             "level that a radius promises, %</text>",
-             f'<text class="small" x="{left + side + 16}" y="{TOP + 14}">share of points within, %</text>',
-             f'<text class="small" x="{left + side + 16}" y="{TOP + 34}">thick: all points; thin: each keypoint'
-             "</text>"]
-    for value in ticks(low, 100):
-        x, y = place(value / 100, value / 100).split(",")
-        parts += [f'<text class="small" x="{x}" y="{TOP + side + 18}" text-anchor="middle">{number_text(value)}</text>',
-                  f'<text class="small" x="{left - 8}" y="{float(y) + 4:.1f}" text-anchor="end">{number_text(value)}'
-                  "</text>"]
-    parts += [line("open", shares, 1, name) for name, shares in zip(names, by_keypoint.T, strict=True)]
-    return _svg(TOP + side + BOTTOM, "Share of points within their radius, by level",
-                [*parts, line("above", pooled, 3, "all points")])
+
+# Lines
+
+class Curve(NamedTuple):
+    """One line of a panel, with one history per seed."""
+
+    label: str  # in the legend; "" for none
+    colour: int  # a variant has one everywhere; from the ninth on lines are dashed
+    seeds: Sequence[History]
+
+
+class Band(NamedTuple):
+    """Mean, lowest and highest value of the seeds at each step, (n,) each."""
+
+    steps: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def band(seeds: Sequence[History], points: int = POINTS) -> Band:
+    """Computes mean, lowest and highest over the seeds, in at most `points` equal stretches of the steps.
+
+    A stretch averages each seed's values and stands at the mean of their steps. Seeds without a value there, such as
+    those of a shorter run, do not count.
+    """
+    steps = np.unique([step for history in seeds for step, _ in history])
+    sums = np.zeros((3, len(seeds), min(points, len(steps))))  # of ones, steps and values
+    for number, history in enumerate(seeds):
+        if not len(history):
+            continue
+        at, values = np.array(history, np.float64).T
+        # With few steps each stands for itself, however unevenly they are spaced.
+        place = (np.searchsorted(steps, at) if len(steps) <= points else
+                 np.minimum((at - steps[0]) / np.ptp(steps) * points, points - 1).astype(int))
+        for row, weights in enumerate((np.ones_like(at), at, values)):
+            np.add.at(sums[row, number], place, weights)
+    sums = sums[..., sums[0].any(0)]
+    count, at, values = sums
+    means = np.where(count > 0, values / np.maximum(count, 1), np.nan)
+    if not means.size:
+        return Band(*(np.zeros(0),) * 4)
+    return Band(at.sum(0) / count.sum(0), np.nanmean(means, 0), np.nanmin(means, 0), np.nanmax(means, 0))
+
+
+def line_plot(curves: Sequence[Curve], *, title: str, logarithmic: bool = False, factor: float = 1.0) -> str:
+    """Draws a line per curve over the steps, with the band of its seeds and a legend; "" without a value.
+
+    logarithmic: of the axis; values that are not positive are left out then. factor: of values.
+    """
+    bands = [(curve, band([[(step, value * factor) for step, value in history if value > 0 or not logarithmic]
+                           for history in curve.seeds])) for curve in curves]
+    bands = [(curve, found) for curve, found in bands if len(found.steps)]
+    named = [curve.label for curve, _ in bands if curve.label]
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        if logarithmic:
+            logarithmic_axis(axes)
+        for curve, found in bands:
+            colour, dashed = COLOURS[curve.colour % len(COLOURS)], curve.colour >= len(COLOURS)
+            if len(curve.seeds) > 1:
+                axes.fill_between(found.steps, found.low, found.high, color=colour, alpha=0.16, linewidth=0)
+            axes.plot(found.steps, found.mean, linestyle="--" if dashed else "-", color=colour, label=curve.label,
+                      marker="o" if len(found.steps) == 1 else "")
+        axes.set_xlabel("steps")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(axis="y")
+        if named:
+            figure.legend(loc="outside lower left")
+
+    return drawn(draw, height=240 + 17 * len(named), title=title) if bands else ""
+
+
+def logarithmic_axis(axes: "Axes") -> None:
+    """Makes the axis upwards logarithmic, with several ticks and plain numbers also within one power of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def error_curves(amounts: Sequence[float], lines: Sequence[tuple[str, Sequence[float]]], *, title: str,
@@ -130,39 +268,48 @@ def error_curves(amounts: Sequence[float], lines: Sequence[tuple[str, Sequence[f
         across: below the amounts.
         up: above the errors.
     """
-    errors = np.array([line for _, line in lines], np.float64).reshape(len(lines), len(amounts))
-    if not np.isfinite(errors).any():
-        return ""
-    side, left, width = 240, 60, 420
-    first, last, highest = np.log(amounts[0]), np.log(amounts[-1]), 1.1 * float(np.nanmax(errors))
+    kept = [(name, np.asarray(errors, np.float64)) for name, errors in lines if np.isfinite(errors).any()]
 
-    def x(amount: float) -> float:
-        return left + 20 + (np.log(amount) - first) / ((last - first) or 1) * (width - 40)
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        for number, (name, errors) in enumerate(kept):
+            known = np.isfinite(errors)
+            axes.plot(np.array(amounts)[known], errors[known], "o-", label=name, color=COLOURS[number % len(COLOURS)],
+                      linewidth=1.5 if number else 3)
+        axes.set_title(wrapped(up), loc="left", fontsize=11)
+        axes.set(xscale="log", xlabel=across, ylim=(0, 1.1 * max(np.nanmax(errors) for _, errors in kept)))
+        axes.minorticks_off()
+        axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
+        axes.grid(axis="y")
+        figure.legend(loc="outside lower left")
 
-    def y(error: float) -> float:
-        return TOP + 20 + side * (1 - error / highest)
-
-    bottom = y(0)
-    parts = [f'<line class="axis" x1="{left}" x2="{left + width}" y1="{bottom}" y2="{bottom}"/>',
-             f'<line class="axis" x1="{left}" x2="{left}" y1="{TOP + 20}" y2="{bottom}"/>',
-             f'<text class="small" x="{left + width / 2}" y="{bottom + 36}" text-anchor="middle">{escape(across)}'
-             "</text>",
-             f'<text class="small" x="{left - 40}" y="{TOP + 4}">{escape(up)}</text>']
-    parts += [f'<text class="small" x="{x(amount):.1f}" y="{bottom + 18}" text-anchor="middle">{number_text(amount)}'
-              "</text>" for amount in amounts]
-    parts += [f'<text class="small" x="{left - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{number_text(value)}</text>'
-              for value in ticks(0, highest)]
-    for number, (name, line) in enumerate(lines):
-        style = "open" if number else "above"
-        known = [(x(amount), y(error)) for amount, error in zip(amounts, line, strict=True) if np.isfinite(error)]
-        if known:
-            points = " ".join(f"{one:.1f},{other:.1f}" for one, other in known)
-            parts.append(f'<polyline class="{style}" style="fill: none" stroke-width="2" points="{points}"/>')
-            parts += [f'<circle class="{style}" cx="{one:.1f}" cy="{other:.1f}" r="4"/>' for one, other in known]
-            parts.append(f'<text x="{left + width + 12}" y="{known[-1][1] + 4.5:.1f}">{escape(name)}</text>')
-    return _svg(bottom + BOTTOM, title, parts)
+    return drawn(draw, height=260 + 17 * len(kept), title=title) if kept else ""
 
 
-def _svg(height: float, title: str, parts: Sequence[str]) -> str:
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">'
-            f"<title>{escape(title)}</title><style>{STYLE}</style>" + "\n".join(parts) + "</svg>\n")
+def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarray, names: Sequence[str]) -> str:
+    """Draws the share of points within their radius against the level that the radius promises, both in percent.
+
+    What is promised is the dashed diagonal: below it radii are too small, above it larger than they need be. A thin
+    line for each keypoint, and a thick one for all points.
+
+    Args:
+        levels: (L,) rising, in (0, 1).
+        pooled: (L,) shares of all points.
+        by_keypoint: (L, K), nan where there is no label.
+        names: (K,) of the keypoints.
+    """
+    low = 100 * min(0.4, float(levels[0]), float(np.nanmin([*pooled, *by_keypoint.ravel()])))
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        axes.plot([low, 100], [low, 100], "--", color=EDGE, label="promised")
+        for number, (name, shares) in enumerate(zip(names, by_keypoint.T, strict=True)):
+            axes.plot(100 * levels, 100 * shares, linewidth=1, label=name, color=COLOURS[(number + 1) % len(COLOURS)])
+        axes.plot(100 * levels, 100 * pooled, "o-", linewidth=3, color=COLOURS[0], label="all points")
+        axes.set(aspect="equal", xlim=(low, 101), ylim=(low, 101), xlabel="level that a radius promises, %",
+                 ylabel="share of points within, %")
+        if len(names) <= 12:
+            figure.legend(loc="outside lower left", ncols=2)
+
+    rows = len(names) // 2 + 1 if len(names) <= 12 else 0
+    return drawn(draw, height=380 + 17 * rows, title="Share of points within their radius, by level")

@@ -74,10 +74,8 @@ def error_sheet(
 ) -> np.ndarray:
     """Draws a sheet (h, w, 3) uint8 of predictions on labelled images, in the order given, the names below in whole.
 
-    images: (H, W, 3) uint8 of any sizes, at full resolution. Raises ValueError for no image.
+    images: (H, W, 3) uint8 of any sizes, at full resolution; at least one.
     """
-    if not images:
-        raise ValueError("a sheet of errors needs at least one image")
     crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
              for image, one in zip(images, animals, strict=True)]
     columns = min(columns, len(crops))

@@ -3,12 +3,10 @@ import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from kpjax.drawing.overlays import BACKGROUND, INK, keypoint_colours
+from kpjax.drawing.charts import painted
+from kpjax.drawing.overlays import keypoint_colours
 from kpjax.errors import InputError
-
-FINER = 3  # how many times finer than the image the plot is rendered
 
 
 def can_embed() -> bool:
@@ -36,37 +34,15 @@ def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
         return TSNE(perplexity=perplexity, init="random", random_state=seed).fit_transform(features)
 
 
-def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str], *, side: int = 480) -> np.ndarray:
+def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Draws points (N, 2) of any range, one colour for each kind, with a legend beside them; returns (h, w, 3) uint8.
 
-    kinds: (N,) numbers into `names`. side: of the plot in pixels. Raises ValueError for another number of kinds than of
-    places, a kind without a name, or a place that is not finite.
+    kinds: (N,) numbers into `names`.
     """
-    places, kinds = np.asarray(places, np.float64), np.asarray(kinds)
-    if len(places) != len(kinds) or (len(kinds) and not 0 <= kinds.min() <= kinds.max() < len(names)):
-        raise ValueError(f"{len(places)} places and {len(kinds)} kinds, of {len(names)} names")
-    if not np.isfinite(places).all():
-        raise ValueError("some places are not finite")
-    colours = keypoint_colours(len(names))
-    line, margin = 18, 14
-    font = ImageFont.load_default(size=12)
-    in_column = max(1, (side - 2 * margin) // line)
-    columns = -(-len(names) // in_column)
-    wide = max(24 + int(max((font.getlength(name) for name in names), default=0)) + 12, 60)
-    plot = Image.new("RGB", (side * FINER, side * FINER), BACKGROUND)
-    canvas = ImageDraw.Draw(plot)
-    if len(places):
-        middle, extent = (places.min(0) + places.max(0)) / 2, max(float(np.ptp(places, axis=0).max()), 1e-12)
-        at = (places - middle) / extent * (side - 2 * margin) + side / 2
-        radius = (2.5 if len(places) > 400 else 4.0) * FINER
-        for (x, y), kind in zip(at * FINER, kinds, strict=True):
-            canvas.ellipse([round(x - radius), round(y - radius), round(x + radius), round(y + radius)],
-                           fill=tuple(int(part) for part in colours[kind]))
-    sheet = Image.new("RGB", (side + columns * wide, side), BACKGROUND)
-    sheet.paste(plot.resize((side, side), Image.Resampling.BOX), (0, 0))
-    canvas = ImageDraw.Draw(sheet)
-    for number, name in enumerate(names):
-        left, top = side + (number // in_column) * wide, margin + (number % in_column) * line
-        canvas.ellipse([left + 4, top + 2, left + 14, top + 12], fill=tuple(int(part) for part in colours[number]))
-        canvas.text((left + 20, top - 1), name, fill=INK, font=font)
-    return np.asarray(sheet)
+    def draw(figure) -> None:
+        axes = figure.add_subplot(aspect="equal", xticks=[], yticks=[])
+        for kind, (name, colour) in enumerate(zip(names, keypoint_colours(len(names)) / 255, strict=True)):
+            axes.plot(*places[kinds == kind].T, ".", color=colour, label=name, markersize=4 if len(places) > 400 else 8)
+        figure.legend(loc="outside right upper", fontsize=9, ncols=-(-len(names) // 24))
+
+    return painted(draw, width=420, height=320)

@@ -24,21 +24,15 @@ def moving_rows(times: Sequence[float] | None, count: int, rate: float) -> tuple
     return list(range(0, count, step))[:FRAMES], max(20, round(1000 * step / rate))
 
 
-def write_moving(path: Path, images: Iterable[np.ndarray], *, milliseconds: int) -> Path:
-    """Writes images (h, w, 3) uint8 of one size as an endless GIF, whole or not at all; larger ones are shrunk.
+def write_moving(path: Path, images: Sequence[np.ndarray], *, milliseconds: int) -> Path:
+    """Writes images (h, w, 3) uint8 of one size, at least one, as an endless GIF, whole or not at all.
 
-    All share the colours of the first. Raises ValueError for no image.
+    All share the colours of the first.
     """
-    frames: list[Image.Image] = []
-    for image in images:
-        small = Image.fromarray(image)
-        small.thumbnail((SIDE, SIDE))
-        frames.append(small.quantize(COLOURS, dither=Image.Dither.NONE) if not frames else
-                      small.quantize(palette=frames[0], dither=Image.Dither.NONE))
-    if not frames:
-        raise ValueError("a moving image needs at least one frame")
+    first = Image.fromarray(images[0]).quantize(COLOURS, dither=Image.Dither.NONE)
+    rest = [Image.fromarray(image).quantize(palette=first, dither=Image.Dither.NONE) for image in images[1:]]
     with atomic(path) as partial:
-        frames[0].save(partial, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
+        first.save(partial, "GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0)
     return path
 
 

@@ -47,14 +47,10 @@ def score_table(
         visible: (N, K); keypoints with 0 are left out.
 
     Raises:
-        InputError: for a visible keypoint whose score or distance is not finite, or shapes that differ.
+        InputError: for a visible keypoint whose score or distance is not finite.
     """
-    scores, distances = np.asarray(scores, np.float64), np.asarray(distances_over_diagonal, np.float64)
-    if not scores.shape == distances.shape == np.shape(visible):
-        raise InputError(f"score table: scores {scores.shape}, distances {distances.shape} and visible "
-                         f"{np.shape(visible)} must have one shape")
     known = np.asarray(visible) > 0
-    scores, distances = scores[known], distances[known]
+    scores, distances = (np.asarray(one, np.float64)[known] for one in (scores, distances_over_diagonal))
     if not (np.isfinite(scores).all() and np.isfinite(distances).all()):
         raise InputError("score table: a labelled keypoint has a score or a distance that is not finite; leave out "
                          "images that could not be read")
@@ -76,16 +72,12 @@ def drawn_from(cutoff: float) -> float:
 
 def write_score_table(folder: Path, table: ScoreTable) -> Path:
     """Writes score_table.json into a run's folder and returns its path."""
-    path = Path(folder) / FILE
-    lines = {
-        "edges": [_or_none(edge) for edge in table.edges],
-        "hit_fraction": [_or_none(fraction) for fraction in table.hit_fraction],
-        "kind": table.kind, "cutoff": table.cutoff,
-        "cutoff_from": (f"the lowest score from which {ENOUGH:.0%} of a class of validation labels are found within "
-                        f"{NEAR:.0%} of the box's diagonal" if table.calibrated else
-                        "a default: no class of validation labels is found often enough"),
-    }
-    return write_json(path, lines)
+    return write_json(Path(folder) / FILE, {
+        "edges": table.edges.tolist(), "hit_fraction": table.hit_fraction.tolist(), "kind": table.kind,
+        "cutoff": table.cutoff, "cutoff_from": (
+            f"the lowest score from which {ENOUGH:.0%} of a class of validation labels are found within {NEAR:.0%} of "
+            "the box's diagonal" if table.calibrated else
+            "a default: no class of validation labels is found often enough")})
 
 
 def read_score_table(folder: Path) -> ScoreTable | None:
@@ -93,23 +85,14 @@ def read_score_table(folder: Path) -> ScoreTable | None:
     path = Path(folder) / FILE
     if not path.is_file():
         return None
+    found = read_json(path)
     try:
-        found = read_json(path)
-        table = ScoreTable(_numbers(found["edges"]), _numbers(found["hit_fraction"]), str(found["kind"]),
-                           float(found["cutoff"]))
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({error!r}); delete it, and the default cutoff is used") from None
-    if not math.isfinite(table.cutoff) or printable(table.kind) != table.kind:
-        raise InputError(f"{path}: kind or cutoff means nothing; delete it, and the default cutoff is used")
-    if table.edges.shape != (BINS + 1,) or table.hit_fraction.shape != (BINS,):
-        raise InputError(f"{path}: {len(table.edges)} edges and {len(table.hit_fraction)} fractions where {BINS + 1} "
-                         f"and {BINS} are needed; delete it, and the default cutoff is used")
+        edges, fractions = (np.array(found[name], np.float64) for name in ("edges", "hit_fraction"))
+        table = ScoreTable(edges, fractions, str(found["kind"]), float(found["cutoff"]))
+        right = (edges.shape == (BINS + 1,) and fractions.shape == (BINS,) and math.isfinite(table.cutoff)
+                 and printable(table.kind) == table.kind)
+    except (ValueError, KeyError, TypeError, OverflowError):
+        right = False
+    if not right:
+        raise InputError(f"{path}: cannot be read: not what a run writes; delete it, and the default cutoff is used")
     return table
-
-
-def _or_none(number: float) -> float | None:
-    return float(number) if math.isfinite(number) else None
-
-
-def _numbers(values: list) -> np.ndarray:
-    return np.array([math.nan if value is None else float(value) for value in values], np.float64)

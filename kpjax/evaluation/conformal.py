@@ -43,7 +43,6 @@ class RadiusTable(NamedTuple):
     quantiles: np.ndarray  # (L, K) float64, of error / scale, not falling with the level; inf with too few labels
     own: np.ndarray  # (L, K) bool, whether the quantile comes from that keypoint alone
     labels: np.ndarray  # (K,) int64, labels of each keypoint that the quantiles come from
-    units: np.ndarray  # (K,) int64, images or recordings with these labels
     all_units: int  # with a label of any keypoint
     unit: str  # image or recording
     scores: np.ndarray  # (B,) float64 rising, knots of the scale; (0,) if the score is not used
@@ -75,14 +74,9 @@ def radius_table(
         visible: (N, K); keypoints with 0 are left out.
         recordings: (N,) names of the recordings that the images come from; None counts each image by itself.
         levels: probabilities in (0, 1), in any order.
-
-    Raises:
-        InputError: for shapes that differ, a negative error, or levels that are no probabilities.
     """
     errors, scores, known = _points(errors, scores, visible)
     wanted = np.unique(np.asarray(levels, np.float64))
-    if not wanted.size or not ((wanted > 0) & (wanted < 1)).all():
-        raise InputError("levels", f"every level must be above 0 and below 1, got {tuple(levels)}")
     if recordings is None:
         unit_of_row = np.arange(len(errors))
         contents, times = [], Counter()  # images with the same content are counted, to be drawn apart
@@ -91,9 +85,6 @@ def radius_table(
             times[content] += 1
     else:
         names, unit_of_row = np.unique(np.asarray(recordings).astype(str), return_inverse=True)
-        if unit_of_row.shape != (len(errors),):
-            raise InputError("recordings", f"one name for each of the {len(errors)} images is needed, got shape "
-                                           f"{np.shape(recordings)}")
         contents = [name.encode() for name in names.tolist()]
     # A digest draws as if at random, yet alike whatever the order of the images.
     order = sorted(np.unique(unit_of_row[known.any(1)]).tolist(), key=lambda unit: blake2b(contents[unit]).digest())
@@ -110,44 +101,36 @@ def radius_table(
     shared, all_units = _quantiles(ratio[known], unit[known], wanted)
     count = errors.shape[1]
     quantiles, own = np.tile(shared[:, None], (1, count)), np.zeros((len(wanted), count), bool)
-    units = np.zeros(count, np.int64)
     for keypoint in range(count):
         there = known[:, keypoint]
-        found, units[keypoint] = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
+        found, _ = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
         own[:, keypoint] = np.isfinite(found) & (there.sum() >= OWN)
         quantiles[:, keypoint] = np.where(own[:, keypoint], found, shared)
     # A keypoint may share the quantile of one level and own that of another: radii must still grow with the level.
     quantiles = np.maximum.accumulate(quantiles, axis=0)
-    return RadiusTable(wanted, quantiles, own, known.sum(0), units, all_units,
+    return RadiusTable(wanted, quantiles, own, known.sum(0), all_units,
                        "image" if recordings is None else "recording", knots, scale)
 
 
-def radii(
-    table: RadiusTable, scores: np.ndarray, keypoints: np.ndarray | None = None, *, level: float = 0.9,
-) -> np.ndarray:
+def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.ndarray:
     """Returns the radius of each predicted point in pixels, float64 with the shape of the scores.
 
     The radius is inf where the table had too few labels (`missing`) or the score is nan.
 
     Args:
         table: of the same network and pixels of the same size.
-        scores: (..., K), or any shape if `keypoints` says which keypoint each one belongs to.
-        keypoints: indices with a shape that broadcasts to that of the scores; by default the last axis counts them.
+        scores: (..., K).
         level: one of the table's.
 
     Raises:
-        InputError: for another level, or a keypoint that the table does not have.
+        InputError: for another level.
     """
     scores = np.asarray(scores, np.float64)
-    count = table.quantiles.shape[1]
-    if keypoints is None:
-        if scores.shape[-1:] != (count,):
-            raise InputError("scores", f"the last axis must have the table's {count} keypoints, got shape "
-                                       f"{scores.shape}")
-        keypoints = np.arange(count)
-    elif np.size(keypoints) and not 0 <= np.min(keypoints) <= np.max(keypoints) < count:
-        raise InputError("keypoints", f"indices must be at least 0 and below the table's {count} keypoints")
-    found = table.quantiles[_row(table, level)][keypoints] * _scale_at(table.scores, table.scale, scores)
+    near = np.flatnonzero(np.isclose(table.levels, level, rtol=0, atol=ROUNDING))
+    if not near.size:
+        raise InputError("level", f"{level:g} is not in the table; choose one of "
+                                  f"{', '.join(f'{known:g}' for known in table.levels)}")
+    found = table.quantiles[near[0]] * _scale_at(table.scores, table.scale, scores)
     return np.where(np.isnan(scores), np.inf, found)
 
 
@@ -156,25 +139,18 @@ def needed(level: float) -> int:
     return math.ceil(level / (1 - level) - ROUNDING / (1 - level))
 
 
-def missing(table: RadiusTable, *, own: bool = False) -> np.ndarray:
-    """Counts further units (images or recordings, `table.unit`) that a radius needs: (L, K) int64, 0 where it is there.
+def missing(table: RadiusTable) -> np.ndarray:
+    """Counts further units (images or recordings) that finite radii need: (L,) int64, 0 where they are there.
 
     They are units for the quantiles: those that fit the scale do not count.
-
-    Args:
-        own: count what is missing for the keypoint's own quantile instead of a finite radius. The 20 labels that it
-            takes are counted as if each further unit brought one.
     """
-    least = np.array([needed(level) for level in table.levels])[:, None]
-    if own:
-        return np.where(table.own, 0, np.maximum(np.maximum(least - table.units, OWN - table.labels), 0))
-    return np.broadcast_to(np.maximum(least - table.all_units, 0), table.quantiles.shape).copy()
+    return np.array([max(needed(level) - table.all_units, 0) for level in table.levels])
 
 
 def coverage(table: RadiusTable, errors: np.ndarray, scores: np.ndarray, visible: np.ndarray) -> Coverage:
     """Computes the share of points within their radius at each level of the table, by keypoint and of all.
 
-    Use other images than those of the table. Arguments and exceptions as of `radius_table`.
+    Use other images than those of the table. Arguments as of `radius_table`.
     """
     errors, scores, known = _points(errors, scores, visible)
     inside = np.stack([known & (errors <= radii(table, scores, level=level)) for level in table.levels])
@@ -188,9 +164,8 @@ def coverage(table: RadiusTable, errors: np.ndarray, scores: np.ndarray, visible
 
 def write_radius_table(folder: Path, table: RadiusTable) -> Path:
     """Writes radius_table.json into a run's folder and returns its path."""
-    lines = {name: value.tolist() if isinstance(value, np.ndarray) else value
-             for name, value in table._asdict().items()}
-    return write_json(Path(folder) / FILE, lines)
+    return write_json(Path(folder) / FILE, {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in table._asdict().items()})
 
 
 def read_radius_table(folder: Path) -> RadiusTable | None:
@@ -203,32 +178,25 @@ def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
     """Returns the table that `write_radius_table` wrote. Raises InputError, which names `path`, for a broken one."""
     try:
         numbers = {name: np.array(found[name], np.float64) for name in ("levels", "quantiles", "scores", "scale")}
-        counts = {name: np.array(found[name], np.int64) for name in ("labels", "units")}
-        table = RadiusTable(own=np.array(found["own"], bool), all_units=int(found["all_units"]),
-                            unit=str(found["unit"]), **numbers, **counts)
+        table = RadiusTable(own=np.array(found["own"], bool), labels=np.array(found["labels"], np.int64),
+                            all_units=int(found["all_units"]), unit=str(found["unit"]), **numbers)
+        levels, keypoints = table.quantiles.shape
+        right = (table.levels.shape, table.labels.shape, table.own.shape, table.scores.shape) == (
+            (levels,), (keypoints,), (levels, keypoints), table.scale.shape)
+        right &= bool((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
+                      and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording"))
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: cannot be read ({error!r}); delete it and build the table again") from None
-    shape = (*table.levels.shape, *table.labels.shape)
-    if len(shape) != 2 or not (table.quantiles.shape == table.own.shape == shape and table.units.shape == shape[1:]
-                               and table.scores.shape == table.scale.shape == (table.scale.size,)):
-        raise InputError(f"{path}: its lists do not have the same lengths; delete it and build the table again")
-    if not ((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
-            and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording")):
-        raise InputError(f"{path}: a number or the unit means nothing; delete it and build the table again")
+    if not right:
+        raise InputError(f"{path}: its numbers do not belong together; delete it and build the table again")
     return table
 
 
 def _points(errors, scores, visible) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns errors, scores and which points count, (N, K) each, with 0 for points that do not count."""
     errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
-    if errors.ndim != 2 or not errors.shape == scores.shape == np.shape(visible):
-        raise InputError("errors", f"must have the same shape (images, keypoints) as `scores` and `visible`, got "
-                                   f"{errors.shape}, {scores.shape} and {np.shape(visible)}")
     known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
-    errors, scores = np.where(known, errors, 0), np.where(known, scores, 0)
-    if (errors < 0).any():
-        raise InputError("errors", f"are distances and must be at least 0, got {errors.min()}")
-    return errors, scores, known
+    return np.where(known, errors, 0), np.where(known, scores, 0), known
 
 
 def _falling_scale(errors: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -258,11 +226,3 @@ def _quantiles(ratios: np.ndarray, units: np.ndarray, levels: np.ndarray) -> tup
     reached = np.cumsum(1 / sizes[place[order]]) if len(ratios) else np.zeros(0)
     first = np.searchsorted(reached, levels * (len(sizes) + 1) - ROUNDING)
     return np.append(ratios[order], np.inf)[first], len(sizes)
-
-
-def _row(table: RadiusTable, level: float) -> int:
-    near = np.flatnonzero(np.isclose(table.levels, level, rtol=0, atol=ROUNDING))
-    if not near.size:
-        raise InputError("level", f"{level:g} is not in the table; choose one of "
-                                  f"{', '.join(f'{known:g}' for known in table.levels)}")
-    return int(near[0])

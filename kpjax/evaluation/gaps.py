@@ -2,39 +2,34 @@
 
 A point without coordinates is nan in both. Arrays are (T, ..., 2), of consecutive frames.
 """
+import warnings
+
 import numpy as np
 
-from kpjax.errors import InputError
-
 ENDLESS = 2 ** 31  # frames, longer than any gap between two known points
+
+
+def known_median(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Returns the median along an axis of the numbers that are known, nan where none is."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        return np.nanmedian(values, axis)
 
 
 def median_filtered(points: np.ndarray, width: int) -> np.ndarray:
     """Replaces each coordinate by the median of those known in `width` frames about it; gaps stay.
 
-    points: (T, ..., 2). At the ends fewer frames count, equally many on both sides. Raises InputError for an even
-    width, or one below 1.
+    points: (T, ..., 2). width: odd; 1 changes nothing. At the ends fewer frames count, equally many on both sides.
     """
-    if width < 1 or width % 2 == 0:
-        raise InputError("median", f"{width}; must be an odd number of frames, 1 for none")
     points = np.asarray(points, np.float64)
     found, reach = points.copy(), width // 2
     if reach and len(points) >= width:
-        near = np.lib.stride_tricks.sliding_window_view(points, width, axis=0)
-        found[reach:-reach] = _middle(near)
+        found[reach:-reach] = known_median(np.lib.stride_tricks.sliding_window_view(points, width, axis=0), -1)
     for side in range(1, reach):  # towards the ends of the video
         for row in {side, len(points) - 1 - side}:
             if side <= min(row, len(points) - 1 - row):
-                found[row] = _middle(np.moveaxis(points[row - side:row + side + 1], 0, -1))
+                found[row] = known_median(points[row - side:row + side + 1])
     return np.where(np.isfinite(points), found, np.nan)
-
-
-def _middle(values: np.ndarray) -> np.ndarray:
-    """Returns the medians along the last axis, of what is known there; nan for nothing."""
-    ordered, number = np.sort(values, axis=-1), np.isfinite(values).sum(-1, keepdims=True)
-    lower, upper = (np.take_along_axis(ordered, at, -1)[..., 0] for at in (np.maximum(number - 1, 0) // 2, np.minimum(
-        number // 2, values.shape[-1] - 1)))
-    return (lower + upper) / 2
 
 
 def gap_lengths(known: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Export of a predictor's folder with an ONNX model, which runs without JAX, and its comparison with the run."""
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,29 +16,8 @@ from kpjax.structures import Method, Trained
 OPSET = 23  # of the operators; ONNX Runtime 1.23 and later know it
 # No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give to everyone.
 INSTALL = "pip install 'jax2onnx>=0.17' 'onnxruntime>=1.23'"
-HEATMAPS = 1e-4  # of their peak: the largest difference between the run and the model
-POINTS = 0.05  # px, the same of points, where a map has one highest cell
-
-
-class Outputs(NamedTuple):
-    """What a run or a model returns for a batch, numpy."""
-
-    keypoints: np.ndarray  # (B, K, 2)
-    scores: np.ndarray  # (B, K)
-    heatmaps: tuple[np.ndarray, ...]  # (B, h, w, k) each, together K channels; () if the method has none
-
-
-class Difference(NamedTuple):
-    """The largest differences between a run and a model."""
-
-    heatmaps: float  # of the peak of a map
-    points: float  # px, of points without a tie
-    ties: tuple[str, ...]  # "image 3, left hand": two cells are highest, and either may be taken
-
-    @property
-    def small(self) -> bool:
-        """Whether both are within their bounds."""
-        return self.heatmaps <= HEATMAPS and self.points <= POINTS
+TINY = np.finfo(np.float32).tiny
+BOUND = 1e-4  # of their peak: the largest difference between heatmaps of the run and of the model
 
 
 def outputs_of(method: Method, trained: Trained, images: jax.Array) -> tuple[jax.Array, ...]:
@@ -85,53 +64,21 @@ def write_onnx(
         versions={"jax2onnx": version("jax2onnx"), "opset": OPSET}, platforms=("onnxruntime",))
 
 
-def run_model(path: Path, images: np.ndarray) -> Outputs:
-    """Runs a model by ONNX Runtime on a CPU. Raises InputError if that is not installed."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError("to", f"the model cannot be tried ({error}); {INSTALL}") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    found = [session.run(None, {"images": image[None]}) for image in images]
-    keypoints, scores, *heatmaps = map(np.concatenate, zip(*found, strict=True))
-    return Outputs(keypoints, scores, tuple(heatmaps))
+def largest_difference(method: Method, trained: Trained, model: Path, images: np.ndarray) -> float:
+    """Returns how far a model is from its run: of heatmaps over their peaks, of points over the side without any.
 
-
-def difference(run: Outputs, model: Outputs, names: tuple[str, ...]) -> Difference:
-    """Compares a model with its run on the same images.
-
-    A point is a tie where a cell beyond the neighbours of the highest one is as high, up to the bound of heatmaps: the
-    order of sums decides which is taken, so these points are named and not measured. names: of the keypoints.
+    Points of heatmaps are not compared: where two cells are equally high, the order of sums decides which is taken.
+    Raises PredictorError if ONNX Runtime is not installed.
     """
-    apart = np.linalg.norm(run.keypoints - model.keypoints, axis=-1)
-    tied = np.concatenate([_tied(maps) for maps in run.heatmaps], -1) if run.heatmaps else np.zeros(apart.shape, bool)
-    tied &= apart > POINTS
-    peaks = [np.abs(maps).max((1, 2), keepdims=True) for maps in run.heatmaps]
-    relative = [np.abs(ours - theirs) / np.maximum(peak, np.finfo(np.float32).tiny)
-                for ours, theirs, peak in zip(run.heatmaps, model.heatmaps, peaks, strict=True)]
-    return Difference(
-        max((float(one.max()) for one in relative), default=0.0), float(np.where(tied, 0, apart).max()),
-        tuple(f"image {image}, {names[k]}" for image, k in np.argwhere(tied).tolist()))
-
-
-def _tied(maps: np.ndarray) -> np.ndarray:
-    """Returns (B, k) bool: whether a cell beyond the neighbours of a map's highest is as high, up to the bound."""
-    batch, height, width, count = maps.shape
-    peak = maps.max((1, 2))
-    row, column = np.unravel_index(maps.reshape(batch, -1, count).argmax(1), (height, width))
-    far = (np.abs(np.arange(height)[:, None, None, None] - row) > 1) | (
-        np.abs(np.arange(width)[None, :, None, None] - column) > 1)  # (h, w, B, k)
-    elsewhere = np.where(np.moveaxis(far, 2, 0), maps, -np.inf).max((1, 2))
-    return elsewhere >= peak - HEATMAPS * np.abs(peak)
-
-
-def outputs_of_run(method: Method, trained: Trained, images: np.ndarray) -> Outputs:
-    """Returns what the run itself finds."""
-    keypoints, scores, *heatmaps = map(np.asarray, jax.jit(
-        lambda weights, given: outputs_of(method, weights, given))(trained, images))
-    return Outputs(keypoints, scores, tuple(heatmaps))
+    session = standalone.onnx_session(model)
+    theirs = [np.concatenate(found) for found in zip(
+        *(session.run(None, {"images": image[None]}) for image in images), strict=True)]
+    ours = [np.asarray(found) for found in jax.jit(lambda weights, given: outputs_of(method, weights, given))(
+        trained, images)]
+    if len(ours) == 2:
+        return float(np.abs(ours[0] - theirs[0]).max() / images.shape[1])
+    return max(float((np.abs(one - other) / np.maximum(np.abs(one).max((1, 2), keepdims=True), TINY)).max())
+               for one, other in zip(ours[2:], theirs[2:], strict=True))
 
 
 def trial_images(side: int, count: int = 20) -> np.ndarray:

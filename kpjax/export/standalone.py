@@ -33,12 +33,15 @@ class PredictorError(Exception):
     """An unusable folder or image, in one line: which, why, and the mend."""
 
 
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for any B
+
+
 class Predictor(NamedTuple):
     """An opened folder."""
 
     description: dict[str, Any]  # predictor.json
-    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-    # (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for any B
+    predict: Predict
 
 
 # The folder
@@ -77,32 +80,27 @@ def wrong_field(found: Mapping[str, Any]) -> str:
     def part(name: str) -> dict[str, Any]:
         return found[name] if isinstance(found.get(name), dict) else {}
 
-    def text(value: Any) -> bool:
-        return isinstance(value, str) and value.isprintable()
+    def texts(values: Any) -> bool:
+        return all(isinstance(value, str) and value.isprintable() for value in values)
 
     def number(value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
-    files, given, names, run = part("files"), part("input"), part("skeleton").get("names"), part("run")
-    shape = given.get("shape")
-    points = part("check").get("keypoints")
+    files, given, run, names = part("files"), part("input"), part("run"), part("skeleton").get("names")
+    shape, points = given.get("shape"), part("check").get("keypoints")
     checks = {
-        "files": files and set(files) <= {FUNCTION, WEIGHTS, RUNNER, ONNX} and all(map(text, files.values())),
-        "versions": all(text(key) and isinstance(value, str | int) for key, value in part("versions").items())
-        and text(part("versions").get("jax")),
+        "files": files and set(files) <= {FUNCTION, WEIGHTS, RUNNER, ONNX} and texts(files.values()),
+        "versions": texts(map(str, part("versions").values())) and "jax" in part("versions"),
         "input: shape": isinstance(shape, list) and len(shape) == 4 and type(shape[1]) is int
         and 1 <= shape[1] <= LARGEST_SIDE and shape[1:] == [shape[1], shape[1], 3],
-        "input: whole_images": isinstance(given.get("whole_images"), bool),
-        "input: box_margin": number(given.get("box_margin")) and 0 < given["box_margin"] < 1000,
-        "input: contrast": given.get("contrast") in ("", "local"),
-        "skeleton: names": isinstance(names, list) and names and all(text(name) and name for name in names),
-        "score: kind": text(part("score").get("kind")), "score: cutoff": number(part("score").get("cutoff")),
-        "run": all(text(run.get(name)) for name in ("experiment", "preset", "variant")) and type(run.get("seed")) is int
-        and text(run.get("digest", "")),
+        "input": isinstance(given.get("whole_images"), bool) and given.get("contrast") in ("", "local")
+        and number(given.get("box_margin")) and 0 < given["box_margin"] < 1000,
+        "skeleton: names": isinstance(names, list) and names and texts(names) and all(names),
+        "score": texts([part("score").get("kind")]) and number(part("score").get("cutoff")),
+        "run": texts([run.get(name) for name in ("experiment", "preset", "variant")]) and type(run.get("seed")) is int
+        and texts([run.get("digest", "")]),
         "check: keypoints": isinstance(points, list) and len(points) == 2 and all(
-            isinstance(image, list) and len(image) == len(names or ()) and all(
-                isinstance(point, list) and len(point) == 2 and all(map(number, point)) for point in image)
-            for image in points)}
+            isinstance(image, list) and len(image) == len(names or ()) for image in points)}
     return next((name for name, right in checks.items() if not right), "")
 
 
@@ -124,8 +122,19 @@ def _bytes(path: Path) -> bytes:
 
 def open_predictor(folder: Path) -> Predictor:
     """Opens and verifies a folder. Raises PredictorError for damage, and for a jax that cannot load it."""
-    if (Path(folder) / ONNX).is_file():
-        return _open_onnx(Path(folder))
+    folder = Path(folder)
+    description = checked_description(folder)
+    shape = (1, *description["input"]["shape"][1:])
+    run = (_with_onnx if ONNX in description["files"] else _with_jax)(folder, description, shape)
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        _check_images(images, shape)
+        return run(images)
+
+    return Predictor(description, predict)
+
+
+def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
     try:
         import flatbuffers  # noqa: F401 (jax.export needs it, but does not depend on it)
         import jax
@@ -133,16 +142,12 @@ def open_predictor(folder: Path) -> Predictor:
         from safetensors.numpy import load
     except ImportError as error:
         raise PredictorError(f"{error}; {INSTALL}") from None
-    folder = Path(folder)
-    description = checked_description(folder)
+    content, made_by = _bytes(folder / WEIGHTS), description["versions"]["jax"]
     try:
-        weights = load(_bytes(folder / WEIGHTS))
-    except PredictorError:
-        raise
+        weights = load(content)
     except Exception as error:  # safetensors raises many kinds
         raise PredictorError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
                              ) from None
-    shape, made_by = (1, *description["input"]["shape"][1:]), description["versions"]["jax"]
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
         compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults appear only here
@@ -153,37 +158,37 @@ def open_predictor(folder: Path) -> Predictor:
             "--out NEW") from error
     weights = jax.device_put(weights)
 
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        _check_images(images, shape)
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = compiled(weights, images)
         return np.asarray(found["keypoints"]), np.asarray(found["scores"])
 
-    return Predictor(description, predict)
+    return run
 
 
-def _open_onnx(folder: Path) -> Predictor:
-    """Opens a folder with a function that ONNX Runtime runs; jax is not imported."""
+def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
+    """Returns a function that ONNX Runtime runs; jax is not imported."""
+    session = onnx_session(folder / ONNX)
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
+        return np.concatenate([points for points, _ in found]), np.concatenate([scores for _, scores in found])
+
+    return run
+
+
+def onnx_session(path: Path) -> Any:
+    """Opens a model by ONNX Runtime. Raises PredictorError if that is not installed, or does not load it."""
     try:
         import onnxruntime
     except ImportError as error:
         raise PredictorError(f"{error}; {INSTALL_ONNX}") from None
-    description = checked_description(folder)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
     try:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
-        session = onnxruntime.InferenceSession(_bytes(folder / ONNX), options,
-                                               providers=onnxruntime.get_available_providers())
+        return onnxruntime.InferenceSession(_bytes(path), options, providers=onnxruntime.get_available_providers())
     except Exception as error:  # its errors have no common class
-        raise PredictorError(f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
+        raise PredictorError(f"{path}: onnxruntime {onnxruntime.__version__} does not load it "
                              f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
-    shape = (1, *description["input"]["shape"][1:])
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        _check_images(images, shape)
-        found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
-        return np.concatenate([points for points, _ in found]), np.concatenate([scores for _, scores in found])
-
-    return Predictor(description, predict)
 
 
 def _first_line(error: Exception) -> str:

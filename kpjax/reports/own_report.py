@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from kpjax.drawing.curves import Curve, line_plot
+from kpjax.drawing.charts import Curve
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import write_text
 from kpjax.reports.pixel_errors import ALL, HELD_OUT, NEAR, TRAINED, Animals, Errors, errors_of, frames_text, pixels
-from kpjax.reports.report import TEMPLATES, images_of, panels, provenance
+from kpjax.reports.report import TEMPLATES, curve_image, images_of, panels, provenance
 from kpjax.reports.table import Column, Line, groups, header, lines_of, read_history
 from kpjax.reports.verdict import advice, verdict
 
@@ -26,16 +26,6 @@ CURVES = {
 COLUMNS = (Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
            Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
            Column("trained_on/px", "mean error on learnt frames", "px", decimals=1, better="lower"))
-# What the system's own measures are, by the end of their names.
-MEANINGS = {
-    "pck": "share of points nearer than a part of the reference length",
-    "nme": "mean distance over the reference length",
-    "equivariance_px": "how far points move if an image is warped, and they are warped back: 0 if they stay in place",
-    "sc_over_ln_k": "semantic consistency: whether a keypoint looks alike on all images; 0 it does, 1 it does not at "
-                    "all",
-    "mean_peak": "height of a heatmap’s peak, in the mean: low where the network is unsure",
-    "mae": "mean absolute difference of a coordinate"}
-
 
 class Picture(NamedTuple):
     """One animal: its labels and its predictions on a crop of the original image, as JPEG."""
@@ -74,7 +64,7 @@ def write_own_report(
         folder: of the preset.
         run: the one that is shown, of the lines' lowest seeds.
         lines: of all variants, with their runs.
-        columns: of the system, for the fold.
+        columns: of the system, for the curves in the fold.
         summary: the project and what was held out, plain text.
         notes: on the network and its cost, plain text, for the fold.
         worst: animals with the largest errors, the largest first.
@@ -83,25 +73,23 @@ def write_own_report(
         commands: shell commands by what they do.
     """
     measured = [line for line in lines if line.runs.finished]
+    in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], COLUMNS)
     parts = run.animals.by_part()
     tables = {part: errors_of(some, run.cutoff) for part, some in parts.items()}
-    colours = dict(zip(run.animals.names, map(_css, keypoint_colours(len(run.animals.names))), strict=True))
+    colours = {name: "rgb({}, {}, {})".format(*colour) for name, colour in
+               zip(run.animals.names, keypoint_colours(len(run.animals.names)).tolist(), strict=True)}
     page = TEMPLATES.get_template("own_report.html.jinja").render(
         path=[folder.parent.name, folder.name], summary=summary, verdict=verdict(run.animals, run.cutoff),
         advice=advice(run.animals, run.cutoff), tiles=_tiles(tables),
         cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
         near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
         parts=[frames_text(some) for some in parts.values()], curves=_curves(run), several=len(measured) > 1,
-        header=header(_columned(measured), COLUMNS), groups=groups(_columned(measured), COLUMNS), chosen=run.line.name,
+        header=header(in_pixels, COLUMNS), groups=groups(in_pixels, COLUMNS), chosen=run.line.name,
         films=[(film.path, film.note, base64.b64encode(film.poster).decode()) for film in films],
         worst=_embedded(worst), others=_embedded(others), commands=commands, notes=list(notes),
-        measures=_measures(run.line, columns), images=images_of([run.line]), panels=panels(
+        images=images_of([run.line]), panels=panels(
             measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}), **provenance(measured))
     return write_text(folder / "report.html", page)
-
-
-def _css(colour) -> str:
-    return "rgb({}, {}, {})".format(*map(int, colour))
 
 
 def _tiles(tables: Mapping[str, Mapping[str, Errors]]) -> list[tuple[str, str, str]]:
@@ -132,33 +120,18 @@ def _pixel_rows(names: Sequence[str], tables: Mapping[str, Mapping[str, Errors]]
     return rows
 
 
-def _columned(measured: Sequence[Line]) -> list[Line]:
-    return lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], COLUMNS)
-
-
 def _curves(run: OwnRun) -> list[tuple[str, str, Markup]]:
     """Returns title, unit and plot of the curves of the run that is shown."""
-    history, found = read_history(run.folder), []
-    for name, (title, unit, factor) in CURVES.items():
-        if plot := line_plot([Curve("", 0, [history.get(name, ())])], title=f"{title} over steps", factor=factor,
-                             logarithmic=name.startswith("loss/")):
-            found.append((title, unit, Markup(plot)))
-    return found
+    history = read_history(run.folder)
+    found = [(title, unit, curve_image([Curve("", 0, [history.get(name, ())])], f"{title} over steps",
+                                       logarithmic=name.startswith("loss/"), factor=factor))
+             for name, (title, unit, factor) in CURVES.items()]
+    return [curve for curve in found if curve[-1]]
 
 
 def _embedded(pictures: Sequence[Picture]) -> list[tuple[str, str, str, str]]:
     return [(one.title, one.note, *(base64.b64encode(image).decode() for image in (one.labels, one.predictions)))
             for one in pictures]
-
-
-def _measures(line: Line, columns: Sequence[Column]) -> list[tuple[str, str, str]]:
-    """Returns heading, value and meaning of the system's own measures."""
-    found = []
-    for column, cell in zip(columns, line.cells, strict=True):
-        if cell.values:
-            found.append((column.heading, f"{cell.mean:.{column.decimals}f}",
-                          MEANINGS.get(column.metric.rpartition("/")[2], "")))
-    return found
 
 
 def films_in(folder: Path) -> list[Film]:

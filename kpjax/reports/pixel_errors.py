@@ -122,31 +122,27 @@ def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
 
 # On a screen
 
-COLUMNS = (("labels", "", 7), ("median", "px", 7), ("mean", "px", 7), ("shown", "px", 7), ("hidden", "", 7),
-           ("PCK", "%", 6))
+COLUMNS = (("labels", 7), ("median, px", 12), ("mean, px", 10), ("shown, px", 11), ("hidden", 8), ("PCK, %", 8))
 
 
 def table_lines(animals: Animals, cutoff: float, near: float = NEAR, length: str = DIAGONAL) -> list[str]:
-    """Lays out the errors by keypoint, the parts side by side, or one below the other where lines would be too long.
+    """Lays out the errors by keypoint, one part below the other, in lines for a screen.
 
     cutoff: the score from which points are shown; -inf where none is known.
     """
-    parts = animals.by_part()
-    of_part = {part: errors_of(some, cutoff, near) for part, some in parts.items()}
-    names = [name for name in (*animals.names, ALL) if any(found[name].labels for found in of_part.values())]
-    first, width = max(map(len, names)), sum(size for *_, size in COLUMNS)
-    together = max((LINE - first) // (width + 2), 1)
+    first = max(map(len, (*animals.names, ALL)))
     lines = []
-    for begin in range(0, len(parts), together):
-        some = list(parts)[begin:begin + together]
-        for cells in ([f"  {frames_text(parts[part])}" for part in some],
-                      ["".join(title.rjust(size) for title, _, size in COLUMNS)] * len(some),
-                      ["".join(unit.rjust(size) for _, unit, size in COLUMNS)] * len(some)):
-            lines.append((" " * first + "".join(f"  {cell:{width}}" for cell in cells)).rstrip())
-        lines[-2] = "keypoint".ljust(first)[:first] + lines[-2][first:]
-        lines += [(f"{name:{first}}" + "".join(f"  {_cells(of_part[part][name])}" for part in some)).rstrip()
-                  for name in names]
-    if OTHER in parts:
+    for some in animals.by_part().values():
+        lines += [frames_text(some),
+                  "keypoint".ljust(first)[:first] + "".join(title.rjust(size) for title, size in COLUMNS)]
+        for name, one in errors_of(some, cutoff, near).items():
+            cells = (str(one.labels), *map(pixels, (one.median, one.mean, one.shown)), str(one.hidden),
+                     "–" if math.isnan(one.found) else f"{100 * one.found:.1f}")
+            if one.labels:
+                lines.append(name.ljust(first) + "".join(
+                    text.rjust(size) for text, (_, size) in zip(cells, COLUMNS, strict=True)))
+        lines.append("")
+    if OTHER in animals.parts:
         lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
     return [*lines, *explained(cutoff, near, length)]
 
@@ -164,12 +160,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _cells(found: Errors) -> str:
-    numbers = (str(found.labels), *(pixels(value) for value in (found.median, found.mean, found.shown)),
-               str(found.hidden), "–" if math.isnan(found.found) else f"{100 * found.found:.1f}")
-    return "".join(text.rjust(size) for text, (*_, size) in zip(numbers, COLUMNS, strict=True))
-
-
 def pixels(value: float) -> str:
     """Returns a length with a decimal below 100, "–" for nan."""
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
@@ -177,11 +167,10 @@ def pixels(value: float) -> str:
 
 def explained(cutoff: float, near: float = NEAR, length: str = DIAGONAL) -> list[str]:
     """Returns what the columns are, in lines for a screen. length: of an animal, in words."""
-    return ["median, mean, shown: distances to the labels in px of the original images; "
-            + ("shown: the mean of points" if math.isfinite(cutoff) else "shown: the same as mean,"),
-            f"with a score from {cutoff:.3g} on (the cutoff); hidden: labelled points with a lower score, which "
-            "drawings leave out" if math.isfinite(cutoff) else
-            "as no cutoff is known: scores do not tell right points from wrong ones, and drawings leave out none",
+    known = math.isfinite(cutoff)
+    return ["median, mean, shown: distances to the labels in px of the original images",
+            f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn" if known
+            else "no cutoff is known: drawings show all points",
             f"PCK: share of points nearer than {100 * near:g} % of the animal's length ({length})"]
 
 

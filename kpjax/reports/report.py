@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from kpjax.drawing.curves import COLOURS, Curve, Dots, dot_plot, line_plot
+from kpjax.drawing.charts import COLOURS, Curve, Dots, dot_plot, image_tag, line_plot
 from kpjax.files import write_text
 from kpjax.reports.table import (
     KINDS,
@@ -17,7 +17,6 @@ from kpjax.reports.table import (
     FinishedRun,
     Line,
     cell_text,
-    deviation_text,
     groups,
     has_paper_numbers,
     header,
@@ -26,36 +25,73 @@ from kpjax.reports.table import (
     variant_folders,
 )
 
+IMAGES_PER_VARIANT = 4
+UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
+         "nme": "of the reference length"}  # of curves without a column
+TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+                        trim_blocks=True, lstrip_blocks=True)
+
+
+def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column], *, title: str, summary: str = "",
+                 commands: Sequence[str] = ()) -> Path:
+    """Writes report.html beside the variants of a preset's folder, and returns its path.
+
+    All numbers come from results.json, metrics.jsonl or `Entry.paper`; variants without a finished run read "not run".
+    Images are those of each variant's lowest seed.
+
+    Args:
+        folder: of the preset.
+        summary: below the title, plain text.
+        commands: shell commands that reproduce the runs.
+    """
+    measured = [line for line in lines if line.runs.finished]
+    colours = {line.entry.variant: n for n, line in enumerate(measured)}
+    page = TEMPLATES.get_template("report.html.jinja").render(
+        path=[folder.parent.name, folder.name], title=title, summary=summary, finding=finding(lines, columns[0]),
+        warnings=_warnings(folder, lines), header=header(lines, columns), groups=groups(lines, columns),
+        dots=_dots(lines, columns[0], colours), column=columns[0],
+        paper=any(has_paper_numbers(lines, column) for column in columns),
+        paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
+        keypoint_tables=[table for column in columns if (table := _by_keypoint(measured, column)).rows],
+        panels=panels(measured, columns, colours), dashed=len(measured) > len(COLOURS),
+        images=images_of(measured), **provenance(measured))
+    return write_text(folder / "report.html", page)
+
+
 # The comparison of a table in words: the method against baselines, controls and the upper bound
 
-def leaders(lines: Sequence[Line], column: Column, number: int = 0) -> dict[str, Line]:
-    """Returns the best line of each kind by one column's finite means, without ablations; the first of the method."""
+def finding(lines: Sequence[Line], column: Column) -> str:
+    """Returns the comparison by the first column in words, from finished runs only."""
+    best = leaders(lines, column)
+    unit = f" {column.unit}" if column.unit else ""
+
+    def said(line: Line) -> str:
+        return f"{line.name}: {cell_text(line.cells[0], column)}{unit} {column.title or column.metric}"
+
+    if "method" not in best:
+        if best and not any(line.entry.kind == "method" for line in lines):
+            return ". ".join(map(said, best.values())) + "."
+        return "The method itself has no finished run here yet."
+    method, compared = best["method"], []
+    for kind in ("control", "baseline"):
+        if kind in best:
+            ahead, common = seeds_ahead(method, best[kind], column)
+            seeds = f" on {ahead} of {common} seed{'s' if common > 1 else ''}" if common else ", with no seed in common"
+            compared.append(f"the best {kind} ({best[kind].name}){seeds}")
+    bound = [f"The upper bound: {said(best['oracle'])}"] if "oracle" in best else []
+    return ". ".join([said(method), *([f"Better than {' and '.join(compared)}"] if compared else []), *bound]) + "."
+
+
+def leaders(lines: Sequence[Line], column: Column) -> dict[str, Line]:
+    """Returns the best line of each kind by the first column's finite means, without ablations; the method's first."""
     found: dict[str, Line] = {}
     for line in lines:
-        mean, kind = line.cells[number].mean, line.entry.kind
+        mean, kind = line.cells[0].mean, line.entry.kind
         if kind == "ablation" or not math.isfinite(mean):
             continue
-        if kind not in found or (kind != "method" and _better(mean, found[kind].cells[number].mean, column)):
+        if kind not in found or (kind != "method" and _better(mean, found[kind].cells[0].mean, column)):
             found[kind] = line
     return found
-
-
-def _better(one: float, other: float, column: Column) -> bool:
-    return one > other if column.better == "higher" else one < other
-
-
-def gap_closed(lines: Sequence[Line], column: Column, number: int = 0) -> float:
-    """Returns the method's share of the way from the best control (else the best baseline) to the upper bound.
-
-    1 is the upper bound, below 0 is worse than the control. NaN if one of the three is missing, or if the upper bound
-    is no better than the control.
-    """
-    best = leaders(lines, column, number)
-    below = best.get("control", best.get("baseline"))
-    if "method" not in best or "oracle" not in best or below is None:
-        return math.nan
-    method, start, end = (line.cells[number].mean for line in (best["method"], below, best["oracle"]))
-    return (method - start) / (end - start) if _better(end, start, column) else math.nan
 
 
 def seeds_ahead(one: Line, other: Line, column: Column) -> tuple[int, int]:
@@ -67,89 +103,17 @@ def seeds_ahead(one: Line, other: Line, column: Column) -> tuple[int, int]:
     return sum(_better(first[seed], second[seed], column) for seed in common), len(common)
 
 
-def finding(lines: Sequence[Line], column: Column) -> str:
-    """Returns the comparison by the first column in words, from finished runs only."""
-    best = leaders(lines, column)
-    unit = f" {column.unit}" if column.unit else ""
-    if "method" not in best and best and not any(line.entry.kind == "method" for line in lines):
-        return ". ".join(f"{line.name}: {cell_text(line.cells[0], column)}{unit} {column.title or column.metric}"
-                         for line in best.values()) + "."
-    if "method" not in best:
-        return "The method itself has no finished run here yet."
-    method = best["method"]
-    sentences = [f"{method.name}: {cell_text(method.cells[0], column)}{unit} {column.title or column.metric}"]
-    compared = []
-    for kind in ("control", "baseline"):
-        if kind in best:
-            ahead, common = seeds_ahead(method, best[kind], column)
-            seeds = f" on {ahead} of {common} seed{'s' if common > 1 else ''}" if common else ", with no seed in common"
-            compared.append(f"the best {kind} ({best[kind].name}){seeds}")
-    if compared:
-        sentences.append(f"Better than {' and '.join(compared)}")
-    share = gap_closed(lines, column)
-    if math.isfinite(share):
-        below = "control" if "control" in best else "baseline"
-        sentences.append(f"It closes {100 * share:.0f} % of the gap from the best {below} to the upper bound"
-                         if share > 0 else f"It is no closer to the upper bound than the best {below}")
-    return ". ".join(sentences) + "."
-
-
-IMAGES_PER_VARIANT = 4
-UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
-         "nme": "of the reference length"}  # of curves without a column
-BEST_OF_KIND = {"method": "Method", "baseline": "Best baseline", "control": "Best control", "oracle": "Upper bound"}
-TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-                        trim_blocks=True, lstrip_blocks=True)
-
-
-def write_report(
-    folder: Path, lines: Sequence[Line], columns: Sequence[Column], *, title: str, summary: str = "",
-    curves: Sequence[str] | None = None, images: Mapping[str, str] | None = None, commands: Sequence[str] = (),
-) -> Path:
-    """Writes report.html beside the variants of a preset's folder, and returns its path.
-
-    All numbers come from results.json, metrics.jsonl or `Entry.paper`; variants without a finished run read "not run".
-
-    Args:
-        folder: of the preset.
-        summary: below the title, plain text.
-        curves: names in metrics.jsonl to plot, in this order; all but those per keypoint if not given.
-        images: captions by the stem of images/<stem>.png, in this order; the first four files if not given. They are
-            those of the lowest seed.
-        commands: shell commands that reproduce the runs.
-    """
-    measured = [line for line in lines if line.runs.finished]
-    colours = {line.entry.variant: n for n, line in enumerate(measured)}
-    page = TEMPLATES.get_template("report.html.jinja").render(
-        path=[folder.parent.name, folder.name], title=title, summary=summary, finding=finding(lines, columns[0]),
-        tiles=_tiles(lines, columns[0]), warnings=_warnings(folder, lines), header=header(lines, columns),
-        groups=groups(lines, columns), dots=_dots(lines, columns[0], colours), column=columns[0],
-        paper=any(has_paper_numbers(lines, column) for column in columns),
-        paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
-        keypoint_tables=[table for column in columns if (table := _by_keypoint(measured, column)).rows],
-        panels=panels(measured, columns, colours, curves), dashed=len(measured) > COLOURS,
-        images=images_of(measured, images), **provenance(measured))
-    return write_text(folder / "report.html", page)
-
-
-def _tiles(lines: Sequence[Line], column: Column) -> list[tuple[str, str, str, str]]:
-    """Returns heading, mean, deviation with unit, and name of the best line of each kind."""
-    best = leaders(lines, column)
-    return [(BEST_OF_KIND[kind] if len(best) > 1 else "Result", f"{best[kind].cells[0].mean:.{column.decimals}f}",
-             f"{deviation_text(best[kind].cells[0], column)} {column.unit}", best[kind].name)
-            for kind in KINDS if kind in best]
+def _better(one: float, other: float, column: Column) -> bool:
+    return one > other if column.better == "higher" else one < other
 
 
 def _warnings(folder: Path, lines: Sequence[Line]) -> list[str]:
     """Returns what a reader must know before comparing variants."""
-    texts, by_steps = [], {}
-    for line in lines:
-        for steps in sorted({run.steps for run in line.runs.finished}):
-            by_steps.setdefault(steps, []).append(line.entry.variant)
-    usual, *others = sorted(by_steps.items(), key=lambda item: -len(item[1])) or [(0, [])]
-    if others:
-        listed = "; ".join(f"{steps:,} in {', '.join(names)}" for steps, names in others)
-        texts.append(f"Not all runs have the same number of optimizer steps: {usual[0]:,} in most; {listed}.")
+    steps = {line.name: sorted({run.steps for run in line.runs.finished}) for line in lines if line.runs.finished}
+    texts = []
+    if len(set(map(tuple, steps.values()))) > 1:
+        listed = "; ".join(f"{name} {', '.join(f'{number:,}' for number in found)}" for name, found in steps.items())
+        texts.append(f"Not all runs have the same number of optimizer steps: {listed}.")
     if len({tuple(run.seed for run in line.runs.finished) for line in lines if line.runs.finished}) > 1:
         texts.append("Not all variants have the same seeds.")
     if others := sorted(set(variant_folders(folder)) - {line.entry.variant for line in lines}):
@@ -157,54 +121,51 @@ def _warnings(folder: Path, lines: Sequence[Line]) -> list[str]:
     return texts
 
 
+# Charts, tables by keypoint and images
+
 def _dots(lines: Sequence[Line], column: Column, colours: Mapping[str, int]) -> Markup:
     kinds = [(heading, [Dots(line.name, colours.get(line.entry.variant, 0), line.cells[0].values,
                              line.entry.paper.get(column.metric)) for line in lines if line.entry.kind == kind])
              for kind, heading in KINDS.items()]
-    return Markup(dot_plot(kinds, title=column.heading))
+    return Markup(image_tag(dot_plot(kinds, title=column.heading), column.heading))
 
 
 class _KeypointTable(NamedTuple):
     """A column that is also stored per keypoint, as <metric>/<keypoint>."""
 
     heading: str
-    rows: Sequence[tuple[str, Sequence[tuple[str, str]]]]  # keypoint; text and depth of colour of each variant's cell
+    rows: Sequence[tuple[str, Sequence[str]]]  # keypoint, and a cell of each variant
 
 
 def _by_keypoint(measured: Sequence[Line], column: Column) -> _KeypointTable:
     prefix = f"{column.metric}/"
     names = dict.fromkeys(name for line in measured for run in line.runs.finished for name in run.metrics
                           if name.startswith(prefix))
-    cells = {name: [summarise_seeds(line.runs, name, column.factor) for line in measured] for name in names}
-    means = [cell.mean for row in cells.values() for cell in row if math.isfinite(cell.mean)]
-    low, high = (min(means), max(means)) if means else (0.0, 0.0)
-
-    def depth(mean: float) -> str:
-        share = (mean - low) / (high - low) if high > low and math.isfinite(mean) else 0.0
-        return f"{1 - share if column.better == 'lower' else share:.2f}"
-
     return _KeypointTable(column.heading, [
-        (name.removeprefix(prefix), [(cell_text(cell, column), depth(cell.mean)) for cell in row])
-        for name, row in cells.items()])
+        (name.removeprefix(prefix), [cell_text(summarise_seeds(line.runs, name, column.factor), column)
+                                     for line in measured]) for name in names])
 
 
-def panels(
-    measured: Sequence[Line], columns: Sequence[Column], colours: Mapping[str, int],
-    wanted: Sequence[str] | None = None,
-) -> list[tuple[str, bool, Markup]]:
-    """Returns the heading of each plot over the steps, whether it is logarithmic, and its SVG."""
+def panels(measured: Sequence[Line], columns: Sequence[Column], colours: Mapping[str, int]
+           ) -> list[tuple[str, bool, Markup]]:
+    """Returns the heading of each plot over the steps, whether it is logarithmic, and its image."""
     histories = {line.entry.variant: [read_history(run.folder) for run in line.runs.finished] for line in measured}
     known = list(dict.fromkeys(name for runs in histories.values() for history in runs for name in history))
     by_metric = {column.metric: column for column in columns}
     found = []
-    for name in _curve_names(known, list(by_metric)) if wanted is None else wanted:
+    for name in _curve_names(known, list(by_metric)):
         column = by_metric.get(name, Column(name, unit=UNITS.get(name.rpartition("/")[2], "")))
         logarithmic = name.startswith(("loss/", "gradient_norm"))
         curves = [Curve(line.name, colours[line.entry.variant],
                         [history.get(name, ()) for history in histories[line.entry.variant]]) for line in measured]
-        if plot := line_plot(curves, title=f"{name} over steps", logarithmic=logarithmic, factor=column.factor):
-            found.append((column.heading, logarithmic, Markup(plot)))
-    return found
+        found.append((column.heading, logarithmic,
+                      curve_image(curves, f"{name} over steps", logarithmic=logarithmic, factor=column.factor)))
+    return [panel for panel in found if panel[-1]]
+
+
+def curve_image(curves: Sequence[Curve], title: str, *, logarithmic: bool, factor: float) -> Markup:
+    """Returns lines over the steps as an image for a page, empty without a value."""
+    return Markup(image_tag(line_plot(curves, title=title, logarithmic=logarithmic, factor=factor), title))
 
 
 def _curve_names(known: Sequence[str], metrics: Sequence[str]) -> list[str]:
@@ -216,17 +177,11 @@ def _curve_names(known: Sequence[str], metrics: Sequence[str]) -> list[str]:
         rest, key=lambda name: next((n for n, start in enumerate(starts) if name.startswith(start)), len(starts)))
 
 
-def images_of(measured: Sequence[Line], wanted: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
-    """Returns label, caption and base64 of the images of each variant's lowest seed."""
-    shown = []
-    for line in measured:
-        run = line.runs.finished[0]
-        found = {path.stem: path for path in sorted((run.folder / "images").glob("[!.]*.png"))}
-        captions = wanted if wanted is not None else {
-            stem: stem.replace("_", " ") for stem in list(found)[:IMAGES_PER_VARIANT]}
-        shown += [(f"{line.name}, seed {run.seed}", caption, base64.b64encode(found[stem].read_bytes()).decode())
-                  for stem, caption in captions.items() if stem in found]
-    return shown
+def images_of(measured: Sequence[Line]) -> list[tuple[str, str, str]]:
+    """Returns label, caption and base64 of the first images of each variant's lowest seed."""
+    return [(f"{line.name}, seed {line.runs.finished[0].seed}", path.stem.replace("_", " "),
+             base64.b64encode(path.read_bytes()).decode()) for line in measured
+            for path in sorted((line.runs.finished[0].folder / "images").glob("[!.]*.png"))[:IMAGES_PER_VARIANT]]
 
 
 # Provenance: machines, versions, times and configurations
@@ -257,21 +212,20 @@ def provenance(measured: Sequence[Line]) -> dict[str, Any]:
 
 def _runs(measured: Sequence[Line]) -> dict[str, Any]:
     """Returns the machines of all runs in words, a row for each run, and the time of all."""
+    def row(run: FinishedRun) -> tuple[str, str, str, str]:
+        return (str(run.seed), f"{run.steps:,}",
+                "–" if run.images_per_second is None else f"{run.images_per_second:,.0f}",
+                "–" if run.wall_seconds is None else duration(run.wall_seconds))
+
     runs = [(line.name, run) for line in measured for run in line.runs.finished]
     machines: dict[str, int] = {}
     for _, run in runs:
         machine = "; ".join(filter(None, (described(run.devices), described(run.versions))))
         machines[machine] = machines.get(machine, 0) + 1
     times = [run.wall_seconds for _, run in runs if run.wall_seconds is not None]
-    return {"rows": [(name, _speed(run)) for name, run in runs], "total": duration(sum(times)) if times else "",
+    return {"rows": [(name, row(run)) for name, run in runs], "total": duration(sum(times)) if times else "",
             "machines": [text if len(machines) == 1 else f"{text} ({count} of {len(runs)} runs)"
                          for text, count in machines.items() if text]}
-
-
-def _speed(run: FinishedRun) -> tuple[str, str, str, str]:
-    """Returns seed, steps, images per second and time."""
-    return (str(run.seed), f"{run.steps:,}", "–" if run.images_per_second is None else f"{run.images_per_second:,.0f}",
-            "–" if run.wall_seconds is None else duration(run.wall_seconds))
 
 
 def _configuration(measured: Sequence[Line]) -> list[tuple[str, Iterable[tuple[str, str]]]]:

@@ -1,6 +1,6 @@
 """A paper's table with ours beside it: variants by kind, mean and deviation over seeds, the best of each column.
 
-`tabulate` reads the runs once. `text_table` and `write_report` lay out the same cells, for a terminal and as HTML.
+`tabulate` reads the runs; `text_table` and `write_report` lay out the same cells, for a terminal and as HTML.
 """
 import contextlib
 import json
@@ -51,42 +51,33 @@ def read_run(folder: Path) -> FinishedRun:
     if not path.exists():
         raise InputError(f"{folder}: not a finished run (no results.json); its own command resumes it")
     found = read_json(path)
-    missing = [name for name in NEEDED if name not in found]
-    if missing:
+    if missing := [name for name in NEEDED if name not in found]:
         raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with `fresh`")
-    for name in ("experiment", "preset", "variant"):
-        if not isinstance(found[name], str) or not found[name] or printable(found[name]) != found[name]:
-            raise InputError(f"{path}: {name} is not a name; run it again with `fresh`")
-    metrics = found["metrics"]
-    wrong = [] if isinstance(metrics, dict) else ["metrics"]
-    wrong += [name for name, value in metrics.items() if _number(value) is None] if not wrong else []
-    wrong += [name for name in ("seed", "steps") if type(found[name]) is not int or abs(found[name]) > LARGEST_COUNT]
-    wrong += [name for name in ("images_per_second", "wall_seconds", "images")
-              if found.get(name) is not None and _number(found[name]) is None]
-    if wrong:
-        raise InputError(f"{path}: {printable(wrong[0])} is not a number; run it again with `fresh`")
-    if not isinstance(found.get("config") or {}, dict):
-        raise InputError(f"{path}: config is not an object; run it again with `fresh`")
+    metrics, config = found["metrics"], found.get("config") or {}
+    timing = {name: found.get(name) for name in ("images_per_second", "wall_seconds", "images")}
+    right = {name: isinstance(found[name], str) and found[name] and printable(found[name]) == found[name]
+             for name in ("experiment", "preset", "variant")}
+    right |= {name: type(found[name]) is int and abs(found[name]) <= LARGEST_COUNT for name in ("seed", "steps")}
+    right |= {"metrics": isinstance(metrics, dict), "config": isinstance(config, dict)}
+    right |= {name: value is None or _number(value) is not None for name, value in timing.items()}
+    right |= {name: _number(value) is not None for name, value in metrics.items()} if right["metrics"] else {}
+    if wrong := [name for name, holds in right.items() if not holds]:
+        raise InputError(f"{path}: {printable(wrong[0])} is not what a run writes; run it again with `fresh`")
     check_small_files(folder, found)
     return FinishedRun(
         folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
         **{name: found[name] for name in NEEDED if name != "metrics"},
-        **{name: None if found.get(name) is None else _number(found[name])
-           for name in ("images_per_second", "wall_seconds", "images")},
-        **{name: found.get(name) for name in ("devices", "versions")},
-        config=found.get("config") or {})
+        **{name: None if value is None else _number(value) for name, value in timing.items()},
+        devices=found.get("devices"), versions=found.get("versions"), config=config)
 
 
 def _number(value) -> float | None:
     """Returns a number as float, also one that strict JSON writes as text (nan, inf, -inf), or None for all else."""
     if isinstance(value, str) and value in ("nan", "inf", "-inf"):
         return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e308:
         return None
-    try:
-        return float(value)
-    except OverflowError:  # an integer too large for one
-        return None
+    return float(value)
 
 
 def _plotted(value) -> bool:
@@ -108,15 +99,11 @@ def variant_folders(preset_folder: Path) -> dict[str, list[Path]]:
     """Returns the folders of all seeds, in order, of each variant with a run."""
     folders = {}
     for folder in sorted(preset_folder.iterdir()) if preset_folder.is_dir() else ():
-        seeds = sorted((seed for seed in folder.glob("seed-*") if seed.is_dir()), key=_seed_order)
+        seeds = sorted((seed for seed in folder.glob("seed-*") if seed.is_dir()),
+                       key=lambda seed: (len(seed.name), seed.name))
         if seeds and folder.name != "stages":
             folders[folder.name] = seeds
     return folders
-
-
-def _seed_order(folder: Path) -> tuple[int, str]:
-    number = folder.name.removeprefix("seed-")
-    return (int(number) if number.isdigit() else 10**9, folder.name)
 
 
 def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
@@ -208,16 +195,8 @@ class Line(NamedTuple):
 def tabulate(folder: Path, entries: Sequence[Entry], columns: Sequence[Column]) -> list[Line]:
     """Reads the runs of a preset (runs/<experiment>/<preset>) and returns a line for each entry, ordered by kind.
 
-    An entry without a finished run has empty cells. Raises ValueError for an unknown kind, a `better` that is neither
-    higher nor lower, or a repeated variant, and InputError for a results.json that cannot be used.
+    An entry without a finished run has empty cells. Raises InputError for a results.json that cannot be used.
     """
-    if wrong := [entry for entry in entries if entry.kind not in KINDS]:
-        raise ValueError(f"{wrong[0].variant}: kind {wrong[0].kind!r} is none of {', '.join(KINDS)}")
-    if wrong := [column for column in columns if column.better not in ("higher", "lower")]:
-        raise ValueError(f"{wrong[0].metric}: better must be 'higher' or 'lower', got {wrong[0].better!r}")
-    names = [entry.variant for entry in entries]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{repeated[0]} is listed twice")
     found = read_variants(folder)
     return lines_of([(entry, found.get(entry.variant)) for entry in entries], columns)
 

@@ -26,20 +26,13 @@ class Network(NamedTuple):
     transform: Transform
 
 
-class FrameScores(NamedTuple):
-    """Predictions of I animals on N frames, coordinates in pixels of the frames."""
+class SeenFrames(NamedTuple):
+    """Frames of which some may be suggested, N of them."""
 
-    frames: tuple[Frame, ...]
-    keypoints: np.ndarray  # (N, I, K, 2) float64, nan for an animal that is not there
-    scores: np.ndarray  # (N, I, K) float64, the same
+    rows: np.ndarray  # (N,) int64, numbers of the frames among those that were looked at
     features: np.ndarray  # (N, F) float32, see `thumbnail`
     unreadable: tuple[str, ...]  # the frames that do not decode
-    without_box: int = 0  # frames that are left out, since no animal is on them
-
-    @property
-    def mean_scores(self) -> np.ndarray:
-        """(N,) float64: the mean score of all points of a frame."""
-        return np.nanmean(self.scores, axis=(1, 2))
+    without_box: int  # frames that are left out, since no animal is on them
 
 
 class LabelledFrames(NamedTuple):
@@ -73,62 +66,58 @@ def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, .
     return names, placed
 
 
-def score_frames(
-    frames: Sequence[Frame], network: Network, *, every: int = 1, batch_size: int = 16,
-    boxes: np.ndarray | None = None, tick: Callable[[int], object] = lambda count: None,
-) -> FrameScores:
-    """Predicts all images and frames 0, every, 2 every ... of each video, in one pass; keeps thumbnails alone.
+def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None = None,
+            tick: Callable[[int], object] = lambda count: None) -> SeenFrames:
+    """Makes thumbnails of all images and of frames 0, every, 2 every ... of each video, in one pass.
 
-    Frames that do not decode are named and left out.
+    Frames that do not decode are named and left out, those without a box are counted and left out.
 
     Args:
         frames: images and all frames of videos, as `frames_at` returns them.
-        network: the predictor. Every batch has one shape, so that it is compiled once.
         boxes: (N, I, 4) x, y, width, height of the animals on the frames, nan where one is not there; None for one
-            animal somewhere on each. Frames without a box are counted and left out.
+            animal somewhere on each.
         tick: called with the number of frames passed.
 
     Raises:
         InputError: if no frame can be read.
     """
-    rows = {(frame.path, frame.number): row for row, frame in enumerate(frames)}
-    count, without_box = 1 if boxes is None else boxes.shape[1], 0
-    scored: list[tuple[Frame, np.ndarray]] = []
-    points: list[dict[int, tuple[np.ndarray, np.ndarray]]] = []  # of each scored frame, by animal
-    unreadable: list[str] = []
-    batch: list[tuple[int, int, np.ndarray, np.ndarray]] = []
-    for frame, image in _images(frames):
+    kept: dict[int, np.ndarray] = {}
+    unreadable, without_box = [], 0
+    for row, image in _images(frames):
         tick(1)
-        if frame.number is not None and frame.number % every:
+        if frames[row].number is not None and frames[row].number % every:
             continue
         if image is None:
-            unreadable.append(frame.name)
-            continue
-        own = [None] if boxes is None else boxes[rows[frame.path, frame.number]]
-        there = [animal for animal, box in enumerate(own) if box is None or np.isfinite(box).all()]
-        if not there:
+            unreadable.append(frames[row].name)
+        elif boxes is not None and not np.isfinite(boxes[row]).all(-1).any():
             without_box += 1
-            continue
-        scored.append((frame, thumbnail(image)))
-        points.append({})
-        for animal in there:
-            batch.append((len(points) - 1, animal, *_square(image, network, own[animal])))
-            if len(batch) == batch_size:
-                _predict(batch, network, batch_size, points)
-                batch = []
-    if batch:
-        _predict(batch, network, batch_size, points)
-    if not scored:
+        else:
+            kept[row] = thumbnail(image)
+    if not kept:
         why = "has a box" if without_box else "can be read"
         raise InputError("inputs", f"none of the {len(frames)} frames {why}; " + (
             "give boxes of these images or videos" if without_box else "fetch the images or videos again"))
-    keypoints = len(next(iter(points[0].values()))[1])
-    placed, scores = (np.full((len(scored), count, keypoints, *rest), np.nan) for rest in ((2,), ()))
-    for row, of_frame in enumerate(points):
-        for animal, found in of_frame.items():
-            placed[row, animal], scores[row, animal] = found
-    kept, features = zip(*scored, strict=True)
-    return FrameScores(kept, placed, scores, np.stack(features), tuple(unreadable), without_box)
+    return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
+
+
+def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], network: Network, batch_size: int
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts M animals, one on each image (H, W, 3) uint8, perhaps in a box (4,).
+
+    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64. Every batch has one shape, so
+    that the network is compiled once; the first square fills the last one up.
+    """
+    none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+    made = [network.transform(image, none, unseen, np.float32(1), box)
+            for image, box in zip(images, boxes, strict=True)]
+    squares, points, scores = [square for square, *_ in made], [], []
+    for start in range(0, len(squares), batch_size):
+        batch = squares[start:start + batch_size]
+        found = network.predict(np.stack(batch + batch[:1] * (batch_size - len(batch))))
+        points += [in_frame_pixels(crop, one) for (*_, crop), one in zip(made[start:start + batch_size], found[0],
+                                                                         strict=False)]
+        scores += list(np.asarray(found[1], np.float64)[:len(batch)])
+    return np.stack(points), np.stack(scores)
 
 
 def in_frame_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -138,37 +127,21 @@ def in_frame_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
     return moved[..., :2] / moved[..., 2:]
 
 
-def _images(frames: Sequence[Frame]) -> Iterator[tuple[Frame, np.ndarray | None]]:
-    """Yields every frame with its image, None if it does not decode; each video in one pass."""
-    of_video: dict[Path, dict[int, Frame]] = {}
-    for frame in frames:
+def _images(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Yields the number of every frame with its image, None if it does not decode; each video in one pass."""
+    of_video: dict[Path, dict[int, int]] = {}
+    for row, frame in enumerate(frames):
         if frame.number is not None:
-            of_video.setdefault(frame.path, {})[frame.number] = frame
+            of_video.setdefault(frame.path, {})[frame.number] = row
             continue
         try:
-            yield frame, read_frame(frame)
+            yield row, read_frame(frame)
         except InputError:
-            yield frame, None
-    for path, named in of_video.items():
+            yield row, None
+    for path, rows in of_video.items():
         for number, image in open_video(path):
-            if number in named:
-                yield named[number], image
-
-
-def _square(image: np.ndarray, network: Network, box: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the square image that a network takes, and the map of its pixels to the frame's."""
-    none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    square, _, _, _, crop = network.transform(image, none, unseen, np.float32(1), box)
-    return square, crop
-
-
-def _predict(batch: Sequence[tuple[int, int, np.ndarray, np.ndarray]], network: Network, size: int,
-             points: list[dict[int, tuple[np.ndarray, np.ndarray]]]) -> None:
-    """Writes the points and scores of squares into those of their frames; the first one fills the batch up."""
-    squares = [square for _, _, square, _ in batch]
-    found, scores = network.predict(np.stack(squares + squares[:1] * (size - len(squares))))
-    for (row, animal, _, crop), placed, score in zip(batch, found, scores, strict=False):
-        points[row][animal] = in_frame_pixels(crop, placed), np.asarray(score, np.float64)
+            if number in rows:
+                yield rows[number], image
 
 
 # Frames with labels

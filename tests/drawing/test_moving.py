@@ -27,9 +27,3 @@ def test_a_spot_moves(tmp_path):
         for number, frame in enumerate(ImageSequence.Iterator(found)):
             row = np.asarray(frame.convert("RGB"))[50].astype(int)
             assert np.flatnonzero(row[:, 0] > 200).mean() == pytest.approx(100 * number + 9.5, abs=1.5)
-
-
-def test_no_frame_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least one frame"):
-        write_moving(tmp_path / "none.gif", [], milliseconds=100)
-    assert not (tmp_path / "none.gif").exists()

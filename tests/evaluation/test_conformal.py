@@ -4,7 +4,6 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.evaluation.conformal import (
-    FILE,
     LEVELS,
     OWN,
     coverage,
@@ -39,16 +38,16 @@ def test_coverage_is_that_of_the_order_statistic(count, level):
     """Of n + 1 exchangeable errors, the last is among the ceil((n + 1) level) smallest with just that share."""
     generator = np.random.default_rng(0)
     inside = []
-    for _ in range(1500):
+    for _ in range(500):
         errors = generator.exponential(size=(count + 1, 1))
         inside.append(errors[-1, 0] <= radii(table_of(errors[:-1], [level]), np.ones(1), level=level)[0])
     expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
-    assert abs(np.mean(inside) - expected) < 4 * np.sqrt(expected * (1 - expected) / 1500)
+    assert abs(np.mean(inside) - expected) < 4 * np.sqrt(expected * (1 - expected) / 500)
 
 
 def test_coverage_by_keypoint_with_a_scale_by_score():
     shares = np.array([coverage(radius_table(*draws(seed, 80)), *draws(1000 + seed, 100)).by_keypoint
-                       for seed in range(150)])
+                       for seed in range(80)])
     assert radius_table(*draws(0, 80)).scores.size
     count = 80 - 20
     for row, level in enumerate(LEVELS):
@@ -60,7 +59,7 @@ def test_coverage_by_keypoint_with_a_scale_by_score():
 
 def test_keypoints_with_few_labels_share_the_quantile_of_random_points():
     shares = []
-    for seed in range(300):
+    for seed in range(120):
         errors, scores, _ = draws(seed, 110)
         visible = np.random.default_rng(seed).random(errors.shape) < 0.5
         table = radius_table(errors[:18], scores[:18], visible[:18], levels=[0.8])
@@ -79,7 +78,7 @@ def recorded(seed, recordings=14, images=12):
 
 def test_coverage_of_new_recordings():
     by_recording, by_image = [], []
-    for seed in range(300):
+    for seed in range(120):
         errors, names = recorded(seed, 15)
         held, new = errors[names < 14], errors[names == 14]
         for shares, choices in ((by_recording, {"recordings": names[names < 14]}), (by_image, {})):
@@ -94,7 +93,7 @@ def test_points_of_a_recording_share_one_weight():
     errors = np.r_[np.arange(30), 100, 200, 300][:, None]
     table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], recordings=["a"] * 30 + ["b", "c", "d"])
     assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
-    assert (table.unit, table.all_units, table.units.tolist(), table.labels.tolist()) == ("recording", 4, [4], [33])
+    assert (table.unit, table.all_units, table.labels.tolist()) == ("recording", 4, [33])
 
 
 def test_radii_grow_with_the_level_and_fall_with_the_score():
@@ -106,7 +105,7 @@ def test_radii_grow_with_the_level_and_fall_with_the_score():
     assert (np.diff(table.quantiles, axis=0) >= 0).all()
     found = radii(table, np.repeat(np.linspace(-1, 2, 50)[:, None], 4, 1))
     assert (np.diff(found, axis=0) <= 0).all()
-    assert (found[0] > 3 * found[-1]).all()
+    assert (found[0] > 3 * found[-1]).all()  # the scale tells errors apart
 
 
 def test_the_scale_makes_radii_smaller_where_scores_tell_errors_apart():
@@ -141,7 +140,7 @@ def test_what_is_hidden_or_not_finite_is_left_out():
     spoilt, spoilt_scores, spoilt_visible = errors.copy(), scores.copy(), visible.copy()
     spoilt[::6, 1], spoilt_scores[3::6, 1] = np.nan, np.inf
     spoilt_visible[::3, 1] = 1
-    for given in ((spoilt, spoilt_scores, spoilt_visible), (np.where(visible > 0, errors, -5), scores, visible)):
+    for given in ((spoilt, spoilt_scores, spoilt_visible), (np.where(visible > 0, errors, 1e9), scores, visible)):
         for a, b in zip(radius_table(*given), expected, strict=True):
             assert np.array_equal(a, b)
     assert coverage(expected, spoilt, spoilt_scores, spoilt_visible).count.tolist() == visible.sum(0).tolist()
@@ -167,19 +166,18 @@ def test_too_few_labels_give_an_infinite_radius_and_their_number():
     table = radius_table(errors, scores, visible, levels=levels)
     assert np.isinf(radii(table, scores)).all()
     assert np.isfinite(radii(table, scores, level=0.5)).all()
-    assert missing(table).tolist() == [[0, 0], [1, 1], [91, 91]]
-    assert missing(table, own=True).tolist() == [[12, 15], [12, 15], [91, 94]]
+    assert missing(table).tolist() == [0, 1, 91]
     one_more = radius_table(*draws(8, 9, 2), levels=levels)
     assert np.isfinite(one_more.quantiles[1]).all()
     assert radii(one_more, np.ones((1, 2)))[0, 0] > np.median(draws(8, 9, 2)[0])
-
-
-def test_no_label_at_all():
+    assert radii(one_more, [np.nan, 0.5])[0] == np.inf
     for images in (0, 3):
-        table = radius_table(*(np.zeros((images, 2)),) * 3)
-        assert np.isinf(radii(table, np.ones((1, 2)))).all()
-        assert missing(table)[:, 0].tolist() == [1, 4, 9, 19]
-        assert np.isnan(coverage(table, *(np.zeros((images, 2)),) * 3).by_keypoint).all()
+        nothing = radius_table(*(np.zeros((images, 2)),) * 3)
+        assert np.isinf(radii(nothing, np.ones((1, 2)))).all()
+        assert missing(nothing).tolist() == [1, 4, 9, 19]
+        assert np.isnan(coverage(nothing, *(np.zeros((images, 2)),) * 3).by_keypoint).all()
+    with pytest.raises(InputError, match="level"):
+        radii(table, scores, level=0.7)
 
 
 def test_a_keypoint_has_its_own_quantile_from_enough_labels_on():
@@ -188,16 +186,6 @@ def test_a_keypoint_has_its_own_quantile_from_enough_labels_on():
     table = radius_table(errors, np.ones((OWN, 2)), visible, levels=[0.5, 0.9])
     assert table.own.tolist() == [[False, True], [False, True]]
     assert table.quantiles[1].tolist() == [9, 9]
-    assert missing(table, own=True).tolist() == [[1, 0], [1, 0]]
-
-
-def test_radii_of_chosen_keypoints_and_unknown_scores():
-    errors, scores, visible = draws(9)
-    table = radius_table(errors, scores, visible)
-    whole = radii(table, scores)
-    assert np.array_equal(radii(table, scores[:, [2, 0]], np.array([2, 0])), whole[:, [2, 0]])
-    assert np.array_equal(radii(table, scores[:, 3], 3), whole[:, 3])
-    assert radii(table, [np.nan, 0.5, 0.5, 0.5])[0] == np.inf
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
@@ -219,25 +207,5 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 def test_a_broken_table_is_named(tmp_path, before, after):
     path = write_radius_table(tmp_path, radius_table(*draws(11, 20)))
     path.write_text(path.read_text().replace(before, after, 1))
-    with pytest.raises(InputError, match=FILE):
+    with pytest.raises(InputError, match=r"radius_table\.json"):
         read_radius_table(tmp_path)
-
-
-@pytest.mark.parametrize(("argument", "words", "choices"), [
-    ("errors", "same shape", {"scores": np.ones((3, 1))}), ("errors", "at least 0", {"errors": -np.ones((3, 2))}),
-    ("levels", "below 1", {"levels": [0.9, 1.0]}), ("levels", "above 0", {"levels": []}),
-    ("recordings", "3 images", {"recordings": ["a"]})])
-def test_unusable_labels_are_named(argument, words, choices):
-    ones = np.ones((3, 2))
-    with pytest.raises(InputError, match=words) as caught:
-        radius_table(**{"errors": ones, "scores": ones, "visible": ones} | choices)
-    assert caught.value.argument == argument
-
-
-def test_unusable_predictions_are_named():
-    table = radius_table(*draws(12, 50))
-    for argument, words, choices in (("level", "0.5, 0.8", {"level": 0.7}), ("scores", "4 keypoints", {}),
-                                     ("keypoints", "below", {"keypoints": np.array([0, 4])})):
-        with pytest.raises(InputError, match=words) as caught:
-            radii(table, np.ones((5, 2 if argument != "level" else 4)), **choices)
-        assert caught.value.argument == argument

@@ -74,6 +74,7 @@ def exported(run, tmp_path_factory):
     return export(Export(run=run, out=out, self_test=False), tell=quiet)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_the_same_predictor(run, exported, bucket, tmp_path):
     shutil.copytree(run, bucket.folder / "box" / "seed-3")
     there = export(Export(run="gs://box/seed-3", out=tmp_path / "out", self_test=False), tell=quiet)
@@ -112,6 +113,7 @@ def test_the_folder_says_what_it_is(run, exported):
     assert ours.result["digest"] == json.loads((run / "model" / "trained.json").read_text())["digest"]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_without_this_library_finds_the_same_points(run, exported, tmp_path):
     """Batches of 1, 5 and 8, bit for bit; Flax and kpjax cannot be imported there."""
     batches = {str(size): noise(size, SIDE, SIDE, 3) for size in (1, 5, 8)}
@@ -192,7 +194,7 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(side):
 @pytest.mark.parametrize("name", FILES)
 def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
     whole = (copied / name).read_bytes()
-    for position in {0, len(whole) - 1, *np.linspace(1, len(whole) - 2, 40).astype(int).tolist()}:
+    for position in {0, len(whole) - 1, *np.linspace(1, len(whole) - 2, 12).astype(int).tolist()}:
         damaged = bytearray(whole)
         damaged[position] ^= 1
         (copied / name).write_bytes(damaged)
@@ -208,20 +210,16 @@ def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
             open_predictor(copied)
 
 
-@pytest.mark.parametrize("number", [1, 3])
-def test_another_format_is_refused_in_one_line(copied, number):
+def test_another_format_is_refused_in_one_line(copied):
     path = copied / "predictor.json"
-    other = path.read_bytes().replace(b'"format": 2', f'"format": {number}'.encode())
+    other = path.read_bytes().replace(b'"format": 2', b'"format": 3')
     path.write_bytes(other)
-    with pytest.raises(InputError, match=f"format {number}, this program reads format 2, or the file is damaged"):
+    with pytest.raises(InputError, match="format 3, this program reads format 2, or the file is damaged"):
         open_predictor(copied)
     before = json.loads(other)["checksum"].encode()
     path.write_bytes(other.replace(before, standalone.digest_of_description(other).encode()))
-    with pytest.raises(InputError, match=f"json: format {number}, this program reads format 2; use the run.py in its"):
+    with pytest.raises(InputError, match=r"json: format 3, this program reads format 2; use the run.py in its"):
         open_predictor(copied)
-    assert f"format {number}" in subprocess.run(
-        [sys.executable, "-I", str(copied / "run.py"), "--self-test"],
-        capture_output=True, text=True, check=False).stderr.splitlines()[-1]
 
 
 def test_wrong_images_are_refused_by_dimension(exported):
@@ -239,15 +237,12 @@ def test_a_jax_that_cannot_load_it_is_reported_with_the_mend(exported, monkeypat
         raise ValueError("calling convention 10 is not supported\nmore lines")
 
     monkeypatch.setattr(jax_export, "deserialize", refuse)
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=rf"jax {jax.__version__} does not load it \(calling convention 10 is[^\n]*"
+                                         rf"kpjax export --from {exported} --out NEW$"):
         open_predictor(exported)
-    message = str(caught.value)
-    version = jax.__version__
-    assert f"made by jax {version}, and jax {version} does not load it (calling convention 10 is" in message
-    assert f"kpjax export --from {exported} --out NEW" in message
-    assert "\n" not in message
 
 
+@pytest.mark.slow
 def test_it_is_made_again_from_itself(run, exported, tmp_path):
     """Of an exported folder alone: the same weights, the same points, and what an earlier run is to a later one."""
     again = run_command("export", ["--from", str(exported), "--out", str(tmp_path / "again"), "--no-self-test"])
@@ -265,6 +260,7 @@ def test_it_is_made_again_from_itself(run, exported, tmp_path):
     assert before.method.skeleton == after.method.skeleton == POINTS
 
 
+@pytest.mark.slow
 def test_run_py_as_a_program(exported, tmp_path, capsys):
     """Keypoints of images in a table, and the self-test in a fresh process, which fails where the points differ."""
     assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
@@ -290,31 +286,29 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
         runner.main([str(tmp_path / "cut.png")])
 
 
-def test_the_command_and_what_it_refuses(run, exported, tmp_path, monkeypatch, capsys):
-    def refused(*arguments):
-        with pytest.raises(InputError) as caught:
+def test_what_the_command_refuses(run, exported, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    (tmp_path / "file").write_text("")
+    for arguments, words in (
+            (("--out", out), "give either RUN or --from"), ((run, "--from", exported, "--out", out), "give either RUN"),
+            ((run,), "--out"), (("--from", run, "--out", out), "is not an exported predictor"),
+            ((tmp_path, "--out", out), "not a run's folder"), ((run, "--out", exported), "exists already"),
+            ((run, "--out", run, "--overwrite"), "which is not part of a predictor"),
+            (("--from", exported, "--out", exported, "--overwrite"), "is where it comes from"),
+            ((run, "--out", tmp_path / "file" / "out"), "cannot be written: ")):
+        with pytest.raises(InputError, match=words) as caught:
             run_command("export", [str(argument) for argument in arguments])
         assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    out = tmp_path / "out"
-    assert "give either RUN or --from" in refused("--out", out)
-    assert "give either RUN or --from" in refused(run, "--from", exported, "--out", out)
-    assert "--out" in refused(run)
-    assert "is not an exported predictor" in refused("--from", run, "--out", out)
-    assert "not a run's folder" in refused(tmp_path, "--out", out)
-    assert "exists already; set overwrite or give" in refused(run, "--out", exported)
-    assert "which is not part of a predictor" in refused(run, "--out", run, "--overwrite")
-    assert "is where it comes from" in refused("--from", exported, "--out", exported, "--overwrite")
     usual = supervised.SYSTEM
     monkeypatch.setattr(supervised, "SYSTEM", usual._replace(
         predicting=lambda stored: usual.predicting(stored)._replace(transform=Stretch(SIDE))))
-    assert "exported predictor cannot do Stretch" in refused(run, "--out", out)
+    with pytest.raises(InputError, match="exported predictor cannot do Stretch"):
+        run_command("export", [str(run), "--out", str(out)])
     assert not out.exists()
-    monkeypatch.undo()
-    (tmp_path / "file").write_text("")
-    assert "cannot be written: " in refused(run, "--out", tmp_path / "file" / "out")
-    shutil.copytree(exported, out)
-    run_command("export", [str(run), "--out", str(out), "--overwrite", "--no-self-test"])
+
+
+@pytest.mark.slow
+def test_an_earlier_predictor_is_replaced(run, copied, capsys):
+    run_command("export", [str(run), "--out", str(copied), "--overwrite", "--no-self-test"])
     assert "1 arrays that points do not depend on are left out" in capsys.readouterr().out
-    standalone.checked_description(out)
+    standalone.checked_description(copied)

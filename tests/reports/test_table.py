@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.reports.report import finding, gap_closed, leaders, seeds_ahead
+from kpjax.reports.report import finding, leaders, seeds_ahead
 from kpjax.reports.table import Column, Entry, cell_text, read_history, read_run, read_variants, tabulate, text_table
 
 PCK = Column("target/pck", "PCK", "%", 100.0)
@@ -83,42 +83,27 @@ def test_a_value_that_is_not_finite_is_never_averaged_away(folder):
     assert not line.best[0]
 
 
-def test_a_control_that_was_all_that_was_asked_for_is_no_failure(folder):
-    lines = tabulate(folder, [Entry("adabn", "control")], (PCK,))
-    assert finding(lines, PCK) == "adabn: 82.7 ± 14.2 % PCK."
-    both = tabulate(folder, [Entry("adabn", "control"), Entry("mcd", "method")], (PCK,))
-    assert "no finished run" in finding(both, PCK)
-
-
 def test_the_finding_compares_with_the_best_control_and_the_bound(folder):
     lines = tabulate(folder, ENTRIES, (PCK, MAE))
     best = leaders(lines, PCK)
     assert {kind: line.entry.variant for kind, line in best.items()} == {
         "method": "regda", "baseline": "source_only", "control": "adabn", "oracle": "oracle"}
     assert seeds_ahead(best["method"], best["control"], PCK) == (2, 3)
-    assert gap_closed(lines, PCK) == pytest.approx((93 - 248 / 3) / (100 - 248 / 3))
     text = finding(lines, PCK)
-    assert "93.0 ± 3.6 %" in text
-    assert "the best control (adabn) on 2 of 3 seeds" in text
-    assert "the best baseline (source_only) on 1 of 1 seed" in text
-    assert "60 % of the gap" in text
-    assert gap_closed(lines, MAE, number=1) < 0  # a lower error is better, and regda's is higher than adabn's
-
-
-def test_rows_that_contradict_themselves_are_refused(folder):
-    with pytest.raises(ValueError, match="kind 'champion'"):
-        tabulate(folder, [Entry("regda", "champion")], (PCK,))
-    with pytest.raises(ValueError, match="listed twice"):
-        tabulate(folder, [*ENTRIES, Entry("regda", "baseline")], (PCK,))
-    with pytest.raises(ValueError, match="higher"):
-        tabulate(folder, ENTRIES, (PCK._replace(better="more"),))
+    for words in ("93.0 ± 3.6 %", "the best control (adabn) on 2 of 3 seeds",
+                  "the best baseline (source_only) on 1 of 1 seed", "The upper bound: oracle: 100.0"):
+        assert words in text
+    alone = tabulate(folder, [Entry("adabn", "control")], (PCK,))  # all that was asked for
+    assert finding(alone, PCK) == "adabn: 82.7 ± 14.2 % PCK."
+    both = tabulate(folder, [Entry("adabn", "control"), Entry("mcd", "method")], (PCK,))
+    assert "no finished run" in finding(both, PCK)
 
 
 def test_results_that_cannot_be_used_are_named(folder):
     path = folder / "regda" / "seed-1" / "results.json"
     whole = path.read_text()
     for broken, message in ((whole[:40], "cannot be read"), ("[]", "holds no object"), ("{}", "lacks experiment"),
-                            (whole.replace("0.92", '"high"'), "target/pck is not a number")):
+                            (whole.replace("0.92", '"high"'), "target/pck is not what a run writes")):
         path.write_text(broken)
         with pytest.raises(InputError, match=message) as caught:
             read_variants(folder)

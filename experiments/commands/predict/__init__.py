@@ -100,8 +100,8 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         tell(line)
     names = (*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names)))
     if not asked.no_overlay and (letters := lacking(set(names))):
-        tell(f"no font here has {letters[:20]}: names are drawn with escapes; install one, as the package "
-             "fonts-noto-cjk, or set KPJAX_FONT to its file")
+        tell(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
+             "them")
     written, bad = [], []
     for work in works:
         table, paths = _carried_out(work, predictor, formats, asked, tell)
@@ -264,7 +264,7 @@ def _radius_lines(table: PredictionTable, predictor: Predictor, asked: Predict) 
         return [f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
                 f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"]
     row = int(np.searchsorted(predictor.radii.levels, asked.level))
-    return [f"no radius: {int(missing(predictor.radii)[row].max())} more labelled {unit}s must be held out for it"]
+    return [f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"]
 
 
 def _box_lines(works: Sequence[_Work], predictor: Predictor, asked: Predict) -> list[str]:

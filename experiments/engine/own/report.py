@@ -78,7 +78,7 @@ def _opened(line: Line) -> tuple[OwnRun, Skeleton] | None:
 def radius_text(table: RadiusTable) -> str:
     """Says whether predictions will have radii, or what is missing for them."""
     whole = f"{table.all_units} {table.unit}{'' if table.all_units == 1 else 's'}"
-    lacking = dict(zip(table.levels.tolist(), missing(table).max(1).tolist(), strict=True))
+    lacking = dict(zip(table.levels.tolist(), missing(table).tolist(), strict=True))
     known = [f"{100 * level:g}" for level, number in lacking.items() if not number]
     words = [f"From the labels of {whole} held out, predictions have a radius within which the truth lies in "
              f"{known[-1]} of 100 cases on new {table.unit}s like these"] if known else []

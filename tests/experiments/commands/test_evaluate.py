@@ -1,7 +1,6 @@
 """The command `evaluate`: errors of a made run, whose method finds the brightest pixel, on labelled images."""
 import csv
 import functools
-import re
 from pathlib import Path
 
 import numpy as np
@@ -90,12 +89,10 @@ def test_the_share_of_points_within_their_radii_is_told_and_drawn(run, tmp_path,
     assert lines["within"] == ["66.7"] * 4
     assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
     assert "frames that the run may have learnt from: it kept no list of its own\n(3 labels" in out
-    drawn = (tmp_path / "out" / "coverage.svg").read_text()
-    assert drawn.count("<polyline") == 3
-    assert "<title>spot</title>" in drawn
+    assert ">spot</text>" in (tmp_path / "out" / "coverage.svg").read_text()
 
 
-def test_frames_that_were_learnt_from_stand_beside_those_held_out(run, tmp_path, capsys):
+def test_frames_that_were_learnt_from_stand_below_those_held_out(run, tmp_path, capsys):
     labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
     one = np.ones((2, 1))
     known = Animals(("spot",), (TRAINED, HELD_OUT), (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"),
@@ -103,9 +100,8 @@ def test_frames_that_were_learnt_from_stand_beside_those_held_out(run, tmp_path,
     write_errors(Path(run), known, 0.5)
     main([run, labels, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
-    header = next(line for line in out.splitlines() if "trained on" in line)
-    assert re.fullmatch(" +held out: 1 frame +trained on: 1 frame", header)
-    assert "other labels: 1 frame" in out
+    parts = [line for line in out.splitlines() if line.endswith(": 1 frame")]
+    assert parts == ["held out: 1 frame", "trained on: 1 frame", "other labels: 1 frame"]
     with (tmp_path / "out" / "errors.csv").open() as file:
         assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
     assert "worst.png: 2 animals" in out  # without the one that was learnt from

@@ -66,23 +66,16 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def test_the_dim_frame_is_found(made, tmp_path, capsys):
-    rows = suggested(made, tmp_path / "best", "--by", "score", "--as-it-comes", "--n", 3)
-    assert (rows[0]["frame"], rows[0]["rank"], rows[0]["video"]) == (str(DIM), "1", str(made / "mouse.mp4"))
-    assert rows[0]["reason"] == f"score ranks it 1 of {LENGTH}"
-    frames = sorted(int(row["frame"]) for row in rows)
-    assert min(np.diff(frames)) >= 10
-    everything = rows_of(tmp_path / "best" / "all_frames.csv")
-    assert [int(row["frame"]) for row in everything] == list(range(LENGTH))
-    assert list(everything[5]) == ["image", "video", "frame", "score"]
-    assert "3 of 48 frames by score, as it comes" in capsys.readouterr().out
-    rows = suggested(made, tmp_path / "score", "--by", "score", "--n", 2, "--every", 4)
-    assert rows[0]["frame"] == str(DIM)
-    assert float(rows[0]["score"]) < 0.6
-    assert len(rows_of(tmp_path / "score" / "all_frames.csv")) == LENGTH / 4
-    with Image.open(tmp_path / "score" / "images" / "mouse" / f"img{DIM:04d}.png") as kept:
-        np.testing.assert_array_equal(np.asarray(kept), open_video(made / "mouse.mp4")[DIM])
-    assert (tmp_path / "score" / "suggestions.png").exists()
+def test_frames_that_look_unlike_are_found_whole_and_apart(made, tmp_path, capsys):
+    rows = suggested(made, tmp_path / "out", "--n", 3)
+    frames = [int(row["frame"]) for row in rows]
+    assert min(np.diff(sorted(frames))) >= 10
+    assert min(frames) < JUMP <= max(frames)
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert "3 of 48 frames that look least alike" in capsys.readouterr().out
+    with Image.open(tmp_path / "out" / "images" / rows[0]["file"]) as kept:
+        np.testing.assert_array_equal(np.asarray(kept), open_video(made / "mouse.mp4")[frames[0]])
+    assert (tmp_path / "out" / "suggestions.png").exists()
 
 
 def test_labels_are_kept_away_from(made, tmp_path, capsys):
@@ -94,7 +87,7 @@ def test_labels_are_kept_away_from(made, tmp_path, capsys):
         table += [f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
                   for name, shift in (("spot", 0), ("beside", 6))]
     (project / "labels.csv").write_text("\n".join(table) + "\n")
-    rows = suggested(made, tmp_path / "out", "--by", "score", "--n", 9, "--labelled", project, "--to", "csv")
+    rows = suggested(made, tmp_path / "out", "--n", 9, "--labelled", project, "--to", "csv")
     taken = [int(row["frame"]) for row in rows]
     assert taken
     assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
@@ -188,7 +181,6 @@ def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_pat
 @pytest.mark.parametrize(("flags", "words"), [
     (["--n", "0"], "--n: 0; must be at least 1"),
     (["--every", "0"], "--every: 0"),
-    (["--by", "luck"], "--by"),
 ])
 def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
     arguments = [str(made / "runs/brightest/demo/spot/seed-0"), str(made / "mouse.mp4"), "--out", str(tmp_path / "out")]
@@ -266,7 +258,6 @@ def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
         if row["keypoint"] == "spot":
             x, y = place[row["instance"]]
             assert (float(row["proposed_x"]), float(row["proposed_y"])) == pytest.approx((x, y), abs=3)
-    assert len(rows_of(folder / "out" / "all_frames.csv")) == 5
     with pytest.raises(InputError, match="Lightning Pose holds one animal"):
         suggested(made, folder / "lp", "--boxes", folder / "boxes.csv", "--to", "lp", inputs=(folder / "pair.mp4",))
     assert not (folder / "lp").exists()
@@ -303,9 +294,9 @@ def test_a_run_on_crops_says_at_once_that_it_needs_boxes(made, tmp_path, monkeyp
 
 
 def test_every_second_frame_is_spelt_so(made, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "SCORED", LENGTH // 2)
+    monkeypatch.setattr(command, "LOOKED_AT", LENGTH // 2)
     suggested(made, tmp_path / "out")
-    assert "every 2nd frame of videos is scored" in capsys.readouterr().out
+    assert "every 2nd frame of videos is looked at" in capsys.readouterr().out
     assert [command.ordinal(number) for number in (1, 3, 4, 11, 21, 112)] == [
         "1st", "3rd", "4th", "11th", "21st", "112th"]
 

@@ -64,7 +64,7 @@ def test_from_a_project_to_a_result(project, tmp_path, capsys):
     # Labels and predictions of the four frames held out, and the first frame of the video.
     assert page.count("data:image/jpeg") == 9
     assert (folder / "held_out.mp4").is_file()
-    assert max(map(len, said[said.index("   held out"):said.index("report:")].splitlines())) <= 110
+    assert max(map(len, said[said.index("\nheld out: 4 frames"):said.index("report:")].splitlines())) <= 110
     opened = open_run(Path(folder / "ours" / "seed-0"))
     assert (opened.method.skeleton.names, opened.transform.side) == (project.skeleton.names, 32)
     wide = np.zeros((20, 40, 3), np.uint8)

@@ -1,0 +1,236 @@
+"""Charts by the data in their figures: lines, bands, squares, dots and the cells of a matrix."""
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from kpjax.drawing import charts, trajectories
+from kpjax.drawing.accuracy_matrix import accuracy_matrix
+from kpjax.drawing.charts import (
+    ABOVE,
+    BELOW,
+    COLOURS,
+    OPEN,
+    Curve,
+    Difference,
+    Dots,
+    band,
+    bars,
+    coverage_plot,
+    dot_plot,
+    error_curves,
+    forest_plot,
+    line_plot,
+)
+from kpjax.drawing.feature_map import embedded, scatter
+from kpjax.drawing.overlays import keypoint_colours
+from kpjax.drawing.trajectories import STRETCHES, trajectory_plot
+from kpjax.errors import InputError
+
+NAN = np.nan
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Makes charts return their figures."""
+    monkeypatch.setattr(charts, "svg_of", lambda figure, title: figure)
+
+
+def lines_of(figure, panel=0):
+    """Every line of a panel: its points (n, 2) and its colour."""
+    return [(line.get_xydata(), to_hex(line.get_color())) for line in figure.axes[panel].lines]
+
+
+# Files
+
+def test_a_file_is_well_formed_the_same_each_time_and_fetches_nothing():
+    rows = [Difference("a <b> & 鼠 $x$", 1.0, 0.5, 1.5)]
+    text = forest_plot(rows, title="x < y", axis="points")
+    assert text == forest_plot(rows, title="x < y", axis="points")
+    root = ElementTree.fromstring(text)
+    assert root.get("role") == "img"
+    said = "".join(root.itertext())
+    assert "x < y" in said
+    assert "a <b> & 鼠 $x$" in said
+    assert charts.INK not in text  # text has the colour of its page
+    assert "2026" not in text
+    assert "href=\"http" not in text
+    assert charts.image_tag(text, "x < y").startswith('<img class="chart" alt="x &lt; y" src="data:image/svg+xml;')
+    assert not charts.image_tag("", "none")
+
+
+# Differences and means
+
+def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
+    figure = forest_plot([Difference("up", 2.0, 1.0, 3.0), Difference("open", 0.0, -1.0, 1.5),
+                          Difference("down", -2.0, -3.0, -0.5)], title="", axis="points")
+    _, *found = lines_of(figure)  # the first is at zero
+    for number, (low, mean, high, colour) in enumerate(((1, 2, 3, ABOVE), (-1, 0, 1.5, OPEN), (-3, -2, -0.5, BELOW))):
+        np.testing.assert_array_equal(found[2 * number][0][:, 0], [low, high])
+        np.testing.assert_array_equal(found[2 * number + 1][0][:, 0], [mean])
+        assert found[2 * number][1] == colour
+    assert [text.get_text() for text in figure.axes[0].texts][:2] == ["up", "+2.0 [+1.0, +3.0]"]
+    assert forest_plot([], title="", axis="") == ""
+
+
+def test_bars_reach_their_values(figures):
+    axes = bars([("ours", 40.0), ("other", 90.0)], title="PCK", highest=100.0).axes[0]
+    assert [patch.get_width() for patch in axes.patches] == [40.0, 90.0]
+    assert [text.get_text() for text in axes.texts] == ["40.0", "90.0"]
+    assert axes.get_xlim() == (0, 100)
+
+
+def test_dot_plot_shows_every_seed_the_mean_and_the_papers_number(figures):
+    groups = [("Method", [Dots("ours", 0, [90.0, 92.0, NAN], 72.5)]), ("Baselines", [Dots("not run", 1, [])])]
+    figure = dot_plot(groups, title="")
+    assert [points.tolist() for points, _ in lines_of(figure)] == [[[90, 1], [92, 1]], [[91, 1]], [[72.5, 1]]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["Method", "ours"]
+    assert dot_plot(groups[1:], title="") == ""
+
+
+# Lines
+
+def test_band_is_mean_lowest_and_highest_of_the_seeds():
+    found = band([[(1, 1.0), (2, 2.0), (5, 3.0)], [(1, 3.0), (2, 2.0)]])
+    np.testing.assert_array_equal(found, [(1, 2, 5), (2, 2, 3), (1, 2, 3), (3, 2, 3)])
+    assert band([[], []]).steps.shape == (0,)
+
+
+def test_long_histories_are_averaged_in_equal_stretches():
+    steps = np.arange(1000)
+    found = band([[(float(s), float(s)) for s in steps], [(float(s), float(s) + 10) for s in steps]], points=10)
+    assert len(found.steps) == 10
+    np.testing.assert_allclose(found.mean - found.steps, 5, atol=1e-6)
+    np.testing.assert_allclose(found.high - found.low, 10, atol=1e-6)
+    assert (np.diff(found.steps) > 0).all()
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
+    curves = [Curve("two", 0, [[(1, 1.0), (2, 0.1)], [(1, 2.0), (2, 0.2)]]),
+              Curve("alone", 9, [[(1, 1.0), (2, -3.0), (3, 4.0)]]), Curve("never run", 2, [])]
+    figure = line_plot(curves, title="", logarithmic=logarithmic, factor=10.0)
+    (two, colour), (alone, other) = lines_of(figure)
+    np.testing.assert_allclose(two, [[1, 15], [2, 1.5]])
+    np.testing.assert_allclose(alone, [[1, 10], [3, 40]] if logarithmic else [[1, 10], [2, -30], [3, 40]])
+    assert (colour, other) == (COLOURS[0], COLOURS[1])
+    assert figure.axes[0].lines[1].get_linestyle() == "--"
+    shaded, = figure.axes[0].collections
+    np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
+
+
+def test_line_plot_of_hardly_anything(figures):
+    assert line_plot([Curve("a", 0, [])], title="") == ""
+    assert line_plot([Curve("a", 0, [[(1, -1.0)]])], title="", logarithmic=True) == ""
+    point, = line_plot([Curve("", 0, [[(1, 5.0)]])], title="").axes[0].lines
+    assert point.get_marker() == "o"
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.1, 5.5), (2.1, 4.9), (0.21, 0.34), (1e-5, 2e-5), (0.05, 20), (3, 3.1)])
+def test_a_logarithmic_axis_has_several_ticks(figures, low, high):
+    axes = line_plot([Curve("", 0, [[(1, low), (2, high)]])], title="", logarithmic=True).axes[0]
+    lower, upper = axes.get_ylim()
+    shown = [tick for tick in axes.get_yticks() if lower <= tick <= upper]
+    assert 2 <= len(shown) <= 10
+
+
+def test_error_curves_leave_out_what_was_not_measured(figures):
+    found = error_curves([10, 20, 40], [("one", [4.0, NAN, 2.0]), ("none", [NAN] * 3), ("other", [5.0, 4.0, 3.0])],
+                         title="", across="labels", up="mm")
+    assert [points.tolist() for points, _ in lines_of(found)] == [[[10, 4], [40, 2]], [[10, 5], [20, 4], [40, 3]]]
+    assert found.axes[0].get_ylim() == (0, pytest.approx(5.5))
+    assert found.axes[0].get_xscale() == "log"
+    assert error_curves([10], [("one", [NAN])], title="", across="", up="") == ""
+
+
+def test_coverage_plot_has_what_is_promised_each_keypoint_and_all(figures):
+    levels, shares = np.array([0.5, 0.9]), np.array([[0.4, NAN], [0.8, NAN]])
+    promised, nose, tail, pooled = (points for points, _ in lines_of(
+        coverage_plot(levels, np.array([0.55, 0.85]), shares, ["nose", "tail"])))
+    np.testing.assert_allclose(promised, [[40, 40], [100, 100]])
+    np.testing.assert_allclose(nose, [[50, 40], [90, 80]])
+    assert np.isnan(tail[:, 1]).all()
+    np.testing.assert_allclose(pooled, [[50, 55], [90, 85]])
+
+
+# Trajectories
+
+def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
+    frames, points = np.arange(10, 20), np.zeros((10, 1, 2))
+    points[:, 0, 0] = np.arange(10)
+    points[4:6], points[8] = NAN, NAN
+    figure = trajectory_plot(frames, points, np.ones((10, 1)), ["nose"], title="t", after=points + 1,
+                             deviation=np.full((10, 1, 2), 0.5), cutoff=0.4)
+    before, alone, after, _ = (xy for xy, _ in lines_of(figure))
+    np.testing.assert_array_equal(before, np.stack([frames, points[:, 0, 0]], 1))
+    np.testing.assert_array_equal(after[:, 1], points[:, 0, 0] + 1)
+    np.testing.assert_array_equal(alone, [[19, 9]])
+    width = [path.get_extents().extents for path in figure.axes[0].collections[0].get_paths()]
+    np.testing.assert_allclose(width[0], [10, 0, 13, 5])  # from 1 - 2 x 0.5 to 4 + 2 x 0.5
+    assert len(width) == 3
+    assert figure.axes[1].yaxis_inverted()
+    assert not figure.axes[0].yaxis_inverted()
+    assert lines_of(figure, 2)[-1][0][:, 1].tolist() == [0.4, 0.4]
+
+
+def test_a_keypoint_that_is_nowhere_has_an_empty_panel():
+    text = trajectory_plot(np.arange(5), np.full((5, 1, 2), NAN), np.zeros((5, 1)), ["none"], title="t")
+    assert "none" in "".join(ElementTree.fromstring(text).itertext())
+
+
+def test_of_many_frames_each_stretch_keeps_its_extremes():
+    frames = np.arange(20 * STRETCHES)
+    values = np.zeros(len(frames))
+    values[777], values[5000:5100] = 50.0, NAN
+    at, found = trajectories.thinned(frames, values)
+    assert len(at) == len(found) == 2 * STRETCHES
+    assert (np.nanmax(found), at[np.nanargmax(found)]) == (50, 760)
+    assert np.isnan(found).sum() == 10
+    assert trajectories.thinned(frames[:9], values[:9])[0] is not None
+
+
+# Matrices and maps
+
+def figure_of(draw, **size):
+    """A stand-in for `painted`."""
+    figure = Figure()
+    draw(figure)
+    return figure
+
+
+def test_keypoints_of_a_matrix_stand_in_the_order_of_their_steps(monkeypatch):
+    values = np.array([[0.5, NAN, 1.0, NAN], [0.0, 0.25, 0.75, NAN]])
+    given = values, np.array([0, 1, 0, 2]), ("a", "b", "c", "unused"), ("base", "step 1")  # the last one never comes
+    image = accuracy_matrix(*given, low=0.0, high=1.0)
+    assert (image.dtype, image.ndim) == (np.uint8, 3)
+    monkeypatch.setattr("kpjax.drawing.accuracy_matrix.painted", figure_of)
+    axes = accuracy_matrix(*given, low=0.0, high=1.0).axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array().filled(NAN), values[:, [0, 2, 1]])
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "c", "b"]
+    assert [text.get_text() for text in axes.texts] == ["50", "100", "0", "75", "25"]
+    assert sorted(patch.get_xy() for patch in axes.patches) == [(-0.46, -0.44), (0.54, -0.44), (1.54, 0.56)]
+
+
+def test_points_of_a_map_have_the_colours_of_their_kinds(monkeypatch):
+    monkeypatch.setattr("kpjax.drawing.feature_map.painted", figure_of)
+    places = np.array([[0.0, 0.0], [2.0, 1.0], [3.0, 3.0]])
+    found = lines_of(scatter(places, np.array([0, 1, 0]), ("left", "right")))
+    assert [points.tolist() for points, _ in found] == [[[0, 0], [3, 3]], [[2, 1]]]
+    assert [colour for _, colour in found] == [to_hex(colour / 255) for colour in keypoint_colours(2)]
+
+
+def test_groups_of_features_stay_together(monkeypatch):
+    monkeypatch.setattr("kpjax.drawing.feature_map.can_embed", lambda: False)
+    with pytest.raises(InputError, match="pip install scikit-learn"):
+        embedded(np.zeros((5, 2)))
+    monkeypatch.undo()
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(3), 12)
+    places = embedded(10 * rng.normal(size=(3, 8))[kinds] + 0.1 * rng.normal(size=(36, 8)))
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    assert (kinds[apart.argmin(1)] == kinds).all()
