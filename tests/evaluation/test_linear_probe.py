@@ -7,11 +7,9 @@ from kpjax.evaluation.probes.linear import best_ridge, fit_linear, linear_probe,
 from kpjax.evaluation.probes.regression_errors import (
     errors_in_units,
     normalised_from_pixels,
-    ratio_of_errors,
     regression_errors,
-    squared_errors,
 )
-from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
+from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 
 EVERYTHING = Split(np.arange(40), np.arange(40))
 
@@ -125,24 +123,6 @@ def test_units_of_errors():
     assert found["pixels"].per_image == pytest.approx(3 * np.sqrt(2))
 
 
-def test_the_ratio_of_two_methods_comes_with_an_interval():
-    generator = np.random.default_rng(0)
-    video = np.repeat(np.arange(30), 20)
-    truth = np.zeros((600, 3, 2))
-    hard = np.repeat(generator.uniform(0.5, 3, 30), 20)[:, None, None]  # some videos are harder for every method
-    ours = hard * generator.normal(size=truth.shape)
-    theirs = 1.25 * hard * generator.normal(size=truth.shape)
-    visible = np.ones((600, 3))
-    squares, others = (squared_errors(part, truth, visible) for part in (ours, theirs))
-    found = ratio_of_errors(squares, others, video)
-    expected = (regression_errors(ours, truth, visible).per_point / regression_errors(theirs, truth, visible).per_point)
-    assert found.value == pytest.approx(expected)
-    assert 0.72 < found.low < found.value < found.high < 0.9
-    assert ratio_of_errors(squares, squares, video) == (1.0, 1.0, 1.0)
-    with pytest.raises(InputError, match="at least 2 videos"):
-        ratio_of_errors(squares[:20], others[:20], video[:20])
-
-
 def test_halves_keep_groups_together_and_deal_out_kinds():
     video = np.repeat(np.arange(12), 5)
     action = np.repeat(["wave", "walk", "jump"] * 4, 5)
@@ -152,9 +132,6 @@ def test_halves_keep_groups_together_and_deal_out_kinds():
     for side in split:
         assert {name: int((action[side] == name).sum()) for name in set(action)} == {"wave": 10, "walk": 10, "jump": 10}
     assert not np.array_equal(halves_by(video, 2).fit, halves_by(video, 3).fit)
-    by_name = held_out(np.array(["S9"] * 3 + ["S11"] * 2), ["S11"])
-    assert by_name.fit.tolist() == [0, 1, 2]
-    assert by_name.test.tolist() == [3, 4]
     odd = random_halves(7, 0)
     assert (len(odd.fit), len(odd.test)) == (4, 3)
 
@@ -164,10 +141,6 @@ def test_splits_that_cannot_be():
         halves_by(["a", "a"], 0)
     with pytest.raises(InputError, match="1 groups are of several kinds \\(b\\)"):
         halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"])
-    with pytest.raises(InputError, match="test groups S7 are not among"):
-        held_out(["S9", "S11"], ["S7"])
-    with pytest.raises(InputError, match="nothing is left to fit"):
-        held_out(["S9", "S11"], ["S9", "S11"])
     with pytest.raises(InputError, match="at least 2"):
         random_halves(1, 0)
 
