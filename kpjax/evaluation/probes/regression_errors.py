@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kpjax.errors import InputError
-
 
 class RegressionErrors(NamedTuple):
     """Errors of joints that are visible, in the unit of the points. NaN where none is."""
