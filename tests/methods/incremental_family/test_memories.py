@@ -14,6 +14,7 @@ from kpjax.losses.objective import Term
 from kpjax.methods.incremental_family.importance import finished, fisher
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.memories import (
+    FISHER_EVERY,
     adaptive_consolidation,
     expanded_copy,
     expanded_variables,
@@ -100,7 +101,7 @@ def afec_start():
     return starting(anchor=params, importance=jax.tree.map(jnp.zeros_like, params), expanded=expanded_copy(copy))
 
 
-def between(calls, every=2):
+def between(calls):
     _, update, _, importance_of = afec()
     stream = endless("labelled")
 
@@ -109,7 +110,7 @@ def between(calls, every=2):
         return importance_of(trained)
 
     return train_expanded(lambda state, number: update(state, {"labelled": stream[number]}, KEY), measured,
-                          epoch_steps=2, every=every)
+                          epoch_steps=2)
 
 
 def test_the_expanded_copy_trains_by_epochs_and_only_there():
@@ -132,7 +133,7 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
     later = function(trained, 2)
     assert len(calls) == 1
     jax.tree.map(np.testing.assert_array_equal, later.tracked["importance"], trained.tracked["importance"])
-    function(later, 4)
+    function(later, 2 * FISHER_EVERY)
     assert len(calls) == 2
 
     moved, metrics = jax.jit(main.update)(trained, streams, KEY)
