@@ -71,7 +71,7 @@ def keynet(
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     read = checked_views(objective, (POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
     check_network(perceptual, read, "keynet")
-    of_features = PerceptualComparison(perceptual, perceptual_normalise)
+    of_features = PerceptualComparison(perceptual, perceptual_normalise, None)
     comparison = _balanced(of_features) if PERCEPTUAL in read else None
 
     def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:

@@ -15,18 +15,12 @@ from experiments import adaptation
 from experiments.adaptation import SYSTEM
 from experiments.adaptation.images import open_core_images, open_images, second_turns, with_turns
 from experiments.adaptation.measures import Found, found_in, measures_of, regressor_errors
-from experiments.adaptation.paper_tables import MEASURES
 from experiments.adaptation.presets import PRESETS, of_core, of_training
 from experiments.adaptation.variants import VARIANTS, build
-from experiments.benchmark import systems
-from experiments.benchmark.row import Effort
-from experiments.benchmark.steps import noise_streams
 from experiments.engine.command_line import read_command
 from experiments.engine.command_line import run as run_command
 from experiments.engine.configs import changed
-from experiments.engine.pages import Row, Table
 from experiments.engine.paper_numbers import lines_of
-from experiments.engine.study import run_table
 from experiments.engine.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
@@ -409,55 +403,6 @@ def test_errors_of_images_are_those_of_the_run(finished):
         assert errors.per_image.mean() == pytest.approx(metrics[name], rel=1e-5)
     follows = consistency(found.once, found.twice, found.turns)
     assert follows.per_image.mean() == pytest.approx(metrics["consistency"])
-
-
-# Studies
-
-
-@pytest.mark.slow
-def test_studies_train_what_is_missing_on_the_same_core(finished):
-    settings = (("core_epoch", 1), ("target_images", 2), ("core_epoch", 0))
-    table = Table("tiny", [Row(f"{name} {value}", "adapted", {name: value}) for name, value in settings], MEASURES)
-    workdir = ["--workdir", str(finished.parents[1])]
-    path = run_table("made up", table, {"tiny": read_command(TINY_SYSTEM, ["tiny", *workdir])}, finished / "study.md")
-    assert (finished.parent / "tiny-core_epoch-1" / "adapted" / "seed-0" / "results.json").exists()
-    consistency_of = results_of(finished, "adapted")["metrics"]["consistency"]
-    assert f"{consistency_of:.2f}" in next(line for line in path.read_text().splitlines() if "core_epoch 0" in line)
-    few = finished.parent / "tiny-target_images-2"
-    assert len((few / "adapted" / "seed-0" / "target_images.txt").read_text().split()) == 2
-    assert not list(few.glob("stages"))
-    command = read_command(TINY_SYSTEM, ["tiny", "--core-background", "patches"])
-    assert command.varied_job("adapted", 0, {"core_background": "clutter", "core_epoch": 1}).preset == (
-        "tiny-core_epoch-1")
-
-
-# Benchmark
-
-
-class TracedStep:
-    """A `Step` that is traced and not compiled: all shapes fit."""
-
-    def __init__(self, method, rows, side, start):
-        key, streams = jax.random.key(0), noise_streams(method, rows, side)
-        jax.eval_shape(method.update, jax.eval_shape(method.init, key, streams, start), streams, key)
-
-    def __call__(self):
-        pass
-
-
-def test_benchmark_rows_are_measured(monkeypatch, clock, one_form):
-    """The paper's setting: 514,698 + 2,424,424 weights of 6,234,762 + 2,424,424, in gradients and optimizer states."""
-    core, cases = systems.untrained_core, systems.cases
-    # Levels of an hourglass are alike, so steps are traced with one in place of four.
-    monkeypatch.setattr(systems, "cases", lambda *of: {
-        name: changed(config, depth=1) for name, config in cases(*of).items()})
-    monkeypatch.setattr(systems, "untrained_core", functools.cache(lambda config: jax.eval_shape(lambda: core(config))))
-    monkeypatch.setattr(systems, "Step", TracedStep)
-    share, *_, adapted, lora = systems.adaptation_rows(Effort(rounds=1, seconds=0.01))
-    assert share.figure.median == pytest.approx((514_698 + 2_424_424) / (6_234_762 + 2_424_424), rel=1e-5)
-    assert share.verdict == "pass"
-    assert [row.bar for row in (adapted, lora)] == [1.1, None]
-    assert adapted.figure.median == pytest.approx(1)  # both take a tick of the clock
 
 
 # Bad input

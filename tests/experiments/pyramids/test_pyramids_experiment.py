@@ -1,5 +1,4 @@
 """The experiment of Keypoint Pyramids: its videos, its variants, a few steps of some of them, bad input."""
-import functools
 import json
 
 import jax
@@ -10,8 +9,6 @@ from etils import epath
 from PIL import Image
 from predict_folder import predict_folder
 
-from experiments.benchmark import systems
-from experiments.benchmark.row import Effort
 from experiments.engine.command_line import exit_code_of, read_command, run
 from experiments.engine.configs import changed
 from experiments.engine.system import Job, measure_again, no_training, preset_folder
@@ -293,20 +290,6 @@ def test_a_linear_pose_is_found_and_the_oracle_is_not_fitted():
     assert not set(groups[split.fit]) & set(groups[split.test])
     shows = actions_of(source)
     assert set(shows[split.fit]) == set(shows[split.test]) == set(shows)
-
-
-# The benchmark
-
-
-def test_the_benchmarks_rows_are_measured(monkeypatch, clock):
-    """Steps are stood in for: each of the three takes as long, so the method has half of its baselines' time."""
-    monkeypatch.setattr(systems, "Step", lambda *parts: functools.partial(clock.pass_by, 0.5))
-    effort = Effort(rounds=1, seconds=0.0)
-    found = [systems.baselines_row(effort, "tiny", TINY), *systems.reading_rows(effort, "tiny", TINY)]
-    assert [row.bar for row in found] == [1.2, 1.0, 1.0]
-    assert found[0].figure.median == pytest.approx(0.5)
-    assert all(row.figure.median < 1e-3 for row in found[1:])  # reading takes no time by this clock
-    assert systems.prediction_operations(TINY, 2) == systems.prediction_operations(TINY, 1)
 
 
 # Bad input

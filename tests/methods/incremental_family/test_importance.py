@@ -159,8 +159,3 @@ def test_the_approximation_by_batches_on_eight_devices_leaves_padding_out():
     assert_equal_trees(sums.importance, without_heads(jax.tree.map(lambda leaf: 6 * np.square(leaf), gradient)))
     assert np.linalg.norm(sums.importance["backbone"]["conv1"]["kernel"]) > 0
     assert float(sums.count) == 6
-
-
-def test_an_unknown_norm_is_refused():
-    with pytest.raises(ValueError, match="l1"):
-        memory_aware_synapses(MODEL, centred, norm="l1")
