@@ -157,10 +157,10 @@ def test_a_run_that_two_places_name_counts_once(tmp_path):
 
 
 def test_settings_that_are_the_presets_own_are_found_among_its_numbers():
-    table = Table("demo", [Row("frozen", "kamp", {"freeze_old_heads": True}),
-                           Row("free", "kamp", {"freeze_old_heads": False})], [Column("AAA", "aaa")])
+    table = Table("demo", [Row("frozen", "kamp", {"normalise_importance": True}),
+                           Row("free", "kamp", {"normalise_importance": False})], [Column("AAA", "aaa")])
     numbers = Numbers([Result("demo", "", "kamp", "0", "aaa", 1.0),
-                       Result("demo", "freeze_old_heads=False", "kamp", "0", "aaa", 2.0)])
+                       Result("demo", "normalise_importance=False", "kamp", "0", "aaa", 2.0)])
     text = table_text(table, numbers, "incremental")
     assert "| frozen | 1.0 |" in text
     assert "| free | 2.0 |" in text
@@ -168,10 +168,10 @@ def test_settings_that_are_the_presets_own_are_found_among_its_numbers():
 
 def test_a_difference_between_settings_is_over_pairs_of_equal_seeds():
     numbers = Numbers([Result("demo", settings, "kamp_rerendered", str(seed), "aaa", value)
-                       for settings, values in (("", (0.5, 0.6, 0.7)), ("freeze_old_heads=False", (0.4, 0.4, 0.6)))
+                       for settings, values in (("", (0.5, 0.6, 0.7)), ("normalise_importance=False", (0.4, 0.4, 0.6)))
                        for seed, value in enumerate(values)])
     text = table_text(tables_of(EXPERIMENTS / "incremental")["heads"], numbers, "incremental")
-    compared = "| kamp_rerendered, freeze_old_heads False - kamp_rerendered, freeze_old_heads True |"
+    compared = "| kamp_rerendered, normalise_importance False - kamp_rerendered, normalise_importance True |"
     assert f"{compared}  | -13.3 [-27.7, +1.0] |" in text
 
 
