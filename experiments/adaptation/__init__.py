@@ -58,6 +58,7 @@ from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_
 
 PREDICTED_TOGETHER = 64  # images in a batch
 STAGE = "adaptation"
+CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 
 # The core: a supervised network of another category
 
@@ -77,7 +78,7 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), loaded_core(config)
     setup = methods.Setup(
         network(config, len(skeleton.names)), skeleton,
-        codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.core.core_sigma),
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=CORE_SIGMA),
         optimizer_of(config, optax.scale_by_adam()), config.core.rates,
         augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
         config.backbone.normalise)
@@ -118,7 +119,7 @@ def _train_core(job: Job, folder) -> Fitted:
     def evaluate(state) -> dict[str, float]:
         metrics = {}
         if test is not None:
-            found = predict_source(method, state, test, batch_size=2 * core.core_batch_size)
+            found = predict_source(method, state, test, batch_size=2 * CORE_BATCH)
             errors = keypoint_errors(found, method.skeleton, "core", threshold=core.core_pck_threshold, strict=False,
                                      uncounted=core.core_uncounted_keypoints)
             metrics = {name: errors[name] for name in ("core/pck", "core/nme")}
@@ -129,7 +130,7 @@ def _train_core(job: Job, folder) -> Fitted:
         return metrics
 
     return system.fit_sources(
-        job, method, {"labelled": images}, batch_size=core.core_batch_size, steps=core.steps, stage="core",
+        job, method, {"labelled": images}, batch_size=CORE_BATCH, steps=core.steps, stage="core",
         folder=folder, evaluate=(core.core_epoch_steps, evaluate),
         start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
                                         seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
@@ -155,12 +156,9 @@ def untrained_core(config: Config, seed: int) -> Core:
 def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
     """Returns the start of a variant, trained if it has not been; None for one that starts afresh."""
     kind = VARIANTS[job.variant].recipe.core
-    if kind in ("trained", "none"):
-        return trained(job) if kind == "trained" else None
-    if kind == "random":
-        return untrained_core(job.config, job.seed)
-    variables = plain_of(system.result_of(job._replace(variant="adapted")), "adapted")
-    return Core(variables, tree_digest(variables))
+    if kind == "none":
+        return None
+    return trained(job) if kind == "trained" else untrained_core(job.config, job.seed)
 
 
 # A run
@@ -183,7 +181,7 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core
     predictions = {name: predict_source(plain, evaluated, source, batch_size=PREDICTED_TOGETHER)
                    for name, source in sources.items()}
     accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
-    return Outcome(method, trained, fitted.steps * (2 if recipe.core == "adapted" else 1), fitted.images_per_second,
+    return Outcome(method, trained, fitted.steps, fitted.images_per_second,
                    fitted.wall_seconds, accuracy, predictions)
 
 

@@ -56,7 +56,7 @@ def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
 def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
     side, once = data.image_size, None
     if data.rendered:
-        render = functools.partial(_rendered, data.target, seed, data.target_background, data.appearance)
+        render = functools.partial(_rendered, data.target, seed, "clutter", data.appearance)
         target = render(data.target_side, data.training_images)
         fit = target if data.target_side == side else render(side, data.training_images)
         test = render(side, data.test_images, first=data.training_images)

@@ -1,6 +1,6 @@
 """Settings of frozen-core adaptation: what a run depends on, and presets."""
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import optax
 
@@ -21,8 +21,8 @@ from kpjax import augment
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
-from kpjax.methods.adaptation_family.adaptation import RELEASED_SIGMA, released_learning_rate
-from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views, spline_views
+from kpjax.methods.adaptation_family.adaptation import released_learning_rate
+from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
 from kpjax.models import HourglassNetwork, MobileNetV2
 from kpjax.models.hourglass_network import STRIDE
 
@@ -44,19 +44,15 @@ class CoreTraining(Checked):
     core_background: Background = "clutter"  # of rendered people
     core_images: Count = 2000  # rendered
     core_test_images: Count = 300
-    core_batch_size: Count = 32
     core_epochs: CountOrZero = 110  # 0: nothing is trained, and the backbone's published weights are the core
     core_epoch_steps: Count = 695  # one pass over 22,246 people
     core_kept: tuple[int, ...] = (1, 5, 10)  # epochs after which the core is kept besides the last
     core_epoch: CountOrZero = 0  # which of them is adapted; 0 for the last
     core_learning_rate: Positive = 2.5e-4  # Adam's; a tenth after 6/11 of the steps and again after 9/11
-    core_sigma: Positive = 1.0  # of a keypoint's Gaussian, heatmap px
     core_unused_keypoints: tuple[str, ...] = ()  # keypoints that the set never labels
     core_uncounted_keypoints: tuple[str, ...] = ()  # left out of the accuracy
     core_pck_threshold: Positive = 0.5  # of the reference length
     core_pck_over: Literal["scale", "box"] = "scale"  # the set's own reference length, or the longer side of the box
-
-    former: ClassVar = {"core_crop_margin": 1.25}
 
     def __post_init__(self):
         super().__post_init__()
@@ -103,7 +99,6 @@ class TargetImages(Checked):
     target_side: Count = 192  # px of the images that views are drawn from
     test_transform: TransformName = "landmark_crop"
     test_tightness: int = 64  # the released code's default is 16
-    target_background: Background = "clutter"  # of rendered objects
     training_images: Count = 1500  # rendered
     test_images: Count = 300
 
@@ -111,8 +106,7 @@ class TargetImages(Checked):
         super().__post_init__()
         if self.rendered and (self.fit or self.test):
             raise InputError("test", f"{self.test or self.fit}; adaptation to rendered objects is evaluated on "
-                                     "rendered "
-                             "ones, so leave fit and test empty, or name a prepared set as target")
+                             "rendered ones, so leave fit and test empty, or name a prepared set as target")
 
     rendered = property(lambda self: self.target.startswith(RENDERED))  # by the seed
 
@@ -151,28 +145,22 @@ class ReleasedOptimizer(Checked):
 class Views(Checked):
     """Two views of each image."""
 
-    views: Literal["similarity", "spline"] = "similarity"
-    deviations: tuple[float, float] = (30.0, 15.0)  # degrees, of the target's turn and of the appearance's
     shown: Share = 2 / 3  # the share of an image's side that an unturned view shows
 
     def build(self, side: int) -> ViewPair:
         """Builds the function that makes both views, of `side` px."""
-        return spline_views() if self.views == "spline" else similarity_views(
-            deviations=self.deviations, size=(side, side), shown=self.shown)
+        return similarity_views(size=(side, side), shown=self.shown)
 
 
 @dataclass(frozen=True)
 class Comparison(Checked):
-    """Reconstruction of one view from another, and its comparison with the image."""
+    """Reconstruction of one view from another, and its comparison with the image, by pixels and by features."""
 
     generator_width: Count = 32  # 64 by the paper's text
     generator_blocks: Count = 6
-    compare: Literal["features", "pixels"] = "features"  # pixels alone, or features as well
     perceptual: str = STAND_IN  # weights of VGG or a known backbone; "random features" stand in for it
     feature_weight: Positive = 1.0
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
-
-    former: ClassVar = {"perceptual_depth": 19, "perceptual_imagenet": False, "feature_form": "squared"}
 
 
 @dataclass(frozen=True)
@@ -185,8 +173,6 @@ class Evaluation(Checked):
     repeats: Count = 10  # draws of so many
     extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
     penalty: Positive = 1e-4  # of the ridge regression
-
-    former: ClassVar = {"statistics": "running", "regressor": "ridge"}
 
     annotated = property(lambda self: self.lengths != "none")  # whether there are landmarks to regress
 
@@ -208,19 +194,13 @@ class Config(Checked):
     steps: Count = 200_000
     optimizer: ReleasedOptimizer = ReleasedOptimizer()
     view_pairs: Views = Views()
-    sigma: Positive = RELEASED_SIGMA  # of the rendered points, heatmap px
     comparison: Comparison = Comparison()
     evaluation: Evaluation = Evaluation()
-
-    former: ClassVar = {"temperature": 0.1}
 
     def __post_init__(self):
         super().__post_init__()
         side = self.data.image_size
         self.network.check(side, side // STRIDE)
-        if self.view_pairs.views == "spline" and self.data.target_side != side:
-            raise InputError("target_side", f"{self.data.target_side}; views by splines are as large as their images, "
-                             f"which is `image_size`, {side}")
 
 
 def of_core(config: Config) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Variants: what is compared, and how each is built."""
 import functools
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -11,8 +9,8 @@ from experiments.adaptation import presets
 from experiments.adaptation.presets import STAND_IN, Config
 from experiments.engine import configs
 from experiments.engine.system import Variant
-from kpjax import Method, Skeleton, Term, Trained, Variables, augment, codec, methods, named_key
-from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
+from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key
+from kpjax.methods.adaptation_family.adaptation import HEAD, RELEASED_SIGMA, released_optimizer
 from kpjax.models import (
     VGG,
     FeatureMaps,
@@ -31,16 +29,15 @@ class Recipe(NamedTuple):
     """Construction of a variant."""
 
     parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
-    core: Literal["trained", "random", "adapted", "none"] = "trained"  # its start; "adapted": that variant's result
+    core: Literal["trained", "random", "none"] = "trained"  # its start
     trains: bool = True
-    terms: Mapping[str, Term] = MappingProxyType({})  # further ones of the objective, or others by name
 
 
-PROJECTED, FINETUNED = methods.adapted(), methods.finetuned()  # variants with one parametrisation share programs
+PROJECTED = methods.adapted()  # variants with one parametrisation share programs
 
 VARIANTS: dict[str, Variant] = {
     "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed", Recipe(PROJECTED)),
-    "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(FINETUNED)),
+    "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(methods.finetuned())),
     "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch",
                        Recipe(methods.scratch(), "none")),
     "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
@@ -55,8 +52,6 @@ VARIANTS: dict[str, Variant] = {
                                        recipe=Recipe(methods.adapted_w_and_head_only())),
     "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
                               recipe=Recipe(methods.finetuned_last())),
-    "finetuned_from_adapted": Variant("ablation", "all weights trained from the adapted network, as many steps more",
-                                      recipe=Recipe(FINETUNED, "adapted")),
 }
 
 
@@ -69,27 +64,26 @@ def network(config: Config, keypoints: int) -> KeypointNetwork:
 
 def build(config: Config, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds and variants that train alike share what is compiled."""
-    recipe = VARIANTS[variant].recipe
-    return _built(presets.of_method(config), recipe.parametrisation, tuple(recipe.terms.items()))
+    return _built(presets.of_method(config), VARIANTS[variant].recipe.parametrisation)
 
 
 @functools.lru_cache(maxsize=32)
-def _built(config: Config, parametrisation: methods.Parametrisation, terms: tuple[tuple[str, Term], ...]) -> Method:
+def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
     comparing = perceptual_of(config)
     objective = methods.adaptation_objective(
-        perceptual=comparison.compare == "features", features=comparison.feature_weight,
-        balanced=isinstance(comparing.get("perceptual"), FeatureMaps))
+        perceptual=True, features=comparison.feature_weight,
+        balanced=isinstance(comparing["perceptual"], FeatureMaps))
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
-        codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.sigma),
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=RELEASED_SIGMA),
         released_optimizer(decay=optimizer.weight_decay, clip=optimizer.clip, decay_to=optimizer.decay_to),
         optimizer.rates(config.steps), augment.no_augmentation(), config.backbone.normalise)
     return methods.adaptation(
-        setup, objective={**objective, **dict(terms)}, trained=parametrisation,
+        setup, objective=objective, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
-        **comparing, view_pair=config.view_pairs.build(side), sigma=config.sigma)
+        **comparing, view_pair=config.view_pairs.build(side))
 
 
 def as_evaluated(trained: Trained, variant: str) -> Trained:
@@ -112,10 +106,8 @@ def _vgg(config: Config) -> VGG:
 
 
 def perceptual_of(config: Config) -> dict[str, Any]:
-    """Returns the options of the method that say which features compare images; {} if pixels alone do."""
+    """Returns the options of the method that say which features compare images."""
     comparison = config.comparison
-    if comparison.compare == "pixels":
-        return {}
     if comparison.perceptual == STAND_IN:
         return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
     return configs.perceptual_options(comparison.perceptual, _vgg(config))
@@ -124,9 +116,6 @@ def perceptual_of(config: Config) -> dict[str, Any]:
 def perceptual_start(config: Config) -> dict[str, Any]:
     """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is."""
     comparison = config.comparison
-    if comparison.compare == "pixels":
-        print("images are compared by pixels")
-        return {}
     if comparison.perceptual == STAND_IN:
         print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")

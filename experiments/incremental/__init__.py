@@ -19,7 +19,7 @@ points that the old model finds, by weights fitted to the labels. Every variant 
 chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
 well weighted distillation has it.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import jax
@@ -42,7 +42,6 @@ from experiments.incremental.builders import setting_of
 from experiments.incremental.presets import PRESETS, Config
 from experiments.incremental.steps import Data, Known, Run
 from experiments.incremental.variants import SHORT_LIST, VARIANTS
-from kpjax import Example
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
 from kpjax.files import make_folder, write_text
@@ -58,30 +57,10 @@ def open_data(job: Job) -> Data:
     splits = data.open(job.seed, job.data_dir)
     if data.evaluated_on == "validation":  # presets of all training images contain the validation split
         source.check_disjoint(splits.train, splits.validation, by_pixels=False)
-    if data.midway:
-        triples = [triple for step in protocols.resolve(data.protocol_path(), splits.train).steps
-                   for triple in step.triples]
-        splits = splits._replace(**{name: with_middles(getattr(splits, name), triples)
-                                    for name in ("train", "validation", "test")})
     protocol = protocols.resolve(data.protocol_path(), splits.train)
     if data.low_shot:
         protocol = protocols.low_shot(protocol, data.low_shot)
     return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)
-
-
-def with_middles(images: source.Source, triples: Sequence[protocols.Triple]) -> source.Source:
-    """Returns images on which the old keypoint of every triple lies midway between its new ones: these determine it."""
-    names = images.skeleton.names
-    numbers = [[names.index(name) for name in (triple.old, *triple.new)] for triple in triples]
-
-    def moved(example: Example, index: int) -> Example:
-        del index
-        keypoints, visible = example.keypoints.copy(), example.visible.copy()
-        for old, *new in numbers:
-            keypoints[old], visible[old] = keypoints[new].mean(0), visible[new].min()
-        return example._replace(keypoints=keypoints, visible=visible)
-
-    return source.changed(images, moved, f"midway {numbers}", name=f"{images.name}, midway")
 
 
 def run_of(job: Job, data: Data) -> Run:
@@ -146,7 +125,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         steps = len(data.protocol.steps)
         found |= measures.detection(job.config, data.introduced, predictions[f"step_{steps - 1}"], steps)
     found |= measures.by_hops(matrices(job, data, predictions), data.introduced, data.skeleton)
-    if VARIANTS[job.variant].recipe.triples != "random" and job.config.association.triple == "protocol":
+    if VARIANTS[job.variant].recipe.triples != "random":
         found |= measures.of_targets(found, data.protocol, job.config.association.triples)
     return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
 

@@ -9,7 +9,7 @@ from etils import epath
 from experiments.incremental import builders as built
 from experiments.incremental.builders import KaNet, Setting
 from experiments.incremental.measures import accuracies
-from experiments.incremental.steps import Known, Prepared, Run, increment_at, step_images
+from experiments.incremental.steps import Known, Prepared, Run, increment_at
 from kpjax import InputError, Method, Trained
 from kpjax.input import protocols
 from kpjax.input.source import Source
@@ -21,6 +21,7 @@ from kpjax.training.fit import Fitted
 
 ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
 COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
+FILTER_KEPT = 0.8  # share of the pseudo-labels of a step that kamp_filtered keeps
 LIT = 0.1  # mean input at the old model's point; above it KA-Net sees what its teacher answers from
 
 
@@ -31,7 +32,7 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     before: the old model's predictions of the evaluation images.
     """
     setting, config, recipe = run.setting, run.config, run.recipe
-    training, held_out = step_images(run.data, step, config.data.held_out)
+    training = run.training_images(step)
     triples = triples_of(run, known, step, training)
     planned = increment_at(run, step, triples)
     if not recipe.ka_net:
@@ -39,9 +40,9 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     frozen = {"teacher": known.trained.variables, "increment": planned}
     inputs = max(len(triple) - 1 for triple in triples)
     ka_net, seen = choose_network(setting, recipe.ka_net, Trained({}, frozen), training)
-    if recipe.ka_net == "filtered" and config.association.filter_kept < 1:
+    if recipe.ka_net == "filtered":
         found = predict_source(_uncertain(setting), Trained({}, frozen), training, batch_size=2 * config.batch_size)
-        planned = planned._replace(threshold=kept_thresholds(found.scores, config.association.filter_kept))
+        planned = planned._replace(threshold=kept_thresholds(found.scores, FILTER_KEPT))
         frozen = frozen | {"increment": planned}
 
     def train(folder: epath.Path) -> Fitted:
@@ -54,34 +55,29 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
                       {"before": known.digest}, reads=reads)
     variables = found.trained.variables
-    if config.association.skip_useless_triples:
-        useful = useful_triples(setting, ka_net, inputs, Trained(variables, frozen), held_out)
-        planned = planned._replace(triple_weights=planned.triple_weights * useful)
-    trained = Trained(variables, frozen | {"increment": planned})
-    metrics = diagnoses(run, ka_net, inputs, trained, step, triples, seen, before)
+    metrics = diagnoses(run, ka_net, inputs, Trained(variables, frozen), step, triples, seen, before)
     return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs), {"association": variables},
                     {"association": found.digest}, metrics, found.wall_seconds, found.images)
 
 
 def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:
     """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an auxiliary task."""
-    skeleton, protocol, options = run.data.skeleton, run.data.protocol, run.config.association
+    skeleton, protocol, count = run.data.skeleton, run.data.protocol, run.config.association.triples
     if not run.recipe.triples:
         return []
     old, new = protocols.old_keypoints(protocol, step), protocol.steps[step].keypoints
-    count, apart, automatic = options.triples, None, options.triple == "automatic"
     if run.recipe.triples == "random":
         found = protocols.random_triples(skeleton, old, new, seed=[run.job.seed, step], count=count)
     else:
-        if protocol.distance == "euclid" and (automatic or protocol.triple == "automatic"):
+        apart = None
+        if protocol.distance == "euclid" and protocol.triple == "automatic":
             seen = run.predicted(known, source)
             apart = protocols.mean_distances(
                 skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
-        found = (protocols.automatic_triples(skeleton, old, new, count=count, distance=protocol.distance, apart=apart)
-                 if automatic else protocols.step_triples(protocol, step, skeleton, count=count, apart=apart))
+        found = protocols.step_triples(protocol, step, skeleton, count=count, apart=apart)
     if not found:
-        raise InputError("triple", f"step {step} of the protocol {protocol.name} states none; state one there, or set "
-                         "it to automatic")
+        raise InputError("triple", f"step {step} of the protocol {protocol.name} states none; state one "
+                         "there, or \"triple\": \"automatic\"")
     return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
 
 
@@ -113,22 +109,6 @@ def _sums(measure: Callable, setting: Setting, trained: Trained, source: Source)
 def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.ndarray:
     """Returns a sum over a count, NaN where it is 0."""
     return np.where(sums[of] > 0, sums[name] / np.maximum(sums[of], 1), np.nan)
-
-
-def useful_triples(setting: Setting, ka_net: KaNet, inputs: int, trained: Trained, held_out: Source) -> np.ndarray:
-    """Returns (T,) float32: 1 where KA-Net lies nearer to the old model's consensus on moved images than the old model.
-
-    held_out: images that the step does not train on. No label of the old keypoint is read.
-    """
-    distances = _of_networks(library.consensus_distances, setting, built.ka_net_of(setting, ka_net, inputs))
-    sums = _sums(distances, setting, trained, held_out)
-    of_ka_net, of_teacher = sums["ka_net"], sums["teacher"]
-    useful = of_ka_net < of_teacher
-    for slot, good in enumerate(useful):
-        if trained.frozen["increment"].triple_weights[slot] > 0 and not good:
-            print(f"triple {slot} is left out: on held-out images KA-Net is no nearer to the old model's consensus "
-                  f"than one answer of the old model ({of_ka_net[slot]:.1f} against {of_teacher[slot]:.1f} px in all)")
-    return useful.astype(np.float32)
 
 
 def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int, triples: Sequence[Sequence[int]],
@@ -196,5 +176,4 @@ def _of_networks(build: Callable, setting: Setting, *more: Any) -> Callable:
 @functools.lru_cache(maxsize=8)
 def _uncertain(setting: Setting) -> Method:
     return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.setup.model, setting.setup.normalise, built.uncertainty_of(setting),
-        setting.config.association.misled))
+        setting.setup.model, setting.setup.normalise, built.uncertainty_of(setting)))

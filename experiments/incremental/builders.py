@@ -1,7 +1,7 @@
 """Methods of incremental learning: of the base, of KA-Net's stage and of later steps, each built once per config."""
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -13,7 +13,6 @@ from kpjax import Method, Skeleton, methods
 from kpjax.augment import hidden, hide_boxes, hide_in_turn
 from kpjax.losses import Objective, Term
 from kpjax.methods import Setup
-from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.incremental_family import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_family.importance import Measure
 from kpjax.models import RSN, association_network
@@ -50,7 +49,6 @@ def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
 Terms = Mapping[str, Callable[[Setting], Term]]
 BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
 WALK = methods.walk_by_updates()
-OF_TARGET = ""  # in place of a field of `Weights`: that of kamp or of kamp_rerendered, as `ka_target` is
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that a method is built once for each
@@ -58,17 +56,15 @@ class Recipe:
     """Construction of a variant."""
 
     terms: Terms = field(default_factory=dict)  # of later steps, beside the labels'
-    weights: Mapping[str, str | float] = field(default_factory=dict)  # by term, a field of `Weights` or a number
+    weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
     base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
     ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
     triples: Literal["", "protocol", "random"] = ""
-    rerendered: bool | None = None  # a Gaussian at KA-Net's point in place of its map; None as the config says
+    rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
     holes: bool = False  # whether the student sees images with holes, at the new keypoints and anywhere
     combined: bool = False  # whether new keypoints are combinations of old ones, and nothing is trained
-    projected: bool = False  # whether later steps train matrices of the old model's frozen kernels in their place
-    over_old: bool | None = None  # whether KA-Net's weight is divided by the number of old keypoints; None likewise
-    # kept for the next steps
-    memory: Literal["", "fisher", "fisher_anchors", "online_fisher", "mas", "walk", "afec"] = ""
+    over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
+    memory: Literal["", "fisher", "online_fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
 
     @property
     def spatial(self) -> bool:
@@ -81,28 +77,25 @@ class Recipe:
 
     def weights_of(self, config: Config, old: int) -> dict[str, float]:
         """Returns the factors of the terms by name, in a step with so many old keypoints."""
-        target = "kamp_rerendered" if config.association.ka_target == "rerendered" else "kamp"
-        found = {term: getattr(config.weights, weight or target) if isinstance(weight, str) else weight
-                 for term, weight in self.weights.items()}
-        if "association" in found:
-            over_old = config.association.ka_weight == "alpha_over_old" if self.over_old is None else self.over_old
-            found["association"] /= max(old, 1) if over_old else 1
+        found = {term: getattr(config.weights, weight) for term, weight in self.weights.items()}
+        if self.over_old:
+            found["association"] /= max(old, 1)
         return found
 
 
 def distilled(setting: Setting) -> Term:
     """Builds the spatial distillation of all old keypoints."""
-    return methods.spatial_distillation_term(**setting.config.distillation.options())
+    return methods.spatial_distillation_term(**asdict(setting.config.distillation))
 
 
 def associated(setting: Setting) -> Term:
     """Builds the distance from KA-Net's maps."""
-    return methods.association_term(**setting.config.distillation.options())
+    return methods.association_term(**asdict(setting.config.distillation))
 
 
 def self_trained(setting: Setting) -> Term:
     """Builds the distance from the old model's own points."""
-    return methods.self_training_term(setting.setup.codec, **setting.config.distillation.options())
+    return methods.self_training_term(setting.setup.codec, **asdict(setting.config.distillation))
 
 
 def entropy(setting: Setting) -> Term:
@@ -113,23 +106,22 @@ def entropy(setting: Setting) -> Term:
 # Methods
 
 
-def _incremental(setting: Setting, setup: Setup, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
+def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
     config, side = setting.config, setting.config.heatmaps.heatmap_size
     labels = (methods.coarse_term(image_size=(config.data.image_size,) * 2, heatmap_size=(side, side),
                                   grid=config.heatmaps.grid)
-              if isinstance(config.network, RSN) else methods.new_keypoints_term(setup.codec))
+              if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.setup.codec))
     objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
-    return methods.incremental(setup._replace(learning_rate=config.optimizer.rate(rate, steps)), objective=objective,
-                               freeze_old_heads=config.freeze_old_heads, **options)
+    return methods.incremental(
+        setting.setup._replace(learning_rate=config.optimizer.rate(rate, steps)), objective=objective, **options)
 
 
 @functools.lru_cache(maxsize=8)
 def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
-    config = setting.config
     options = {"track": WALK.tracker} if kind == "base_rw" else {}
-    return _incremental(setting, setting.setup, {"entropy": entropy} if kind == "base_cpr" else {},
-                        config.optimizer.base_learning_rate, steps, **options)
+    return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
+                        setting.config.optimizer.base_learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -142,27 +134,19 @@ def evaluated(setting: Setting, steps: int) -> Method:
 @functools.lru_cache(maxsize=32)
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
-    config, setup = setting.config, setting.setup
-    options: dict[str, Any] = {"misled": config.association.misled}
-    options |= _filter(setting, recipe.ka_net)
+    config = setting.config
+    options: dict[str, Any] = {**_filter(setting, recipe.ka_net)}
     if recipe.holes:
         boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
         options["student_view"] = hidden(hide_in_turn(boxes(2), boxes(3, at="anywhere")))
-    if recipe.projected:
-        images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-        grouped = grouped_kernels(setup.model, images, train=False)
-        setup = setup._replace(optimizer=methods.through_projections(setup.optimizer, grouped=grouped))
     if recipe.ka_net:
-        rerendered = config.association.ka_target == "rerendered" if recipe.rerendered is None else recipe.rerendered
-        options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": rerendered}
-    if config.distillation.balance and recipe.terms:
-        options["balance"] = config.distillation.balance
+        options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered}
     if recipe.memory == "walk":
         options["track"] = WALK.tracker
     if recipe.memory == "afec":
         options["track"] = methods.adaptive_consolidation()
     steps = recipe.increment_steps(config)
-    return _incremental(setting, setup, recipe.terms, config.optimizer.learning_rate, steps, **options)
+    return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -179,7 +163,7 @@ def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -
     rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
     return methods.association(
         setting.setup._replace(learning_rate=rate), network=ka_net_of(setting, ka_net, inputs),
-        slots=config.association.triples, misled=config.association.misled, **_filter(setting, kind))
+        slots=config.association.triples, **_filter(setting, kind))
 
 
 @functools.lru_cache(maxsize=8)
@@ -196,8 +180,7 @@ def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
 @functools.lru_cache(maxsize=8)
 def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
-    shared, setup = not setting.config.freeze_old_heads, setting.setup
+    setup = setting.setup
     if kind == "mas":
-        return methods.memory_aware_synapses(setup.model, setup.normalise, shared_heads=shared)
-    return methods.fisher(setup.model, setup.codec, setup.normalise, shared_heads=shared,
-                          batch_approximation=setting.config.baselines.batch_fisher)
+        return methods.memory_aware_synapses(setup.model, setup.normalise)
+    return methods.fisher(setup.model, setup.codec, setup.normalise)

@@ -1,12 +1,12 @@
 """Settings of incremental learning: what a run depends on, and presets."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import optax
 
 from experiments.engine import configs
-from experiments.engine.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, Share, changed, flat
+from experiments.engine.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, changed, flat
 from experiments.engine.image_sets import ImageSet
 from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
@@ -26,11 +26,8 @@ class StepImages(ImageSet):
     # share of a step's images that it does not train on, for choices without old labels
     held_out: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share of a step's images, below 1")] = 0.0
     low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
-    midway: bool = False  # a made case: the old keypoint of a stated triple is moved midway between its new ones
     pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
     training_examples: int = 3200  # of rendered people, of all steps together
-
-    former: ClassVar = {"single_new": False}
 
     def square_of_new(self) -> Transform:
         """Returns the transform of a new image."""
@@ -73,31 +70,16 @@ class Distillation(Checked):
     """Form of the spatial distillation: of old keypoints, and of KA-Net's maps."""
 
     reduction: Literal["element_mean", "line_sum"] = "element_mean"  # line_sum is element_mean times the map's side
-    distillation_mode: Literal["lines", "joint", "marginal"] = "lines"  # what one softmax goes over
     temperature: Positive = 1.0
-    balance: NotNegative = 0.0  # above 0 alpha follows the gradients' norms and holds them at this ratio
-
-    def options(self) -> dict[str, Any]:
-        """Returns the options of a term."""
-        return {"reduction": self.reduction, "mode": self.distillation_mode, "temperature": self.temperature}
 
 
 @dataclass(frozen=True)
 class Association(Checked):
     """KA-Net, its triples, and the student's use of its maps."""
 
-    association_share: Share = 0.2  # of a later step's optimizer steps: 20 of 100 epochs
     ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"  # "auto": "paper" where its reach suffices
     input_sigma: NotNegative = 0.0  # heatmap px, of the Gaussians that KA-Net sees features through; 0: the targets'
-    ka_target: Literal["raw", "rerendered"] = "raw"  # of all with KA-Net but kamp and kamp_rerendered, as the next
-    ka_weight: Literal["alpha", "alpha_over_old"] = "alpha"  # alpha_over_old: divided by the number of old keypoints
     triples: Count = 1  # of a step, where the protocol gives that many
-    triple: Literal["protocol", "automatic"] = "protocol"  # "automatic": the nearest in the skeleton
-    skip_useless_triples: bool = False  # by images that were held out from the step
-    filter_kept: Share = 0.8  # share of the pseudo-labels of a step that kamp_filtered keeps
-    misled: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share, below 1")] = 0.0  # see `misled_maps`
-
-    former: ClassVar = {"ka_loss": "spatial", "filter_mode": "hard"}
 
 
 @dataclass(frozen=True)
@@ -126,17 +108,12 @@ class Baselines(Checked):
 
     afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
     normalise_importance: bool = False  # divided by their mean, so that weights carry over between networks
-    batch_fisher: bool = False  # squares of the batch's mean gradient, as some published code has it
-    gamma: Share = 0.9  # share of earlier importances that online EWC keeps
-
-    former: ClassVar = {"lwf_temperature": 2.0, "afec_fisher_every": 5, "cpr_entropy_of": "lines",
-                        "importance_batch": 16, "fuse": "default", "rw_form": "cpr"}
 
 
 MEASURES = ("summary", "evaluated_on", "pck_thresholds", "detection_limits", "error_in")
 # Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
-LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", "gamma",
-         "freeze_old_heads", *MEASURES)
+LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", *MEASURES)
+ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
 
 
 @dataclass(frozen=True)
@@ -154,7 +131,6 @@ class Config(Checked):
     batch_size: Count = 32
     base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
     steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them
-    freeze_old_heads: bool = True
     distillation: Distillation = Distillation()
     association: Association = Association()
     weights: Weights = Weights()
@@ -163,24 +139,18 @@ class Config(Checked):
     detection_limits: tuple[float, ...] = ()  # of SDR, in the reference length
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
 
-    former: ClassVar = {"half": True, "freeze_statistics": False}
-
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
             raise InputError("steps", f"{self.steps}; must be at least 2, which KA-Net and the network share in a "
-                                      "later "
-                                      "step")
+                                      "later step")
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
-        if self.association.skip_useless_triples and not self.data.held_out:
-            raise InputError("skip_useless_triples", "images that a step does not train on choose its triples; set "
-                             "`held_out` to 0.1")
 
     @property
     def association_steps(self) -> int:
         """KA-Net's optimizer steps in a later step."""
-        return min(max(round(self.association.association_share * self.steps), 1), self.steps - 1)
+        return min(max(round(ASSOCIATION_SHARE * self.steps), 1), self.steps - 1)
 
     def of_base(self) -> dict[str, Any]:
         """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""

@@ -323,9 +323,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
             return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
 
         shared = step == 0 and run.recipe.base == "base"
-        # A base does not depend on whether later steps move old heads; its importances do.
-        of_heads = "" if run.config.freeze_old_heads else "_with_heads"
-        kept = run.stage(f"{name}_step_0{of_heads}" if shared else f"{run.job.variant}_importance_{step}", train,
+        kept = run.stage(f"{name}_step_0" if shared else f"{run.job.variant}_importance_{step}", train,
                          {"after": found.digest}, of_base=shared)
         return kept.trained.variables["importance"]
 
@@ -336,14 +334,8 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
         tracked, importance = jax.device_get(WALK.end_of_step(trained.frozen["tracked"]))
         return {"tracked": tracked, "importance": scaled(importance), "anchor": params}
     importance = scaled(measured("mas" if kind == "mas" else "fisher"))
-    if kind == "fisher_anchors":
-        anchored = losses.one_anchor(params, importance)
-        if memory:
-            before = losses.one_anchor(memory["anchor"], memory["importance"])
-            anchored = jax.device_get(losses.with_anchor(before, params, importance))
-        return {"importance": anchored.importance, "anchor": anchored.anchor}  # the constant has no gradient
     if memory:
         importance = jax.device_get(losses.fused_importance(
-            memory["importance"], importance, rule=FUSING[kind], step=step, decay=baselines.gamma))
+            memory["importance"], importance, rule=FUSING[kind], step=step))
     beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
     return {"importance": importance, "anchor": params, **beside}

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.engine.system import Variant
-from experiments.incremental.builders import OF_TARGET, Recipe, associated, distilled, entropy, self_trained
+from experiments.incremental.builders import Recipe, associated, distilled, entropy, self_trained
 from experiments.incremental.steps import PLAIN
 from kpjax import methods
 
@@ -12,13 +12,13 @@ PENALTY = {"penalty": lambda s: methods.penalty_term()}
 ALPHA = ("distillation", "association")  # terms whose weight is alpha
 
 
-def _kamp(alpha: str = OF_TARGET, terms: Mapping[str, Any] = KAMP, **options: Any) -> Recipe:
+def _kamp(alpha: str = "kamp", terms: Mapping[str, Any] = KAMP, **options: Any) -> Recipe:
     return Recipe(terms, dict.fromkeys(ALPHA, alpha), **{"ka_net": "plain", "triples": "protocol"} | options)
 
 
 VARIANTS: dict[str, Variant] = {
     "kamp": Variant("method", "distillation of all old keypoints and KA-Net's maps of one, as printed", "KAMP",
-                    _kamp("kamp", rerendered=False, over_old=False)),
+                    _kamp()),
     "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's point, weighed as one of the old keypoints", "",
                                _kamp("kamp_rerendered", rerendered=True, over_old=True)),
     "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
@@ -26,8 +26,6 @@ VARIANTS: dict[str, Variant] = {
         {"distillation": lambda s: methods.channel_distillation_term()}, {"distillation": "lwf"})),
     "ewc": Variant("baseline", "elastic weight consolidation", "",
                    Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
-    "ewc_anchors": Variant("baseline", "EWC with an anchor for each earlier step", "",
-                           Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher_anchors")),
     "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances", "",
                           Recipe(PENALTY, {"penalty": "online_ewc"}, memory="online_fisher")),
     "mas": Variant("baseline", "memory aware synapses", "", Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
@@ -52,14 +50,8 @@ VARIANTS: dict[str, Variant] = {
     "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", "",
                              _kamp(ka_net="filtered")),
     "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", "", _kamp(ka_net="distant")),
-    "kamp_holes": Variant("ablation", "the student sees images with holes, both teachers whole ones", "",
-                          _kamp(holes=True)),
-    "ksd_holes": Variant("ablation", "the same without KA-Net", "", Recipe(
-        {"distillation": distilled}, {"distillation": "ksd_only"}, holes=True)),
-    "kamp_projected": Variant("ablation", "later steps train matrices of the old model's frozen kernels", "",
-                              _kamp(projected=True)),
-    "ksd_projected": Variant("ablation", "the same without KA-Net", "", Recipe(
-        {"distillation": distilled}, {"distillation": "ksd_only"}, projected=True)),
+    "ksd_holes": Variant("ablation", "without KA-Net; the student sees images with holes, its teacher whole ones", "",
+                         Recipe({"distillation": distilled}, {"distillation": "ksd_only"}, holes=True)),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 

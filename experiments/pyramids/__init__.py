@@ -14,8 +14,7 @@ In the small presets they have so many more steps that each variant costs the sa
 `--transporter-rate` and `--transporter-width` tune them. The oracle `supervised_bound` sees the joints of the training
 videos; its points pass through the same probe, and `direct/flat` is the error of these points themselves, as the
 paper's bound seems to be. PermaKey (Gopalakrishnan et al. 2021), the third baseline of its supplement, is not built.
-`bkind` (Sun et al. 2022), a later baseline for still cameras, renders the difference of two frames. Its controls render
-another target with the same network.
+`bkind` (Sun et al. 2022), a later baseline for still cameras, renders the difference of two frames.
 A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """
 from collections.abc import Mapping
@@ -43,7 +42,10 @@ from experiments.pyramids.presets import PRESETS, Config
 from experiments.pyramids.probes import FLAT
 from experiments.pyramids.variants import (
     BASELINES,
-    DIFFERENCES,
+    BKIND,
+    BKIND_PERCEPTUAL,
+    ORACLE,
+    PERCEPTUAL,
     VARIANTS,
     WITHOUT_NETWORK,
     build,
@@ -58,21 +60,14 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.methods.pyramids_family.discovery import (
-    STILL,
-    rendered_still,
-)
-from kpjax.models.vgg import IMM_TAPS, VGG
+from kpjax.methods.pyramids_family.discovery import STILL, rendered_still
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
-PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
 BKIND_WIDTH = 0.14  # of the blobs that its decoder reads at stride 4
-BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 BKIND_WINDOW = 20  # frames between a frame and its reference, at most
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
-ORACLE = "supervised_bound"
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
 
 # Data, stages and measures
@@ -117,7 +112,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     def evaluate(state) -> dict[str, float]:
         found = predict(job, method, state, data.test)
         features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, method.skeleton)
-        return probes.regression(features, probes.truth_of(found), data.test, config, job.seed, details=False).values
+        return probes.regression(features, probes.truth_of(found), data.test, config, job.seed, details=False)
 
     steps = steps_of(config, job.variant)
     options = {"steps": steps, "stage": stage, "folder": folder, "config": job.identity()}
@@ -128,7 +123,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
-    if job.variant in DIFFERENCES:
+    if job.variant == BKIND:
         start = perceptual_start(config.bkind.bkind_perceptual, BKIND_PERCEPTUAL, image_size=config.data.image_size)
         window = min(config.data.window, BKIND_WINDOW)
     else:
@@ -148,7 +143,7 @@ def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Probes what a variant knows of test videos, and for signs of degenerate keypoints; writes errors of frames, too.
+    """Probes what a variant knows of test videos, and for signs of degenerate keypoints.
 
     The recurrent probe leaves a baseline's levels aside: they are other networks.
     """
@@ -162,12 +157,10 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, skeleton) | {
             level: alone.keypoints for level, alone in predictions.items() if level != "test"}
     if data.test.skeleton.names:
-        errors = probes.regression(features, truth, data.test, config, job.seed)
-        probes.write_errors(job.folder, errors)
-        values |= errors.values
+        values |= probes.regression(features, truth, data.test, config, job.seed)
         if oracle:
             own = probes.regression(features, truth, data.test, config, job.seed, details=False, direct=True)
-            values[f"direct/{FLAT}"] = own.values[f"rmse/{FLAT}"]
+            values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
     if probes.actions_of(data.test) is None or not features[FLAT].size:
         return values
     training, count = data.train, config.evaluation.action_training_videos
@@ -197,12 +190,13 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
     if oracle:
         return
-    still = still_start(config, data.test).get(STILL) if config.still.residual and not recipe.target else None
+    bkind = job.variant == BKIND
+    still = still_start(config, data.test).get(STILL) if config.still.residual and not bkind else None
     widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,),
-              **dict.fromkeys(DIFFERENCES, (BKIND_WIDTH,))}
+              BKIND: (BKIND_WIDTH,)}
     draw_masks(folder / "masks.png", data.test, found.keypoints, method, outcome.trained,
                widths=widths.get(job.variant, config.rendering.transport_widths),
-               render=None if recipe.build else renderer(config, recipe),
+               render=renderer(config, recipe) if bkind or not recipe.build else None,
                finished=still and (lambda rows, output: rendered_still(still, data.test.video[rows], output)))
 
 

@@ -2,23 +2,21 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import optax
 
-from data.figure_actions import Recording, recording
 from data.figure_videos import figure_videos
 from data.flies import flies
 from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
 from data.tabletop import tabletop_videos
 from experiments.engine.configs import Checked, Count, CountOrZero, NotNegative, Optimizer, Positive, Rule, changed
 from experiments.engine.image_sets import TUNING_SEEDS
-from kpjax.errors import InputError, summarise
+from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import BASELINES
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
 from kpjax.input.pairs import Crop
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.losses.pyramids import Combine
 from kpjax.methods.pyramids_family.discovery import ReferencePass
 
 FROM_0_TO_1 = Rule(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
@@ -33,13 +31,9 @@ class VideoSet(Checked):
     training_videos: Count = 300  # of rendered videos, as are the next three
     test_videos: Count = 60
     video_frames: Count = 30
-    recordings: tuple[str, ...] = ()  # motion of figures: "dancing=05.asf,05_02.amc" is an action, a body, its motion
-    actions: tuple[str, ...] = ELEVEN_ACTIONS  # of Human3.6M; the paper keeps eleven and does not list them
     image_size: Count = 128  # px; not stated
     pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
     window: Count = 250  # frames between a frame and its reference, at most
-
-    former: ClassVar = {"crop_margin": 1.0}
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
@@ -62,37 +56,21 @@ class VideoSet(Checked):
 @functools.lru_cache(maxsize=2)
 def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
     if videos.data == "human36m_videos":
-        train, test = (_of_actions(human36m_videos(split, videos.square(), data_dir=data_dir), videos.actions)
+        train, test = (of_eleven_actions(human36m_videos(split, videos.square(), data_dir=data_dir))
                        for split in ("train", "tune" if seed in TUNING_SEEDS else "test"))
         return train, test
     if videos.data == "flies":
         parts = ("first", "tune") if seed in TUNING_SEEDS else ("first", "second")[::-1 if seed else 1]
         return tuple(flies(part, videos.square(), data_dir=data_dir) for part in parts)
-    render = tabletop_videos if videos.data == "tabletop" else functools.partial(
-        figure_videos, recordings=[recorded(text) for text in videos.recordings])
-    render = functools.partial(render, frames=videos.video_frames, side=videos.image_size, seed=seed)
+    render = functools.partial(tabletop_videos if videos.data == "tabletop" else figure_videos,
+                               frames=videos.video_frames, side=videos.image_size, seed=seed)
     return render(videos.training_videos, first=0), render(videos.test_videos, first=videos.training_videos)
 
 
-def recorded(text: str) -> Recording:
-    """Reads the recorded motion that "action=body.asf,motion.amc" names. Raises InputError for another form."""
-    action, _, files = text.partition("=")
-    body, _, motion = files.partition(",")
-    if not (action and body and motion):
-        raise InputError("recordings", f"{text!r}; write it as dancing=05.asf,05_02.amc: an action, the file of the "
-                                       "body "
-                         "and that of its motion")
-    if missing := [file for file in (body, motion) if not Path(file).is_file()]:
-        raise InputError("recordings", f"there is no file {missing[0]}")
-    return recording(Path(body), Path(motion), action)
-
-
-def _of_actions(source: VideoSource, actions: tuple[str, ...]) -> VideoSource:
-    shown = source.facts["action"]
-    if not set(shown) & set(actions):
-        raise InputError("actions", f"no video of {source.name} shows {summarise(list(actions))}; there are "
-                         f"{summarise(sorted(set(shown)), shown=20)}")
-    return of_videos(source, [number for number, action in enumerate(shown) if action in actions])
+def of_eleven_actions(source: VideoSource) -> VideoSource:
+    """Returns the videos of Human3.6M of eleven actions: the paper keeps so many and does not list them."""
+    return of_videos(source, [
+        number for number, action in enumerate(source.facts["action"]) if action in ELEVEN_ACTIONS])
 
 
 @dataclass(frozen=True)
@@ -100,7 +78,6 @@ class Pyramid(Checked):
     """Two levels of keypoints, and the network that finds them. Widths are of blobs, an image's side being 2."""
 
     network: Literal["small", "paper"] = "paper"  # "paper": ResNet-18 and BatchNorm; sizes are not stated
-    depth: Count = 1  # convolutions at each resolution of the small network
     level_sizes: Annotated[tuple[int, int], PER_LEVEL] = (10, 20)  # keypoints of the coarse and the fine level
     conditioning_width: Positive = 0.1  # of the coarse keypoints that the fine level reads; not stated, as all widths
     sharpness: Positive = 1.0  # of the softmax: the reciprocal of its temperature
@@ -130,8 +107,6 @@ class Weights(Checked):
     reduction: Literal["mean", "sum"] = "mean"  # of squares over an image, and of distances between the levels
     unit: Literal["normalised", "pixels"] = "normalised"  # of these distances
 
-    earlier: ClassVar = {"reduction": "mean", "unit": "normalised"}
-    former: ClassVar = {"spring_unit": "normalised"}
 
 
 @dataclass(frozen=True)
@@ -140,10 +115,7 @@ class Rendering(Checked):
 
     reconstruction_width: Positive = 0.1
     transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)  # of the levels
-    combine: Combine = "product"  # how the blobs of many keypoints make one mask; not stated
     reference_pass: ReferencePass = "joint"  # whether BatchNorm sees both frames at once; of GroupNorm only the time
-
-    former: ClassVar = {"stop_reference": True}
 
 
 @dataclass(frozen=True)
@@ -185,16 +157,12 @@ class Baselines(Checked):
 
 @dataclass(frozen=True)
 class BKinDOptions(Checked):
-    """BKinD (Sun et al. 2022), which renders the difference of two frames, and its controls. Not in the paper."""
+    """BKinD (Sun et al. 2022), which renders the difference of two frames. Not in the paper."""
 
     bkind_rate: NotNegative = 0.0  # learning rate; 0 takes the method's
     bkind_steps: Positive = 1.0  # over the method's
-    bkind_reconstruction: Positive = 1.0  # weight of the term, as is the next
-    bkind_separation: NotNegative = 0.05  # 0 leaves it out
-    bkind_later: Annotated[float, FROM_0_TO_1] = 0.25  # share of the steps from which rotation and separation count
+    bkind_reconstruction: Positive = 1.0  # weight of the term
     bkind_perceptual: str = ""  # weights of VGG-19 (as published); "": pixels
-
-    former: ClassVar = {"bkind_window": 20, "bkind_rotation": 1.0}
 
 
 @dataclass(frozen=True)
@@ -209,9 +177,6 @@ class Evaluation(Checked):
     action_steps: Count = 1000
     action_training_videos: CountOrZero = 0  # whose windows it is trained on; 0 takes all
     action_per_level: bool = True  # whether each level is also probed alone
-
-    earlier: ClassVar = {"ridges": (), "stretch": 0}
-    former: ClassVar = {"intercept": True}
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ fitted on. Levels are `level1`, `level2` and `flat`, which is both. Other readin
 `units/`, and `random_halves/<level>` splits frames, not videos, as the paper's text has it.
 """
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,15 +23,13 @@ from kpjax.evaluation.motion import (
 )
 from kpjax.evaluation.probes.actions import action_probe, windows
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe, mean_pose
-from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, squared_errors
+from kpjax.evaluation.probes.regression_errors import RegressionErrors, errors_in_units, normalised_from_pixels
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
-from kpjax.files import atomic
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource
 from kpjax.training.evaluation import Gathered
 
 FLAT = "flat"
-ERRORS = "test_errors.npz"  # squared errors of single test frames, in a run's folder
 BLOCKS = 10  # a single video is cut into so many stretches, which take the place of videos
 MOTION_FRAMES = 400
 SPREAD_FRAMES = 2000  # are enough for the distances between keypoints
@@ -46,15 +42,6 @@ class Truth(NamedTuple):
     joints: np.ndarray  # (N, J, 2)
     visible: np.ndarray  # (N, J)
     crop: np.ndarray  # (N, 3, 3), to pixels of the original images
-
-
-class Regression(NamedTuple):
-    """Errors of the linear probe."""
-
-    values: dict[str, float]
-    squares: np.ndarray  # (M,) sum of squared distances of each tested frame, flat
-    groups: np.ndarray  # (M,) its video
-    frames: np.ndarray  # (M,) its number in the source
 
 
 def truth_of(source: Source | Gathered) -> Truth:
@@ -97,8 +84,8 @@ def split_of(source: VideoSource, rows: np.ndarray, seed: int, stretch: int = 0)
 
 
 def regression(features: Features, truth: Truth, source: VideoSource, config: Config, seed: int, *,
-               details: bool = True, direct: bool = False) -> Regression:
-    """Computes the errors of every level on test videos; features and truth are of all frames of the source.
+               details: bool = True, direct: bool = False) -> dict[str, float]:
+    """Computes the linear probe's errors of every level on test videos; features and truth are of all frames.
 
     seed: of the split. details: also every unit, every joint, and random halves. direct: the features are joints
     already, as the oracle's may be, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
@@ -106,9 +93,9 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
     rows = np.flatnonzero(truth.visible.any(1))
     split, groups = split_of(source, rows, seed, config.evaluation.stretch)
     joints, visible, crop = (part[rows] for part in truth)
-    values, squares, side = {}, np.zeros(0), config.data.image_size
+    values, side = {}, config.data.image_size
 
-    def tested(found: np.ndarray, chosen: Split) -> tuple[np.ndarray, dict]:
+    def tested(found: np.ndarray, chosen: Split) -> dict[str, RegressionErrors]:
         if direct:
             guess = np.asarray(found, np.float64)
         elif not found.size:
@@ -119,22 +106,20 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
                 config.evaluation.ridge)
             guess = linear_probe(found, joints, visible, chosen, ridge=ridge)
         guess, *true = (part[chosen.test] for part in (guess, joints, visible))
-        return guess, errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])
+        return errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])
 
     for level, found in features.items():
-        guess, by_unit = tested(found[rows], split)
+        by_unit = tested(found[rows], split)
         values[f"rmse/{level}"] = by_unit["pixels"].per_coordinate
-        if level == FLAT:
-            squares = squared_errors(guess, joints[split.test], visible[split.test])
         if not details:
             continue
         values |= {f"units/{unit}_{kind}/{level}": getattr(in_unit, kind) for unit, in_unit in by_unit.items()
                    for kind in ("per_coordinate", "per_point", "per_image")}
         values |= {f"rmse/{level}/{name}": float(value)
                    for name, value in zip(source.skeleton.names, by_unit["pixels"].per_joint, strict=True)}
-        at_random = tested(found[rows], random_halves(len(rows), seed))[1]
+        at_random = tested(found[rows], random_halves(len(rows), seed))
         values[f"random_halves/{level}"] = at_random["pixels"].per_coordinate
-    return Regression(values, squares, groups[split.test], rows[split.test])
+    return values
 
 
 def actions(train: Features, train_source: VideoSource, test: Features, test_source: VideoSource,
@@ -200,10 +185,3 @@ def motion(source: VideoSource, keypoints: np.ndarray) -> dict[str, float]:
              "motion_coverage": motion_coverage(points, np.concatenate(energy), radius=side / 32),
              "coincident_points": coincident_points(points, near=side / 64)}
     return {name: value for name, value in found.items() if np.isfinite(value)}
-
-
-def write_errors(folder: Path, found: Regression) -> None:
-    """Writes the errors of single test frames, which comparisons of variants read, in the first process."""
-    if jax.process_index() == 0:
-        with atomic(folder / ERRORS) as path, path.open("wb") as file:
-            np.savez(file, squares=found.squares, groups=found.groups, frames=found.frames)

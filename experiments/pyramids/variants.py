@@ -10,9 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from experiments.engine.configs import perceptual_options
-from experiments.engine.system import (
-    Variant,
-)
+from experiments.engine.system import Variant
 from experiments.pyramids.drawing import Render
 from experiments.pyramids.presets import Config
 from experiments.pyramids.probes import frames_of
@@ -20,7 +18,7 @@ from kpjax import Codec, Example, InputError, Method, Skeleton, geometry, method
 from kpjax.augment import no_augmentation
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.input.video_source import VideoSource
-from kpjax.losses import Objective, absolute_difference, structural_difference, views
+from kpjax.losses import Objective, structural_difference, views
 from kpjax.methods.pyramids_family.bkind import bkind_pass
 from kpjax.methods.pyramids_family.discovery import (
     HEATMAPS,
@@ -28,7 +26,6 @@ from kpjax.methods.pyramids_family.discovery import (
     STILL,
     TARGET,
     StillCamera,
-    Target,
     still_videos,
 )
 from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
@@ -37,11 +34,10 @@ from kpjax.models import BKinD, KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
 
 PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
-BKIND_WIDTH = 0.14  # of the blobs that its decoder reads at stride 4
+BKIND_LATER = 0.25  # share of BKinD's steps from which rotation and separation count
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
-COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
-ORACLE = "supervised_bound"
-TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
+BASELINES = ("keynet", "transporter")  # of the paper
+BKIND, ORACLE = "bkind", "supervised_bound"
 
 # Variants
 
@@ -52,14 +48,14 @@ def network_of(config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool
     shared = {"conditioned": conditioned, "conditioning_width": chosen.conditioning_width,
               "sharpness": chosen.sharpness, "dtype": jnp.dtype(chosen.dtype)}
     if chosen.network == "small":
-        return models.small_keypoint_pyramid(sizes, side=config.data.image_size, depth=chosen.depth, **shared)
+        return models.small_keypoint_pyramid(sizes, side=config.data.image_size, **shared)
     return models.keypoint_pyramid(sizes, **shared)
 
 
 def steps_of(config: Config, variant: str) -> int:
     """Returns the number of steps of a variant."""
     factors = {"keynet": config.baselines.keynet_steps, "transporter": config.baselines.transporter_steps,
-               ORACLE: config.baselines.oracle_steps, **dict.fromkeys(DIFFERENCES, config.bkind.bkind_steps)}
+               ORACLE: config.baselines.oracle_steps, BKIND: config.bkind.bkind_steps}
     return max(round(config.steps * factors.get(variant, 1.0)), 1)
 
 
@@ -112,22 +108,17 @@ def bkind_network(config: Config, size: int) -> BKinD:
     return models.as_bkind(network_of(config, (size,)))
 
 
-def build_bkind(config: Config, size: int, target: Target) -> Method:
-    """BKinD (Sun et al. 2022) with `size` keypoints, or a control that renders another target.
-
-    Raises InputError for features of another network than VGG-19.
-    """
+def build_bkind(config: Config, joints: Skeleton, size: int) -> Method:
+    """BKinD (Sun et al. 2022) with `size` keypoints. Raises InputError for features of another network than VGG-19."""
     chosen = config.bkind
     compared = perceptual_options(chosen.bkind_perceptual, BKIND_PERCEPTUAL)
     if compared.get("perceptual", BKIND_PERCEPTUAL) != BKIND_PERCEPTUAL:
         raise InputError("bkind_perceptual", f"{chosen.bkind_perceptual} are not of VGG-19, by which BKinD balances "
                          "its loss; give such weights, or none")
-    objective = methods.bkind_objective(
-        reconstruction=chosen.bkind_reconstruction, separation=chosen.bkind_separation, perceptual=bool(compared))
+    objective = methods.bkind_objective(reconstruction=chosen.bkind_reconstruction, perceptual=bool(compared))
     return methods.bkind(
-        objective=objective, network=bkind_network(config, size), target=target,
-        later=round(chosen.bkind_later * steps_of(config, "bkind")), **compared,
-        **_shared(config, "bkind", chosen.bkind_rate))
+        objective=objective, network=bkind_network(config, size), later=round(BKIND_LATER * steps_of(config, BKIND)),
+        **compared, **_shared(config, BKIND, chosen.bkind_rate))
 
 
 class FinestHeatmaps(nn.Module):
@@ -167,17 +158,18 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
 
 
 class Recipe(NamedTuple):
-    """Construction of a variant: Keypoint Pyramids unless `build`, `target` or `features` is given."""
+    """Construction of a variant: Keypoint Pyramids unless `build` or `features` is given."""
 
-    change: Callable[[Objective], Objective] = lambda terms: terms  # the ablated or extended objective
+    change: Callable[..., Objective] = lambda terms: terms  # the ablated objective
+    repaints: bool = False  # whether `change` compares images of its own, by the config's reduction
     conditioned: bool = True  # whether the second level reads the first
     build: Callable[[Config, Skeleton, int], Method] | None = None  # (config, joints, number of keypoints) -> method
-    target: Target | None = None  # what BKinD's network renders
     features: Callable[[VideoSource], np.ndarray] | None = None  # probed in place of keypoints: there is no network
 
     def objective(self, config: Config) -> Objective:
         """Builds the objective."""
-        return self.change(methods.pyramids_objective(**asdict(config.weights)))
+        reduction = {"reduction": config.weights.reduction} if self.repaints else {}
+        return self.change(methods.pyramids_objective(**asdict(config.weights)), **reduction)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -187,11 +179,7 @@ VARIANTS: dict[str, Variant] = {
     "transporter": Variant("baseline", "keypoints of one level, by transport", "Transporter",
                            Recipe(build=build_transporter)),
     "bkind": Variant("baseline", "keypoints of one level, by the difference of structure of two frames", "BKinD",
-                     Recipe(target=structural_difference)),
-    "bkind_absolute": Variant("control", "as bkind, by the absolute difference",
-                              recipe=Recipe(target=absolute_difference)),
-    "bkind_frame": Variant("control", "as bkind, by the frame itself",
-                           recipe=Recipe(target=lambda frame, reference: frame)),
+                     Recipe(build=build_bkind)),
     "untrained": Variant("control", "the network that Keypoint Pyramids starts from", recipe=Recipe()),
     "mean_pose": Variant("control", "the mean position of every joint",  # a linear function of no feature
                          recipe=Recipe(features=lambda source: np.zeros((len(source), 0)))),
@@ -205,17 +193,15 @@ VARIANTS: dict[str, Variant] = {
                          Recipe(methods.no_spring)),
     "all_transport": Variant(
         "ablation", "transport by all keypoints in place of the reconstruction", "All-Transport",
-        Recipe(methods.all_transport)),
+        Recipe(methods.all_transport, repaints=True)),
     "all_reconstruction": Variant(
         "ablation", "a reconstruction for each level in place of its transport", "All-Reconstruction",
-        Recipe(methods.all_reconstruction)),
+        Recipe(methods.all_reconstruction, repaints=True)),
     "unconditioned": Variant("ablation", "the second level does not read the first", "Unconditioned",
                              Recipe(conditioned=False)),
     "supervised_bound": Variant("oracle", "the keypoint encoder trained on the joints", "supervised",
                                 Recipe(build=build_oracle)),
 }
-BASELINES = ("keynet", "transporter")  # of the paper
-DIFFERENCES = tuple(name for name, variant in VARIANTS.items() if variant.recipe.target)
 WITHOUT_NETWORK = tuple(name for name, variant in VARIANTS.items() if variant.recipe.features)
 
 
@@ -229,8 +215,6 @@ def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Meth
 
 @functools.lru_cache(maxsize=32)
 def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Method:
-    if recipe.target:
-        return build_bkind(config, size, recipe.target)
     if recipe.build:
         return recipe.build(config, joints, size)
     return methods.pyramids(objective=recipe.objective(config), network=network_of(
@@ -241,11 +225,12 @@ def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Metho
 def renderer(config: Config, recipe: Recipe) -> Render:
     """Builds the function that renders all images that the terms of Keypoint Pyramids read.
 
-    Of BKinD and its controls these are the target and what the network renders for it.
+    Of BKinD these are the target and what the network renders for it.
     """
-    names = (RECONSTRUCTION,) if recipe.target else tuple(sorted(views(recipe.objective(config)) - {POINTS, HEATMAPS}))
+    bkind = recipe.build is build_bkind
+    names = (RECONSTRUCTION,) if bkind else tuple(sorted(views(recipe.objective(config)) - {POINTS, HEATMAPS}))
     network, forward = (
-        (bkind_network(config, config.pyramid.flat_size), bkind_pass(turned=False)) if recipe.target else
+        (bkind_network(config, config.pyramid.flat_size), bkind_pass(turned=False)) if bkind else
         (network_of(config, conditioned=recipe.conditioned),
          painting_pass(names, len(config.pyramid.level_sizes), **asdict(config.rendering))))
 
@@ -253,7 +238,7 @@ def renderer(config: Config, recipe: Recipe) -> Render:
     def render(variables, frame, reference):
         images = [image.astype(jnp.float32) / 255 for image in (frame, reference)]
         outputs = network.apply(variables, *map(methods.imagenet_normalise, images), train=False, method=forward)
-        target = {TARGET: recipe.target(*images)} if recipe.target else {}
+        target = {TARGET: structural_difference(*images)} if bkind else {}
         return target | {name: outputs[name] for name in names}
 
     return render

@@ -56,17 +56,13 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "mse_distillation": "distillation",
     "spatial_distillation": "distillation",
     # Parameters of earlier steps
-    "Anchored": "continual",
     "Walk": "continual",
-    "anchored_penalty": "continual",
     "fused_importance": "continual",
     "normalised_importance": "continual",
-    "one_anchor": "continual",
     "quadratic_penalty": "continual",
     "start_walk": "continual",
     "walk_importance": "continual",
     "walk_on": "continual",
-    "with_anchor": "continual",
     # Reconstruction and keypoint hierarchies
     "balanced_distances": "reconstruction",
     "bounded_distances": "reconstruction",
@@ -80,7 +76,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "transported": "pyramids",
     "transporter_transported": "pyramids",
     # Differences of two frames
-    "absolute_difference": "differences",
     "rotation_equivariance": "differences",
     "separation": "differences",
     "structural_difference": "differences",

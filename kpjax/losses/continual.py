@@ -27,47 +27,6 @@ def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: boo
     return (0.5 if half else 1.0) * sum(parts, jnp.float32(0))
 
 
-class Anchored(NamedTuple):
-    """The sum of any number of quadratic penalties: a single penalty, and a constant independent of the parameters."""
-
-    anchor: Tree  # sum_j F_j anchor_j / sum_j F_j
-    importance: Tree  # sum_j F_j
-    constant: jax.Array  # () float32: the sum of all penalties at `anchor`
-
-
-def one_anchor(anchor: Tree, importance: Tree) -> Anchored:
-    """Returns the penalty towards a single anchor."""
-    return Anchored(anchor, importance, jnp.float32(0))
-
-
-def with_anchor(anchored: Anchored, anchor: Tree, importance: Tree) -> Anchored:
-    """Adds one more penalty to `anchored`: exact for any number of steps, in the memory of a single one.
-
-    Quadratics add up to a quadratic. Stored as its minimum and its curvature, not as sums of F theta and F theta², it
-    keeps its digits in float32. The new anchor becomes that of the sum wherever both importances are 0.
-    """
-
-    def meet(held, new, weight, new_weight):
-        total = weight + new_weight
-        share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1.0), 0.0)
-        return (new + share * (held - new)).astype(new.dtype)
-
-    def between(held, new, weight, new_weight):
-        total = weight + new_weight
-        joint = weight * new_weight / jnp.where(total > 0, total, 1.0)  # of two springs in series
-        return (joint * jnp.square(held.astype(jnp.float32) - new.astype(jnp.float32))).sum()
-
-    trees = anchored.anchor, anchor, anchored.importance, importance
-    strain = sum(jax.tree.leaves(jax.tree.map(between, *trees)), jnp.float32(0))
-    return Anchored(jax.tree.map(meet, *trees), jax.tree.map(jnp.add, anchored.importance, importance),
-                    anchored.constant + 0.5 * strain)
-
-
-def anchored_penalty(params: Tree, anchored: Anchored) -> Float[Array, ""]:
-    """Computes sum_j 1/2 sum_i F_ji (theta_i - anchor_ji)², the original EWC with one anchor for every earlier step."""
-    return quadratic_penalty(params, anchored.anchor, anchored.importance) + anchored.constant
-
-
 # Importances
 
 
@@ -103,6 +62,9 @@ def normalised_importance(importance: Tree) -> Tree:
 
 # The Riemannian walk: importances from the path of the parameters
 
+WALK_DECAY = 0.9  # weight of the new square, deliberately, and not of the old ones
+WALK_EPSILON = 0.01  # added to the denominator
+
 
 class Walk(NamedTuple):
     """Statistics of the walk, for every parameter."""
@@ -117,37 +79,34 @@ def start_walk(params: Tree) -> Walk:
     return Walk(zeros, zeros)
 
 
-def walk_on(
-    walk: Walk, gradient: Tree, before: Tree, after: Tree, *, decay: float = 0.9, epsilon: float = 0.01
-) -> Walk:
+def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
     """Extends the walk by one update with movement d = after - before.
 
-    F <- decay g² + (1 - decay) F, then S <- S - g d / (1/2 F d² + epsilon). Source: Chaudhry et al. 2018, in the form
-    that Cha et al. 2021 (CPR) compare with.
+    F <- 0.9 g² + 0.1 F, then S <- S - g d / (1/2 F d² + 0.01). Source: Chaudhry et al. 2018, in the form that Cha et
+    al. 2021 (CPR) compare with.
 
     Args:
         walk: before the update.
         gradient: g, as applied at `before`, penalties included.
         before, after: parameters before and after the update.
-        decay: weight of the new square, deliberately, and not of the old ones.
-        epsilon: added to the denominator.
     """
-    fisher = jax.tree.map(lambda held, slope: decay * jnp.square(slope) + (1 - decay) * held, walk.fisher, gradient)
+    fisher = jax.tree.map(
+        lambda held, slope: WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held, walk.fisher, gradient)
 
     def longer(score, slope, metric, start, end):
         moved = end - start
-        return score - slope * moved / (0.5 * metric * jnp.square(moved) + epsilon)
+        return score - slope * moved / (0.5 * metric * jnp.square(moved) + WALK_EPSILON)
 
     return Walk(fisher, jax.tree.map(longer, walk.score, gradient, fisher, before, after))
 
 
-def walk_importance(walk: Walk, *, clip: bool = True) -> tuple[Walk, Tree]:
+def walk_importance(walk: Walk) -> tuple[Walk, Tree]:
     """Ends a step: halves the walk's score and computes the importance F + S of the next penalty.
 
-    The penalty is `quadratic_penalty(..., half=False)`. clip: scores below 0, of parameters along which the loss rose,
-    count as 0 in the importance; they stay in the walk. Returns the walk to continue with, and the importance.
+    The penalty is `quadratic_penalty(..., half=False)`. Scores below 0, of parameters along which the loss rose, count
+    as 0 in the importance; they stay in the walk. Returns the walk to continue with, and the importance.
     """
     walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
     importance = jax.tree.map(
-        lambda fisher, score: fisher + (jnp.maximum(score, 0.0) if clip else score), walk.fisher, walk.score)
+        lambda fisher, score: fisher + jnp.maximum(score, 0.0), walk.fisher, walk.score)
     return walk, importance

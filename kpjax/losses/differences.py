@@ -45,11 +45,6 @@ def structural_difference(images: Images, references: Images) -> Difference:
     return jnp.broadcast_to(blurred, images.shape)
 
 
-def absolute_difference(images: Images, references: Images) -> Difference:
-    """Computes |images - references|, float32, constant to the gradient: a control of `structural_difference`."""
-    return jnp.abs(jax.lax.stop_gradient(images.astype(jnp.float32) - references.astype(jnp.float32)))
-
-
 def _window(side: int, deviation: float, *, inside: bool) -> np.ndarray:
     """Returns the Gaussian window along an axis of `side` pixels as a matrix (places, pixels).
 

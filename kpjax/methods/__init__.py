@@ -100,7 +100,5 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "finetuned_where": "adaptation_family.parametrisation",
     "lora": "adaptation_family.parametrisation",
     "scratch": "adaptation_family.parametrisation",
-    "through_projections": "adaptation_family.parametrisation",
     "similarity_views": "adaptation_family.view_pairs",
-    "spline_views": "adaptation_family.view_pairs",
 })

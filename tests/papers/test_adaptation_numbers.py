@@ -12,7 +12,6 @@ from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
 from kpjax.images.boxes import landmark_box, turned_canvas
 from kpjax.methods.adaptation_family.adaptation import (
-    PRINTED_SIGMA,
     RELEASED_SIGMA,
     Reconstruction,
     adaptation_objective,
@@ -23,7 +22,6 @@ from kpjax.methods.adaptation_family.parametrisation import (
     adapted,
     adapted_w_and_head_only,
     finetuned,
-    fold,
     lora,
     project,
 )
@@ -50,7 +48,6 @@ def test_the_projection_of_a_kernel():
     close(projected[0, 0, 0], (1.336150, 2.418637, 0.325144))
     close(projected[2, 2, 1, 1], -2.692368)
     close(projected, kernel @ matrix.T)
-    np.testing.assert_allclose(fold(core, projections)["conv"]["kernel"], projected, rtol=1e-6, atol=1e-7)
 
     h, w, c = np.indices((4, 4, 2))
     x = jnp.asarray(np.cos(h + 2 * w + 3 * c)[None], jnp.float32)
@@ -93,7 +90,7 @@ def test_a_drawn_point():
     first = [0.026649, 0.535261, 0.196912, 0.001327]
     close(rendered(1.25, 0.5, (3, 4)), [first, first, [0.000488, 0.009804, 0.003607, 0.000024]])
     first = [0.000710, 0.286505, 0.038774, 0.000002]
-    close(rendered(1.25, 0.5, (3, 4), PRINTED_SIGMA), [first, first, [0, 0.000096, 0.000013, 0]])
+    close(rendered(1.25, 0.5, (3, 4), 0.5 / 2**0.5), [first, first, [0, 0.000096, 0.000013, 0]])
     close((rendered(20, 10).sum(), rendered(20, 10).max()), (1.616309, 1))
     close((rendered(20.3, 9.6).sum(), rendered(20.3, 9.6).max()), (1.545617, 0.606531))
 

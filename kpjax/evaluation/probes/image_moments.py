@@ -4,7 +4,6 @@ They are the centre, the spread and the skewness of a mask of the differences fr
 part of a body. Yet for one body before a still background a linear probe predicts much of the pose from them.
 """
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 
@@ -12,60 +11,42 @@ from kpjax.errors import InputError
 
 POWERS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))  # of x and y, in the order of the features
 NAMES = ("x", "y", *("x" * across + "y" * down for across, down in POWERS))
-BACKGROUND_FRAMES = 100  # evenly spaced ones are enough for a mean or a median
+BACKGROUND_FRAMES = 100  # evenly spaced ones are enough for a median
+NOISE = 0.1  # of the full range: a smaller difference is none
 
-Background = Literal["median", "mean"]
 
-
-def image_moments(
-    videos: Iterable[np.ndarray], *, background: Background = "median", threshold: float = 0.1, binary: bool = False,
-) -> np.ndarray:
+def image_moments(videos: Iterable[np.ndarray]) -> np.ndarray:
     """Computes moments up to the third order of the moving mask of every frame: (N, 9) float64, video after video.
 
     The features have the order of `NAMES`: the mask's centre, then its central moments of second and third order, each
     divided by the mask's sum, in normalised coordinates (the centres of outer pixels at -1 and 1). A frame in which
     nothing moves has zeros.
 
-    Args:
-        videos: the frames (T, H, W, C) uint8 of each; one at a time is read.
-        background, threshold, binary: see `moving_masks`.
-
-    Raises:
-        InputError: for no video, and as `moving_masks` does.
+    videos: the frames (T, H, W, C) uint8 of each; one at a time is read. Raises InputError for no video, and as
+    `moving_masks` does.
     """
-    moments = [mask_moments(moving_masks(frames, background=background, threshold=threshold, binary=binary))
-               for frames in videos]
+    moments = [mask_moments(moving_masks(frames)) for frames in videos]
     if not moments:
         raise InputError("image moments: there is no video; give at least one")
     return np.concatenate(moments)
 
 
-def moving_masks(
-    frames: np.ndarray, *, background: Background = "median", threshold: float = 0.1, binary: bool = False
-) -> np.ndarray:
+def moving_masks(frames: np.ndarray) -> np.ndarray:
     """Computes how much each pixel of one video differs from the video's background: (T, H, W) float32 in [0, 1].
 
-    The difference is the mean over channels of absolute differences, as a fraction of the full range.
+    The difference is the mean over channels of absolute differences from the median frame, as a fraction of the full
+    range, 0 below `NOISE`. Whatever stays in one place for half of the video belongs to the background.
 
-    Args:
-        frames: (T, H, W, C) uint8.
-        background: over the frames, so that whatever stays in one place for half of the video belongs to it.
-        threshold: a difference below is noise and becomes 0; `binary` makes the others 1.
-
-    Raises:
-        InputError: for another background, and for a single frame, which differs from itself in nothing.
+    frames: (T, H, W, C) uint8. Raises InputError for a single frame, which differs from itself in nothing.
     """
-    if background not in ("median", "mean"):
-        raise InputError(f"image moments: background is {background!r}; choose median or mean")
     if len(frames) < 2:
         raise InputError(f"image moments: a video of {len(frames)} frame has no background to differ from; leave it "
                          "out")
     frames = np.asarray(frames)
     drawn = frames[np.unique(np.linspace(0, len(frames) - 1, BACKGROUND_FRAMES).round().astype(int))]
-    still = (np.median if background == "median" else np.mean)(drawn, axis=0).astype(np.float32)
+    still = np.median(drawn, axis=0).astype(np.float32)
     difference = np.stack([np.abs(frame.astype(np.float32) - still).mean(-1) for frame in frames]) / 255
-    moving = difference >= threshold
-    return moving.astype(np.float32) if binary else np.where(moving, difference, np.float32(0))
+    return np.where(difference >= NOISE, difference, np.float32(0))
 
 
 def mask_moments(masks: np.ndarray) -> np.ndarray:

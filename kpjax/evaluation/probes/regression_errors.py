@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kpjax.errors import InputError
-
 
 class RegressionErrors(NamedTuple):
     """Errors of joints that are visible, in the unit of the points. NaN where none is."""
@@ -65,38 +63,6 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
-
-
-def ratio_of_errors(
-    squares: ArrayLike, others: ArrayLike, groups: ArrayLike, *, confidence: float = 0.95, resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """Computes the RMSE of one method over another's on the same examples, with a bootstrap interval over groups.
-
-    Frames of a video err alike, so whole videos are resampled, the same for both methods. The interval covers other
-    test videos, not other seeds of training. An interval that contains 1 leaves the order of the two open.
-
-    Args:
-        squares, others: (N,), each example's sum of squared distances (`squared_errors`) under either method.
-        groups: (N,), for example the video of each.
-
-    Raises:
-        InputError: for fewer than two groups.
-    """
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        raise InputError("interval", f"{len(names)} group of examples has no spread; test on at least 2 videos")
-    sums = np.stack([np.bincount(member, np.asarray(part, np.float64)) for part in (squares, others)], axis=1)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a baseline without any error
-        value, *resampled = np.sqrt(np.divide(*np.concatenate([sums.sum(0)[None], drawn @ sums]).T))
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(value), float(low), float(high))
-
-
-def squared_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> np.ndarray:
-    """Computes each image's sum of squared distances (N,) float64 of joints (N, J, 2) with visible (N, J) > 0.5."""
-    return _squared_distances(predicted, true, visible)[0].sum(1)
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:

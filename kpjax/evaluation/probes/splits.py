@@ -1,6 +1,5 @@
 """Splits of examples into those that a probe is fitted on and those that test it, and minibatches of the former."""
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -59,23 +58,6 @@ def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -
     tested = np.zeros(len(names), bool)
     tested[order[1::2]] = True
     return Split(np.flatnonzero(~tested[member]), np.flatnonzero(tested[member]))
-
-
-def held_out(groups: ArrayLike, tested: Sequence[Any]) -> Split:
-    """Tests the groups named by `tested` against all others, for example subject 11 against subject 9.
-
-    groups: (N,), the group of each example. Raises InputError for an unknown name, or if a side is empty.
-    """
-    groups = np.asarray(groups)
-    known = np.unique(groups)
-    if unknown := [str(name) for name in tested if name not in known]:
-        raise InputError(f"test groups {summarise(unknown)} are not among the examples; there are "
-                         f"{summarise([str(name) for name in known], shown=20)}")
-    side = np.isin(groups, list(tested))
-    if side.all() or not side.any():
-        raise InputError(f"test groups {list(tested)}: nothing is left to {'fit' if side.any() else 'test'}; "
-                         f"there are {summarise([str(name) for name in known], shown=20)}")
-    return Split(np.flatnonzero(~side), np.flatnonzero(side))
 
 
 # Scale and order of the fitted examples

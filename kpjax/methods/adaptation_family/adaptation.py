@@ -46,8 +46,8 @@ from kpjax.structures import (
 STREAM = "target"
 RECONSTRUCTION = "reconstruction"  # read by terms
 HEAD = "head"  # the part of the network that is always new
-RELEASED_SIGMA = 0.5  # of the rendered points in heatmap pixels: exp(-d² / 0.5) in the released code
-PRINTED_SIGMA = 0.5 / 2 ** 0.5  # exp(-d² / 0.5²) in the paper
+RELEASED_SIGMA = 0.5  # of the rendered points in heatmap pixels: exp(-d² / 0.5); in the paper exp(-d² / 0.5²)
+TEMPERATURE = 0.1  # of the soft-argmax
 
 
 class State(NamedTuple):
@@ -67,7 +67,6 @@ class Reconstruction(NamedTuple):
     targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
     features: tuple[jax.Array, ...]  # of `images`; () if no term reads them
     target_features: tuple[jax.Array, ...]  # of `targets`, without a gradient
-    weight: jax.Array | None = None  # (B, h, w, 1) in [0, 1], of the targets' pixels; None: all alike
 
 
 def adaptation_objective(
@@ -86,12 +85,12 @@ def adaptation_objective(
     def compare_pixels(outputs, streams):
         del streams
         found = outputs[RECONSTRUCTION]
-        return pixel_mse(found.images, found.targets, weight=found.weight)
+        return pixel_mse(found.images, found.targets)
 
     def compare_features(outputs, streams):
         del streams
         found = outputs[RECONSTRUCTION]
-        distances = feature_distances(found.features, found.target_features, weight=found.weight, form=form)
+        distances = feature_distances(found.features, found.target_features, form=form)
         if balanced:
             return balanced_distances(distances, feature_sizes(found.target_features, form=form))
         return distances.sum()
@@ -139,9 +138,8 @@ def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule
 
 def adaptation(
     setup: Setup, *, objective: Objective, trained: Parametrisation | None = None, generator: nn.Module | None = None,
-    perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = lambda images: images, view_pair: ViewPair | None = None,
-    temperature: float = 0.1, sigma: float = RELEASED_SIGMA, statistics: Literal["running", "batch"] = "running"
+    perceptual: nn.Module | None = None, perceptual_normalise: Normalise = lambda images: images,
+    view_pair: ViewPair | None = None
 ) -> Method:
     """Builds the method; it reads the stream `target`, images without labels.
 
@@ -163,9 +161,6 @@ def adaptation(
         perceptual_normalise: images in [0, 1] -> the input of `perceptual`: unchanged, as in the released code, or
             `imagenet_normalise`.
         view_pair: makes the `Views` of images, by default `similarity_views()`.
-        temperature: of the soft-argmax.
-        sigma: of the rendered points in heatmap pixels, `RELEASED_SIGMA` or `PRINTED_SIGMA`.
-        statistics: the BatchNorm statistics that `predict` uses; the released code uses those of the evaluated batch.
 
     Raises:
         ValueError: a term reads an unknown output, or features without `perceptual`; from `init`, if model and skeleton
@@ -178,7 +173,7 @@ def adaptation(
     check_network(perceptual, read, "adaptation")
     parametrisation = adapted() if trained is None else trained
     make_views = similarity_views() if view_pair is None else view_pair
-    find = partial(decode_soft_argmax, temperature=temperature)
+    find = partial(decode_soft_argmax, temperature=TEMPERATURE)
 
     def generator_of(images: jax.Array) -> nn.Module:
         return residual_generator_for(max(images.shape[1:3])) if generator is None else generator
@@ -217,7 +212,7 @@ def adaptation(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         examples = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
-        target, appearance, weight = make_views(named_key(key, "views"), examples[STREAM].image)
+        target, appearance = make_views(named_key(key, "views"), examples[STREAM].image)
 
         def features(batch: jax.Array) -> tuple[jax.Array, ...]:
             return perceptual.apply(state.frozen[PERCEPTUAL], perceptual_normalise(batch))
@@ -226,11 +221,11 @@ def adaptation(
             heatmaps, statistics = train_pass(
                 model, network(params["landmarks"], state.frozen), state.variables["batch_stats"], normalise(target))
             found, _ = find(heatmaps)
-            maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
+            maps = gaussian_bumps(found, heatmaps.shape[1:3], RELEASED_SIGMA, window=None)
             images, generator_statistics = _generate(
                 generator_of(appearance), params["generator"]["generator"], state.generator["batch_stats"], appearance,
                 maps)
-            reconstruction = Reconstruction(images, target, (), (), weight)
+            reconstruction = Reconstruction(images, target, (), ())
             if PERCEPTUAL in read:
                 reconstruction = reconstruction._replace(
                     features=features(images), target_features=jax.lax.stop_gradient(features(target)))
@@ -249,10 +244,7 @@ def adaptation(
     def predict(state: Trained, example: Example) -> Prediction:
         images = unit_range(example).image
         params, stored = network(state.variables["params"], state.frozen), state.variables["batch_stats"]
-        if statistics == "batch":
-            heatmaps, _ = train_pass(model, params, stored, normalise(images))
-        else:
-            heatmaps = model.apply({"params": params, "batch_stats": stored}, normalise(images), train=False)
+        heatmaps = model.apply({"params": params, "batch_stats": stored}, normalise(images), train=False)
         found, scores = find(heatmaps)
         return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
 

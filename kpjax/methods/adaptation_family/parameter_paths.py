@@ -3,7 +3,6 @@
 A path is the tuple of names that leads to a leaf, such as ("backbone", "layer1_0", "conv1", "kernel"). A rule is a
 predicate of a path and its leaf that selects leaves.
 """
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -18,18 +17,15 @@ Rule = Callable[[Path, Any], bool]
 Params = Mapping[str, Any]
 
 
-def convolutions(*kernel_sizes: int, within: str = "") -> Rule:
-    """Builds a rule for the kernels (k, k, in, out) of square convolutions with k one of `kernel_sizes`, by default 3.
+def convolutions(*kernel_sizes: int) -> Rule:
+    """Builds a rule for the kernels (k, k, in, out) of square convolutions with k one of `kernel_sizes`.
 
-    within: a regular expression that is searched in the path joined by slashes: `"^backbone/(layer|stage)"`. Kernels of
-    transposed convolutions have the same form and are chosen too. Those of grouped convolutions look alike: see
-    `grouped_kernels`.
+    Kernels of transposed convolutions have the same form and are chosen too. Those of grouped convolutions look alike:
+    see `grouped_kernels`.
     """
-    sizes, wanted = kernel_sizes or (3,), re.compile(within)
-
     def chooses(path: Path, leaf: Any) -> bool:
-        square = len(leaf.shape) == 4 and leaf.shape[0] == leaf.shape[1] and leaf.shape[0] in sizes
-        return path[-1] == "kernel" and square and wanted.search("/".join(path)) is not None
+        square = len(leaf.shape) == 4 and leaf.shape[0] == leaf.shape[1] and leaf.shape[0] in kernel_sizes
+        return path[-1] == "kernel" and square
 
     return chooses
 

@@ -5,14 +5,11 @@ their building blocks: projections of kernels and low-rank updates. A parametris
 head, which is always new and trained. Frozen weights are never differentiated and have no optimizer state.
 """
 from collections.abc import Callable, Iterable
-from functools import partial
 from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.errors import InputError
@@ -79,21 +76,6 @@ def _projected(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
     return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)
 
 
-def fold(core_params: Params, projections: Params) -> dict:
-    """Computes `project` once and for all: numpy parameters of a plain network, to be kept without the matrices.
-
-    They are summed in float64 and rounded once to the dtype of the core. Raises InputError as `project` does.
-    """
-    core, matrices = flatten_dict(core_params), flatten_dict(projections)
-    _check_projections(core, matrices)
-    folded = {path: np.asarray(leaf) for path, leaf in core.items()}
-    for path, matrix in matrices.items():
-        kernel, factor = folded[path].astype(np.float64), np.asarray(matrix, np.float64)
-        product = kernel * factor if factor.ndim == 1 else kernel @ factor.T
-        folded[path] = product.astype(folded[path].dtype)
-    return unflatten_dict(folded)
-
-
 def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None:
     for path, matrix in matrices.items():
         name = "/".join(path)
@@ -103,57 +85,6 @@ def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None
         if matrix.shape not in ((width, width), (width,)):
             raise InputError(f"projection of {name}: the matrix has shape {matrix.shape} and the kernel {width} "
                              "outputs; give the core that it was made for")
-
-
-class ThroughProjections(NamedTuple):
-    """The state of `through_projections`."""
-
-    core: dict[str, Any]  # the frozen kernels
-    optimizer_state: optax.OptState
-
-
-def through_projections(
-    optimizer: optax.GradientTransformation, rule: Rule | None = None, grouped: Iterable[Path] = ()
-) -> optax.GradientTransformation:
-    """Makes an optimizer train matrices of frozen kernels in place of the kernels, in any method.
-
-    The kernels that it finds at its start are the core. A matrix W moves by D where the optimizer is given the gradient
-    of `project` with respect to it, so that its kernel moves by `kernel @ D.T`: as `project` is linear, the kernels are
-    those of `project` at every step, but for rounding. Parameters are those of a plain network throughout. Weight decay
-    reaches neither matrices nor kernels. A kernel that a matrix would not constrain stays as it is. All other
-    parameters are trained as ever.
-
-    Args:
-        optimizer: without its learning rate.
-        rule: of the kernels below other names than "head"; those of `channel_kernels` if not given.
-        grouped: as in `identity_projections`, whose InputError `init` raises.
-    """
-    grouped = frozenset(grouped)
-
-    def matrices(core: dict[Path, Any]) -> dict[Path, jax.Array]:
-        """Returns a zero for each matrix, which takes its kernel's place in the inner optimizer; (0,) for none."""
-        return {path: jnp.zeros((kernel.shape[-1],) * (1 if path in grouped else 2)
-                                if path in grouped or constrains(kernel.shape) else (0,))
-                for path, kernel in core.items()}
-
-    def init(params: Params) -> ThroughProjections:
-        body = {name: branch for name, branch in params.items() if name != "head"}
-        core = chosen_leaves(body, rule or channel_kernels(body, grouped), grouped)
-        return ThroughProjections(
-            unflatten_dict(core), optimizer.init(unflatten_dict(flatten_dict(params) | matrices(core))))
-
-    def update(gradient: Params, state: ThroughProjections, params: Params) -> tuple[dict, ThroughProjections]:
-        core, leaves = flatten_dict(state.core), flatten_dict(gradient)
-        pulled = {path: jax.linear_transpose(partial(_projected, core[path]), matrix)(leaves[path])[0]
-                  if matrix.size else matrix for path, matrix in matrices(core).items()}
-        direction, inner = optimizer.update(unflatten_dict(leaves | pulled), state.optimizer_state,
-                                            unflatten_dict(flatten_dict(params) | matrices(core)))
-        found = flatten_dict(direction)
-        pushed = {path: _projected(kernel, found[path]) if found[path].size else jnp.zeros_like(kernel)
-                  for path, kernel in core.items()}
-        return unflatten_dict(found | pushed), ThroughProjections(state.core, inner)
-
-    return optax.GradientTransformation(init, update)
 
 
 # Low-rank updates of frozen kernels: LoRA (Hu et al. 2021)
@@ -225,17 +156,17 @@ class Parametrisation(NamedTuple):
     starts_from_core: bool = True
 
 
-def adapted(rule: Rule | None = None) -> Parametrisation:
+def adapted() -> Parametrisation:
     """Builds the paper's proposal: chosen kernels are frozen, and projected where that constrains them (see
     `projected_leaves`); all else is trained freely.
 
-    rule: of the kernels; those of `parameter_paths.channel_kernels` if not given. In the paper's hourglass they are the
-    51 convolutions of all blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its
-    text every convolution is projected.
+    The kernels are those of `parameter_paths.channel_kernels`: in the paper's hourglass the 51 convolutions of all
+    blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its text every convolution
+    is projected.
     """
     def init(key, params, grouped):
         del key
-        chosen = rule or channel_kernels(params, grouped)
+        chosen = channel_kernels(params, grouped)
         kernels, free = split(params, chosen)
         return kernels, {"projections": identity_projections(params, chosen, grouped), "free": free}
 
@@ -245,11 +176,11 @@ def adapted(rule: Rule | None = None) -> Parametrisation:
     return Parametrisation(init, assemble)
 
 
-def adapted_w_and_head_only(rule: Rule | None = None) -> Parametrisation:
+def adapted_w_and_head_only() -> Parametrisation:
     """Builds the same projections with all else of the core frozen. (BatchNorm's statistics still follow the data.)"""
     def init(key, params, grouped):
         del key
-        return params, {"projections": identity_projections(params, rule or channel_kernels(params, grouped), grouped)}
+        return params, {"projections": identity_projections(params, channel_kernels(params, grouped), grouped)}
 
     def assemble(frozen, trained):
         return project(frozen, trained["projections"])
@@ -257,10 +188,10 @@ def adapted_w_and_head_only(rule: Rule | None = None) -> Parametrisation:
     return Parametrisation(init, assemble)
 
 
-def lora(rule: Rule | None = None) -> Parametrisation:
+def lora() -> Parametrisation:
     """Builds `adapted` with a low-rank update in place of each projection, at an equal number of trained weights."""
     def init(key, params, grouped):
-        chosen = rule or channel_kernels(params, grouped)
+        chosen = channel_kernels(params, grouped)
         kernels, free = split(params, chosen)
         return kernels, {"low_rank": initial_updates(key, params, chosen, grouped), "free": free}
 

@@ -7,9 +7,8 @@ between the new keypoints and o. It may then be right where the old model is not
 
 Only the KA-Nets are trained. The second stage is `incremental`.
 """
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +26,9 @@ from kpjax.methods.incremental_family.association_forward import (
     channels,
     initial_association,
     labelled_triples,
-    misled_maps,
-    rerendered,
     slot,
 )
-from kpjax.methods.incremental_family.pseudo_label_confidence import TRANSFORMS, Confidence, Uncertainty
+from kpjax.methods.incremental_family.pseudo_label_confidence import Confidence, Uncertainty
 from kpjax.methods.incremental_family.step_spec import increment_of, needed
 from kpjax.methods.setup import Setup
 from kpjax.models.association import AssociationNetwork, input_windows
@@ -43,8 +40,7 @@ Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, b
 
 
 def association(
-    setup: Setup, *, network: nn.Module | None = None, slots: int = 1, target: Literal["raw", "rerendered"] = "raw",
-    confidence: Confidence | None = None, misled: float = 0.0
+    setup: Setup, *, network: nn.Module | None = None, slots: int = 1, confidence: Confidence | None = None
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -57,16 +53,10 @@ def association(
         setup: learning rates, if there are several, are those of each KA-Net, `triple_0` and on.
         network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
         slots: number of triples where the start has no increment.
-        target: "raw", the old model's map as it is, or "rerendered", the codec's Gaussian where it decodes.
         confidence: weights of pseudo-labels; None accepts all.
-        misled: share of the old model's maps that are shifted, see `misled_maps`.
 
-    Raises:
-        ValueError: the target is unknown.
-        InputError: from `init`, if there is no teacher.
+    Raises InputError from `init` if there is no teacher.
     """
-    if target not in ("raw", "rerendered"):
-        raise ValueError(f"association: target is {target!r}; choose raw or rerendered")
     ka_net = network or AssociationNetwork()
     model, codec, normalise = setup.model, setup.codec, setup.normalise
     keypoints = len(setup.skeleton.names)
@@ -84,15 +74,12 @@ def association(
         view = augmented(setup.augment, {STREAM: streams[STREAM]}, key)[STREAM]
         step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
         features, heatmaps = answered(model, teacher, normalise(view.image))
-        if misled:
-            heatmaps = misled_maps(heatmaps, view.index, misled)
         believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
         if confidence is not None:
             weights = confidence(lambda moved: answered(model, teacher, normalise(moved))[1], view.image, heatmaps,
                                  step.threshold)
             believed = believed * channels(jax.lax.stop_gradient(weights), old)
         truth = channels(heatmaps, old)
-        truth = rerendered(codec, truth) if target == "rerendered" else truth
         used = (step.triple_weights > 0).astype(jnp.float32)
 
         def loss_of(params):
@@ -145,12 +132,9 @@ def association_predict(
 
 
 def uncertainty_predict(
-    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty, misled: float = 0.0
+    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty
 ) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`.
-
-    misled: as in `association`.
-    """
+    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`."""
 
     def predict(state: Trained, example: Example) -> Prediction:
         def answer(images):
@@ -158,8 +142,6 @@ def uncertainty_predict(
 
         images = unit_range(example).image
         heatmaps = answer(images)
-        if misled:
-            heatmaps = misled_maps(heatmaps, example.index, misled)
         return Prediction(example.keypoints, uncertainty(answer, images, heatmaps), (heatmaps,))
 
     return predict
@@ -242,42 +224,6 @@ def copies_of_teacher(
         of_wrong = _summed(dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
                            wrong * weights[:, None], count="wrong")
         return counts | of_wrong
-
-    return measure
-
-
-def consensus_distances(
-    model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
-) -> Measure:
-    """Builds a measure of the distances of KA-Net and of the old model from the old model's consensus.
-
-    The consensus is the mean arg-max on rotated and scaled copies of an image. No label of an old keypoint is read. A
-    triple is of use where KA-Net lies nearer on images that nothing was trained on. The measure is {"ka_net",
-    "teacher"}: sums in heatmap pixels over images with both new keypoints, (T,) each. The arguments are those of
-    `association`.
-    """
-    ka_net = network or AssociationNetwork()
-
-    def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
-        _, height, width, _ = view.image.shape
-        middle, old = ((width - 1) / 2, (height - 1) / 2), step.triples[:, 0]
-
-        def answer(images):
-            features, heatmaps = answered(model, state.frozen["teacher"], normalise(images))
-            return features, decode_argmax(channels(heatmaps, old))[0]
-
-        features, own = answer(view.image)
-        elsewhere = []
-        for degrees, scale in TRANSFORMS:
-            there = geometry.similarity(angle=math.radians(degrees), scale=scale, centre=middle)
-            _, cells = answer(geometry.warp(view.image, there))
-            elsewhere.append(geometry.move_points(geometry.conjugate(geometry.invert(there), codec.to_heatmap), cells))
-        consensus = jnp.stack(elsewhere).mean(0)
-        maps, _ = association_pass(ka_net, state.variables, codec, features, view, step.triples)
-        valid = labelled_triples(codec, view, step.triples) * weights[:, None]
-        return {name: (jnp.linalg.norm(places - consensus, axis=-1) * valid).sum(0)
-                for name, places in (("ka_net", decode_argmax(maps)[0]), ("teacher", own))}
 
     return measure
 

@@ -29,34 +29,6 @@ def answered(model: KeypointNetwork, variables: Variables, images: jax.Array) ->
     return jax.lax.stop_gradient(model.apply(variables, images, train=False, method=features_and_heatmaps))
 
 
-WANDERING = 1 / 8  # deviation of `misled_maps` along each axis, over the map's side
-
-
-def misled_maps(heatmaps: jax.Array, index: jax.Array, share: float) -> jax.Array:
-    """Shifts a share of heatmaps (B, h, w, K) by whole cells, N(0, (side / 8)²) along each axis; zeros move in.
-
-    It is a teacher of known errors. The draw is the example's own, by its `index` (B,): a map is as wrong every time.
-    """
-    _, height, width, keypoints = heatmaps.shape
-
-    def drawn(number):
-        key = jax.random.fold_in(jax.random.key(0), number)
-        moved = (jax.random.uniform(key, (keypoints,)) < share).astype(jnp.float32)
-        shifts = jax.random.normal(named_key(key, "shift"), (2, keypoints)) * moved[None]
-        return jnp.round(shifts * WANDERING * jnp.array([[height], [width]], jnp.float32)).astype(jnp.int32)
-
-    shifts = jax.vmap(drawn)(index)
-
-    def shifting(cells: int, by: jax.Array) -> jax.Array:
-        """Returns (B, K, cells, cells) float32: row i reads cell i - by."""
-        apart = jnp.arange(cells)[:, None] - jnp.arange(cells)[None]
-        return (apart[None, None] == by[..., None, None]).astype(jnp.float32)
-
-    highest = jax.lax.Precision.HIGHEST
-    rows = jnp.einsum("bkij,bjwk->biwk", shifting(height, shifts[:, 0]), heatmaps, precision=highest)
-    return jnp.einsum("bkij,bhjk->bhik", shifting(width, shifts[:, 1]), rows, precision=highest)
-
-
 def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
     """Selects the maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (..., n)."""
     return jnp.take(maps, numbers, axis=-1)

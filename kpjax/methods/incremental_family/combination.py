@@ -30,7 +30,7 @@ class Combination(NamedTuple):
     missed: float  # mean over labels that a fold left out, of min(distance / (REACH extent), 1)
 
 
-def fit_combination(known: np.ndarray, labels: np.ndarray, *, ridges: Sequence[float] = RIDGES) -> Combination:
+def fit_combination(known: np.ndarray, labels: np.ndarray) -> Combination:
     """Fits one new keypoint's weights, near the mean of all known keypoints where labels do not tell:
 
         min over w with sum_p w_p = 1 of   sum_i rho(|sum_p w_p y_ip - t_i| / s_i) + ridge |w - 1/P|²
@@ -70,10 +70,10 @@ def fit_combination(known: np.ndarray, labels: np.ndarray, *, ridges: Sequence[f
             targets[folds == fold] - rows[folds == fold].transpose(0, 2, 1) @ solved(folds != fold, ridge),
             axis=1) / REACH, 1) for fold in range(folds.max() + 1)])))
 
-    found = [missed(ridge) for ridge in ridges] if len(labels) > 1 else [1.0]
+    found = [missed(ridge) for ridge in RIDGES] if len(labels) > 1 else [1.0]
     best = int(np.argmin(found)) if len(labels) > 1 else -1
-    change = solved(np.ones(len(labels), bool), ridges[best])
-    return Combination(change + 1 / len(change), ridges[best], found[best])
+    change = solved(np.ones(len(labels), bool), RIDGES[best])
+    return Combination(change + 1 / len(change), RIDGES[best], found[best])
 
 
 def with_combinations(before: np.ndarray, combinations: Sequence[Combination], *, known: Sequence[int],

@@ -27,43 +27,24 @@ SampleLoss = Callable[[Any, Any], jax.Array]  # (params, a batch of one example)
 # Gradients of single examples, on any number of devices
 
 
-def per_sample_gradients(loss: SampleLoss, params: Any, examples: Any, *, mesh: Mesh | None = None) -> Any:
-    """Computes the gradient of every example's loss: arrays (B, *shape of the parameter), in the parameters' dtypes.
+def sum_over_samples(
+    function: Callable[[jax.Array], jax.Array], loss: SampleLoss, params: Any, examples: Any, weights: jax.Array
+) -> Any:
+    """Sums weight * function(gradient of the example's loss) over examples: a tree like the parameters.
 
-    Memory: B / devices copies of the parameters. `sum_over_samples` avoids them where only a sum over examples is
-    needed.
+    It runs on the mesh of `jax.set_mesh`, without one on all devices of all processes along one axis. JAX refuses a
+    program that runs on other devices when it is called. Memory: B / devices copies of the parameters.
 
     Args:
+        function: elementwise, for example `jnp.square`.
         loss: of parameters and a batch of one example. No example may depend on another, so a network runs in
             evaluation mode. It may close over whatever else it reads.
         params: a tree of arrays.
         examples: a tree of arrays with a leading axis B, a multiple of the number of devices.
-        mesh: of the surrounding program; None means that of `jax.set_mesh`, without one all devices of all processes
-            along one axis. JAX refuses a program that runs on other devices when it is called.
-    """
-
-    mesh = mesh or _surrounding()
-    whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
-
-    def gradients(params, examples):
-        return _gradients(loss, _own(params, mesh), examples)
-
-    return jax.shard_map(gradients, mesh=mesh, in_specs=(whole, by_example), out_specs=by_example)(params, examples)
-
-
-def sum_over_samples(
-    function: Callable[[jax.Array], jax.Array], loss: SampleLoss, params: Any, examples: Any, weights: jax.Array, *,
-    mesh: Mesh | None = None
-) -> Any:
-    """Sums weight * function(gradient of the example's loss) over examples.
-
-    Args:
-        function: elementwise, for example `jnp.square`.
         weights: (B,) float32, 0 for padding. Examples of weight 0 still need a finite gradient.
-        The others are as in `per_sample_gradients`.
     """
 
-    mesh = mesh or _surrounding()
+    mesh = _surrounding()
     whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
 
     def summed(params, examples, weights):
@@ -114,43 +95,32 @@ def finished(sums: Sums) -> Any:
 
 
 def fisher(
-    model: nn.Module, codec: Codec, normalise: Normalise, *, half: bool = True, true_fisher: bool = False,
-    batch_approximation: bool = False, shared_heads: bool = False, mesh: Mesh | None = None
+    model: nn.Module, codec: Codec, normalise: Normalise, *, batch_approximation: bool = False
 ) -> Measure:
     """Builds a measure of the Fisher matrix's diagonal: the mean over images of (d loss / d parameter)².
 
     The loss of an image is that of its step: for each new keypoint, 1/2 the mean over pixels of the squared difference
     to its Gaussian, 0 where it is not labelled; then the mean over new keypoints. The measure reads `variables` and
     `frozen['increment']` of a State or a Trained; without an increment all keypoints are new. Its sums, divided by
-    `finished`, have the shapes and dtypes of the parameters. Source: Kirkpatrick et al. 2017, equation 3 with the
-    empirical Fisher matrix.
+    `finished`, have the shapes and dtypes of the parameters; those of head channels are 0. Source: Kirkpatrick et al.
+    2017, equation 3 with the empirical Fisher matrix.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
         codec: renders the targets.
         normalise: images in [0, 1] -> the model's input.
-        half: whether the loss has the factor 1/2.
-        true_fisher: whether standard normal noise, a function of the image's number, replaces the difference, as for
-            predictions that are Gaussian with unit variance.
         batch_approximation: whether to take B times the square of the mean gradient of a batch of B images, as some
             published implementations do. It is another quantity, and needs no gradient per image.
-        shared_heads: whether head channels count; if not, as where old heads are frozen, their importances are 0.
-        mesh: see `per_sample_gradients`.
     """
 
     def losses(params, variables: Variables, new: jax.Array, examples: Example) -> jax.Array:
         heatmaps = _heatmaps(model, params, variables, normalise, examples)
         targets, weights = codec.encode(examples)
-        factor = 0.5 if half else 1.0
-        if true_fisher:
-            noise = jax.vmap(_noise_of, (0, None))(examples.index, heatmaps.shape[1:])
-            per_keypoint = 2 * factor * weights * (noise * heatmaps).mean((1, 2))
-        else:
-            per_keypoint = factor * jnp.square(weights[:, None, None] * (heatmaps - targets)).mean((1, 2))
+        per_keypoint = 0.5 * jnp.square(weights[:, None, None] * (heatmaps - targets)).mean((1, 2))
         return (per_keypoint * new[None]).sum(1) / jnp.maximum(new.sum(), 1)
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> Sums:
-        variables, (old, new) = state.variables, _old_and_new(state, batch)
+        variables, (_, new) = state.variables, _old_and_new(state, batch)
         count = weights.sum()
         if batch_approximation:
             def mean_loss(params):
@@ -160,15 +130,14 @@ def fisher(
         else:
             sums = sum_over_samples(
                 jnp.square, lambda params, example: losses(params, variables, new, example).sum(),
-                variables["params"], batch, weights, mesh=mesh)
-        return Sums(of_shared_parameters(sums, old + new, heads=shared_heads), count)
+                variables["params"], batch, weights)
+        return Sums(of_shared_parameters(sums, new.shape[0]), count)
 
     return measure
 
 
 def memory_aware_synapses(
-    model: nn.Module, normalise: Normalise, *,
-    norm: Literal["l2", "l2sq"] = "l2", shared_heads: bool = False, mesh: Mesh | None = None
+    model: nn.Module, normalise: Normalise, *, norm: Literal["l2", "l2sq"] = "l2"
 ) -> Measure:
     """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
 
@@ -191,8 +160,8 @@ def memory_aware_synapses(
             # The norm has no gradient at zero; a prediction that is zero everywhere is sensitive to nothing.
             return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
-        sums = sum_over_samples(jnp.abs, magnitude, variables["params"], batch, weights, mesh=mesh)
-        return Sums(of_shared_parameters(sums, known, heads=shared_heads), weights.sum())
+        sums = sum_over_samples(jnp.abs, magnitude, variables["params"], batch, weights)
+        return Sums(of_shared_parameters(sums, known.shape[0]), weights.sum())
 
     return measure
 
@@ -201,11 +170,6 @@ def _heatmaps(model: nn.Module, params, variables: Variables, normalise: Normali
     """Computes (B, h, w, K) float32 in evaluation mode."""
     images = normalise(unit_range(examples).image)
     return model.apply({**variables, "params": params}, images, train=False).astype(jnp.float32)
-
-
-def _noise_of(number: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Draws standard normal noise that belongs to an image, whatever its batch and device."""
-    return jax.random.normal(jax.random.fold_in(jax.random.key(0), number.astype(jnp.uint32)), shape)
 
 
 def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
@@ -217,11 +181,7 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
     return step.old, step.new
 
 
-def of_shared_parameters(importance: Mapping[str, Any], known: jax.Array, *, heads: bool) -> Mapping[str, Any]:
-    """Sets importances to 0 for parameters that no later step shares.
-
-    known: (K,), above 0 for keypoints learnt so far. Head channels of other keypoints are not shared. `heads` says
-    whether any head channel is shared; none is where old heads are frozen.
-    """
-    shared = head_channels(importance, known if heads else jnp.zeros_like(known))
+def of_shared_parameters(importance: Mapping[str, Any], keypoints: int) -> Mapping[str, Any]:
+    """Sets importances to 0 for parameters that no later step shares: the head channels of all K keypoints."""
+    shared = head_channels(importance, jnp.zeros(keypoints))
     return jax.tree.map(lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared)

@@ -41,11 +41,11 @@ def _restored(kind: type, tracked: Any) -> Any:
     return kind(**tracked) if isinstance(tracked, Mapping) else tracked
 
 
-def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = True) -> RiemannianWalk:
+def walk_by_updates() -> RiemannianWalk:
     """Builds the form of the code of CPR (Cha et al. 2021) and AFEC: everything is collected while training.
 
     After every update with the gradient g as applied, penalties included, and the movement d: F <- decay g² +
-    (1 - decay) F and S <- S - g d / (F d² / 2 + epsilon). At the end of a step S is halved. With `clip`, negative
+    (1 - decay) F and S <- S - g d / (F d² / 2 + epsilon), see `walk_on`. At the end of a step S is halved. Negative
     scores count as 0 in the importance F + S; the walk itself keeps them.
     """
 
@@ -53,10 +53,10 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
         return _restored(Walk, start.get("tracked")) or start_walk(params)
 
     def after_update(walk: Walk, *, gradient, old, new) -> Walk:
-        return walk_on(walk, gradient, old, new, decay=decay, epsilon=epsilon)
+        return walk_on(walk, gradient, old, new)
 
     def end_of_step(walk: Walk) -> tuple[Walk, Any]:
-        return walk_importance(_restored(Walk, walk), clip=clip)
+        return walk_importance(_restored(Walk, walk))
 
     return RiemannianWalk(Tracker(init, after_update), end_of_step)
 
@@ -64,6 +64,7 @@ def walk_by_updates(*, decay: float = 0.9, epsilon: float = 0.01, clip: bool = T
 # AFEC: active forgetting with the expanded copy's parameters and importances
 
 
+FISHER_EVERY = 5  # epochs of the expanded copy
 # `anchor`, theta_e; `importance`, F_e, a tree like it; `copy`, the rest of the expanded copy's state
 Expanded = Mapping[str, Any]
 
@@ -99,16 +100,15 @@ def expanded_variables(tracked: Expanded) -> Variables:
 
 
 def train_expanded(
-    update: Callable[[State, int], tuple[State, Metrics]], importance_of: Callable[[Trained], Any], *,
-    epoch_steps: int, every: int = 5
+    update: Callable[[State, int], tuple[State, Metrics]], importance_of: Callable[[Trained], Any], *, epoch_steps: int
 ) -> Callable[[State, int], State]:
     """Builds the function to pass to `fit` as `between=(epoch_steps, ...)`: one epoch of the expanded copy.
 
     Args:
         update: (state of the copy, number of the step) -> the state after one update on that step's batch; it may
             donate the state.
-        importance_of: a network -> its Fisher information, a tree like its parameters.
-        every: epochs between measurements of the importance, the first epoch included.
+        importance_of: a network -> its Fisher information, a tree like its parameters; measured after the first epoch
+            and every `FISHER_EVERY` epochs from then on.
     """
 
     def between(state: State, step: int) -> State:
@@ -118,7 +118,7 @@ def train_expanded(
         for number in range(step, step + epoch_steps):
             copy, _ = update(copy, number)
         importance = tracked["importance"]
-        if step // epoch_steps % every == 0:
+        if step // epoch_steps % FISHER_EVERY == 0:
             importance = importance_of(Trained(copy.variables, copy.frozen))
         return state._replace(tracked=expanded_copy(copy, importance))
 

@@ -8,22 +8,19 @@ stand in `Increment.weights` by name, so that one compiled program serves all we
     EWC, MAS, RW       new_keypoints + lambda penalty
     CPR                new_keypoints + lambda penalty + beta entropy
 """
-from collections.abc import Sequence
-from typing import Literal
-
+import jax
 import jax.numpy as jnp
 
-from kpjax.heatmaps import Codec, Grid, decode_argmax
+from kpjax.heatmaps import Codec, Grid
 from kpjax.losses.continual import quadratic_penalty
 from kpjax.losses.distillation import (
-    Mode,
     Reduction,
     channel_distillation,
     line_entropy,
     mse_distillation,
     spatial_distillation,
 )
-from kpjax.losses.heatmap import KERNELS, coarse_to_fine, coarse_to_fine_targets, heatmap_mse
+from kpjax.losses.heatmap import coarse_to_fine, coarse_to_fine_targets, heatmap_mse
 from kpjax.losses.objective import Objective, Term
 from kpjax.methods.incremental_family.association_forward import channels, rerendered
 
@@ -32,27 +29,15 @@ DISTILLATION = "distillation"  # the term that holds old keypoints where the tea
 
 
 def incremental_objective(
-    codec: Codec, *, distillation: Literal["spatial", "mse", "channel"] | None = "spatial", association: bool = True,
-    half: bool = True, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
+    codec: Codec, *, reduction: Reduction = "element_mean", temperature: float = 1.0
 ) -> Objective:
-    """Builds KAMP, and with fewer terms its ablations: `new_keypoints`, `distillation`, `association`.
+    """Builds KAMP: `new_keypoints`, `distillation`, `association`. Its ablations are `without` one of the last two.
 
-    Args:
-        distillation: "mse" is the control, "channel" LWF (with its own temperature of 2), None for `ka_only` or plain
-            finetuning.
-        association: whether the objective has l_KA.
-        half: whether the squared errors have a factor 1/2.
-        reduction, mode, temperature: see `spatial_distillation`.
+    reduction, temperature: see `spatial_distillation`.
     """
-    spatial = {"reduction": reduction, "mode": mode, "temperature": temperature}
-    terms = {NEW_KEYPOINTS: new_keypoints_term(codec, half)}
-    if distillation is not None:
-        terms[DISTILLATION] = {
-            "spatial": lambda: spatial_distillation_term(**spatial), "mse": mse_distillation_term,
-            "channel": channel_distillation_term}[distillation]()
-    if association:
-        terms["association"] = association_term(**spatial)
-    return terms
+    return {NEW_KEYPOINTS: new_keypoints_term(codec),
+            DISTILLATION: spatial_distillation_term(reduction=reduction, temperature=temperature),
+            "association": association_term(reduction=reduction, temperature=temperature)}
 
 
 def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
@@ -68,119 +53,90 @@ def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
 
 
 def coarse_term(
-    *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index",
-    kernels: Sequence[int] = KERNELS, levels: int = 4, coarse_weight: float = 0.25
+    *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Term:
     """Builds l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
 
     Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without `hardest`. Coarse levels
-    of old keypoints have no teacher. The arguments are those of `coarse_to_fine_targets` and `coarse_to_fine`.
+    of old keypoints have no teacher. The arguments are those of `coarse_to_fine_targets`.
     """
 
     def loss(outputs, streams):
         seen, new = streams["labelled"], outputs["increment"].new
         targets, weights = coarse_to_fine_targets(
-            seen.keypoints, seen.visible, image_size=image_size, heatmap_size=heatmap_size, kernels=kernels, grid=grid)
-        of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], levels=levels,
-                                coarse_weight=coarse_weight, hardest=None)
+            seen.keypoints, seen.visible, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
+        of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], hardest=None)
         return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
 
     return Term(1.0, loss, reads=("heatmaps", "coarse"))
 
 
-def spatial_distillation_term(
-    *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0, filtered: bool = False
-) -> Term:
-    """Builds l_KSD (equation 5) of all old channels, by `spatial_distillation`.
-
-    filtered: whether rejected pseudo-labels are left out.
-    """
+def spatial_distillation_term(*, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
+    """Builds l_KSD (equation 5) of all old channels, by `spatial_distillation`."""
 
     def loss(outputs, streams):
         del streams
-        return spatial_distillation(
-            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old,
-            outputs["confidence"] if filtered else None, reduction=reduction, mode=mode, temperature=temperature)
-
-    return Term(1.0, loss, reads=("heatmaps", "teacher", *(("confidence",) if filtered else ())))
-
-
-def mse_distillation_term(half: bool = True) -> Term:
-    """Builds the control of l_KSD: (1/2) the mean squared difference on all old channels."""
-
-    def loss(outputs, streams):
-        del streams
-        return mse_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old, half=half)
+        return spatial_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old,
+                                    reduction=reduction, temperature=temperature)
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
-def channel_distillation_term(temperature: float = 2.0) -> Term:
+def mse_distillation_term() -> Term:
+    """Builds the control of l_KSD: 1/2 the mean squared difference on all old channels."""
+
+    def loss(outputs, streams):
+        del streams
+        return mse_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old)
+
+    return Term(1.0, loss, reads=("heatmaps", "teacher"))
+
+
+def channel_distillation_term() -> Term:
     """Builds l_LWF: across the old channels at every cell. With a single old keypoint it teaches nothing."""
 
     def loss(outputs, streams):
         del streams
-        return channel_distillation(
-            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old, temperature=temperature)
+        return channel_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old)
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
-def association_term(
-    *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0, gate: float | None = None
-) -> Term:
+def association_term(*, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
-    Images without both new keypoints, triples of weight 0 and rejected pseudo-labels are left out of the mean; 0 if
-    none remains. Reduction, mode and temperature are those of `spatial_distillation`. With a `gate`, in heatmap pixels,
-    KA-Net's map is left out too where its arg-max is that far or further from the teacher's and its peak is no higher.
+    Images without both new keypoints, empty slots and rejected pseudo-labels are left out of the mean; 0 if none
+    remains. reduction, temperature: those of `spatial_distillation`.
     """
-    compare = _comparison(reduction, mode, temperature)
 
-    def of(outputs, streams):
+    def loss(outputs, streams):
         del streams
-        passes = None if gate is None else _agreeing(outputs, gate)
-        return compare(outputs, outputs["association"], passes)
+        return _distance(outputs, outputs["association"], reduction, temperature)
 
-    return Term(1.0, of, reads=("heatmaps", "association", "confidence", *(("teacher",) if gate is not None else ())))
-
-
-def _agreeing(outputs, gate: float):
-    """Returns (B, T) float32: 1 where KA-Net's arg-max is near the teacher's or its peak the higher of the two."""
-    own, height = decode_argmax(channels(outputs["teacher"], outputs["increment"].triples[:, 0]))
-    found, _ = decode_argmax(outputs["association"])
-    near = jnp.square(found - own).sum(-1) < gate**2
-    return (near | (outputs["association_peaks"] > height)).astype(jnp.float32)
+    return Term(1.0, loss, reads=("heatmaps", "association", "confidence"))
 
 
-def self_training_term(
-    codec: Codec, *, reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
-) -> Term:
+def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
     """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place of KA-Net's maps.
 
     codec: renders the Gaussians. The others are as in `association_term`.
     """
-    compare = _comparison(reduction, mode, temperature)
 
-    def of(outputs, streams):
+    def loss(outputs, streams):
         del streams
         own = channels(outputs["teacher"], outputs["increment"].triples[:, 0])
-        return compare(outputs, rerendered(codec, own))
+        return _distance(outputs, rerendered(codec, own), reduction, temperature)
 
-    return Term(1.0, of, reads=("heatmaps", "teacher", "confidence"))
+    return Term(1.0, loss, reads=("heatmaps", "teacher", "confidence"))
 
 
-def _comparison(reduction: Reduction, mode: Mode, temperature: float):
-    """Builds (outputs, maps (B, h, w, T), weights (B, T)) -> distance of the triples' old channels from the maps."""
-    def compare(outputs, maps, passes=None):
-        step = outputs["increment"]
-        student = channels(outputs["heatmaps"], step.triples[:, 0])
-        believed = outputs["labelled_triples"] * channels(outputs["confidence"], step.triples[:, 0])
-        believed = believed if passes is None else believed * passes
-        return spatial_distillation(maps, student, step.triple_weights, believed, reduction=reduction, mode=mode,
-                                    temperature=temperature)
-
-    return compare
+def _distance(outputs, maps: jax.Array, reduction: Reduction, temperature: float) -> jax.Array:
+    """Computes the distance of the triples' old channels from maps (B, h, w, T)."""
+    step = outputs["increment"]
+    student = channels(outputs["heatmaps"], step.triples[:, 0])
+    believed = outputs["labelled_triples"] * channels(outputs["confidence"], step.triples[:, 0])
+    return spatial_distillation(
+        maps, student, step.triple_weights, believed, reduction=reduction, temperature=temperature)
 
 
 def penalty_term(half: bool = True, tracked: bool = False) -> Term:

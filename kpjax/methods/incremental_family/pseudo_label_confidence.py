@@ -1,8 +1,7 @@
 """Confidence in an old model's predictions as pseudo-labels, without a label to check them by.
 
-An uncertainty is a number for each image and keypoint, larger for less certain ones. Each is computed from the frozen
-teacher alone: from the peak of its map, from the map's entropy, or from the movement of its prediction when the image
-is rotated and scaled.
+An uncertainty is a number for each image and keypoint, larger for less certain ones. It is computed from the frozen
+teacher alone: from the movement of its prediction when the image is rotated and scaled.
 """
 import math
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import geometry
-from kpjax.heatmaps import decode_argmax, spatial_softmax
+from kpjax.heatmaps import decode_argmax
 
 Answer = Callable[[jax.Array], jax.Array]  # images (B, H, W, 3) in [0, 1] -> the teacher's heatmaps (B, h, w, K)
 Uncertainty = Callable[[Answer, jax.Array, jax.Array], jax.Array]  # (answer, images, heatmaps) -> (B, K) float32
@@ -20,24 +19,6 @@ Confidence = Callable[[Answer, jax.Array, jax.Array, jax.Array], jax.Array]
 # (answer, images, heatmaps, threshold (K,)) -> weights (B, K) float32, 0 or more
 
 TRANSFORMS = ((10.0, 1.0), (-10.0, 1.0), (0.0, 0.9), (0.0, 1.1))  # degrees, scale; about the centre of the image
-
-
-def low_peak(answer: Answer, images: jax.Array, heatmaps: jax.Array) -> jax.Array:
-    """Computes the negative height of each map's maximum, (B, K) float32. Only the teacher's heatmaps are read."""
-    del answer, images
-    return -heatmaps.astype(jnp.float32).max((1, 2))
-
-
-def spatial_entropy(answer: Answer, images: jax.Array, heatmaps: jax.Array, *, temperature: float = 0.05) -> jax.Array:
-    """Computes the entropy of softmax(map / temperature) over the logarithm of the number of cells, in [0, 1].
-
-    Returns (B, K) float32. Only the teacher's heatmaps are read. At temperature 1, maps with values in [0, 1] are all
-    nearly flat.
-    """
-    del answer, images
-    share = spatial_softmax(heatmaps.astype(jnp.float32) / temperature)
-    entropy = -(share * jnp.log(jnp.where(share > 0, share, 1.0))).sum((1, 2))
-    return entropy / math.log(heatmaps.shape[1] * heatmaps.shape[2])
 
 
 def spread(to_heatmap: jax.Array) -> Uncertainty:
@@ -59,13 +40,6 @@ def spread(to_heatmap: jax.Array) -> Uncertainty:
         return jnp.sqrt(jnp.square(places - places.mean(0, keepdims=True)).sum(-1).mean(0))
 
     return uncertainty
-
-
-def peak_height(answer: Answer, images: jax.Array, heatmaps: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Computes the height of each map's maximum, at least 0 and at most 1, (B, K) float32: a confidence that needs no
-    threshold, for maps that were learnt from Gaussians of height 1."""
-    del answer, images, threshold
-    return jnp.clip(heatmaps.astype(jnp.float32).max((1, 2)), 0, 1)
 
 
 def hard(uncertainty: Uncertainty) -> Confidence:

@@ -23,15 +23,14 @@ class Increment(NamedTuple):
     old: jax.Array  # (K,) float32 in {0, 1}, keypoints of earlier steps
     new: jax.Array  # (K,) float32 in {0, 1}, keypoints that are labelled in this step
     triples: jax.Array  # (T, 3) int32, each (old, new, new); a single new keypoint stands twice
-    triple_weights: jax.Array  # (T,) float32, of triples among each other; 0 leaves one out
+    triple_weights: jax.Array  # (T,) float32 in {0, 1}; 0 for a slot without a triple
     threshold: jax.Array  # (K,) float32, the largest uncertainty of an accepted pseudo-label
     weights: Mapping[str, jax.Array]  # () float32, factors of the objective's terms by name
 
 
 def increment(
     keypoints: int, *, old: Sequence[int], new: Sequence[int], triples: Sequence[Sequence[int]] = (), slots: int = 1,
-    weights: Mapping[str, float] | None = None, triple_weights: Sequence[float] | None = None,
-    threshold: Sequence[float] | float = BELIEVE_ALL
+    weights: Mapping[str, float] | None = None
 ) -> Increment:
     """Builds an Increment in numpy from indices of keypoints.
 
@@ -43,8 +42,8 @@ def increment(
         slots: T, at least the number of triples. Those left over have weight 0, so that steps with few and many triples
             share a program.
         weights: by name of term, 1 where absent. Steps that share a program must name the same ones.
-        triple_weights: one for each triple, 1 if not given.
-        threshold: one or K, see `pseudo_label_confidence`; if not given, every pseudo-label is accepted.
+
+    Every pseudo-label is accepted; `pseudo_label_confidence.kept_thresholds` gives another `threshold`.
 
     Raises:
         InputError: an index is out of range, a keypoint is both old and new, none is new, there are more triples than
@@ -65,15 +64,11 @@ def increment(
             raise InputError("increment", f"triple {tuple(triple)} is not an old keypoint and one or two new ones; "
                              f"old are {old}, new are {new}")
         stacked[slot] = (*triple, triple[-1])[:3]
-    given = np.ones(len(triples)) if triple_weights is None else np.asarray(triple_weights, np.float32)
-    if given.shape != (len(triples),) or (given < 0).any():
-        raise InputError("increment", f"triple_weights are {given}; give {len(triples)} numbers, 0 or more")
-    of_slots = np.zeros(slots, np.float32)
-    of_slots[:len(triples)] = given
     indices = np.arange(keypoints)
     return Increment(
         old=np.isin(indices, old).astype(np.float32), new=np.isin(indices, new).astype(np.float32), triples=stacked,
-        triple_weights=of_slots, threshold=np.broadcast_to(np.float32(threshold), (keypoints,)).copy(),
+        triple_weights=(np.arange(slots) < len(triples)).astype(np.float32),
+        threshold=np.full(keypoints, BELIEVE_ALL, np.float32),
         weights={name: np.float32(weight) for name, weight in (weights or {}).items()})
 
 

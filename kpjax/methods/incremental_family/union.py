@@ -9,7 +9,6 @@ Mirrored images exchange names. An image of a project that names left points alo
 mirrored, and no left ones. So what is named is mirrored as the labels are. A network has learnt its project's points on
 both sides, and between them the other projects' networks still know all that an image lacks.
 """
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -30,7 +29,6 @@ from kpjax.methods.forward import (
     train_pass,
 )
 from kpjax.methods.gradient_step import State, gradient_step
-from kpjax.methods.incremental_family.pseudo_label_confidence import Confidence, peak_height
 from kpjax.methods.incremental_family.step_spec import needed
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
@@ -64,8 +62,14 @@ def union_objective(codec: Codec, *, supervised_weight: float = 1.0, distillatio
             "distillation": Term(distillation, distilled, reads=("heatmaps", "teacher"))}
 
 
+def peak_height(heatmaps: jax.Array) -> jax.Array:
+    """Computes the height of each map's maximum, at least 0 and at most 1, (B, K) float32: a confidence in maps
+    (B, h, w, K) that were learnt from Gaussians of height 1."""
+    return jnp.clip(heatmaps.astype(jnp.float32).max((1, 2)), 0, 1)
+
+
 def union(
-    setup: Setup, *, objective: Objective, named: Named, mirrored: bool = True, confidence: Confidence = peak_height
+    setup: Setup, *, objective: Objective, named: Named, mirrored: bool = True
 ) -> Method:
     """Builds the method; it reads a stream for each project, `stream_of(n)`, in batches of one size.
 
@@ -82,7 +86,6 @@ def union(
         objective: as of `union_objective`.
         named: which keypoints each project names.
         mirrored: whether the augmentation mirrors images, by the skeleton's flip.
-        confidence: of the teachers' maps; it gets no threshold (0).
 
     Raises:
         ValueError: a term reads an unknown output, or `named` does not fit the skeleton.
@@ -117,11 +120,9 @@ def union(
         """Returns the maps of the others' networks on a project's images, and how far each is believed."""
         maps, weights = [], []
         for other in teachers[own] or [own]:  # none has anything to teach: the weights are 0
-            answer = functools.partial(answered, teacher_variables[stream_of(other)])
-            found = answer(view.image)
-            trust = confidence(answer, view.image, found, jnp.zeros(names.shape[1], jnp.float32))
+            found = answered(teacher_variables[stream_of(other)], view.image)
             maps.append(found)
-            weights.append(trust * lacks * jnp.asarray(known[other] & (other != own), jnp.float32)[None])
+            weights.append(peak_height(found) * lacks * jnp.asarray(known[other] & (other != own), jnp.float32)[None])
         every = jnp.stack(weights)
         shares = every / jnp.maximum(every.sum(0, keepdims=True), 1e-12)
         return sum(share[:, None, None] * found for share, found in zip(shares, maps, strict=True)), every.max(0)

@@ -36,7 +36,6 @@ from kpjax.methods.pyramids_family.discovery import (
     Forward,
     Outputs,
     State,
-    Target,
     discovery_functions,
     level_skeleton,
     painting_term,
@@ -54,14 +53,14 @@ QUARTERS = (1, 2, 3)  # quarter turns, counter-clockwise
 SCALES = (100.0, 1.6, 2.3, 1.8, 2.8, 100.0)  # of the distances of pixels, and of VGG-19's `IMM_TAPS`
 
 
-def bkind_objective(
-    *, reconstruction: float = 1.0, rotation: float = 1.0, separation: float = 0.05, perceptual: bool = False
-) -> Objective:
+def bkind_objective(*, reconstruction: float = 1.0, perceptual: bool = False) -> Objective:
     """Builds the terms `reconstruction`, `rotation` (`rotation_equivariance`) and `separation`, see `losses`.
 
+    `without` leaves out either of the last two. Without rotation no frame is turned, and the separation is of the
+    frames alone.
+
     Args:
-        reconstruction, rotation, separation: weights; 0 leaves out either of the last two. Without rotation no
-            frame is turned, and the separation is of the frames alone.
+        reconstruction: weight of the term.
         perceptual: whether to compare features as published, by their `bounded_distances`; else squared differences of
             pixels. Their mean is far below the published term, which then needs a larger weight beside the others.
     """
@@ -80,33 +79,27 @@ def bkind_objective(
         del streams
         return sum(separation_loss(points) for points in (*outputs[POINTS], *outputs[TURNED]))
 
-    terms = {RECONSTRUCTION: Term(reconstruction, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL)) if perceptual
-             else painting_term(RECONSTRUCTION, reconstruction)}
-    if rotation:
-        terms[ROTATION] = Term(rotation, turn, reads=(POINTS, TURNED))
-    if separation:
-        terms[SEPARATION] = Term(separation, separate, reads=(POINTS,))
-    return terms
+    return {
+        RECONSTRUCTION: Term(reconstruction, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL)) if perceptual
+        else painting_term(RECONSTRUCTION, reconstruction),
+        ROTATION: Term(1.0, turn, reads=(POINTS, TURNED)), SEPARATION: Term(0.05, separate, reads=(POINTS,))}
 
 
 def bkind(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
-    augment: Augment | None = None, network: BKinD | None = None, target: Target = structural_difference,
-    later: int = 0, perceptual: nn.Module | None = None, perceptual_normalise: Normalise = lambda images: images,
-    scales: Sequence[float] = SCALES
+    augment: Augment | None = None, network: BKinD | None = None, later: int = 0, perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = lambda images: images, scales: Sequence[float] = SCALES
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
-    Start, metrics and predictions are as in `keynet`, with the target in place of the frame: `error/reconstruction` is
-    of its pixels, `baseline/mean_image` the mean target of the batch, and `baseline/copied_reference` that of a
-    reference that has not changed, no difference at all. Frames, references and turned frames are one pass, so that
-    BatchNorm mixes them.
+    Start, metrics and predictions are as in `keynet`, with the structural difference in place of the frame:
+    `error/reconstruction` is of its pixels, `baseline/mean_image` its mean over the batch, and
+    `baseline/copied_reference` that of a reference that has not changed, no difference at all. Frames, references and
+    turned frames are one pass, so that BatchNorm mixes them.
 
     Args:
         network: `as_bkind` of a feature pyramid, or `published_bkind`. None is a small one of 10 keypoints. All its
             keypoints are predicted, without groups.
-        target: what is rendered, of frames and references (B, H, W, 3) in [0, 1]; constant to the gradient. Controls
-            are `absolute_difference` and the frame itself.
         later: the step from which the terms `rotation` and `separation` count; published is the fifth epoch of 15 or
             30.
         perceptual: VGG-19 with `IMM_TAPS` as published; its variables are `start["perceptual"]`.
@@ -134,7 +127,7 @@ def bkind(
     functions = discovery_functions(
         network_for, bkind_pass(turned=TURNED in read), tuple(name for name in (RECONSTRUCTION,) if name in read),
         objective=objective, optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise,
-        comparison=comparison, target=target, scales=weights)
+        comparison=comparison, target=structural_difference, scales=weights)
     return Method(*functions, STREAMS, level_skeleton(sizes))
 
 

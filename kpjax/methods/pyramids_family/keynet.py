@@ -2,8 +2,6 @@
 
 x is a frame and r another of the same video. A generator renders x from features of r and from x's keypoints.
 """
-from collections.abc import Sequence
-
 import jax
 import optax
 from flax import linen as nn
@@ -25,7 +23,7 @@ from kpjax.methods.pyramids_family.discovery import (
     level_skeleton,
     painting_term,
 )
-from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION, Reduction
+from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import KeyNet, as_keynet
 from kpjax.optimization import LearningRate
@@ -34,32 +32,26 @@ from kpjax.structures import Method, Streams
 RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
 
 
-def keynet_objective(
-    *, reconstruction: float = 1.0, perceptual: bool = False, reduction: Reduction = "mean"
-) -> Objective:
+def keynet_objective(*, perceptual: bool = False) -> Objective:
     """Builds an objective of one term, `reconstruction`, which compares the rendered image with the frame.
 
-    Args:
-        reconstruction: weight of the term.
-        perceptual: whether to compare features as published, by 1000 times their `balanced_distances`; else squared
-            differences of pixels, equation 1 of Keypoint Pyramids.
-        reduction: of the squared differences of pixels.
+    perceptual: whether to compare features as published, by 1000 times their `balanced_distances`; else squared
+    differences of pixels, equation 1 of Keypoint Pyramids.
     """
     if not perceptual:
-        return {RECONSTRUCTION: painting_term(RECONSTRUCTION, reconstruction, reduction)}
+        return {RECONSTRUCTION: painting_term(RECONSTRUCTION, 1.0)}
 
     def compare_features(outputs, streams):
         del streams
         return 1000 * outputs[PERCEPTUAL]
 
-    return {RECONSTRUCTION: Term(reconstruction, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL))}
+    return {RECONSTRUCTION: Term(1.0, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL))}
 
 
 def keynet(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: KeyNet | None = None, perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None,
-    still: StillCamera | None = None
+    perceptual_normalise: Normalise = imagenet_normalise, still: StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -69,7 +61,7 @@ def keynet(
     Args:
         network: `published_keynet`, or `as_keynet` of a feature pyramid, as in Keypoint Pyramids. None is a small one
             of these with 30 keypoints. All its keypoints are predicted, without groups.
-        perceptual, perceptual_normalise, first_averages: see `PerceptualComparison`.
+        perceptual, perceptual_normalise: see `PerceptualComparison`.
         The others are as in `pyramids`.
 
     Raises:
@@ -79,7 +71,7 @@ def keynet(
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     read = checked_views(objective, (POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
     check_network(perceptual, read, "keynet")
-    of_features = PerceptualComparison(perceptual, perceptual_normalise, first_averages)
+    of_features = PerceptualComparison(perceptual, perceptual_normalise, None)
     comparison = _balanced(of_features) if PERCEPTUAL in read else None
 
     def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:

@@ -30,8 +30,7 @@ def reconstruction_level(level: int) -> str:
 
 def pyramids_objective(
     *, reconstruction: float = 1.0, transport: Sequence[float] = (0.1, 1.0), spring: float = 0.01,
-    reduction: Reduction = "mean", spring_reduction: Literal["mean", "sum", "coordinate_mean"] | None = None,
-    unit: Literal["normalised", "pixels"] = "normalised", motion: float = 0.0
+    reduction: Reduction = "mean", unit: Literal["normalised", "pixels"] = "normalised", motion: float = 0.0
 ) -> Objective:
     """Builds equation 5: `reconstruction` (1), `transport_level1` ... (3) with weights by level, and `spring` (4).
 
@@ -42,7 +41,6 @@ def pyramids_objective(
     Args:
         reconstruction, transport, spring: weights, those of transport by level.
         reduction: of the squared differences between images, and of the distances between children and parents.
-        spring_reduction: another reduction of the distances; None for the same.
         unit: of the distances.
         motion: weight of `motion`, not in the paper: the mean of `still_mass` over levels, for a still camera. A
             feature knows of its wide surroundings, so that a still place can tell of what moves elsewhere; this term
@@ -52,7 +50,7 @@ def pyramids_objective(
     def pull(outputs, streams):
         size = streams[FRAME].image.shape[1:3]
         levels = outputs[POINTS]
-        return sum(spring_loss(parents, children, reduction=spring_reduction or reduction, unit=unit, size=size)
+        return sum(spring_loss(parents, children, reduction=reduction, unit=unit, size=size)
                    for parents, children in itertools.pairwise(levels))
 
     painted = {RECONSTRUCTION: reconstruction}

@@ -10,8 +10,8 @@ around them. x is rendered three times, each time from the little that the keypo
     L = reconstruction + 0.1 transport_1 + 1 transport_2 + spring                                    (equation 5)
 
 m_l is 1 except around the keypoints of r and x. Level 2 reads the keypoints of level 1. Once trained, keypoints need
-neither Phi nor D. The paper leaves open sizes, reductions, the way the blobs of many keypoints make one mask, and a
-gradient of r; all of them are arguments.
+neither Phi nor D. The paper leaves open sizes and reductions, which are arguments. Nor does it say how the blobs of
+many keypoints make one mask, and whether r has a gradient, see `transported`.
 """
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ import optax
 
 from kpjax.augment.augmentations import Augment
 from kpjax.losses.objective import Objective
-from kpjax.losses.pyramids import Combine, transported
+from kpjax.losses.pyramids import transported
 from kpjax.methods.forward import Normalise, checked_views
 from kpjax.methods.pyramids_family.discovery import (
     HEATMAPS,
@@ -53,8 +53,7 @@ def pyramids(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: KeypointPyramid | None = None,
     reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    combine: Combine = "product", stop_reference: bool = True, reference_pass: ReferencePass = "joint",
-    still: StillCamera | None = None
+    reference_pass: ReferencePass = "joint", still: StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -78,7 +77,6 @@ def pyramids(
             cells; the published code of KeyNet and Transporter has 0.1 everywhere.
         transport_widths: one for each level. Wide blobs of many keypoints cover all that moves, and transport then
             copies the frame. The finest level's width is also that of "transport_flat".
-        combine, stop_reference: see `transported`.
         reference_pass: "separate" saves the reference's backward pass where it has no gradient; "joint" shares
             BatchNorm statistics between both frames. With GroupNorm both give the same.
         still: for videos from a still camera; the start then has `still`, see `still_videos`.
@@ -98,7 +96,7 @@ def pyramids(
     paintings = tuple(name for name in known if name in read)
     forward = painting_pass(
         paintings, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
-        combine=combine, stop_reference=stop_reference, reference_pass=reference_pass)
+        reference_pass=reference_pass)
 
     def network_for(side: int) -> KeypointPyramid:
         return small_keypoint_pyramid(side=side) if network is None else network
@@ -112,7 +110,7 @@ def pyramids(
 def painting_pass(
     paintings: Sequence[str], levels: int, *,
     reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    combine: Combine = "product", stop_reference: bool = True, reference_pass: ReferencePass = "joint"
+    reference_pass: ReferencePass = "joint"
 ) -> Forward:
     """Builds the forward pass for `network.apply(variables, frame, reference, train=..., method=painting_pass(...))`.
 
@@ -136,8 +134,7 @@ def painting_pass(
             maps, reference_maps = (
                 blobs_of_points(each, features.shape[1:3], transport_widths[level])
                 for each in (points, reference_points))
-            return decoder(transported(reference_features, features, reference_maps, maps, combine=combine,
-                                       stop_reference=stop_reference), train)
+            return decoder(transported(reference_features, features, reference_maps, maps), train)
 
         def render_reconstructed(decoder, points):
             blobs = blobs_of_points(points, appearance.shape[1:3], reconstruction_width)

@@ -3,8 +3,6 @@
 x is a frame and r another of the same video. A decoder renders x from features of r, in which the surroundings of r's
 keypoints are blanked and those of x's keypoints are inserted. r gets no gradient.
 """
-from collections.abc import Callable
-
 import jax
 import optax
 
@@ -23,26 +21,23 @@ from kpjax.methods.pyramids_family.discovery import (
     level_skeleton,
     painting_term,
 )
-from kpjax.methods.pyramids_family.objectives import Reduction
 from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import Transporter, as_transporter
 from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
 TRANSPORT = "transport"
-Transport = Callable[..., jax.Array]  # as `kpjax.losses.pyramids.transporter_transported`
 
 
-def transporter_objective(*, transport: float = 1.0, reduction: Reduction = "mean") -> Objective:
+def transporter_objective() -> Objective:
     """Builds an objective of one term, `transport`: the squared difference of image and frame, a mean as published."""
-    return {TRANSPORT: painting_term(TRANSPORT, transport, reduction)}
+    return {TRANSPORT: painting_term(TRANSPORT, 1.0)}
 
 
 def transporter(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: Transporter | None = None, blob_width: float = 0.1,
-    rule: Transport = transporter_transported, stop_reference: bool = True, reference_pass: ReferencePass = "joint",
-    still: StillCamera | None = None
+    reference_pass: ReferencePass = "joint", still: StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -52,9 +47,6 @@ def transporter(
         network: `published_transporter`, or `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
             small one of these with 30 keypoints. All its keypoints are predicted, without groups.
         blob_width: normalised, as published.
-        rule: the official one, in which places that keypoints have left stay empty, or `transported`, that of Keypoint
-            Pyramids.
-        stop_reference: whether the reference's features and keypoints are constants to the gradient.
         reference_pass: see `pyramids`. The official code is "separate": each frame has statistics of its own.
         The others are as in `pyramids`.
     """
@@ -67,7 +59,7 @@ def transporter(
         features, reference_features = both_frames(network.features, frame, reference, train, reference_pass)
         maps, reference_maps = (blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
                                 for levels in (found, of_reference))
-        mixed = rule(reference_features, features, reference_maps, maps, stop_reference=stop_reference)
+        mixed = transporter_transported(reference_features, features, reference_maps, maps)
         return {POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
 
     def network_for(side: int) -> Transporter:

@@ -26,8 +26,8 @@ from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.trees import save_trained
 
-TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4", "--compare", "pixels",
-        "--repeats", "1")
+TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
+        "--stand-in-widths", "4", "--repeats", "1")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,7 @@ def test_a_network_of_another_kind_is_refused(old_run, tmp_path):
             "are 32 px for images of 64; give a run whose heatmaps are 4")
 
 
+@pytest.mark.slow
 def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, capsys):
     """Its trunk and pyramid are frozen under a new head; a whole step is traced, not run."""
     monkeypatch.setattr(published, "SIDE", 32)
@@ -130,10 +131,11 @@ def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, 
     assert "loss/total" in metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["mobilenetv2_050.lamb_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
 def test_images_are_compared_by_balanced_features_of_a_backbone(project, old_run, weights):
     """A whole step is traced, not run: these networks take long to compile."""
-    read = read_command(SYSTEM, [*command(old_run, project), "--compare", "features", "--perceptual", weights])
+    read = read_command(SYSTEM, [*command(old_run, project), "--perceptual", weights])
     job = read.job("adapted", 0)
     features = perceptual_of(job.config)["perceptual"]
     assert isinstance(features, FeatureMaps)

@@ -1,7 +1,6 @@
 """The incremental experiment: its protocol, its variants, a few steps of some of them, the choice of weights."""
 import csv
 import json
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,35 +8,33 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-import kpjax.training.fit
 from data.figures import figures, target
 from experiments.engine.command_line import run
 from experiments.engine.configs import changed, flat
 from experiments.engine.system import Job
 from experiments.engine.system import run as run_job
 from experiments.incremental import SYSTEM, open_data, run_of
-from experiments.incremental.association import mean_copy_rates, useful_triples
-from experiments.incremental.builders import Recipe, build_association, build_step
+from experiments.incremental.association import mean_copy_rates
+from experiments.incremental.builders import build_association, build_step
 from experiments.incremental.measures import Matrices, both_units, summary
 from experiments.incremental.presets import LATER, PRESETS
-from experiments.incremental.steps import _remembered, all_images, increment_at, step_images
+from experiments.incremental.steps import all_images, increment_at, step_images
 from experiments.incremental.variants import VARIANTS
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
-from kpjax.structures import Example, Trained
+from kpjax.structures import Example
 from kpjax.training.fit import compiled_update, fit
 from kpjax.training.mesh import data_mesh
-from kpjax.training.stages import Stage
 from kpjax.training.trees import load_trained
 
 SIDE = 32
 TINY = changed(
     PRESETS["demo"], image_size=SIDE, heatmap_size=8, sigma=1.0, widths=(4, 4, 4), head_layers=1, batch_size=8,
-    base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, filter_kept=1.0, afec_images=8,
+    base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, afec_images=8,
     input_sigma=1.5)  # the paper's KA-Net reaches far enough in both steps
-RUN = ("kamp", "kamp_filtered", "afec", "rw", "joint")
+SLOW = ("kamp_filtered", "afec", "rw", "joint")
 KAMP = VARIANTS["kamp"].recipe
 
 
@@ -56,25 +53,15 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(tiny, rounded_alike, tmp_path_factory):
-    """The folder of the preset after runs of RUN; the first two are compared bit by bit."""
-    def jit(function, **options):
-        of_updates = {"compiler_options": rounded_alike} if "donate_argnums" in options else {}
-        return jax.jit(function, **options, **of_updates)
-
-    flags = ["--workdir", str(tmp_path_factory.mktemp("runs"))]
-    run(tiny, ["tiny", "--variants", *RUN[2:], *flags])  # and the stages that those two share with them
-    with pytest.MonkeyPatch.context() as patch:  # alone, as these programs take three times as long to compile
-        patch.setattr(kpjax.training.fit, "jax", SimpleNamespace(**vars(jax) | {"jit": jit}))
-        run(tiny, ["tiny", "--variants", *RUN[:2], *flags])
-    return run(tiny, ["tiny", "--variants", *RUN, *flags]).parent
+def finished(tiny, tmp_path_factory):
+    """The folder of the preset after a run of `kamp`."""
+    return run(tiny, ["tiny", "--variants", "kamp", "--workdir", str(tmp_path_factory.mktemp("runs"))]).parent
 
 
 @pytest.fixture(scope="module")
-def variables(tiny):
-    """Variables of an untrained network."""
-    network, images = opened(tiny).setting.setup.model, np.zeros((1, SIDE, SIDE, 3), np.float32)
-    return jax.jit(lambda: network.init(jax.random.key(0), images, train=False))()
+def all_finished(tiny, finished):
+    """The same folder after runs of SLOW too."""
+    return run(tiny, ["tiny", "--variants", "kamp", *SLOW, "--workdir", str(finished.parents[1])]).parent
 
 
 def results_of(folder, variant):
@@ -101,23 +88,40 @@ def refuse(*arguments, **options):
 # Runs
 
 
+def check_results(folder, variant, names):
+    found = results_of(folder, variant)
+    assert {"aaa", "second/aaa", "group/aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
+    assert ("at" in found) == ("best/mt" in found) == ("label_free" in found) == (variant != "joint")
+    for image in ("accuracy_matrix_at_0.05.png", "last_step.png"):
+        assert (folder / variant / "seed-0" / "images" / image).exists()
+    rows = matrix_of(folder, variant)
+    steps_seen = [int(row["step"]) for row in rows]
+    assert [steps_seen.count(step) for step in range(3)] == ([0, 0, 10] if variant == "joint" else [6, 8, 10])
+    assert found["aaa"] == pytest.approx(np.mean([float(row["pck_at_0.05"]) for row in rows[-10:]]), abs=1e-6)
+    assert found["aaa"] == pytest.approx(np.mean([found[f"aaa/{name}"] for name in names]))
+
+
 def test_results_are_complete(finished, tiny):
-    names = opened(tiny).data.skeleton.names
-    for variant in RUN:
-        found, folder = results_of(finished, variant), finished / variant / "seed-0"
-        assert {"aaa", "second/aaa", "group/aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
-        assert ("at" in found) == ("best/mt" in found) == ("label_free" in found) == (variant != "joint")
-        assert (folder / "images" / "accuracy_matrix_at_0.05.png").exists()
-        assert (folder / "images" / "last_step.png").exists()
-        rows = matrix_of(finished, variant)
-        steps_seen = [int(row["step"]) for row in rows]
-        assert [steps_seen.count(step) for step in range(3)] == ([0, 0, 10] if variant == "joint" else [6, 8, 10])
-        assert found["aaa"] == pytest.approx(np.mean([float(row["pck_at_0.05"]) for row in rows[-10:]]), abs=1e-6)
-        assert found["aaa"] == pytest.approx(np.mean([found[f"aaa/{name}"] for name in names]))
-    for variant in ("kamp", "joint"):  # of equal training
-        result = json.loads((finished / variant / "seed-0" / "results.json").read_text())
-        assert (result["steps"], result["images"]) == (2 + 2 * 5, 8 * (2 + 2 * 5))
+    check_results(finished, "kamp", opened(tiny).data.skeleton.names)
     assert "AAA at 5 % of the image" in (finished / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_results_of_baselines_are_complete_and_stages_are_shared(all_finished, tiny):
+    for variant in SLOW:
+        check_results(all_finished, variant, opened(tiny).data.skeleton.names)
+    for variant in ("kamp", "joint"):  # of equal training
+        result = json.loads((all_finished / variant / "seed-0" / "results.json").read_text())
+        assert (result["steps"], result["images"]) == (2 + 2 * 5, 8 * (2 + 2 * 5))
+    names = {path.name for path in (all_finished / "stages").iterdir()}
+    assert names == {
+        "base", "base_rw", "joint", "fisher_step_0", "association_step_1", "kamp_association_2", "kamp_step_1",
+        "kamp_step_2", "kamp_filtered_association_1", "kamp_filtered_association_2", "kamp_filtered_step_1",
+        "kamp_filtered_step_2", "afec_step_1", "afec_step_2", "afec_importance_1", "rw_step_1", "rw_step_2"}
+    joint = results_of(all_finished, "joint")
+    assert joint["triples/pck"] == pytest.approx(np.mean([joint[f"aaa/{name}"] for name in (
+        "right_elbow", "right_knee")]))
+    check_nothing_holds_an_image(all_finished, tiny, files=21)
 
 
 def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny, monkeypatch):
@@ -132,35 +136,28 @@ def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny, mo
 def test_ka_net_is_compared_with_its_teacher_and_weights_have_both_units(finished):
     found = results_of(finished, "kamp")
     for step, old in ((1, "right_elbow"), (2, "right_knee")):
-        said = {name: found[f"association/step_{step}/{old}/{name}"] for name in ("ka_net", "teacher", "reach", "used")}
+        said = {name: found[f"association/step_{step}/{old}/{name}"] for name in ("ka_net", "teacher", "reach")}
         assert all(0 <= value <= 1 for value in said.values())
-        assert said["used"] == 1
     rates = [found[f"association/{name}"] for name in ("copy_rate", "copy_rate_by_chance")]
     assert all(0 <= rate <= 1 for rate in rates)
-    of_targets = {name: results_of(finished, name)["triples/pck"] for name in RUN}
-    assert of_targets["joint"] == pytest.approx(np.mean(
-        [results_of(finished, "joint")[f"aaa/{name}"] for name in ("right_elbow", "right_knee")]))
     base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in matrix_of(finished, "kamp") if row["step"] == "0"}
     assert found["association/step_1/right_elbow/teacher"] == pytest.approx(base["right_elbow"], abs=1e-6)
     assert found["weight/alpha_element_mean"] == 8 * found["weight/alpha_line_sum"] == 8 * TINY.weights.kamp
 
 
-def test_stages_are_shared_where_variants_begin_alike(finished):
-    names = {path.name for path in (finished / "stages").iterdir()}
-    assert names == {
-        "base", "base_rw", "joint", "fisher_step_0", "association_step_1", "kamp_association_2", "kamp_step_1",
-        "kamp_step_2", "kamp_filtered_association_1", "kamp_filtered_association_2", "kamp_filtered_step_1",
-        "kamp_filtered_step_2", "afec_step_1", "afec_step_2", "afec_importance_1", "rw_step_1", "rw_step_2"}
+def test_nothing_that_is_kept_holds_an_image(finished, tiny):
+    check_nothing_holds_an_image(finished, tiny, files=6)
     record = json.loads((finished / "stages" / "kamp_step_2" / "seed-0" / "stage.json").read_text())
     assert set(record["parents"]) == {"before", "association"}
 
 
-def test_nothing_that_is_kept_holds_an_image(finished, tiny):
+def check_nothing_holds_an_image(finished, tiny, files):
     """What goes from step to step, and what a run leaves behind, are arrays of parameters."""
+    least = files
     images = opened(tiny).data.train
     counts = {8, 12, 11, 7, 32}  # of images, in all of them and in each step
     files = [*finished.glob("stages/*/seed-0/result/*.safetensors"), *finished.glob("*/seed-0/model/*.safetensors")]
-    assert len(files) >= 17 + len(RUN)
+    assert len(files) >= least
     for file in files:
         for name, array in load_file(file).items():
             assert array.dtype != np.uint8, (file, name)
@@ -173,12 +170,6 @@ def test_nothing_that_is_kept_holds_an_image(finished, tiny):
             assert not (array.ndim > 1 and array.shape[0] in counts and array.shape[1] == len(images.skeleton.names))
 
 
-def test_believing_all_pseudo_labels_is_plain_kamp_bit_for_bit(finished):
-    plain, filtered = (load_trained(finished / name / "seed-0" / "model").variables for name in ("kamp",
-                                                                                                "kamp_filtered"))
-    jax.tree.map(np.testing.assert_array_equal, plain, filtered)
-
-
 def test_one_program_serves_all_steps(finished, tiny):
     """Neither steps nor seeds nor weights compile an update again."""
     first, other = opened(tiny).setting, opened(tiny, kamp=77.0).setting
@@ -188,7 +179,8 @@ def test_one_program_serves_all_steps(finished, tiny):
     assert update._cache_size() == 1
 
 
-def test_a_run_goes_on_inside_a_stage(finished, tiny, monkeypatch, tmp_path):
+@pytest.mark.slow
+def test_a_run_goes_on_inside_a_stage(all_finished, tiny, monkeypatch, tmp_path):
     def stopped(method, streams, **options):
         if options["stage"] == "step 2":
             fit(method, streams, **(options | {"steps": 2}))
@@ -201,39 +193,15 @@ def test_a_run_goes_on_inside_a_stage(finished, tiny, monkeypatch, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             run_job(tiny, job)
     run_job(tiny, job)
-    ours, theirs = (load_trained(folder / "model") for folder in (finished / "rw" / "seed-0", job.folder))
+    ours, theirs = (load_trained(folder / "model") for folder in (all_finished / "rw" / "seed-0", job.folder))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    # Finished stages are not trained again, and another protocol is another run.
+    # Finished stages are not trained again.
     (job.folder / "results.json").unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr("experiments.engine.system.fit", refuse)
-        run_job(tiny, job)
-    content = json.loads(job.config.data.protocol_path().read_text())
-    content["images"]["seed"] = 1
-    (tmp_path / "other.json").write_text(json.dumps(content))
-    other = job._replace(config=changed(job.config, protocol=str(tmp_path / "other.json")))
-    with pytest.raises(InputError, match=r"protocol is .* there and .* here"):
-        run_job(tiny, other)
-    (job.folder / "results.json").unlink()
-    with pytest.raises(InputError, match=r"protocol_digest is .* there and .* here"):
-        run_job(tiny._replace(open=lambda asked: open_data(other)), job)
+    monkeypatch.setattr("experiments.engine.system.fit", refuse)
+    run_job(tiny, job)
 
 
 # Parts
-
-
-def test_a_useless_triple_is_skipped(tiny, variables):
-    """On images held out from the step, KA-Net is compared with the old model's answers on moved images."""
-    this = opened(tiny, skip_useless_triples=True, held_out=0.25)
-    method = build_association(this.setting, "plain", "paper", 2)
-    training, held_out = step_images(this.data, 1, 0.25)
-    assert (len(training), len(held_out)) == (9, 3)
-    batch = {"labelled": jax.tree.map(lambda leaf: np.stack([leaf] * 8), training[0])}
-    start = {"teacher": variables, "increment": increment_at(this, 1, [(2, 3, 5)])}
-    state = jax.jit(method.init)(jax.random.key(0), batch, start)
-    useful = useful_triples(this.setting, "paper", 2, state, held_out)
-    assert useful.shape == (1,)
-    assert useful[0] in (0, 1)
 
 
 def test_steps_and_the_oracle_see_the_right_labels(tiny):
@@ -263,18 +231,17 @@ def test_presets_and_variants_are_complete():
 
 def test_the_base_does_not_depend_on_later_steps():
     assert set(LATER) <= set(flat(TINY))
-    later = {"kamp": 7.0, "ka_variant": "wide", "temperature": 2.0, "steps": 9, "learning_rate": 1.0, "gamma": 0.5,
-             "evaluated_on": "validation", "freeze_old_heads": False, "detection_limits": (2.0,), "misled": 0.3,
-             "input_sigma": 1.0}
+    later = {"kamp": 7.0, "ka_variant": "wide", "temperature": 2.0, "steps": 9, "learning_rate": 1.0,
+             "evaluated_on": "validation", "detection_limits": (2.0,), "input_sigma": 1.0}
     assert changed(TINY, **later).of_base() == TINY.of_base()
-    for name, value in {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0, "batch_fisher": True}.items():
+    for name, value in {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0}.items():
         assert changed(TINY, **{name: value}).of_base() != TINY.of_base()
 
 
 def test_students_of_other_weights_share_ka_net():
     alike = changed(TINY, kamp=7.0, self_training=2.0, detection_limits=(2.0,), pck_thresholds=(0.1,))
     assert alike.of_association() == TINY.of_association()
-    for name, value in {"input_sigma": 2.0, "association_share": 0.5, "ka_variant": "wide", "base_steps": 3}.items():
+    for name, value in {"input_sigma": 2.0, "ka_variant": "wide", "base_steps": 3}.items():
         assert changed(TINY, **{name: value}).of_association() != TINY.of_association()
 
 
@@ -284,12 +251,9 @@ def test_weights_are_those_of_the_variant():
     assert KAMP.weights_of(config, 4) == {"distillation": 6.0, "association": 6.0}
     assert recipe("kamp_rerendered").weights_of(config, 4) == {"distillation": 8.0, "association": 2.0}
     assert recipe("self_training").weights_of(config, 4) == {"distillation": 10.0, "association": 2.5}
-    over_old, rerendered = changed(config, ka_weight="alpha_over_old"), changed(config, ka_target="rerendered")
-    assert recipe("random_triples").weights_of(over_old, 4)["association"] == 1.5
-    assert recipe("kamp_filtered").weights_of(rerendered, 4)["distillation"] == 8.0
+    assert recipe("random_triples").weights_of(config, 4) == KAMP.weights_of(config, 4)
     assert recipe("lwf").weights_of(config, 4) == {"distillation": 3.0}
     assert recipe("ewc").weights_of(config, 4) == {"penalty": 5.0}
-    assert Recipe(weights={"further": 0.5}).weights_of(config, 4) == {"further": 0.5}
     assert recipe("cpr").weights_of(config, 4) == {"penalty": 7.0, "entropy": config.weights.cpr_entropy}
     assert both_units(6400.0, "element_mean", 64) == {"line_sum": 100.0, "element_mean": 6400.0}
 
@@ -353,9 +317,7 @@ def test_the_demos_ka_net_does_not_see_the_old_keypoint():
 @pytest.mark.parametrize(("changes", "message"), [
     ({"steps": 1}, "steps: 1; must be at least 2"),
     ({"protocol": "nowhere"}, "^protocol: 'nowhere' is not found; there are atrw"),
-    ({"skip_useless_triples": True, "held_out": 0.0}, "^skip_useless_triples: .* set .held_out. to 0.1"),
     ({"held_out": 1.0}, "^held_out: 1.0; it is a share"),
-    ({"gamma": 0.0}, "^gamma: 0.0; must be a share"),
     ({"kamp": -1.0}, "^kamp: -1.0; must be finite and above 0"),
     ({"pck_thresholds": (0.1, 0.0)}, "^pck_thresholds"),
     ({"low_shot": 100}, "100 images a step are asked for, but there are 12"),
@@ -365,27 +327,7 @@ def test_invalid_settings_are_refused(tiny, changes, message):
         opened(tiny, **changes)
 
 
-def test_a_made_case_is_determined_by_its_triples(tiny):
-    data = opened(tiny, midway=True).data
-    names, example = data.skeleton.names, data.evaluation[0]
-    old, right, left = (names.index(name) for name in ("right_knee", "right_foot", "left_foot"))
-    np.testing.assert_allclose(example.keypoints[old], example.keypoints[[right, left]].mean(0), rtol=1e-6)
-    assert data.protocol.digest != opened(tiny).data.protocol.digest
-
-
-def test_ewc_with_anchors_adds_up_its_penalties(tiny):
-    measured = {"w": np.array([2.0, 0.0], np.float32)}
-    stage = Stage(Trained({"importance": measured}, {}), "", 0, {}, 0.0, 0.0, 0)
-    run = SimpleNamespace(config=changed(TINY, normalise_importance=False), recipe=recipe("ewc_anchors"),
-                          job=SimpleNamespace(variant="ewc_anchors"), stage=lambda *arguments, **options: stage)
-    memory = {}
-    for step, value in enumerate((1.0, 4.0)):
-        found = stage._replace(trained=Trained({"params": {"w": np.full(2, value, np.float32)}}, {}))
-        memory = _remembered(run, found, step, memory, None)
-    np.testing.assert_allclose(memory["importance"]["w"], [4, 0])
-    np.testing.assert_allclose(memory["anchor"]["w"], [2.5, 4])
-
-
+@pytest.mark.slow
 def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     """Nothing is trained: old points are the base's after every step, and each step adds rows to the matrix."""
     run(tiny, ["tiny", "--variants", "combination", "--workdir", str(finished.parents[1])])
@@ -404,18 +346,22 @@ def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0
 
 
-def test_every_variant_can_be_traced(tiny, variables, one_form):
+def test_every_variant_can_be_traced(tiny, one_form):
     this = opened(tiny)
+    variables = jax.eval_shape(lambda: this.setting.setup.model.init(
+        jax.random.key(0), np.zeros((1, SIDE, SIDE, 3), np.float32), train=False))
     keypoints = len(this.data.skeleton.names)
     batch = Example(np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, keypoints, 2), np.float32),
                     np.ones((8, keypoints), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
                     np.arange(8, dtype=np.int32))
-    for name in set(VARIANTS) - set(RUN):  # those run for real above
+    for name in set(VARIANTS) - {"kamp", "joint"}:  # these run for real above
         of_variant = this._replace(job=job_of(tiny, name), recipe=recipe(name))
         ka_net = "distant" if recipe(name).ka_net == "distant" else "wide"
         method = build_step(this.setting, recipe(name), ka_net, 2)
         start = {"teacher": variables, "anchor": variables["params"], "importance": variables["params"],
                  "increment": increment_at(of_variant, 1, [(2, 3, 5)])}
+        if name == "afec":
+            start["expanded"] = {"anchor": variables["params"], "importance": variables["params"]}
         if recipe(name).ka_net:
             first = build_association(this.setting, recipe(name).ka_net, ka_net, 2)
             state = jax.eval_shape(first.init, jax.random.key(0), {"labelled": batch}, start)

@@ -73,6 +73,7 @@ def test_own_videos_come_back_annotated(clip, own):
     assert -4.5 <= y.min() <= y.max() <= 43.5
 
 
+@pytest.mark.slow
 def test_own_videos_are_annotated_by_the_difference_of_frames(clip, own):
     """It has one level, and no use for the background of a still camera."""
     code, folder = own("--videos", clip, "--variants", "bkind", fit=initial)
@@ -101,7 +102,8 @@ def seeing_dots(method, streams, **options):
     return no_training(Trained(jax.tree_util.tree_map_with_path(leaf, shapes), {}))
 
 
-@pytest.mark.parametrize(("width", "height", "shown"), [(96, 80, 96), (240, 160, 85)])
+@pytest.mark.parametrize(("width", "height", "shown"), [
+    pytest.param(96, 80, 96, marks=pytest.mark.slow), (240, 160, 85)])
 def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory, width, height, shown):
     """A dot that moves over a dark video: in points.csv, and in the middle of what is drawn.
 
@@ -145,6 +147,7 @@ def test_settings_are_chosen_from_own_videos(clip, capsys):
             read_command(TINY_SYSTEM, ["own", *flags])
 
 
+@pytest.mark.slow
 def test_own_labels_reach_the_probe_only(clip, own, tmp_path_factory):
     folder = tmp_path_factory.mktemp("labelled")
     for file in clip.glob("*.mp4"):
@@ -191,6 +194,7 @@ def test_own_videos_that_cannot_be_used_are_named(clip, own, tmp_path_factory, c
     assert "frame 5 is 30x40, the first is 48x40" in said("--videos", folder)
 
 
+@pytest.mark.slow
 def test_a_broken_frame_that_is_left_out_keeps_its_rows(own, tmp_path_factory, capsys):
     folder = tmp_path_factory.mktemp("frames") / "walk"
     folder.mkdir()

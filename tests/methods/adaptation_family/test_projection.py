@@ -4,7 +4,6 @@ from math import prod
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
@@ -20,17 +19,14 @@ from kpjax.methods.adaptation_family.parameter_paths import (
 from kpjax.methods.adaptation_family.parametrisation import (
     adapted,
     constrains,
-    fold,
     identity_projections,
     initial_updates,
     project,
     ranks_of_equal_size,
-    through_projections,
     with_updates,
 )
 from kpjax.models.inverted_residuals import mobilenet_v2
 from kpjax.models.layers import Convolution, TransposedConvolution
-from kpjax.optimization import descend
 
 IMAGES = jnp.zeros((1, 8, 8, 3))
 
@@ -75,9 +71,8 @@ def test_convolutions_are_chosen_by_size_and_place(params):
         assert names(merge(kernels, others)) == names(params)
         return {name.split("/")[0] for name in names(kernels)}
 
-    assert chosen(convolutions()) == {"plain", "grouped", "depthwise", "ours"}
+    assert chosen(convolutions(3)) == {"plain", "grouped", "depthwise", "ours"}
     assert chosen(convolutions(4, 7)) == {"stem", "up"}
-    assert chosen(convolutions(3, within="^(plain|up)/")) == {"plain"}
 
 
 def test_trees_that_share_a_leaf_do_not_merge():
@@ -103,9 +98,8 @@ def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params):
     projections = identity_projections(params, rule, grouped)
     assert {name: leaf["kernel"].shape for name, leaf in projections.items()} == {"plain": (8, 8), "depthwise": (8,)}
     scales = jnp.arange(8.0)
-    for scaled in (project, fold):
-        kernel = scaled(params, {"depthwise": {"kernel": scales}})["depthwise"]["kernel"]
-        np.testing.assert_allclose(kernel, params["depthwise"]["kernel"] * scales.reshape(1, 1, 1, 8), rtol=1e-6)
+    kernel = project(params, {"depthwise": {"kernel": scales}})["depthwise"]["kernel"]
+    np.testing.assert_allclose(kernel, params["depthwise"]["kernel"] * scales.reshape(1, 1, 1, 8), rtol=1e-6)
     updates = initial_updates(jax.random.key(0), params, rule, grouped)
     assert updates["depthwise"]["kernel"]["up"].shape == (1, 8)  # as many weights as eight scales allow
 
@@ -133,9 +127,7 @@ def test_a_matrix_constrains_its_kernel():
         assert np.linalg.matrix_rank(reached.reshape(kernel.size, -1)) == dimensions
         assert constrains(kernel.shape) == (dimensions < kernel.size)
     every = convolutions(1)
-    frozen, trained = adapted(every).init(key, core, frozenset())
-    assert names(frozen) == {"narrow/kernel", "wide/kernel"}
-    assert names(trained["projections"]) == {"wide/kernel"}
+    assert names(identity_projections(core, every)) == {"wide/kernel"}
     assert {path.rpartition("/")[0] for path in names(initial_updates(key, core, every))} == {"wide/kernel"}
 
 
@@ -162,9 +154,9 @@ def test_a_rule_that_chooses_nothing_is_refused(params):
 def test_identities_change_nothing(params):
     projections = identity_projections(params, without_groups)
     assert names(projections) == {"plain/kernel", "ours/kernel", "up/kernel"}
-    for same in (jax.jit(project)(params, projections), fold(params, projections)):
-        assert jax.tree.structure(same) == jax.tree.structure(params)
-        jax.tree.map(np.testing.assert_array_equal, same, params)
+    same = jax.jit(project)(params, projections)
+    assert jax.tree.structure(same) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, same, params)
 
 
 def test_a_projected_layer_is_the_layer_and_a_matrix():
@@ -186,50 +178,10 @@ def test_gradients_reach_every_matrix(params):
 
 
 def test_a_projection_of_another_core_is_refused(params):
-    for of in (project, fold):
-        with pytest.raises(InputError, match=r"^projection of other/kernel: the core has no such kernel"):
-            of(params, {"other": {"kernel": jnp.eye(8)}})
-        with pytest.raises(InputError, match=r"^projection of ours/kernel: the matrix has shape \(8, 8\)"):
-            of(params, {"ours": {"kernel": jnp.eye(8)}})
-
-
-def test_an_optimizer_of_kernels_trains_their_matrices(params):
-    """Kernels that `through_projections` moves are those of matrices that the same optimizer trains."""
-    grouped, depthwise = grouped_kernels(Mixed(), IMAGES), ("depthwise", "kernel")
-    layers = {name: params[name] for name in ("plain", "depthwise", "up")} | {"head": params["dense"]}
-    rule = without_groups_but_depthwise
-
-    def loss(tree):
-        return sum(jnp.sum(jnp.sin(leaf) ** 2) for leaf in jax.tree.leaves(tree))
-
-    def step(optimizer, value, state, through=lambda tree: tree):
-        gradient = jax.grad(lambda tree: loss(through(tree)))(value)
-        return descend(optimizer, gradient, state, value, optax.constant_schedule(0.05), jnp.int32(0))
-
-    body = {name: branch for name, branch in layers.items() if name != "head"}
-    kernels, free = split(body, rule)
-    assert names(kernels) == {"plain/kernel", "depthwise/kernel", "up/kernel"}
-    trained = {"matrices": identity_projections(kernels, rule, grouped), "free": free, "head": layers["head"]}
-
-    def assembled(tree):
-        return merge(project(kernels, tree["matrices"]), tree["free"], {"head": tree["head"]})
-
-    adam = optax.scale_by_adam()
-    wrapped = through_projections(adam, rule, grouped)
-    state, of_trained = wrapped.init(layers), adam.init(trained)
-    whole = layers
-    for _ in range(5):
-        whole, state = step(wrapped, whole, state)
-        trained, of_trained = step(adam, trained, of_trained, assembled)
-    for found, wanted in zip(jax.tree.leaves(whole), jax.tree.leaves(assembled(trained)), strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-    assert np.abs(whole["plain"]["kernel"] - layers["plain"]["kernel"]).max() > 0.1
-    ratio = (flatten_dict(whole)[depthwise] / flatten_dict(layers)[depthwise]).reshape(9, 8)
-    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:1], ratio.shape), rtol=1e-3)
-
-
-def without_groups_but_depthwise(path, leaf):
-    return convolutions(3, 4)(path, leaf) and path[0] != "grouped"
+    with pytest.raises(InputError, match=r"^projection of other/kernel: the core has no such kernel"):
+        project(params, {"other": {"kernel": jnp.eye(8)}})
+    with pytest.raises(InputError, match=r"^projection of ours/kernel: the matrix has shape \(8, 8\)"):
+        project(params, {"ours": {"kernel": jnp.eye(8)}})
 
 
 # Updates of low rank

@@ -7,13 +7,7 @@ import pytest
 from kpjax import geometry
 from kpjax.errors import InputError
 from kpjax.images.boxes import landmark_box
-from kpjax.methods.adaptation_family.view_pairs import (
-    draw_spline,
-    draw_view,
-    similarity_views,
-    soft_margin,
-    spline_views,
-)
+from kpjax.methods.adaptation_family.view_pairs import draw_view, similarity_views
 
 SIDE = 24
 
@@ -27,8 +21,7 @@ def maps():
         draw = draw_view(size=(12, 12), **options)
         return np.asarray(jax.jit(jax.vmap(lambda key: draw(key, (SIDE, SIDE))))(keys))
 
-    return {"still": many(deviation=0.0), "turned": many(deviation=15.0, margin_deviation=0.0),
-            "wild": many(deviation=90.0, growth=0.0, shown=0.5)}
+    return {"still": many(deviation=0.0), "turned": many(deviation=15.0), "wild": many(deviation=90.0, shown=0.5)}
 
 
 def zoom(maps):
@@ -44,16 +37,17 @@ def test_margins_and_turns_of_views(maps):
     assert np.abs(angles["still"]).max() < 1e-4
     np.testing.assert_allclose(angles["turned"].std(), 15, rtol=0.1)
     assert 40 - 1e-3 < np.abs(angles["wild"]).max() < 40 + 1e-3
-    np.testing.assert_allclose(zoom(maps["turned"]), 0.5 / (1 + 0.45 * np.abs(np.sin(np.deg2rad(angles["turned"])))),
-                               rtol=1e-4)
-    assert zoom(maps["wild"]).mean() == pytest.approx(1, rel=0.02)
+    grown = {name: zoom(maps[name]) * (1 + 0.45 * np.abs(np.sin(np.deg2rad(angles[name])))) for name in maps}
+    for name, shown in (("turned", 0.5), ("wild", 1.0)):
+        np.testing.assert_allclose(grown[name].mean(), shown, rtol=0.01)
+        np.testing.assert_allclose(grown[name].std() / shown, 4 * 2 / 240, rtol=0.1)
 
 
-@pytest.mark.parametrize("views", [similarity_views(), spline_views(), similarity_views(size=(12, 12), shown=0.8)])
+@pytest.mark.parametrize("views", [similarity_views(), similarity_views(size=(12, 12), shown=0.8)])
 def test_views_of_a_flat_image_are_flat_and_of_others_differ(views):
     """The border is repeated: nothing black comes in. Each image's draw is its own, whatever stands beside it."""
     images = jnp.stack([jnp.full((SIDE, SIDE, 3), 0.7)] + 2 * [jax.random.uniform(jax.random.key(1), (SIDE, SIDE, 3))])
-    target, appearance, _ = jax.jit(views)(jax.random.key(0), images)
+    target, appearance = jax.jit(views)(jax.random.key(0), images)
     assert target.shape == appearance.shape
     assert target.shape[0] == 3
     np.testing.assert_allclose(target[0], 0.7, atol=1e-5)
@@ -62,49 +56,9 @@ def test_views_of_a_flat_image_are_flat_and_of_others_differ(views):
     assert float(jnp.abs(target[1] - target[2]).mean()) > 1e-3
 
 
-def test_a_soft_margin_has_the_published_profile():
-    """IMM's 10 px of nothing and 20 px of 0.5 + 0.5 * tanh(x / 0.4); tanh(2.5) = 0.986614."""
-    mask = soft_margin(128, 128)
-    assert mask.shape == (128, 128, 1)
-    np.testing.assert_allclose(mask[64, [0, 9, 10, 29, 30, 97, 98, 117, 118]].ravel(),
-                               [0, 0, 0.006693, 0.993307, 1, 1, 0.993307, 0.006693, 0], atol=1e-6)
-    np.testing.assert_allclose(mask[10, 20], mask[10, 64] * mask[64, 20], rtol=1e-6)
-    np.testing.assert_allclose(soft_margin(64, 32, 0.25, 0.0)[..., 0].sum(), 32 * 16)
-    with pytest.raises(InputError, match=r"sum is at most 0\.5"):
-        soft_margin(64, 64, 0.3, 0.3)
-
-
-def test_only_spline_views_weigh_pixels_and_none_from_beyond_the_border():
-    """The weight is that of the place in the image that a pixel came from: it moves with the image."""
-    across = jnp.broadcast_to(jnp.linspace(-1, 1, SIDE)[None, None, :, None], (8, SIDE, SIDE, 1))
-    assert jax.jit(similarity_views())(jax.random.key(0), across).weight is None
-    views = jax.jit(spline_views(margin=0.25, ramp=0.0))(jax.random.key(0), across)
-    target, _, weight = (np.asarray(each) for each in views)
-    assert weight.shape == (8, SIDE, SIDE, 1)
-    assert (np.abs(target)[weight > 0] < 0.6).all()
-    assert (weight[np.abs(target) > 0.6] == 0).all()
-    assert (weight != weight[:1]).any()
-
-
-def test_a_still_spline_is_the_identity_and_a_bent_one_has_its_shift():
-    points = np.random.default_rng(0).uniform(-1, 1, (5, 2)).astype(np.float32)
-    keys = jax.random.split(jax.random.key(2), 500)
-
-    @jax.jit
-    def moved_by(shift):
-        return jax.vmap(lambda key: draw_spline(key, turn=0.0, zoom=0.0, shift=shift, bend=(0.0, 0.0))(points))(keys)
-
-    np.testing.assert_allclose(moved_by(0.0), np.broadcast_to(points, (500, 5, 2)), atol=1e-6)
-    moved = np.asarray(moved_by(0.1))
-    np.testing.assert_allclose((moved - points[None]).std(0), 0.1, rtol=0.15)
-    np.testing.assert_allclose(np.ptp(moved - points[None], axis=1), 0, atol=1e-6)
-
-
 def test_what_cannot_be_is_refused():
     with pytest.raises(InputError, match=r"shown is 1\.5"):
         draw_view(15.0, shown=1.5)
-    with pytest.raises(InputError, match="deviation is -1"):
-        draw_view(-1.0)
     with pytest.raises(InputError, match="none is visible"):
         landmark_box(np.zeros((2, 2)), 70, 10, 10, visible=np.zeros(2))
     with pytest.raises(InputError, match="no area inside an image of 10 x 10"):

@@ -12,7 +12,6 @@ from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.geometry import move_points
 from kpjax.heatmaps import codec, decode_argmax, decode_dark, gaussian_bumps
-from kpjax.losses.distillation import mse_distillation
 from kpjax.methods.forward import unit_range
 from kpjax.methods.incremental_family.association import (
     association,
@@ -23,7 +22,6 @@ from kpjax.methods.incremental_family.association import (
 from kpjax.methods.incremental_family.association_forward import (
     answered,
     association_pass,
-    misled_maps,
     rerendered,
 )
 from kpjax.methods.incremental_family.step_spec import increment
@@ -74,13 +72,6 @@ def answers(trained):
         return heatmaps, association_pass(AssociationNetwork(), variables, CODEC, features, view, triples)[0]
 
     return answer(state.variables, state.frozen["teacher"], state.frozen["increment"].triples)
-
-
-def test_the_loss_of_the_spec():
-    answer, target = (jnp.array(values, jnp.float32).reshape(1, 2, 2, 1)
-                      for values in ((-0.25, -0.05, 0.7, 1.4), (0.2, 0.3, 0.4, 0.9)))
-    np.testing.assert_allclose(mse_distillation(target, answer), 0.083125, rtol=1e-6)
-    np.testing.assert_allclose(mse_distillation(target, answer, half=False), 0.166250, rtol=1e-6)
 
 
 def test_only_the_ka_net_of_the_triple_learns(trained):
@@ -167,25 +158,6 @@ def test_a_peak_between_cells_is_kept_when_it_is_drawn_again(x, y):
     np.testing.assert_allclose(move_points(fine.to_heatmap, fine.decode(again)[0])[0, 0], [x, y], atol=0.1 / 4)
 
 
-def test_a_share_of_a_misled_teachers_maps_is_shifted_alike_every_time():
-    maps = jnp.zeros((400, 16, 16, 2)).at[:, 8, 8].set(1)
-    index = jnp.arange(400)
-    found = np.asarray(jax.jit(misled_maps, static_argnums=2)(maps, index, 0.3))
-    assert set(np.unique(found)) == {0, 1}
-    moved = (found != np.asarray(maps)).any((1, 2))
-    assert abs(moved.mean() - 0.3) < 0.05
-    cells = np.stack(np.nonzero(found)[1:3], -1) - 8
-    np.testing.assert_allclose(cells[(cells != 0).any(-1)].std(0), 2, rtol=0.15)  # an eighth of the side
-    again = misled_maps(maps[7:9], index[7:9], 0.3)
-    np.testing.assert_array_equal(again, found[7:9])
-
-
-def test_targets_can_be_drawn_again(method, trained):
-    """Here: another loss than that of the raw maps, at the same first state."""
-    drawn = build(association, target="rerendered", optimizer=optax.scale_by_adam(), augment=no_augmentation())
-    _, metrics = jax.jit(drawn.update)(trained[0], {"labelled": SPARSE}, KEY)
-    assert metrics["loss/total"] != trained[2][0]
-    with pytest.raises(ValueError, match="raw or rerendered"):
-        build(association, target="blurred")
+def test_a_start_without_a_teacher_is_refused(method):
     with pytest.raises(InputError, match="'teacher' is missing"):
         method.init(KEY, {"labelled": EXAMPLE}, {})

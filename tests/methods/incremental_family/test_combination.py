@@ -31,16 +31,16 @@ def test_weights_that_labels_determine_are_found():
     assert found.missed < 0.02
 
 
-def test_the_ridge_pulls_to_the_mean_of_all():
+def test_the_ridge_pulls_to_the_mean_of_all(monkeypatch):
     """Two points h = 1/2 of their extent from the middle, a label z beside it: w = 1/2 (1, 1) + d (-1, 1) minimises
     (2 d h - z)² + 2 ridge d², so d = h z / (2 h² + ridge). The label is so near that its trust is 1."""
     half, beside, ridge = 0.5, 0.001, 0.5
     known = np.array([[[0.0, 0], [1.0, 0]]])
-    found = fit_combination(known, np.array([[half + beside, 0.0]]), ridges=(ridge,))
+    assert fit_combination(known, np.array([[half + beside, 0.0]])).ridge == RIDGES[-1]  # of one label
+    monkeypatch.setattr("kpjax.methods.incremental_family.combination.RIDGES", (ridge,))
+    found = fit_combination(known, np.array([[half + beside, 0.0]]))
     change = half * beside / (2 * half**2 + ridge)
     np.testing.assert_allclose(found.weights, [0.5 - change, 0.5 + change], rtol=1e-5)
-    one_label = fit_combination(known, np.array([[half + beside, 0.0]]))
-    assert one_label.ridge == RIDGES[-1]
 
 
 def test_places_and_sizes_do_not_matter():

@@ -8,12 +8,11 @@ import pytest
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, endless, start
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.errors import InputError
 from kpjax.losses.continual import quadratic_penalty
-from kpjax.losses.objective import Term
 from kpjax.methods.incremental_family.importance import finished, fisher
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.memories import (
+    FISHER_EVERY,
     adaptive_consolidation,
     expanded_copy,
     expanded_variables,
@@ -100,7 +99,7 @@ def afec_start():
     return starting(anchor=params, importance=jax.tree.map(jnp.zeros_like, params), expanded=expanded_copy(copy))
 
 
-def between(calls, every=2):
+def between(calls):
     _, update, _, importance_of = afec()
     stream = endless("labelled")
 
@@ -109,7 +108,7 @@ def between(calls, every=2):
         return importance_of(trained)
 
     return train_expanded(lambda state, number: update(state, {"labelled": stream[number]}, KEY), measured,
-                          epoch_steps=2, every=every)
+                          epoch_steps=2)
 
 
 def test_the_expanded_copy_trains_by_epochs_and_only_there():
@@ -132,7 +131,7 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
     later = function(trained, 2)
     assert len(calls) == 1
     jax.tree.map(np.testing.assert_array_equal, later.tracked["importance"], trained.tracked["importance"])
-    function(later, 4)
+    function(later, 2 * FISHER_EVERY)
     assert len(calls) == 2
 
     moved, metrics = jax.jit(main.update)(trained, streams, KEY)
@@ -142,6 +141,7 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
     assert float(penalty) > 0
 
 
+@pytest.mark.slow
 def test_afec_resumes_bit_for_bit(tmp_path):
     _, _, main, _ = afec()
     last = {}
@@ -158,21 +158,3 @@ def test_afec_resumes_bit_for_bit(tmp_path):
     train("cut", 5)
     jax.tree.map(np.testing.assert_array_equal, last["whole"].tracked, last["cut"].tracked)
     jax.tree.map(np.testing.assert_array_equal, last["whole"].variables, last["cut"].variables)
-
-
-def test_a_start_without_the_expanded_copy_is_refused():
-    _, _, main, _ = afec()
-    given = {name: tree for name, tree in afec_start().items() if name != "expanded"}
-    with pytest.raises(InputError, match="'expanded' is missing"):
-        jax.eval_shape(main.init, KEY, {"labelled": batch("labelled")}, given)
-
-
-def test_the_pull_of_both_penalties_in_numbers():
-    """EWC's 0.0675 at weight 100 and 0.028 at weight 1."""
-    params, anchor = jnp.float32([1.2, -0.5, 0.3]), jnp.float32([1.0, -0.4, 0.0])
-    outputs = {"parameters": params, "anchor": anchor, "importance": jnp.float32([2.0, 1.0, 0.5]),
-               "tracked": {"anchor": jnp.float32([0.8, -0.6, 0.4]), "importance": jnp.float32([0.1, 3.0, 1.0])}}
-    terms: dict[str, Term] = {"penalty": penalty_term(), "expanded": penalty_term(tracked=True)}
-    values = {name: float(term.function(outputs, {})) for name, term in terms.items()}
-    assert values == pytest.approx({"penalty": 0.0675, "expanded": 0.028}, abs=1e-6)
-    assert 100 * values["penalty"] + values["expanded"] == pytest.approx(6.778, abs=1e-4)

@@ -1,11 +1,11 @@
-"""Gradients of single examples equal a loop over examples, on one device and on eight."""
+"""Sums over gradients of single examples equal a loop over examples, on one device and on eight."""
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 
-from kpjax.methods.incremental_family.importance import per_sample_gradients, sum_over_samples
+from kpjax.methods.incremental_family.importance import sum_over_samples
 from kpjax.models.layers import Convolution
 from kpjax.training.mesh import by_examples, data_mesh, replicated
 
@@ -47,37 +47,25 @@ def assert_close(tree, expected):
 
 
 @pytest.mark.parametrize("devices", [1, 8])
-def test_both_forms_equal_a_loop(case, devices):
+def test_a_sum_over_samples_equals_a_loop(case, devices):
+    """The factor is traced, and closed over by the loss."""
     params, examples, expected = case
     mesh = data_mesh() if devices == 8 else jax.make_mesh(
         (1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
     weights = np.ones(ROWS, np.float32)
     weights[[3, ROWS - 1]] = 0
 
-    def both(params, examples, weights):
-        return (per_sample_gradients(loss, params, examples, mesh=mesh),
-                sum_over_samples(jnp.square, loss, params, examples, weights, mesh=mesh))
+    def summed(params, examples, weights, factor):
+        return sum_over_samples(jnp.square, lambda p, example: factor * loss(p, example), params, examples, weights)
 
-    placed = (replicated(mesh), by_examples(mesh), by_examples(mesh))
-    each, summed = jax.jit(both, in_shardings=placed)(params, examples, weights)
-    assert_close(each, expected)
-    assert_close(summed, jax.tree.map(lambda leaf: np.einsum("b,b...->...", weights, np.square(leaf)), expected))
-
-
-def test_a_loss_may_close_over_what_is_traced(case):
-    params, examples, expected = case
-
-    @jax.jit
-    def scaled(params, examples, factor):
-        return per_sample_gradients(lambda p, example: factor * loss(p, example), params, examples)
-
-    placed = jax.device_put(examples, by_examples(data_mesh()))
-    assert_close(scaled(params, placed, jnp.float32(2)), jax.tree.map(lambda leaf: 2 * leaf, expected))
+    placed = (replicated(mesh), by_examples(mesh), by_examples(mesh), replicated(mesh))
+    with jax.set_mesh(mesh):
+        found = jax.jit(summed, in_shardings=placed)(params, examples, weights, jnp.float32(2))
+    assert_close(found, jax.tree.map(lambda leaf: np.einsum("b,b...->...", weights, np.square(2 * leaf)), expected))
 
 
 def test_a_program_for_other_devices_is_refused(case):
     params, examples, _ = case
-    device = jax.devices()[0]
     with pytest.raises(ValueError, match="incompatible devices"):
-        jax.jit(lambda *inputs: per_sample_gradients(loss, *inputs, mesh=data_mesh()))(
-            *jax.device_put((params, examples), device))
+        jax.jit(lambda *inputs: sum_over_samples(jnp.square, loss, *inputs))(
+            *jax.device_put((params, examples, np.ones(ROWS, np.float32)), jax.devices()[0]))

@@ -9,23 +9,12 @@ from kpjax.methods.incremental_family.pseudo_label_confidence import (
     TRANSFORMS,
     hard,
     kept_thresholds,
-    low_peak,
-    spatial_entropy,
     spread,
 )
 
 SIDE = 33
 PLACES = jnp.array([[[16.0, 16.0], [6.0, 20.0]]])
 MAPS = gaussian_bumps(PLACES, (SIDE, SIDE), 2.0)
-
-
-def test_peaks_and_entropies():
-    np.testing.assert_allclose(low_peak(None, None, 0.5 * MAPS), [[-0.5, -0.5]])
-    flat, sharp = jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, 8, 8, 1)).at[0, 3, 3].set(10)
-    np.testing.assert_allclose(spatial_entropy(None, None, flat), 1, rtol=1e-6)
-    np.testing.assert_allclose(spatial_entropy(None, None, sharp), 0, atol=1e-6)
-    broad, narrow = (spatial_entropy(None, None, gaussian_bumps(PLACES, (SIDE, SIDE), sigma)) for sigma in (3.0, 1.5))
-    assert (broad > narrow).all()
 
 
 def test_an_answer_that_moves_with_the_image_has_no_spread():

@@ -85,6 +85,7 @@ def test_ka_net_knows_better_than_its_teacher():
     assert max(copied, by_chance) < 0.1
 
 
+@pytest.mark.slow
 def test_a_ka_net_that_sees_the_answer_copies_its_teacher():
     of_old_model, of_ka_net, copied, _ = learnt(8.0)
     assert of_ka_net == pytest.approx(of_old_model, abs=0.05)

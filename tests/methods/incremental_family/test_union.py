@@ -9,8 +9,9 @@ from kpjax.augment import compose_augmentations, no_augmentation, random_flip
 from kpjax.errors import InputError
 from kpjax.losses import without
 from kpjax.methods import union, union_objective
-from kpjax.methods.incremental_family.pseudo_label_confidence import peak_height
+from kpjax.methods.incremental_family.union import peak_height
 
+CONFIDENCE = "kpjax.methods.incremental_family.union.peak_height"
 NAMED = ((True, True, False), (False, True, True))  # left and middle, middle and right
 STILL = SETUP._replace(augment=no_augmentation())
 OBJECTIVE = union_objective(CODEC, distillation=2.0)
@@ -84,15 +85,15 @@ def test_projects_that_name_the_same_have_nothing_to_teach_each_other():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_names_are_mirrored_as_labels_are(seed):
+def test_names_are_mirrored_as_labels_are(seed, monkeypatch):
     """Left and right change places: of a mirrored image of the first project it is the left point that is missing."""
     mirrored = SETUP._replace(augment=compose_augmentations(random_flip(SKELETON, 1.0)))
     ones = teachers()
+    monkeypatch.setattr(CONFIDENCE, lambda maps: jnp.ones(maps.shape[::3]))
 
     def share(setup, row):
         """Believed maps by which keypoint only the other project knows; teachers are sure of nothing but it."""
-        _, metrics = losses(setup, named=(row, tuple(not one for one in row)), given=ones, key=seed,
-                            confidence=lambda answer, images, maps, threshold: jnp.ones(maps.shape[::3]))
+        _, metrics = losses(setup, named=(row, tuple(not one for one in row)), given=ones, key=seed)
         return float(metrics["believed"])
 
     # Each image lacks what the other project names: a third of the maps, or two thirds, mirrored or not.
@@ -100,16 +101,12 @@ def test_names_are_mirrored_as_labels_are(seed):
         assert share(mirrored, row) == pytest.approx(share(STILL, row)) == pytest.approx(0.5)
 
 
-def test_a_third_project_is_asked_where_it_knows_and_weighs_by_its_confidence():
+def test_a_third_project_is_asked_where_it_knows_and_weighs_by_its_confidence(monkeypatch):
     named = ((True, False, False), (False, True, False), (False, True, True))
     given = teachers(count=3)
     sure = iter([0.2, 0.6] * 3)
-
-    def confidence(answer, images, maps, threshold):
-        del answer, images, threshold
-        return jnp.full(maps.shape[::3], next(sure), jnp.float32)
-
-    _, metrics = losses(named=named, given=given, confidence=confidence, mirrored=False)
+    monkeypatch.setattr(CONFIDENCE, lambda maps: jnp.full(maps.shape[::3], next(sure), jnp.float32))
+    _, metrics = losses(named=named, given=given, mirrored=False)
     # first: middle (0.2 and 0.6) and right (0.6); second: left (0.2) and right (0.6); third: left (0.2)
     assert float(metrics["believed"]) == pytest.approx((0.6 + 0.6 + 0.2 + 0.6 + 0.2) / 9, rel=1e-5)
 
@@ -133,4 +130,4 @@ def test_names_must_fit_the_skeleton():
 
 def test_a_peak_is_a_confidence_between_0_and_1():
     maps = jnp.zeros((1, 4, 4, 3)).at[0, 1, 2].set(jnp.array([0.5, 2.0, -1.0]))
-    np.testing.assert_allclose(peak_height(None, None, maps, jnp.zeros(3)), [[0.5, 1.0, 0.0]])
+    np.testing.assert_allclose(peak_height(maps), [[0.5, 1.0, 0.0]])
