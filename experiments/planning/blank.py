@@ -73,11 +73,15 @@ def skeleton_of(name: str) -> Skeleton:
         from data.bodies import BODY
 
         return BODY
+    if family == "sprites":
+        from data.dsprites import SKELETON
+
+        return SKELETON
     if family == "rendered":
         from experiments.adaptation.images import CATEGORIES
 
         return CATEGORIES[which].skeleton
-    module = {"videos": "figures", "sprites": "dsprites"}.get(dataset, dataset)
+    module = {"videos": "figures"}.get(dataset, dataset)
     try:
         return importlib.import_module(f"data.{module}").DATASET.skeleton(None)
     except (ImportError, AttributeError, TypeError, InputError) as error:

@@ -1,0 +1,223 @@
+"""Sets of animals and things: ATRW, CUB-200-2011 and UT Zappos50K."""
+import json
+
+import numpy as np
+import pytest
+from contract import Sample, ids, names_its_faults, of_sample, write_image
+from PIL import Image
+
+from data import atrw, cub200_2011, ut_zappos50k
+
+# ATRW
+
+CATEGORY = {"id": 1, "name": "tiger", "keypoints": list(atrw.TIGER.names)}
+TIGERS = {"train": range(4), "val": range(4, 6), "test": range(7, 10)}
+FILES = {"train": "keypoint_train.json", "val": "keypoint_val.json", "test": "pose_tiger02_test.json"}
+
+
+def content(numbers, name="filename", labelled=True):
+    """Returns a file as published: boxes are whole images, and flags are 2, or 0 with zero coordinates."""
+    images, annotations = [], []
+    for number in numbers:
+        rng = np.random.default_rng(number)
+        seen = rng.random((15, 1)) > 0.3 if labelled and number % 4 else np.zeros((15, 1), bool)
+        points = rng.integers(2, 60, (15, 2)) * seen
+        images.append({name: f"{number:06d}.jpg", "id": number, "width": 90, "height": 70 + number})
+        annotations.append({"bbox": [0, 0, 90, 70 + number], "category_id": 1, "image_id": number, "id": number,
+                            "keypoints": np.hstack([points, 2 * seen]).ravel().tolist(), "iscrowd": 0})
+    return {"categories": [CATEGORY], "images": images, "annotations": annotations}
+
+
+def write_atrw(folder, annotations="", images=""):
+    for part, numbers in TIGERS.items():
+        placed(f"{annotations}{FILES[part]}", content(numbers, "file_name" if part == "val" else "filename"))(folder)
+        for number in numbers:
+            write_image(folder / f"{images}{part}" / f"{number:06d}.jpg", 90, 70 + number)
+
+
+def placed(path, stored):
+    def write(folder):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(json.dumps(stored))
+    return write
+
+
+def of_another_category(folder):
+    wrong, other = content(range(4)), content(range(4, 6))
+    wrong["categories"] = [{"id": 1, "name": "horse", "keypoints": ["left_eye", "right_eye", "nose"]}]
+    other["annotations"][1]["category_id"] = 18
+    placed(FILES["train"], wrong)(folder)
+    placed(FILES["val"], other)(folder)
+
+
+def spoil_atrw(folder):
+    wrong = content(range(4))
+    del wrong["images"][0]["filename"]
+    wrong["annotations"][1]["keypoints"] = [1, 2, 2]
+    wrong["annotations"][2]["bbox"] = [0, 0, 0, 5]
+    wrong["annotations"][3]["keypoints"][2] = 3
+    placed(FILES["train"], wrong)(folder)
+    placed(FILES["val"], [])(folder)
+    (folder / FILES["test"]).unlink()
+
+
+ATRW = Sample(
+    atrw.DATASET, write_atrw,  # every fourth has no label
+    {"train": ["000001", "000002", "000003"], "validation": ["000005"], "test": ["000007", "000009"]},
+    damages=[
+        (of_another_category, [
+            "keypoint_train.json categories entry 0: expected category 1 (tiger) with 15 points (left_ear, right_ear, "
+            "nose, ...), found 1 (horse) with 3 (left_eye, right_eye, nose, ...)",
+            "keypoint_val.json annotations entry 1 (image 5): expected category 1 (tiger), found 18"]),
+        (spoil_atrw, [
+            "keypoint_train.json images entry 0: field filename (or file_name) is missing",
+            "keypoint_train.json annotations entry 0 (image 0): the image is not listed in images",
+            "keypoint_train.json annotations entry 1 (image 1) keypoints: expected 45 numbers, found 3",
+            "annotations entry 2 (image 2) bbox: expected a positive width and height, found 0 and 5",
+            "keypoint_train.json annotations entry 3 (image 3) keypoints: expected flag 0, 1 or 2, found 3",
+            "keypoint_val.json: expected a mapping of images and annotations, found a list",
+            "pose_tiger02_test.json is missing, expected at"]),
+        (placed(FILES["test"], content(TIGERS["test"], labelled=False)), ["download the one in ATRWEvalScript"])])
+
+
+def test_points_and_boxes_of_tigers(tmp_path, monkeypatch):
+    found, listed = of_sample(ATRW, tmp_path, monkeypatch), content(range(4))["annotations"]
+    for number in range(1, 4):
+        record, labels = found["train"][f"{number:06d}"], np.reshape(listed[number]["keypoints"], (15, 3))
+        np.testing.assert_array_equal(record["visible"], labels[:, 2] == 2)
+        np.testing.assert_array_equal(record["keypoints"], labels[:, :2])
+        np.testing.assert_array_equal(record["box"], [0, 0, 90, 70 + number])
+        assert record["scale"] == 90
+
+
+def test_the_layout_of_mmpose(tmp_path):
+    write_atrw(tmp_path, "annotations/", "images/")
+    assert atrw.DATASET.check(tmp_path) == []
+    assert [one.name for one in atrw.read(tmp_path, [])["test"]] == ATRW.names["test"]
+
+
+def test_the_real_files_of_atrw(published):
+    faults = []
+    splits = atrw.read(published("atrw_annotations"), faults)
+    assert [len(tigers) for tigers in splits.values()] == [2193, 343, 0]  # of 3,609 and 515 listed
+    assert len(faults) == 1  # no labels of test images there
+    assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831
+    assert all((tiger.box == [0, 0, *tiger.size]).all() for tiger in splits["train"])
+
+
+# CUB-200-2011
+
+CLASSES = {1: 1, 2: 100, 3: 101, 4: 150, 5: 151, 7: 200}  # of the images
+ROOT = "CUB_200_2011"
+LOCATIONS = "parts/part_locs.txt"
+
+
+def bird(image):
+    return f"{CLASSES[image]:03d}.Some_Bird/Some_Bird_{image:04d}_{image * 17}"
+
+
+def write_cub(folder):
+    rng = np.random.default_rng(5)
+    tables = {"images.txt": [], "image_class_labels.txt": [], "bounding_boxes.txt": [], LOCATIONS: []}
+    for image, class_ in CLASSES.items():
+        write_image(folder / ROOT / "images" / f"{bird(image)}.jpg", 80, 60, {(50, 30): (255, 255, 255)})
+        tables["images.txt"].append(f"{image} {bird(image)}.jpg")
+        tables["image_class_labels.txt"].append(f"{image} {class_}")
+        tables["bounding_boxes.txt"].append(f"{image} {image}.0 8.0 60.0 {40 + image}.0")
+        for part in range(1, 16):
+            x, y, flag = (51, 31, 1) if part == 2 else (*rng.integers(10, 50, 2), rng.integers(2))
+            tables[LOCATIONS].append(f"{image} {part} {x * flag:.1f} {y * flag:.1f} {flag}")
+    tables["parts/parts.txt"] = [f"{part} {name.replace('_', ' ')}"
+                                 for part, name in enumerate(cub200_2011.BIRD.names, start=1)]
+    for name, lines in tables.items():
+        (folder / ROOT / name).parent.mkdir(exist_ok=True)
+        (folder / ROOT / name).write_text("\n".join(lines) + "\n")
+
+
+def with_lines(*changes):
+    """Replaces lines (table, number from 1, text); appends one beyond the end, and deletes one for None."""
+    def change(folder):
+        for name, line, text in changes:
+            path = folder / ROOT / name
+            lines = path.read_text().splitlines()
+            lines[line - 1:line] = [] if text is None else [text]
+            path.write_text("\n".join(lines) + "\n")
+    return change
+
+
+CUB = Sample(
+    cub200_2011.DATASET, write_cub,
+    {"train": [bird(1), bird(2)], "validation": [bird(3), bird(4)], "test": [bird(5), bird(7)]},
+    unit=lambda name: name.partition("/")[0],
+    damages=[
+        (with_lines((LOCATIONS, 91, "7 16 20.0 20.0 1")),
+         ["parts/part_locs.txt line 91: expected a part from 1 to 15, as in parts/parts.txt, found 16"]),
+        (with_lines(("parts/parts.txt", 16, "16 crest")),
+         ["parts/parts.txt line 16: expected 15 parts, found part 16 (crest); download it again"]),
+        (with_lines(("parts/parts.txt", 15, None)), ["parts/parts.txt: expected 15 parts, found 14"]),
+        (with_lines(("image_class_labels.txt", 1, "1 201"), ("bounding_boxes.txt", 2, "2 1.0 8.0 0.0 7.0"),
+                    ("bounding_boxes.txt", 3, "3 1.0 8.0 x 7.0"), ("bounding_boxes.txt", 4, "4 1.0 8.0"),
+                    (LOCATIONS, 4, "1 4 20.0 20.0 2"), (LOCATIONS, 90, None)), [
+            "bounding_boxes.txt line 4: expected 5 cells, found 3",
+            "image_class_labels.txt line 1: expected a class from 1 to 200, found 201",
+            "bounding_boxes.txt line 2: expected a box of positive width and height, found 0 and 7",
+            "bounding_boxes.txt line 3: expected a number, found 'x'",
+            "parts/part_locs.txt line 4: expected flag 0 or 1, found 2",
+            "images.txt line 4: image 4 is not in bounding_boxes.txt; download it again",
+            "parts/part_locs.txt: image 7 has 14 of 15 parts; download it again"]),
+        (lambda folder: (folder / ROOT / LOCATIONS).unlink(), ["parts/part_locs.txt is missing"])])
+
+
+def test_parts_and_boxes_of_birds(tmp_path, monkeypatch):
+    found = of_sample(CUB, tmp_path, monkeypatch)
+    table = np.loadtxt(tmp_path / "downloaded" / ROOT / LOCATIONS).reshape(-1, 15, 5)
+    for record, rows in ((found["train"][bird(1)], table[0]), (found["test"][bird(7)], table[5])):
+        np.testing.assert_array_equal(record["visible"], rows[:, 4])
+        np.testing.assert_array_equal(record["keypoints"], (rows[:, 2:4] - 1) * rows[:, 4:])
+        assert record["image"][30, 50].min() > 200  # the beak is on its dot, counted from 0
+        np.testing.assert_array_equal(record["box"], [rows[0, 0], 8, 60, 40 + rows[0, 0]])
+        assert record["scale"] == 60
+
+
+def test_the_real_tables_of_cub(published):
+    faults = []
+    splits = cub200_2011.read(published("cub_200_2011_annotations"), faults)
+    assert faults == []
+    assert [len(birds) for birds in splits.values()] == [5864, 2958, 2966]
+
+
+# UT Zappos50K
+
+def write_shoes(folder, release="ut-zap50k-images", width=60):
+    for number in range(5):
+        write_image(folder / release / "Boots" / "Ankle" / "Maker & Co." / f"7{number}.{number}.jpg", width, 40)
+
+
+HELD_OUT = [f"Boots/Ankle/Maker & Co./7{n}.{n}" for n in np.random.default_rng(1000).permutation(5)[-2:]]
+SHOES = Sample(
+    ut_zappos50k.DATASET, write_shoes, {"train": 3, "test": HELD_OUT}, constants={"ut_zappos50k.TESTING": 2},
+    damages=[(lambda folder: [path.unlink() for path in sorted(folder.rglob("*.jpg"))[1:]],
+              ["has 1 images, but 2 are held out"]),
+             (lambda folder: [path.unlink() for path in folder.rglob("*.jpg")], ["has no .jpg in any subfolder"])])
+
+
+def test_shoes_are_squared_with_white(tmp_path, monkeypatch):
+    record = of_sample(SHOES, tmp_path, monkeypatch)["test"][HELD_OUT[0]]
+    assert record["image"].shape == (60, 60, 3)
+    assert record["image"][:8].min() > 245
+    assert record["scale"] == 60
+
+
+def test_the_square_release_is_stored_as_it_is(records, tmp_path, monkeypatch):
+    monkeypatch.setattr("data.ut_zappos50k.TESTING", 2)
+    write_shoes(tmp_path / "shoes")
+    write_shoes(tmp_path / "shoes", "ut-zap50k-images-square", 40)
+    square = next((tmp_path / "shoes" / "ut-zap50k-images-square").rglob("70.0.jpg"))
+    found = records(ut_zappos50k.DATASET, tmp_path / "shoes")
+    stored = next(of["Boots/Ankle/Maker & Co./70.0"] for of in found.values() if "Boots/Ankle/Maker & Co./70.0" in of)
+    np.testing.assert_array_equal(stored["image"], np.asarray(Image.open(square)))
+
+
+@pytest.mark.parametrize("sample", [ATRW, CUB, SHOES], ids=ids)
+def test_faults_are_named(sample, tmp_path, monkeypatch):
+    names_its_faults(sample, tmp_path, monkeypatch)
