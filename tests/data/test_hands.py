@@ -48,17 +48,6 @@ def write_rhd(folder):
         (root / f"anno_{part}.pickle").write_bytes(pickle.dumps(content))
 
 
-def spoil_rhd(folder):
-    root = folder / RHD_TRAINING
-    content = pickle.loads((root / "anno_training.pickle").read_bytes())
-    content[0]["uv_vis"][5, 0] = np.nan
-    content[7]["uv_vis"] = content[7]["uv_vis"][:, :2]
-    del content[11]["uv_vis"]
-    (root / "anno_training.pickle").write_bytes(pickle.dumps(content))
-    write_image(root / "color" / "00013.png", 160, 160)
-    (folder / "RHD_published_v2" / "evaluation" / "color" / "00003.png").unlink()
-
-
 class Opened:
     def __reduce__(self):
         return Image.new, ("RGB", (1, 1))
@@ -74,11 +63,12 @@ RHD = Sample(
      "test": ["evaluation/00003-left"]},
     unit=lambda name: name.partition("-")[0],
     damages=[
-        (spoil_rhd, ["entry 0 uv_vis: expected a finite number, found nan", "expected 42 x 3 numbers, found 42 x 2",
-                     "entry 11: field uv_vis is missing", "00013.png is 160x160, but was annotated at 320x320",
-                     "00003.png is missing"]),
-        *((pickled(content), ["anno_training.pickle"])
-          for content in (b"", b"no pickle", pickle.dumps({0: Opened()}), pickle.dumps([1])))])
+        *((pickled(content), [said]) for content, said in (
+            (b"", "anno_training.pickle cannot be read"),
+            (pickle.dumps({0: Opened()}), "only numpy arrays are allowed"),
+            (pickle.dumps({5: {"uv_vis": np.full((42, 3), np.nan)}}), "entry 5 uv_vis: expected a finite number"))),
+        (lambda folder: write_image(folder / RHD_TRAINING / "color" / "00013.png", 160, 160),
+         ["00013.png is 160x160, but was annotated at 320x320"])])
 
 
 def test_hands_of_rhd_are_chosen_reordered_cut_and_mirrored(tmp_path, monkeypatch):
@@ -118,10 +108,10 @@ def entries_of_h3d():
              "keypoint3d": [], "intrinsic_matrix": [], "without_object": int(number != 2)} for number in range(6)]
 
 
-def write_h3d(folder, entries=None):
+def write_h3d(folder, stored=None):
     for entry in entries_of_h3d():
         write_image(folder / "H3D_crop" / entry["name"], 60, 50)
-    (folder / "H3D_crop" / "annotation.json").write_text(json.dumps(entries or entries_of_h3d()))
+    (folder / "H3D_crop" / "annotation.json").write_text(stored or json.dumps(entries_of_h3d()))
 
 
 def shuffled(names):
@@ -132,30 +122,15 @@ def shuffled(names):
     return names
 
 
-def spoil_h3d(folder):
-    entries = entries_of_h3d()
-    entries[0]["keypoint2d"][3][1] = "12,5"
-    entries[1]["keypoint2d"].pop()
-    entries[3]["keypoint2d"][0] = [float("inf"), 3.0]
-    entries[4]["keypoint2d"][20] = [900.0, 3.0]
-    del entries[5]["without_object"]
-    write_h3d(folder, entries)
-
-
-def annotation_of(text):
-    return lambda folder: (folder / "H3D_crop" / "annotation.json").write_text(text)
-
-
 FREE = shuffled(entry["name"] for entry in entries_of_h3d() if entry["without_object"])
 H3D = Sample(
     h3d.DATASET, write_h3d, {"train": FREE[1:], "test": FREE[:1]},
     damages=[
-        (spoil_h3d, ["entry 0 (part1/0.jpg) keypoint2d: expected a number, found '12,5'",
-                     "expected 21 x 2 numbers, found 20 x 2", "expected a finite number, found inf",
-                     "60x50, but keypoint 20 is at (900, 3)", "entry 5: field without_object is missing"]),
-        (lambda folder: write_h3d(folder, entries_of_h3d() + entries_of_h3d()[:1] * 5),
+        (lambda folder: write_h3d(folder, json.dumps(entries_of_h3d()).replace("[[", '[["12,5"], [', 1)),
+         ["entry 0 (part1/0.jpg) keypoint2d: expected a number, found '12,5'"]),
+        (lambda folder: write_h3d(folder, json.dumps(entries_of_h3d() + entries_of_h3d()[:1] * 5)),
          ["part1/0.jpg is listed twice"]),
-        (annotation_of("[{"), ["not valid JSON"]), (annotation_of("{}"), ["found a dict"])])
+        (lambda folder: write_h3d(folder, "[{"), ["annotation.json is not valid JSON"])])
 
 
 def test_points_of_h3d(tmp_path, monkeypatch):
@@ -182,34 +157,21 @@ def projected(points):
     return np.stack([480 * points[:, 0] / points[:, 2] + 112, 470 * points[:, 1] / points[:, 2] + 110], 1)
 
 
-def write_freihand(folder, cameras=None, points=None):
+def write_freihand(folder, cameras=None):
     for number in range(4 * SAMPLES):
         u, v = projected(world()[number % SAMPLES])[0].round().astype(int).tolist()
         write_image(folder / "training" / "rgb" / f"{number:08d}.jpg", 224, 224, {(u, v): (255, 255, 255)})
     cameras = [CAMERA.tolist()] * SAMPLES if cameras is None else cameras
     (folder / "training_K.json").write_text(json.dumps(cameras))
-    (folder / "training_xyz.json").write_text(json.dumps(world().tolist() if points is None else points))
-
-
-def spoil_freihand(folder):
-    cameras, points = [CAMERA.tolist() for _ in range(SAMPLES)], world().tolist()
-    cameras[0][1] = [0.0, 470.0]
-    points[1][4] = [0.0, None, 0.7]
-    points[2][3][2] = -0.7
-    write_freihand(folder, cameras, points)
+    (folder / "training_xyz.json").write_text(json.dumps(world().tolist()))
 
 
 VERSIONS = shuffled(number + SAMPLES * version for version in (0, 3, 2, 1) for number in range(SAMPLES))
 FREIHAND = Sample(
     freihand.DATASET, write_freihand,
     {"train": [f"{number:08d}" for number in VERSIONS[2:]], "test": [f"{number:08d}" for number in VERSIONS[:2]]},
-    damages=[
-        (spoil_freihand, ["training_K.json entry 0: expected 3 x 3 numbers, found rows of unequal length",
-                          "training_xyz.json entry 1: expected a number, found 'null'",
-                          "training_xyz.json entry 2: expected positive depths, found -0.7"]),
-        (lambda folder: write_image(folder / "training" / "rgb" / "00000004.jpg", 200, 224),
-         ["training/rgb/00000004.jpg is 200x224, but was annotated at 224x224; restore the original"]),
-        (lambda folder: write_freihand(folder, []), ["has 0 entries and training_xyz.json 3"])])
+    damages=[(lambda folder: write_freihand(folder, [[[480.0, 0, 112], [0.0, 470.0]], *[CAMERA.tolist()] * 2]),
+              ["training_K.json entry 0: expected 3 x 3 numbers, found rows of unequal length"])])
 
 
 def test_hands_of_freihand_are_projected_cut_and_mirrored(tmp_path, monkeypatch):

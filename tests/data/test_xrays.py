@@ -42,24 +42,11 @@ def write_heads(folder, marked="AnnotationsByMD/", images="RawImage/{}"):
             write_marks(folder / f"{marked}{name}" / f"{number:03d}.txt", marks(number, doctor))
 
 
-def spoil_heads(folder):
-    senior = folder / "AnnotationsByMD" / "400_senior"
-    write_marks(senior / "001.txt", [*marks(1, 0)[:4], ("x", 5), *marks(1, 0)[5:]])
-    write_marks(senior / "002.txt", marks(2, 0)[:7])
-    (folder / "AnnotationsByMD" / "400_junior" / "151.txt").unlink()
-    write_image(folder / "RawImage" / "Test2Data" / "301.bmp", 48, 60)
-
-
 SIZES = {"cephalometric.TRAINING": (1, 2), "cephalometric.TESTING": (151, 301), "cephalometric.SIZE": (96, 120)}
 HEADS = Sample(
     cephalometric.DATASET, write_heads, {"train": ["001", "002"], "test": ["151", "301"]}, constants=SIZES,
-    damages=[
-        (spoil_heads, ["400_senior/001.txt line 5: expected a number, found 'x'",
-                       "400_senior/002.txt: expected 19 lines of x,y, found 7; download it again",
-                       "400_junior/151.txt is missing; every image needs the marks of both doctors",
-                       "RawImage/Test2Data/301.bmp is 48x60, but was annotated at 96x120; restore the original"]),
-        (lambda folder: (folder / "AnnotationsByMD" / "400_junior").rename(folder / "elsewhere"),
-         ["400_junior is missing"])])
+    damages=[(lambda folder: (folder / "AnnotationsByMD" / "400_junior" / "151.txt").unlink(),
+              ["400_junior/151.txt is missing; every image needs the marks of both doctors"])])
 
 
 def test_the_truth_is_the_mean_of_the_doctors_and_errors_are_in_millimetres(tmp_path, monkeypatch):
@@ -141,45 +128,16 @@ def writer(packed):
     return write
 
 
-def without_millimetres(folder):
-    content = truth()
-    del content["points"][0]["scale"]
-    content["points"][40]["scale"] = "0"
-    (folder / TRUTH).write_text(json.dumps(content))
-
-
-def spoil_landmarks(folder):
-    content = truth()
-    points = content["points"]
-    points[1]["point"] = [500, 1, 1]
-    points[38]["scale"] = "0.5"
-    del points[76]
-    points.append(points[-1])
-    (folder / TRUTH).write_text(json.dumps(content))
-
-
-def in_header(old, new):
-    return lambda folder: (folder / STACK).write_bytes((folder / STACK).read_bytes().replace(old, new))
-
-
 STACKS = [Sample(
     cephalometric_2023.DATASET, writer(packed), {"train": 6, "validation": 1, "test": 1},
     damages=[
-        (without_millimetres, [
-            f"{TRUTH} points entry 0 (landmark 1): expected a positive scale, the pixel spacing of image 1 in "
-            "millimetres, found null",
-            f"{TRUTH} points entry 40 (landmark 3): expected a positive scale, the pixel spacing of image 2 in "
-            'millimetres, found "0"', "image 1 lacks 1 of 38", "image 2 lacks 1 of 38"]),
-        (spoil_landmarks, ["image 1: landmark 2 is at (500, 1), outside the 56x40 pixels",
-                           "image 2 has the scales 0.12 and 0.5; an image has one pixel spacing",
-                           "image 3 lacks 1 of 38 landmarks, first 1", "image 8 has this landmark twice"]),
+        (lambda folder: (folder / TRUTH).write_text(json.dumps(truth()).replace('"0.11"', '"0"', 1)),
+         [f"{TRUTH} points entry 0 (landmark 1): expected a positive scale, the pixel spacing of image 1 in "
+          'millimetres, found "0"', "image 1 lacks 1 of 38 landmarks, first 1"]),
         (lambda folder: (folder / STACK).write_bytes((folder / STACK).read_bytes()[:-50]),
          ["the file is cut off, download it again"]),
-        (in_header(b"MET_UCHAR", b"MET_SHORT"), ["expected ElementType MET_UCHAR (bytes), found 'MET_SHORT'"]),
-        (in_header(b"= LOCAL", b"= a.raw"), ["LOCAL (pixels in the same file), found 'a.raw'"]),
-        (in_header(b"DimSize = 56 40 8", b"DimSize = 56 40"), ["height and count, found '56 40' with 3"]),
-        (lambda folder: (folder / STACK).write_bytes(b"\x00" * 300), ["this is not a .mha file"]),
-        (lambda folder: (folder / STACK).unlink(), [f"{STACK} is missing"])]) for packed in (False, True)]
+        (lambda folder: (folder / STACK).write_bytes(b"\x00" * 300), ["this is not a .mha file"])])
+    for packed in (False, True)]
 
 
 @pytest.mark.parametrize("sample", STACKS, ids=["raw", "zlib"])
@@ -238,25 +196,13 @@ def write_chests(folder):
         write_fractions(folder / "labels" / f"{name}.txt", fractions(name))
 
 
-def spoil_chests(folder):
-    write_fractions(folder / "labels" / "CHNCXR_0001_0.txt", fractions("a") * 100)
-    write_fractions(folder / "labels" / "CHNCXR_0002_0.txt", fractions("b")[:5])
-    (folder / "pngs" / "CHNCXR_0007_0.png").unlink()
-    (folder / "labels" / "CHNCXR_0059_0.txt").write_text("6\n" + "0.5 half\n" + "0.5 0.5\n" * 5)
-
-
 CHEST = Sample(
     chest.DATASET, write_chests,
     {"train": ["CHNCXR_0001_0", "CHNCXR_0002_0"], "validation": ["CHNCXR_0007_0"],
      "test": ["CHNCXR_0059_0", "CHNCXR_0120_0"]},
     constants={"chest.TRAINING": 2, "chest.VALIDATION": 1},
-    damages=[
-        (spoil_chests, ["labels/CHNCXR_0001_0.txt line 2: expected fractions of the image's width and height, 0 to 1",
-                        "labels/CHNCXR_0002_0.txt: expected a line with 6, then 6 lines of two numbers",
-                        "pngs/CHNCXR_0007_0.png is missing, but it has labels",
-                        "labels/CHNCXR_0059_0.txt line 2: expected a number, found 'half'"]),
-        (lambda folder: [path.unlink() for path in (folder / "labels").iterdir()],
-         ["labels/CHNCXR_0001_0.txt and all others are missing"])])
+    damages=[(lambda folder: write_fractions(folder / "labels" / "CHNCXR_0001_0.txt", fractions("a") * 100),
+              ["labels/CHNCXR_0001_0.txt line 2: expected fractions of the image's width and height, 0 to 1"])])
 
 
 def test_fractions_of_chests_become_pixels(tmp_path, monkeypatch):
