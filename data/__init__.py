@@ -5,7 +5,7 @@
 synthetic data in memory, with nothing to download.
 
 To add a dataset, add one module: a `read(folder, faults)` function that returns `annotations.Annotation`s with the
-readers and checks of `data.checking`, and `DATASET = downloaded(...)`, by which the command finds it. Every fault is one
-line with file, field and remedy. Sets of another kind declare a `prepared.Dataset`, whose `splits` returns the records
-of each split. Add a few images in the dataset's true format to the contract in tests/data.
+readers and checks of `data.checking`, and `DATASET = downloaded(...)`, by which the command finds it. Every fault is
+one line with file, field and remedy. Sets of another kind declare a `prepared.Dataset`, whose `splits` returns the
+records of each split. Add a few images in the dataset's true format to the contract in tests/data.
 """
