@@ -1,4 +1,5 @@
 """What every set of downloaded files keeps: prepared and read back, no unit in two splits, each fault named."""
+import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +39,22 @@ def write_image(path, width, height, dots=None, file_format=None, mode="RGB"):
     for (x, y), colour in (dots or {}).items():
         pixels[max(y - around, 0):y + around + 1, max(x - around, 0):x + around + 1] = colour
     Image.fromarray(pixels).convert(mode).save(path, file_format)
+
+
+def placed(path, text):
+    """Returns a function of a folder that writes a file there."""
+    def write(folder):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return write
+
+
+def shuffled(names):
+    """Shuffles names as RegDA's authors do."""
+    names = list(names)
+    random.seed(42)
+    random.shuffle(names)
+    return names
 
 
 def records(dataset, folder, data_dir, **options):

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from contract import Sample, ids, names_its_faults, of_sample, write_image
+from contract import Sample, ids, names_its_faults, of_sample, placed, write_image
 from PIL import Image
 
 from data import atrw, cub200_2011, ut_zappos50k
@@ -30,23 +30,18 @@ def content(numbers, name="filename", labelled=True):
 
 def write_atrw(folder, annotations="", images=""):
     for part, numbers in TIGERS.items():
-        placed(f"{annotations}{FILES[part]}", content(numbers, "file_name" if part == "val" else "filename"))(folder)
+        stored = content(numbers, "file_name" if part == "val" else "filename")
+        placed(f"{annotations}{FILES[part]}", json.dumps(stored))(folder)
         for number in numbers:
             write_image(folder / f"{images}{part}" / f"{number:06d}.jpg", 90, 70 + number)
-
-
-def placed(path, stored):
-    def write(folder):
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(json.dumps(stored))
-    return write
 
 
 ATRW = Sample(
     atrw.DATASET, write_atrw,  # every fourth has no label
     {"train": ["000001", "000002", "000003"], "validation": ["000005"], "test": ["000007", "000009"]},
-    damages=[(placed(FILES["test"], content(TIGERS["test"], labelled=False)), ["download the one in ATRWEvalScript"]),
-             (placed(FILES["train"], {**content(range(4)), "categories": [{"id": 2, "name": "horse"}]}),
+    damages=[(placed(FILES["test"], json.dumps(content(TIGERS["test"], labelled=False))),
+              ["download the one in ATRWEvalScript"]),
+             (placed(FILES["train"], json.dumps({**content(range(4)), "categories": [{"id": 2, "name": "horse"}]})),
               ["keypoint_train.json categories entry 0: expected category 1 (tiger)"])])
 
 

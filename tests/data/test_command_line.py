@@ -148,11 +148,12 @@ def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):
     assert "No space left on device; free some space" in error
 
 
-def test_records_refuse_coordinates_that_are_not_finite():
-    with pytest.raises(InputError, match=r"x\.jpg: keypoint 1 is labelled, but its coordinates are not finite"):
-        record(b"", [[0, 0], [np.inf, 1]], [1, 1], 5.0, "x.jpg")
-    with pytest.raises(InputError, match=r"x\.jpg: expected a positive reference length in pixels, found 0"):
-        record(b"", [[0, 0], [1, 1]], [1, 1], 0.0, "x.jpg")
+@pytest.mark.parametrize(("keypoint", "scale", "said"), [
+    (np.inf, 5.0, "keypoint 1 is labelled, but its coordinates are not finite"),
+    (1, 0.0, "expected a positive reference length in pixels, found 0")])
+def test_records_refuse_numbers_that_are_none(keypoint, scale, said):
+    with pytest.raises(InputError, match=rf"x\.jpg: {said}"):
+        record(b"", [[0, 0], [keypoint, 1]], [1, 1], scale, "x.jpg")
 
 
 def test_a_set_prepared_at_a_size_lies_beside_the_other(toys, tmp_path, capsys):

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import scipy.io
-from contract import Sample, ids, names_its_faults, of_sample, write_image
+from contract import Sample, ids, names_its_faults, of_sample, placed, write_image
 
 from data import aflw, cats, celeba, ls3d, w300_lp, youtube_faces
 from data.torch7 import read_tensor
@@ -50,13 +50,6 @@ def test_points_of_aflw_are_turned_to_x_and_y(tmp_path, monkeypatch):
 NAMES = [f"{number:06d}.jpg" for number in range(1, 9)]
 POINTS = np.random.default_rng(5).integers(40, 140, (8, 10))
 ALIGNED = "Img/img_align_celeba_hq"
-
-
-def placed(path, text):
-    def write(folder):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
-    return write
 
 
 def landmarks(rows):

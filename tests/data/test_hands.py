@@ -1,11 +1,10 @@
 """Sets of hands: RHD, Hand-3D-Studio and FreiHAND."""
 import json
 import pickle
-import random
 
 import numpy as np
 import pytest
-from contract import Sample, ids, names_its_faults, of_sample, write_image
+from contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
 from PIL import Image
 
 from data import freihand, h3d, rhd
@@ -112,14 +111,6 @@ def write_h3d(folder, stored=None):
     for entry in entries_of_h3d():
         write_image(folder / "H3D_crop" / entry["name"], 60, 50)
     (folder / "H3D_crop" / "annotation.json").write_text(stored or json.dumps(entries_of_h3d()))
-
-
-def shuffled(names):
-    """Shuffles as RegDA's authors do."""
-    names = list(names)
-    random.seed(42)
-    random.shuffle(names)
-    return names
 
 
 FREE = shuffled(entry["name"] for entry in entries_of_h3d() if entry["without_object"])

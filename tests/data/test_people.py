@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import scipy.io
-from contract import Sample, ids, names_its_faults, of_sample, write_image
+from contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
 
 from data import bbc_pose, human36m, lsp, lspet, surreal
 
@@ -27,13 +27,6 @@ def write_surreal(folder):
             for entry in entries_of_surreal(split, run):
                 write_image(folder / split / f"run{run}" / entry["name"], 48, 64)
             (folder / split / f"run{run}.json").write_text(json.dumps(entries_of_surreal(split, run)))
-
-
-def shuffled(names):
-    """Shuffles as RegDA's authors do."""
-    random.seed(42)
-    random.shuffle(names)
-    return names
 
 
 FRAMES = shuffled([f"run{run}/clip/{number}.jpg" for run in range(3) for number in range(2)])

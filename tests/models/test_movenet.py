@@ -88,6 +88,7 @@ def test_maps_have_the_stated_sizes():
     assert features.shape == (*cells, 24)
 
 
+@pytest.mark.slow
 def test_the_trunk_gives_other_maps_of_the_same_network():
     usual, chosen = MobileNetV2Trunk(), MobileNetV2Trunk(taps=(1, 2, 3, 6))
     variables = drawn(shapes(usual))
@@ -99,6 +100,7 @@ def test_the_trunk_gives_other_maps_of_the_same_network():
     assert others[2].shape == (1, 2, 2, 64)
 
 
+@pytest.mark.slow
 def test_nothing_flows_into_layers_up_to_the_frozen_stride():
     network = movenet_lightning(frozen_stride=16)
     variables = drawn(shapes(network))
