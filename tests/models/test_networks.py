@@ -118,7 +118,8 @@ def test_bfloat16_stays_close_to_float32(name):
     assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("name", NAMES)
+# With the statistics of few pixels RSN's numbers are not comparable, see test_rsn.py; MoveNet's trunk is MobileNetV2's.
+@pytest.mark.parametrize("name", [name for name in NAMES if name in QUICK or name.values[0] not in ("rsn", "movenet")])
 def test_rematerialisation_keeps_less_and_changes_no_number(name):
     """Value, statistics and every gradient, all finite; a backward pass is handed fewer numbers."""
     plain, again = (dataclasses.replace(NETWORKS[name], rematerialise=choice).build(3) for choice in (False, True))
