@@ -3,7 +3,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from data.prepared import AT_SIDE, DEFAULT_DATA_DIR, datasets, prepare
+from data.prepared import AT_SIDE, DEFAULT_DATA_DIR, dataset_named, datasets, prepare
 from kpjax.errors import InputError, summarise
 
 
@@ -35,11 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(listing())
         return 0
     try:
-        known = datasets()
-        if options.name not in known:
-            raise InputError(f"dataset {options.name!r} is unknown; choose among {', '.join(known)}")
-        builder = prepare(known[options.name], options.manual_dir, options.data_dir, on_bad_image=options.on_bad_image,
-                          reduced_decoding=options.reduced_decoding, side=options.side)
+        builder = prepare(dataset_named(options.name), options.manual_dir, options.data_dir,
+                          on_bad_image=options.on_bad_image, reduced_decoding=options.reduced_decoding,
+                          side=options.side)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

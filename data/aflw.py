@@ -4,16 +4,14 @@ Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., U
 through Conditional Image Generation, NeurIPS 2018. Points are listed as (row, column) and are stored as (x, y).
 Images vary in size and are stored unchanged. `scale` is the distance between the eyes in pixels.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, numbers, read_matlab, read_whole
+from data.annotations import Annotation
+from data.checking import downloaded, numbers, read_matlab
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 
 PARTS = ("train", "test")
 
@@ -37,21 +35,8 @@ def _faces(folder: Path, part: str, faults: list[str]) -> list[Annotation]:
             for name, rows, (height, width) in zip(names, points, sizes, strict=True)]
 
 
-class Aflw(KeypointBuilder):
-    """One record per face: five points, train and test as listed (10,122 and 2,995 in common use)."""
-
-    name = "aflw"
-    keypoints = len(FIVE_POINTS.names)
-
-    def splits(self, folder):
-        return stored(with_tune(read_whole(read, folder, self.name)), between_eyes)
-
-
-DATASET = Dataset(
-    name="aflw",
-    builder=Aflw,
-    skeleton=lambda folder: FIVE_POINTS,
-    where="the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the lists and .mat files "
-          "beside it; AFLW's terms apply (research use)",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "aflw", read, FIVE_POINTS,
+    "the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the lists and .mat files "
+    "beside it; AFLW's terms apply (research use)",
+    parts=with_tune, reference=between_eyes)

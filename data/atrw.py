@@ -8,15 +8,13 @@ Images are stored unchanged. `box` is annotated, and is the whole image in every
 side in pixels, the reference length of PCK.
 """
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, entries, first_of, numbers, read_json, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.annotations import Annotation
+from data.checking import downloaded, entries, first_of, numbers, read_json
 from kpjax.structures import Skeleton
 
 TIGER = Skeleton(
@@ -109,23 +107,8 @@ def _images(content: Mapping[str, Any], file: str, faults: list[str]) -> dict[st
     return images
 
 
-class Atrw(KeypointBuilder):
-    """One record per tiger: 15 points; splits as published, without unlabelled images."""
-
-    name = "atrw"
-    keypoints = len(TIGER.names)
-    boxed = True
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="atrw",
-    builder=Atrw,
-    skeleton=lambda folder: TIGER,
-    where="unpack the four atrw_pose archives of cvwc2019.github.io (CC BY-NC-SA 4.0); pose_tiger02_test.json is in "
-          "annotations/ of cvwc2019/ATRWEvalScript (GitHub)",
-    check=partial(all_faults, read),
-    tune="validation",
-)
+DATASET = downloaded(
+    "atrw", read, TIGER,
+    "unpack the four atrw_pose archives of cvwc2019.github.io (CC BY-NC-SA 4.0); pose_tiger02_test.json is in "
+    "annotations/ of cvwc2019/ATRWEvalScript (GitHub)",
+    boxed=True, tune="validation")

@@ -6,14 +6,12 @@ Whole frames are stored unchanged. `box` is the tight box of the joints, from wh
 (`kpjax.images.transforms.MarginCrop` and `WindowCrop`). The files count pixels from 1, the
 records from 0. `scale` is the diagonal of that box in pixels.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, box_around, stored
-from data.checking import all_faults, numbers, read_matlab, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.annotations import Annotation, box_around
+from data.checking import downloaded, numbers, read_matlab
 from kpjax.structures import Skeleton
 
 SIGNER = Skeleton(
@@ -64,22 +62,7 @@ def _frames(folder: Path, video: int, listed, joints, faults: list[str]) -> list
             for frame, of_frame in zip(listed, np.moveaxis(points, -1, 0), strict=True)]
 
 
-class BbcPose(KeypointBuilder):
-    """One record per labelled frame: seven joints; videos 1 to 10 train, 11 to 15 validate and 16 to 20 test."""
-
-    name = "bbc_pose"
-    keypoints = len(SIGNER.names)
-    boxed = True
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="bbc_pose",
-    builder=BbcPose,
-    skeleton=lambda folder: SIGNER,
-    where="folders 1 to 20 and code/ of BBC Pose, robots.ox.ac.uk/~vgg/data/pose (non-commercial research)",
-    check=partial(all_faults, read),
-    tune="validation",
-)
+DATASET = downloaded(
+    "bbc_pose", read, SIGNER,
+    "folders 1 to 20 and code/ of BBC Pose, robots.ox.ac.uk/~vgg/data/pose (non-commercial research)",
+    boxed=True, tune="validation")

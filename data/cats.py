@@ -4,16 +4,14 @@ Zhang, Sun and Tang, Cat Head Detection, ECCV 2008. There is no published split.
 here CAT_00 to CAT_03 train, the others test. Ear tips beyond the border stay labelled. Images are stored
 unchanged. `scale` is the distance between the eyes in pixels.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, number, read_whole
+from data.annotations import Annotation
+from data.checking import downloaded, row
 from data.faces import between_eyes
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.structures import Skeleton
 
 # Left is the viewer's left in the image.
@@ -57,33 +55,19 @@ def _cats(folder: Path, faults: list[str]) -> list[Annotation]:
 
 def _points(path: Path, folder: str, faults: list[str]) -> np.ndarray | None:
     """Reads the points (9, 2) of a file: one line with their count, then x and y of each."""
-    where, before = f"{folder}/{path.name}", len(faults)
+    where = f"{folder}/{path.name}"
     count, *cells = path.read_text(encoding="ascii", errors="replace").split() or [""]
     if count != "9":
         faults.append(f"{where}: expected 9, the number of points, at the start, found {count or 'nothing'}")
     elif len(cells) != 18:
         faults.append(f"{where}: expected 18 coordinates after the 9, found {len(cells)}; correct it")
-    else:
-        points = np.array([number(cell, where, faults) for cell in cells]).reshape(9, 2)
-        return points if len(faults) == before else None
+    elif (points := row(cells, where, faults)) is not None:
+        return points.reshape(9, 2)
     return None
 
 
-class Cats(KeypointBuilder):
-    """One record per cat: nine points, folders CAT_00 to CAT_03 train, CAT_04 to CAT_06 test."""
-
-    name = "cats"
-    keypoints = len(CAT.names)
-
-    def splits(self, folder):
-        return stored(with_tune(read_whole(read, folder, self.name)), between_eyes)
-
-
-DATASET = Dataset(
-    name="cats",
-    builder=Cats,
-    skeleton=lambda folder: CAT,
-    where="CAT_DATASET_01.zip, CAT_DATASET_02.zip and 00000003_015.jpg.cat, which replaces 00000003_019.jpg.cat "
-          "in CAT_00 (archive.org/details/CAT_DATASET); research use",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "cats", read, CAT,
+    "CAT_DATASET_01.zip, CAT_DATASET_02.zip and 00000003_015.jpg.cat, which replaces 00000003_019.jpg.cat "
+    "in CAT_00 (archive.org/details/CAT_DATASET); research use",
+    parts=with_tune, reference=between_eyes)

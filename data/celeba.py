@@ -7,16 +7,14 @@ Frozen-core adaptation trains on "train+validation+test+mafl_train", in the pape
 and most of "mafl_train". Coordinates and images are stored unchanged. `scale` is the distance between the eyes in
 pixels.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, exists, first_of, number, read_whole
+from data.annotations import Annotation
+from data.checking import Splits, downloaded, exists, first_of, row
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.errors import summarise
 
 LANDMARKS = "Anno/list_landmarks_align_celeba.txt"
@@ -62,7 +60,7 @@ def _landmarks(root: Path, faults: list[str]) -> dict[str, np.ndarray]:
     rows: dict[str, np.ndarray] = {}
     for line, text in enumerate(lines[2:], start=3):
         name, *cells = text.split() or [""]
-        where, before = f"{LANDMARKS} line {line} ({name})", len(faults)
+        where = f"{LANDMARKS} line {line} ({name})"
         if not name:
             continue
         if len(cells) != 10:
@@ -70,9 +68,8 @@ def _landmarks(root: Path, faults: list[str]) -> dict[str, np.ndarray]:
             continue
         if name in rows:
             faults.append(f"{where}: the image has a row already; keep one")
-        points = np.array([number(cell, where, faults) for cell in cells]).reshape(5, 2)
-        if len(faults) == before:
-            rows[name] = points
+        if (points := row(cells, where, faults)) is not None:
+            rows[name] = points.reshape(5, 2)
     promised = lines[0].strip() if lines else ""
     found = sum(bool(text.strip()) for text in lines[2:])
     if promised != str(found):
@@ -97,24 +94,14 @@ def _images(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir() if file.suffix == ".jpg"} if folder.is_dir() else set()
 
 
-class Celeba(KeypointBuilder):
-    """One record per face: five points; CelebA's partition, with the two lists of MAFL as separate splits."""
-
-    name = "celeba"
-    keypoints = len(FIVE_POINTS.names)
-
-    def splits(self, folder):
-        splits = read_whole(read, folder, self.name)
-        mafl = with_tune({"train": splits["mafl_train"]})
-        return stored({**splits, **{f"mafl_{part}": faces for part, faces in mafl.items()}}, between_eyes)
+def with_tuning_of_mafl(splits: Splits) -> Splits:
+    """Returns the splits with a share of MAFL's training faces as "mafl_tune"."""
+    mafl = with_tune({"train": splits["mafl_train"]})
+    return {**splits, **{f"mafl_{part}": faces for part, faces in mafl.items()}}
 
 
-DATASET = Dataset(
-    name="celeba",
-    builder=Celeba,
-    skeleton=lambda folder: FIVE_POINTS,
-    where="Anno, Eval and Img of the aligned release (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from "
-          "zhzhanp/TCDCN-face-alignment (GitHub); non-commercial research",
-    check=partial(all_faults, read),
-    tune="mafl_tune",
-)
+DATASET = downloaded(
+    "celeba", read, FIVE_POINTS,
+    "Anno, Eval and Img of the aligned release (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from "
+    "zhzhanp/TCDCN-face-alignment (GitHub); non-commercial research",
+    parts=with_tuning_of_mafl, reference=between_eyes, tune="mafl_tune")

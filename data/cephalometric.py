@@ -11,17 +11,14 @@ divided by it is in millimetres, exactly so after transforms that keep the aspec
 mirror image. The skeleton's edges are kpjax's own; distances between landmarks are counted along them.
 """
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, first_of, read_whole
-from data.checking import number as finite
+from data.annotations import Annotation
+from data.checking import downloaded, first_of, row
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.structures import Skeleton
 
 HEAD = Skeleton(
@@ -42,39 +39,23 @@ MARK_FOLDERS = ("AnnotationsByMD", "")
 IMAGE_FOLDERS = ("RawImage/TrainingData", "RawImage/Test1Data", "RawImage/Test2Data", "raw")
 
 
-def read(
-    folder: Path, faults: list[str], *, training: Sequence[int] = TRAINING, testing: Sequence[int] = TESTING,
-    size: tuple[int, int] = SIZE,
-) -> dict[str, list[Annotation]]:
-    """Reads the images of both splits with the mean of the doctors' marks.
-
-    Args:
-        folder: The folder of the published archives.
-        faults: Receives every fault.
-        training: Numbers of the training images.
-        testing: Numbers of the test images.
-        size: Width and height of every image.
-
-    Returns:
-        The annotations of "train" and "test".
-    """
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads the images of both splits with the mean of the doctors' marks."""
     doctors = [first_of(folder, MARK_FOLDERS, doctor) for doctor in DOCTORS]
     if absent := [doctor for doctor in doctors if not doctor.is_dir()]:
         faults.append(f"{absent[0].name} is missing, expected at {absent[0]}; unpack AnnotationsByMD")
         return {"train": [], "test": []}
-    found = {split: [_image(folder, doctors, f"{number:03d}", size, faults) for number in numbers]
-             for split, numbers in (("train", training), ("test", testing))}
+    found = {split: [_image(folder, doctors, f"{number:03d}", faults) for number in numbers]
+             for split, numbers in (("train", TRAINING), ("test", TESTING))}
     return {split: [one for one in images if one] for split, images in found.items()}
 
 
-def _image(
-    folder: Path, doctors: Sequence[Path], name: str, size: tuple[int, int], faults: list[str]
-) -> Annotation | None:
+def _image(folder: Path, doctors: Sequence[Path], name: str, faults: list[str]) -> Annotation | None:
     marks = [_marks(doctor / f"{name}.txt", faults) for doctor in doctors]
     if any(one is None for one in marks):
         return None
     return Annotation(name, first_of(folder, IMAGE_FOLDERS, f"{name}.bmp"), np.mean(marks, axis=0),
-                      np.ones(len(HEAD.names), bool), size, cut=_unchanged, scale=PIXELS_PER_MILLIMETRE)
+                      np.ones(len(HEAD.names), bool), SIZE, cut=_unchanged, scale=PIXELS_PER_MILLIMETRE)
 
 
 def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
@@ -85,14 +66,12 @@ def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
         return None
     text = path.read_text(encoding="ascii", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()][:len(HEAD.names)]
-    before = len(faults)
     if len(lines) < len(HEAD.names) or not all(line.count(",") == 1 for line in lines):
         faults.append(f"{where}: expected {len(HEAD.names)} lines of x,y, found "
                       f"{sum(line.count(',') == 1 for line in lines)}; download it again")
         return None
-    points = [[finite(cell, f"{where} line {line}", faults) for cell in pair.split(",")]
-              for line, pair in enumerate(lines, start=1)]
-    return np.array(points) if len(faults) == before else None
+    points = [row(pair.split(","), f"{where} line {line}", faults) for line, pair in enumerate(lines, start=1)]
+    return None if any(point is None for point in points) else np.array(points)
 
 
 def _unchanged(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
@@ -100,23 +79,8 @@ def _unchanged(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, 
     return image, keypoints
 
 
-class Cephalometric(KeypointBuilder):
-    """One record per X-ray: 19 landmarks; 150 train and 250 test as in the challenge."""
-
-    name = "cephalometric"
-    keypoints = len(HEAD.names)
-    encoding = "png"
-    read = staticmethod(read)
-
-    def splits(self, folder):
-        return stored(with_tune(read_whole(self.read, folder, self.name)))
-
-
-DATASET = Dataset(
-    name="cephalometric",
-    builder=Cephalometric,
-    skeleton=lambda folder: HEAD,
-    where="unpack RawImage and AnnotationsByMD of the ISBI 2015 cephalometric challenge (figshare.com/s/"
-          "37ec464af8e81ae6ebbf; research use)",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "cephalometric", read, HEAD,
+    "unpack RawImage and AnnotationsByMD of the ISBI 2015 cephalometric challenge (figshare.com/s/"
+    "37ec464af8e81ae6ebbf; research use)",
+    parts=with_tune, encoding="png")

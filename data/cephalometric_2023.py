@@ -13,15 +13,15 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data.checking import entries, numbers, read_json
+from data.checking import entries, faults_of, numbers, read_json, read_whole
 from data.metaimage import Stack, images, read_stack
-from data.prepared import Dataset, KeypointBuilder, Record, record
-from kpjax.errors import InputError, summarise
+from data.prepared import Dataset, Record, record
 from kpjax.structures import Skeleton
 
 LANDMARKS = 38
@@ -96,13 +96,6 @@ def _marked(
     return Marked(points, spacings.pop())
 
 
-def faults_of(folder: Path) -> list[str]:
-    """Returns every fault of the two files, except for damaged pixels."""
-    faults: list[str] = []
-    read(folder, faults)
-    return faults
-
-
 def random_split(count: int) -> dict[str, list[int]]:
     """Returns the image numbers of each split, from 0: 300, 50 and 50 of 400, other counts in proportion."""
     order = list(range(count))
@@ -128,26 +121,13 @@ def _records(stack: Stack, marked: Sequence[Marked], chosen: Sequence[int]) -> I
         yield record(image, points, np.ones(len(points)), 1 / marked[number].spacing, f"{number + 1:03d}")
 
 
-class Cephalometric2023(KeypointBuilder):
-    """One record per X-ray: 38 landmarks; 300 train, 50 validate and 50 test."""
-
-    name = "cephalometric_2023"
-    keypoints = LANDMARKS
-    encoding = "png"
-
-    def splits(self, folder):
-        faults: list[str] = []
-        stack, marked = read(folder, faults)
-        if faults:
-            raise InputError(f"{self.name}: {folder} has {len(faults)} faults: {summarise(faults)}")
-        return {split: _records(stack, marked, chosen) for split, chosen in random_split(stack.count).items() if chosen}
+def splits(folder: Path) -> dict[str, Iterator[Record]]:
+    """Returns the X-rays of the three splits. Raises InputError if a file has any fault."""
+    stack, marked = read_whole(read, folder, "cephalometric_2023")
+    return {split: _records(stack, marked, chosen) for split, chosen in random_split(stack.count).items() if chosen}
 
 
 DATASET = Dataset(
-    name="cephalometric_2023",
-    builder=Cephalometric2023,
-    skeleton=lambda folder: HEAD,
-    where="train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (register first; research use)",
-    check=faults_of,
-    tune="validation",
-)
+    "cephalometric_2023", HEAD,
+    "train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (register first; research use)",
+    splits, partial(faults_of, read), "png", tune="validation")

@@ -3,18 +3,22 @@ import json
 import math
 import pickle
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.io
 from PIL import Image
 
-from data.annotations import Annotation
+from data.annotations import Annotation, Reference, diagonal, stored
+from data.prepared import Dataset
 from kpjax.errors import InputError, summarise
+from kpjax.structures import Skeleton
 
 Splits = Mapping[str, Sequence[Annotation]]
+Content = TypeVar("Content")
 Read = Callable[[Path, list[str]], Splits]  # (folder, faults): appends every fault, and leaves out the faulty entry
 
 # As a fraction of the image's longer side. No annotator slips this far: the labels are of an image of another size.
@@ -23,6 +27,25 @@ FAR_OUTSIDE = 0.5
 ARRAYS_ONLY = {"numpy": ("ndarray", "dtype"), "_codecs": ("encode",),
                **{f"numpy.{core}.multiarray": ("_reconstruct", "scalar") for core in ("core", "_core")},
                **{f"numpy.{core}.numeric": ("_frombuffer",) for core in ("core", "_core")}}
+
+
+def downloaded(
+    name: str, read: Read, skeleton: Skeleton, where: str, *, parts: Callable[[Splits], Splits] = dict,
+    reference: Reference = diagonal, encoding: str = "jpeg", boxed: bool = False, tune: str = "tune",
+) -> Dataset:
+    """Declares a dataset of downloaded files.
+
+    Args:
+        name: Its name.
+        read: Its reader. Whatever it appends to the faults stops the preparation.
+        skeleton: Its keypoints.
+        where: One line: where to download it, and under which terms.
+        parts: Makes the stored splits of those read, such as `data.parts.with_tune`.
+        reference: The reference length of annotations that do not state one.
+        encoding, boxed, tune: As in `Dataset`.
+    """
+    return Dataset(name, skeleton, where, lambda folder: stored(parts(read_whole(read, folder, name)), reference),
+                   partial(all_faults, read), encoding, boxed, tune)
 
 
 def all_faults(read: Read, folder: Path) -> list[str]:
@@ -38,7 +61,7 @@ def all_faults(read: Read, folder: Path) -> list[str]:
     return faults
 
 
-def read_whole(read: Read, folder: Path, name: str) -> Splits:
+def read_whole(read: Callable[[Path, list[str]], Content], folder: Path, name: str) -> Content:
     """Reads a dataset completely.
 
     Args:
@@ -54,6 +77,22 @@ def read_whole(read: Read, folder: Path, name: str) -> Splits:
     if faults:
         raise InputError(f"{name}: {folder} has {len(faults)} faults: {summarise(faults)}")
     return splits
+
+
+def faults_of(read: Callable[[Path, list[str]], Any], folder: Path) -> list[str]:
+    """Returns the faults that a reader finds in a folder."""
+    faults: list[str] = []
+    read(folder, faults)
+    return faults
+
+
+def refusal_of(read: Callable[[Path], Any], folder: Path) -> list[str]:
+    """Returns the message of the InputError that a reader raises, if it does."""
+    try:
+        read(folder)
+    except InputError as error:
+        return [str(error)]
+    return []
 
 
 def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
@@ -267,6 +306,13 @@ def number(cell: str, where: str, faults: list[str]) -> float:
         faults.append(f"{where}: expected a finite number, found {cell.strip()}")
         return math.nan
     return value
+
+
+def row(cells: Iterable[str], where: str, faults: list[str]) -> np.ndarray | None:
+    """Converts table cells to finite numbers, None (and a fault for each that is anything else). See `number`."""
+    before = len(faults)
+    values = np.array([number(cell, where, faults) for cell in cells])
+    return values if len(faults) == before else None
 
 
 def _first_text(value: Any) -> Any:

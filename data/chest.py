@@ -3,22 +3,19 @@
 Jaeger et al., Two Public Chest X-ray Datasets for Computer-aided Screening of Pulmonary Diseases, 2014; landmarks by
 Zhu et al., You Only Learn Once: Universal Anatomical Landmark Detection, MICCAI 2021. The folder holds `pngs/` and
 `labels/` of the latter. Its points are fractions of the image's width and height, without names; the names here are by
-location. Sorted by name, the first 195 of 279 train, the next 34 validate and the others test. The authors' code has an
-option to leave out nine of them (KNOWN_BAD); so has `read`.
+location. Sorted by name, the first 195 of 279 train, the next 34 validate and the others test.
 
 The files state no pixel spacing. `scale` is the length of a pixel of the image stretched to 512 x 512. An error divided
 by it is in pixels of that image, exactly so after `kpjax.images.transforms.Stretch`. Left and right are the image's.
 A mirrored chest X-ray is not valid: the heart is on one side.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, first_of, number, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.annotations import Annotation
+from data.checking import downloaded, first_of, row
 from kpjax.structures import Skeleton
 
 LUNGS = Skeleton(
@@ -29,35 +26,19 @@ LUNGS = Skeleton(
 )
 TRAINING, VALIDATION = 195, 34
 SIDE = 512  # errors are stated in pixels of an image of this side
-KNOWN_BAD = tuple(f"CHNCXR_{number}_0" for number in (
-    "0059", "0178", "0228", "0267", "0276", "0285", "0295", "0303", "0310"))
 FOLDERS = ("", "chest")
 
 
-def read(
-    folder: Path, faults: list[str], *, training: int = TRAINING, validation: int = VALIDATION,
-    leave_out: tuple[str, ...] = (),
-) -> dict[str, list[Annotation]]:
-    """Reads the labelled images of the three splits.
-
-    Args:
-        folder: The folder with `pngs/` and `labels/`.
-        faults: Receives every fault.
-        training: Number of training images.
-        validation: Number of validation images.
-        leave_out: Names of images to leave out, such as KNOWN_BAD.
-
-    Returns:
-        The annotations of each split.
-    """
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads the labelled images of the three splits. `folder` holds `pngs/` and `labels/`."""
     labels = first_of(folder, FOLDERS, "labels")
-    names = sorted(path.stem for path in labels.glob("CHNCXR_*.txt") if path.stem not in leave_out)
+    names = sorted(path.stem for path in labels.glob("CHNCXR_*.txt"))
     if not names:
         faults.append(f"labels/CHNCXR_0001_0.txt and all others are missing, expected in {labels}")
     people = [_image(labels / f"{name}.txt", first_of(folder, FOLDERS, "pngs") / f"{name}.png", faults)
               for name in names]
-    splits = {"train": people[:training], "validation": people[training:training + validation],
-              "test": people[training + validation:]}
+    splits = {"train": people[:TRAINING], "validation": people[TRAINING:TRAINING + VALIDATION],
+              "test": people[TRAINING + VALIDATION:]}
     return {split: [one for one in found if one] for split, found in splits.items()}
 
 
@@ -65,14 +46,13 @@ def _image(path: Path, image: Path, faults: list[str]) -> Annotation | None:
     where = f"labels/{path.name}"
     rows = [line.split() for line in path.read_text(encoding="ascii", errors="replace").splitlines() if line.strip()]
     count = len(LUNGS.names)
-    if not rows or rows[0] != [str(count)] or [len(row) for row in rows[1:]] != [2] * count:
+    if not rows or rows[0] != [str(count)] or [len(cells) for cells in rows[1:]] != [2] * count:
         faults.append(f"{where}: expected a line with {count}, then {count} lines of two numbers; download it again")
         return None
-    before = len(faults)
-    points = np.array([[number(cell, f"{where} line {line}", faults) for cell in row]
-                       for line, row in enumerate(rows[1:], start=2)])
-    if len(faults) > before:
+    places = [row(cells, f"{where} line {line}", faults) for line, cells in enumerate(rows[1:], start=2)]
+    if any(place is None for place in places):
         return None
+    points = np.array(places)
     if not ((points >= 0) & (points <= 1)).all():
         point = int(np.argmin(((points >= 0) & (points <= 1)).all(1)))
         faults.append(f"{where} line {point + 2}: expected fractions of the image's width and height, 0 to 1, found "
@@ -91,24 +71,8 @@ def _image(path: Path, image: Path, faults: list[str]) -> Annotation | None:
                       scale=float(np.sqrt(size[0] * size[1])) / SIDE)
 
 
-class Chest(KeypointBuilder):
-    """One record per X-ray: 6 landmarks; 195 train, 34 validate and 50 test."""
-
-    name = "chest"
-    keypoints = len(LUNGS.names)
-    encoding = "png"
-    read = staticmethod(read)
-
-    def splits(self, folder):
-        return stored(read_whole(self.read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="chest",
-    builder=Chest,
-    skeleton=lambda folder: LUNGS,
-    where="labels/ of MIRACLE-Center/YOLO_Universal_Anatomical_Landmark_Detection (GitHub, MIT) beside pngs/ of the "
-          "Shenzhen chest X-ray set (U.S. National Library of Medicine)",
-    check=partial(all_faults, read),
-    tune="validation",
-)
+DATASET = downloaded(
+    "chest", read, LUNGS,
+    "labels/ of MIRACLE-Center/YOLO_Universal_Anatomical_Landmark_Detection (GitHub, MIT) beside pngs/ of the "
+    "Shenzhen chest X-ray set (U.S. National Library of Medicine)",
+    encoding="png", tune="validation")

@@ -2,19 +2,18 @@
 
 Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001. Both sides of the published split have all
 species. Here test species are new, as in keypoint work (Moskvyak et al., ICLR 2021): classes 1 to 100 train, 101 to 150
-validate, 151 to 200 test. Parts are given in pixels from 1 and are stored from 0. Boxes, some of which start at 0, and
-images are stored unchanged. `box` is annotated; `scale` is its longer side in pixels, the reference length of PCK.
+validate, 151 to 200 test: 5,864, 2,958 and 2,966 images. Parts are given in pixels from 1 and are stored from 0. Boxes,
+some of which start at 0, and images are stored unchanged. `box` is annotated; `scale` is its longer side in pixels, the
+reference length of PCK.
 """
 import math
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, exists, number, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.annotations import Annotation
+from data.checking import downloaded, exists, number, row
 from kpjax.structures import Skeleton
 
 BIRD = Skeleton(
@@ -68,11 +67,11 @@ def _table(root: Path, name: str, cells: int, faults: list[str]) -> Table | None
     rows = []
     lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
     for line, text in enumerate(lines, start=1):
-        row = text.split(maxsplit=cells - 1)
-        if len(row) == cells:
-            rows.append((f"{name} line {line}", row))
-        elif row:
-            faults.append(f"{name} line {line}: expected {cells} cells, found {len(row)}")
+        found = text.split(maxsplit=cells - 1)
+        if len(found) == cells:
+            rows.append((f"{name} line {line}", found))
+        elif found:
+            faults.append(f"{name} line {line}: expected {cells} cells, found {len(found)}")
     return rows
 
 
@@ -98,11 +97,10 @@ def _splits(table: Table, faults: list[str]) -> Iterator[tuple[str, str | None]]
 
 def _boxes(table: Table, faults: list[str]) -> Iterator[tuple[str, np.ndarray | None]]:
     for where, (identity, *cells) in table:
-        before = len(faults)
-        box = np.array([number(cell, where, faults) for cell in cells])
-        if len(faults) == before and not (box[2:] > 0).all():
+        box = row(cells, where, faults)
+        if box is not None and not (box[2:] > 0).all():
             faults.append(f"{where}: expected a box of positive width and height, found {box[2]:g} and {box[3]:g}")
-        yield identity, box if len(faults) == before else None
+        yield identity, box
 
 
 def _parts(table: Table, faults: list[str]) -> dict[str, np.ndarray]:
@@ -123,22 +121,7 @@ def _parts(table: Table, faults: list[str]) -> dict[str, np.ndarray]:
     return located
 
 
-class Cub(KeypointBuilder):
-    """One record per bird: 15 points; 5,864 train, 2,958 validation and 2,966 test, no species in two splits."""
-
-    name = "cub200_2011"
-    keypoints = len(BIRD.names)
-    boxed = True
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="cub200_2011",
-    builder=Cub,
-    skeleton=lambda folder: BIRD,
-    where="unpack CUB_200_2011.tgz of the Caltech vision lab (data.caltech.edu); non-commercial research",
-    check=partial(all_faults, read),
-    tune="validation",
-)
+DATASET = downloaded(
+    "cub200_2011", read, BIRD,
+    "unpack CUB_200_2011.tgz of the Caltech vision lab (data.caltech.edu); non-commercial research",
+    boxed=True, tune="validation")

@@ -16,7 +16,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
-from data.prepared import Dataset, KeypointBuilder
+from data.prepared import Dataset
 from kpjax.annotations import deeplabcut
 from kpjax.annotations.project import Project
 from kpjax.errors import InputError
@@ -87,20 +87,7 @@ def _annotations(project: Project) -> list[Annotation]:
     return found
 
 
-class DeepLabCut(KeypointBuilder):
-    """One record per frame of the project: a keypoint per body part."""
-
-    name = "deeplabcut"
-    encoding = "png"
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
 DATASET = Dataset(
-    name="deeplabcut",
-    builder=DeepLabCut,
-    skeleton=skeleton,
-    where="a DeepLabCut project of your own, or examples/openfield-Pranav-2018-10-30 of its repository on GitHub",
-    check=check,
-)
+    "deeplabcut", skeleton,
+    "a DeepLabCut project of your own, or examples/openfield-Pranav-2018-10-30 of its repository on GitHub",
+    lambda folder: stored(read_whole(read, folder, "deeplabcut")), check, "png")

@@ -1,21 +1,16 @@
 """dSprites (Matthey et al. 2017) with coloured, noisy and photographic backgrounds, rendered on access.
 
 One keypoint, the sprite's centre. Each variant has 737,280 images: 3 shapes x 6 scales x 40 orientations x 32 x 32
-positions, the last fastest. Masks come from the published file, prepared by `python -m data dsprites`, or are rendered
-from its description. The variants are those of disentanglement_lib (Locatello et al. 2019).
+positions, the last fastest. Masks are rendered from the description of the published file. The variants are those of
+disentanglement_lib (Locatello et al. 2019).
 """
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data.prepared import Dataset, KeypointBuilder, tensorflow_datasets
 from kpjax.errors import InputError
 from kpjax.input.source import digest_of
 from kpjax.structures import Example, Skeleton
@@ -23,11 +18,7 @@ from kpjax.structures import Example, Skeleton
 FACTORS = (3, 6, 40, 32, 32)  # shape (square, ellipse, heart), scale, orientation, x, y
 COUNT = int(np.prod(FACTORS))
 VARIANTS = {"colour": "C", "noisy": "N", "scream": "S"}
-FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 SKELETON = Skeleton(("centre",), flip=(0,))
-POSITIONS = 32 * 32
-
-Mask = Callable[[int], np.ndarray]  # number -> (64, 64) bool
 
 
 def factors_of(number: int) -> tuple[int, ...]:
@@ -86,41 +77,12 @@ def rendered_mask(number: int) -> np.ndarray:
     return mask
 
 
-def published_mask(data_dir: Path) -> Mask:
-    """Opens the prepared masks of the published file. Raises InputError if they are not prepared."""
-    builder = Dsprites(data_dir=str(Path(data_dir).expanduser().resolve()))
-    if not Path(builder.data_dir).exists():
-        raise InputError(f"dsprites: nothing prepared at {builder.data_dir}; run python -m data dsprites --manual-dir "
-                         f"PATH --data-dir {data_dir}, or use the masks rendered by kpjax")
-    records = tensorflow_datasets().builder_from_directory(str(builder.data_dir)).as_data_source(split="masks")
-    record_of = {int(records[n]["first"]) // POSITIONS: n for n in range(len(records))}
+def painting() -> np.ndarray:
+    """Returns the background of the scream variant, (274, 217, 3) float32 in [0, 1].
 
-    @cache
-    def sprite(n: int) -> np.ndarray:
-        return np.asarray(records[record_of[n]]["packed"])
-
-    def mask(number: int) -> np.ndarray:
-        return np.unpackbits(sprite(number // POSITIONS)[number % POSITIONS]).reshape(64, 64).astype(bool)
-    return mask
-
-
-def painting(file: Path | None = None) -> np.ndarray:
-    """Returns the background of the scream variant, (h, w, 3) float32 in [0, 1].
-
-    file: A photograph of Munch's The Scream, shrunk to fit 350 x 274 pixels. Without one a stand-in of similar size is
-    rendered: bands of orange over swirls of blue. Results on the stand-in should be marked S*.
+    Munch's The Scream is not kpjax's to pass on. A stand-in of similar size is rendered: bands of orange over swirls of
+    blue. Results on it are marked S*.
     """
-    if file is not None:
-        try:
-            with Image.open(file) as image:
-                shrunk = image.convert("RGB")
-        except OSError as error:
-            raise InputError(f"{file}: the painting cannot be read: {error}; give an image file") from error
-        shrunk.thumbnail((350, 274))
-        if min(shrunk.size) <= 64:
-            raise InputError(f"{file}: expected a painting larger than 64 x 64 after shrinking, found "
-                             f"{shrunk.width} x {shrunk.height}")
-        return np.asarray(shrunk, np.float32) / 255
     y, x = np.mgrid[:274, :217] / 274
     bent = y + 0.05 * np.sin(9 * x + 2) + 0.03 * np.sin(23 * x + 5 * y)
     swirl = np.hypot(x - 0.5, y - 0.68) + np.arctan2(y - 0.68, x - 0.5) / 25 + 0.04 * np.sin(14 * x + 9 * y)
@@ -151,14 +113,13 @@ class Sprites:
     numbers: np.ndarray
     side: int
     seed: int
-    mask: Mask
     behind: np.ndarray  # the painting
     name: str
     skeleton: Skeleton = SKELETON
 
     @cached_property
     def digest(self) -> str:
-        some = np.stack([self.mask(int(number)) for number in self.numbers[:100]])
+        some = np.stack([rendered_mask(int(number)) for number in self.numbers[:100]])
         return digest_of(self.variant, self.numbers, f"{self.side} {self.seed}", some, self.behind)
 
     def __len__(self) -> int:
@@ -166,7 +127,7 @@ class Sprites:
 
     def sprite(self, number: int) -> np.ndarray:
         """Renders an image at its published size, (64, 64, 3) uint8."""
-        mask = self.mask(number)
+        mask = rendered_mask(number)
         key = np.array([self.seed, zlib.crc32(self.variant.encode())], np.uint64)
         draw = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, number], np.uint64)))
         if self.variant == "colour":
@@ -194,10 +155,7 @@ class Sprites:
         return Example(image, centre, np.ones(1, np.float32), np.float32(31 * stretch), crop, np.int32(index))
 
 
-def dsprites(
-    variant: str, split: str, *, side: int = 64, seed: int = 0, mask: Mask = rendered_mask,
-    scream_file: Path | None = None,
-) -> Sprites:
+def dsprites(variant: str, split: str, *, side: int = 64, seed: int = 0) -> Sprites:
     """Returns the sprites of a variant and split.
 
     Args:
@@ -206,88 +164,16 @@ def dsprites(
         side: Side of the images, px: 64 as published, or larger by bilinear resampling. The label then lands on the
             same cell of a 64 x 64 heatmap, whichever grid convention relates cells and pixels.
         seed: Selects colours, noise and patches.
-        mask: `rendered_mask` or `published_mask(data_dir)`.
-        scream_file: A photograph of the painting; without it a stand-in is used, and the name is marked with *.
 
     Returns:
         The source. Its `scale` is the number of pixels that positions 0 to 1 span, so error / scale is in units of the
         published positions.
 
     Raises:
-        InputError: The variant or split is unknown, or the painting cannot be used.
+        InputError: The variant or split is unknown.
     """
     if variant not in VARIANTS:
         raise InputError(f"dsprites: variant {variant!r} is unknown; choose among {', '.join(VARIANTS)}")
-    stand_in = "*" if variant == "scream" and scream_file is None else ""
-    behind = painting(scream_file) if variant == "scream" else np.zeros((0, 0, 3), np.float32)
-    return Sprites(variant, split_numbers(split), side, seed, mask, behind, f"dsprites/{variant}{stand_in}/{split}")
-
-
-def _published_sprites(file: Path) -> Iterator[np.ndarray]:
-    """Yields the masks (1024, 64, 64) of one shape, scale and orientation at all positions; in total they are 3 GB.
-
-    Raises ValueError if the file holds anything else.
-    """
-    with zipfile.ZipFile(file) as archive, archive.open("imgs.npy") as stored:
-        version = np.lib.format.read_magic(stored)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stored)
-        if (shape, dtype) != ((COUNT, 64, 64), np.uint8):
-            raise ValueError(f"expected imgs {(COUNT, 64, 64)} uint8, found {shape} {dtype}")
-        for _ in range(COUNT // POSITIONS):
-            masks = np.frombuffer(stored.read(POSITIONS * 64 * 64), np.uint8).reshape(POSITIONS, 64, 64)
-            if masks.max() > 1:
-                raise ValueError(f"expected imgs of 0 and 1, found {masks.max()}")
-            yield masks
-
-
-def centre_faults(masks: np.ndarray) -> list[str]:
-    """Returns a fault for each sampled mask of (1024, 64, 64) whose middle is over 1 px from (16 + x, 16 + y)."""
-    faults = []
-    for number in range(0, POSITIONS, 33):
-        x, y = divmod(number, 32)
-        rows, columns = np.flatnonzero(masks[number].any(axis=1)), np.flatnonzero(masks[number].any(axis=0))
-        if not len(rows):
-            faults.append(f"imgs: the sprite at position ({x}, {y}) is empty; download the file again")
-            continue
-        middle = (columns[0] + columns[-1]) / 2, (rows[0] + rows[-1]) / 2
-        if max(abs(middle[0] - 16 - x), abs(middle[1] - 16 - y)) > 1:
-            faults.append(f"imgs: the sprite at position ({x}, {y}) has its middle at {middle}; download the file "
-                          "again")
-    return faults
-
-
-def check(folder: Path) -> list[str]:
-    """Returns the faults of the published file: its members, sizes and values, and the positions of an ellipse."""
-    if not (folder / FILE).exists():
-        return [f"{FILE} is missing, expected in {folder}"]
-    try:
-        first_ellipse = next(islice(_published_sprites(folder / FILE), FACTORS[1] * FACTORS[2], None))
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, OSError) as error:
-        return [f"{FILE} cannot be used: {error}; download it again"]
-    return centre_faults(first_ellipse)
-
-
-class Dsprites(KeypointBuilder):
-    """The published masks, 8 pixels per byte, one record per shape, scale and orientation."""
-
-    name = "dsprites"
-
-    def _info(self):
-        tfds = tensorflow_datasets()
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
-            "first": tfds.features.Scalar(np.int64),
-            "packed": tfds.features.Tensor(shape=(POSITIONS, 512), dtype=np.uint8),
-        }))
-
-    def splits(self, folder: Path | None):
-        return {"masks": _published_sprites(folder / FILE)}
-
-    def _generate_examples(self, split, records):
-        for n, masks in enumerate(records):
-            yield n, {"first": n * POSITIONS, "packed": np.packbits(masks.reshape(POSITIONS, -1), axis=1)}
-
-
-DATASET = Dataset(
-    "dsprites", Dsprites, lambda folder: SKELETON,
-    f"rendered by kpjax, or {FILE} from github.com/google-deepmind/dsprites-dataset (Apache-2.0)", check)
+    scream = variant == "scream"
+    behind = painting() if scream else np.zeros((0, 0, 3), np.float32)
+    return Sprites(variant, split_numbers(split), side, seed, behind, f"dsprites/{variant}{'*' * scream}/{split}")

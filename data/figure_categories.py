@@ -4,8 +4,8 @@ They stand in for the target data of work that transfers a network from one cate
 and there is nothing to download. Image n of a category depends on the seed and n alone; its background can be chosen
 without changing the object.
 """
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,13 +15,14 @@ from data.figure_backgrounds import backdrop
 from data.figure_looks import FINER, Domain, finish, limb_colours, render_body
 from data.figure_poses import ALL_JOINTS, NUMBERS, TEN_POINTS, joints
 from data.figures import generator_of
-from data.prepared import Dataset, KeypointBuilder, Record, record
+from data.prepared import Dataset, rendered
 from kpjax.errors import InputError
 from kpjax.input.source import ArraySource, arrays
-from kpjax.structures import Skeleton
+from kpjax.structures import Example, Skeleton
 
+AMPLITUDE = 0.8  # largest brightness of a background
+NOISE = 0.02  # standard deviation of each pixel, as a fraction of white
 Rendered = tuple[Image.Image, np.ndarray]  # the object alone at FINER times the size, its points (K, 2) px
-PREPARED = ("clutter", "patches")  # the backgrounds of prepared datasets
 
 
 class Category(NamedTuple):
@@ -34,12 +35,11 @@ class Category(NamedTuple):
 
 
 def render_category(
-    category: Category, count: int, seed: int, side: int, *, background: str = "clutter", amplitude: float = 0.8,
-    noise: float = 0.02, first: int = 0,
+    category: Category, count: int, seed: int, side: int, *, background: str = "clutter", first: int = 0
 ) -> ArraySource:
     """Renders images of a category, numbers `first` to `first + count - 1`, into memory: 2 ms each at 64 px.
 
-    Object and points do not depend on background, amplitude and noise. All points are visible and inside.
+    Object and points do not depend on background and noise. All points are visible and inside.
 
     Args:
         category: The category.
@@ -47,8 +47,6 @@ def render_category(
         seed: Selects the endless set.
         side: Side of the images, px.
         background: See `figure_backgrounds.backdrop`.
-        amplitude: Largest brightness of the background.
-        noise: Standard deviation of each pixel, as a fraction of white.
         first: Number of the first image.
 
     Returns:
@@ -64,7 +62,7 @@ def render_category(
     for index, number in enumerate(range(first, first + count)):
         pose, look, behind = (generator_of(seed, home, number, purpose) for purpose in ("pose", "look", "behind"))
         canvas, spots = category.render(pose, look, side)
-        images[index] = finish(canvas, backdrop(background, behind, side, amplitude), noise, look)
+        images[index] = finish(canvas, backdrop(background, behind, side, AMPLITUDE), NOISE, look)
         points.append(spots)
     keypoints = np.stack(points)
     start, end = (category.skeleton.index(name) for name in category.ends)
@@ -141,29 +139,15 @@ def closed_curve(points: np.ndarray, steps: int = 6) -> np.ndarray:
     return curve.reshape(-1, 2)
 
 
-class CategoryBuilder(KeypointBuilder):
-    """1,000 training and 200 test images of 64 px for each of two backgrounds, as files.
-
-    `render_category` renders any number at any size in memory; this is for programs that only read prepared datasets.
-    """
-
-    MANUAL_DOWNLOAD_INSTRUCTIONS = None
-    encoding = "png"
-    category: Category
-    images: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
-
-    def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
-        return {f"{background}_{part}": self._records(background, numbers)
-                for background in PREPARED for part, numbers in self.images.items()}
-
-    def _records(self, background: str, numbers: range) -> Iterator[Record]:
-        rendered = render_category(self.category, len(numbers), 0, 64, background=background, first=numbers.start)
-        for number, example in zip(numbers, rendered, strict=True):
-            yield record(example.image, example.keypoints, example.visible, float(example.scale),
-                         f"{background}_{number:05d}")
+def named(category: Category, background: str, numbers: range) -> Iterator[tuple[str, Example]]:
+    """Yields the name and the example of each image of a category, of 64 px."""
+    examples = render_category(category, len(numbers), 0, 64, background=background, first=numbers.start)
+    for number, example in zip(numbers, examples, strict=True):
+        yield f"{background}_{number:05d}", example
 
 
-def dataset_of(builder: type[CategoryBuilder]) -> Dataset:
-    """Returns the dataset of a category."""
-    return Dataset(builder.name, builder, lambda folder: builder.category.skeleton,
-                   "rendered by kpjax, nothing to download", lambda folder: [], needs_folder=False)
+def dataset_of(category: Category) -> Dataset:
+    """Returns the dataset of a category: 1,000 training and 200 test images for each of two backgrounds."""
+    return rendered(category.name, category.skeleton, {
+        f"{background}_{part}": partial(named, category, background, numbers) for background in ("clutter", "patches")
+        for part, numbers in (("train", range(1000)), ("test", range(1000, 1200)))})

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from data.figure_categories import Category, CategoryBuilder, Pen, Rendered, closed_curve, dataset_of, ellipse
+from data.figure_categories import Category, Pen, Rendered, closed_curve, dataset_of, ellipse
 from kpjax.structures import Skeleton
 
 # Left is the viewer's left in the image.
@@ -99,14 +99,4 @@ def _lens(ends: np.ndarray, half_height: float) -> np.ndarray:
 
 
 FACES = Category("figure_faces", FOURTEEN_OF_FACE, render_face, ("left_eye", "right_eye"))
-
-
-class FigureFaces(CategoryBuilder):
-    """Synthetic faces, fourteen points each."""
-
-    name = FACES.name
-    keypoints = len(FOURTEEN_OF_FACE.names)
-    category = FACES
-
-
-DATASET = dataset_of(FigureFaces)
+DATASET = dataset_of(FACES)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from data.figure_categories import Category, CategoryBuilder, Pen, Rendered, dataset_of, ellipse
+from data.figure_categories import Category, Pen, Rendered, dataset_of, ellipse
 from kpjax.structures import Skeleton
 
 TEN_OF_ANIMAL = Skeleton(
@@ -92,14 +92,4 @@ def _leg(root: np.ndarray, length: float, pose: np.random.Generator) -> np.ndarr
 
 
 FOUR_LEGGED = Category("figure_four_legged", TEN_OF_ANIMAL, render_animal, ("shoulder", "hip"))
-
-
-class FigureFourLegged(CategoryBuilder):
-    """Synthetic animals, ten points each."""
-
-    name = FOUR_LEGGED.name
-    keypoints = len(TEN_OF_ANIMAL.names)
-    category = FOUR_LEGGED
-
-
-DATASET = dataset_of(FigureFourLegged)
+DATASET = dataset_of(FOUR_LEGGED)

@@ -2,19 +2,19 @@
 
 Figure n of a domain depends on the seed and n alone, so any part of the endless set can be rendered on its own.
 """
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 from zlib import crc32
 
 import numpy as np
 
 from data.figure_looks import DOMAINS, SOURCE, Domain, background, cover, finish, limb_colours, render_body, target
-from data.figure_poses import ALL_JOINTS, JOINTS, NUMBERS, TEN_POINTS, joints, motion
-from data.prepared import Dataset, KeypointBuilder, Record, record
+from data.figure_poses import ALL_JOINTS, JOINTS, NUMBERS, TEN_POINTS, joints
+from data.prepared import rendered
 from kpjax.input.source import ArraySource, arrays
-from kpjax.structures import Skeleton
+from kpjax.structures import Example, Skeleton
 
-__all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain", "figures", "render_video", "target"]
+__all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain", "figures", "target"]
 
 
 def generator_of(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
@@ -70,60 +70,12 @@ def figures(
     return arrays(images, points[:, keep] * shown[..., None], shown, skeleton, f"figures/{domain.name}/{seed}")
 
 
-def render_video(
-    frames: int, domain: Domain, seed: int, number: int, side: int, *, skeleton: Skeleton = ALL_JOINTS,
-    frames_per_pose: float = 8.0,
-) -> ArraySource:
-    """Renders one video: a figure of fixed appearance that moves in front of a still background.
-
-    Noise differs between frames.
-
-    Args:
-        frames: Number of frames.
-        domain: The figure's appearance.
-        seed: Selects the endless set.
-        number: Number of the video in that set.
-        side: Side of the frames, px.
-        skeleton: The labelled joints.
-        frames_per_pose: Frames from one random pose to the next.
-
-    Returns:
-        The source of the frames in order.
-    """
-    moves = generator_of(seed, domain, number, "motion")
-    points = joints(motion(moves, frames, frames_per_pose=frames_per_pose), side, together=True)
-    look = generator_of(seed, domain, number, "video look")
-    colours, behind = limb_colours(domain, look), background(domain, look, side)
-    images = np.stack([finish(render_body(spots, colours, domain.outline, side), behind, domain.noise, look)
-                       for spots in points])
-    keep = _columns(skeleton)
-    return arrays(images, points[:, keep], np.ones((frames, len(keep))), skeleton,
-                  f"figures/{domain.name}/{seed}/video-{number}")
+def named(domain: Domain, numbers: range) -> Iterator[tuple[str, Example]]:
+    """Yields the name and the example of each figure of a domain, of 64 px."""
+    for number, example in zip(numbers, figures(len(numbers), domain, 0, 64, first=numbers.start), strict=True):
+        yield f"{domain.name}_{number:05d}", example
 
 
-class Figures(KeypointBuilder):
-    """1,000 training and 200 test images of 64 px of every domain, as files.
-
-    `figures` renders any number at any size in memory; this is for programs that only read prepared datasets.
-    """
-
-    name = "figures"
-    MANUAL_DOWNLOAD_INSTRUCTIONS = None
-    keypoints = len(TEN_POINTS.names)
-    encoding = "png"
-    images: Mapping[str, range] = {"train": range(1000), "test": range(1000, 1200)}
-
-    def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
-        return {f"{name}_{part}": _records(domain, numbers)
-                for name, domain in DOMAINS.items() for part, numbers in self.images.items()}
-
-
-def _records(domain: Domain, numbers: range) -> Iterator[Record]:
-    rendered = figures(len(numbers), domain, 0, 64, first=numbers.start)
-    for number, example in zip(numbers, rendered, strict=True):
-        yield record(example.image, example.keypoints, example.visible, float(example.scale),
-                     f"{domain.name}_{number:05d}")
-
-
-DATASET = Dataset("figures", Figures, lambda folder: TEN_POINTS, "rendered by kpjax, nothing to download",
-                  lambda folder: [], needs_folder=False)
+DATASET = rendered("figures", TEN_POINTS, {
+    f"{name}_{part}": partial(named, domain, numbers) for name, domain in DOMAINS.items()
+    for part, numbers in (("train", range(1000)), ("test", range(1000, 1200)))})

@@ -8,12 +8,14 @@ move from frame 900 on: two parts of it, of which a run trains on one and tests 
 tune. `scale` is `SIDE`.
 """
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data.prepared import DEFAULT_DATA_DIR, Dataset, KeypointBuilder, Record, open_source, record
+from data.checking import faults_of, read_whole
+from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, open_source, record
 from kpjax.annotations import sleap
 from kpjax.images.transforms import Transform
 from kpjax.images.video import frames_of_one_size, open_video
@@ -56,13 +58,6 @@ def read(folder: Path, faults: list[str]) -> Flies | None:
     return Flies(project.frames[0].path, points)
 
 
-def check(folder: Path) -> list[str]:
-    """Returns all faults of a folder."""
-    faults: list[str] = []
-    read(folder, faults)
-    return faults
-
-
 def _records(found: Flies, frames: range) -> Iterator[Record]:
     tracks = sorted({track for track, _ in found.points})
     for number, image in frames_of_one_size(open_video(found.video)):
@@ -82,16 +77,10 @@ def _records(found: Flies, frames: range) -> Iterator[Record]:
                          frame_name(f"{track}/{clip:02d}", number))
 
 
-class FliesBuilder(KeypointBuilder):
-    """One record per fly and frame: the parts `first`, `second` and `tune`."""
-
-    name = "flies"
-    keypoints = len(FLY.names)
-    encoding = "png"
-
-    def splits(self, folder):
-        clip = read(folder, [])
-        return {part: _records(clip, frames) for part, frames in FRAMES.items()}
+def splits(folder: Path) -> dict[str, Iterator[Record]]:
+    """Returns the parts `first`, `second` and `tune`, one record per fly and frame."""
+    clip = read_whole(read, folder, "flies")
+    return {part: _records(clip, frames) for part, frames in FRAMES.items()}
 
 
 def flies(part: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:
@@ -100,6 +89,6 @@ def flies(part: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR)
 
 
 DATASET = Dataset(
-    name="flies", builder=FliesBuilder, skeleton=lambda folder: FLY,
-    where="tests/data/tracks of github.com/talmolab/sleap (clip.mp4 and clip.slp, BSD-3-Clause); needs kpjax[sleap]",
-    check=check)
+    "flies", FLY,
+    "tests/data/tracks of github.com/talmolab/sleap (clip.mp4 and clip.slp, BSD-3-Clause); needs kpjax[sleap]",
+    splits, partial(faults_of, read), "png")

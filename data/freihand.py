@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, fifth_held_out, stored
-from data.checking import all_faults, numbers, read_json, read_whole
+from data.annotations import Annotation, fifth_held_out
+from data.checking import Splits, downloaded, numbers, read_json
 from data.hands import HAND, cut_hand
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 
 SIDE = 224
 VERSIONS = {"gs": 0, "auto": 3, "sample": 2, "hom": 1}  # in RegDA's order; their positions in the order of file numbers
@@ -50,22 +49,13 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     return {"train": train, "test": test}
 
 
-class FreiHand(KeypointBuilder):
-    """One record per version of each training sample: 21 points; RegDA's split, 3,200 test."""
-
-    name = "freihand"
-    keypoints = len(HAND.names)
-
-    def splits(self, folder):
-        splits = read_whole(read, folder, self.name)
-        samples = sum(map(len, splits.values())) // len(VERSIONS)
-        return stored(with_tune(splits, lambda hand: str(int(hand.name) % samples)))
+def with_tuning_of_samples(splits: Splits) -> Splits:
+    """Returns the splits with a share of the training samples, in all their versions, as "tune"."""
+    samples = sum(map(len, splits.values())) // len(VERSIONS)
+    return with_tune(splits, lambda hand: str(int(hand.name) % samples))
 
 
-DATASET = Dataset(
-    name="freihand",
-    builder=FreiHand,
-    skeleton=lambda folder: HAND,
-    where="unpack FreiHAND_pub_v2.zip from lmb.informatik.uni-freiburg.de/projects/freihand, research use only",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "freihand", read, HAND,
+    "unpack FreiHAND_pub_v2.zip from lmb.informatik.uni-freiburg.de/projects/freihand, research use only",
+    parts=with_tuning_of_samples)

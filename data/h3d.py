@@ -4,16 +4,14 @@ Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction,
 object are read. As in RegDA, the split is random over frames, so frames of one take are on both sides. Images are
 stored unchanged. Every point counts as visible. `scale` is the diagonal of the points' box in pixels.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, fifth_held_out, stored
-from data.checking import all_faults, entries, numbers, read_json, read_whole
+from data.annotations import Annotation, fifth_held_out
+from data.checking import downloaded, entries, numbers, read_json
 from data.hands import HAND
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 
 FOLDER = "H3D_crop"
 
@@ -33,20 +31,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     return {"train": train, "test": test}
 
 
-class H3D(KeypointBuilder):
-    """One record per hand without an object: 21 points; four fifths train, one fifth (at most 3,200) test."""
-
-    name = "h3d"
-    keypoints = len(HAND.names)
-
-    def splits(self, folder):
-        return stored(with_tune(read_whole(read, folder, self.name)))
-
-
-DATASET = Dataset(
-    name="h3d",
-    builder=H3D,
-    skeleton=lambda folder: HAND,
-    where="unpack H3D_crop.tar, which the thuml Transfer-Learning-Library (GitHub) links to; research use only",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "h3d", read, HAND,
+    "unpack H3D_crop.tar, which the thuml Transfer-Learning-Library (GitHub) links to; research use only",
+    parts=with_tune)

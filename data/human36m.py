@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data.annotations import Annotation, stored
+from data.annotations import Annotation
 from data.bodies import BODY
-from data.checking import all_faults, entries, numbers, read_json, read_whole
+from data.checking import downloaded, entries, numbers, read_json
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.images.boxes import square_box, tight_box
 
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
@@ -27,22 +26,14 @@ THORAX, SHOULDERS = 7, [12, 13]
 FRAME_FIELDS = ("file_name", "action_idx", "subaction_idx", "frame_idx", "cam_idx")
 
 
-def read(folder: Path, faults: list[str], draws: int = DRAWS) -> dict[str, list[Annotation]]:
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     """Reads all frames of five training subjects, and draws test frames of two others as in RegDA.
 
     Test frames are drawn with replacement; their names end in the number of the draw.
-
-    Args:
-        folder: The downloaded folder.
-        faults: Receives every fault.
-        draws: Number of test frames.
-
-    Returns:
-        The annotations of "train" and "test".
     """
     train = [frame for subject in TRAIN for frame in _subject(folder, subject, faults)]
     others = [frame for subject in TEST for frame in _subject(folder, subject, faults)]
-    drawn = random.Random(42).choices(others, k=draws) if others else []
+    drawn = random.Random(42).choices(others, k=DRAWS) if others else []
     return {"train": train, "test": [frame._replace(name=f"{frame.name}#{draw}") for draw, frame in enumerate(drawn)]}
 
 
@@ -142,21 +133,7 @@ def recording(frame: Annotation) -> str:
     return video if camera else frame.name.rpartition("/")[0]
 
 
-class Human36M(KeypointBuilder):
-    """One record per selected frame: 16 points; subjects 1, 5, 6, 7 and 8 train, 9 and 11 test."""
-
-    name = "human36m"
-    keypoints = len(BODY.names)
-    draws = DRAWS
-
-    def splits(self, folder):
-        return stored(with_tune(read_whole(partial(read, draws=self.draws), folder, self.name), recording))
-
-
-DATASET = Dataset(
-    name="human36m",
-    builder=Human36M,
-    skeleton=lambda folder: BODY,
-    where="vision.imar.ro/human3.6m (an account is needed, academic use only); annotations/ as in the 3DMPPE release",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "human36m", read, BODY,
+    "vision.imar.ro/human3.6m (an account is needed, academic use only); annotations/ as in the 3DMPPE release",
+    parts=partial(with_tune, unit=recording))

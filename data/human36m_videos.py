@@ -21,7 +21,7 @@ from PIL import Image
 from data.annotations import Annotation
 from data.checking import all_faults, entries, numbers, read_matlab, read_pickle, read_whole
 from data.parts import with_tune
-from data.prepared import DEFAULT_DATA_DIR, Dataset, KeypointBuilder, Record, open_source, record
+from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, open_source, record
 from kpjax.images.transforms import Transform
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
 from kpjax.structures import Skeleton
@@ -47,20 +47,11 @@ TOOLBOX_FIELDS = ("image", "joints_2d", "box")
 IMAGE_NAME = re.compile(r"(s_\d\d_act_\d\d_subact_\d\d_ca_\d\d)_(\d{6})\.jpg")
 
 
-def read(folder: Path, faults: list[str], stride: int = STRIDE) -> dict[str, list[Annotation]]:
-    """Reads the frames of both splits from either layout; subjects 9 and 11 are for testing.
-
-    Args:
-        folder: The downloaded folder.
-        faults: Receives every fault.
-        stride: Reads every so many frames.
-
-    Returns:
-        The annotations of each split.
-    """
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads every fifth frame of both splits from either layout; subjects 9 and 11 are for testing."""
     if any((folder / file).exists() for file in PARTS.values()):
-        return {part: _toolbox(folder, folder / file, faults, stride) for part, file in PARTS.items()}
-    splits = {part: [frame for subject in subjects for frame in _simplified(folder, subject, faults, stride)]
+        return {part: _toolbox(folder, folder / file, faults) for part, file in PARTS.items()}
+    splits = {part: [frame for subject in subjects for frame in _simplified(folder, subject, faults)]
               for part, subjects in (("train", TRAIN), ("test", TEST))}
     if not any(splits.values()) and not faults:
         faults.append(f"neither {PARTS['train']} (layout of H36M-Toolbox) nor S1/WithBackground (simplified set) "
@@ -68,7 +59,7 @@ def read(folder: Path, faults: list[str], stride: int = STRIDE) -> dict[str, lis
     return splits
 
 
-def _toolbox(folder: Path, file: Path, faults: list[str], stride: int) -> list[Annotation]:
+def _toolbox(folder: Path, file: Path, faults: list[str]) -> list[Annotation]:
     frames = []
     for number, entry in entries(read_pickle(file, faults), TOOLBOX_FIELDS, file.name, faults):
         image = str(entry["image"])
@@ -77,7 +68,7 @@ def _toolbox(folder: Path, file: Path, faults: list[str], stride: int) -> list[A
         if named is None:
             faults.append(f"{where}: expected an image name such as s_01_act_02_subact_01_ca_01_000001.jpg")
             continue
-        if (int(named[2]) - 1) % stride:
+        if (int(named[2]) - 1) % STRIDE:
             continue
         keypoints = numbers(entry["joints_2d"], (17, 2), f"{where} joints_2d", faults)
         box = numbers(entry["box"], (4,), f"{where} box", faults)
@@ -89,7 +80,7 @@ def _toolbox(folder: Path, file: Path, faults: list[str], stride: int) -> list[A
     return frames
 
 
-def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> list[Annotation]:
+def _simplified(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
     home = folder / f"S{subject}"
     images = home / "WithBackground"
     if not images.is_dir():
@@ -100,7 +91,7 @@ def _simplified(folder: Path, subject: int, faults: list[str], stride: int) -> l
     for video in sorted(folder for folder in images.iterdir() if folder.is_dir()):
         files = {int(file.stem): file for file in video.glob("*.jpg") if file.stem.isdigit()}
         for position, number in enumerate(sorted(files)):
-            if position % stride:
+            if position % STRIDE:
                 continue
             labels = home / "Landmarks" / video.name / f"{number}.mat"
             content = read_matlab(labels, ["keypoints_2d"], faults)
@@ -131,19 +122,6 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
         except OSError:
             image = one.image  # the builder reports or skips it
         yield record(image, keypoints, one.visible, float(box[2:].max()), one.name, box)
-
-
-class Human36MVideos(KeypointBuilder):
-    """One record per stored frame: 17 joints; subjects 9 and 11 test, of the others some recordings tune."""
-
-    name = "human36m_videos"
-    keypoints = len(SEVENTEEN.names)
-    boxed = True
-    stride = STRIDE
-
-    def splits(self, folder):
-        found = with_tune(read_whole(partial(read, stride=self.stride), folder, self.name), recording)
-        return {split: _records(frames) for split, frames in found.items() if frames}
 
 
 def recording(frame: Annotation) -> str:
@@ -178,11 +156,14 @@ def facts(title: str) -> Mapping[str, str]:
     return {"subject": subject, "action": action, "camera": rest[-1] if rest else ""}
 
 
+def splits(folder: Path) -> dict[str, Iterator[Record]]:
+    """Returns the stored frames; subjects 9 and 11 test, of the others some recordings tune."""
+    found = with_tune(read_whole(read, folder, "human36m_videos"), recording)
+    return {split: _records(frames) for split, frames in found.items() if frames}
+
+
 DATASET = Dataset(
-    name="human36m_videos",
-    builder=Human36MVideos,
-    skeleton=lambda folder: SEVENTEEN,
-    where="vision.imar.ro/human3.6m (an account is needed, academic use only), laid out by H36M-Toolbox or as the "
-          "simplified set of Zhang et al. 2018",
-    check=partial(all_faults, read),
-)
+    "human36m_videos", SEVENTEEN,
+    "vision.imar.ro/human3.6m (an account is needed, academic use only), laid out by H36M-Toolbox or as the simplified "
+    "set of Zhang et al. 2018",
+    splits, partial(all_faults, read), boxed=True)

@@ -4,14 +4,15 @@ See `data.speech`. One studio and camera; parts have other speakers. `videos` ar
 in neither test nor tuning, `videos_of_test_speakers` of those who test. `scale` is the width of the mouth, corner to
 corner, in pixels.
 """
+from collections.abc import Iterator
 from functools import partial
-
-import numpy as np
+from pathlib import Path
 
 from data import speech
 from data.annotations import stored
 from data.checking import all_faults, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.faces import distance_of
+from data.prepared import Dataset, Record
 from kpjax.structures import Skeleton
 
 LIPS = Skeleton(
@@ -24,29 +25,15 @@ LIPS = Skeleton(
 read = partial(speech.read, "lips", LIPS.names)
 
 
-def width(keypoints: np.ndarray, visible: np.ndarray) -> float:
-    """Returns the distance between the corners, 0 where one is unlabelled."""
-    return float(np.linalg.norm(keypoints[0] - keypoints[1])) if visible[:2].all() else 0.0
-
-
-class Lips(KeypointBuilder):
-    """One record per labelled frame, and frames of videos without labels."""
-
-    name = "lips"
-    keypoints = len(LIPS.names)
-    encoding = "png"
-
-    def splits(self, folder):
-        parts = read_whole(read, folder, self.name)
-        frames = partial(speech.frames_of_videos, self.name, self.keypoints, folder)
-        return stored(parts, width) | {"videos": frames(), "videos_of_test_speakers": frames(tested=True)}
+def splits(folder: Path) -> dict[str, Iterator[Record]]:
+    """Returns the labelled frames of each part, and frames of videos without labels."""
+    frames = partial(speech.frames_of_videos, "lips", len(LIPS.names), folder)
+    return stored(read_whole(read, folder, "lips"), distance_of(0, 1)) | {
+        "videos": frames(), "videos_of_test_speakers": frames(tested=True)}
 
 
 DATASET = Dataset(
-    name="lips",
-    builder=Lips,
-    skeleton=lambda folder: LIPS,
-    where="the lips project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; recordings "
-          "of the TaL corpus, CC BY-NC 4.0)",
-    check=partial(all_faults, read),
-)
+    "lips", LIPS,
+    "the lips project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; recordings of the "
+    "TaL corpus, CC BY-NC 4.0)",
+    splits, partial(all_faults, read), "png")

@@ -4,15 +4,13 @@ Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment 
 file of the same name with its points as a Torch7 tensor. Images and coordinates are stored unchanged. `scale` is the
 distance between the outer corners of the eyes in pixels; it is very small for faces in profile.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, numbers, read_whole
+from data.annotations import Annotation
+from data.checking import downloaded, numbers
 from data.faces import between_outer_corners
-from data.prepared import Dataset, KeypointBuilder
 from data.torch7 import read_tensor
 from kpjax.annotations.face_points import FACE
 
@@ -47,20 +45,7 @@ def _points(path: Path, where: str, faults: list[str]) -> np.ndarray | None:
     return numbers(tensor, (68, 2), where, faults)
 
 
-class Ls3d(KeypointBuilder):
-    """One record per face: 68 points, all in the split test."""
-
-    name = "ls3d"
-    keypoints = len(FACE.names)
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), between_outer_corners)
-
-
-DATASET = Dataset(
-    name="ls3d",
-    builder=Ls3d,
-    skeleton=lambda folder: FACE,
-    where="LS3D-W balanced, on request from adrianbulat.com/face-alignment; research use",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "ls3d", read, FACE,
+    "LS3D-W balanced, on request from adrianbulat.com/face-alignment; research use",
+    reference=between_outer_corners)

@@ -11,30 +11,19 @@ then all labels lie a pixel to the right and below, in training and test alike.
 Hidden joints have coordinates too. The splits first_half (images 1 to 1,000) and second_half count every joint as
 visible: networks trained on LSP Extended are selected on one and tested on the other.
 """
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, box_around, stored
+from data.annotations import Annotation, box_around
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
-from data.checking import all_faults, read_matlab, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.checking import downloaded, read_matlab
 
 HALF = 1000
 
 
-def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[Annotation]]:
-    """Reads all people, for train and test, and both halves. Flag 1 means hidden; in LSP Extended it means visible.
-
-    Args:
-        folder: The downloaded folder.
-        faults: Receives every fault.
-        half: Number of people in first_half.
-
-    Returns:
-        The annotations of each split.
-    """
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads all people, for train and test, and both halves. Flag 1 means hidden; in LSP Extended it means visible."""
     nobody = {"train": [], "test": [], "first_half": [], "second_half": []}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:
@@ -54,7 +43,7 @@ def read(folder: Path, faults: list[str], half: int = HALF) -> dict[str, list[An
         located = np.isfinite(person.keypoints).all(1) & LEEDS_LABELLED
         whole.append(person._replace(visible=located, box=box_around(person.keypoints, located)))
     people = [person._replace(box=one.box) for person, one in zip(people, whole, strict=True)]
-    return {"train": people, "test": people, "first_half": whole[:half], "second_half": whole[half:]}
+    return {"train": people, "test": people, "first_half": whole[:HALF], "second_half": whole[HALF:]}
 
 
 def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
@@ -98,22 +87,7 @@ def described(
     return Annotation(image.stem, image, joints[slots], labelled, box=box_around(joints[slots], labelled))
 
 
-class Lsp(KeypointBuilder):
-    """One record per image: 16 points, 14 of them labelled; train and test are the same 2,000 images."""
-
-    name = "lsp"
-    keypoints = len(BODY.names)
-    boxed = True
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="lsp",
-    builder=Lsp,
-    skeleton=lambda folder: BODY,
-    where="unpack lsp_dataset.zip (images/ and joints.mat), Sam Johnson's Leeds Sports Pose page; research use",
-    check=partial(all_faults, read),
-    tune="",
-)
+DATASET = downloaded(
+    "lsp", read, BODY,
+    "unpack lsp_dataset.zip (images/ and joints.mat), Sam Johnson's Leeds Sports Pose page; research use",
+    boxed=True, tune="")

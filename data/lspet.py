@@ -6,32 +6,19 @@ published split; of the images in their order 1 to 1,800 train, 1,801 to 2,000 a
 incomplete copy is read up to its last image. Images are stored unchanged, with the 16 points of the body, 14 of them
 labelled. `scale` is the diagonal of the visible points' box in pixels, `box` that box.
 """
-from functools import partial
 from pathlib import Path
 
-from data.annotations import Annotation, stored
+from data.annotations import Annotation
 from data.bodies import BODY
-from data.checking import all_faults, read_whole
+from data.checking import downloaded
 from data.lsp import described, read_joints
 from data.parts import PARTS
-from data.prepared import Dataset, KeypointBuilder
 
 TRAINING, TUNING = 1800, 200
 
 
-def read(folder: Path, faults: list[str], training: int = TRAINING, tuning: int = TUNING
-         ) -> dict[str, list[Annotation]]:
-    """Reads the people up to the last image found: the first columns train, the next tune, the others test.
-
-    Args:
-        folder: The downloaded folder.
-        faults: Receives every fault.
-        training: Number of training images.
-        tuning: Number of those after them.
-
-    Returns:
-        The annotations of each split.
-    """
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads the people up to the last image found: the first columns train, the next tune, the others test."""
     nobody = {part: [] for part in PARTS}
     joints = read_joints(folder / "joints.mat", faults)
     if joints is None:
@@ -51,25 +38,11 @@ def read(folder: Path, faults: list[str], training: int = TRAINING, tuning: int 
         faults.append("images/im00001.jpg and all others are missing; unpack the images beside joints.mat")
     people = [described(images[column], joints[:, :2, column], joints[:, 2, column], True, faults)
               for column in range(last + 1)]
-    cut = people[:training], people[training:training + tuning], people[training + tuning:]
+    cut = people[:TRAINING], people[TRAINING:TRAINING + TUNING], people[TRAINING + TUNING:]
     return {part: [person for person in some if person] for part, some in zip(PARTS, cut, strict=True)}
 
 
-class Lspet(KeypointBuilder):
-    """One record per image: 16 points, 14 of them labelled; three parts by the order of the images."""
-
-    name = "lspet"
-    keypoints = len(BODY.names)
-    boxed = True
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="lspet",
-    builder=Lspet,
-    skeleton=lambda folder: BODY,
-    where="unpack lspet_dataset.zip (images/ and joints.mat), Sam Johnson's LSP Extended page; research use",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "lspet", read, BODY,
+    "unpack lspet_dataset.zip (images/ and joints.mat), Sam Johnson's LSP Extended page; research use",
+    boxed=True)

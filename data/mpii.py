@@ -14,16 +14,14 @@ pixels, the reference length of PCKh. `box` is the square around the person stat
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.annotations import Annotation, stored
+from data.annotations import Annotation
 from data.bodies import BODY
-from data.checking import all_faults, entries, first_of, numbers, read_json, read_matlab, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.checking import downloaded, entries, first_of, numbers, read_json, read_matlab
 from kpjax.errors import summarise
 
 # PCKh averages over all points but pelvis and thorax.
@@ -45,27 +43,15 @@ class Person(NamedTuple):
     where: str  # file and entry, for messages
 
 
-def read(
-    folder: Path, faults: list[str], *, training: int = TRAINING, validation: int = VALIDATION
-) -> dict[str, list[Annotation]]:
-    """Reads the people of the four splits, with the sizes of their heads.
-
-    Args:
-        folder: The folder with `images/` and `annot/`.
-        faults: Receives every fault.
-        training: Number of people drawn for training.
-        validation: Number of people drawn for validation.
-
-    Returns:
-        The annotations of each split.
-    """
+def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
+    """Reads the people of the four splits, with the sizes of their heads. `folder` holds `images/` and `annot/`."""
     before = len(faults)
     people, test = _people(folder, "train.json", faults), _people(folder, "valid.json", faults)
     tested = {person.image for person in test}
     untested = [person for person in people if person.image not in tested]
-    drawn = draw(untested, (training, validation))
-    if len(faults) == before and sum(map(len, drawn)) < training + validation:
-        faults.append(f"annot/train.json: expected {training:,} people to train and {validation:,} to validate, found "
+    drawn = draw(untested, (TRAINING, VALIDATION))
+    if len(faults) == before and sum(map(len, drawn)) < TRAINING + VALIDATION:
+        faults.append(f"annot/train.json: expected {TRAINING:,} people to train and {VALIDATION:,} to validate, found "
                       f"{len(people):,}; download it again")
     taken = {person.where for part in drawn for person in part}
     drawn.append([person for person in untested if person.where not in taken])
@@ -79,16 +65,15 @@ def read(
         "test": [person.annotation._replace(scale=head) for person, head in zip(test, heads, strict=True)]}
 
 
-def draw(people: Sequence[Person], counts: Sequence[int], seed: int = SEED) -> list[list[Person]]:
+def draw(people: Sequence[Person], counts: Sequence[int]) -> list[list[Person]]:
     """Draws people for each split, no image in two of them.
 
-    Images, sorted by name, are put in the order of `numpy.random.default_rng(seed).permutation`, with all their people.
+    Images, sorted by name, are put in the order of `numpy.random.default_rng(2021).permutation`, with all their people.
     Each split takes its count; the next one begins with the next image.
 
     Args:
         people: The people to draw from.
         counts: The number of people of each split.
-        seed: The seed of the permutation.
 
     Returns:
         The people of each split.
@@ -97,7 +82,7 @@ def draw(people: Sequence[Person], counts: Sequence[int], seed: int = SEED) -> l
     for person in people:
         of_image[person.image].append(person)
     names = sorted(of_image)
-    order = iter([names[number] for number in np.random.default_rng(seed).permutation(len(names))])
+    order = iter([names[number] for number in np.random.default_rng(SEED).permutation(len(names))])
     splits = []
     for count in counts:
         taken: list[Person] = []
@@ -213,24 +198,8 @@ def _tested_heads(path: Path, people: Sequence[Person], faults: list[str]) -> li
     return heads
 
 
-class Mpii(KeypointBuilder):
-    """One record per person: 16 points; 10,000 train, 3,311 validation, the rest of the list, and 2,958 test."""
-
-    name = "mpii"
-    keypoints = len(PERSON.names)
-    boxed = True
-    training, validation = TRAINING, VALIDATION
-
-    def splits(self, folder):
-        return stored(read_whole(partial(read, training=self.training, validation=self.validation), folder, self.name))
-
-
-DATASET = Dataset(
-    name="mpii",
-    builder=Mpii,
-    skeleton=lambda folder: PERSON,
-    where="images/ and the .mat file from human-pose.mpi-inf.mpg.de (research use), annot/ as linked in "
-          "leoxiaobin/deep-high-resolution-net.pytorch (GitHub)",
-    check=partial(all_faults, read),
-    tune="validation",
-)
+DATASET = downloaded(
+    "mpii", read, PERSON,
+    "images/ and the .mat file from human-pose.mpi-inf.mpg.de (research use), annot/ as linked in "
+    "leoxiaobin/deep-high-resolution-net.pytorch (GitHub)",
+    boxed=True, tune="validation")

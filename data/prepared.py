@@ -5,7 +5,6 @@ people's own images need none of it, and an installed wheel has it as the extra 
 """
 from __future__ import annotations
 
-import functools
 import io
 import json
 import math
@@ -13,7 +12,7 @@ import os
 import pkgutil
 import tempfile
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from hashlib import sha256
 from importlib import import_module
@@ -30,13 +29,15 @@ from kpjax.files import absolute, atomic, cache_folder, in_bucket, make_folder, 
 from kpjax.images.reading import BROKEN
 from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource, digest_of, labels_digest
-from kpjax.structures import Skeleton, skeleton_from_json
+from kpjax.structures import Example, Skeleton, skeleton_from_json
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 Record = Mapping[str, Any]
 DEFAULT_DATA_DIR = Path("~/kpjax_data")
+VERSION = "1.2.0"
+RELEASE_NOTES = {"1.1.0": "Keypoints outside the image stay labelled.", "1.2.0": "Every set has images for tuning."}
 AT_SIDE = "side-"  # folder of sets that were prepared at a size, below that of the others
 
 
@@ -44,12 +45,18 @@ class Dataset(NamedTuple):
     """A dataset as listed and prepared by `python -m data`."""
 
     name: str  # also the name of its folder under the data directory
-    builder: type[KeypointBuilder]
-    skeleton: Callable[[Path | None], Skeleton]  # of the downloaded folder; most sets ignore it
+    points: Skeleton | Callable[[Path | None], Skeleton]  # a function if they are the downloaded folder's own
     where: str  # one line: where to download it, and under which terms
-    check: Callable[[Path], list[str]]  # all faults of that folder
-    needs_folder: bool = True  # False: rendered by kpjax, nothing to download
+    # The records of each split, read one by one. A text in place of a record is a fault of one that cannot be read.
+    splits: Callable[[Path | None], Mapping[str, Iterator[Record | str]]]
+    check: Callable[[Path], list[str]] | None  # all faults of that folder; None: rendered by kpjax, nothing to download
+    encoding: str = "jpeg"  # of images given as pixels, "jpeg" or "png"; files keep their bytes
+    boxed: bool = False  # whether a record has a box
     tune: str = "tune"  # the split on which settings are chosen; "" where training and test images are the same
+
+    def skeleton(self, folder: Path | None) -> Skeleton:
+        """Returns the skeleton of a downloaded folder. Raises InputError if it cannot be read."""
+        return self.points if isinstance(self.points, Skeleton) else self.points(folder)
 
 
 def tensorflow_datasets() -> types.ModuleType:
@@ -62,7 +69,7 @@ def tensorflow_datasets() -> types.ModuleType:
     return tfds
 
 
-def features(keypoints: int | None, encoding: str = "jpeg", boxed: bool = False) -> tfds.features.FeaturesDict:
+def features(keypoints: int | None, encoding: str, boxed: bool) -> tfds.features.FeaturesDict:
     """Returns the schema of every prepared record.
 
     Args:
@@ -172,72 +179,77 @@ def at_side(stored: Record, side: int) -> Record:
     return {**stored, "image": small, **{name: np.float32(number) for name, number in numbers.items()}}
 
 
-@functools.cache
-def _of_tfds(kind: type[KeypointBuilder]) -> type[KeypointBuilder]:
-    """Returns a subclass that is a builder of tensorflow-datasets, too."""
-    tfds = tensorflow_datasets()
-    body = {"__module__": kind.__module__, "name": kind.name, "VERSION": tfds.core.Version(kind.VERSION)}
-    return types.new_class(kind.__name__, (kind, tfds.core.GeneratorBasedBuilder), {"skip_registration": True},
-                           lambda namespace: namespace.update(body))
+def rendered(
+    name: str, skeleton: Skeleton, parts: Mapping[str, Callable[[], Iterable[tuple[str, Example]]]]
+) -> Dataset:
+    """Declares a dataset that is rendered by kpjax, with nothing to download.
 
+    It is for programs that only read prepared datasets; all others render any number at any size in memory.
 
-class KeypointBuilder:
-    """A tfds builder of keypoint records, written as array_record files without TensorFlow.
-
-    What is made of a subclass is a tfds builder; the class itself is none, so that it is imported without tfds.
-
-    A subclass sets `name`, `keypoints`, `encoding` and `boxed`, and defines `splits(folder)`: the records of each
-    split, read one by one. Images that do not decode are reported together in one InputError; with
-    `on_bad_image = "skip"` they are left out and listed in `skipped`. With a `side`, records are stored `at_side`.
+    parts: for each split a function that yields the name and the example of each image.
     """
+    def records(examples: Callable[[], Iterable[tuple[str, Example]]]) -> Iterator[Record]:
+        for title, one in examples():
+            yield record(one.image, one.keypoints, one.visible, float(one.scale), title)
 
-    VERSION = "1.2.0"
-    RELEASE_NOTES: Mapping[str, str] = {"1.1.0": "Keypoints outside the image stay labelled.",
-                                        "1.2.0": "Every set has images for tuning."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "`python -m data` lists where to download this dataset."
-    name: str
-    keypoints: int | None = None
-    encoding = "jpeg"
-    boxed = False
-    on_bad_image = "stop"
-    resized_for: int | None = None  # the side of crops for which images are resized
+    return Dataset(name, skeleton, "rendered by kpjax, nothing to download",
+                   lambda folder: {part: records(examples) for part, examples in parts.items()}, None, "png")
 
-    def __new__(cls, **options):
-        return super().__new__(_of_tfds(cls))
 
-    def __init__(self, **options):
-        options.setdefault("file_format", "array_record")  # the default format needs TensorFlow
-        super().__init__(**options)
-        self.skipped: list[str] = []
+def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuilder:
+    """Makes the tfds builder of a dataset, which writes array_record files without TensorFlow.
 
-    def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
-        raise NotImplementedError
+    Images that do not decode are reported together in one InputError; with `on_bad_image = "skip"` they are left out
+    and listed in `skipped`. With `resized_for`, a side of crops in pixels, records are stored `at_side`.
 
-    def _info(self):
-        return tensorflow_datasets().core.DatasetInfo(
-            builder=self, features=features(self.keypoints, self.encoding, self.boxed))
+    options: as for any builder of tfds, such as `data_dir`.
+    """
+    tfds = tensorflow_datasets()
+    keypoints = len(dataset.points.names) if isinstance(dataset.points, Skeleton) else None
 
-    def _split_generators(self, dl_manager):
-        folder = Path(dl_manager.manual_dir) if self.MANUAL_DOWNLOAD_INSTRUCTIONS else None
-        return {name: self._generate_examples(name, records) for name, records in self.splits(folder).items()}
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        """Records of images with keypoints."""
 
-    def _generate_examples(self, split, records):
-        bad, seen = [], set()
-        for example in records:
-            if example["id"] in seen:
-                raise InputError(f"{self.name}, split {split}: {example['id']} occurs twice; list each image once")
-            seen.add(example["id"])
-            try:
-                image = _as_rgb(example["image"])
-            except BROKEN as error:
-                bad.append(f"{example['id']}: {error}")
-                continue
-            whole = {**example, "image": image}
-            yield example["id"], whole if self.resized_for is None else at_side(whole, self.resized_for)
-        self.skipped += bad
-        if bad and self.on_bad_image == "stop":
-            raise InputError(f"{self.name}, split {split}: {len(bad)} of {len(seen)} images cannot be read: "
-                             f"{summarise(bad)}; replace them, or skip them with --on-bad-image skip")
+        name = dataset.name
+        VERSION = tfds.core.Version(VERSION)
+        RELEASE_NOTES = RELEASE_NOTES
+        MANUAL_DOWNLOAD_INSTRUCTIONS = dataset.check and "`python -m data` lists where to download this dataset."
+        on_bad_image = "stop"
+        resized_for: int | None = None
+
+        def _info(self):
+            return tfds.core.DatasetInfo(
+                builder=self, features=features(keypoints, dataset.encoding, dataset.boxed))
+
+        def _split_generators(self, dl_manager):
+            folder = Path(dl_manager.manual_dir) if dataset.check else None
+            return {name: self._generate_examples(name, records) for name, records in dataset.splits(folder).items()}
+
+        def _generate_examples(self, split, records):
+            bad, seen, count = [], set(), 0
+            for example in records:
+                count += 1
+                if isinstance(example, str):
+                    bad.append(example)
+                    continue
+                if example["id"] in seen:
+                    raise InputError(f"{self.name}, split {split}: {example['id']} occurs twice; list each image once")
+                seen.add(example["id"])
+                try:
+                    image = _as_rgb(example["image"])
+                except BROKEN as error:
+                    bad.append(f"{example['id']}: {error}")
+                    continue
+                whole = {**example, "image": image}
+                yield example["id"], whole if self.resized_for is None else at_side(whole, self.resized_for)
+            self.skipped += bad
+            if bad and self.on_bad_image == "stop":
+                raise InputError(f"{self.name}, split {split}: {len(bad)} of {count} images cannot be read: "
+                                 f"{summarise(bad)}; replace them, or skip them with --on-bad-image skip")
+
+    builder = Builder(file_format="array_record", **options)  # the default format needs TensorFlow
+    builder.skipped = []
+    return builder
 
 
 def datasets() -> dict[str, Dataset]:
@@ -247,6 +259,12 @@ def datasets() -> dict[str, Dataset]:
     found = [module.DATASET for module in modules if hasattr(module, "DATASET")]
     return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
 
+def dataset_named(name: str) -> Dataset:
+    """Returns a dataset. Raises InputError for an unknown one."""
+    known = datasets()
+    if name not in known:
+        raise InputError(f"dataset {name!r} is unknown; choose among {', '.join(known)}")
+    return known[name]
 
 
 def tuning_split(name: str) -> str:
@@ -254,15 +272,13 @@ def tuning_split(name: str) -> str:
 
     name: of the set, or of any split of it. Raises InputError for an unknown set.
     """
-    dataset, known = name.partition("/")[0], datasets()
-    if dataset not in known:
-        raise InputError(f"dataset {dataset!r} is unknown; choose among {', '.join(known)}")
-    return known[dataset].tune and f"{dataset}/{known[dataset].tune}"
+    dataset = dataset_named(name.partition("/")[0])
+    return dataset.tune and f"{dataset.name}/{dataset.tune}"
 
 
 def check(dataset: Dataset, folder: Path | None) -> None:
     """Checks a downloaded folder against its format. Raises InputError with all faults in one line."""
-    if not dataset.needs_folder:
+    if dataset.check is None:
         return
     if folder is None:
         raise InputError(f"{dataset.name}: --manual-dir is missing; give the folder of the dataset ({dataset.where})")
@@ -278,7 +294,7 @@ def check(dataset: Dataset, folder: Path | None) -> None:
 def prepare(
     dataset: Dataset, manual_dir: Path | None = None, data_dir: Path = DEFAULT_DATA_DIR, *, on_bad_image: str = "stop",
     reduced_decoding: bool = False, side: int | None = None,
-) -> KeypointBuilder:
+) -> tfds.core.GeneratorBasedBuilder:
     """Checks a downloaded folder and builds the dataset from it; on success it replaces an earlier build.
 
     Args:
@@ -309,21 +325,18 @@ def prepare(
     make_folder(data_dir)
     beside = None if in_bucket(data_dir) else data_dir
     with tempfile.TemporaryDirectory(dir=beside, prefix=f".{dataset.name}-") as building:
-        builder = dataset.builder(data_dir=building)
+        builder = builder_of(dataset, data_dir=building)
         builder.on_bad_image, builder.resized_for = on_bad_image, side
-        if side is not None and "image" not in builder.info.features:
-            raise InputError("side", f"{dataset.name} holds no image files; prepare it without a side")
         config = tfds.download.DownloadConfig(**({} if folder is None else {"manual_dir": str(folder)}))
         with redirect_stdout(io.StringIO()):  # tfds prints the temporary folder
             builder.download_and_prepare(download_config=config)
         built, final = Path(builder.data_dir), data_dir / Path(builder.data_dir).relative_to(building)
         skeleton = dataset.skeleton(folder)
         described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
-        if "keypoints" in builder.info.features:  # not of the sprites, which are masks
-            described["labels"] = {split: labels_digest(_records(builder, split)) for split in builder.info.splits}
-            if side is not None:  # other pixels, also where nothing is labelled
-                described["labels"] = {split: digest_of(known, f"side {side}")
-                                       for split, known in described["labels"].items()}
+        described["labels"] = {split: labels_digest(_records(builder, split)) for split in builder.info.splits}
+        if side is not None:  # other pixels, also where nothing is labelled
+            described["labels"] = {split: digest_of(known, f"side {side}")
+                                   for split, known in described["labels"].items()}
         if reduced_decoding:
             described["decoding"] = "reduced"
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
@@ -338,7 +351,7 @@ def prepare(
             if final.exists():
                 final.rename(Path(building) / "replaced")
             built.rename(final)
-    finished = dataset.builder(data_dir=str(data_dir))
+    finished = builder_of(dataset, data_dir=str(data_dir))
     finished.skipped = builder.skipped
     return finished
 
@@ -378,14 +391,11 @@ def open_source(
         InputError: The dataset is unknown or not prepared, or has no such split.
     """
     if isinstance(dataset, str):
-        known = datasets()
-        if dataset not in known:
-            raise InputError(f"dataset {dataset!r} is unknown; choose among {', '.join(known)}")
-        dataset = known[dataset]
-    folder = epath.Path(dataset.builder(data_dir=os.fspath(absolute(data_dir))).data_dir)
+        dataset = dataset_named(dataset)
+    folder = epath.Path(builder_of(dataset, data_dir=os.fspath(absolute(data_dir))).data_dir)
     parent, _, side = os.fspath(data_dir).rpartition(f"/{AT_SIDE}")
     where = f"--data-dir {parent} --side {side}" if parent and side.isdigit() else f"--data-dir {data_dir}"
-    command = f"python -m data {dataset.name} {where}" + " --manual-dir PATH" * dataset.needs_folder
+    command = f"python -m data {dataset.name} {where}" + " --manual-dir PATH" * (dataset.check is not None)
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
     folder = _local(folder)

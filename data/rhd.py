@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, numbers, read_pickle, read_whole
+from data.annotations import Annotation
+from data.checking import downloaded, numbers, read_pickle
 from data.hands import HAND, cut_hand
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.images.boxes import box_area, box_intersection, square_box, tight_box
 
 FOLDER = "RHD_published_v2"
@@ -61,21 +60,7 @@ def _usable(hand: np.ndarray, other: np.ndarray) -> bool:
     return box_area(box_intersection(square, beside)) / box_area(square) < MOST_OVERLAP
 
 
-class Rhd(KeypointBuilder):
-    """One record per usable hand, shown as a left one: 21 points; train and test as published."""
-
-    name = "rhd"
-    keypoints = len(HAND.names)
-    encoding = "png"
-
-    def splits(self, folder):
-        return stored(with_tune(read_whole(read, folder, self.name), lambda hand: hand.name.partition("-")[0]))
-
-
-DATASET = Dataset(
-    name="rhd",
-    builder=Rhd,
-    skeleton=lambda folder: HAND,
-    where="unpack RHD_v1-1.zip from lmb.informatik.uni-freiburg.de (RenderedHandposeDataset), research use only",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "rhd", read, HAND,
+    "unpack RHD_v1-1.zip from lmb.informatik.uni-freiburg.de (RenderedHandposeDataset), research use only",
+    parts=partial(with_tune, unit=lambda hand: hand.name.partition("-")[0]), encoding="png")

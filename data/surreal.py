@@ -5,15 +5,13 @@ its right side is SMPL's left, and its shoulders are SMPL's collars. Images are 
 visible. `scale` is the diagonal of the points' box in pixels.
 """
 import random
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, fifth_held_out, stored
+from data.annotations import Annotation, fifth_held_out
 from data.bodies import BODY
-from data.checking import all_faults, entries, numbers, read_json, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.checking import downloaded, entries, numbers, read_json
 
 SMPL_JOINTS = np.array([7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21])
 RUNS = (0, 1, 2)
@@ -45,22 +43,8 @@ def _people(folder: Path, faults: list[str]) -> list[Annotation]:
     return people
 
 
-class Surreal(KeypointBuilder):
-    """One record per frame: 16 points; splits train, validation and test."""
-
-    name = "surreal"
-    keypoints = len(BODY.names)
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name))
-
-
-DATASET = Dataset(
-    name="surreal",
-    builder=Surreal,
-    skeleton=lambda folder: BODY,
-    where="unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
-          "(di.ens.fr/willow/research/surreal) apply",
-    check=partial(all_faults, read),
-    tune="validation",
-)
+DATASET = downloaded(
+    "surreal", read, BODY,
+    "unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
+    "(di.ens.fr/willow/research/surreal) apply",
+    tune="validation")

@@ -5,19 +5,19 @@ three plush toys, in 450 videos of 30 frames. There the gripper moves by up to a
 depends on the seed and n alone.
 """
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from data.figure_looks import FINER, background, finish, target
-from data.prepared import Dataset, KeypointBuilder, Record, record
+from data.prepared import rendered
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource, numbered
-from kpjax.structures import Skeleton
+from kpjax.structures import Example, Skeleton
 
 LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])  # lengths, from the base, as fractions of the image's side
 BASE = np.array([0.5, 0.06])
@@ -197,30 +197,13 @@ def _generator(seed: int, number: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-class Tabletop(KeypointBuilder):
-    """360 training and 90 test videos of 30 frames of 128 px, as files.
-
-    `tabletop_videos` renders any number at any size in memory; this is for programs that only read prepared datasets.
-    """
-
-    name = "tabletop"
-    MANUAL_DOWNLOAD_INSTRUCTIONS = None
-    keypoints = len(ARM_AND_TOYS.names)
-    encoding = "png"
-    side = 128
-    videos: Mapping[str, range] = {"train": range(360), "test": range(360, 450)}
-
-    def splits(self, folder: Path | None) -> Mapping[str, Iterator[Record]]:
-        return {part: _records(numbers, self.side) for part, numbers in self.videos.items()}
-
-
-def _records(numbers: range, side: int) -> Iterator[Record]:
+def named(numbers: range, side: int = 128) -> Iterator[tuple[str, Example]]:
+    """Yields the name and the example of each frame of videos of 30 frames."""
     for number in numbers:
         video = tabletop_videos(1, 30, side, first=number)
         for index in range(len(video)):
-            example = video[index]
-            yield record(example.image, example.keypoints, example.visible, float(example.scale), video.identity(index))
+            yield video.identity(index), video[index]
 
 
-DATASET = Dataset("tabletop", Tabletop, lambda folder: ARM_AND_TOYS, "rendered by kpjax, nothing to download",
-                  lambda folder: [], needs_folder=False)
+DATASET = rendered("tabletop", ARM_AND_TOYS, {
+    "train": partial(named, range(360)), "test": partial(named, range(360, 450))})

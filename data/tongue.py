@@ -5,13 +5,15 @@ angles. Parts have other speakers: train, tune and test hold all machines, `<par
 `videos_ultrasonix` are frames without labels of training speakers, `videos_of_test_speakers` of one who tests. `scale`
 is a centimetre in pixels, as estimated.
 """
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 from data import speech
 from data.annotations import stored
 from data.checking import all_faults, read_whole
-from data.prepared import Dataset, KeypointBuilder
+from data.prepared import Dataset, Record
 from kpjax.structures import Skeleton
 
 SURFACE = tuple(range(11))
@@ -24,27 +26,18 @@ TONGUE = Skeleton(
 read = partial(speech.read, "tongue", TONGUE.names)
 
 
-class Tongue(KeypointBuilder):
-    """One record per labelled frame, and frames of videos without labels."""
-
-    name = "tongue"
-    keypoints = len(TONGUE.names)
-    encoding = "png"
-
-    def splits(self, folder):
-        parts = read_whole(read, folder, self.name)
-        frames = partial(speech.frames_of_videos, self.name, self.keypoints, folder)
-        shared = {"videos": frames(), "videos_ultrasonix": frames(("ultrasonix",)),
-                  "videos_of_test_speakers": frames(tested=True)}
-        apart = {"test_by_hand": [speech.by_hand(frame) for frame in parts["test"]]}
-        return stored({**parts, **speech.by_system(parts, self.name), **apart}) | shared
+def splits(folder: Path) -> dict[str, Iterator[Record]]:
+    """Returns the labelled frames of each part and machine, and frames of videos without labels."""
+    parts = read_whole(read, folder, "tongue")
+    frames = partial(speech.frames_of_videos, "tongue", len(TONGUE.names), folder)
+    videos = {"videos": frames(), "videos_ultrasonix": frames(("ultrasonix",)),
+              "videos_of_test_speakers": frames(tested=True)}
+    apart = {"test_by_hand": [speech.by_hand(frame) for frame in parts["test"]]}
+    return stored({**parts, **speech.by_system(parts, "tongue"), **apart}) | videos
 
 
 DATASET = Dataset(
-    name="tongue",
-    builder=Tongue,
-    skeleton=lambda folder: TONGUE,
-    where="the tongue project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; "
-          "recordings of the TaL corpus and UltraSuite, non-commercial)",
-    check=partial(all_faults, read),
-)
+    "tongue", TONGUE,
+    "the tongue project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; recordings of "
+    "the TaL corpus and UltraSuite, non-commercial)",
+    splits, partial(all_faults, read), "png")

@@ -5,15 +5,16 @@ but does not list them. Here they are the last 500 of the sorted paths in a rand
 twentieth of the shoes is for tuning. Images of the square release are stored unchanged; those of the other one are
 centred on a white square. `scale` is the image's side.
 """
-import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from data.checking import refusal_of
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder, Record, record
+from data.prepared import Dataset, Record, encoded, record
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
@@ -22,7 +23,7 @@ TESTING, SEED = 500, 1000
 WHITE = (255, 255, 255)
 
 
-def shoes(folder: Path, testing: int = TESTING) -> dict[str, list[Path]]:
+def shoes(folder: Path) -> dict[str, list[Path]]:
     """Lists the images of the first release found, by split. `folder` may be that of the release itself.
 
     Raises InputError if there is none, or if none would be left for training.
@@ -32,12 +33,12 @@ def shoes(folder: Path, testing: int = TESTING) -> dict[str, list[Path]]:
     if not images:
         raise InputError(f"ut_zappos50k: {folder} has no .jpg in any subfolder; unpack {RELEASES[0]}.zip or "
                          f"{RELEASES[1]}.zip there")
-    if len(images) <= testing:
-        raise InputError(f"ut_zappos50k: {root} has {len(images)} images, but {testing} are held out for testing; "
+    if len(images) <= TESTING:
+        raise InputError(f"ut_zappos50k: {root} has {len(images)} images, but {TESTING} are held out for testing; "
                          "unpack the whole archive")
     order = np.random.default_rng(SEED).permutation(len(images))
-    return {"train": [images[number] for number in sorted(order[:-testing])],
-            "test": [images[number] for number in sorted(order[-testing:])]}
+    return {"train": [images[number] for number in sorted(order[:-TESTING])],
+            "test": [images[number] for number in sorted(order[-TESTING:])]}
 
 
 def _records(images: Sequence[Path]) -> Iterator[Record]:
@@ -56,34 +57,16 @@ def _records(images: Sequence[Path]) -> Iterator[Record]:
 def _on_white(image: Image.Image, side: int) -> bytes:
     square = Image.new("RGB", (side, side), WHITE)
     square.paste(image.convert("RGB"), ((side - image.width) // 2, (side - image.height) // 2))
-    stored = io.BytesIO()
-    square.save(stored, "JPEG", quality=95, subsampling=0)
-    return stored.getvalue()
+    return encoded(square, lossless=False)
 
 
-class UtZappos50k(KeypointBuilder):
-    """One record per shoe, without keypoints: 500 test."""
-
-    name = "ut_zappos50k"
-    testing = TESTING
-
-    def splits(self, folder):
-        splits = with_tune(shoes(folder, self.testing), lambda image: image.name.partition(".")[0])  # of one shoe
-        return {split: _records(images) for split, images in splits.items() if images}
-
-
-def _check(folder: Path, testing: int = TESTING) -> list[str]:
-    try:
-        shoes(folder, testing)
-    except InputError as error:
-        return [str(error)]
-    return []
+def splits(folder: Path) -> dict[str, Iterator[Record]]:
+    """Returns the images of the three splits; all of one shoe are in one."""
+    found = with_tune(shoes(folder), lambda image: image.name.partition(".")[0])
+    return {split: _records(images) for split, images in found.items() if images}
 
 
 DATASET = Dataset(
-    name="ut_zappos50k",
-    builder=UtZappos50k,
-    skeleton=lambda folder: Skeleton(()),
-    where="ut-zap50k-images-square.zip, vision.cs.utexas.edu/projects/finegrained/utzap50k; non-commercial research",
-    check=_check,
-)
+    "ut_zappos50k", Skeleton(()),
+    "ut-zap50k-images-square.zip, vision.cs.utexas.edu/projects/finegrained/utzap50k; non-commercial research",
+    splits, partial(refusal_of, shoes))

@@ -9,6 +9,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +17,11 @@ import numpy as np
 from PIL import Image
 
 from data.checking import number as finite_number
-from data.prepared import Dataset, KeypointBuilder, Record, record
+from data.checking import refusal_of
+from data.prepared import Dataset, Record, record
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
-from kpjax.images.video import Video, find_videos, frames_of_one_size, unreadable
+from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.source import arrays
 from kpjax.input.video_source import NO_KEYPOINTS, VideoSource, frame_name
 from kpjax.structures import Skeleton
@@ -107,35 +109,25 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     return replace(source, source=labelled, order=np.arange(len(source)))
 
 
-class Videos(KeypointBuilder):
-    """One record per frame of every video of a folder.
+def splits(folder: Path) -> dict[str, Iterator[Record | str]]:
+    """Returns every frame of every video of a folder, and a text for each that does not decode.
 
     A fifth of the videos (at least one, drawn with a fixed seed) test; with fewer than three videos, the last fifth of
-    each does. `on_bad_image` applies to frames too.
+    each does.
     """
+    videos = find_videos(folder)
+    labels = _labels(folder, videos)
+    return {part: _records(chosen, labels) for part, chosen in split(videos).items() if chosen}
 
-    name = "videos"
 
-    def splits(self, folder):
-        videos = find_videos(folder)
-        labels = _labels(folder, videos)
-        return {part: self._records(chosen, labels) for part, chosen in split(videos).items() if chosen}
-
-    def _records(self, chosen: Sequence[tuple[Video, range]], labels: Labels) -> Iterator[Record]:
-        for video, kept in chosen:
-            if video.cut_off and self.on_bad_image == "stop":
-                raise InputError(f"{self.name}: {video.path} ends {video.cut_off} frames early; replace it, or "
-                                 "use the remaining frames with --on-bad-image skip")
-            broken = []
-            for number, image in frames_of_one_size(video):
-                if number in kept and image is None:
-                    broken.append(number)
-                elif number in kept:
-                    yield _record(video.name, number, image, labels)
-            if broken and self.on_bad_image == "stop":
-                raise unreadable(video, broken, "--on-bad-image skip")
-            self.skipped += [f"{video.name}: {video.cut_off} frames missing at the end"] * (video.cut_off > 0)
-            self.skipped += [frame_name(video.name, number) for number in broken]
+def _records(chosen: Sequence[tuple[Video, range]], labels: Labels) -> Iterator[Record | str]:
+    for video, kept in chosen:
+        if video.cut_off:
+            yield f"{video.name}: {video.cut_off} frames missing at the end"
+        for number, image in frames_of_one_size(video):
+            if number in kept:
+                yield (f"{frame_name(video.name, number)}: the frame does not decode" if image is None else
+                       _record(video.name, number, image, labels))
 
 
 def _record(title: str, frame: int, image: np.ndarray, labels: Labels) -> Record:
@@ -165,15 +157,7 @@ def _labels(folder: Path, videos: Sequence[Video]) -> Labels:
         NO_KEYPOINTS, {})
 
 
-def _check(folder: Path) -> list[str]:
-    """Returns the faults of the table and the folder, without decoding any frame."""
-    try:
-        _labels(folder, find_videos(folder))
-    except InputError as error:
-        return [str(error)]
-    return []
-
-
-DATASET = Dataset("videos", Videos, lambda folder: _labels(folder, find_videos(folder)).skeleton,
-                  f"your own: a folder of video files or of folders of images, with {TABLE} if points are labelled",
-                  _check)
+DATASET = Dataset(
+    "videos", lambda folder: _labels(folder, find_videos(folder)).skeleton,
+    f"your own: a folder of video files or of folders of images, with {TABLE} if points are labelled", splits,
+    partial(refusal_of, lambda folder: _labels(folder, find_videos(folder))))

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, numbers, read_matlab, read_whole
+from data.annotations import Annotation
+from data.checking import downloaded, numbers, read_matlab
 from data.faces import between_outer_corners
 from data.parts import with_tune
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.annotations.face_points import FACE
 
 SETS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -48,22 +47,8 @@ def _points(path: Path, faults: list[str]) -> np.ndarray | None:
     return None if points is None else points[:, :2]
 
 
-class W300Lp(KeypointBuilder):
-    """One record per face: 68 points, all in the split train."""
-
-    name = "w300_lp"
-    keypoints = len(FACE.names)
-
-    def splits(self, folder):
-        # Of one photograph there are faces turned in several ways, numbered at the end.
-        splits = with_tune(read_whole(read, folder, self.name), lambda face: face.name.rpartition("_")[0])
-        return stored(splits, between_outer_corners)
-
-
-DATASET = Dataset(
-    name="w300_lp",
-    builder=W300Lp,
-    skeleton=lambda folder: FACE,
-    where="300W-LP.zip of the 3DDFA project (cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm); research use",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "w300_lp", read, FACE,
+    "300W-LP.zip of the 3DDFA project (cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm); research use",
+    # Of one photograph there are faces turned in several ways, numbered at the end.
+    parts=partial(with_tune, unit=lambda face: face.name.rpartition("_")[0]), reference=between_outer_corners)

@@ -7,16 +7,14 @@ test have other persons. `scale` is the distance between the outer corners of th
 NME.
 """
 import csv
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
-from data.checking import all_faults, exists, number, read_whole
+from data.annotations import Annotation
+from data.checking import downloaded, exists, number
 from data.faces import between_outer_corners
 from data.parts import by_unit
-from data.prepared import Dataset, KeypointBuilder
 from kpjax.annotations.face_points import FACE
 
 TABLES = ("training", "test")
@@ -54,22 +52,8 @@ def _faces(root: Path, part: str, faults: list[str]) -> list[Annotation]:
     return faces
 
 
-class YoutubeFaces(KeypointBuilder):
-    """One record per frame: 68 points, three parts by person."""
-
-    name = "youtube_faces"
-    keypoints = len(FACE.names)
-    encoding = "png"
-
-    def splits(self, folder):
-        return stored(read_whole(read, folder, self.name), between_outer_corners)
-
-
-DATASET = Dataset(
-    name="youtube_faces",
-    builder=YoutubeFaces,
-    skeleton=lambda folder: FACE,
-    where="the folder data of github.com/udacity/P1_Facial_Keypoints (MIT; the people shown have not licensed their "
-          "likeness)",
-    check=partial(all_faults, read),
-)
+DATASET = downloaded(
+    "youtube_faces", read, FACE,
+    "the folder data of github.com/udacity/P1_Facial_Keypoints (MIT; the people shown have not licensed their "
+    "likeness)",
+    reference=between_outer_corners, encoding="png")

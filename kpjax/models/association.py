@@ -1,7 +1,7 @@
 """KA-Net: an old keypoint from new ones, by the features around the new ones (KAMP, stage I)."""
 import math
 import warnings
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ Variant = Literal["paper", "wide", "with_features", "distant"]
 REFERENCE_SIDE = 64  # of the maps for which the dilations below are stated, in heatmap pixels
 WIDE_DILATIONS = (2, 4, 8)
 COARSE_CELLS = 8  # of the distant variant's grid of the image, along each axis
+TOKEN, HEADS, LAYERS = 64, 4, 2  # channels of a token of the distant variant, and its attention
 FREQUENCIES = 6  # octaves of sines and cosines that encode a position
 
 
@@ -100,15 +101,10 @@ class DistantAssociationNetwork(nn.Module):
     map's own grid attend to all tokens in two layers of cross-attention, and each predicts its patch of the map.
 
     inputs: 2, or 1 where steps introduce a single new keypoint.
-    width: of a token.
-
     Everything is in float32.
     """
 
     inputs: int = 2
-    width: int = 64
-    heads: int = 4
-    layers: int = 2
 
     @nn.compact
     def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
@@ -124,15 +120,15 @@ class DistantAssociationNetwork(nn.Module):
         cells = _encoded(_cell_centres(rows, columns))[None]
         of_cells = jnp.broadcast_to(cells, (batch, *cells.shape[1:]))
         context = jnp.concatenate([
-            nn.Dense(self.width, name="points")(jnp.concatenate([places, _sampled(features, points)], -1)),
-            nn.Dense(self.width, name="picture")(jnp.concatenate([of_cells, pooled], -1))], axis=1)
-        x = nn.Dense(self.width, name="cells")(of_cells)
-        for number in range(1, self.layers + 1):
+            nn.Dense(TOKEN, name="points")(jnp.concatenate([places, _sampled(features, points)], -1)),
+            nn.Dense(TOKEN, name="picture")(jnp.concatenate([of_cells, pooled], -1))], axis=1)
+        x = nn.Dense(TOKEN, name="cells")(of_cells)
+        for number in range(1, LAYERS + 1):
             normed = nn.LayerNorm(name=f"norm{number}")(x)
-            x = x + CrossAttention(self.heads, name=f"attention{number}")(normed, context)
+            x = x + CrossAttention(HEADS, name=f"attention{number}")(normed, context)
             normed = nn.LayerNorm(name=f"norm_hidden{number}")(x)
-            hidden = nn.relu(nn.Dense(2 * self.width, name=f"hidden{number}")(normed))
-            x = x + nn.Dense(self.width, name=f"out{number}")(hidden)
+            hidden = nn.relu(nn.Dense(2 * TOKEN, name=f"hidden{number}")(normed))
+            x = x + nn.Dense(TOKEN, name=f"out{number}")(hidden)
         x = nn.Dense(patch[0] * patch[1], kernel_init=small_normal, name="output")(x)
         x = x.reshape(batch, rows, columns, *patch).transpose(0, 1, 3, 2, 4)
         return x.reshape(batch, height, width, 1)
@@ -195,12 +191,8 @@ def association_network(
     others `AssociationNetwork`s.
 
     "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a network which sees them
-    learns to copy it and associates nothing. Raises ValueError for an unknown variant or another number of inputs.
+    learns to copy it and associates nothing.
     """
-    if variant not in get_args(Variant):
-        raise ValueError(f"association network: variant is paper, wide, with_features or distant, got {variant!r}")
-    if inputs not in (1, 2):
-        raise ValueError(f"association network: inputs is 1 or 2, got {inputs}")
     if variant == "with_features":
         warnings.warn("association network: with_features sees the features of its teacher's map and will copy it; "
                       "use it for comparison only", stacklevel=2)

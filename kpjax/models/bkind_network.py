@@ -45,13 +45,11 @@ class DifferenceDecoder(nn.Module):
     ends it, with a bias, no activation, in float32.
 
     widths: channels after each doubling, up to the last; doublings before these have the first.
-    variances: of the densities before each doubling, likewise up to the last.
 
     Parameters: `scale1`, `scale2`, ..., `output`.
     """
 
     widths: Sequence[int] = (1024, 512, 256, 128, 64)
-    variances: Sequence[float] = VARIANCES
     depth: int = 2
     channels: int = 3
     normalization: Normalization = BatchNorm
@@ -63,7 +61,7 @@ class DifferenceDecoder(nn.Module):
     ) -> jax.Array:
         x, doublings = features, (size[0] // features.shape[1]).bit_length() - 1
         for number, width, variance in zip(range(1, doublings + 1), _last(self.widths, doublings),
-                                           _last(self.variances, doublings), strict=True):
+                                           _last(VARIANCES, doublings), strict=True):
             maps = [gaussian_densities(each, x.shape[1:3], variance).astype(x.dtype) for each in points]
             x = upsample_bilinear(jnp.concatenate([x, *maps], axis=-1))
             x = ConvolutionStack((width,) * self.depth, normalization=self.normalization, dtype=self.dtype,

@@ -104,7 +104,7 @@ class FeaturePyramid(nn.Module):
     deepest: whether the backbone's coarsest map, as it is, stands before the pyramid's.
 
     Parameters: `backbone`, `lateral1`, `smooth1`, ... from fine to coarse, with `lateral_norm1`, `smooth_norm1`, ...
-    Raises InputError for images whose sides the strides do not divide, ValueError for more levels than maps.
+    Raises InputError for images whose sides the strides do not divide.
     """
 
     backbone: nn.Module
@@ -117,8 +117,6 @@ class FeaturePyramid(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         maps = self.backbone(images, train)
-        if self.levels > len(maps):
-            raise ValueError(f"FeaturePyramid: {self.levels} levels from a trunk of {len(maps)} feature maps")
         for finer, coarser in pairwise(maps):
             if finer.shape[1:3] != tuple(2 * side for side in coarser.shape[1:3]):
                 raise InputError(

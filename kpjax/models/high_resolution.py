@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, rematerialised, upsample_nearest
-from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, StrideFourOptions, check_options
+from kpjax.models.network import HeatmapHead, KeypointNetwork, StrideFourOptions, check_options
 from kpjax.models.resnet import BasicBlock, Bottleneck
 
 Taps = Literal["stage_outputs", "highres"]
@@ -82,7 +82,7 @@ class HighResolutionNetwork(nn.Module):
         changes. On CPUs XLA recomputes too early to save memory.
 
     Convolutions start as torchvision's, He's normal by fan-out. The published pose networks without pretrained weights
-    start at N(0, 0.001²), from which they learn slowly. Raises ValueError for images of another size.
+    start at N(0, 0.001²), from which they learn slowly.
     """
 
     width: int = 32
@@ -95,8 +95,6 @@ class HighResolutionNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        if any(side % COARSEST_STRIDE for side in images.shape[1:3]):
-            raise ValueError(f"HRNet: the sides of an image are multiples of {COARSEST_STRIDE}, got {images.shape}")
         bottleneck, module = (rematerialised(layer, self.rematerialise) for layer in (Bottleneck, HighResolutionModule))
         x = images
         for number in (1, 2):
@@ -153,15 +151,7 @@ def hrnet(
     Args:
         width: 32 and 48 are published, 28,536,080 and 63,595,696 parameters for 16 keypoints.
         head_layers: 1 (as published: a 1x1 convolution with bias, officially `final_layer`) or 2.
-
-    Raises:
-        ValueError: for options that no HRNet has.
     """
-    if len(modules) != 3 or min(*modules, blocks, width, stem_width) < 1:
-        raise ValueError(f"hrnet: modules has a count for each of stages 2, 3 and 4, and counts and widths are 1 or "
-                         f"more; got modules {tuple(modules)}, blocks {blocks}, width {width}, stem {stem_width}")
-    if taps not in get_args(Taps):
-        raise ValueError(f"hrnet: taps is {' or '.join(get_args(Taps))}, got {taps!r}")
     return KeypointNetwork(
         backbone=HighResolutionNetwork(width, tuple(modules), blocks, stem_width, taps, rematerialise, dtype),
         upsampling=FirstMap(),

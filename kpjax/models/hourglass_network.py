@@ -73,8 +73,8 @@ class Hourglass(nn.Module):
 class HourglassTrunk(nn.Module):
     """Normalised images (B, H, W, 3) to one feature map (B, H / 4, W / 4, width): the stem and the hourglass.
 
-    H and W are multiples of 4 * 2 ** depth. Raises ValueError for images of another size. rematerialise: each block
-    keeps its input only and is computed again in the backward pass.
+    H and W are multiples of 4 * 2 ** depth. rematerialise: each block keeps its input only and is computed again in the
+    backward pass.
     """
 
     width: int = 256
@@ -84,10 +84,6 @@ class HourglassTrunk(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array]:
-        coarsest = STRIDE * 2 ** self.depth
-        if any(side % coarsest for side in images.shape[1:3]):
-            raise ValueError(f"hourglass of depth {self.depth}: the sides of an image are multiples of {coarsest}, "
-                             f"got {images.shape}")
         x = Convolution(self.width // 4, 7, 2, use_bias=True, kernel_init=uniform_fan_in, dtype=self.dtype,
                         name="conv1")(images)
         x = nn.relu(BatchNorm(name="bn1")(x, train))
@@ -119,11 +115,8 @@ def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dt
 
     H and W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the points of a sharp
     soft-argmax differ; with a much smaller start, all of them lie in the middle. Published: width 256 and depth 4,
-    6,234,762 parameters for 10 keypoints; a laptop trains width 64 and depth 3. Raises ValueError for a width that 16
-    does not divide or a depth below 1.
+    6,234,762 parameters for 10 keypoints; a laptop trains width 64 and depth 3. `width` is a multiple of 16.
     """
-    if width < 16 or width % 16 or depth < 1:
-        raise ValueError(f"hourglass: width is a multiple of 16 and depth at least 1, got {width} and {depth}")
     return KeypointNetwork(
         backbone=HourglassTrunk(width, depth, dtype, rematerialise),
         upsampling=HourglassTop(dtype),

@@ -58,14 +58,11 @@ def draw_normalised_points(
     """Renders normalised points (..., K, 2) as blobs exp(-d² / width²): (..., h, w, K) float32.
 
     d is the normalised distance between cell and point. With 16 cells an axis a blob of width 0.1 is narrower than a
-    cell: a point in the middle between four cells peaks at 0.41. align_corners: as in `normalised_points`. Raises
-    ValueError for aligned corners and fewer than two cells an axis, which have no normalised coordinates.
+    cell: a point in the middle between four cells peaks at 0.41. align_corners: as in `normalised_points`; they need at
+    least two cells an axis.
     """
     profiles = []
     for axis, cells in enumerate((size[1], size[0])):
-        if align_corners and cells < 2:
-            raise ValueError(f"draw_normalised_points: a map of {size} has no normalised coordinates; give at "
-                             "least two cells an axis")
         half = (cells - align_corners) / 2  # cells from the middle to 1
         centres = points[..., axis].astype(jnp.float32) * half + (cells - 1) / 2
         profiles.append(gaussian_profile(centres, cells, width * half / math.sqrt(2), window=None))
@@ -86,12 +83,11 @@ class ImageEncoder(nn.Module):
     """Images (B, H, W, C) to features (B, H / s, W / s, widths[-1]) with s = 2 ** (len(widths) - 1).
 
     Two convolutions for each width, each with normalisation and ReLU; the first of every width but the first is
-    strided. The very first kernel has `first_kernel_size`, the others 3. IMM's image encoder has the default widths.
+    strided. The very first kernel has size 7, the others 3. IMM's image encoder has the default widths.
     Parameters: `conv1`, `norm1`, `conv2`, ...
     """
 
     widths: Sequence[int] = IMM_WIDTHS
-    first_kernel_size: int = 7
     normalization: Normalization = BatchNorm
     dtype: jnp.dtype = jnp.float32
 
@@ -101,7 +97,7 @@ class ImageEncoder(nn.Module):
         for width in self.widths:
             for first in (True, False):
                 number += 1
-                kernel_size = self.first_kernel_size if number == 1 else 3
+                kernel_size = 7 if number == 1 else 3
                 stride = 2 if first and number > 1 else 1
                 x = Convolution(width, kernel_size, stride, dtype=self.dtype, name=f"conv{number}")(x)
                 x = nn.relu(self.normalization(name=f"norm{number}")(x, train))

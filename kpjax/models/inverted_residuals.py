@@ -122,12 +122,7 @@ def mobilenet_v2(
         rematerialise: each block of the trunk is computed again in the backward pass.
         frozen_stride: of the trunk's maps, 2 to 32; layers up to it get no gradient. 0 for none. For an
             optimizer that decays weights see `frozen_layers` and `kpjax.optimization.scale_backbone`.
-
-    Raises:
-        ValueError: for another stride.
     """
-    if heatmap_stride not in (2, 4):
-        raise ValueError(f"mobilenet_v2: heatmap_stride is 2 or 4, got {heatmap_stride}")
     return KeypointNetwork(
         backbone=MobileNetV2Trunk(width_multiplier, padding, dtype, rematerialise, frozen_stride),
         upsampling=PyramidDecoder(decoder_width, skipped=1 if heatmap_stride == 4 else 0, dtype=dtype),

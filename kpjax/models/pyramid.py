@@ -188,16 +188,10 @@ def keypoint_pyramid(
         sharpness: of the softmax of all levels (`KeypointLevels`).
         normalization: of all parts but the pyramid's own, a given backbone or appearance, and ResNet's.
         dtype: of the computation of all parts but those given.
-
-    Raises:
-        ValueError: if the sequences differ in length.
     """
     levels = len(level_sizes)
     transport_widths = TRANSPORT_WIDTHS[-levels:] if transport_widths is None else transport_widths
     decoders = TRANSPORT_DECODERS[-levels:] if transport_decoder_widths is None else transport_decoder_widths
-    if not levels == len(transport_widths) == len(decoders):
-        raise ValueError(f"keypoint_pyramid: {levels} level sizes, {len(transport_widths)} transport_widths and "
-                         f"{len(decoders)} transport_decoder_widths; give each as many")
     shared = {"normalization": normalization, "dtype": dtype}
     features = FeaturePyramid(Centred(ResNet(18, dtype)) if backbone is None else backbone, levels, pyramid_width,
                               pyramid_normalization, dtype)

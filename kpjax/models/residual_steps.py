@@ -6,7 +6,7 @@ official ones, so that published weights fit (`kpjax.models.weights`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,13 @@ from flax import linen as nn
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import FirstMap
 from kpjax.models.layers import BatchNorm, Convolution, he_normal_fan_out, rematerialised, resize_bilinear
-from kpjax.models.network import COARSEST_STRIDE, KeypointNetwork, StrideFourOptions, check_options, small_normal
+from kpjax.models.network import KeypointNetwork, StrideFourOptions, check_options, small_normal
 from kpjax.models.resnet import max_pool
 
 MeasuredBy = Literal["input", "level"]
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 EXPANSION = {18: 1, 50: 4}
+MEASURED_BY: dict[int, MeasuredBy] = {18: "input", 50: "level"}
 LEVELS = 4  # strides 4, 8, 16 and 32
 GROUPS = 4  # of channels in a block; the first takes one step, the last four
 GROUP_SHARE = (26, 64)  # channels of a group over those that it is measured by
@@ -205,11 +206,12 @@ class ResidualStepsNetwork(nn.Module):
     expansion: channels of those levels are 1, 2, 4 and 8 times `width` times this.
     stages: number of successive hourglasses.
     unit_width: channels of the features.
-    measured_by, rematerialise: see `rsn`.
+    measured_by: whose channels a block's groups have a share of, those of its input or of its level, see `rsn`.
+    rematerialise: each block keeps its input only and is computed again in the backward pass.
 
     Returns maps (B, H / s, W / s, unit_width) in `dtype` from fine to coarse, s 4 to 32, and of each size the later
     stage first: with two stages stride 4 of stage 1, of stage 0, stride 8 of stage 1, ... Convolutions start at He's
-    normal by fan-out. Raises ValueError for images of another size.
+    normal by fan-out.
     """
 
     blocks: Sequence[int]
@@ -223,8 +225,6 @@ class ResidualStepsNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        if any(side % COARSEST_STRIDE for side in images.shape[1:3]):
-            raise ValueError(f"RSN: the sides of an image are multiples of {COARSEST_STRIDE}, got {images.shape}")
         x = Top(self.width, self.dtype, name="top")(images, train)
         skips, by_stage = [], []
         for number in range(self.stages):
@@ -292,41 +292,26 @@ class UnitHeads(nn.Module):
 # The network
 
 def rsn(
-    keypoints: int, *, depth: int = 18, stages: int = 1, blocks: Sequence[int] = (), width: int = 64,
-    unit_width: int = 256, measured_by: MeasuredBy | None = None, rematerialise: bool = False,
-    dtype: jnp.dtype = jnp.float32,
+    keypoints: int, *, depth: int = 18, stages: int = 1, width: int = 64, unit_width: int = 256,
+    rematerialise: bool = False, dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
     """Builds RSN: images (B, H, W, 3), H and W multiples of 32, to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
     `apply(variables, images, train, method="all_heatmaps")` also returns those of the other 4 * stages - 1 units, for
     `kpjax.losses.heatmap`. The head reads `unit_width` channels. A laptop trains `rsn(16, width=16, unit_width=32)`.
 
+    A group in a block has 26/64 of the channels of the block's input at depth 18, so that published weights fit (9.2 M
+    parameters), and of its level at depth 50 (38.4 M): 6.8 G multiply-adds at 256x192, about the published 6.4, where
+    the input, as in the published code, would make 48.
+
     Args:
         depth: 18 or 50.
         stages: 1 for RSN-18 and RSN-50, 4 for the published 4xRSN-50.
-        blocks: for each of the four levels; () takes those of the depth.
-        measured_by: a group in a block has 26/64 of the channels of the block's input, or of its level. By the level,
-            depths 18 and 50 take 2.5 and 6.8 G multiply-adds at 256x192, about the published 2.5 and 6.4. By the input,
-            as in the published code, they take 2.0 and 48 G. None takes the input at depth 18, so that published
-            weights fit (9.2 M parameters), and the level at depth 50 (38.4 M).
         rematerialise: each block keeps its input only and is computed again in the backward pass.
-
-    Raises:
-        ValueError: for options that no RSN has.
     """
-    if depth not in BLOCKS:
-        raise ValueError(f"rsn: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
-    blocks = tuple(blocks) or BLOCKS[depth]
-    if len(blocks) != LEVELS or min(*blocks, stages, unit_width) < 1 or width < SMALLEST_WIDTH:
-        raise ValueError(f"rsn: blocks has a count for each of four levels, counts are 1 or more and width is "
-                         f"{SMALLEST_WIDTH} or more; got blocks {blocks}, stages {stages}, width {width}, "
-                         f"unit_width {unit_width}")
-    measured_by = measured_by or ("input" if depth == 18 else "level")
-    if measured_by not in get_args(MeasuredBy):
-        raise ValueError(f"rsn: measured_by is {' or '.join(get_args(MeasuredBy))}, got {measured_by!r}")
     return KeypointNetwork(
         backbone=ResidualStepsNetwork(
-            blocks, EXPANSION[depth], stages, width, unit_width, measured_by, rematerialise, dtype),
+            BLOCKS[depth], EXPANSION[depth], stages, width, unit_width, MEASURED_BY[depth], rematerialise, dtype),
         upsampling=FirstMap(),
         head=UnitHeads(keypoints, stages, dtype))
 

@@ -93,13 +93,12 @@ class ResNet(nn.Module):
 class Deconvolutions(nn.Module):
     """`count` times [transposed convolution of stride 2, BatchNorm, ReLU] on the deepest of the given feature maps.
 
-    (B, h, w, C) to (B, h * 2 ** count, w * 2 ** count, width). kernel_size: 4, 3 or 2. Weights start at N(0, 0.001²).
-    Parameters: `transposed_conv1`, `bn1`, `transposed_conv2`, ...
+    (B, h, w, C) to (B, h * 2 ** count, w * 2 ** count, width). Weights start at N(0, 0.001²). Parameters:
+    `transposed_conv1`, `bn1`, `transposed_conv2`, ...
     """
 
     count: int = 3
     width: int = 256
-    kernel_size: int = 4
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -107,26 +106,24 @@ class Deconvolutions(nn.Module):
         x = features[-1]
         for number in range(1, self.count + 1):
             x = TransposedConvolution(
-                self.width, self.kernel_size, small_normal, self.dtype, name=f"transposed_conv{number}")(x)
+                self.width, kernel_init=small_normal, dtype=self.dtype, name=f"transposed_conv{number}")(x)
             x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
         return x
 
 
 def pose_resnet(
     depth: int, keypoints: int, head_layers: int = 1, dtype: jnp.dtype = jnp.float32, *, upsampling_width: int = 256,
-    upsampling_kernel: int = 4, rematerialise: bool = False,
+    rematerialise: bool = False,
 ) -> KeypointNetwork:
     """Builds PoseResNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    H and W are multiples of 32. depth: 18, 34, 50, 101 or 152, ValueError for another. head_layers: 1 (SimpleBaseline)
-    or 2 (RegDA). dtype: of the computation; parameters and statistics are float32. upsampling_kernel: 4, 3 or 2.
-    rematerialise: each block of the ResNet is computed again in the backward pass.
+    H and W are multiples of 32. depth: 18, 34, 50, 101 or 152. head_layers: 1 (SimpleBaseline) or 2 (RegDA). dtype: of
+    the computation; parameters and statistics are float32. rematerialise: each block of the ResNet is computed again in
+    the backward pass.
     """
-    if depth not in BLOCKS:
-        raise ValueError(f"pose_resnet: depth is one of {', '.join(map(str, BLOCKS))}, got {depth}")
     return KeypointNetwork(
         backbone=ResNet(depth, dtype, rematerialise),
-        upsampling=Deconvolutions(width=upsampling_width, kernel_size=upsampling_kernel, dtype=dtype),
+        upsampling=Deconvolutions(width=upsampling_width, dtype=dtype),
         head=HeatmapHead(keypoints, head_layers, upsampling_width, dtype=dtype))
 
 

@@ -95,14 +95,7 @@ def small_unet(
             are multiples of the coarsest stride, 2 ** (len(widths) - 1).
         heatmap_stride: 4 or 2.
         rematerialise: each block of the way down is computed again in the backward pass.
-
-    Raises:
-        ValueError: for another stride or fewer than three widths.
     """
-    if heatmap_stride not in (2, 4):
-        raise ValueError(f"small_unet: heatmap_stride is 2 or 4, got {heatmap_stride}")
-    if len(widths) < 3:
-        raise ValueError(f"small_unet: widths has two for the stem and at least one for a block, got {tuple(widths)}")
     small = nn.initializers.normal(0.01)
     head = HeatmapHead(keypoints, head_layers, head_width, hidden_init=he_normal, output_init=small, dtype=dtype)
     return KeypointNetwork(

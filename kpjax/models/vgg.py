@@ -28,7 +28,7 @@ class VGG(nn.Module):
         last tap are not built.
 
     Published weights were trained on images less the mean and divided by the standard deviation of ImageNet; the caller
-    prepares them. Raises ValueError for another depth, an unknown tap, and taps out of order.
+    prepares them.
     """
 
     depth: int = 16
@@ -39,9 +39,6 @@ class VGG(nn.Module):
     def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
         layers = _layers(self.depth)
         known = [name for name, _, _ in layers]
-        if not self.taps or [name for name in known if name in self.taps] != list(self.taps):
-            raise ValueError(f"VGG-{self.depth}: taps are some of {', '.join(known)}, in this order; got "
-                             f"{tuple(self.taps)}")
         x, place, taken = images, 0, []
         for name, width, pooled in layers[:known.index(self.taps[-1]) + 1]:
             if pooled:
@@ -56,8 +53,6 @@ class VGG(nn.Module):
 
 def _layers(depth: int) -> list[tuple[str, int, bool]]:
     """Returns the activation's name, the width, and whether a pool comes before, of every convolution."""
-    if depth not in CONVOLUTIONS:
-        raise ValueError(f"VGG: depth is 16 or 19, got {depth}")
     return [(f"relu{stage}_{number}", width, stage > 1 and number == 1)
             for stage, (count, width) in enumerate(zip(CONVOLUTIONS[depth], WIDTHS, strict=True), start=1)
             for number in range(1, count + 1)]

@@ -31,14 +31,13 @@ class PatchEmbedding(nn.Module):
     """A convolution of patches side by side, as one dot: images (B, H, W, 3) to (B, H / p, W / p, width) in `dtype`."""
 
     width: int
-    patch_size: int
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         batch, height, width, channels = images.shape
-        p = self.patch_size
-        patches = images.reshape(batch, height // p, p, width // p, p, channels).transpose(0, 1, 3, 2, 4, 5)
+        rows, columns = height // PATCH, width // PATCH
+        patches = images.reshape(batch, rows, PATCH, columns, PATCH, channels).transpose(0, 1, 3, 2, 4, 5)
         return nn.DenseGeneral(
             self.width, axis=(-3, -2, -1), kernel_init=uniform_fan_in, dtype=self.dtype, name="proj")(patches)
 
@@ -117,41 +116,33 @@ class VisionTransformer(nn.Module):
     (Ranftl et al. 2021). `train` changes nothing: there is neither dropout nor BatchNorm.
 
     Position embeddings belong to the square grid of the images at `init`. Images of other sides, multiples of
-    `patch_size`, have them resized at every call.
+    p, 16 px, have them resized at every call.
 
-    patch_size: p, px.
     layer_scale: a learned factor for each channel after both parts of a block, as in DINOv2.
     registers: further tokens that belong to no patch (Darcet et al. 2024); 4 in DINOv2, else 0. With them, as in timm,
         the class token has no position embedding.
-    class_token: whether there is a token that a classifier would read.
     rematerialise: each block keeps its input only and is computed again in the backward pass.
 
-    Weights start as timm's. Raises ValueError for images of another size, and for others than squares at `init`.
+    Weights start as timm's. Raises ValueError for others than squares at `init`.
     """
 
     width: int = 768
     depth: int = 12
     heads: int = 12
-    patch_size: int = PATCH
     layer_scale: bool = False
     registers: int = 0
-    class_token: bool = True
     rematerialise: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         del train
-        if any(side % self.patch_size for side in images.shape[1:3]):
-            raise ValueError(f"ViT: the sides of an image are multiples of {self.patch_size}, got {images.shape}")
-        x = PatchEmbedding(self.width, self.patch_size, self.dtype, name="patch_embed")(images)
+        x = PatchEmbedding(self.width, self.dtype, name="patch_embed")(images)
         batch, *grid, _ = x.shape
-        with_place = int(self.class_token and not self.registers)  # tokens before the patches that have a position
+        with_place = int(not self.registers)  # tokens before the patches that have a position
         positions = self._positions(tuple(grid), with_place)
-        before = []
-        if self.class_token:
-            token = self.param("cls_token", narrow_normal, (1, 1, self.width), jnp.float32)
-            before.append(token + positions[:, :1] if with_place else token)
+        token = self.param("cls_token", narrow_normal, (1, 1, self.width), jnp.float32)
+        before = [token + positions[:, :1] if with_place else token]
         if self.registers:
             before.append(self.param("reg_token", narrow_normal, (1, self.registers, self.width), jnp.float32))
         before = [jnp.broadcast_to(token.astype(self.dtype), (batch, *token.shape[1:])) for token in before]
@@ -205,31 +196,23 @@ def resize_positions(embeddings: jax.Array, grid: tuple[int, int], *, before: in
 # The network
 
 def vit(
-    keypoints: int, *, width: int = 768, depth: int = 12, heads: int = 12, patch_size: int = PATCH,
-    layer_scale: bool = False, registers: int = 0, class_token: bool = True, rematerialise: bool = False,
-    upsampling_width: int = 256, head_layers: int = 1, dtype: jnp.dtype = jnp.float32,
+    keypoints: int, *, width: int = 768, depth: int = 12, heads: int = 12, layer_scale: bool = False,
+    registers: int = 0, rematerialise: bool = False, upsampling_width: int = 256, head_layers: int = 1,
+    dtype: jnp.dtype = jnp.float32,
 ) -> KeypointNetwork:
     """Builds ViT with ViTPose's classic decoder: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    H and W are multiples of `patch_size`; the heatmaps have stride patch_size / 4. A laptop trains `vit(16, width=64,
-    depth=4, heads=2, upsampling_width=64)`. See `VisionTransformer` for the trunk.
+    H and W are multiples of 16. A laptop trains `vit(16, width=64, depth=4, heads=2, upsampling_width=64)`. See
+    `VisionTransformer` for the trunk.
 
     Args:
         width: with `depth` and `heads`, those of `SIZES` are published.
         upsampling_width: channels of the two transposed convolutions, and between layers of the head.
         head_layers: 1 (as published) or 2.
         dtype: of the computation; parameters and statistics are float32.
-
-    Raises:
-        ValueError: for options that no ViT has.
     """
-    if min(width, depth, heads, patch_size) < 1 or registers < 0 or width % heads:
-        raise ValueError(f"vit: counts and sizes are 1 or more, registers 0 or more, and heads divide the width; got "
-                         f"width {width}, depth {depth}, heads {heads}, patches of {patch_size} px, "
-                         f"registers {registers}")
     return KeypointNetwork(
-        backbone=VisionTransformer(
-            width, depth, heads, patch_size, layer_scale, registers, class_token, rematerialise, dtype),
+        backbone=VisionTransformer(width, depth, heads, layer_scale, registers, rematerialise, dtype),
         upsampling=Deconvolutions(2, upsampling_width, dtype=dtype),
         head=HeatmapHead(keypoints, head_layers, upsampling_width, dtype=dtype))
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from data import __main__ as command
-from data.prepared import Dataset, KeypointBuilder, at_side, datasets, open_source, png, record
+from data import prepared
+from data.prepared import Dataset, at_side, datasets, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox, Stretch
@@ -17,22 +18,17 @@ from kpjax.structures import Skeleton
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
 
 
-class ToyAnimals(KeypointBuilder):
-    """Images named in a list, each with two points in the middle."""
-
-    name = "toy_animals"
-    keypoints = 2
-
-    def splits(self, folder):
-        return {"train": (record(folder / name, [[4, 5], [np.nan, 0]], [1, 0], 7.0, name)
-                          for name in (folder / "list.txt").read_text().split())}
+def splits_of_toys(folder):
+    """Returns images named in a list, each with two points in the middle."""
+    return {"train": (record(folder / name, [[4, 5], [np.nan, 0]], [1, 0], 7.0, name)
+                      for name in (folder / "list.txt").read_text().split())}
 
 
 def check_toys(folder):
     return [f"{name} is missing" for name in ("list.txt", "licence.txt") if not (folder / name).exists()]
 
 
-TOYS = Dataset("toy_animals", ToyAnimals, lambda folder: SKELETON, "from the toy shop (free)", check_toys)
+TOYS = Dataset("toy_animals", SKELETON, "from the toy shop (free)", splits_of_toys, check_toys)
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def toys(tmp_path, monkeypatch):
     (folder / "d.jpg").write_bytes(whole.getvalue()[:500])
     (folder / "list.txt").write_text("a.jpg b.jpg c.jpg d.jpg")
     (folder / "licence.txt").write_text("free")
-    monkeypatch.setattr(command, "datasets", lambda: {"toy_animals": TOYS})
+    monkeypatch.setattr(prepared, "datasets", lambda: {"toy_animals": TOYS})
     return folder
 
 
@@ -64,7 +60,7 @@ def test_every_dataset_is_listed_with_where_to_get_it(capsys):
     assert code == 0
     lines = listed.splitlines()
     assert [line.split()[0] for line in lines] == sorted(datasets())
-    assert {"figures", "dsprites"} <= datasets().keys()
+    assert {"figures", "lsp"} <= datasets().keys()
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
 
 
@@ -152,11 +148,12 @@ def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):
     assert "No space left on device; free some space" in error
 
 
-def test_records_refuse_coordinates_that_are_not_finite():
-    with pytest.raises(InputError, match=r"x\.jpg: keypoint 1 is labelled, but its coordinates are not finite"):
-        record(b"", [[0, 0], [np.inf, 1]], [1, 1], 5.0, "x.jpg")
-    with pytest.raises(InputError, match=r"x\.jpg: expected a positive reference length in pixels, found 0"):
-        record(b"", [[0, 0], [1, 1]], [1, 1], 0.0, "x.jpg")
+@pytest.mark.parametrize(("keypoint", "scale", "said"), [
+    (np.inf, 5.0, "keypoint 1 is labelled, but its coordinates are not finite"),
+    (1, 0.0, "expected a positive reference length in pixels, found 0")])
+def test_records_refuse_numbers_that_are_none(keypoint, scale, said):
+    with pytest.raises(InputError, match=rf"x\.jpg: {said}"):
+        record(b"", [[0, 0], [keypoint, 1]], [1, 1], scale, "x.jpg")
 
 
 def test_a_set_prepared_at_a_size_lies_beside_the_other(toys, tmp_path, capsys):

@@ -1,29 +1,19 @@
-"""dSprites: numbers, variants and labels, for rendered masks and for the format of the published file."""
-import zipfile
-
+"""dSprites: numbers, variants and labels, and the split."""
 import numpy as np
 import pytest
-from PIL import Image
 
-from data import dsprites as module
 from data.dsprites import (
     COUNT,
-    DATASET,
     FACTORS,
-    FILE,
     VARIANTS,
-    centre_faults,
     colour,
     dsprites,
     factors_of,
     noisy,
-    painting,
-    published_mask,
     rendered_mask,
     scream,
     split_numbers,
 )
-from data.prepared import prepare
 from kpjax.errors import InputError
 
 
@@ -62,13 +52,10 @@ def test_rendered_sprites_are_centred_and_equally_large(shape, scale):
     assert np.mean(areas) == pytest.approx(302 * (0.5 + 0.1 * scale) ** 2, rel=0.05)
 
 
-def test_orientation_turns_and_ellipses_pass_the_check_of_positions():
+def test_orientation_turns():
     start, quarter = (rendered_mask(number_of(1, 5, turn, 16, 16)) for turn in (0, 10))
     assert start.any(axis=1).sum() > 1.5 * start.any(axis=0).sum()
     assert quarter.any(axis=0).sum() > 1.5 * quarter.any(axis=1).sum()
-    masks = np.stack([rendered_mask(number_of(1, 2, 7, *divmod(number, 32))) for number in range(1024)])
-    assert centre_faults(masks) == []
-    assert len(centre_faults(masks.transpose(0, 2, 1)[:, ::-1])) > 10
 
 
 def test_an_image_depends_on_variant_number_and_seed_alone():
@@ -117,57 +104,6 @@ def test_the_label_lands_on_its_cell(side):
         np.testing.assert_allclose(middle, example.keypoints[0], atol=0.3 * stretch)
 
 
-def test_a_painting_is_used_where_one_is_given(tmp_path):
-    Image.new("RGB", (500, 1000), (30, 60, 90)).save(tmp_path / "scream.jpg")
-    given = painting(tmp_path / "scream.jpg")
-    assert given.shape == (274, 137, 3)
-    np.testing.assert_allclose(given[5, 5] * 255, [30, 60, 90], atol=3)
-    source = dsprites("scream", "test", scream_file=tmp_path / "scream.jpg")
-    assert source.name == "dsprites/scream/test"
-    assert painting().shape == (274, 217, 3)
-    with pytest.raises(InputError, match=r"none\.jpg: the painting cannot be read"):
-        painting(tmp_path / "none.jpg")
+def test_other_variants_are_refused():
     with pytest.raises(InputError, match="variant 'sepia' is unknown; choose among colour, noisy, scream"):
         dsprites("sepia", "train")
-
-
-def publish(folder, masks, member="imgs.npy"):
-    """Writes a small file in the published format: uint8 masks as the member imgs of a compressed npz."""
-    with (zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-          archive.open(member, "w") as stored):
-        np.lib.format.write_array(stored, masks)
-
-
-def test_published_masks_are_prepared_and_read(tmp_path, monkeypatch):
-    # One scale and one orientation of each shape, at every position; each sprite lacks a pixel of the rendered one.
-    monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
-    monkeypatch.setattr(module, "COUNT", 3 * 1024)
-    masks = np.zeros((3 * 1024, 64, 64), np.uint8)
-    for number in range(len(masks)):
-        _, x, y = number // 1024, number // 32 % 32, number % 32
-        masks[number, y + 13:y + 20, x + 11:x + 22] = 1
-        masks[number, y + 16, x + 16] = 0
-    manual = tmp_path / "downloaded"
-    manual.mkdir()
-    with pytest.raises(InputError, match="is empty"):
-        prepare(DATASET, manual, tmp_path)
-    (manual / "readme.txt").write_text("no masks here")
-    with pytest.raises(InputError, match=f"1 fault: {FILE} is missing.*github"):
-        prepare(DATASET, manual, tmp_path)
-    with pytest.raises(InputError, match="nothing prepared"):
-        published_mask(tmp_path)
-    publish(manual, masks)
-    prepare(DATASET, manual, tmp_path)
-    mask = published_mask(tmp_path)
-    for number in (0, 1, 33, 2_000, 3_071):
-        np.testing.assert_array_equal(mask(number), masks[number].astype(bool))
-    publish(manual, masks[:, :32])
-    assert "expected imgs (3072, 64, 64) uint8" in DATASET.check(manual)[0]
-    publish(manual, masks * 255)
-    assert "expected imgs of 0 and 1, found 255" in DATASET.check(manual)[0]
-    publish(manual, masks.transpose(0, 2, 1)[:, ::-1].copy())
-    assert len(DATASET.check(manual)) > 10
-    publish(manual, masks, member="latents.npy")
-    assert "cannot be used" in DATASET.check(manual)[0]
-    (manual / FILE).write_bytes((manual / FILE).read_bytes()[:2_000])
-    assert "cannot be used" in DATASET.check(manual)[0]

@@ -1,12 +1,14 @@
 """Synthetic categories: repeatable, points on the object, backgrounds that change nothing else, prepared datasets."""
+from functools import partial
+
 import numpy as np
 import pytest
 
 from data.figure_backgrounds import BACKGROUNDS, backdrop
-from data.figure_categories import PEOPLE, CategoryBuilder, closed_curve, render_category
+from data.figure_categories import PEOPLE, closed_curve, named, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
-from data.prepared import datasets, open_source, prepare
+from data.prepared import open_source, prepare, rendered
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 
@@ -18,9 +20,16 @@ def category(request):
     return request.param
 
 
-def bare(category, count, side=64, **options):
+@pytest.fixture(autouse=True)
+def noiseless(monkeypatch):
+    monkeypatch.setattr("data.figure_categories.NOISE", 0.0)
+
+
+def bare(category, count, side=64):
     """Renders objects on black."""
-    return render_category(category, count, 0, side, background="plain", amplitude=0.0, noise=0.0, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data.figure_categories.AMPLITUDE", 0.0)
+        return render_category(category, count, 0, side, background="plain")
 
 
 def test_an_image_depends_on_seed_and_number_only(category):
@@ -33,7 +42,7 @@ def test_an_image_depends_on_seed_and_number_only(category):
 
 
 def test_backgrounds_change_neither_object_nor_points(category):
-    plain, *others = (render_category(category, 4, 0, 64, background=kind, noise=0.0) for kind in BACKGROUNDS)
+    plain, *others = (render_category(category, 4, 0, 64, background=kind) for kind in BACKGROUNDS)
     alone = bare(category, 4).examples.image.astype(int)
     for other in others:
         np.testing.assert_array_equal(other.examples.keypoints, plain.examples.keypoints)
@@ -77,8 +86,8 @@ def test_sides_of_a_face_and_ends_of_an_animal():
 
 
 def test_the_labels_of_a_face_tell_where_its_hair_is():
-    points = bare(FACES, 300).examples.keypoints
-    images = bare(FACES, 300).examples.image.max(-1)
+    shown_faces = bare(FACES, 300).examples
+    points, images = shown_faces.keypoints, shown_faces.image.max(-1)
     highest = np.argmax(images.max(2) > 20, axis=1)  # row of the first pixel of the hair
     inside = highest > 0
     for shown, below, above in ((14, 0.0, 1.0), (10, 1.5, np.inf)):  # px: of all labels, and of all but the hair's
@@ -110,14 +119,14 @@ def test_closed_curves_go_through_their_points():
     np.testing.assert_allclose(closed_curve(np.tile(points[:1], (4, 1))), np.tile(points[:1], (24, 1)))
 
 
-def test_categories_can_be_prepared_and_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr(CategoryBuilder, "images", {"train": range(3), "test": range(3, 5)})
+def test_categories_can_be_prepared_and_opened(tmp_path):
     for category in (FACES, FOUR_LEGGED):
-        prepare(datasets()[category.name], data_dir=tmp_path)
+        prepare(rendered(category.name, category.skeleton, {
+            "patches_test": partial(named, category, "patches", range(3, 5))}), data_dir=tmp_path)
         source = open_source(category.name, "patches_test", data_dir=tmp_path, transform=Letterbox(64))
         assert source.skeleton == category.skeleton
-        rendered = render_category(category, 2, 0, 64, background="patches", first=3)
-        by_name = {f"patches_{3 + number:05d}": rendered[number] for number in range(2)}
+        shown = render_category(category, 2, 0, 64, background="patches", first=3)
+        by_name = {f"patches_{3 + number:05d}": shown[number] for number in range(2)}
         for number in range(2):
             np.testing.assert_array_equal(source[number].image, by_name[source.identity(number)].image)
             np.testing.assert_allclose(source[number].scale, by_name[source.identity(number)].scale, rtol=1e-5)

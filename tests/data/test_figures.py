@@ -1,5 +1,6 @@
 """Synthetic people: repeatable, labelled on the body, all joints inside, left and right distinct."""
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,8 +8,8 @@ from PIL import Image
 
 from data.figure_looks import PHOTO_LIKE, background, finish
 from data.figure_poses import JOINTS, NUMBERS, joints
-from data.figures import ALL_JOINTS, SOURCE, TEN_POINTS, Domain, Figures, figures, render_video, target
-from data.prepared import datasets, open_source, prepare
+from data.figures import ALL_JOINTS, SOURCE, TEN_POINTS, Domain, figures, named, target
+from data.prepared import open_source, prepare, rendered
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 
@@ -111,28 +112,17 @@ def test_hidden_joints_are_covered_and_not_labelled():
     np.testing.assert_array_equal(hidden.examples.keypoints[visible > 0], shown.examples.keypoints[visible > 0])
 
 
-def test_a_video_moves_smoothly():
-    video = render_video(30, target(), 3, 1, 32)
-    points = video.examples.keypoints
-    steps = np.linalg.norm(np.diff(points, axis=0), axis=-1)
-    assert 0.1 < steps.mean() < 2.5
-    bends = np.linalg.norm(np.diff(points, 2, axis=0), axis=-1)
-    assert bends.mean() < steps.mean()
-    heights = np.linalg.norm(points[:, 1] - points[:, 2], axis=-1)
-    assert heights.max() / heights.min() < 1.01
-    np.testing.assert_array_equal(video.examples.image, render_video(30, target(), 3, 1, 32).examples.image)
-
-
-def test_figures_can_be_prepared_and_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr(Figures, "images", {"train": range(4), "test": range(4, 6)})
-    prepare(datasets()["figures"], data_dir=tmp_path)
+def test_figures_can_be_prepared_and_opened(tmp_path):
+    small = rendered("figures", TEN_POINTS, {"target_train": partial(named, target(), range(4)),
+                                             "source_test": partial(named, SOURCE, range(4, 6))})
+    prepare(small, data_dir=tmp_path)
     source = open_source("figures", "target_train[:3]+source_test", data_dir=tmp_path, transform=Letterbox(64))
     assert len(source) == 5
     assert source.skeleton == TEN_POINTS
-    rendered = {f"target_{n:05d}": example for n, example in enumerate(figures(4, target(), 0, 64))}
+    shown = {f"target_{n:05d}": example for n, example in enumerate(figures(4, target(), 0, 64))}
     for index in range(3):
-        np.testing.assert_array_equal(source[index].image, rendered[source.identity(index)].image)
-        np.testing.assert_allclose(source[index].keypoints, rendered[source.identity(index)].keypoints, atol=1e-4)
+        np.testing.assert_array_equal(source[index].image, shown[source.identity(index)].image)
+        np.testing.assert_allclose(source[index].keypoints, shown[source.identity(index)].keypoints, atol=1e-4)
     with pytest.raises(InputError, match="split 'validation'"):
         open_source("figures", "validation", data_dir=tmp_path, transform=Letterbox(64))
     with pytest.raises(InputError, match=r"nothing prepared at .* run python -m data figures"):

@@ -88,29 +88,17 @@ def test_files_that_do_not_match(arm, tmp_path):
     root, upper, lower = "root 0 0 0 0 0 0", "upper 0 0 0", "lower 0"
     for frames, said in (
         ([[root, upper, lower, "tail 3"]], "line 8: bone tail does not move in arm.asf; use the skeleton of"),
-        ([[root, upper, lower, "fixed 3"]], "bone fixed does not move"),
         ([[root, "upper 0 0", lower]], "line 6: expected 3 values for upper, as in arm.asf, found 2"),
         ([[root, upper, lower], [root, upper], [root, upper, lower]], "frame 2 has no values for lower, which moves"),
-        ([[root, upper]], "frame 1 has no values for lower"),
         ([[root, "upper 0 x 0", lower]], "line 6: expected numbers, found 0 x 0"),
         ([], "no frame found"),
     ):
         with pytest.raises(InputError, match=said) as raised:
             read_motion(motion(tmp_path / "wrong.amc", *frames), body)
         assert "wrong.amc" in str(raised.value)
-    good = motion(tmp_path / "good.amc", [root, upper, lower], [root, upper, lower])
-    good.write_text(good.read_text().replace("\n2\n", "\n4\n"))
-    with pytest.raises(InputError, match="expected frame 2, found frame 4; the file is incomplete"):
-        read_motion(good, body)
-    with pytest.raises(InputError, match="section :units is missing; this is not an ASF skeleton"):
-        read_skeleton(good)
-    with pytest.raises(InputError, match=r"arm.asf, line 4: expected a frame number, found 'mass'"):
-        read_motion(arm, body)
     arm.write_text(arm.read_text().replace("upper lower fixed", "upper lower hand"))
     with pytest.raises(InputError, match="bone hand of the hierarchy is not in :bonedata"):
         read_skeleton(arm)
-    with pytest.raises(InputError, match=r"nowhere\.asf: No such file"):
-        read_skeleton(tmp_path / "nowhere.asf")
 
 
 def test_a_recording_becomes_a_figure(tmp_path):

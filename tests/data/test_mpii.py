@@ -1,17 +1,13 @@
 """MPII: people of the converted lists, the draw by whole images, boxes, and heads from two MATLAB files."""
 import json
-from functools import partial
 
 import numpy as np
-import pytest
 import scipy.io
+from contract import Sample, names_its_faults, of_sample, write_image
 
-from data.checking import all_faults
-from data.mpii import DATASET, PERSON, RELEASE, Mpii, Person, draw, person_box, read
+from data.mpii import DATASET, PERSON, RELEASE, Person, draw, person_box
 from kpjax.images.transforms import PersonCrop
 
-COUNTS = {"training": 4, "validation": 2}
-SMALL = DATASET._replace(check=partial(all_faults, partial(read, **COUNTS)))
 TRAIN = ("a.jpg", "a.jpg", "b.jpg", "c.jpg", "c.jpg", "c.jpg", "d.jpg", "d.jpg", "v.jpg")
 VALID = ("v.jpg", "w.jpg", "w.jpg")
 
@@ -40,7 +36,11 @@ def head(number):
     return [40.0, 30.0, 40.0 + 3 * (number + 1), 30.0 + 4 * (number + 1)]  # the diagonal is 5 (number + 1)
 
 
-def write(folder, train, valid):
+def write(folder, train=None, valid=None):
+    train, valid = train or people(TRAIN, 1), valid or people(VALID, 2)
+    for image in {*TRAIN, *VALID}:
+        write_image(folder / "images" / image, 120, 100, {(70, 40): (255, 255, 255)})
+    (folder / "annot").mkdir(exist_ok=True)
     (folder / "annot" / "train.json").write_text(json.dumps(train))
     (folder / "annot" / "valid.json").write_text(json.dumps(valid))
     images = []
@@ -61,26 +61,30 @@ def write(folder, train, valid):
                       "jnt_missing": missing.astype(np.uint8), "dataset_joints": np.array([PERSON.names], object)})
 
 
-@pytest.fixture
-def folder(tmp_path, write_image):
-    (tmp_path / "annot").mkdir()
-    for image in {*TRAIN, *VALID}:
-        write_image(tmp_path / "images" / image, 120, 100, {(70, 40): (255, 255, 255)})
-    write(tmp_path, people(TRAIN, 1), people(VALID, 2))
-    return tmp_path
+def with_heads_of_others(folder):
+    train, valid = people(TRAIN, 1), people(VALID, 2)
+    for entry in train:
+        entry["center"][1] += 20
+    (folder / "annot" / "train.json").write_text(json.dumps(train))
+    (folder / "annot" / "valid.json").write_text(json.dumps([valid[2], valid[1], valid[0]]))
 
 
-def test_people_are_drawn_with_their_heads_and_boxes(folder, records, monkeypatch):
-    monkeypatch.setattr(Mpii, "training", COUNTS["training"])
-    monkeypatch.setattr(Mpii, "validation", COUNTS["validation"])
-    found = records(SMALL, folder)
-    assert {split: len(of) for split, of in found.items()} == {"train": 4, "validation": 2, "rest": 2, "test": 3}
-    assert len({name for split in ("train", "validation", "rest") for name in found[split]}) == len(TRAIN) - 1
+SAMPLE = Sample(
+    DATASET, write, {"train": 4, "validation": 2, "rest": 2, "test": ["v_0", "w_0", "w_1"]},
+    constants={"mpii.TRAINING": 4, "mpii.VALIDATION": 2},
+    damages=[
+        (with_heads_of_others, [f"{RELEASE}: no head box for 8 of 8 people: annot/train.json entry ",
+                                "gt_valid.mat: the joints differ from those of valid.json in the same order"]),
+        (lambda folder: (folder / "annot" / "gt_valid.mat").unlink(),
+         ["annot/valid.json has no head boxes, which PCKh needs; put gt_valid.mat into annot/"])])
+
+
+def test_people_are_drawn_with_their_heads_and_boxes(tmp_path, monkeypatch):
+    found = of_sample(SAMPLE, tmp_path, monkeypatch)
     images = {split: {name[:-2] for name in of} for split, of in found.items()}
     assert not images["train"] & images["validation"]
     assert "v" not in images["train"] | images["validation"]  # it tests
     train, valid = people(TRAIN, 1), people(VALID, 2)
-    assert set(found["test"]) == {"v_0", "w_0", "w_1"}
     listed = {"v_0": (0, valid), "w_1": (2, valid)} | {name: (TRAIN.index(f"{name[0]}.jpg") + int(name[2]), train)
                                                        for split in set(found) - {"test"} for name in found[split]}
     for name, (number, entries) in listed.items():
@@ -112,38 +116,5 @@ def test_the_draw_takes_whole_images_in_the_order_of_the_seed():
     assert [person.annotation % 2 for person in first] == [0, 1, 0, 1, 0]
 
 
-def test_lists_without_head_boxes_are_refused(folder):
-    (folder / "annot" / RELEASE).unlink()
-    (folder / "annot" / "gt_valid.mat").unlink()
-    assert SMALL.check(folder) == [
-        f"annot/train.json has no head boxes, which PCKh needs; put {RELEASE} into annot/",
-        "annot/valid.json has no head boxes, which PCKh needs; put gt_valid.mat into annot/"]
-
-
-def test_heads_of_other_people_are_refused(folder):
-    train, valid = people(TRAIN, 1), people(VALID, 2)
-    for entry in train:
-        entry["center"][1] += 20
-    valid = [valid[2], valid[1], valid[0]]
-    (folder / "annot" / "train.json").write_text(json.dumps(train))
-    (folder / "annot" / "valid.json").write_text(json.dumps(valid))
-    faults = SMALL.check(folder)
-    assert len(faults) == 2
-    assert faults[0].startswith(f"{RELEASE}: no head box for 8 of 8 people: annot/train.json entry ")
-    assert faults[1].startswith("gt_valid.mat: the joints differ from those of valid.json in the same order")
-
-
-def test_all_faults_come_at_once(folder):
-    train = people(TRAIN, 1)
-    train[2]["joints"].pop()
-    del train[3]["center"]
-    (folder / "annot" / "train.json").write_text(json.dumps(train))
-    (folder / "images" / "w.jpg").unlink()
-    scipy.io.savemat(folder / "annot" / "gt_valid.mat", {"headboxes_src": np.ones((2, 2, 7))})
-    faults = SMALL.check(folder)
-    assert faults[:3] == ["annot/train.json entry 3: field center is missing",
-                          "annot/train.json entry 2 (b.jpg) joints: expected 16 x 2 numbers, found 15 x 2",
-                          "gt_valid.mat: variable pos_gt_src is missing; download it again"]
-    assert faults[-1] == "images/w.jpg is missing, but it has annotations; restore it"
-    write(folder, people(TRAIN, 1), people(VALID, 2))
-    assert "train.json: expected 10,000 people to train and 3,311 to validate, found 9" in DATASET.check(folder)[0]
+def test_faults_are_named(tmp_path, monkeypatch):
+    names_its_faults(SAMPLE, tmp_path, monkeypatch)

@@ -1,6 +1,7 @@
 """The two speech projects: parts by speaker, faults, points that a network placed, frames of videos."""
 import numpy as np
 import pytest
+from contract import write_image
 
 from data import lips, speech, tongue
 from data.parts import PARTS
@@ -8,7 +9,7 @@ from kpjax.errors import InputError
 from kpjax.images.video import write_video
 
 
-def write(folder, names, frames, write_image):
+def write(folder, names, frames):
     """Writes a DeepLabCut project of frames {"<folder>/<image>": {name: (x, y)}}."""
     (folder / "config.yaml").parent.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(f"scorer: AW\nbodyparts: [{', '.join(names)}]\n")
@@ -32,8 +33,8 @@ FRAMES = {"TaL_1to8003/img001.png": ALL, "TaL_1to8010/img002.png": ALL, "TaL_1to
 
 
 @pytest.fixture
-def project(tmp_path, write_image):
-    return write(tmp_path / "tongue", tongue.TONGUE.names[::-1], FRAMES, write_image)
+def project(tmp_path):
+    return write(tmp_path / "tongue", tongue.TONGUE.names[::-1], FRAMES)
 
 
 def test_speakers_of_the_parts_differ():
@@ -61,13 +62,13 @@ def test_frames_enter_by_folder_or_by_name_without_what_is_known_to_be_wrong(pro
     assert [tongue.TONGUE.names[k] for k in np.flatnonzero(~by_hand.visible)] == ["tongueTip1"]
 
 
-def test_another_project_is_refused(tmp_path, write_image):
-    folder = write(tmp_path, ["vallecula", "hyoid"], {"a/img1.png": {"hyoid": (3, 4)}}, write_image)
+def test_another_project_is_refused(tmp_path):
+    folder = write(tmp_path, ["vallecula", "hyoid"], {"a/img1.png": {"hyoid": (3, 4)}})
     faults = []
     assert tongue.read(folder, faults) == {part: [] for part in PARTS}
     assert faults[0].startswith("config.yaml: no bodypart is called tongueRoot1")
     names = dict.fromkeys(lips.LIPS.names, (2.5, 3.5))
-    folder = write(tmp_path / "lips", lips.LIPS.names, {"mine/img1.png": names}, write_image)
+    folder = write(tmp_path / "lips", lips.LIPS.names, {"mine/img1.png": names})
     lips.read(folder, faults := [])
     assert faults[0].startswith("mine/img1.png: is of no published recording")
 
@@ -89,10 +90,3 @@ def test_every_fifth_frame_of_a_training_speakers_video(project):
     (project / "videos" / "video10.mp4").unlink()
     with pytest.raises(InputError, match="videos/video10 is missing"):
         list(speech.frames_of_videos("tongue", 14, project))
-
-
-def test_the_mouths_width_is_between_its_corners():
-    points = np.zeros((8, 2))
-    points[:2] = [[10, 20], [40, 60]]
-    assert lips.width(points, np.ones(8, bool)) == 50
-    assert lips.width(points, np.arange(8) > 0) == 0

@@ -89,10 +89,10 @@ def test_a_folder_without_video_and_broken_frames(folder, tmp_path):
         prepare(DATASET, tmp_path / "empty", tmp_path / "prepared")
     broken = folder / "sub" / "frames" / "2.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(InputError, match=r"frames: frame 2 does not decode \(1 of 6\)"):
+    with pytest.raises(InputError, match=r"images cannot be read: sub/frames#000002: the frame does not decode"):
         prepare(DATASET, folder, tmp_path / "prepared")
     builder = prepare(DATASET, folder, tmp_path / "prepared", on_bad_image="skip")
-    assert builder.skipped == ["sub/frames#000002"]
+    assert builder.skipped == ["sub/frames#000002: the frame does not decode"]
     assert sum(part.num_examples for part in builder.info.splits.values()) == 23
 
 

@@ -1,5 +1,4 @@
 """HRNet: the published sizes, the maps that it returns, and that rematerialisation changes no number."""
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +7,7 @@ import pytest
 from multiply_adds import multiply_adds
 from untrained import count, drawn, shapes
 
-from kpjax.models.high_resolution import HRNet, hrnet
+from kpjax.models.high_resolution import hrnet
 
 TINY = {"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem_width": 4}
 
@@ -86,38 +85,3 @@ def test_heatmaps_are_read_from_the_first_tap_in_any_precision(variables, images
     assert heatmaps.shape == (2, 16, 8, 3)
     assert 0 < np.abs(low_heatmaps - heatmaps).max() < 0.1 * np.abs(heatmaps).max()
     np.testing.assert_allclose(low_maps[1].astype(jnp.float32), maps[1], atol=0.1 * np.abs(maps[1]).max())
-
-
-def test_rematerialisation_keeps_less_and_changes_no_number(variables, images):
-    """Loss, statistics and every gradient; no parameter is idle; a backward pass is handed far fewer numbers."""
-    def loss(network, params):
-        heatmaps, moved = network.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])
-        return jnp.square(heatmaps).mean(), moved
-
-    def run(params, rematerialise):
-        network = hrnet(3, **TINY, rematerialise=rematerialise)
-        value, backward, moved = jax.vjp(functools.partial(loss, network), params, has_aux=True)
-        return (value, moved, *backward(jnp.float32(1))), count(backward)
-
-    (one, kept), (other, fewer) = jax.jit(lambda params: [run(params, choice) for choice in (False, True)])(
-        variables["params"])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
-    assert all(np.any(leaf != 0) for leaf in jax.tree.leaves(one[-1]))
-    assert fewer < kept / 2
-
-
-def test_sizes_that_make_no_hrnet_are_refused(images):
-    with pytest.raises(ValueError, match=r"a count for each of stages 2, 3 and 4"):
-        hrnet(3, modules=(1, 4))
-    with pytest.raises(ValueError, match="width 0"):
-        hrnet(3, width=0)
-    with pytest.raises(ValueError, match="taps is stage_outputs or highres, got 'all'"):
-        hrnet(3, taps="all")
-    with pytest.raises(ValueError, match=r"multiples of 32, got \(2, 64, 48, 3\)"):
-        jax.eval_shape(lambda key: hrnet(3, **TINY).init(key, jnp.zeros((2, 64, 48, 3)), False), jax.random.key(0))
-
-
-def test_its_specification_builds_it():
-    network = HRNet(head_layers=2, head_width=5, **TINY, rematerialise=True).build(3)
-    assert network == hrnet(3, **TINY, head_layers=2, head_width=5, rematerialise=True)
-    assert count(shapes(network)["params"]["head"]) == (9 * 4 * 5 + 5) + 2 * 5 + (5 * 3 + 3)

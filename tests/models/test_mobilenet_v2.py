@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 from untrained import count, shapes
 
-from kpjax.errors import InputError
-from kpjax.models.inverted_residuals import MobileNetV2, MobileNetV2Trunk, mobilenet_v2
+from kpjax.models.inverted_residuals import MobileNetV2Trunk
 from kpjax.models.layers import depthwise_by_groups, depthwise_by_shifts, spatial_padding
 from kpjax.models.weights.pretrained import load_backbone, read_safetensors, write_safetensors
 from kpjax.models.weights.torch_names import from_torch
@@ -36,36 +35,10 @@ def test_it_has_the_published_size():
     assert len(jax.tree.leaves(variables["batch_stats"])) == 2 * 51
 
 
-@pytest.mark.parametrize("stride", [2, 4])
-def test_maps_and_heatmaps_have_the_stated_sizes(stride):
-    network = MobileNetV2().build(5, stride=stride)
-    images = jnp.zeros((2, 64, 96, 3))
-    variables = shapes(network)
-    maps = jax.eval_shape(lambda v: network.apply(v, images, False, method="backbone_features"), variables)
-    assert [x.shape for x in maps] == [(2, 64 // s, 96 // s, width) for s, width in zip(
-        (2, 4, 8, 16, 32), WIDTHS, strict=True)]
-    heatmaps = jax.eval_shape(lambda v: network.apply(v, images, False), variables)
-    assert heatmaps.shape == (2, 64 // stride, 96 // stride, 5)
-    assert heatmaps.dtype == jnp.float32
-
-
 def test_a_width_multiplier_keeps_multiples_of_eight():
     maps = jax.eval_shape(lambda key: MobileNetV2Trunk(0.35).init_with_output(
         key, jnp.zeros((1, 32, 32, 3)), False)[0], jax.random.key(0))
     assert [x.shape[-1] for x in maps] == [8, 8, 16, 32, 112]
-
-
-@pytest.mark.parametrize(("options", "message"), [
-    ({"width_multiplier": 0.0}, "width_multiplier: 0.0"), ({"padding": "reflect"}, "padding: 'reflect' is unknown"),
-    ({"frozen_stride": 3}, "frozen_stride: 3; give 0, 2, 4, 8, 16, 32"),
-    ({"head_layers": 0}, "head_layers: 0"), ({"decoder_width": 0}, "decoder_width: 0")])
-def test_options_that_no_network_has_are_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        MobileNetV2(**options)
-    with pytest.raises(InputError, match="multiple of 32"):
-        MobileNetV2().check(80, 20)
-    with pytest.raises(ValueError, match="heatmap_stride is 2 or 4, got 8"):
-        mobilenet_v2(3, heatmap_stride=8)
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])

@@ -11,9 +11,11 @@ from kpjax.errors import InputError
 from kpjax.models.high_resolution import HRNet
 from kpjax.models.hourglass_network import HourglassNetwork
 from kpjax.models.inverted_residuals import MobileNetV2
+from kpjax.models.movenet import MoveNet, movenet_lightning
 from kpjax.models.residual_steps import RSN
 from kpjax.models.resnet import PoseResNet, ResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
+from kpjax.models.vision_transformer import ViT
 
 TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
 
@@ -63,57 +65,76 @@ def test_the_small_unet_has_the_size_of_its_stride(stride, layers):
     assert ("conv1" in shapes(network)["params"]["head"]) == (layers == 2)
 
 
-def test_wrong_options_are_refused():
-    with pytest.raises(ValueError, match="depth is one of 18, 34, 50, 101, 152, got 20"):
-        pose_resnet(20, 3)
-    with pytest.raises(ValueError, match="heatmap_stride is 2 or 4"):
-        small_unet(3, heatmap_stride=8)
-    with pytest.raises(ValueError, match="at least one for a block"):
-        small_unet(3, widths=(16, 32))
+# The contract of all heatmap networks
+
+NETWORKS = {
+    "small_unet": SmallUNet(widths=(4, 8, 8), head_layers=2, head_width=8),
+    "pose_resnet": PoseResNet(depth=18),
+    "hrnet": HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_width=4, head_width=4),
+    "rsn": RSN(depth=18, stem_width=4, unit_width=4),
+    "mobilenet_v2": MobileNetV2(width_multiplier=0.1, decoder_width=8, frozen_stride=16),
+    "movenet": MoveNet(frozen_stride=16),
+    "vit": ViT("tiny", layer_scale=True, registers=4),
+    "hourglass": HourglassNetwork(width=16, depth=1),
+}
+# A few layers each; of the others programs take long to compile.
+QUICK = ("small_unet", "hourglass")
+NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
 
 
-@pytest.mark.parametrize("specification", [SmallUNet, PoseResNet, HRNet, RSN])
-def test_every_specification_builds_a_network_by_default(specification):
-    """Its heatmaps are four times smaller than images, of every size that it accepts."""
-    specification().check(64, 16)
+def step(network, variables, images):
+    """Returns the loss, the statistics after it and its gradient, and how many numbers the backward pass is handed."""
+    def loss(params):
+        maps, moved = network.apply({**variables, "params": params}, images, True, mutable=["batch_stats"])
+        return jnp.square(maps - 1).mean(), moved
+
+    value, backward, moved = jax.vjp(loss, variables["params"], has_aux=True)
+    return (value, moved, *backward(jnp.float32(1))), count(backward)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_maps_are_float32_around_a_computation_in_bfloat16(name):
+    """So are parameters, statistics and gradients: forward and backward pass trace under strict promotion."""
+    options = dataclasses.replace(NETWORKS[name], dtype="bfloat16")
+    options.check(64, 16)
+    network, images = options.build(3), jnp.zeros((2, 64, 32, 3))
+    variables = shapes(network, 64)
+    heatmaps = jax.eval_shape(lambda v: network.apply(v, images, False), variables)
+    assert heatmaps.shape == (2, 16, 8, 3)
+    traced = jax.eval_shape(lambda v: step(network, v, images)[0], variables)
+    assert {leaf.dtype for leaf in jax.tree.leaves((variables, traced, heatmaps))} == {jnp.dtype(jnp.float32)}
+    features = jax.eval_shape(lambda v: network.apply(v, images, False, method="features"), variables)
+    assert (features.dtype, features.shape[:3]) == (jnp.bfloat16, (2, 16, 8))
     with pytest.raises(InputError, match=r"^heatmap_size: 7 for images of 64 px; the heatmaps of \w+ are"):
-        specification().check(64, 7)
-    with pytest.raises(InputError, match=r"^image_size: 40; .* need.? a multiple of"):
-        specification().check(40, 10)
-    network = specification(dtype="bfloat16").build(3)
-    heatmaps = jax.eval_shape(
-        lambda key, x: network.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    assert (heatmaps.shape, heatmaps.dtype) == ((1, 16, 16, 3), jnp.float32)
+        options.check(64, 7)
 
 
-@pytest.mark.parametrize("specification", [
-    SmallUNet(widths=(4, 4, 8), head_width=4), HourglassNetwork(width=16, depth=1), PoseResNet(depth=18),
-    MobileNetV2(width_multiplier=0.1, decoder_width=8, frozen_stride=16)])  # 52 layers to compile, or six
-def test_rematerialisation_keeps_less_and_changes_no_number(specification):
-    """Value, statistics and every gradient; a backward pass is handed fewer numbers."""
-    images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
-    plain, again = specification.build(3), dataclasses.replace(specification, rematerialise=True).build(3)
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_stays_close_to_float32(name):
+    exact, rounded = (dataclasses.replace(NETWORKS[name], dtype=dtype).build(3) for dtype in ("float32", "bfloat16"))
+    images = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    expected, found = jax.jit(lambda v: [network.apply(v, images, False) for network in (exact, rounded)])(
+        drawn(shapes(exact)))
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+# With the statistics of few pixels RSN's numbers are not comparable, see test_rsn.py; MoveNet's trunk is MobileNetV2's.
+@pytest.mark.parametrize("name", [name for name in NAMES if name in QUICK or name.values[0] not in ("rsn", "movenet")])
+def test_rematerialisation_keeps_less_and_changes_no_number(name):
+    """Value, statistics and every gradient, all finite; a backward pass is handed fewer numbers."""
+    plain, again = (dataclasses.replace(NETWORKS[name], rematerialise=choice).build(3) for choice in (False, True))
     assert shapes(again) == shapes(plain)
-
-    def run(network, variables):
-        def loss(params):
-            maps, moved = network.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])
-            return jnp.square(maps).mean(), moved
-
-        value, backward, moved = jax.vjp(loss, variables["params"], has_aux=True)
-        return (value, moved, *backward(jnp.float32(1))), count(backward)
-
-    kept = []
+    images, kept = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype(np.float32), []
 
     @jax.jit
-    def both(key):
-        variables = plain.init(key, images, False)
-        found = [run(network, variables) for network in (plain, again)]
+    def both(variables):
+        found = [step(network, variables, images) for network in (plain, again)]
         kept.extend(numbers for _, numbers in found)
         return [result for result, _ in found]
 
-    one, other = both(jax.random.key(0))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
+    one, other = both(drawn(shapes(plain)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one))
     assert kept[1] < kept[0]
 
 
@@ -126,21 +147,27 @@ def test_specifications_pass_their_options_on():
 
 
 @pytest.mark.parametrize(("specification", "options", "said"), [
-    (SmallUNet, {"widths": (4, 8)}, "widths: 2 given"), (SmallUNet, {"widths": (4, 0, 8)}, r"widths: \(4, 0, 8\)"),
-    (SmallUNet, {"head_width": 0}, "head_width: 0; must be at least 1"), (PoseResNet, {"depth": 20}, "depth: 20; pose"),
-    (PoseResNet, {"dtype": "float16"}, "dtype: 'float16' is unknown"), (HRNet, {"modules": (1, 4)}, "modules: 2 given"),
-    (HRNet, {"taps": "all"}, "taps: 'all' is unknown"), (HRNet, {"stem_width": 0}, "stem_width: 0"),
+    (SmallUNet, {"widths": (4, 8)}, "widths: 2 given"), (SmallUNet, {"head_width": 0}, "head_width: 0"),
+    (PoseResNet, {"depth": 20}, "depth: 20; pose"), (PoseResNet, {"dtype": "float16"}, "dtype: 'float16' is unknown"),
+    (HRNet, {"modules": (1, 4)}, "modules: 2 given"), (HRNet, {"taps": "all"}, "taps: 'all' is unknown"),
     (RSN, {"depth": 101}, "depth: 101; rsn has depth 18 or 50"), (RSN, {"stem_width": 2}, "stem_width: 2; give 3"),
-    (RSN, {"stages": 0}, "stages: 0; must be at least 1")])
+    (MobileNetV2, {"padding": "reflect"}, "padding: 'reflect'"),
+    (MobileNetV2, {"frozen_stride": 3}, "frozen_stride: 3"),
+    (MobileNetV2, {"width_multiplier": 0.0}, "width_multiplier: 0.0"), (ViT, {"vit_size": "huge"}, "vit_size: 'huge'"),
+    (ViT, {"registers": 2}, "registers: 2; vit has 0 or 4"), (HourglassNetwork, {"width": 24}, "width: 24")])
 def test_a_specification_names_the_option_that_is_wrong(specification, options, said):
     with pytest.raises(InputError, match=f"^{said}"):
         specification(**options)
 
 
-@pytest.mark.parametrize("specification", [PoseResNet, HRNet, RSN])
-def test_a_network_of_one_stride_refuses_another(specification):
-    with pytest.raises(InputError, match="stride: 2; the heatmaps of"):
-        specification().build(3, stride=2)
+@pytest.mark.parametrize(("call", "said"), [
+    (lambda: PoseResNet().build(3, stride=2), "stride: 2; the heatmaps of"),
+    (lambda: HRNet().check(40, 10), "image_size: 40; hrnet needs a multiple of 32"),
+    (lambda: ViT().check(72, 18), "image_size: 72; vit needs a multiple of 16"),
+    (lambda: shapes(movenet_lightning(), 48), "images: sides of about")])
+def test_sizes_that_do_not_fit_are_refused(call, said):
+    with pytest.raises(InputError, match=said):
+        call()
 
 
 def test_the_parts_are_the_whole():
@@ -162,37 +189,3 @@ def test_the_parts_are_the_whole():
     for equal in run(jax.random.key(0)):
         for one in equal[1:]:
             np.testing.assert_allclose(one, equal[0], atol=1e-6)
-
-
-@pytest.mark.parametrize(("build", "runs"), [
-    (lambda dtype: small_unet(3, widths=(4, 8, 8), head_layers=2, head_width=8, dtype=dtype), True),
-    (lambda dtype: small_unet(3, heatmap_stride=2, dtype=dtype), False),
-    (lambda dtype: pose_resnet(18, 3, 1, dtype, upsampling_width=8), True),
-    (lambda dtype: pose_resnet(50, 3, 2, dtype, upsampling_width=8), False),
-], ids=["unet", "unet stride 2", "pose_resnet 18", "pose_resnet 50"])
-def test_every_network_computes_in_bfloat16(build, runs):
-    """float32 parameters, statistics and heatmaps around bfloat16; forward and backward trace under strict promotion.
-
-    One of each family is run too, and stays close to float32.
-    """
-    network, exact = build(jnp.bfloat16), build(jnp.float32)
-    variables = shapes(network)
-    images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
-
-    def forward(network, variables):
-        return network.apply(variables, images, True, mutable=["batch_stats"])
-
-    def gradient(variables):
-        def loss(params):
-            return jnp.square(forward(network, variables | {"params": params})[0]).mean()
-        return jax.grad(loss)(variables["params"])
-
-    traced = jax.eval_shape(lambda v: (forward(network, v), gradient(v)), variables)
-    assert {leaf.dtype for leaf in jax.tree.leaves((variables, traced))} == {jnp.dtype(jnp.float32)}
-    features = jax.eval_shape(lambda v: network.apply(v, images, False, method="features"), variables)
-    assert features.dtype == jnp.bfloat16
-    if runs:
-        values = drawn(variables)
-        rounded = jax.jit(lambda v: network.apply(v, images, False))(values)
-        expected = jax.jit(lambda v: exact.apply(v, images, False))(values)
-        assert 0 < np.abs(rounded - expected).max() < 0.1 * np.abs(expected).max()

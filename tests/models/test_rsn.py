@@ -1,34 +1,31 @@
-"""RSN: its published size, the heatmaps of all its units, resizing, and that rematerialisation changes no number."""
+"""RSN: its published size, the heatmaps of all its units, and resizing."""
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from multiply_adds import multiply_adds
-from untrained import count, drawn, shapes
+from untrained import count, drawn, shapes, small_rsn
 
 from kpjax.models.layers import resize_bilinear
-from kpjax.models.residual_steps import RSN, DownPath, rsn
-from kpjax.models.unet import small_unet
-
-TINY = {"blocks": (1, 1, 1, 1), "width": 8, "unit_width": 8}
+from kpjax.models.residual_steps import DownPath, rsn
 
 
-@pytest.mark.parametrize(("depth", "measured_by", "parameters", "multiply_add_count"), [
-    (18, "input", 9_159_072, 2.047e9), (18, "level", 13_418_964, 2.514e9), (50, "level", 38_393_712, 6.762e9)])
-def test_it_has_the_published_size(depth, measured_by, parameters, multiply_add_count):
+@pytest.mark.parametrize(("network", "parameters", "multiply_add_count"), [
+    (rsn(17), 9_159_072, 2.047e9), (rsn(17, depth=50), 38_393_712, 6.762e9),
+    (rsn(17).clone(backbone=rsn(17).backbone.clone(measured_by="level")), 13_418_964, 2.514e9)],
+    ids=["18", "50", "18, measured by the level"])
+def test_it_has_the_published_size(network, parameters, multiply_add_count):
     """Published for 17 keypoints at 256x192: 2.5 and 6.4 GFLOPs. All cost scales with the area, here from 256x256."""
-    network = rsn(17, depth=depth, measured_by=measured_by)
     params = shapes(network)["params"]
     assert set(params) == {"backbone", "head"}
     assert count(params) == parameters
     assert sum(multiply_adds(network, 256).values()) * 192 / 256 == pytest.approx(multiply_add_count, rel=1e-3)
     assert count(params["head"]) == 4 * (256 * 256 + 3 * 256 + 9 * 256 * 17 + 3 * 17)
-    assert network == rsn(17, depth=depth, measured_by=measured_by if (depth, measured_by) == (18, "level") else None)
 
 
 @pytest.fixture(scope="module")
 def variables():
-    return drawn(shapes(rsn(3, **TINY)))
+    return drawn(shapes(small_rsn(3)))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +38,7 @@ def test_all_units_predict_heatmaps_in_any_precision(variables, images):
 
     That two stages are in the right order is seen beside PyTorch, in tests/models/weights.
     """
-    exact, rounded = rsn(3, **TINY), rsn(3, **TINY, dtype=jnp.bfloat16)
+    exact, rounded = small_rsn(3), small_rsn(3, dtype=jnp.bfloat16)
     assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
     head = {collection: tree["head"] for collection, tree in variables.items()}
 
@@ -63,7 +60,7 @@ def test_all_units_predict_heatmaps_in_any_precision(variables, images):
 
 def test_what_the_heads_read_has_its_stages_and_dtype(images):
     """Of each size the later stage first; the first map is what `features` hands to heads."""
-    network = rsn(3, **TINY, stages=2, dtype=jnp.bfloat16)
+    network = small_rsn(3, stages=2, dtype=jnp.bfloat16)
     maps, features = jax.eval_shape(
         lambda key: network.init_with_output(key, images, False, method=lambda model, *given: (
             model.backbone_features(*given), model.features(*given)))[0], jax.random.key(0))
@@ -76,7 +73,7 @@ def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
 
     A pass that runs no coarse unit hands on the statistics of those too.
     """
-    network = rsn(3, **TINY)
+    network = small_rsn(3)
     features = np.random.default_rng(2).normal(size=(2, 16, 8, 8)).astype(np.float32)
     heatmaps, alone = jax.jit(lambda key: network.head.init_with_output(key, features, True))(jax.random.key(0))
     assert heatmaps.shape == (2, 16, 8, 3)
@@ -88,6 +85,7 @@ def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
     assert jax.tree.map(jnp.shape, moved["batch_stats"]) == jax.tree.map(jnp.shape, fresh["batch_stats"])
 
 
+@pytest.mark.slow
 def test_rematerialisation_keeps_less_and_changes_no_number():
     """Of one level of the way down: output, statistics and every gradient; a backward pass is handed fewer numbers.
 
@@ -130,29 +128,3 @@ def test_resizing_keeps_corners_and_planes(before, after):
                      for side, old in zip(after, before, strict=True))
     np.testing.assert_allclose(resized[0, :, :, 0], rows[:, None] * 3 - columns[None, :] * 2 + 0.5, atol=1e-6)
     assert resize_bilinear(plane.astype(jnp.bfloat16), after).dtype == jnp.bfloat16
-
-
-def test_other_networks_have_no_coarser_heatmaps():
-    network = small_unet(3, widths=(4, 4, 4))
-    images = np.random.default_rng(0).normal(size=(1, 16, 16, 3)).astype(np.float32)
-    variables = drawn(shapes(network, 16))
-    (only,) = network.apply(variables, images, False, method="all_heatmaps")
-    np.testing.assert_array_equal(only, network.apply(variables, images, False))
-
-
-def test_values_that_make_no_rsn_are_refused(images):
-    with pytest.raises(ValueError, match="depth is one of 18, 50, got 34"):
-        rsn(3, depth=34)
-    with pytest.raises(ValueError, match=r"a count for each of four levels.* got blocks \(1, 2\)"):
-        rsn(3, blocks=(1, 2))
-    with pytest.raises(ValueError, match="width 2"):
-        rsn(3, width=2)
-    with pytest.raises(ValueError, match="measured_by is input or level, got 'all'"):
-        rsn(3, measured_by="all")
-    with pytest.raises(ValueError, match=r"multiples of 32, got \(2, 64, 48, 3\)"):
-        jax.eval_shape(lambda key: rsn(3, **TINY).init(key, jnp.zeros((2, 64, 48, 3)), False), jax.random.key(0))
-
-
-def test_its_specification_builds_it():
-    network = RSN(depth=18, stem_width=8, stages=2, unit_width=16, rematerialise=True).build(3)
-    assert network == rsn(3, width=8, stages=2, unit_width=16, rematerialise=True)

@@ -77,11 +77,3 @@ def test_it_computes_in_bfloat16():
     features = jax.eval_shape(network.apply, shapes(network), jnp.zeros((1, 8, 8, 3), jnp.bfloat16))
     assert {f.dtype for f in features} == {np.dtype(jnp.bfloat16)}
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes(network))} == {np.dtype(np.float32)}
-
-
-@pytest.mark.parametrize(("network", "message"), [
-    (VGG(16, ("relu3_4",)), "VGG-16: taps are some of relu1_1, "), (VGG(16, ("relu2_1", "relu1_1")), "in this order"),
-    (VGG(19, ()), "VGG-19: taps"), (VGG(11), "depth is 16 or 19, got 11")])
-def test_unknown_taps_and_depths_are_refused(network, message):
-    with pytest.raises(ValueError, match=message):
-        shapes(network)

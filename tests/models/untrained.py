@@ -3,6 +3,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kpjax.models.high_resolution import FirstMap
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.residual_steps import ResidualStepsNetwork, UnitHeads
+
 
 def shapes(network, side=32):
     """The variables' shapes and dtypes, for square images."""
@@ -26,3 +30,9 @@ def zeros(network, side=32):
 def count(tree):
     """The numbers in all leaves."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def small_rsn(keypoints, stages=1, width=8, dtype=jnp.float32):
+    """An RSN of one block at each level."""
+    trunk = ResidualStepsNetwork((1, 1, 1, 1), 1, stages, width, 8, dtype=dtype)
+    return KeypointNetwork(trunk, FirstMap(), UnitHeads(keypoints, stages, dtype))

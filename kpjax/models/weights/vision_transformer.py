@@ -12,8 +12,8 @@ from kpjax.errors import InputError
 from kpjax.models.vision_transformer import resize_positions
 
 # Tensors that the trunk of a keypoint network lacks: classifiers and their norms, poolings, the token of masked
-# patches, and a class token where the network has none.
-UNUSED = re.compile(r"mask_token|cls_token|(head|head_dist|fc_norm|attn_pool|pre_logits)\..*")
+# patches.
+UNUSED = re.compile(r"mask_token|(head|head_dist|fc_norm|attn_pool|pre_logits)\..*")
 # By a tensor that only networks with the option have.
 OPTIONS = {"reg_token": "registers", "blocks.0.ls1.gamma": "layer_scale"}
 

@@ -12,7 +12,7 @@ from experiments.engine.configs import Backbone
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors
-from kpjax.models.weights.torch_names import describe, from_torch, to_torch, torch_names
+from kpjax.models.weights.torch_names import describe, from_torch, to_torch
 
 SMALL = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
 
@@ -45,54 +45,6 @@ def classifier_file(pose_file):
 def assert_equal_trees(one, other):
     assert jax.tree.structure(one) == jax.tree.structure(other)
     jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
-def test_names_are_the_official_ones(variables):
-    names = torch_names(variables)
-    assert len(set(names.values())) == len(names)
-    expected = {
-        "params/backbone/conv2/kernel": "conv2.weight",
-        "params/backbone/layer1_0/downsample_1/scale": "layer1.0.downsample.1.weight",
-        "params/backbone/transition1_0_0/kernel": "transition1.0.0.weight",
-        "params/backbone/transition1_1_0_1/bias": "transition1.1.0.1.bias",
-        "params/backbone/transition3_3_0_0/kernel": "transition3.3.0.0.weight",
-        "batch_stats/backbone/stage2_0/branches_1_0/bn2/var": "stage2.0.branches.1.0.bn2.running_var",
-        "params/backbone/stage3_0/fuse_layers_0_2_0/kernel": "stage3.0.fuse_layers.0.2.0.weight",
-        "params/backbone/stage4_0/fuse_layers_3_0_2_0/kernel": "stage4.0.fuse_layers.3.0.2.0.weight",
-        "params/head/output/kernel": "final_layer.weight",
-        "params/head/output/bias": "final_layer.bias"}
-    assert {path: names[path] for path in expected} == expected
-    deeper = torch_names(shapes(hrnet(3, **SMALL, head_layers=2)))
-    assert deeper["params/head/output/kernel"] == "head.3.weight"  # no official name, so PoseResNet's
-
-
-@pytest.mark.parametrize("width", [32, 48])
-def test_names_and_shapes_of_the_published_networks_are_complete(width):
-    """Against the twin's own state dict, on PyTorch's device without memory: 1754 entries, and none without a mate."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_hrnet import HRNet
-    with torch.device("meta"):
-        theirs = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
-                  for name, tensor in HRNet(16, width).state_dict().items()}
-        larger = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
-                  for name, tensor in HRNet(16, width, classifier=True).state_dict().items()}
-    assert len(theirs) == 1754
-    ours = zeros(hrnet(16, width=width))
-    _, report = from_torch(theirs, ours)
-    assert set(report.matched) == set(torch_names(ours).values())
-    assert set(report.matched) | set(report.skipped) == set(theirs)
-    assert all(name.endswith("num_batches_tracked") for name in report.skipped)
-    assert report.missing == ()
-    _, of_larger = from_torch(larger, ours)
-    assert set(of_larger.matched) == set(report.matched)
-    beyond = [name.split(".")[:4] for name in set(of_larger.skipped) - set(report.skipped)]
-    assert {".".join(words) for words in beyond} == {f"stage4.2.fuse_layers.{branch}" for branch in (1, 2, 3)}
-
-
-def test_there_and_back_is_the_identity(variables, pose_file):
-    back, report = from_torch(pose_file, jax.tree.map(np.zeros_like, variables))
-    assert_equal_trees(back, variables)
-    assert report.missing == ()
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -138,22 +90,6 @@ def test_a_report_is_told_in_one_line(variables, classifier_file):
     assert describe(report._replace(skipped=(), missing=())) == f"{len(report.matched)} tensors matched"
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"width": 6}, r"w\.safetensors: tensor transition1\.0\.0\.weight belongs to an HRNet of width 4, the network has "
-                   r"width 6; give weights of that width, or build the network with width 4"),
-    ({"modules": (1, 1, 3)}, r"tensor stage4\.1\.fuse_layers\.1\.0\.0\.0\.weight of shape \(8, 4, 3, 3\) is absent"),
-    ({"modules": (1, 1, 1)}, r"no place for tensor stage4\.1\.branches\.0\.0\.bn1\.bias"),
-    ({"blocks": 2}, r"tensor stage2\.0\.branches\.0\.1\.bn1\.bias of shape \(4,\) is absent"),
-    ({"stem_width": 8}, r"tensor bn1\.bias has shape \(4,\), the network expects \(8,\)"),
-], ids=["width", "more modules", "fewer modules", "blocks", "stem"])
-def test_weights_of_another_hrnet_are_refused_by_name(pose_file, tmp_path, change, message):
-    path = tmp_path / "w.safetensors"
-    write_safetensors(path, pose_file)
-    with pytest.raises(InputError, match=message) as caught:
-        load_backbone(zeros(hrnet(3, **(SMALL | change))), path)
-    assert "\n" not in str(caught.value)
-
-
 def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
     whole = tmp_path / "whole.pth"
@@ -184,19 +120,3 @@ def test_a_run_starts_from_a_file_and_says_what_it_took(classifier_file, tmp_pat
     np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), classifier_file["conv1.weight"])
     assert "missing (params/head 2)" in capsys.readouterr().out
     assert Backbone().variables(network, image_size=32, seed=0) == {}
-
-
-@pytest.fixture(scope="module")
-def twins():
-    """A small HRNet here and in PyTorch with the same weights, and images of 64 pixels."""
-    pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_hrnet import HRNet
-    from pytorch_twins import twins_of
-    network = hrnet(3, **SMALL)
-    return twins_of(network, lambda: HRNet(3, **SMALL), zeros(network))
-
-
-@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
-def test_pytorch_gives_the_same_heatmaps(twins, train):
-    from pytorch_twins import check_heatmaps
-    check_heatmaps(twins, train)

@@ -1,47 +1,32 @@
-"""Variables go to PyTorch's names and back, and the same weights give the same heatmaps in both."""
+"""Variables go to PyTorch's official names and back; what does not fit is refused by name; twins give the same maps."""
+import copy
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn, shapes, zeros
+from untrained import drawn, shapes, small_rsn, zeros
 
 from kpjax.errors import InputError
+from kpjax.models.high_resolution import hrnet
+from kpjax.models.residual_steps import rsn
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.unet import small_unet
+from kpjax.models.vision_transformer import vit
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 
-
-@pytest.fixture(scope="module")
-def variables():
-    return drawn(shapes(pose_resnet(18, 3, 2, upsampling_width=4)))
-
-
-@pytest.fixture(scope="module")
-def state_dict(variables):
-    return to_torch(variables)
-
-
-def assert_equal_trees(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
-def test_there_and_back_is_the_identity(variables, state_dict):
-    empty = jax.tree.map(jnp.zeros_like, variables)
-    back, report = from_torch(state_dict, empty)
-    assert_equal_trees(back, variables)
-    assert len(report.matched) == len(jax.tree.leaves(variables))
-    assert report.missing == ()
-    assert all(name.endswith("num_batches_tracked") for name in report.skipped)
-    assert all(tensor.flags.c_contiguous for tensor in state_dict.values())
-    assert {tensor.dtype for tensor in state_dict.values()} == {np.dtype(np.float32), np.dtype(np.int64)}
-
-
-def test_names_are_the_official_ones(variables):
-    names = torch_names(variables)
-    assert len(set(names.values())) == len(names)
-    expected = {
+SMALL_HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
+SMALL_RSN = {"blocks": (1, 1, 1, 1), "stages": 2, "width": 8, "unit_width": 8}
+SMALL = {
+    "pose_resnet": pose_resnet(18, 3, 2, upsampling_width=4),
+    "hrnet": hrnet(3, **SMALL_HRNET),
+    "rsn": small_rsn(3, 2),
+    "vit": vit(3, width=8, depth=2, heads=2, registers=4, layer_scale=True, upsampling_width=4, head_layers=2),
+}
+# The names of some leaves.
+OFFICIAL = {
+    "pose_resnet": {
         "params/backbone/conv1/kernel": "backbone.conv1.weight",
         "params/backbone/layer2_0/downsample_0/kernel": "backbone.layer2.0.downsample.0.weight",
         "params/backbone/layer2_0/downsample_1/scale": "backbone.layer2.0.downsample.1.weight",
@@ -50,45 +35,88 @@ def test_names_are_the_official_ones(variables):
         "batch_stats/upsampling/bn2/mean": "upsampling.4.running_mean",
         "params/head/conv1/bias": "head.0.bias",
         "params/head/bn1/scale": "head.1.weight",
-        "params/head/output/kernel": "head.3.weight"}
-    assert {path: names[path] for path in expected} == expected
-    single = torch_names(shapes(pose_resnet(18, 3, 1)))
-    assert single["params/head/output/bias"] == "head.bias"
+        "params/head/output/kernel": "head.3.weight"},
+    "hrnet": {
+        "params/backbone/conv2/kernel": "conv2.weight",
+        "params/backbone/layer1_0/downsample_1/scale": "layer1.0.downsample.1.weight",
+        "params/backbone/transition1_0_0/kernel": "transition1.0.0.weight",
+        "params/backbone/transition1_1_0_1/bias": "transition1.1.0.1.bias",
+        "params/backbone/transition3_3_0_0/kernel": "transition3.3.0.0.weight",
+        "batch_stats/backbone/stage2_0/branches_1_0/bn2/var": "stage2.0.branches.1.0.bn2.running_var",
+        "params/backbone/stage3_0/fuse_layers_0_2_0/kernel": "stage3.0.fuse_layers.0.2.0.weight",
+        "params/backbone/stage4_0/fuse_layers_3_0_2_0/kernel": "stage4.0.fuse_layers.3.0.2.0.weight",
+        "params/head/output/kernel": "final_layer.weight",
+        "params/head/output/bias": "final_layer.bias"},
+    "rsn": {
+        "params/backbone/top/conv/conv/kernel": "top.conv.conv.weight",
+        "params/backbone/stage0/downsample/layer1_0/conv_bn_relu2_4_3/conv/kernel":
+            "stage0.downsample.layer1.0.conv_bn_relu2_4_3.conv.weight",
+        "batch_stats/backbone/stage1/downsample/layer4_0/downsample/bn/var":
+            "stage1.downsample.layer4.0.downsample.bn.running_var",
+        "params/backbone/stage1/upsample/up2/up_conv/bn/scale": "stage1.upsample.up2.up_conv.bn.weight",
+        "params/backbone/stage0/upsample/up1/skip2/conv/bias": "stage0.upsample.up1.skip2.conv.bias",
+        "params/backbone/stage0/upsample/up4/cross_conv/conv/kernel": "stage0.upsample.up4.cross_conv.conv.weight",
+        "params/head/stage0_up3/res_conv1/bn/bias": "stage0.upsample.up3.res_conv1.bn.bias",
+        "params/head/stage1_up4/res_conv2/conv/kernel": "stage1.upsample.up4.res_conv2.conv.weight"},
+    "vit": {
+        "params/backbone/patch_embed/proj/kernel": "backbone.patch_embed.proj.weight",
+        "params/backbone/cls_token": "backbone.cls_token",
+        "params/backbone/blocks_1/norm1/scale": "backbone.blocks.1.norm1.weight",
+        "params/backbone/blocks_0/attn/qkv/kernel": "backbone.blocks.0.attn.qkv.weight",
+        "params/backbone/blocks_0/ls2/gamma": "backbone.blocks.0.ls2.gamma",
+        "params/backbone/blocks_1/mlp/fc1/bias": "backbone.blocks.1.mlp.fc1.bias",
+        "params/upsampling/transposed_conv2/kernel": "upsampling.3.weight",
+        "params/head/output/kernel": "head.3.weight"},
+}
+
+
+@functools.cache
+def variables_of(name):
+    """Of a small network for three points, every leaf drawn."""
+    return drawn(shapes(SMALL[name]))
+
+
+def assert_equal_trees(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_names_are_the_official_ones_and_there_and_back_is_the_identity(name):
+    variables = variables_of(name)
+    names = torch_names(variables)
+    assert len(set(names.values())) == len(names)
+    assert {path: names[path] for path in OFFICIAL[name]} == OFFICIAL[name]
+    tensors = to_torch(variables)
+    back, report = from_torch(tensors, jax.tree.map(np.zeros_like, variables))
+    assert_equal_trees(back, variables)
+    assert len(report.matched) == len(jax.tree.leaves(variables))
+    assert report.missing == ()
+    assert all(skipped.endswith("num_batches_tracked") for skipped in report.skipped)
+    assert all(tensor.flags.c_contiguous for tensor in tensors.values())
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32), np.dtype(np.int64)}
+    parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    assert_equal_trees(from_torch(parallel, variables).variables, variables)
+
+
+def test_heads_of_other_depths_and_adversaries_have_names():
+    assert torch_names(shapes(pose_resnet(18, 3, 1)))["params/head/output/bias"] == "head.bias"
+    deeper = torch_names(shapes(hrnet(3, **SMALL_HRNET, head_layers=2)))
+    assert deeper["params/head/output/kernel"] == "head.3.weight"  # no official name, so PoseResNet's
+    variables = variables_of("pose_resnet")
     adversary = {collection: tree | {"head_adv": tree["head"]} for collection, tree in variables.items()}
     assert torch_names(adversary)["params/head_adv/output/kernel"] == "head_adv.3.weight"
     with pytest.raises(ValueError, match="only the layers of PoseResNet have official ones"):
         torch_names(shapes(small_unet(3)))
-
-
-@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
-def test_names_and_shapes_are_complete(depth):
-    """Against the twin's own state dict, on PyTorch's device without memory."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from experiments.measure.benchmark.pytorch_networks import PoseResNet
-    with torch.device("meta"):
-        theirs = {name: tuple(t.shape) for name, t in PoseResNet(depth, 3, 2).state_dict().items()}
-    ours = zeros(pose_resnet(depth, 3, head_layers=2))
-    names = torch_names(ours)
-    counters = {name for name in theirs if name.endswith("num_batches_tracked")}
-    assert set(names.values()) == set(theirs) - counters
-    trunk = {collection: tree["backbone"] for collection, tree in ours.items()}
-    assert {f"backbone.{name}" for name in torch_names(trunk).values()} == {
-        name for name in names.values() if name.startswith("backbone.")}
-    if depth == 18:
-        assert {name: tensor.shape for name, tensor in to_torch(ours).items()} == theirs
-
-
-def test_older_and_parallel_forms_of_a_file_are_read(variables, state_dict):
-    parallel = {f"module.{name}": tensor for name, tensor in state_dict.items()}
-    assert_equal_trees(from_torch(parallel, variables).variables, variables)
     single = drawn(shapes(pose_resnet(18, 3, 1, upsampling_width=4)))
-    tensors = to_torch(single)
+    tensors = to_torch(single)  # an older form of a file
     tensors["head.0.weight"], tensors["head.0.bias"] = tensors.pop("head.weight"), tensors.pop("head.bias")
     assert_equal_trees(from_torch(tensors, jax.tree.map(jnp.zeros_like, single)).variables, single)
 
 
-def test_parts_that_are_not_given_keep_their_values(variables, state_dict):
-    trunk_only = {name: tensor for name, tensor in state_dict.items() if name.startswith("backbone.")}
+def test_parts_that_are_not_given_keep_their_values():
+    variables = variables_of("pose_resnet")
+    trunk_only = {name: tensor for name, tensor in to_torch(variables).items() if name.startswith("backbone.")}
     other = drawn(variables, seed=1)
     read, report = from_torch(trunk_only | {"backbone.fc.weight": np.zeros((10, 512))}, other)
     assert_equal_trees(read["params"]["backbone"], variables["params"]["backbone"])
@@ -98,19 +126,26 @@ def test_parts_that_are_not_given_keep_their_values(variables, state_dict):
     assert not any("backbone" in path for path in report.missing)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda t: t.pop("backbone.layer3.1.conv2.weight"),
-     r"w\.pth: tensor backbone\.layer3\.1\.conv2\.weight of shape \(256, 256, 3, 3\) is absent"),
-    (lambda t: t.update({"backbone.layer1.2.conv1.weight": np.zeros((64, 64, 3, 3))}),
-     r"no place for tensor backbone\.layer1\.2\.conv1\.weight"),
-    (lambda t: t.update({"head.3.weight": np.zeros((7, 4, 1, 1))}),
-     r"tensor head\.3\.weight has shape \(7, 4, 1, 1\), the network expects \(3, 4, 1, 1\)"),
-], ids=["absent", "too many", "shape"])
-def test_weights_that_do_not_fit_are_refused_by_name(variables, state_dict, change, message):
-    tensors = dict(state_dict)
-    change(tensors)
+@pytest.mark.parametrize(("name", "changed", "shape", "message"), [
+    ("pose_resnet", "backbone.layer3.1.conv2.weight", None, r"of shape \(256, 256, 3, 3\) is absent"),
+    ("pose_resnet", "backbone.layer1.2.conv1.weight", (64, 64, 3, 3), "no place for tensor"),
+    ("pose_resnet", "head.3.weight", (7, 4, 1, 1), r"has shape \(7, 4, 1, 1\), the network expects \(3, 4, 1, 1\)"),
+    ("hrnet", "final_layer.bias", (7,), r"has shape \(7,\), the network expects \(3,\)"),
+    ("hrnet", "transition1.0.0.weight", (6, 16, 3, 3), "belongs to an HRNet of width 6, the network has width 4"),
+    ("rsn", "stage0.upsample.up1.res_conv2.bn.bias", (7,), r"has shape \(7,\), the network expects \(3,\)"),
+    ("vit", "backbone.pos_embed", (1, 7, 8), "belongs to no square grid of patches"),
+    ("vit", "backbone.pos_embed", (1, 4, 16), "belongs to a ViT of width 16, the network has width 8"),
+    ("vit", "backbone.reg_token", None, "is absent; give weights with it, or build the network without registers"),
+    ("vit", "backbone.blocks.0.ls1.gamma", None, "is absent.* without layer_scale")])
+def test_weights_that_do_not_fit_are_refused_by_name(name, changed, shape, message):
+    tensors = dict(to_torch(variables_of(name)))
+    tensors.pop(changed, None)
+    if shape:
+        tensors[changed] = np.zeros(shape, np.float32)
     with pytest.raises(InputError, match=message) as caught:
-        from_torch(tensors, variables, source="w.pth")
+        from_torch(tensors, variables_of(name), source="w.pth")
+    assert str(caught.value).startswith("w.pth: ")
+    assert changed in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -120,18 +155,82 @@ def test_the_first_tensor_of_another_architecture_is_named():
         from_torch(tensors, shapes(ResNet(50)))
 
 
-@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
-def test_pytorch_gives_the_same_heatmaps(twins, train):
-    from pytorch_twins import check_heatmaps
-    check_heatmaps(twins, train)
+# Beside PyTorch
+
+def twin_of(name, **options):
+    from pytorch_hrnet import HRNet
+    from pytorch_rsn import RSN
+
+    from experiments.measure.benchmark.pytorch_networks import PoseResNet
+    return {"pose_resnet": PoseResNet, "hrnet": HRNet, "rsn": RSN}[name](**options)
+
+
+@pytest.mark.parametrize(("name", "ours", "theirs"), [
+    *(("pose_resnet", lambda depth=depth: pose_resnet(depth, 16, head_layers=2),
+       {"depth": depth, "keypoints": 16, "head_layers": 2}) for depth in (18, 34, 50, 101, 152)),
+    *(("hrnet", lambda width=width: hrnet(16, width=width), {"keypoints": 16, "width": width}) for width in (32, 48)),
+    ("rsn", lambda: rsn(16, depth=18), {"keypoints": 16}),
+    ("rsn", lambda: rsn(16, depth=50), {"keypoints": 16, "blocks": (3, 4, 6, 3), "expansion": 4, "by_level": True})])
+def test_names_and_shapes_of_the_published_networks_are_complete(name, ours, theirs):
+    """Against the twin's own state dict, on PyTorch's device without memory: none without a mate."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    with torch.device("meta"):
+        tensors = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
+                   for name, tensor in twin_of(name, **theirs).state_dict().items()}
+    variables = zeros(ours())
+    _, report = from_torch(tensors, variables)
+    assert set(report.matched) == set(torch_names(variables).values())
+    assert set(report.matched) | set(report.skipped) == set(tensors)
+    assert all(name.endswith("num_batches_tracked") for name in report.skipped)
+    assert report.missing == ()
+    if theirs.get("depth") == 18:
+        assert {name: tensor.shape for name, tensor in to_torch(variables).items()} == {
+            name: tensor.shape for name, tensor in tensors.items()}
 
 
 @pytest.fixture(scope="module")
 def twins():
-    """PoseResNet-18 here and in PyTorch with the same weights, and images of 64 pixels."""
+    """Returns a function of a name: a small network here and in PyTorch with the same weights, and images."""
     pytest.importorskip("torch", reason="compares with PyTorch")
     from pytorch_twins import twins_of
 
-    from experiments.measure.benchmark.pytorch_networks import PoseResNet
-    network = pose_resnet(18, 3, head_layers=2)
-    return twins_of(network, lambda: PoseResNet(18, 3, head_layers=2), zeros(network))
+    @functools.cache
+    def found(name):
+        if name == "pose_resnet":
+            network, theirs = pose_resnet(18, 3, head_layers=2), {"depth": 18, "head_layers": 2}
+        else:
+            network, theirs = SMALL[name], SMALL_HRNET if name == "hrnet" else SMALL_RSN
+        return twins_of(network, lambda: twin_of(name, keypoints=3, **theirs), zeros(network),
+                        width=32 if name == "rsn" else 64)
+    return found
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("name", ["pose_resnet", "hrnet"])
+def test_pytorch_gives_the_same_heatmaps(twins, name, train):
+    from pytorch_twins import check_heatmaps
+    check_heatmaps(twins(name), train)
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
+def test_pytorch_gives_the_same_heatmaps_of_all_units(twins, train):
+    """Of all units, in the official order, and the same statistics after them.
+
+    PyTorch computes in float64 here: with the statistics of few pixels, its float32 is off by 1e-3 itself.
+    """
+    network, variables, twin, images = twins("rsn")
+    run = jax.jit(
+        functools.partial(network.apply, mutable=["batch_stats"], method="all_heatmaps"), static_argnums=2)
+    ours, mutated = run(variables, images, train)
+    import torch
+    from pytorch_twins import check_statistics
+    twin = copy.deepcopy(twin).double().train(train)
+    with torch.no_grad():
+        theirs = [each.numpy().transpose(0, 2, 3, 1)
+                  for each in twin(torch.tensor(images.transpose(0, 3, 1, 2)).double())]
+    assert len(ours) == 8
+    for found, expected in zip(ours, theirs, strict=True):
+        assert found.shape == (4, 16, 8, 3)
+        assert np.std(expected) > 0.05
+        np.testing.assert_allclose(found, expected, atol=5e-3 if train else 1e-4)
+    check_statistics(twins("rsn"), twin, mutated, 1e-3)
