@@ -59,7 +59,7 @@ def ours_row(effort: Effort, name: str, config: semi_supervised.Config, keypoint
                     f"{ours.temporary_bytes / 1e6:.0f} and {plain.temporary_bytes / 1e6:.0f} MB")
 
 
-TEACHERS = {"easy_hard": 2.3, "easy_hard_multiple": 5.3, "easy_hard_dual": 4.7}  # a forward pass is a third of a step
+TEACHERS = {"easy_hard": 2.3}  # a forward pass is a third of a step
 
 
 def teachers_rows(effort: Effort) -> Iterator[Row]:

@@ -20,7 +20,7 @@ PYRAMIDS = _row("pyramids' step / the sum of keynet's and transporter's", "pyram
 ADAPTED = _row("adapted's step / finetuned's", "adaptation", "adapted")
 LAPTOP = _row("the same, PoseResNet-18, 64 px, batch 8", "regda", "laptop")
 TEACHERS = tuple(_row(f"{name} / supervised step on as many images", "teachers", name) for name in (
-    "easy_hard", "easy_hard_multiple", "easy_hard_dual", "teacher_adaptation"))
+    "easy_hard", "teacher_adaptation"))
 VIDEO = _row("predicting on video / its slower part, ResNet-18, 256 px", "prediction", "resnet_18")
 SMALL_VIDEO = _row("the same, small U-net, 128 px", "prediction", "small_unet")
 

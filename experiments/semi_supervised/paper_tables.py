@@ -30,8 +30,6 @@ TABLE3 = Table("lsp", by_variant("ours"), (*(
     Column(f"{100 * share:g} % of the unlabelled images", "test/pck", 100.0, settings={"unlabelled_share": share})
     for share in (0.1, 0.2, 0.5, 1.0)), PCK._replace(heading="supervised", variant="supervised")), paper="table3")
 TABLE4 = Table("lsp", by_variant("ours", "no_ground_truth"), by_labelled(*SHARES), paper="table4")
-TE_INVERSE = Table("lsp", by_variant("ours", "te_inverse"), by_labelled(0.2, minus="ours"), paper="table1")
-PL_SHARE = Table("lsp", by_variant("pl", "pl_60"), by_labelled(*SHARES[:-1], minus="pl"), paper="table1")
 WARP = Table("lsp", tuple(Row(kind, "ours", {"warp": kind}) for kind in ("perspective", "affine", "rotation")), (PCK,),
              "warp of ours")
 # One weight at a time; `python -m experiments sweep` tries all combinations.
