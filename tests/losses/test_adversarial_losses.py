@@ -17,7 +17,7 @@ def logits():
     return tuple(jax.random.normal(key, (2, 8, 9, 4)) for key in jax.random.split(jax.random.key(1)))
 
 
-by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip", "exclude"))
+by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip"))
 by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
 GENERATORS = [by_others, functools.partial(by_area, sigma=2.0, low=2, high=5), jax.jit(adversarial.uniform_false)]
 DISPARITIES = [jax.jit(adversarial.minimum_disparity), jax.jit(adversarial.maximum_disparity)]

@@ -9,7 +9,7 @@ from kpjax.losses.heatmap import heatmap_focal, heatmap_kl, heatmap_kl_per_keypo
 close = np.testing.assert_allclose
 mse = jax.jit(heatmap_mse, static_argnames="half")
 kl = jax.jit(heatmap_kl, static_argnames="epsilon")
-focal = jax.jit(heatmap_focal, static_argnames="exponent")
+focal = jax.jit(heatmap_focal)
 
 
 @pytest.fixture(scope="module")
