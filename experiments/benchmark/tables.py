@@ -54,7 +54,7 @@ GROWTH = Table("growth", (
     Row("batch 64 / 32", "batch_2"), Row("batch 128 / 32", "batch_4"), Row("20 / 10 keypoints", "keypoints_2"),
     Row("40 / 10 keypoints", "keypoints_4"), Row("128 / 64 px", "side_2"), Row("256 / 64 px", "side_4")), (
         Column("measured", "ratio"),), "RegDA step")
-MILLISECONDS = Table("", (REGDA, LAPTOP, SEPARATE, TEACHERS[0], TEACHERS[3], PYRAMIDS, ADAPTED), (
+MILLISECONDS = Table("", (REGDA, LAPTOP, SEPARATE, *TEACHERS, PYRAMIDS, ADAPTED), (
     Column("step, ms", "over_ms", decimals=0), Column("reference, ms", "under_ms", decimals=0)), "step / reference")
 PYTORCH = Table("pytorch", (
     Row("demo network, batch 32", "demo"), Row("PoseResNet-18, 64 px, batch 8", "laptop"),

@@ -30,11 +30,11 @@ from kpjax.methods.forward import (
     train_pass,
 )
 from kpjax.methods.gradient_step import State, gradient_step
+from kpjax.methods.semi_supervised_family.objectives import LABELLED, STREAMS, UNLABELLED
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
-STREAMS = LABELLED, UNLABELLED = "labelled", "unlabelled"
 HARD, ANSWER = "hard", "answer"  # heatmaps of the hard view, and of the easy one, moved by g
 HARDER = draw_scale_rotation(rotated=0.8, middle=True)  # g of Xie et al. 2021
 

@@ -6,7 +6,6 @@ heatmap network reads x' = g(x), and its heatmaps become points. A generator ren
 else of x' is kept. The generator serves training only.
 """
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,6 @@ from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
-from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.reconstruction import balanced_distances, pixel_mse
 from kpjax.methods.forward import (
@@ -34,13 +32,13 @@ from kpjax.methods.forward import (
 )
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
+from kpjax.methods.semi_supervised_family.objectives import SQUARES, STREAMS, warped
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
-STREAMS = ("labelled", "unlabelled")
-MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # view of x' -> stream of its x
+MOVED = {warped(stream): stream for stream in STREAMS}  # view of x' -> stream of its x
 VIEWS = ("labelled", *MOVED)
 
 # Of the softmax over a whole map that reads its point. IMM's softmax by axis is too flat on heatmaps fitted to
@@ -92,7 +90,7 @@ def image_generation_objective(
 
     rebuild = (Term(reconstruction, compare_features, reads=(*MOVED, PERCEPTUAL)) if perceptual
                else Term(reconstruction, compare_pixels, reads=tuple(MOVED)))
-    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=False), weight=supervised_weight)
+    fit_labels = supervised_objective(codec, SQUARES, weight=supervised_weight)
     return {**fit_labels, "reconstruction": rebuild}
 
 

@@ -18,7 +18,6 @@ from kpjax import geometry
 from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.heatmaps import Codec
-from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import (
     augmented,
@@ -30,14 +29,15 @@ from kpjax.methods.forward import (
     train_pass,
 )
 from kpjax.methods.gradient_step import gradient_step
+from kpjax.methods.semi_supervised_family.objectives import LABELLED, SQUARES, UNLABELLED, warped
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.optimization import ema
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 Network = Literal["teacher", "student"]
-WARPED = "unlabelled/warped"
-PASSES = {"labelled": "labelled", WARPED: "unlabelled", "teacher": "unlabelled"}  # view -> the stream that it reads
+WARPED = warped(UNLABELLED)
+PASSES = {LABELLED: LABELLED, WARPED: UNLABELLED, "teacher": UNLABELLED}  # view -> the stream that it reads
 
 
 class State(NamedTuple):
@@ -48,11 +48,6 @@ class State(NamedTuple):
     other: Variables  # the other one of student and teacher
     optimizer_state: optax.OptState
     frozen: Mapping[str, Any]  # empty
-
-
-def mean_squares(heatmaps: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Computes `heatmap_mse`, with its arguments, without its factor 1/2."""
-    return heatmap_mse(heatmaps, targets, weights, half=False)
 
 
 def mean_teacher_objective(
@@ -71,9 +66,9 @@ def mean_teacher_objective(
         del streams
         heatmaps = outputs[WARPED]
         everything = jnp.ones((heatmaps.shape[0], heatmaps.shape[-1]), jnp.float32)
-        return mean_squares(heatmaps, jax.lax.stop_gradient(outputs["teacher"]), everything)
+        return SQUARES(heatmaps, jax.lax.stop_gradient(outputs["teacher"]), everything)
 
-    return {**supervised_objective(codec, mean_squares, weight=supervised_weight),
+    return {**supervised_objective(codec, SQUARES, weight=supervised_weight),
             "consistency": Term(consistency, follow_teacher, reads=(WARPED, "teacher"))}
 
 

@@ -14,11 +14,11 @@ from kpjax.losses.objective import Term, without
 from kpjax.methods.semi_supervised_family.mean_teacher import (
     WARPED,
     decay_at,
-    mean_squares,
     mean_teacher,
     mean_teacher_objective,
     networks,
 )
+from kpjax.methods.semi_supervised_family.objectives import SQUARES
 from kpjax.methods.supervised_learning import supervised
 
 KEY, STREAMS = jax.random.key(1), {name: batch(name) for name in ("labelled", "unlabelled")}
@@ -85,7 +85,7 @@ def test_the_teacher_sees_the_plain_image_and_the_student_the_moved_one():
         warped.reshape(-1, *seen.shape[1:]))
     consistency = np.square(heatmaps[1::2] - expected).mean()
     np.testing.assert_allclose(metrics["loss/consistency"], consistency, rtol=1e-4)
-    labelled = mean_squares(heatmaps[::2], *CODEC.encode(jax.tree.map(jnp.asarray, STREAMS["labelled"])))
+    labelled = SQUARES(heatmaps[::2], *CODEC.encode(jax.tree.map(jnp.asarray, STREAMS["labelled"])))
     np.testing.assert_allclose(metrics["loss/supervised"], labelled, rtol=1e-4)
     np.testing.assert_allclose(metrics["loss/total"], labelled + 2 * consistency, rtol=1e-4)
 
@@ -121,7 +121,7 @@ def test_no_gradient_reaches_the_teacher():
 def test_without_consistency_it_is_supervised_training_and_costs_no_more():
     method = built(without(OBJECTIVE, "consistency"), augment=random_affine(degrees=20.0))
     assert method.streams == ("labelled",)
-    plain = tiny_parts.build(supervised, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5, loss=mean_squares)
+    plain = tiny_parts.build(supervised, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5, loss=SQUARES)
     start = jax.jit(plain.init)(jax.random.key(4), STREAMS, {})  # as the student of `distinct_start`
     expected = jax.jit(plain.update)(start, STREAMS, KEY)[0].variables
     found = networks(step(method)[0])[0]
