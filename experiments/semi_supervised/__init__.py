@@ -250,8 +250,7 @@ def _warm_start(job: Job, data: Data) -> Stage | None:
 
 
 def _network_of(job: Job, data: Data, number: int, warm: Stage | None) -> Stage:
-    """Returns the network of one of several projects, from the shared warm start: what teaches on the others' images.
-    """
+    """Returns the network of one of several projects, which teaches on the others' images."""
     alone, config = job._replace(variant="supervised_warped"), job.config
     method = build(config, data.skeleton, alone.variant)
     name = f"network of project {number}"

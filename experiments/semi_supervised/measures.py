@@ -117,9 +117,9 @@ def _semantic_sums(read: ReadSemantic):
     return measure
 
 
-def keypoint_features(read: ReadSemantic, state, source: Source, *, first: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """Returns representations (N, C) of labelled keypoints on the first images, and the keypoint (N,) of each."""
-    some = subset(source, np.arange(min(first, len(source))))
+def keypoint_features(read: ReadSemantic, state, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Returns representations (N, C) of labelled keypoints on the first 48 images, and the keypoint (N,) of each."""
+    some = subset(source, np.arange(min(48, len(source))))
     batch = stacked([some[number] for number in range(len(some))])
     found = np.asarray(jax.jit(read)(state.variables, batch).representations)
     examples, keypoints = np.nonzero(np.asarray(_shown(batch)) > 0)

@@ -140,7 +140,7 @@ def invariance_term(
     return Term(weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images))
 
 
-def coordinate_equivariance_term(codec: Codec, weight: float = 1e-3, streams: Sequence[str] = STREAMS) -> Term:
+def coordinate_equivariance_term(codec: Codec, weight: float, streams: Sequence[str] = STREAMS) -> Term:
     """Builds ELT on keypoints, decoded by a soft-argmax."""
 
     def of(stream, outputs, examples):
