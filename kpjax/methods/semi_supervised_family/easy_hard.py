@@ -24,9 +24,10 @@ from kpjax.methods.forward import (
     augmented,
     check_equal_batches,
     checked_views,
+    deinterleave,
     empty_images,
     initial_variables,
-    joint_pass,
+    interleave,
     train_pass,
 )
 from kpjax.methods.gradient_step import State, gradient_step
@@ -92,9 +93,10 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
             images[HARD] = geometry.warp(holed, maps)
 
         def objective_of(params):
-            together = {name: normalise(images[name]) for name in seen}
-            heatmaps, after = joint_pass(model, params, statistics, together)
-            value, parts = total(objective, outputs | heatmaps, examples)
+            together = normalise(interleave(*(images[name] for name in seen)))
+            heatmaps, after = train_pass(model, params, statistics, together)
+            found = dict(zip(seen, deinterleave(heatmaps, len(seen)), strict=True))
+            value, parts = total(objective, outputs | found, examples)
             return value, (parts, after)
 
         params, optimizer_state, statistics, metrics = gradient_step(
