@@ -16,7 +16,7 @@ import optax
 
 from experiments.engine.configs import Checked, NotNegative, Positive, Share
 from kpjax import InputError, Method, Trained, augment, losses, methods
-from kpjax.augment import Augment, Hide
+from kpjax.augment import Augment
 from kpjax.evaluation.pose_statistics import PoseStatistics, pose_statistics
 from kpjax.input.source import Source, subset
 from kpjax.methods import Setup
@@ -41,8 +41,7 @@ class SourceFree(Checked):
     target_statistics: Literal["batch", "frozen"] = "batch"  # that BatchNorm normalises by; frozen: the start's
     least_agreement: Share = 0.8  # of points, below which the adaptation stops and the start is kept
 
-    def build(self, setup: Setup, steps: int, *, view: Augment, hide: Hide | None = None, logits: bool = False
-              ) -> Method:
+    def build(self, setup: Setup, steps: int, *, view: Augment, logits: bool = False) -> Method:
         """Builds the method of so many steps. logits: whether the network's maps go through a softmax."""
         loss = losses.heatmap_kl if logits else losses.heatmap_mse
         harder = augment.compose_augmentations(
@@ -52,7 +51,7 @@ class SourceFree(Checked):
             setup._replace(learning_rate=optax.cosine_decay_schedule(self.adapted_rate, steps)),
             objective=methods.source_free_objective(setup.codec, loss=loss), view=view, harder=harder,
             decay=self.adapted_decay, left_out=self.unsure_share, slack=self.slack,
-            frozen_statistics=self.target_statistics == "frozen", hide=hide)
+            frozen_statistics=self.target_statistics == "frozen")
 
 
 def start_of(variables: Mapping[str, Any], poses: PoseStatistics | None) -> dict[str, Any]:

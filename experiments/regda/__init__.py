@@ -73,7 +73,7 @@ def open_data(job: Job) -> Data:
     data = job.config.data
     source, target = (open_domain(
         name, side=data.image_size, seed=job.seed, data_dir=job.data_dir, train=data.training_examples,
-        test=data.test_examples, difficulty=data.difficulty, reach=job.config.augment.reach)
+        test=data.test_examples, reach=job.config.augment.reach)
         for name in (data.source, data.target))
     if source.train.skeleton.names != target.train.skeleton.names:
         raise InputError("target", f"{data.target} has other keypoints than {data.source}; choose sets of one skeleton")
@@ -261,14 +261,14 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
     Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
     """
-    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area", "dd_regression")
+    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
     if config.augment.colours:  # all variants have these colours already
         unsuited += tuple(name for name in VARIANTS if "augmented" in name)
     if any(config.data.loaded(config.augment.reach)):  # images are loaded larger than RegDA's network reads them
-        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe and variant.recipe.teacher)
+        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += tuple(name for name, variant in VARIANTS.items() if variant.kind == "oracle")
-    return tuple(name for name, variant in VARIANTS.items() if variant.recipe and name not in unsuited)
+    return tuple(name for name in VARIANTS if name not in unsuited)
 
 
 def shortened(config: Config, steps: int) -> Config:

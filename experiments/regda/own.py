@@ -175,9 +175,9 @@ def _open(data: OwnDomains, own: Own, crops: FoundAnimals | None) -> regda.Data:
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
 
 
-def colourfulness(source: Source, first: int = 16) -> float:
-    """Computes the mean difference between the channels of a pixel, over some images."""
-    some = np.linspace(0, len(source) - 1, min(first, len(source))).astype(int)
+def colourfulness(source: Source) -> float:
+    """Computes the mean difference between the channels of a pixel, over at most 16 images."""
+    some = np.linspace(0, len(source) - 1, min(16, len(source))).astype(int)
     return float(np.mean([np.ptp(source[int(number)].image.astype(np.float32), axis=-1).mean() for number in some]))
 
 

@@ -1,7 +1,7 @@
 """Settings of RegDA: what a run depends on, and presets."""
 import itertools
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import optax
 
@@ -20,7 +20,7 @@ from experiments.engine.configs import (
 from experiments.engine.image_sets import loaded_domain
 from experiments.engine.source_free import SourceFree
 from kpjax import augment
-from kpjax.augment import Augment, Hide, hide_boxes
+from kpjax.augment import Augment
 from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import MobileNetV2, PoseResNet, SmallUNet
 
@@ -34,7 +34,6 @@ class Domains(Checked):
     image_size: Count = 256  # px
     training_examples: Count = 4000  # of each domain; rendered people and sprites
     test_examples: Count = 500
-    difficulty: float = 0.5  # of the domain figures:target
 
     @property
     def sprites(self) -> bool:
@@ -55,8 +54,6 @@ class DomainAugmentation:
     colour_matrix: float = 0.5  # of random colours, as is the next
     colour_pivot: tuple[float, float] = (0.0, 0.0)  # bounds of the grey about which colours are mixed
     augment_target: bool = True  # False: images of the target domain are only resized
-
-    former: ClassVar = {"blur": 0.8, "noise": 0.15}
 
     @property
     def reach(self) -> augment.Reach | None:
@@ -140,40 +137,27 @@ def drops_of(steps: int) -> dict[int, float]:
 class Baselines(Checked):
     """Weights of the other methods' terms."""
 
-    dan_trade_off: NotNegative = 1.0
     mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
     dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
 
-    former: ClassVar = {"dann_trade_off": 1.0}
+
+TEACHER_COST = 2.65  # of a step, in steps of the labels alone (`python -m experiments.benchmark teachers`)
 
 
 @dataclass(frozen=True)
 class TeacherAdaptation(Checked):
-    """Settings of teacher_adaptation (UDAPE, Kim et al. 2022) and its ablations."""
+    """Settings of teacher_adaptation (UDAPE, Kim et al. 2022)."""
 
     teacher_learning_rate: Positive = 1e-4  # Adam's
     teacher_schedule: Literal["steps", "cosine"] = "steps"  # of the adaptation: two drops tenfold, or down to zero
     teacher_decay: Share = 0.999
-    left_out: NotNegative = 0.5  # share of the teacher's answers, the least sure ones
-    restyled: NotNegative = 0.5  # probability of a batch; 0 for none
-    hidden: NotNegative = 0.5  # probability that a box of an image is hidden
     view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
     view_shear: NotNegative = 30.0  # degrees
     view_zoom: tuple[float, float] = (0.6, 1.3)
-    step_cost: Positive = 2.65  # of a step, in steps of the labels alone, as measured
-
-    earlier: ClassVar = {"step_cost": 2.65}
-    former: ClassVar = {"consistency": 1.0, "hidden_half_side": 10.0, "hidden_from": 0.9, "view_shift": 0.05,
-                        "view_jitter": 0.25, "view_valid_mask": False}
 
     def view(self) -> Augment:
         """Builds the random view of an image."""
         return target_view(self.view_degrees, shear_degrees=self.view_shear, zoom=self.view_zoom)
-
-    def hide(self, image_size: int) -> Hide:
-        """Builds the occlusion of images of so many px."""
-        return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=(10.0, 10.0), probability=self.hidden,
-                          unit=image_size / 256)
 
     def adaptation_rate(self, steps: int) -> optax.Schedule:
         """Builds the learning rate of so many steps: the official drops come after 5 and 20 of 30 epochs."""
@@ -201,7 +185,6 @@ class Config(Checked):
     steps: Count = 15_000  # of adaptation
     adaptation_share: Positive = 1.0  # of the learning rate, in the adaptation
     margin: float = 4.0  # gamma
-    trade_off: float = 1.0  # eta
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
     baselines: Baselines = Baselines()
@@ -209,7 +192,6 @@ class Config(Checked):
     source_free: SourceFree = SourceFree()
     source_free_share: Share = 0.1  # of the steps of adaptation, after those of the network that it starts from
     ground_false: Literal["others", "area"] = "others"
-    area: tuple[int, int] = (16, 47)  # first and last cell of 64 in which a keypoint can lie
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
     strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
     pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
@@ -218,9 +200,6 @@ class Config(Checked):
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
     contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
-
-    earlier: ClassVar = {"contours": (), "source_free": SourceFree(), "source_free_share": 0.1}
-    former: ClassVar = {"target_weight": "ones"}
 
     def __post_init__(self):
         super().__post_init__()
@@ -240,11 +219,11 @@ class Config(Checked):
     @property
     def steps_of_equal_cost(self) -> int:
         """Steps of the labels alone that take as long as both stages of `teacher_adaptation`."""
-        return self.pretraining_steps + round(self.teacher.step_cost * self.steps)
+        return self.pretraining_steps + round(TEACHER_COST * self.steps)
 
 
 OF_ADAPTATION = (
-    "summary", "adaptation_share", "margin", "trade_off", "coefficient", "coefficient_steps", "baselines",
+    "summary", "adaptation_share", "margin", "coefficient", "coefficient_steps", "baselines",
     "source_free", "source_free_share", "ground_false")
 
 

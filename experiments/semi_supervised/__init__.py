@@ -62,7 +62,6 @@ from kpjax.input.source import (
 from kpjax.input.video_source import VideoSource, in_videos
 from kpjax.losses import PoseSubspace, fit_pose_subspace
 from kpjax.methods.incremental_family.union import stream_of
-from kpjax.methods.semi_supervised_family.easy_hard import mean_predict
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.reports.table import Column
 from kpjax.training.evaluation import Gathered, labels_of, predict_source
@@ -124,7 +123,6 @@ def open_data(job: Job) -> Data:
         pool = np.arange(len(splits.train))
     else:
         pool = chosen.rest[:rounded_share(data.unlabelled_share, len(chosen.rest))]
-        pool = pool if data.unlabelled_pool == "rest" else np.concatenate([chosen.labelled, pool])
     if not len(pool):
         raise InputError("unlabelled_share", f"{data.unlabelled_share:g} of {len(chosen.rest)} images is none; give "
                                              "more")
@@ -158,11 +156,8 @@ def train(job: Job, data: Data) -> Outcome:
         return _read_again(job, data, recipe.of)
     config, baselines = recipe.config(job.config), job.config.baselines
     beside = {"subspace": subspace_of(data.labelled, config)} if recipe.videos else {}  # refuses too few labels early
-    networks = range(1 + recipe.second)
-    warm = [stage for number in networks if (stage := _warm_start(job, data, number))]
-    starts = [{"variables": stage.trained.variables} for stage in warm] or [
-        _first(job, data, number) for number in networks]
-    start = starts[0] | beside | ({"second": starts[1]["variables"]} if len(starts) == 2 and starts[1] else {})
+    warm = _warm_start(job, data)
+    start = _started(job, data, warm) | beside
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
@@ -180,9 +175,10 @@ def train(job: Job, data: Data) -> Outcome:
     outcome = system.outcome_of(method, fitted)
     if recipe.by_project:  # the teachers are stages of their own, and prediction needs none
         outcome = outcome._replace(trained=outcome.trained._replace(frozen={}))
+    before = [stage for stage in (warm, *teachers) if stage]
     outcome = outcome._replace(
-        images=outcome.images + sum(stage.images for stage in (*warm, *teachers)),
-        wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in (*warm, *teachers)))
+        images=outcome.images + sum(stage.images for stage in before),
+        wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in before))
     return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
 
 
@@ -232,40 +228,37 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
         config=job.identity(**data.identity))
 
 
-def _first(job: Job, data: Data, number: int = 0) -> dict[str, Any]:
-    """Returns the start of the first stage: the backbone's weights, {} without any. number: of the network."""
-    seed = job.seed + 1_000_000 * number
-    network = setup_of(job.config, data.skeleton).model
-    return job.config.backbone.variables(network, image_size=job.config.data.image_size, seed=seed,
-                                         names=data.skeleton.names)
+def _started(job: Job, data: Data, warm: Stage | None) -> dict[str, Any]:
+    """Returns the start behind the warm start, if there is one: else the backbone's weights, or {}."""
+    if warm:
+        return {"variables": warm.trained.variables}
+    return job.config.backbone.variables(
+        setup_of(job.config, data.skeleton).model, image_size=job.config.data.image_size, seed=job.seed,
+        names=data.skeleton.names)
 
 
-def _warm_start(job: Job, data: Data, number: int = 0) -> Stage | None:
-    """Returns the stage that all variants of a seed start from; None without one. number: of the network."""
+def _warm_start(job: Job, data: Data) -> Stage | None:
+    """Returns the stage that all variants of a seed start from; None without one."""
     config = job.config
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return None
-    name = ("warm start", "warm start of the second network")[number]
     warm, method = job._replace(variant="supervised"), build_warm_start(config, data.skeleton)
-    return job.stage(name.replace(" ", "_"), lambda folder: _fit(
-        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, name,
-        _first(job, data, number)),
+    return job.stage("warm_start", lambda folder: _fit(
+        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start",
+        _started(job, data, None)),
         config=config_as_json(config) | dict(data.identity))
 
 
-def _network_of(job: Job, data: Data, number: int, warm: Sequence[Stage]) -> Stage:
-    """Returns the network of one of several projects, from the shared warm start: what teaches on the others' images.
-
-    warm: the stages of the warm start, or none.
-    """
+def _network_of(job: Job, data: Data, number: int, warm: Stage | None) -> Stage:
+    """Returns the network of one of several projects, which teaches on the others' images."""
     alone, config = job._replace(variant="supervised_warped"), job.config
     method = build(config, data.skeleton, alone.variant)
-    start = {"variables": warm[0].trained.variables} if warm else _first(job, data)
     name = f"network of project {number}"
     return job.stage(name.replace(" ", "_"), lambda folder: _fit(
-        alone, method, {"labelled": data.projects[number].train}, data, config.steps, folder, name, start),
+        alone, method, {"labelled": data.projects[number].train}, data, config.steps, folder, name,
+        _started(job, data, warm)),
         config=config_as_json(config) | dict(data.identity),
-        parents={f"warm start {n}": stage.digest for n, stage in enumerate(warm)})
+        parents={"warm start 0": warm.digest} if warm else {})
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
@@ -301,9 +294,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
     config, trained, batch_size = job.config, outcome.trained, 2 * job.config.batch_size
     found = measures.equivariance_and_peaks(
-        outcome.method, trained, data.test, batch_size=batch_size, perspective=config.weights.perspective)
-    if "second" in trained.variables:
-        found |= both_networks(job, data, outcome)
+        outcome.method, trained, data.test, batch_size=batch_size)
     if "semantic" in trained.variables:
         found["sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
             read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
@@ -340,17 +331,6 @@ def on_videos(config: Config) -> bool:
     return config.data.train.startswith("videos:")
 
 
-def both_networks(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
-    """Measures the second network of a pair, and the mean of both networks' heatmaps, beside the first that counts."""
-    config, setup = job.config, setup_of(job.config, data.skeleton)
-    mean = outcome.method._replace(predict=mean_predict(setup.model, setup.codec, setup.normalise))
-    pairs = {"second": (outcome.method, Trained(outcome.trained.variables["second"], {})),
-             "mean_of_both": (mean, outcome.trained)}
-    return {f"{name}/pck": errors(predict_source(method, trained, data.test, batch_size=2 * config.batch_size),
-                                  data.skeleton, config, "test")["test/pck"]
-            for name, (method, trained) in pairs.items()}
-
-
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on test images, and the t-SNE of keypoint features, a colour for each keypoint."""
     system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png")
@@ -377,7 +357,6 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     unsuited += () if on_videos(config) else ON_VIDEOS
     unsuited += SEVERAL_PROJECTS
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
-    unsuited += () if config.backbone.weights else tuple(name for name in VARIANTS if name.endswith("_frozen"))
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 

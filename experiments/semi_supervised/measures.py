@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import Example, Method
-from kpjax.augment import draw_homography
+from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.heatmaps import Codec, geometry
 from kpjax.input.source import Source, stacked, subset
 from kpjax.losses import semantic_consistency
@@ -19,8 +19,7 @@ from kpjax.training.evaluation import Gathered, reduce
 ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 
 
-def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size: int, perspective: float = 0.15
-                           ) -> dict[str, float]:
+def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size: int) -> dict[str, float]:
     """Measures `equivariance_px` and `mean_peak` on a source.
 
     equivariance_px: the mean of |M p(x) - p(g(x))| over labelled keypoints that x and g(x) show, in pixels of the
@@ -28,20 +27,18 @@ def equivariance_and_peaks(method: Method, state, source: Source, *, batch_size:
     predicts them. mean_peak: the mean maximum of the heatmaps of labelled keypoints in x; targets have a peak of 1. NaN
     where nothing counts.
     """
-    sums = reduce(_sums(method.predict, perspective), state, source, batch_size=batch_size)
+    sums = reduce(_sums(method.predict), state, source, batch_size=batch_size)
     error, moved, peaks, seen = (float(sums[name]) for name in ("error", "moved", "peaks", "seen"))
     return {"equivariance_px": error / moved if moved else math.nan, "mean_peak": peaks / seen if seen else math.nan}
 
 
 @functools.lru_cache(maxsize=16)
-def _sums(predict: Callable, perspective: float):
-    draw = draw_homography(perspective)
-
+def _sums(predict: Callable):
     def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
         images = batch.image.astype(jnp.float32)
         first = jax.random.fold_in(jax.random.key(0), 0xceabd40f)  # a fixed stream of maps
         keys = jax.vmap(lambda number: jax.random.fold_in(first, number))(jnp.maximum(batch.index, 0))
-        maps = jax.vmap(lambda key: draw(key, images.shape[1:3]))(keys)
+        maps = jax.vmap(lambda key: PERSPECTIVE(key, images.shape[1:3]))(keys)
         warped = geometry.warp(images, maps)
         unseen = batch._replace(keypoints=jnp.zeros_like(batch.keypoints), visible=jnp.zeros_like(batch.visible))
         plain, moved = (predict(state, unseen._replace(image=image)) for image in (images, warped))
@@ -120,9 +117,9 @@ def _semantic_sums(read: ReadSemantic):
     return measure
 
 
-def keypoint_features(read: ReadSemantic, state, source: Source, *, first: int = 48) -> tuple[np.ndarray, np.ndarray]:
-    """Returns representations (N, C) of labelled keypoints on the first images, and the keypoint (N,) of each."""
-    some = subset(source, np.arange(min(first, len(source))))
+def keypoint_features(read: ReadSemantic, state, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """Returns representations (N, C) of labelled keypoints on the first 48 images, and the keypoint (N,) of each."""
+    some = subset(source, np.arange(min(48, len(source))))
     batch = stacked([some[number] for number in range(len(some))])
     found = np.asarray(jax.jit(read)(state.variables, batch).representations)
     examples, keypoints = np.nonzero(np.asarray(_shown(batch)) > 0)

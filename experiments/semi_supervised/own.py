@@ -2,7 +2,7 @@
 import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -57,8 +57,6 @@ class OwnSubset(LabelledSubset):
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     pck_over: Literal["box", "scale"] = "scale"
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
-
-    earlier: ClassVar = LabelledSubset.earlier | {"more_projects": (), "named": ()}
 
     @property
     def several(self) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """Settings of semi-supervised localization: what a run depends on, and presets."""
-import functools
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import jax
 import optax
@@ -12,11 +11,10 @@ from experiments.engine.configs import Augmentation, Backbone, Count, Heatmaps, 
 from experiments.engine.image_sets import ImageSet
 from kpjax import InputError, augment
 from kpjax.augment import Augment
-from kpjax.augment.occlusion import Hide, hide_boxes, hide_in_turn
 from kpjax.augment.random_maps import (
+    PERSPECTIVE,
     DrawMap,
     draw_affine,
-    draw_homography,
     draw_whole_degrees,
 )
 from kpjax.losses import heatmap_focal, late_rise, log_weight
@@ -32,10 +30,7 @@ class LabelledSubset(ImageSet):
 
     labelled: Positive = 0.05  # of the training images: at most 1 a share, above it a count; drawn by the seed
     unlabelled_share: configs.Share = 1.0  # share of the training images without labels that is used
-    unlabelled_pool: Literal["rest", "all"] = "rest"  # "all": the labelled ones are also in it; not stated
     further: str = ""  # "<dataset>/<split>" of more images without labels, such as frames of videos
-
-    earlier: ClassVar = ImageSet.earlier | {"further": ""}
 
     def __post_init__(self):
         super().__post_init__()
@@ -63,31 +58,27 @@ class LabelledSubset(ImageSet):
 
 @dataclass(frozen=True)
 class Weights(configs.Checked):
-    """Weights of the method's terms, at the paper's size of maps, and its passes."""
+    """Weights of the method's terms beside that of the labels, 1e3, at the paper's size of maps, and its passes.
 
-    supervised_weight: Positive = 1e3
+    They are brought to the heatmaps of a run, so that their shares stay.
+    """
+
     # "focal" is for heatmaps between 0 and 1 (`sigmoid`), which squared errors let fade
     label_loss: Literal["squares", "focal"] = "squares"
-    semantic: Positive = 0.5  # as the others beside labels: of maps of 64 cells, sigma 2 and 15 keypoints
+    semantic: Positive = 0.5  # as the next two: of maps of 64 cells, sigma 2 and 15 keypoints
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
-    balanced: bool = True  # whether weights are brought to the heatmaps of a run, so that their shares stay
     representations: Literal["unit", "raw"] = "unit"  # z in the invariance: of length 1, or as it is
-    one_scale: bool = True  # whether feature maps are brought to one scale before F
     feature_width: Count = 64
     warp: Literal["perspective", "affine", "rotation"] = "perspective"  # "rotation": the authors' code
-    perspective: configs.NotNegative = 0.15  # how far corners move, of the side; not stated
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
-
-    earlier: ClassVar = {"label_loss": "squares", "balanced": False, "representations": "raw", "one_scale": False}
-    former: ClassVar = {"invariance_reduction": "mean", "half": False, "detach_masks": False,
-                        "semantic_on_warped": False, "valid_mask": False, "extra_rotation": 0.0, "most_degrees": 90}
 
     def of_terms(self, heatmaps: Heatmaps, keypoints: int) -> dict[str, float]:
         """Returns the weights of `semi_supervised_objective`."""
-        named = {name: getattr(self, name) for name in ("supervised_weight", "semantic", "equivariance", "invariance")}
-        return balanced_weights(heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, keypoints=keypoints,
-                                feature_width=self.feature_width, **named) if self.balanced else named
+        return balanced_weights(
+            heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, keypoints=keypoints,
+            feature_width=self.feature_width, semantic=self.semantic, equivariance=self.equivariance,
+            invariance=self.invariance)
 
     @property
     def loss_of_labels(self) -> HeatmapLoss:
@@ -100,7 +91,7 @@ class Weights(configs.Checked):
             return draw_affine(degrees=30.0, scale=(0.75, 1.25), shift=0.1)
         if self.warp == "rotation":
             return draw_whole_degrees()
-        return draw_homography(self.perspective)
+        return PERSPECTIVE  # how far corners move is not stated
 
 
 @dataclass(frozen=True)
@@ -114,32 +105,12 @@ class Baselines(configs.Checked):
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
 
-    earlier: ClassVar = {"labelled_share": 0.5}
-    former: ClassVar = {"elt_coordinates": 1.0, "decay": 0.999, "reconstruction": 1e-3}
-
-
-HardView = Literal["cutout", "occlude", "occlude_cutout", "cutout_mix"]
-MULTIPLE: tuple[HardView, ...] = ("occlude_cutout", "cutout_mix", "cutout", "occlude")  # the best four of MultiAugs
-
 
 @dataclass(frozen=True)
 class EasyHard(configs.Checked):
-    """Setting of easy_hard (Xie et al. 2021, MultiAugs 2024)."""
+    """Setting of easy_hard (Xie et al. 2021)."""
 
     warp_labelled: bool = False  # whether half of the labelled images are moved by the method's warp, as the controls'
-
-    former: ClassVar = {"hard_views": ("cutout",), "hard_weight": 1.0, "hard_degrees": 30.0, "hard_turned": 0.8,
-                        "hard_zoom": 0.25, "hard_valid_mask": False, "holes": 5, "hole_noise": 10.0,
-                        "hole_half_sides": (10.0, 20.0)}
-
-
-def hiding(view: HardView, image_size: int) -> Hide:
-    """Builds a hard view of images of so many px."""
-    boxes = functools.partial(hide_boxes, unit=image_size / 256)
-    cutout, occlude = boxes(), boxes(2, shows="mate_keypoints")
-    return {"cutout": cutout, "occlude": occlude,
-            "occlude_cutout": hide_in_turn(occlude, boxes(at="anywhere")),
-            "cutout_mix": hide_in_turn(cutout, boxes(2, at="anywhere", shows="mate"))}[view]
 
 
 @dataclass(frozen=True)
@@ -150,8 +121,6 @@ class VideoTerms(configs.Checked):
     temporal_exponent: float = 11.0
     pose_exponent: float = 10.7
     temporal_epsilon: configs.NotNegative = 20.0  # px of the original images that a keypoint may move
-
-    former: ClassVar = {"pose_share": 0.99, "terms_from": 0.2, "terms_full": 160 / 300}
 
     def weight(self, exponent: float, labels: float) -> float:
         """Returns the weight of a term beside labels of so much, on heatmaps of height 1 in place of sum 1."""
@@ -195,8 +164,6 @@ class Config(configs.Checked):
     video: VideoTerms = VideoTerms()
     pck_threshold: Positive = 0.1  # of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
-
-    former: ClassVar = {"flip_test": False}
 
     def __post_init__(self):
         super().__post_init__()

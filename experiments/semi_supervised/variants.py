@@ -1,7 +1,6 @@
 """Methods of the table of semi-supervised learning: functions from the config and the setup to a `Method`."""
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import optax
@@ -10,19 +9,19 @@ from experiments.engine import published
 from experiments.engine.configs import changed, network_of, optimizer_of, perceptual_options
 from experiments.engine.system import Variant
 from experiments.semi_supervised.measures import ReadSemantic
-from experiments.semi_supervised.presets import MULTIPLE, Config, HardView, hiding
+from experiments.semi_supervised.presets import Config
 from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
-from kpjax.augment import compose_augmentations, hidden, on_half, random_warp
-from kpjax.losses import Objective, Term, late_rise, without
+from kpjax.augment import Hide, compose_augmentations, hidden, hide_boxes, on_half, random_warp
+from kpjax.losses import Objective, without
 from kpjax.methods import Setup
-from kpjax.methods.regda_family.teacher_adaptation import target_view
+from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
-NONE: Mapping[str, Term] = MappingProxyType({})
+LABELS = EQUATION_5["supervised_weight"]  # the weight of the labels in all variants
 
 
 @functools.lru_cache(maxsize=4)
@@ -49,15 +48,15 @@ def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
 
 def build_ours(
     config: Config, setup: Setup, *, objective: Objective | None = None, left_out: Sequence[str] = (),
-    terms: Mapping[str, Term] = NONE, warped: bool = False, stage: StageOf = "method", **changes: Any
+    warped: bool = False, stage: StageOf = "method", **changes: Any
 ) -> Method:
-    """Builds the method: its terms without those left out, with further ones and changes; or another objective."""
+    """Builds the method: its terms without those left out, with changes; or another objective."""
     weights, base = config.weights, _warped(config, setup) if warped else setup
     if objective is None:
-        objective = {**without(objective_of(config, setup, **changes), *left_out), **terms}
+        objective = without(objective_of(config, setup, **changes), *left_out)
     return methods.semi_supervised(
         base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
-        feature_width=weights.feature_width, one_scale=weights.one_scale, warped_pass=weights.warped_pass)
+        feature_width=weights.feature_width, one_scale=True, warped_pass=weights.warped_pass)
 
 
 # The supervised term alone: heatmap MSE.
@@ -69,14 +68,14 @@ def build_elt(
 ) -> Method:
     """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
     return build_ours(config, setup, objective=methods.equivariant_landmark_objective(
-        setup.codec, form=form, streams=config.data.streams, supervised_weight=config.weights.supervised_weight,
+        setup.codec, form=form, streams=config.data.streams, supervised_weight=LABELS,
         equivariance=1.0 if form == "coordinates" else config.baselines.elt))
 
 
 def _pseudo_label_objective(config: Config, setup: Setup) -> Objective:
     return methods.pseudo_label_objective(
-        setup.codec, labelled_share=config.baselines.labelled_share,
-        supervised_weight=config.weights.supervised_weight, loss=config.weights.loss_of_labels)
+        setup.codec, labelled_share=config.baselines.labelled_share, supervised_weight=LABELS,
+        loss=config.weights.loss_of_labels)
 
 
 def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
@@ -90,66 +89,44 @@ def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
     return setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment})
 
 
-def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False, ramp: float = 0.0) -> Method:
-    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are.
-
-    ramp: the share of the steps in which the consistency rises from nothing to its weight.
-    """
-    objective = methods.mean_teacher_objective(setup.codec, supervised_weight=config.weights.supervised_weight,
-                                               consistency=config.baselines.consistency)
-    rising = {"scales": lambda step: {"consistency": late_rise(step / config.steps, first=0.0, rise=1 / ramp)}}
+def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) -> Method:
+    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
+    objective = methods.mean_teacher_objective(
+        setup.codec, supervised_weight=LABELS, consistency=config.baselines.consistency)
     return methods.mean_teacher(
-        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map(),
-        **rising if ramp else {})
+        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map())
 
 
-def build_teacher_adaptation(config: Config, setup: Setup) -> Method:
-    """Builds adaptation by a teacher's surer answers (Kim et al. 2022) from labelled to unlabelled images.
-
-    Views and average are those of RegDA's small presets.
-    """
-    method = methods.teacher_adaptation(
-        setup._replace(augment={"source": setup.augment, "target": setup.augment}),
-        objective=methods.teacher_adaptation_objective(setup.codec), decay=0.99, sigma=config.heatmaps.sigma,
-        view=target_view(30.0, shear_degrees=10.0, zoom=(0.8, 1.2)))
-
-    def renamed(streams):
-        return {"source": streams["labelled"], "target": streams["unlabelled"]}
-
-    return method._replace(
-        init=lambda key, streams, start: method.init(key, renamed(streams), start),
-        update=lambda state, streams, key: method.update(state, renamed(streams), key),
-        streams=("labelled", "unlabelled"))
+def _cutout(config: Config) -> Hide:
+    """Returns the hard view's holes, in images of the config's size."""
+    return hide_boxes(unit=config.data.image_size / 256)
 
 
-def build_easy_hard(
-    config: Config, setup: Setup, *, views: Sequence[HardView] = ("cutout",), networks: int = 1
-) -> Method:
-    """Builds easy and hard views (Xie et al. 2021); of two networks, the dual form."""
-    weight, hides = config.weights.supervised_weight, tuple(hiding(view, config.data.image_size) for view in views)
-    objective = methods.easy_hard_objective(
-        setup.codec, views=len(hides), networks=networks, supervised_weight=weight, consistency=weight)
-    return methods.easy_hard(_labelled_warped(config, setup, config.easy_hard.warp_labelled), objective=objective,
-                             views=hides, networks=networks)
+def build_easy_hard(config: Config, setup: Setup) -> Method:
+    """Builds easy and hard views (Xie et al. 2021) of one network."""
+    return methods.easy_hard(
+        _labelled_warped(config, setup, config.easy_hard.warp_labelled), hide=_cutout(config),
+        objective=methods.easy_hard_objective(setup.codec, supervised_weight=LABELS, consistency=LABELS))
 
 
 def build_supervised_cutout(config: Config, setup: Setup) -> Method:
     """Builds the supervised term on warped images with holes at their labels."""
-    cutout, warped = hidden(hiding("cutout", config.data.image_size)), _warped(config, setup)
-    return build_supervised(config, warped._replace(augment=compose_augmentations(warped.augment, cutout)))
+    warped = _warped(config, setup)
+    holes = compose_augmentations(warped.augment, hidden(_cutout(config)))
+    return build_supervised(config, warped._replace(augment=holes))
 
 
 def build_video_terms(
     config: Config, setup: Setup, *, pseudo_labels: bool = False, warped: bool = False
 ) -> Method:
     """Builds Lightning Pose's terms on consecutive frames, beside the labels alone or with pseudo-labels."""
-    settings, labels = config.video, config.weights.supervised_weight
+    settings = config.video
     objective = (_pseudo_label_objective(config, setup) if pseudo_labels else
                  without(objective_of(config, setup), "semantic", "equivariance", "invariance"))
     on_video = {
-        "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, labels),
+        "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, LABELS),
                                           epsilon=settings.temporal_epsilon),
-        "pose_subspace": methods.pose_subspace_term(setup.codec, settings.weight(settings.pose_exponent, labels))}
+        "pose_subspace": methods.pose_subspace_term(setup.codec, settings.weight(settings.pose_exponent, LABELS))}
     images = (_warped(config, setup) if warped else setup).augment
     by_stream = setup._replace(augment={"labelled": images, "unlabelled": images, "video": settings.change()})
     return methods.semi_supervised(
@@ -190,7 +167,7 @@ def build_gen(config: Config, setup: Setup) -> Method:
     baselines = config.baselines
     objective = methods.image_generation_objective(
         setup.codec, perceptual=bool(baselines.perceptual), reconstruction=1e-3,
-        supervised_weight=config.weights.supervised_weight)
+        supervised_weight=LABELS)
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
     return methods.image_generation(
         setup, objective=objective, generator=generator, size=baselines.generator_size,
@@ -206,15 +183,14 @@ def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
 @functools.lru_cache(maxsize=4)
 def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
-    return functools.partial(representations, setup_of(config, skeleton).model, config.backbone.normalise,
-                             one_scale=config.weights.one_scale)
+    return functools.partial(
+        representations, setup_of(config, skeleton).model, config.backbone.normalise, one_scale=True)
 
 
 def build_union(config: Config, setup: Setup, *, distil: bool = True) -> Method:
     """Builds one network for several projects; without `distil` what a project does not name is left out."""
     warped = _warped(config, setup)
-    objective = methods.union_objective(setup.codec, supervised_weight=config.weights.supervised_weight,
-                                        distillation=config.weights.supervised_weight)
+    objective = methods.union_objective(setup.codec, supervised_weight=LABELS, distillation=LABELS)
     named = [[digit == "1" for digit in digits] for digits in config.data.named]
     return methods.union(warped._replace(learning_rate=config.rate("method")), named=named,
                          objective=objective if distil else without(objective, "distillation"),
@@ -222,9 +198,6 @@ def build_union(config: Config, setup: Setup, *, distil: bool = True) -> Method:
 
 
 # Variants
-
-FROZEN = MappingProxyType({"backbone_statistics": "frozen"})
-
 
 class Recipe(NamedTuple):
     """Construction of a variant: a method, and its data."""
@@ -234,16 +207,14 @@ class Recipe(NamedTuple):
     everything: bool = False  # all training images with labels, for the steps of both stages
     videos: bool = False  # a stream of consecutive frames, and the labels' subspace of poses
     of: str = ""  # the variant whose result it reads in another way, without training
-    second: bool = False  # a second network, with a warm start of its own
     times: int = 1  # the steps of the config, of which a method takes so many times as many
-    changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
     untrained: bool = False  # a published network as it is
     by_project: bool = False  # of several projects, a stream of each
     networks: bool = False  # and each project's own network, as a teacher
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
-        return changed(config, steps=self.times * config.steps, **self.changes)
+        return changed(config, steps=self.times * config.steps)
 
 
 def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
@@ -261,8 +232,6 @@ VARIANTS: dict[str, Variant] = {
     "supervised": Variant("baseline", "the labels alone", "HRNet", Recipe(build_supervised)),
     "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
                   Recipe(build_pseudo_labels, "supervised")),
-    "pl_60": Variant("baseline", "PL, the labels with 60 % of the weight", "PL, 60 %",
-                     Recipe(build_pseudo_labels, "supervised", changes={"labelled_share": 0.6})),
     "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
                    _recipe(build_elt, form="inverse_heatmap")),
     "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",
@@ -287,26 +256,9 @@ VARIANTS: dict[str, Variant] = {
                                   Recipe(build_averaged, of="pl_warped")),
     "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
                                    _recipe(build_mean_teacher, warped=True)),
-    "mean_teacher_ramped": Variant(
-        "control", "mean_teacher_warped whose consistency rises over the first 40 % of the steps", "",
-        _recipe(build_mean_teacher, warped=True, ramp=0.4)),
-    "pl_warped_frozen": Variant(
-        "control", "pl_warped, the backbone's BatchNorm on its stored statistics in the second training", "",
-        _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped", changes=FROZEN)),
-    "mean_teacher_frozen": Variant(
-        "control", "mean_teacher_ramped, the backbone's BatchNorm on its stored statistics", "",
-        _recipe(build_mean_teacher, warped=True, ramp=0.4)._replace(changes=FROZEN)),
-    "teacher_adaptation": Variant(
-        "baseline", "a mean teacher's surer answers on unlabelled images, all turned, sheared and restyled", "UDAPE",
-        Recipe(build_teacher_adaptation)),
     "easy_hard": Variant("baseline", "the network's answer on the easy view teaches it on one with holes and turned",
-                         "Single", _recipe(build_easy_hard)),
-    "easy_hard_dual": Variant("baseline", "two networks that teach each other on views with holes and turned", "Dual",
-                              _recipe(build_easy_hard, networks=2)._replace(second=True)),
-    "easy_hard_multiple": Variant("baseline", "easy_hard on four hard views at once", "MultiAugs",
-                                  _recipe(build_easy_hard, views=MULTIPLE)),
-    "easy_hard_twice": Variant("control", "easy_hard for twice the steps, the cost of easy_hard_dual", "",
-                               _recipe(build_easy_hard)._replace(times=2)),
+                         "Single", Recipe(build_easy_hard)),
+    "easy_hard_twice": Variant("control", "easy_hard for twice the steps", "", Recipe(build_easy_hard, times=2)),
     "pl_easy_hard": Variant("baseline", "pl_warped whose labels come from easy_hard", "", _recipe(
         build_pseudo_labels, warped=True)._replace(teacher="easy_hard")),
     "supervised_warped_cutout": Variant("control", "supervised_warped with holes at the labelled keypoints", "",
@@ -320,8 +272,6 @@ VARIANTS: dict[str, Variant] = {
     "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
     "no_te": _ablation("without equivariance", "TI + SC", "equivariance"),
     "no_ti": _ablation("without invariance", "TE + SC", "invariance"),
-    "te_inverse": _ablation("heatmaps moved back, as ELT's, in place of equivariance", "inverse TE + TI + SC",
-                            inverse=True),
     "sc_only": _ablation("semantic consistency alone beside the labels", "SC", "equivariance", "invariance"),
     "ti_only": _ablation("invariance alone beside the labels", "TI", "semantic", "equivariance"),
     "te_labelled_only": _ablation("equivariance of labelled images only", "", equivariance_on=("labelled",)),
@@ -342,8 +292,6 @@ VARIANTS: dict[str, Variant] = {
         build_pseudo_labels, warped=True)._replace(teacher="zero_shot_turned")),
     "pl_zero_shot_turned": Variant("baseline", "pl_zero_shot, its answers those of 36 views, as its labels' are", "",
                                    Recipe(build_turned, of="pl_zero_shot")),
-    "supervised_turned": Variant("control", "the labels alone, answers those of 36 turned views", "",
-                                 Recipe(build_turned, of="supervised")),
     "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
                           _recipe(build_supervised, stage="both")._replace(everything=True)),
 }

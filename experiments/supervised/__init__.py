@@ -14,7 +14,6 @@ not how a new video will fare: the mouse's parts follow each other in time, with
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import optax
 
@@ -58,8 +57,6 @@ class Config(Checked):
     steps: Count = 1000
     evaluations: Count = 15
     pck_threshold: Positive = 0.1  # of the reference length
-
-    former: ClassVar = {"rising_steps": 50, "selection": "nme"}
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,7 +1,7 @@
 """Boxes of images that are hidden: blank, or covered by what lies elsewhere.
 
 A `Hide` is `(key, images (B, H, W, 3), points (B, K, 2) px, weights (B, K)) -> images`. It may cover keypoints of
-weight 1. Each image has a key of its own, and the batch-mate of image b is image b - 1.
+weight 1. Each image has a key of its own.
 """
 import functools
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def _lines_by_products(images: jax.Array, rows: jax.Array, columns: jax.Array) -
 
 def hide_boxes(
     count: int = 5, *, at: Literal["keypoints", "anywhere"] = "keypoints",
-    shows: Literal["colour", "mate", "mate_keypoints", "elsewhere"] = "colour", noise: float = 10.0,
+    shows: Literal["colour", "elsewhere"] = "colour", noise: float = 10.0,
     half_sides: tuple[float, float] = (10.0, 20.0), probability: float = 1.0, unit: float = 1.0
 ) -> Hide:
     """Builds the hiding of some boxes of every image.
@@ -77,8 +77,7 @@ def hide_boxes(
         count: boxes of an image.
         at: "keypoints" centres each box at a keypoint of weight 1, drawn with replacement; an image without one stays
             as it is. "anywhere" draws centres uniformly.
-        shows: "colour" is the image's mean colour, "mate" the batch-mate at the same place, "mate_keypoints" the
-            batch-mate around one of its keypoints, "elsewhere" the image itself around a uniform point.
+        shows: "colour" is the image's mean colour, "elsewhere" the image itself around a uniform point.
         noise: deviation of a centre from its keypoint along each axis.
         half_sides: bounds of each box's half sides, uniform and independent along both axes.
         probability: of an image to be changed at all.
@@ -105,22 +104,19 @@ def hide_boxes(
         def anywhere(key):
             return jax.random.uniform(key, (count, 2), jnp.float32) * size
 
-        def drawn(key, points, weights, mate_points, mate_weights):
+        def drawn(key, points, weights):
             centre_key, side_key, origin_key, whether_key = jax.random.split(key, 4)
             sides = unit * jax.random.uniform(side_key, (count, 2), jnp.float32, low, high)
             changed = jax.random.bernoulli(whether_key, probability)
             changed &= (weights > 0).any() | (at == "anywhere")
-            origins = near(origin_key, mate_points, mate_weights) if shows == "mate_keypoints" else anywhere(origin_key)
             centres = near(centre_key, points, weights) if at == "keypoints" else anywhere(centre_key)
-            return centres, jnp.where(changed, sides, 0.0), origins
+            return centres, jnp.where(changed, sides, 0.0), anywhere(origin_key)
 
-        mates = jnp.roll(points, 1, 0), jnp.roll(weights, 1, 0)
         keys = jax.random.split(key, images.shape[0])
-        centres, sides, origins = jax.vmap(drawn)(keys, points, weights, *mates)
-        source = {"colour": images.mean((1, 2), keepdims=True), "elsewhere": images}.get(shows)
-        source = jnp.roll(images, 1, 0) if source is None else source
-        return blank_boxes(images, centres, sides, source,
-                           origins if shows in ("mate_keypoints", "elsewhere") else None)
+        centres, sides, origins = jax.vmap(drawn)(keys, points, weights)
+        if shows == "colour":
+            return blank_boxes(images, centres, sides, images.mean((1, 2), keepdims=True))
+        return blank_boxes(images, centres, sides, images, origins)
 
     return hide
 

@@ -26,7 +26,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "maximum_disparity": "adversarial",
     "minimum_disparity": "adversarial",
     "multi_kernel_mmd": "adversarial",
-    "regression_disparity": "adversarial",
     "scale_gradient": "adversarial",
     "softmax_discrepancy": "adversarial",
     "uniform_false": "adversarial",

@@ -1,10 +1,8 @@
 """Losses of adversarial domain adaptation (RegDA, disparity discrepancy, MCD, DAN, DANN) and their gradient layer."""
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from kpjax.heatmaps import decode_argmax, gaussian_bumps, gaussian_profile, spatial_softmax
@@ -14,7 +12,6 @@ Maps = Float[Array, "batch height width keypoints"]
 Weights = Float[Array, "batch keypoints"]
 Scalar = Float[Array, ""]  # float32
 
-ALPHAS = (1 / 8, 1 / 4, 1 / 2, 1, 2)  # widths of the kernels of `multi_kernel_mmd`
 EPSILON = 1e-7  # added to every cell of a pseudo map before it is normalised
 
 
@@ -25,42 +22,38 @@ class PseudoMaps(NamedTuple):
     false: jax.Array  # (B, h, w, K) where a wrong prediction would be
 
 
-def _predicted(main_logits, *, strict_positive: bool):
+def _predicted(main_logits, strict_positive: bool):
     """Returns the main regressor's keypoints in heatmap pixels, without a gradient."""
     return decode_argmax(jax.lax.stop_gradient(main_logits), strict_positive=strict_positive)[0]
 
 
+def _truth(main_logits, sigma: float, strict_positive: bool):
+    """Renders the main regressor's keypoints."""
+    return gaussian_bumps(_predicted(main_logits, strict_positive), main_logits.shape[1:3], sigma)
+
+
 def ground_false_by_others(
-    main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True, window: float | None = 3.0,
-    cutoff: float = 0.0, clip: bool = True, exclude: Sequence[int] = ()
+    main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True, clip: bool = True
 ) -> PseudoMaps:
     """Builds pseudo maps whose ground false is the union of the other keypoints' Gaussians.
 
-    The official fast generator is `strict_positive=False, window=None, cutoff=0.01`. With a single keypoint the ground
-    false is empty, and `maximum_disparity` asks for a uniform map. Source: Jiang et al. 2021 (RegDA), with the clip of
-    the official code.
+    With a single keypoint the ground false is empty, and `maximum_disparity` asks for a uniform map. Source: Jiang et
+    al. 2021 (RegDA), with the clip of the official code.
 
     Args:
         main_logits: of the main regressor.
         sigma: of the Gaussians, in heatmap pixels.
         strict_positive: see `decode_argmax`.
-        window, cutoff: see `gaussian_bumps`.
         clip: the union; without it, the sum.
-        exclude: channels that take no part in other keypoints' unions.
     """
-    _, height, width, keypoints = main_logits.shape
-    points = _predicted(main_logits, strict_positive=strict_positive)
-    truth = gaussian_bumps(points, (height, width), sigma, window=window, cutoff=cutoff)
-    included = np.ones((1, 1, 1, keypoints), np.float32)
-    included[..., list(exclude)] = 0
-    counted = truth * included
+    truth = _truth(main_logits, sigma, strict_positive)
     # The sum less the own bump costs K maps; sums over the others would cost K². Rounding may leave -1e-7.
-    others = counted.sum(-1, keepdims=True) - counted
+    others = truth.sum(-1, keepdims=True) - truth
     return PseudoMaps(truth, jnp.clip(others, 0.0, 1.0 if clip else None))
 
 
 def ground_false_by_area(
-    main_logits: Maps, *, sigma: float, low: int, high: int, strict_positive: bool = True, window: float | None = 3.0
+    main_logits: Maps, *, sigma: float, low: int, high: int, strict_positive: bool = True
 ) -> PseudoMaps:
     """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but the predicted one.
 
@@ -72,26 +65,22 @@ def ground_false_by_area(
         The others are as in `ground_false_by_others`.
     """
     _, height, width, _ = main_logits.shape
-    points = _predicted(main_logits, strict_positive=strict_positive)
-    truth = gaussian_bumps(points, (height, width), sigma, window=window)
+    points = _predicted(main_logits, strict_positive)
+    truth = gaussian_bumps(points, (height, width), sigma)
     area = jnp.arange(low, high + 1, dtype=jnp.float32)
-    rows = gaussian_profile(area, height, sigma, window=window).sum(-1)
-    columns = gaussian_profile(area, width, sigma, window=window).sum(-1)
+    rows = gaussian_profile(area, height, sigma).sum(-1)
+    columns = gaussian_profile(area, width, sigma).sum(-1)
     everywhere = (rows[:, None] * columns[None, :])[None, :, :, None]
     inside = ((points >= low) & (points <= high)).all(-1)[:, None, None]
     return PseudoMaps(truth, jnp.maximum(everywhere - jnp.where(inside, truth, 0.0), 0.0))
 
 
-def uniform_false(
-    main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True, window: float | None = 3.0
-) -> PseudoMaps:
+def uniform_false(main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True) -> PseudoMaps:
     """Builds pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps.
 
     The arguments are those of `ground_false_by_others`.
     """
-    _, height, width, _ = main_logits.shape
-    points = _predicted(main_logits, strict_positive=strict_positive)
-    truth = gaussian_bumps(points, (height, width), sigma, window=window)
+    truth = _truth(main_logits, sigma, strict_positive)
     return PseudoMaps(truth, jnp.ones_like(truth))
 
 
@@ -111,14 +100,13 @@ def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights
 # The gradient layer
 
 
-def warm_start(step: Scalar, *, low: float = 0.0, high: float = 0.1, steps: int = 1000) -> Scalar:
-    """Computes the coefficient of a gradient layer, which grows from `low` at step 0 to `high` along a sigmoid.
+def warm_start(step: Scalar, *, high: float = 0.1, steps: int = 1000) -> Scalar:
+    """Computes the coefficient of a gradient layer, which grows from 0 at step 0 to `high` along a sigmoid.
 
-    2 (high - low) / (1 + exp(-step / steps)) - (high - low) + low, with the step as a float.
-    It is written as a hyperbolic tangent, which loses no digits at the first steps.
+    2 high / (1 + exp(-step / steps)) - high, with the step as a float. It is written as a hyperbolic tangent, which
+    loses no digits at the first steps.
     """
-    progress = step.astype(jnp.float32) * (1 / (2 * steps))
-    return low + (high - low) * jnp.tanh(progress)
+    return high * jnp.tanh(step.astype(jnp.float32) * (1 / (2 * steps)))
 
 
 @jax.custom_vjp
@@ -158,22 +146,6 @@ def softmax_discrepancy(logits_a: Maps, logits_b: Maps) -> Scalar:
     return jnp.abs(spatial_softmax(logits_a) - spatial_softmax(logits_b)).mean()
 
 
-def regression_disparity(
-    source_prediction: Float[Array, "source outputs"], source_adversary: Float[Array, "source outputs"],
-    target_prediction: Float[Array, "target outputs"], target_adversary: Float[Array, "target outputs"], *,
-    margin: float = 1.0
-) -> Scalar:
-    """Computes the disparity discrepancy of direct regression, which the adversary maximises.
-
-    mean |target_adversary - target_prediction| - margin * mean |source_adversary - source_prediction|, with predictions
-    of the main regressor, constant to the gradient. Source: Zhang et al. 2019 (MDD) with the absolute error, as in the
-    official RegDA code.
-    """
-    source = jnp.abs(source_adversary - jax.lax.stop_gradient(source_prediction)).astype(jnp.float32).mean()
-    target = jnp.abs(target_adversary - jax.lax.stop_gradient(target_prediction)).astype(jnp.float32).mean()
-    return target - margin * source
-
-
 def domain_confusion(
     source_probability: Float[Array, "*source"], target_probability: Float[Array, "*target"]
 ) -> Scalar:
@@ -193,17 +165,17 @@ def multi_kernel_mmd(
 ) -> Scalar:
     """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator linear in the batch size.
 
-    Each kernel is exp(-d² / (2 alpha m)) with alpha in `ALPHAS`, and m the mean of d² over all ordered pairs of the
-    joint batch. Pairs of a sample with itself are included, and m is constant to the gradient. Neighbouring samples of
-    the batch, cyclically, form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t). The result is their mean,
-    which may be negative.
-    Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
+    Each kernel is exp(-d² / (2 alpha m)), with alpha of 1/8, 1/4, 1/2, 1 and 2, and m the mean of d² over all ordered
+    pairs of the joint batch. Pairs of a sample with itself are included, and m is constant to the gradient.
+    Neighbouring samples of the batch, cyclically, form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t). The
+    result is their mean, which may be negative. Source: Long et al. 2015 (DAN), with the kernels of the official RegDA
+    library.
     """
     source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
     joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
     # Twice the variance is the mean squared distance of all pairs; no matrix of pairs is needed.
     spread = 2 * jnp.square(joint - joint.mean(0, keepdims=True)).sum(1).mean()
-    bandwidths = jnp.asarray(ALPHAS, jnp.float32) * jnp.maximum(spread, 1e-12)
+    bandwidths = jnp.asarray([1 / 8, 1 / 4, 1 / 2, 1, 2], jnp.float32) * jnp.maximum(spread, 1e-12)
 
     def kernels(a, b):
         return jnp.exp(-jnp.square(a - b).sum(1)[:, None] / (2 * bandwidths[None])).sum(1)

@@ -144,15 +144,15 @@ def surest(scores: Weights, left_out: float) -> Weights:
 
 
 def unit_representation(
-    representations: Float[Array, "batch keypoints channels"], least: float = 1e-2
+    representations: Float[Array, "batch keypoints channels"]
 ) -> Float[Array, "batch keypoints channels"]:
-    """Scales representations to length 1, smoothly to 0 where they are shorter than `least`. float32.
+    """Scales representations to length 1, smoothly to 0 where they are shorter than 0.01. float32.
 
     Invariance of z itself is bought by making all of z small, which also takes the classifier's evidence away. Between
     unit vectors it can only be learnt.
     """
     z = representations.astype(jnp.float32)
-    return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + least**2)
+    return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-4)
 
 
 def transformation_invariance(

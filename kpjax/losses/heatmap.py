@@ -29,7 +29,7 @@ def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool =
 
 
 def heatmap_focal(heatmaps: Maps, targets: Maps, weights: Weights) -> Scalar:
-    """Computes the mean over batch * keypoints * height * width of |t - y|^2 times the cross-entropy of y and t.
+    """Computes the mean over batch * keypoints * height * width of (t - y)² times the cross-entropy of y and t.
 
     It is for heatmaps y strictly between 0 and 1, such as sigmoids, and targets t in [0, 1]. At y = t it is 0. Of y it
     is the gradient by the logit that counts. Squared errors have (y - t) y (1 - y) there, which vanishes where a peak
@@ -45,7 +45,7 @@ def heatmap_focal(heatmaps: Maps, targets: Maps, weights: Weights) -> Scalar:
     # A sigmoid in float32 can be 1 exactly, and 0 only far below the smallest number here.
     rest = jnp.log1p(-jnp.minimum(y, 1 - 2.0**-23))
     surprise = -(t * jnp.log(jnp.maximum(y, 1e-30)) + (1 - t) * rest)
-    costs = jnp.abs(t - y) ** 2.0 * surprise
+    costs = jnp.square(t - y) * surprise
     return (counted * costs).mean()
 
 

@@ -19,7 +19,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     "dan": "regda_family.feature_matching",
     "dann": "regda_family.feature_matching",
     "dd": "regda_family.two_regressors",
-    "dd_regression": "regda_family.direct_regression",
     "mcd": "regda_family.two_regressors",
     "regda": "regda_family.regda",
     "regda_objective": "regda_family.regda",

@@ -86,6 +86,17 @@ def train_pass(module: nn.Module, params, statistics, inputs, method: str | None
     return output, mutated.get("batch_stats", statistics)
 
 
+def joint_pass(
+    model: nn.Module, params, statistics, images: Mapping[str, jax.Array]
+) -> tuple[dict[str, jax.Array], Any]:
+    """Runs one pass in training mode over several batches of prepared images, interleaved.
+
+    Returns the heatmaps of each by name, and the BatchNorm statistics afterwards.
+    """
+    heatmaps, after = train_pass(model, params, statistics, interleave(*images.values()))
+    return dict(zip(images, deinterleave(heatmaps, len(images)), strict=True)), after
+
+
 def statistics_after_second_pass(before, after):
     """Computes the running statistics after a batch has passed twice, from those before and after its first pass.
 

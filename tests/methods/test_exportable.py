@@ -4,7 +4,7 @@ import jaxtyping
 import numpy as np
 import pytest
 from jax import export
-from tiny_parts import SIDE, build, factories, start, streams_of
+from tiny_parts import OF_FAMILIES, SIDE, build, factories, start, streams_of
 
 from kpjax.export.writing import plain_predict, plain_weights
 from kpjax.structures import Trained
@@ -30,7 +30,8 @@ def given():
     return start()
 
 
-@pytest.mark.parametrize("name", sorted(FACTORIES))
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=() if name in OF_FAMILIES else pytest.mark.slow) for name in sorted(FACTORIES)])
 def test_predict_is_written_once_for_all_batches_and_platforms(name, given):
     method = build(FACTORIES[name])
     state = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), given)

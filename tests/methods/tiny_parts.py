@@ -22,7 +22,6 @@ from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
-from kpjax.methods.regda_family.feature_matching import DomainDiscriminator
 from kpjax.methods.setup import Setup
 from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
@@ -69,8 +68,10 @@ MODEL = KeypointNetwork(
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_affine(degrees=20.0), centred)
-PARTS = {**SETUP._asdict(), "discriminator": DomainDiscriminator(width=8), "feature_steps": 2,
-         "named": ((True, True, False), (False, True, True))}
+PARTS = {**SETUP._asdict(), "named": ((True, True, False), (False, True, True))}
+
+OF_FAMILIES = {"adaptation.adaptation", "incremental.incremental", "pyramids.pyramids", "regda.regda",
+               "semi_supervised.semi_supervised", "supervised_learning.supervised"}  # those that run in default tests
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:

@@ -14,7 +14,6 @@ from kpjax.losses.adversarial import (
     ground_false_by_others,
     maximum_disparity,
     minimum_disparity,
-    regression_disparity,
     softmax_discrepancy,
     warm_start,
 )
@@ -294,8 +293,6 @@ def test_sgd():
 def test_baselines():
     close(heatmap_mse(one_map([[0.5, 0], [0, 0.25]]), one_map([[1, 0], [0, 0]]), jnp.ones((1, 1))), 0.0390625)
     close(domain_confusion(jnp.array([0.8, 0.6]), jnp.array([0.3, 0.5])), 0.445948, **TOLERANCE)
-    rows = [[[0.2, 0.4]], [[0.3, 0.3]], [[0.5, 0.1]], [[0.9, 0.4]]]
-    close(regression_disparity(*(jnp.asarray(row, jnp.float32) for row in rows)), 0.25, **TOLERANCE)
     close(softmax_discrepancy(one_map([[0, 0], [0, 0]]), one_map([[1, 2], [3, 4]])), 0.196957, **TOLERANCE)
 
 

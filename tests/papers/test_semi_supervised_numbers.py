@@ -18,7 +18,7 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_supervised_objective
-from kpjax.methods.semi_supervised_family.semantic_features import every_map, initial_semantic
+from kpjax.methods.semi_supervised_family.semantic_features import initial_semantic
 from kpjax.models.high_resolution import hrnet
 from kpjax.reports.table import Summary
 from kpjax.structures import Skeleton
@@ -229,7 +229,7 @@ def test_n21_counts():
     leaves = jax.tree.leaves(variables["params"])
     assert (sum(leaf.size for leaf in leaves), len(leaves)) == (28_536_080, 878)
     beside = jax.eval_shape(lambda given: initial_semantic(
-        model, jax.random.key(0), given, jnp.zeros((1, 32, 32, 3)), every_map, 64), variables)
+        model, jax.random.key(0), given, jnp.zeros((1, 32, 32, 3)), 64), variables)
     assert beside["features"]["kernel"].shape == (352, 64)
     counts = {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in beside.items()}
     assert counts == {"features": 22_592, "classifier": 65 * 16}

@@ -7,7 +7,7 @@ colour and contrast.
 DAN and DANN add one term on the pooled features of the backbone to the supervised heatmap loss on the source. They were
 made for classification and are baselines of RegDA here.
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,12 +16,11 @@ import optax
 from flax import linen as nn
 
 from kpjax.losses.adversarial import domain_confusion, multi_kernel_mmd, scale_gradient, warm_start
-from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import augmented, deinterleave, empty_images, initial_variables, interleave, train_pass
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict
-from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
+from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.layers import MOMENTUM, BatchNorm
 from kpjax.optimization import Schedule
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
@@ -47,8 +46,8 @@ def _each_norm(function, *trees):
     return jax.tree.map(function, *trees, is_leaf=_is_statistics)
 
 
-def adabn(setup: Setup, *, stream: str = "target") -> Method:
-    """Replaces all running statistics by those of an unlabelled stream, pooled over all batches seen.
+def adabn(setup: Setup) -> Method:
+    """Replaces all running statistics by those of the unlabelled stream `target`, pooled over all batches seen.
 
     After n updates they are the mean, and the mean of squares less the squared mean, over n batches. For one pass over
     a set this is exact, up to the earlier layers, which see each batch's own statistics as they do in training. The
@@ -57,17 +56,16 @@ def adabn(setup: Setup, *, stream: str = "target") -> Method:
     Args:
         setup: with the augmentation that the network was trained under; plain images have other statistics. Optimizer
             and learning rate are not used.
-        stream: the name of the unlabelled stream.
     """
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
-        images = empty_images(setup.augment, streams, stream)
+        images = empty_images(setup.augment, streams, "target")
         variables = initial_variables(setup.model, named_key(key, "model"), images, start)
         zeros = _each_norm(lambda norm: jnp.zeros_like(norm["mean"]), variables["batch_stats"])
         return BatchStatisticsState(jnp.int32(0), variables, zeros, zeros, {})
 
     def update(state: BatchStatisticsState, streams: Streams, key: jax.Array) -> tuple[BatchStatisticsState, Metrics]:
-        view = augmented(setup.augment, {stream: streams[stream]}, key)[stream]
+        view = augmented(setup.augment, {"target": streams["target"]}, key)["target"]
         # Running statistics that start at zero become (1 - momentum) times the batch's own.
         zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
         _, scaled = train_pass(setup.model, state.variables["params"], zeros, setup.normalise(view.image))
@@ -87,7 +85,7 @@ def adabn(setup: Setup, *, stream: str = "target") -> Method:
         metrics = {"loss/total": jnp.float32(0), "statistics/moved": jnp.asarray(moved, jnp.float32)}
         return BatchStatisticsState(state.step + 1, variables, mean_sum, square_sum, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(setup), (stream,), setup.skeleton)
+    return Method(init, update, heatmap_predict(setup), ("target",), setup.skeleton)
 
 
 class State(NamedTuple):
@@ -178,7 +176,7 @@ def _feature_matching(
     return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
 
 
-def dan(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0) -> Method:
+def dan(setup: Setup) -> Method:
     """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features (DAN).
 
     It reads the streams `source` and `target`. The batch size is even (linear-time estimator). The start may have
@@ -186,14 +184,12 @@ def dan(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0)
 
     Args:
         setup: with learning rates for `features` and `head`.
-        loss: of the labels, as in `supervised`.
-        trade_off: weight of the discrepancy.
     """
     def discrepancy(outputs, streams):
         return multi_kernel_mmd(outputs["source_features"], outputs["target_features"])
 
-    objective = dict(supervised_objective(setup.codec, loss, "source"))
-    objective["discrepancy"] = Term(trade_off, discrepancy, reads=("source_features", "target_features"))
+    objective = dict(supervised_objective(setup.codec, stream="source"))
+    objective["discrepancy"] = Term(1.0, discrepancy, reads=("source_features", "target_features"))
     return _feature_matching(setup, objective, None, warm_start)
 
 
@@ -202,25 +198,18 @@ def reversal(step: jax.Array) -> jax.Array:
     return warm_start(step, high=1.0)
 
 
-def dann(
-    setup: Setup, *, loss: HeatmapLoss = heatmap_kl, trade_off: float = 1.0, discriminator: nn.Module | None = None,
-    coefficient: Callable[[jax.Array], jax.Array] = reversal
-) -> Method:
+def dann(setup: Setup, *, coefficient: Schedule = reversal) -> Method:
     """Trains with the supervised loss plus a discriminator of pooled features behind a reversed gradient (DANN).
 
     It reads the streams `source` and `target`. The start may have `variables`.
 
     Args:
         setup: with learning rates for `features`, `head` and `adversary` (the discriminator).
-        trade_off: weight of the domain term.
-        discriminator: by default `DomainDiscriminator()`.
         coefficient: of the reversed gradient, a function of the step.
-        The others are as in `dan`.
     """
     def confusion(outputs, streams):
         return domain_confusion(outputs["source_probability"], outputs["target_probability"])
 
-    objective = dict(supervised_objective(setup.codec, loss, "source"))
-    objective["domain"] = Term(trade_off, confusion, reads=("source_features", "target_features"))
-    return _feature_matching(
-        setup, objective, DomainDiscriminator() if discriminator is None else discriminator, coefficient)
+    objective = dict(supervised_objective(setup.codec, stream="source"))
+    objective["domain"] = Term(1.0, confusion, reads=("source_features", "target_features"))
+    return _feature_matching(setup, objective, DomainDiscriminator(), coefficient)

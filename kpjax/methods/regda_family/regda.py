@@ -3,7 +3,7 @@
 A main regressor f and an adversarial regressor f' read the features psi of one network. Each iteration has three steps,
 all of them minimisations:
 
-A. source: f fits the labels and f' fits f's own predictions (weight gamma * eta);
+A. source: f fits the labels and f' fits f's own predictions (weight gamma);
 B. target: f' alone moves to where a wrong prediction would lie, for keypoints mostly on another keypoint. This is the
 *ground-false* map, the union of f's predictions for the other keypoints;
 C. target: psi alone moves so that f' agrees again with f's prediction (the *ground-truth* map), through a gradient
@@ -46,7 +46,7 @@ FEATURES = ("backbone", "upsampling")  # psi in the paper
 
 
 class State(NamedTuple):
-    """The state of `regda`, `mcd`, `dd` and `dd_regression`.
+    """The state of `regda`, `mcd` and `dd`.
 
     Optimizer states are by group: features (psi), head (f), adversary (f', in `mcd` the second head).
     """
@@ -85,20 +85,19 @@ def disparity_term(weight: float, loss: Callable[[jax.Array, PseudoMaps, jax.Arr
 
 
 def regda_objective(
-    *, margin: float = 4.0, trade_off: float = 1.0,
-    disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity
+    *, margin: float = 4.0, disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity
 ) -> Objective:
     """Builds the objective: the labels, the agreement of f' with f on the source, and both games on the target.
 
     These are the terms `supervised` and `source_disparity` of step A, `target_false` of step B, `target_truth` of step
-    C. The step of a term is that of the view which it reads. `margin` is gamma, `trade_off` eta, and `disagree` the
-    loss of step B, `(logits of f', maps, weights)`.
+    C. The step of a term is that of the view which it reads. `margin` is gamma, the paper's eta is 1, and `disagree`
+    is the loss of step B, `(logits of f', maps, weights)`.
     """
     return {
         "supervised": Term(1.0, lambda outputs, streams: heatmap_kl(*outputs[SOURCE]), (SOURCE,)),
-        "source_disparity": disparity_term(margin * trade_off, minimum_disparity, SOURCE_DISPARITY),
-        "target_false": disparity_term(trade_off, disagree, TARGET_FALSE),
-        "target_truth": disparity_term(trade_off, minimum_disparity, TARGET_TRUTH),
+        "source_disparity": disparity_term(margin, minimum_disparity, SOURCE_DISPARITY),
+        "target_false": disparity_term(1.0, disagree, TARGET_FALSE),
+        "target_truth": disparity_term(1.0, minimum_disparity, TARGET_TRUTH),
     }
 
 
@@ -110,12 +109,12 @@ def all_keypoints(example: Example) -> jax.Array:
 def regda(
     setup: Setup, *, objective: Objective, adversary: nn.Module | None = None, coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
-    target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES,
-    share_target_pass: bool = True
+    target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Builds RegDA; it reads the streams `source` (labelled) and `target` (no labels needed).
 
-    The start may have `variables` of the source pretraining.
+    B and C, which see the same features of the target, share one pass; the running statistics of the second one follow
+    in closed form. The start may have `variables` of the source pretraining.
 
     Args:
         setup: features psi and head f of the model are used separately. Learning rates are those of `features`, `head`
@@ -127,8 +126,6 @@ def regda(
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
         target_weights: target example -> (B, K), the weights of a target image's keypoints.
         carried: parts of `start['variables']` to take over; the paper carries psi only and starts both heads fresh.
-        share_target_pass: whether B and C, which see the same features of the target, share one pass. The running
-            statistics of the second pass then follow in closed form. False recomputes them; the result is the same.
 
     Raises:
         ValueError: a term reads views of two steps, or a view that RegDA does not have.
@@ -226,13 +223,8 @@ def regda(
                 truth, parts = total(in_c, {TARGET_TRUTH: Disparity(adversary_logits, maps, weights)}, views)
                 return truth, (parts, adversary_after)
 
-            if share_target_pass:
-                statistics = statistics_after_second_pass(statistics, after)
-                head_statistics = statistics_after_second_pass(head_statistics, head_after)
-            else:
-                features, back_to_params, statistics = jax.vjp(
-                    lambda p: features_pass(p, after, target), params["features"], has_aux=True)
-                _, head_statistics = train_pass(head, params["head"], head_after, features)
+            statistics = statistics_after_second_pass(statistics, after)
+            head_statistics = statistics_after_second_pass(head_statistics, head_after)
             (_, (parts, adversary_statistics)), features_gradient = (
                 jax.value_and_grad(return_to_truth, has_aux=True)(features))
             (truth_gradient,) = back_to_params(features_gradient)

@@ -31,7 +31,6 @@ import jax.numpy as jnp
 
 from kpjax import geometry
 from kpjax.augment.augmentations import Augment
-from kpjax.augment.occlusion import Hide, hide_boxes
 from kpjax.evaluation.pose_statistics import plausible_poses
 from kpjax.heatmaps import Codec
 from kpjax.losses.consistency import surest
@@ -39,7 +38,7 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import augmented, checked_views, empty_images, initial_variables, train_pass
 from kpjax.methods.gradient_step import gradient_step
-from kpjax.methods.regda_family.teacher_adaptation import target_view
+from kpjax.methods.regda_family.teacher_adaptation import hide_one_box, target_view
 from kpjax.methods.semi_supervised_family.mean_teacher import State, networks
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import HeatmapLoss
@@ -58,7 +57,7 @@ class Answer(NamedTuple):
     labels: Example  # the same points in the student's view, visible where they teach
 
 
-def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse, weight: float = 1.0) -> Objective:
+def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse) -> Objective:
     """Builds one term, `pseudo_labels`: between the student's heatmaps and those of the teacher's points.
 
     loss: `heatmap_mse`, or `heatmap_kl` for a network whose heatmaps go through a softmax.
@@ -67,7 +66,7 @@ def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse, weig
         del streams
         return loss(outputs[STUDENT], *codec.encode(outputs[ANSWER].labels))
 
-    return {"pseudo_labels": Term(weight, follow, reads=(STUDENT, ANSWER))}
+    return {"pseudo_labels": Term(1.0, follow, reads=(STUDENT, ANSWER))}
 
 
 def sure_and_plausible(
@@ -93,13 +92,12 @@ def sure_and_plausible(
 
 def source_free(
     setup: Setup, *, objective: Objective, view: Augment | None = None, harder: Augment | None = None,
-    decay: float = 0.999, left_out: float = 0.5, slack: float = 0.1, frozen_statistics: bool = False,
-    hide: Hide | None = None
+    decay: float = 0.999, left_out: float = 0.5, slack: float = 0.1, frozen_statistics: bool = False
 ) -> Method:
     """Builds the method; it reads the stream `target`, whose labels it does not read, and results in the teacher.
 
     The start has `variables`, of the trained network that both begin as. It may have `poses`, as in
-    `sure_and_plausible`.
+    `sure_and_plausible`. `hide_one_box` hides keypoints that teach from the student.
 
     Args:
         objective: of `source_free_objective`. Terms read STUDENT, the student's heatmaps of its view, and ANSWER.
@@ -109,8 +107,6 @@ def source_free(
         left_out, slack: as in `sure_and_plausible`.
         frozen_statistics: normalise by the start's BatchNorm statistics; else by those of each batch, and running ones
             follow the target.
-        hide: of the student's images, at keypoints that teach. None is half of the images, one box of 10 px of 256 on
-            each side, which shows another part of the image.
 
     Raises ValueError for a term that reads an unknown output.
     """
@@ -145,10 +141,9 @@ def source_free(
         seen, to_student = change(named_key(key, "student view"), plain)
         shown, to_teacher = change(named_key(key, "teacher view"), plain)
         answer, implausible, teacher_statistics = answered(state, teacher, plain, shown, to_teacher, to_student)
-        boxes = hide or hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=(10.0, 10.0), probability=0.5,
-                                   unit=plain.image.shape[1] / 256)
         if harder is not None:
             seen, _ = harder(named_key(key, "harder"), seen)
+        boxes = hide_one_box(plain.image.shape[1])
         image = boxes(named_key(key, "hidden"), seen.image, answer.labels.keypoints, answer.weights)
 
         def objective_of(params):

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from kpjax import geometry
 from kpjax.augment.augmentations import Augment, colour_jitter, compose_augmentations, random_warp
@@ -40,6 +39,8 @@ from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
 SOURCE, TARGET, ANSWER = "source", "target", "answer"  # the student's heatmaps, its target's moved back; the teacher's
 
+HIDDEN_FROM = 0.9  # the teacher's score from which a keypoint may be hidden from the student
+
 
 class Answer(NamedTuple):
     """The teacher's answer in coordinates of the target image."""
@@ -50,30 +51,30 @@ class Answer(NamedTuple):
 
 
 def target_view(
-    degrees: float = 60.0, *, shear_degrees: float = 30.0, shift: float = 0.05, zoom: tuple[float, float] = (0.6, 1.3),
-    jitter: float = 0.25
+    degrees: float = 60.0, *, shear_degrees: float = 30.0, zoom: tuple[float, float] = (0.6, 1.3)
 ) -> Augment:
     """Builds the random view of the official code; `degrees` is 180 for hands."""
-    moved = draw_affine(degrees=degrees, scale=zoom, shift=shift, shear_degrees=shear_degrees)
-    return compose_augmentations(random_warp(moved), colour_jitter(jitter))
+    moved = draw_affine(degrees=degrees, scale=zoom, shift=0.05, shear_degrees=shear_degrees)
+    return compose_augmentations(random_warp(moved), colour_jitter(0.25))
 
 
-def teacher_adaptation_objective(
-    codec: Codec, *, consistency: float = 1.0, left_out: float = 0.5
-) -> Objective:
-    """Builds `supervised`, L_s, and `consistency`, L_c.
+def hide_one_box(side: int) -> Hide:
+    """Builds the hiding of a keypoint in half of the images, of `side` px, by what another part of the image shows.
 
-    Args:
-        consistency: weight of L_c.
-        left_out: share of the teacher's answers in a batch, the least sure ones, that teach nothing.
+    The box has 10 px of 256 on each side of the keypoint.
     """
+    return hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=(10.0, 10.0), probability=0.5, unit=side / 256)
+
+
+def teacher_adaptation_objective(codec: Codec) -> Objective:
+    """Builds `supervised`, L_s, and `consistency`, L_c, in which the less sure half of the answers teaches nothing."""
     def follow(outputs, streams):
         del streams
         answer: Answer = outputs[ANSWER]
-        return transformation_equivariance(outputs[TARGET], answer.bumps, surest(answer.scores, left_out))
+        return transformation_equivariance(outputs[TARGET], answer.bumps, surest(answer.scores, 0.5))
 
     return {**supervised_objective(codec, heatmap_mse, SOURCE), "consistency": Term(
-        consistency, follow, reads=(TARGET, ANSWER))}
+        1.0, follow, reads=(TARGET, ANSWER))}
 
 
 def follow_heatmaps(outputs, streams) -> jax.Array:
@@ -85,12 +86,12 @@ def follow_heatmaps(outputs, streams) -> jax.Array:
 
 def teacher_adaptation(
     setup: Setup, *, objective: Objective, view: Augment | None = None, decay: float = 0.999, sigma: float = 2.0,
-    restyled: float = 0.5, style_network: nn.Module | None = None, hide: Hide | None = None, hidden_from: float = 0.9,
-    predicts: Network = "teacher"
+    restyled: float = 0.5, predicts: Network = "teacher"
 ) -> Method:
     """Builds the method; it reads the streams `source` (labelled) and `target` (no labels needed).
 
-    The start may have `variables`, where both networks begin, and has `style` with a style network.
+    The start may have `variables`, where both networks begin. Of the student's target images `hide_one_box` hides
+    keypoints whose score is HIDDEN_FROM or more. Images are restyled by exchanging the moments of their colours.
 
     Args:
         objective: of `teacher_adaptation_objective`. Terms read SOURCE, TARGET and ANSWER; passes that no term reads
@@ -100,10 +101,6 @@ def teacher_adaptation(
         decay: of the average of parameters.
         sigma: of the bumps, heatmap px; their window ends at three of it.
         restyled: probability of a batch of source images, or of the teacher's, to be restyled; 0 restyles none.
-        style_network: has the methods `encode`, images to features whose moments are exchanged, and `decode`. None
-            exchanges those of the three colours.
-        hide: of the student's target images, at keypoints whose score is `hidden_from` or more. None is half of the
-            images, one box of 10 px of 256 on each side, which shows another part of the image.
         predicts: the network that is the result.
 
     Raises:
@@ -115,28 +112,18 @@ def teacher_adaptation(
     change = target_view() if view is None else view
     to_image = geometry.invert(codec.to_heatmap)
 
-    def hide_sure(key, image, points, weights):
-        boxes = hide or hide_boxes(1, shows="elsewhere", noise=0.0, half_sides=(10.0, 10.0), probability=0.5,
-                                   unit=image.shape[1] / 256)
-        return boxes(key, image, points, weights)
-
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start)
-        frozen = {} if style_network is None else {"style": start["style"]}
-        return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), frozen)
+        return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), {})
 
-    def restyle(key, content, style, frozen):
+    def restyle(key, content, style):
         """Returns images in the style of others, by a coin and a strength for all of them."""
         if restyled == 0:
             return content
         coin_key, strength_key = jax.random.split(key)
         alpha = jax.random.uniform(strength_key, (), jnp.float32)
-
-        def part(name, x):
-            return x if style_network is None else style_network.apply(frozen["style"], x, method=name)
-
-        changed = part("decode", exchanged_moments(part("encode", content), part("encode", style), alpha))
+        changed = exchanged_moments(content, style, alpha)
         return jnp.where(jax.random.bernoulli(coin_key, restyled), jnp.clip(changed, 0, 1), content)
 
     def answered(teacher, image, to_teacher):
@@ -150,16 +137,17 @@ def teacher_adaptation(
         student, teacher = networks(state, predicts)
         plain = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
         source, _ = change(named_key(key, "source view"), plain["source"])
-        images = {SOURCE: restyle(named_key(key, "source style"), source.image, plain["target"].image, state.frozen)}
+        images = {SOURCE: restyle(named_key(key, "source style"), source.image, plain["target"].image)}
         outputs, teacher_statistics = {}, teacher["batch_stats"]
         if read & {TARGET, ANSWER}:
             seen, to_student = change(named_key(key, "student view"), plain["target"])
             shown, to_teacher = change(named_key(key, "teacher view"), plain["target"])
-            shown = restyle(named_key(key, "teacher style"), shown.image, plain["source"].image, state.frozen)
+            shown = restyle(named_key(key, "teacher style"), shown.image, plain["source"].image)
             cells, outputs[ANSWER], teacher_statistics = answered(teacher, shown, to_teacher)
             points = geometry.move_points(geometry.compose(to_student, to_image), cells)
-            sure = (outputs[ANSWER].scores >= hidden_from).astype(jnp.float32)
-            images[TARGET] = hide_sure(named_key(key, "hidden"), seen.image, points, sure)
+            sure = (outputs[ANSWER].scores >= HIDDEN_FROM).astype(jnp.float32)
+            boxes = hide_one_box(seen.image.shape[1])
+            images[TARGET] = boxes(named_key(key, "hidden"), seen.image, points, sure)
 
         def objective_of(params):
             found, statistics = dict(outputs), student["batch_stats"]

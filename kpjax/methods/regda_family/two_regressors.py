@@ -72,7 +72,7 @@ def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, ima
 
 
 def dd(
-    setup: Setup, *, margin: float = 4.0, trade_off: float = 1.0, coefficient: Schedule = warm_start,
+    setup: Setup, *, margin: float = 4.0, coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
@@ -84,7 +84,6 @@ def dd(
 
     Args:
         margin: weight of the source's disparity relative to the target's.
-        trade_off: weight of both disparities.
         coefficient: of the reversed gradient, a function of the step.
         pseudo_maps: main logits (B, h, w, K) -> maps; only the ground truth is used.
         The others are as in `regda`.
@@ -109,7 +108,7 @@ def dd(
             supervised = heatmap_kl(logits, labels, label_weights)
             source_disparity = minimum_disparity(adversary, pseudo_maps(logits), label_weights)
             target_disparity = minimum_disparity(target_adversary, pseudo_maps(target_logits), weights)
-            value = supervised + trade_off * (margin * source_disparity - target_disparity)
+            value = supervised + (margin * source_disparity - target_disparity)
             parts = {"loss/supervised": supervised, "loss/source_disparity": source_disparity,
                      "loss/target_disparity": target_disparity}
             return value, (parts, after)
@@ -122,13 +121,14 @@ def dd(
     return Method(_init(setup, carried), update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
 
 
-def mcd(
-    setup: Setup, *, trade_off: float = 1.0, feature_steps: int = 4, carried: tuple[str, ...] = FEATURES
-) -> Method:
+FEATURE_STEPS = 4  # of the features in an iteration of `mcd`
+
+
+def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEATURES) -> Method:
     """Trains by maximum classifier discrepancy on heatmaps, with the streams, the start and the arguments of `regda`.
 
     Two equal heads learn the source and are driven apart on the target. The features then bring them together,
-    `feature_steps` times per iteration. The discrepancy, of weight `trade_off`, is the mean absolute difference of the
+    FEATURE_STEPS times per iteration. The discrepancy, of weight `trade_off`, is the mean absolute difference of the
     two spatial softmaxes times the number of cells, so that it does not vanish on large maps. The prediction is the
     first head's.
     """
@@ -173,7 +173,7 @@ def mcd(
         metrics |= {"loss/total": supervised, "loss/supervised": supervised, "gradient_norm/all": norm}
         value, norm, params, statistics = minimise(drive_apart, ("head", "adversary"), params, statistics)
         metrics |= {"loss/drive_apart": value, "gradient_norm/heads": norm}
-        for _ in range(feature_steps):
+        for _ in range(FEATURE_STEPS):
             value, norm, params, statistics = minimise(bring_together, ("features",), params, statistics)
         metrics |= {"loss/bring_together": value, "gradient_norm/features": norm}
         return _state(state, params, statistics, states), metrics

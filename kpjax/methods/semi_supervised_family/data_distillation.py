@@ -9,7 +9,7 @@ The first two are here; the third is supervised training on a source of other la
 """
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -23,26 +23,27 @@ from kpjax.heatmaps import Codec
 from kpjax.methods.forward import Normalise, unit_range
 from kpjax.structures import Example, Prediction, Skeleton, Trained
 
+SCALES = (0.75, 1.0, 1.25)  # zooms about the centre of the image, of `distilled_predict`
+TURNS, ZOOMS = 6, (0.8, 1.0, 1.25)  # the views of `agreed_predict`; a zoom above 1 enlarges the image
+NEAR = 0.08  # of the image's side: the distance from which two answers count as different
+
 
 def distilled_predict(
-    model: nn.Module, codec: Codec, normalise: Normalise, skeleton: Skeleton, *,
-    scales: tuple[float, ...] = (0.75, 1.0, 1.25), flip: bool = True
+    model: nn.Module, codec: Codec, normalise: Normalise, skeleton: Skeleton, *, flip: bool = True
 ) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` that averages the heatmaps of every image under all scales, each plain and mirrored.
+    """Builds a `predict` that averages the heatmaps of every image under all SCALES, each plain and mirrored.
 
     Every transform is undone on the heatmaps by the map that moved the image, whatever the grid of the codec. A cell
     that a transform pushed out of the frame is averaged over the others. Each transform costs one pass of the network
-    in evaluation mode, one after the other. Raises InputError if there is no scale, or one is not positive.
+    in evaluation mode, one after the other.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
         codec: decodes the average.
         normalise: images in [0, 1] -> the model's input.
         skeleton: its `flip` exchanges left and right keypoints of mirrored images.
-        scales: zooms about the centre of the image.
         flip: whether to mirror too; without effect if the skeleton has no flip permutation.
     """
-    _check_zooms("data distillation: scales", scales)
     mirrors = (False, True) if flip and skeleton.flip else (False,)
     partners = np.array(skeleton.flip or range(len(skeleton.names)))
 
@@ -51,7 +52,7 @@ def distilled_predict(
         _, height, width, _ = images.shape
         middle = ((width - 1) / 2, (height - 1) / 2)
         summed, covered = 0.0, 0.0
-        for scale, mirrored in itertools.product(scales, mirrors):
+        for scale, mirrored in itertools.product(SCALES, mirrors):
             there = geometry.affine(-scale if mirrored else scale, 0, 0, scale, centre=middle)
             back = geometry.invert(there)
             heatmaps = model.apply(state.variables, normalise(geometry.warp(images, there)), train=False)
@@ -66,11 +67,6 @@ def distilled_predict(
         return Prediction(keypoints, scores, (average,))
 
     return predict
-
-
-def _check_zooms(of: str, zooms: Sequence[float]) -> None:
-    if not zooms or not all(math.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        raise InputError(f"{of} are {tuple(zooms)}; give at least one, each greater than 0")
 
 
 def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.Array, jax.Array]:
@@ -104,29 +100,20 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
 
 
 def agreed_predict(
-    predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton, *, turns: int = 6,
-    zooms: Sequence[float] = (0.8, 1.0, 1.25), near: float = 0.08
+    predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton
 ) -> Callable[[Trained, Example], Prediction]:
     """Builds a `predict` that takes of each keypoint the answer on which most views of the image agree.
 
-    The image is seen in `turns` equal turns about its middle, each at several sizes, plain and, where the skeleton has
-    mirror images, mirrored; points are moved back, and `agreed` chooses. Heatmaps are those of the image as it is. One
+    The image is seen in TURNS equal turns about its middle, each at all ZOOMS, plain and, where the skeleton has mirror
+    images, mirrored; points are moved back, and `agreed` chooses. Heatmaps are those of the image as it is. One
     pass of the network a view, one view after the other.
 
     Args:
         predict: finds these keypoints in images of numbers in [0, 255].
         skeleton: its `flip` exchanges left and right keypoints of mirrored images.
-        turns: of a full turn; 1 leaves images upright.
-        zooms: about the middle; above 1 the image is enlarged and its border lost.
-        near: from which distance two answers count as different, of the image's side.
-
-    Raises InputError if there is no turn, or a zoom that is not above 0.
     """
-    if turns < 1:
-        raise InputError(f"agreement of views: {turns} turns; give at least one, which leaves the image as it is")
-    _check_zooms("agreement of views: zooms", zooms)
     mirrors, partners = (1.0, -1.0) if skeleton.flip else (1.0,), np.array(skeleton.flip or range(len(skeleton.names)))
-    views = itertools.product(2 * np.pi / turns * np.arange(turns), mirrors, zooms)
+    views = itertools.product(2 * np.pi / TURNS * np.arange(TURNS), mirrors, ZOOMS)
     turn_mirror_zoom = tuple(np.float32(values) for values in zip(*views, strict=True))
 
     def of_all(state: Trained, example: Example) -> Prediction:
@@ -144,7 +131,7 @@ def agreed_predict(
                     jnp.where(mirror < 0, found.scores[:, partners], found.scores))
 
         answers = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror_zoom))
-        return Prediction(*agreed(*answers, near * max(height, width)), predict(state, example).heatmaps)
+        return Prediction(*agreed(*answers, NEAR * max(height, width)), predict(state, example).heatmaps)
 
     return of_all
 

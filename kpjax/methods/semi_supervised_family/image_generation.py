@@ -5,8 +5,7 @@ It puts the model of Jakab et al. 2018 (IMM) beside a supervised loss. An image 
 heatmap network reads x' = g(x), and its heatmaps become points. A generator renders x' from x and those points; nothing
 else of x' is kept. The generator serves training only.
 """
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +17,6 @@ from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
-from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.reconstruction import balanced_distances, pixel_mse
 from kpjax.methods.forward import (
@@ -26,26 +24,27 @@ from kpjax.methods.forward import (
     augmented,
     check_equal_batches,
     checked_views,
-    deinterleave,
     empty_images,
     imagenet_normalise,
     initial_variables,
     interleave,
-    train_pass,
+    joint_pass,
 )
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
+from kpjax.methods.semi_supervised_family.objectives import SQUARES, STREAMS, warped
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
-STREAMS = ("labelled", "unlabelled")
-MOVED = {f"{stream}/warped": stream for stream in STREAMS}  # view of x' -> stream of its x
+MOVED = {warped(stream): stream for stream in STREAMS}  # view of x' -> stream of its x
 VIEWS = ("labelled", *MOVED)
 
-ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (N, h, w, K) -> normalised points (N, K, 2)
-SHARP_POINTS = partial(normalised_points, sharpness=10.0)
+# Of the softmax over a whole map that reads its point. IMM's softmax by axis is too flat on heatmaps fitted to
+# Gaussians of peak 1: sharpened by 10, a peak on 64 x 64 cells then moves its point by 8 % of its distance from the
+# centre, and by 94 % with one softmax.
+SHARPNESS = 10.0
 
 
 class State(NamedTuple):
@@ -69,13 +68,11 @@ class Reconstruction(NamedTuple):
 
 
 def image_generation_objective(
-    codec: Codec, *, streams: Sequence[str] = STREAMS, perceptual: bool = False, supervised_weight: float = 1.0,
-    reconstruction: float = 1e-6
+    codec: Codec, *, perceptual: bool = False, supervised_weight: float = 1.0, reconstruction: float = 1e-6
 ) -> Objective:
     """Builds an objective of two terms: `supervised` fits the labels of `labelled`, `reconstruction` compares images.
 
     Args:
-        streams: those whose images are reconstructed.
         perceptual: whether to compare features, not pixels.
         supervised_weight: of `supervised`.
         reconstruction: weight of a term that has IMM's own factors: 1000 times the `balanced_distances` of features, or
@@ -91,17 +88,15 @@ def image_generation_objective(
         del streams
         return 1000 * balanced_distances(outputs["reconstruction"].distances, outputs["reconstruction"].averages)
 
-    moved = tuple(f"{stream}/warped" for stream in streams)
-    rebuild = (Term(reconstruction, compare_features, reads=(*moved, PERCEPTUAL)) if perceptual
-               else Term(reconstruction, compare_pixels, reads=moved))
-    fit_labels = supervised_objective(codec, partial(heatmap_mse, half=False), weight=supervised_weight)
+    rebuild = (Term(reconstruction, compare_features, reads=(*MOVED, PERCEPTUAL)) if perceptual
+               else Term(reconstruction, compare_pixels, reads=tuple(MOVED)))
+    fit_labels = supervised_objective(codec, SQUARES, weight=supervised_weight)
     return {**fit_labels, "reconstruction": rebuild}
 
 
 def image_generation(
     setup: Setup, *, objective: Objective, generator: nn.Module | None = None, perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise, first_averages: Sequence[float] | None = None,
-    draw_map: DrawMap = PERSPECTIVE, read_points: ReadPoints = SHARP_POINTS, size: int = 128
+    perceptual_normalise: Normalise = imagenet_normalise, draw_map: DrawMap = PERSPECTIVE, size: int = 128
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled` and `unlabelled` that the objective needs.
 
@@ -117,12 +112,8 @@ def image_generation(
         generator: `apply(variables, images (N, h, w, 3), points (N, K, 2), train=...)` -> images of the same size, from
             images in [0, 1]. By default IMM's, in float32, with the scales that suit the images
             (`image_generator_for`).
-        perceptual, perceptual_normalise, first_averages: see `PerceptualComparison`.
+        perceptual, perceptual_normalise: see `PerceptualComparison`, whose averages begin at the first batch's.
         draw_map: g, one for each image.
-        read_points: heatmaps -> normalised points. The default is one softmax over the whole map. IMM's softmax by axis
-            (`partial(normalised_points_by_axis, sharpness=...)`) is too flat on heatmaps fitted to Gaussians of peak 1.
-            Sharpened by 10, a peak on 64 x 64 cells then moves its point by 8 % of its distance from the centre, and by
-            94 % with one softmax.
         size: the longer side of the reconstructed images; larger ones are shrunk to it.
 
     Raises:
@@ -133,7 +124,7 @@ def image_generation(
     model = setup.model
     read = checked_views(objective, (*VIEWS, PERCEPTUAL), "image_generation")
     check_network(perceptual, read, "image_generation")
-    comparison = PerceptualComparison(perceptual, perceptual_normalise, first_averages)
+    comparison = PerceptualComparison(perceptual, perceptual_normalise, None)
     passes = tuple(view for view in VIEWS if view in read)
     rebuilt = {view: stream for view, stream in MOVED.items() if view in read}
     needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
@@ -166,7 +157,7 @@ def image_generation(
         """Returns the generator's images beside their targets, and its BatchNorm statistics."""
         sources = interleave(*(_shrunk(by_view[stream], size) for stream in rebuilt.values()))
         targets = interleave(*(_shrunk(by_view[view], size) for view in rebuilt))
-        read_at = read_points(interleave(*(outputs[view] for view in rebuilt)))
+        read_at = normalised_points(interleave(*(outputs[view] for view in rebuilt)), sharpness=SHARPNESS)
         images, mutated = generator_of(sources).apply(
             {"params": params, "batch_stats": state.generator["batch_stats"]}, sources, read_at, train=True,
             mutable=["batch_stats"])
@@ -180,9 +171,9 @@ def image_generation(
         by_view = {view: example.image for view, example in examples.items()}
 
         def objective_of(params):
-            heatmaps, statistics = train_pass(model, _by_network(params)["model"], state.variables["batch_stats"],
-                                              interleave(*(setup.normalise(by_view[view]) for view in passes)))
-            outputs = dict(zip(passes, deinterleave(heatmaps, len(passes)), strict=True))
+            images = {view: setup.normalise(by_view[view]) for view in passes}
+            outputs, statistics = joint_pass(
+                model, _by_network(params)["model"], state.variables["batch_stats"], images)
             generator_statistics = {}
             if rebuilt:
                 outputs["reconstruction"], generator_statistics = reconstruct(

@@ -7,7 +7,7 @@ heatmaps moved by g. Labelled and unlabelled images of the student share one for
 No gradient reaches the teacher. Its predictions use the statistics of the batch, like the student's. With running ones
 the two predict on different scales, and a student that follows a larger scale drags its teacher further up.
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,27 +18,26 @@ from kpjax import geometry
 from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.heatmaps import Codec
-from kpjax.losses.heatmap import heatmap_mse
-from kpjax.losses.objective import Objective, Term, constant, total
+from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import (
     augmented,
     check_equal_batches,
     checked_views,
-    deinterleave,
     empty_images,
     initial_variables,
-    interleave,
+    joint_pass,
     train_pass,
 )
 from kpjax.methods.gradient_step import gradient_step
+from kpjax.methods.semi_supervised_family.objectives import LABELLED, SQUARES, UNLABELLED, warped
 from kpjax.methods.setup import Setup, heatmap_predict
-from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
+from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.optimization import ema
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 Network = Literal["teacher", "student"]
-WARPED = "unlabelled/warped"
-PASSES = {"labelled": "labelled", WARPED: "unlabelled", "teacher": "unlabelled"}  # view -> the stream that it reads
+WARPED = warped(UNLABELLED)
+PASSES = {LABELLED: LABELLED, WARPED: UNLABELLED, "teacher": UNLABELLED}  # view -> the stream that it reads
 
 
 class State(NamedTuple):
@@ -51,18 +50,12 @@ class State(NamedTuple):
     frozen: Mapping[str, Any]  # empty
 
 
-def mean_squares(heatmaps: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Computes `heatmap_mse`, with its arguments, without its factor 1/2."""
-    return heatmap_mse(heatmaps, targets, weights, half=False)
-
-
 def mean_teacher_objective(
-    codec: Codec, *, loss: HeatmapLoss = mean_squares, supervised_weight: float = 1.0, consistency: float = 0.1
+    codec: Codec, *, supervised_weight: float = 1.0, consistency: float = 0.1
 ) -> Objective:
     """Builds the labels' term and the teacher's: mean squared differences of heatmaps over all elements.
 
     Args:
-        loss: `(heatmaps, targets, weights) -> scalar`, for the labelled images.
         supervised_weight: of `supervised`. The default weights have the ratio of the supervised and the equivariance
             term of Moskvyak et al. 2021, 1e3 to 1e2, for which this is a baseline. Under Adam only the ratio counts;
             plain descent with those would need a learning rate a thousand times smaller.
@@ -73,16 +66,16 @@ def mean_teacher_objective(
         del streams
         heatmaps = outputs[WARPED]
         everything = jnp.ones((heatmaps.shape[0], heatmaps.shape[-1]), jnp.float32)
-        return mean_squares(heatmaps, jax.lax.stop_gradient(outputs["teacher"]), everything)
+        return SQUARES(heatmaps, jax.lax.stop_gradient(outputs["teacher"]), everything)
 
-    return {**supervised_objective(codec, loss, weight=supervised_weight),
+    return {**supervised_objective(codec, SQUARES, weight=supervised_weight),
             "consistency": Term(consistency, follow_teacher, reads=(WARPED, "teacher"))}
 
 
-def ramped(decay: float, step: jax.Array) -> jax.Array:
-    """Computes min(decay, (1 + step) / (10 + step)), a float32: a young average forgets its starting point quickly."""
+def decay_at(step: jax.Array) -> jax.Array:
+    """Computes min(0.999, (1 + step) / (10 + step)), a float32: a young average forgets its starting point quickly."""
     step = step.astype(jnp.float32)
-    return jnp.minimum(jnp.float32(decay), (1 + step) / (10 + step))
+    return jnp.minimum(jnp.float32(0.999), (1 + step) / (10 + step))
 
 
 def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Variables]:
@@ -90,10 +83,7 @@ def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Va
     return (state.other, state.variables) if predicts == "teacher" else (state.variables, state.other)
 
 
-def mean_teacher(
-    setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, decay: float = 0.999, ramp: bool = True,
-    predicts: Network = "teacher", scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
-) -> Method:
+def mean_teacher(setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE) -> Method:
     """Builds the method; it reads the streams `labelled` and `unlabelled`, of equal batch sizes.
 
     The start may have `variables` of an earlier stage; both networks begin there, or at the same random point.
@@ -103,10 +93,6 @@ def mean_teacher(
             `unlabelled/warped` (the student's, of the moved image) and `teacher` (the teacher's, moved like the image).
             Passes that no term reads are not run, and their streams not requested.
         draw_map: g, one for each unlabelled image.
-        decay: of the average.
-        ramp: whether to use `ramped` instead of the constant decay.
-        predicts: the network that is the result.
-        scales: step (float32) -> factors of terms' weights, as in `total`.
 
     Raises:
         ValueError: a term reads an unknown view.
@@ -124,7 +110,7 @@ def mean_teacher(
         return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        student, teacher = networks(state, predicts)
+        student, teacher = networks(state)
         examples: dict[str, Example] = augmented(setup.augment, {name: streams[name] for name in streams_read}, key)
         outputs: dict[str, jax.Array] = {}
         if "unlabelled" in examples:
@@ -135,18 +121,16 @@ def mean_teacher(
             outputs["teacher"] = geometry.warp_heatmaps(answer, maps, setup.codec.to_heatmap)
 
         def objective_of(params):
-            images = normalise(interleave(*(examples[view].image for view in seen)))
-            heatmaps, statistics = train_pass(model, params, student["batch_stats"], images)
-            answers = dict(zip(seen, deinterleave(heatmaps, len(seen)), strict=True))
-            value, parts = total(objective, outputs | answers, examples, scales(state.step.astype(jnp.float32)))
+            images = {view: normalise(examples[view].image) for view in seen}
+            answers, statistics = joint_pass(model, params, student["batch_stats"], images)
+            value, parts = total(objective, outputs | answers, examples)
             return value, (parts, statistics)
 
         params, optimizer_state, statistics, metrics = gradient_step(
             objective_of, student["params"], state, setup.optimizer, setup.learning_rate,
             norms=lambda gradient: {"student": gradient})
         student = {"params": params, "batch_stats": statistics}
-        teacher = ema(teacher, student, ramped(decay, state.step) if ramp else decay)
-        variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
-        return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
+        teacher = ema(teacher, student, decay_at(state.step))
+        return State(state.step + 1, teacher, student, optimizer_state, state.frozen), metrics
 
     return Method(init, update, heatmap_predict(setup), streams_read, setup.skeleton)

@@ -31,6 +31,7 @@ LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
 VIDEO = "video"  # a stream of consecutive frames without labels
 SUBSPACE = "subspace"  # of poses: a tree of the start that terms read unchanged
 SQUARES: HeatmapLoss = partial(heatmap_mse, half=False)  # L_sup
+SHARPNESS = 100.0  # multiplies heatmaps before the softmax of a soft-argmax, which is flat on maps that peak near 1
 EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
 
 
@@ -78,8 +79,7 @@ SEMANTIC = {semantic_of(view, truth): view for view in IMAGES[:-1] for truth in 
 
 
 def semantic_term(
-    codec: Codec, weight: float = 5e-4, streams: Sequence[str] = STREAMS, *,
-    ground_truth: bool = True
+    codec: Codec, weight: float, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True
 ) -> Term:
     """Builds L_sc, the mean over keypoints of all streams, except unlabelled ones where true heatmaps are the masks.
 
@@ -119,8 +119,7 @@ def equivariance_term(
 
 
 def invariance_term(
-    codec: Codec, weight: float = 0.1, streams: Sequence[str] = STREAMS, *,
-    ground_truth: bool = True, unit: bool = False
+    codec: Codec, weight: float, streams: Sequence[str] = STREAMS, *, ground_truth: bool = True, unit: bool = False
 ) -> Term:
     """Builds L_ti: z(x) against z(g(x)).
 
@@ -141,54 +140,46 @@ def invariance_term(
     return Term(weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images))
 
 
-def coordinate_equivariance_term(
-    codec: Codec, weight: float = 1e-3, streams: Sequence[str] = STREAMS, *, sharpness: float = 100.0
-) -> Term:
-    """Builds ELT on keypoints, decoded by a soft-argmax.
-
-    sharpness: multiplies the heatmaps before the softmax, which is flat on maps that peak near 1.
-    """
+def coordinate_equivariance_term(codec: Codec, weight: float, streams: Sequence[str] = STREAMS) -> Term:
+    """Builds ELT on keypoints, decoded by a soft-argmax."""
 
     def of(stream, outputs, examples):
         del examples
         heatmaps = outputs[stream], outputs[warped(stream)]
-        points, points_of_warped = (decode_soft_argmax(each, temperature=1 / sharpness)[0] for each in heatmaps)
+        points, points_of_warped = (decode_soft_argmax(each, temperature=1 / SHARPNESS)[0] for each in heatmaps)
         maps = geometry.conjugate(outputs[f"maps/{stream}"], codec.to_heatmap)
         return coordinate_equivariance(points, points_of_warped, maps, heatmaps[0].shape[1:3])
 
     return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
 
 
-def temporal_term(
-    codec: Codec, weight: float, *, epsilon: float = 20.0, least_confidence: float = 0.05, sharpness: float = 100.0
-) -> Term:
+def temporal_term(codec: Codec, weight: float, *, epsilon: float = 20.0) -> Term:
     """Builds the penalty of keypoints that jump from frame to frame of a video (Lightning Pose, 2024).
 
-    epsilon: px of the original images. least_confidence: see `temporal_difference`; a confidence is the mass of the
-    softmax within two cells of the point. sharpness: see `coordinate_equivariance_term`.
+    epsilon: px of the original images. A confidence is the mass of the softmax within two cells of the point.
     """
     def loss(outputs, examples):
-        points, confidences = _of_video(codec, outputs, examples, sharpness)
-        return temporal_difference(points, confidences, epsilon, least_confidence=least_confidence)
+        points, confidences = _of_video(codec, outputs, examples)
+        return temporal_difference(points, confidences, epsilon)
 
     return Term(weight, loss, (VIDEO,))
 
 
-def pose_subspace_term(codec: Codec, weight: float, *, sharpness: float = 100.0) -> Term:
+def pose_subspace_term(codec: Codec, weight: float) -> Term:
     """Builds the penalty of poses far from a subspace, which comes as `subspace` in the start (Lightning Pose, 2024).
 
-    The subspace is of the original images' pixels, see `PoseSubspace`. sharpness: see `coordinate_equivariance_term`.
+    The subspace is of the original images' pixels, see `PoseSubspace`.
     """
     def loss(outputs, examples):
-        points, _ = _of_video(codec, outputs, examples, sharpness)
+        points, _ = _of_video(codec, outputs, examples)
         return pose_subspace_loss(points.reshape(points.shape[0], -1), outputs[SUBSPACE])
 
     return Term(weight, loss, (VIDEO, SUBSPACE))
 
 
-def _of_video(codec: Codec, outputs, examples: Streams, sharpness: float) -> tuple[jax.Array, jax.Array]:
+def _of_video(codec: Codec, outputs, examples: Streams) -> tuple[jax.Array, jax.Array]:
     """Returns points of a video (T, K, 2) in px of the original images, and confidences (T, K)."""
-    heatmaps = sharpness * outputs[VIDEO].astype(jnp.float32)
+    heatmaps = SHARPNESS * outputs[VIDEO].astype(jnp.float32)
     cells, _ = decode_soft_argmax(heatmaps)
     points = geometry.move_points(geometry.compose(examples[VIDEO].crop, geometry.invert(codec.to_heatmap)), cells)
     near = [gaussian_profile(cells[..., axis], heatmaps.shape[2 - axis], 1.0, window=2.0) > 0 for axis in (0, 1)]
@@ -226,7 +217,7 @@ def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
     equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    inverse: bool = False, unit: bool = False, loss: HeatmapLoss = SQUARES
+    unit: bool = False, loss: HeatmapLoss = SQUARES
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -237,7 +228,6 @@ def semi_supervised_objective(
             `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
         ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
-        inverse: of L_te, see `equivariance_term`.
         unit: of L_ti, see `invariance_term`.
         loss: L_sup.
     """
@@ -245,15 +235,14 @@ def semi_supervised_objective(
     return _supervised(codec, supervised_weight, loss=loss) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
         "equivariance": equivariance_term(
-            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance, inverse=inverse),
+            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance),
         "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth, unit=unit),
     }
 
 
 def equivariant_landmark_objective(
     codec: Codec, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"] = "inverse_heatmap", *,
-    streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None,
-    sharpness: float = 100.0
+    streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None
 ) -> Objective:
     """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
 
@@ -262,11 +251,10 @@ def equivariant_landmark_objective(
             points, as in the original.
         streams: those that `equivariance` reads.
         equivariance: weight of `equivariance`; None is 0.1 for heatmaps and 1e-3 for coordinates.
-        sharpness: see `coordinate_equivariance_term`.
     """
     terms = {"inverse_heatmap": partial(equivariance_term, ground_truth=False, inverse=True),
              "forward_heatmap": partial(equivariance_term, ground_truth=False),
-             "coordinates": partial(coordinate_equivariance_term, sharpness=sharpness)}
+             "coordinates": coordinate_equivariance_term}
     weight = (1e-3 if form == "coordinates" else 0.1) if equivariance is None else equivariance
     return _supervised(codec, supervised_weight) | {"equivariance": terms[form](codec, weight, streams)}
 

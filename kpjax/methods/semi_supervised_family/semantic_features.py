@@ -1,5 +1,5 @@
 """Semantic representations: a network's features at its keypoints (Moskvyak et al. 2021)."""
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +11,6 @@ from kpjax.models.keypoint_classification import KeypointClassifier, KeypointFea
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Example, Variables, named_key
 
-FeatureMaps = Callable[[tuple[jax.Array, ...], jax.Array], Sequence[jax.Array]]
-
 
 class Semantic(NamedTuple):
     """Representations of images at their keypoints."""
@@ -21,7 +19,7 @@ class Semantic(NamedTuple):
     logits: jax.Array  # phi(z) before its softmax, (B, K, K) float32
 
 
-def every_map(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Sequence[jax.Array]:
+def feature_inputs(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Sequence[jax.Array]:
     """Selects all feature maps of a network, each once (an HRNet's upsampling returns one of its backbone's).
 
     Maps finer than the heatmaps are left out: the paper enlarges maps and shrinks none.
@@ -38,7 +36,7 @@ def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bo
 
 
 def classified(
-    parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array, one_scale: bool = False
+    parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array, one_scale: bool
 ) -> Semantic:
     """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z), by those of `initial_semantic`.
 
@@ -52,18 +50,16 @@ def classified(
 
 
 def initial_semantic(
-    model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, semantic_inputs: FeatureMaps,
-    width: int
+    model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, width: int
 ) -> dict[str, Any]:
     """Initialises F, of `width` channels, and phi for a model and images of some shape.
 
     Returns parameters, of F under `features` and of phi under `classifier`. Of `images` only the shape counts.
-    `semantic_inputs` selects the feature maps that F reads.
     """
 
     def inputs():
         heatmaps, feature_maps = model.apply(variables, images, train=False, method=heatmaps_and_features)
-        return heatmaps, semantic_inputs(*feature_maps)
+        return heatmaps, feature_inputs(*feature_maps)
 
     heatmaps, feature_maps = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(inputs))
     keypoints = heatmaps.shape[-1]
@@ -75,16 +71,13 @@ def initial_semantic(
 
 def representations(
     model: KeypointNetwork, normalise: Normalise, variables: Variables, example: Example, *,
-    semantic_inputs: FeatureMaps = every_map, masks: Callable[[Example], jax.Array] | None = None,
     one_scale: bool = False
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
-    variables: of `semi_supervised` with a semantic term. `masks` is example -> (B, h, w, K), for instance rendered from
-    its labels. None for the network's own heatmaps, which need no label. one_scale: see `KeypointFeatures`.
+    variables: of `semi_supervised` with a semantic term. The masks are the network's own heatmaps, which need no label.
+    one_scale: see `KeypointFeatures`.
     """
     heatmaps, feature_maps = model.apply(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)
-    return classified(
-        variables["semantic"], semantic_inputs(*feature_maps), heatmaps if masks is None else masks(example),
-        one_scale)
+    return classified(variables["semantic"], feature_inputs(*feature_maps), heatmaps, one_scale)

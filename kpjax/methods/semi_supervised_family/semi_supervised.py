@@ -49,10 +49,9 @@ from kpjax.methods.semi_supervised_family.objectives import (
     warped,
 )
 from kpjax.methods.semi_supervised_family.semantic_features import (
-    FeatureMaps,
     Semantic,
     classified,
-    every_map,
+    feature_inputs,
     heatmaps_and_features,
     initial_semantic,
 )
@@ -63,8 +62,8 @@ UNMOVED = (*STREAMS, VIDEO)
 
 
 def semi_supervised(
-    setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, semantic_inputs: FeatureMaps = every_map,
-    feature_width: int = 64, one_scale: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
+    setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, feature_width: int = 64,
+    one_scale: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
     scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
     """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
@@ -80,7 +79,6 @@ def semi_supervised(
             `Semantic` of `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in
             image pixels, (B, 3, 3), and "subspace" is the start's. Examples are the augmented images of all views.
         draw_map: g, applied after the augmentation.
-        semantic_inputs: (the backbone's feature maps, their upsampling) -> those that F is made of.
         feature_width: the channels of F.
         one_scale: whether feature maps are brought to one scale before F, see `KeypointFeatures`.
         warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
@@ -104,8 +102,7 @@ def semi_supervised(
         images = empty_images(setup.augment, streams, streams_read[0])
         variables = initial_variables(model, named_key(key, "model"), images, start)
         if described:
-            fresh = initial_semantic(
-                model, named_key(key, "semantic"), variables, images, semantic_inputs, feature_width)
+            fresh = initial_semantic(model, named_key(key, "semantic"), variables, images, feature_width)
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
         kept = {name: start.get(name) for name in (SUBSPACE,) if name in read}
         if missing := [name for name, tree in kept.items() if tree is None]:
@@ -142,7 +139,7 @@ def semi_supervised(
             outputs |= dict(zip(images, deinterleave(heatmaps, len(images)), strict=True))
             if names := [name for name, view in described.items() if view in images]:
                 chosen = [images.index(described[name]) for name in names]
-                inputs = [_some_of(each, len(images), chosen) for each in semantic_inputs(*feature_maps)]
+                inputs = [_some_of(each, len(images), chosen) for each in feature_inputs(*feature_maps)]
                 masks = interleave(*(masks_of(name, outputs, examples) for name in names))
                 z, logits = (deinterleave(each, len(names)) for each in classified(
                     params["semantic"], inputs, masks, one_scale))

@@ -44,6 +44,7 @@ def projects(tmp_path_factory):
         yield known
 
 
+@pytest.mark.slow
 def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     target = str(projects["P2"].root)
     folder = run(SYSTEM, ["own", "--source", "P", "--target", target, "--target-project", "P2", "--variants",
@@ -74,6 +75,7 @@ def test_from_two_projects_to_a_result(projects, tmp_path, capsys):
     assert not data.target.train[0].visible.any()
 
 
+@pytest.mark.slow
 def test_without_labels_of_the_target(projects, tmp_path):
     target = str(projects["P2"].root)
     command = read_command(SYSTEM, ["own", "--source", "P", "--target", target, *TINY])
@@ -90,6 +92,7 @@ def test_without_labels_of_the_target(projects, tmp_path):
     assert (folder / "source_only" / "seed-0" / "images" / "target.png").exists()
 
 
+@pytest.mark.slow
 def test_several_animals_are_found_on_the_target(projects, tmp_path, capsys, monkeypatch, one_form):
     tiny_finders(monkeypatch)
     typed = ["own", "--source", "two on a frame", "--target", str(projects["P2"].root), "--target-project", "P2",

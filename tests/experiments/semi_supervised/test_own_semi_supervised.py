@@ -38,6 +38,7 @@ def project(tmp_path_factory):
         yield made
 
 
+@pytest.mark.slow
 def test_from_a_project_to_a_result(project, tmp_path, capsys):
     command = ["own", "--project", "P", "--no-control", "--workdir", str(tmp_path), *TINY]
     folder = run(SYSTEM, command).parent
@@ -149,15 +150,6 @@ def test_refused_in_one_line(project, flags, line, tmp_path, capsys):
     assert line in error[0]
 
 
-def test_the_folder_of_the_project_is_taken_without_what_is_held_out(project):
-    held = hold_out(project)
-    found = own_project.unlabelled_frames(project, held, [str(project.root)])
-    evaluated = {project.frames[project.instances[number].frame].path for number in held.held_out}
-    taken = {frame.path for frame in found.taken(1, project.root)}
-    assert taken == {frame.path for frame in project.frames} - evaluated
-    assert evaluated
-
-
 def test_a_held_out_image_among_the_unlabelled_is_refused(project, tmp_path, capsys):
     held = hold_out(project)
     test = project.frames[project.instances[held.held_out[0]].frame].path
@@ -202,6 +194,7 @@ def fully_labelled(project, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, tmp_path, capsys):
     """Without a system, with the one of the labels, and with the one that needs images without: all are one run."""
     for typed in ((), ("supervised",), ("semi_supervised",)):
@@ -219,6 +212,7 @@ def test_a_fully_labelled_project_trains_on_the_labels_alone(fully_labelled, tmp
     assert open_run(Path(run_folder)).transform.side == 32
 
 
+@pytest.mark.slow
 def test_a_project_that_has_grown_says_how_to_go_on_from_the_last_run(fully_labelled, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(own_project, "_read", lambda *arguments: fully_labelled._replace(
         instances=fully_labelled.instances[:8]))
@@ -257,11 +251,6 @@ def test_variants_that_need_frames_without_labels_are_refused_without_any(fully_
     assert kept_back.config.data.labelled == 3
 
 
-def test_the_labels_alone_can_be_asked_for(project):
-    assert read_command(SYSTEM, ["own", "--project", "P", "--unlabelled-pool", "none"]).variants == [
-        "supervised_warped"]
-
-
 def test_all_videos_of_the_folder_are_used_but_for_what_is_held_out(project, tmp_path, capsys):
     held = hold_out(project)
     (tmp_path / "videos").mkdir()
@@ -273,12 +262,6 @@ def test_all_videos_of_the_folder_are_used_but_for_what_is_held_out(project, tmp
     assert [frame.number for frame in found.taken(1, tmp_path) if frame.number is not None] == [0, 1, 2, 3]
     assert "left out: " in (said := capsys.readouterr().out)
     assert "torn.mp4" in said
-
-
-def test_recordings_that_a_project_does_not_name_cannot_be_held_out(project):
-    nameless = project._replace(frames=tuple(frame._replace(session="") for frame in project.frames))
-    with pytest.raises(InputError, match="'nosuch' is not a labelled recording; the project names none; give a share"):
-        hold_out(nameless, "nosuch")
 
 
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):

@@ -48,6 +48,7 @@ def projects(tmp_path_factory):
         yield made
 
 
+@pytest.mark.slow
 def test_from_two_projects_to_one_network(projects, tmp_path, capsys):
     command = ["supervised", *TWO, "--no-control", "--workdir", str(tmp_path), *TINY]
     folder = train(command).parent

@@ -1,17 +1,15 @@
 """The supervised experiment from its command line to its table, on a few synthetic images."""
 import json
-from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
-from predict_folder import predict_folder
 
 from experiments import supervised
 from experiments.engine import command_line
 from experiments.engine.command_line import run
-from experiments.engine.configs import changed, decoder, score_kind
+from experiments.engine.configs import decoder, score_kind
 from experiments.supervised import PRESETS
 from kpjax.errors import InputError
 from kpjax.structures import Example
@@ -59,33 +57,6 @@ def test_a_run_has_numbers_images_and_a_table(finished, capsys):
     with pytest.raises(InputError, match="learning_rate"):
         run(supervised.SYSTEM, [*TINY, "--steps", "4", "--learning-rate", "0.1", "--workdir",
                                     str(folder.parents[3])])
-
-
-def test_a_finished_run_predicts_other_images(finished, tmp_path):
-    (tmp_path / "images").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
-    table = predict_folder(finished[1], tmp_path / "images", tmp_path / "out", tell=lambda line: None)
-    assert len(table.read_text().splitlines()) == 1 + 10
-
-
-def test_validation_images_are_neither_trained_on_nor_tested(monkeypatch, tmp_path):
-    """The test split of a prepared set stays whole, and the training split is divided without overlap."""
-    from data.figures import DOMAINS, figures
-
-    rendered = {"train": figures(20, DOMAINS["source"], 0, 32), "test": figures(6, DOMAINS["source"], 0, 32, first=20)}
-    monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: rendered[split])
-    data = changed(PRESETS["openfield"], train="mine/train", validation="", test="mine/test",
-                   validation_share=0.25).data
-    splits = data.open(3, tmp_path)
-    parts = splits[:3]
-    assert [len(part) for part in parts] == [15, 5, 6]
-    assert splits.plain_train is splits.labelled is None
-    seen = [source[n].keypoints.tobytes() for source in parts for n in range(len(source))]
-    assert len(set(seen)) == 26
-    other = data.open(4, tmp_path)
-    assert other.validation.digest != splits.validation.digest
-    with pytest.raises(InputError, match=r"validation_share: 0.01 of 20 training images is 0"):
-        replace(data, validation_share=0.01).open(3, tmp_path)
 
 
 @pytest.mark.parametrize("preset", ["openfield", "faces"])

@@ -14,6 +14,7 @@ from kpjax.augment.augmentations import no_augmentation, random_warp
 from kpjax.evaluation.conformal import radii, radius_table
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
 from kpjax.losses.objective import Term
+from kpjax.methods.regda_family import source_free as module
 from kpjax.methods.regda_family.source_free import (
     ANSWER,
     STUDENT,
@@ -32,13 +33,14 @@ def down(key, size):
     return geometry.translation(0.0, 4.0)
 
 
-def unhidden(key, images, points, weights):
-    return images
+@pytest.fixture(autouse=True)
+def nothing_hidden(monkeypatch):
+    monkeypatch.setattr(module, "hide_one_box", lambda side: lambda key, images, points, weights: images)
 
 
 def built(objective=OBJECTIVE, **changes):
     settings = {"optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5, "decay": 0.9, "left_out": 0.5,
-                "augment": no_augmentation(), "view": random_warp(down), "hide": unhidden} | changes
+                "augment": no_augmentation(), "view": random_warp(down)} | changes
     return tiny_parts.build(source_free, objective=objective, **settings)
 
 
@@ -151,8 +153,3 @@ def test_what_a_run_keeps_of_its_labels_is_frozen_and_used():
     _, bound = step(built(slack=0.0), narrow)
     assert free["teacher/implausible"] == 0 < bound["teacher/implausible"]
     assert bound["teacher/taught"] < free["teacher/taught"]
-
-
-def test_unknown_views_are_named():
-    with pytest.raises(ValueError, match=f"a term reads 'source'; choose from {STUDENT}"):
-        built({"odd": Term(1.0, lambda outputs, streams: outputs["source"].mean(), reads=("source",))})

@@ -7,16 +7,15 @@ import numpy as np
 import optax
 import pytest
 import tiny_parts
-from flax import linen as nn
 from tiny_parts import CODEC, MODEL, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
 from kpjax.augment.restyling import exchanged_moments
 from kpjax.losses.objective import Term, replaced, without
+from kpjax.methods.regda_family import teacher_adaptation as module
 from kpjax.methods.regda_family.teacher_adaptation import (
     ANSWER,
-    SOURCE,
     TARGET,
     follow_heatmaps,
     teacher_adaptation,
@@ -26,7 +25,7 @@ from kpjax.methods.semi_supervised_family.mean_teacher import networks
 from kpjax.structures import named_key
 
 KEY, STREAMS = jax.random.key(1), {name: batch(name) for name in ("source", "target")}
-OBJECTIVE = teacher_adaptation_objective(CODEC, left_out=0.0)
+OBJECTIVE = teacher_adaptation_objective(CODEC)
 PLAIN = {name: jnp.asarray(stream.image, jnp.float32) / 255 for name, stream in STREAMS.items()}
 
 
@@ -34,14 +33,14 @@ def down(key, size):
     return geometry.translation(0.0, 4.0)
 
 
-def unhidden(key, images, points, weights):
-    return images
+@pytest.fixture(autouse=True)
+def nothing_hidden(monkeypatch):
+    monkeypatch.setattr(module, "hide_one_box", lambda side: lambda key, images, points, weights: images)
 
 
 def built(objective=OBJECTIVE, **changes):
     settings = {"optimizer": optax.trace(0.0), "learning_rate": lambda step: 0.5, "decay": 0.9,
-                "augment": no_augmentation(), "view": random_warp(down), "restyled": 0.0,
-                "hide": unhidden, "sigma": 1.0} | changes
+                "augment": no_augmentation(), "view": random_warp(down), "restyled": 0.0, "sigma": 1.0} | changes
     return tiny_parts.build(teacher_adaptation, objective=objective, **settings)
 
 
@@ -106,34 +105,13 @@ def test_no_gradient_reaches_the_teacher_and_no_label_of_the_target_is_read():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), networks(state)[0]["params"], expected)
 
 
-class Unchanged(nn.Module):
-    """A style network whose features are the colours."""
-
-    def setup(self):
-        self.gain = self.param("gain", nn.initializers.ones, ())
-
-    def encode(self, images):
-        return images * self.gain
-
-    def decode(self, features):
-        return features / self.gain
-
-
-def test_source_images_take_the_colours_of_target_images_by_a_network_or_without():
+def test_source_images_take_the_colours_of_target_images():
     """The student's pass over the restyled source is all that moves: by its statistics."""
-    objective = without(OBJECTIVE, "consistency")
-    states = {}
-    for network in (None, Unchanged()):
-        method = built(objective, restyled=1.0, view=no_augmentation(), style_network=network, predicts="student")
-        frozen = {"style": {"params": {"gain": np.float32(1)}}} if network else {}
-        start = distinct_start()._replace(frozen=frozen)
-        states[network], metrics = step(method, start)
-        assert states[network].frozen == frozen
-        assert "teacher/mean_peak" not in metrics
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *(
-        state.variables for state in states.values()))
+    state, metrics = step(built(
+        without(OBJECTIVE, "consistency"), restyled=1.0, view=no_augmentation(), predicts="student"))
+    assert "teacher/mean_peak" not in metrics
     student, teacher = networks(distinct_start(), "student")
-    found, new_teacher = networks(states[None], "student")
+    found, new_teacher = networks(state, "student")
     jax.tree.map(np.testing.assert_array_equal, new_teacher["batch_stats"], teacher["batch_stats"])
     alpha = jax.random.uniform(jax.random.split(named_key(KEY, "source style"))[1], (), jnp.float32)
     changed = jnp.clip(exchanged_moments(PLAIN["source"], PLAIN["target"], alpha), 0, 1)
@@ -142,7 +120,7 @@ def test_source_images_take_the_colours_of_target_images_by_a_network_or_without
                  expected["batch_stats"])
 
 
-def test_sure_keypoints_are_hidden_where_the_student_sees_them():
+def test_sure_keypoints_are_hidden_where_the_student_sees_them(monkeypatch):
     def mark(key, images, points, weights):
         """Writes which points it was given into the images."""
         return images.at[:, 0, 0, 0].set((points[..., 1] * weights).sum(1)).at[:, 1:].set(0.0)
@@ -157,14 +135,11 @@ def test_sure_keypoints_are_hidden_where_the_student_sees_them():
     limit = float(np.median(back.max(1)))
     rows = np.where(back.max(1) > 0, back.argmax(1) // 4, 0)
     marked = jnp.zeros_like(seen).at[:, 0, 0, 0].set(((4.0 * rows + 4.0) * (back.max(1) >= limit)).sum(1))
-    state, _ = step(built({"probe": Term(1.0, read, reads=(TARGET, ANSWER))}, hide=mark, hidden_from=limit))
+    monkeypatch.setattr(module, "hide_one_box", lambda side: mark)
+    monkeypatch.setattr(module, "HIDDEN_FROM", limit)
+    state, _ = step(built({"probe": Term(1.0, read, reads=(TARGET, ANSWER))}))
     student, _ = networks(distinct_start())
     _, after = train_pass(student, jnp.zeros_like(seen).at[:, 4:].set(PLAIN["source"][:, :-4]))
     _, expected = train_pass({**after, "params": student["params"]}, marked)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
                  networks(state)[0]["batch_stats"], expected["batch_stats"])
-
-
-def test_unknown_views_are_named():
-    with pytest.raises(ValueError, match=f"a term reads 'unlabelled'; choose from {SOURCE}"):
-        built({"odd": Term(1.0, lambda outputs, streams: outputs["unlabelled"].mean(), reads=("unlabelled",))})

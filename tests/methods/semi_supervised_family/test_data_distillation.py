@@ -10,6 +10,7 @@ from flax import linen as nn
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.methods.forward import unit_range
+from kpjax.methods.semi_supervised_family import data_distillation
 from kpjax.methods.semi_supervised_family.data_distillation import (
     agreed,
     agreed_predict,
@@ -20,6 +21,7 @@ from kpjax.methods.semi_supervised_family.data_distillation import (
 from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 SIDE, STRIDE = 64, 4
+READS = Trained({"params": {"scale": np.ones((), np.float32)}}, {})
 SKELETON = Skeleton(("left", "right", "nose"), flip=(1, 0, 2))
 TRUE = np.array([[[20, 29], [44, 33], [33, 21]], [[9, 12], [44, 41], [31, 40]]], np.float32)
 
@@ -51,12 +53,11 @@ def image(keypoints=TRUE, deviation=8.0):
 
 @functools.cache
 def heatmaps(grid, scales, flip=True, points=SKELETON):
-    model = Reader(grid)
     coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0, grid=grid)
-    predict = distilled_predict(model, coding, lambda images: images, points, scales=scales, flip=flip)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), train=False)
-    found = jax.jit(predict)(Trained(variables, {}), image())
-    return jax.tree.map(np.asarray, found)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data_distillation, "SCALES", scales)
+        predict = distilled_predict(Reader(grid), coding, lambda images: images, points, flip=flip)
+        return jax.tree.map(np.asarray, jax.jit(predict)(READS, image()))
 
 
 def middles(maps):
@@ -121,13 +122,6 @@ def test_cells_that_a_zoom_pushes_out_are_averaged_over_the_others():
     assert np.isfinite(large).all()
 
 
-def test_scales_that_are_none_are_refused():
-    coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0)
-    for scales in ((), (1.0, 0.0), (float("nan"),)):
-        with pytest.raises(InputError, match="data distillation: scales are"):
-            distilled_predict(Reader("index"), coding, lambda images: images, SKELETON, scales=scales)
-
-
 def test_the_threshold_keeps_as_many_as_are_annotated():
     peaks = np.array([[0.9, 0.2], [0.7, 0.6], [0.3, 0.1], [0.8, 0.5]], np.float32)
     annotated = np.array([[1, 1], [1, 0]], np.float32)
@@ -177,10 +171,7 @@ def reader():
     return predict
 
 
-READS = Trained({"params": {"scale": jnp.ones(())}}, {})
-
-
-def test_views_that_agree_outvote_one_that_errs():
+def test_views_that_agree_outvote_one_that_errs(monkeypatch):
     """A network that errs where the first bump is in the upper half, as it is in half of all turns, and is less sure.
 
     Reader knows no sides: without mirror images it is right in every view.
@@ -193,36 +184,31 @@ def test_views_that_agree_outvote_one_that_errs():
         return found._replace(keypoints=jnp.where(above[..., None], found.keypoints + 30, found.keypoints),
                               scores=jnp.where(above, 0.5 * found.scores, found.scores))
 
-    all_views = jax.jit(agreed_predict(unsure_above, Skeleton(SKELETON.names), turns=4))
-    found = all_views(READS, example)
-    assert np.abs(unsure_above(READS, example).keypoints - TRUE).max() > 25
+    monkeypatch.setattr(data_distillation, "TURNS", 4)
+    found = jax.jit(agreed_predict(unsure_above, Skeleton(SKELETON.names)))(READS, example)
+    assert np.abs(jax.jit(unsure_above)(READS, example).keypoints - TRUE).max() > 25
     np.testing.assert_allclose(found.keypoints, TRUE, atol=2.0)
     np.testing.assert_array_equal(found.heatmaps[0], jax.jit(read)(READS, example).heatmaps[0])
-    upright = jax.jit(agreed_predict(read, Skeleton(SKELETON.names), turns=1, zooms=(1.0,)))(READS, example)
-    np.testing.assert_allclose(upright.keypoints, read(READS, example).keypoints, atol=1e-3)
 
 
-def test_mirrored_views_exchange_sides():
+def test_mirrored_views_exchange_sides(monkeypatch):
     """Reader is wrong in mirrored views, where red is still its answer for the left point: the nose alone agrees."""
-    found = jax.jit(agreed_predict(reader(), SKELETON, turns=1))(READS, image())
+    monkeypatch.setattr(data_distillation, "TURNS", 1)
+    found = jax.jit(agreed_predict(reader(), SKELETON))(READS, image())
     np.testing.assert_allclose(found.keypoints[:, 2], TRUE[:, 2], atol=2.0)
     assert (found.scores[:, :2] < 0.6 * found.scores[:, 2:]).all()
 
 
-def test_views_of_several_sizes_agree():
+def test_views_of_several_sizes_agree(monkeypatch):
     """What a network misses by so many px of an enlarged view are fewer px of the image."""
     read, example, skeleton = reader(), image(), Skeleton(SKELETON.names)
 
     def shifted(state, example):
         return (found := read(state, example))._replace(keypoints=found.keypoints + jnp.array([[[6.0, 0.0]]]))
 
+    monkeypatch.setattr(data_distillation, "TURNS", 1)
     for zoom in (1.0, 1.25):
-        right, wrong = (jax.jit(agreed_predict(predict, skeleton, turns=1, zooms=(zoom,)))(READS, example).keypoints
+        monkeypatch.setattr(data_distillation, "ZOOMS", (zoom,))
+        right, wrong = (jax.jit(agreed_predict(predict, skeleton))(READS, example).keypoints
                         for predict in (read, shifted))
         np.testing.assert_allclose(wrong - right, np.broadcast_to([6 / zoom, 0], right.shape), atol=1e-3)
-
-
-@pytest.mark.parametrize("views", [{"turns": 0}, {"zooms": ()}, {"zooms": (1.0, 0.0)}])
-def test_no_view_is_refused(views):
-    with pytest.raises(InputError, match="at least one"):
-        agreed_predict(reader(), SKELETON, **views)

@@ -12,19 +12,18 @@ from tiny_parts import BATCH, CODEC, SIDE, batch
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.errors import InputError
 from kpjax.losses.objective import Term, without
 from kpjax.methods.semi_supervised_family.image_generation import (
     Reconstruction,
     image_generation,
     image_generation_objective,
 )
-from kpjax.models.image_generation import image_generator, normalised_points_by_axis
+from kpjax.models.image_generation import image_generator
 from kpjax.models.layers import Convolution
 
 WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
 OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)
-PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, streams=("unlabelled",), **WEIGHTS)
+PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, **WEIGHTS)
 SHIFT = 3  # pixels to the right
 close = np.testing.assert_allclose
 
@@ -88,8 +87,6 @@ def blind(example):
 def test_a_method_reads_the_streams_of_its_terms_only():
     assert build().streams == ("labelled", "unlabelled")
     assert build(without(OBJECTIVE, "reconstruction")).streams == ("labelled",)
-    assert build(without(PERCEPTUAL, "supervised"), perceptual=Features()).streams == ("unlabelled",)
-    assert build(image_generation_objective(CODEC, streams=("labelled",))).streams == ("labelled",)
 
 
 def test_without_reconstruction_no_generator_is_made_or_moved(updates, first, streams):
@@ -192,17 +189,7 @@ def test_averages_start_at_the_first_distances_and_then_follow(updates, first, s
     close(metrics["loss/reconstruction"], expected, rtol=1e-4)
 
 
-def test_given_averages_are_used_from_the_first_step(first, streams):
-    method = build(PERCEPTUAL, perceptual=Features(), first_averages=(0.5, 1.6, 2.3))
-    start = {"perceptual": first.frozen["perceptual"]}
-    shapes = jax.eval_shape(method.init, jax.random.key(0), streams, start)
-    assert jax.tree.structure(shapes) == jax.tree.structure(first)
-    with pytest.raises(ValueError, match="has 2 values; give 3"):
-        jax.eval_shape(build(PERCEPTUAL, perceptual=Features(), first_averages=(1.0, 2.0)).init, jax.random.key(0),
-                       streams, start)
-
-
-# Sizes and what is refused
+# Sizes
 
 
 def test_large_images_are_painted_small():
@@ -214,24 +201,7 @@ def test_large_images_are_painted_small():
         seen.append((outputs["reconstruction"].images.shape, outputs["reconstruction"].targets.shape))
         return jnp.float32(0)
 
-    method = build({"sizes": Term(1.0, sizes, ("unlabelled/warped",))}, size=32, read_points=normalised_points_by_axis)
+    method = build({"sizes": Term(1.0, sizes, ("unlabelled/warped",))}, size=32)
     state = jax.eval_shape(method.init, jax.random.key(0), large, {})
     jax.eval_shape(method.update, state, large, jax.random.key(0))
     assert seen[0] == ((BATCH, 32, 24, 3),) * 2
-
-
-def test_what_does_not_fit_is_refused(streams):
-    def init(method, streams=streams, start=None):
-        jax.eval_shape(method.init, jax.random.key(0), streams, start or {})
-
-    with pytest.raises(InputError, match="turns images of 9 x 9 into 10 x 10; choose a size"):
-        init(build(size=9))
-    few = jax.tree.map(lambda leaf: leaf[:4], streams["unlabelled"])
-    with pytest.raises(InputError, match="equal batch sizes; got 8 of labelled, 4 of unlabelled"):
-        init(build(), streams | {"unlabelled": few})
-    with pytest.raises(InputError, match="start has no 'perceptual'"):
-        init(build(PERCEPTUAL, perceptual=Features()))
-    with pytest.raises(ValueError, match="perceptual is None"):
-        build(PERCEPTUAL)
-    with pytest.raises(ValueError, match="a term reads 'teacher'"):
-        build(OBJECTIVE | {"other": Term(1.0, lambda outputs, streams: 0, ("teacher",))})
