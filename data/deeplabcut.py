@@ -1,7 +1,7 @@
 """Any single-animal DeepLabCut project: its `config.yaml` and the label tables under `labeled-data/<video>/`.
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
-Neuroscience 2018. `kpjax.annotations.deeplabcut` reads the project: frames without labels stay, images may vary in
+Neuroscience 2018. `kpjax.lab.formats.deeplabcut` reads the project: frames without labels stay, images may vary in
 size and are stored unchanged. `scale` is the diagonal of the labelled points' box in pixels, or the median of the split
 for frames with fewer than two.
 
@@ -17,8 +17,8 @@ from data.annotations import Annotation, stored
 from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
 from data.prepared import Dataset
-from kpjax.annotations import deeplabcut
-from kpjax.annotations.project import Project
+from kpjax.lab.formats import deeplabcut
+from kpjax.lab.formats.project import Project
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 

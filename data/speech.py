@@ -21,7 +21,7 @@ import numpy as np
 from data.annotations import Annotation
 from data.parts import PARTS
 from data.prepared import Record, record
-from kpjax.annotations import deeplabcut
+from kpjax.lab.formats import deeplabcut
 from kpjax.errors import InputError
 from kpjax.images.video import open_video
 

@@ -49,10 +49,10 @@ nitpick_ignore_regex = [("py:.*", r"(?!kpjax\.).*"), ("py:.*", r".*\._.*"), ("py
 COMMAND_WIDTH = 84  # characters of help; a code box shows 88 in a window of 1280 px
 MODULES = {  # what is used under the name of its module: a page -> its modules and their names, () for all
     "Projects, images and videos": {
-        "kpjax.annotations.reading": ("read_project", "format_of"),
-        "kpjax.annotations.writing": ("write_project",),
-        "kpjax.annotations.project": ("Project", "Frame", "Instance"),
-        "kpjax.annotations.project_source": ("project_source", "unlabelled_source", "frames_at", "decoded",
+        "kpjax.lab.formats.reading": ("read_project", "format_of"),
+        "kpjax.lab.formats.writing": ("write_project",),
+        "kpjax.lab.formats.project": ("Project", "Frame", "Instance"),
+        "kpjax.lab.formats.project_source": ("project_source", "unlabelled_source", "frames_at", "decoded",
                                              "FrameSource"),
         "kpjax.images.reading": ("read_image", "image_size", "common_depth"),
         "kpjax.images.video": ("open_video", "find_videos", "write_video", "VideoFile", "FrameFolder"),
@@ -60,7 +60,7 @@ MODULES = {  # what is used under the name of its module: a page -> its modules 
     "Evaluation": {f"kpjax.evaluation.{name}": () for name in (
         "metrics", "calibration", "conformal", "smoothing", "motion")},
     "Drawing and export": {
-        "kpjax.drawing.overlays": (), "kpjax.drawing.label_sheet": (), "kpjax.export.standalone": (
+        "kpjax.drawing.overlays": (), "kpjax.lab.out.reports.label_sheet": (), "kpjax.lab.out.export.standalone": (
             "open_predictor", "points_on", "read_image", "common_depth")},
 }
 
@@ -170,7 +170,7 @@ def _first_line(module) -> str:
 
 def _commands_page() -> list[str]:
     """Returns the page of the command line: what every command says of itself."""
-    from experiments.commands import COMMANDS
+    from kpjax.lab.commands import COMMANDS
 
     lines = [*_heading("Command line", "="), "What ``--help`` says, word for word; this page is made of it.", ""]
     for words in ([], ["train"], *([name] for name in COMMANDS)):

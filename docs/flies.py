@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from kpjax.annotations.project import Project
-from kpjax.annotations.reading import read_project
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.reading import read_project
 from kpjax.images.video import frames_of_one_size, open_video
 
 EDGES = (("head", "eyeL"), ("head", "eyeR"), ("head", "thorax"), ("thorax", "abdomen"), ("abdomen", "wingL"),

@@ -31,10 +31,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests" / "experiments
 from own_projects import synthetic_project
 
 from data.figures import DOMAINS, figures
-from experiments.commands.render import TUTORIALS
-from experiments.commands.train import system_and_flags
-from kpjax.annotations.project import Project
-from kpjax.annotations.writing import write_project
+from experiments.render import TUTORIALS
+from kpjax.lab.commands.train import system_and_flags
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.writing import write_project
 from kpjax.images.video import write_video
 
 PAIRS = "pairs"  # a project of SLEAP with two people in every image

@@ -7,8 +7,8 @@ import sys
 from importlib import metadata
 
 import experiments
-from experiments.commands import COMMANDS, run_command
-from experiments.engine.parsing import exit_code_of, screen_width
+from kpjax.lab.commands import COMMANDS, run_command
+from kpjax.systems.parsing import exit_code_of, screen_width
 
 TRAIN = "Trains a network on your own labels, images or videos."
 PLAN = "Says what a run will need on TPUs or GPUs: memory, and floors of a step's time and of hours."
@@ -30,7 +30,7 @@ def commands_text(program: str) -> str:
 
 def print_systems(before: str) -> None:
     """Imports every system of this package and prints a line for each of its presets. before: what runs a system."""
-    from experiments.engine.command_line import preset_lines
+    from kpjax.systems.command_line import preset_lines
 
     for entry in pkgutil.iter_modules(experiments.__path__):
         system = None if entry.name.startswith("_") else getattr(
@@ -49,7 +49,7 @@ def version() -> str:
 
 def train(arguments: list[str]) -> None:
     """Imports and runs the command `train`: help of the others needs none of what it needs."""
-    importlib.import_module("experiments.commands.train").train(arguments)
+    importlib.import_module("kpjax.lab.commands.train").train(arguments)
 
 
 def _exists(module: str) -> bool:
@@ -74,7 +74,7 @@ def main(program: str = "python -m experiments") -> None:
         raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), screen_width()))
     if name == PRESETS:
         raise SystemExit(exit_code_of(lambda: print_systems(before), screen_width()))
-    module = next((module for module in (f"experiments.{name}.__main__", f"experiments.commands.{name}")
+    module = next((module for module in (f"experiments.{name}.__main__", f"kpjax.lab.commands.{name}")
                    if name.isidentifier() and _exists(module)), None)
     if module:
         # `kpjax regda demo` with an installed wheel, where `experiments` is on no path. Its help says what was typed.

@@ -16,7 +16,7 @@ assert float(jnp.ones((2000, 2000)).sum()) == 4e6
 """
 COMMAND = """
 import resource
-from experiments.engine.parsing import exit_code_of
+from kpjax.systems.parsing import exit_code_of
 
 def main():
     import jax

@@ -8,15 +8,15 @@ import shutil
 
 import pytest
 
-from experiments.commands import COMMANDS
-from experiments.commands.side_by_side import SideBySide
-from experiments.commands.train import system_and_flags
-from experiments.engine.command_line import ALIASES, Shared, read_command
-from experiments.engine.configs import flat
-from experiments.engine.own.needs import NEEDS
-from experiments.engine.parsing import parse
-from experiments.engine.system import OWN, system_of
-from kpjax.annotations.reading import read_project
+from kpjax.lab.commands import COMMANDS
+from experiments.side_by_side import SideBySide
+from kpjax.lab.commands.train import system_and_flags
+from kpjax.systems.command_line import ALIASES, Shared, read_command
+from kpjax.systems.configs import flat
+from kpjax.lab.own.needs import NEEDS
+from kpjax.systems.parsing import parse
+from kpjax.systems.system import OWN, system_of
+from kpjax.lab.formats.reading import read_project
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]

@@ -40,8 +40,8 @@ def script(installed):
 
 def test_a_wheel_owns_one_top_level_package(installed):
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"kpjax"}
-    for path in ("py.typed", "reports/report.css", "bundled/experiments/regda/__init__.py", "bundled/data/figures.py",
-                 "bundled/experiments/incremental/protocols/figures.json", "bundled/experiments/regda/paper.txt"):
+    for path in ("py.typed", "reports/report.css", "bundled/kpjax/systems/regda/__init__.py", "bundled/data/figures.py",
+                 "bundled/experiments/incremental/protocols/figures.json", "bundled/kpjax/systems/regda/paper.txt"):
         assert (installed / "kpjax" / path).is_file()
     bundled = installed / "kpjax" / "bundled" / "experiments"
     rooms = {path.name for path in (ROOT / "experiments").iterdir() if any(path.glob("*.py"))}
@@ -69,10 +69,10 @@ def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
 
 def test_nothing_that_only_published_data_need_is_imported():
     """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
-    code = ("import importlib, pkgutil, sys, experiments.commands, data.figures, data.dsprites\n"
-            "for entry in pkgutil.iter_modules(experiments.commands.__path__, 'experiments.commands.'):\n"
+    code = ("import importlib, pkgutil, sys, kpjax.lab.commands, data.figures, data.dsprites\n"
+            "for entry in pkgutil.iter_modules(kpjax.lab.commands.__path__, 'kpjax.lab.commands.'):\n"
             "    importlib.import_module(entry.name)\n"
-            "for system in experiments.commands.train.NEEDS:\n"
+            "for system in kpjax.lab.commands.train.NEEDS:\n"
             "    importlib.import_module(f'experiments.{system}.own')\n"
             "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
             "set(sys.modules)))")

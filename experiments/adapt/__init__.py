@@ -6,6 +6,6 @@ Expected  the sections on adaptation without the source in experiments/regda/res
 There is no paper of its own, and no preset but that for people's own data. `source_free` of `regda` is the same method
 where every answer is known; `kpjax.methods.regda_family.source_free` says what is from where.
 """
-from experiments.adapt.own import SYSTEM
+from kpjax.lab.own.adapt import SYSTEM
 
 __all__ = ["SYSTEM"]

@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.engine.configs import flat
-from experiments.engine.own.needs import NEEDS
-from experiments.engine.paper_numbers import paper_numbers
-from experiments.engine.system import System, system_of
-from experiments.engine.tables import difference_text, mean_text, over_seeds
+from kpjax.systems.configs import flat
+from kpjax.lab.own.needs import NEEDS
+from kpjax.systems.paper_numbers import paper_numbers
+from kpjax.systems.system import System, system_of
+from kpjax.systems.tables import difference_text, mean_text, over_seeds
 from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
-from kpjax.reports.table import markdown
+from kpjax.systems.reports.table import markdown
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)

@@ -1,4 +1,4 @@
 """`python -m experiments.regda PRESET`."""
-from experiments.engine.command_line import main
+from kpjax.systems.command_line import main
 
 main("regda")

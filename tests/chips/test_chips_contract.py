@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.planning.chips import slice_of
-from experiments.planning.plan import compiler_of
+from kpjax.systems.plan.chips import slice_of
+from kpjax.systems.plan.plan import compiler_of
 from kpjax import InputError
 
 ONE = "supervised_learning.supervised"

@@ -9,7 +9,7 @@ from contract import Sample, ids, names_its_faults, of_sample, placed, write_ima
 
 from data import aflw, cats, celeba, ls3d, w300_lp, youtube_faces
 from data.torch7 import read_tensor
-from kpjax.annotations.face_points import FACE
+from kpjax.lab.formats.face_points import FACE
 
 # AFLW
 

@@ -4,8 +4,8 @@ import pytest
 
 from data import flies
 from data.flies import DATASET, FLY
-from experiments.engine.configs import changed
-from experiments.pyramids.presets import PRESETS
+from kpjax.systems.configs import changed
+from kpjax.systems.pyramids.config import PRESETS
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 

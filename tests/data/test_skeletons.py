@@ -11,7 +11,7 @@ from data.faces import FIVE_POINTS
 from data.figure_faces import FOURTEEN_OF_FACE
 from data.hands import HAND
 from data.mpii import PERSON
-from kpjax.annotations.face_points import FACE
+from kpjax.lab.formats.face_points import FACE
 
 
 def test_groups_of_the_hand():

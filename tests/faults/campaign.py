@@ -24,9 +24,9 @@ from damaging import PROJECTS
 from hostile import NAMES, changed_bytes, changed_json, changed_table, put, text_of
 from PIL import Image
 
-from kpjax.annotations.boxes_file import read_boxes
-from kpjax.annotations.reading import read_project
-from kpjax.annotations.writing import write_project
+from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.formats.writing import write_project
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
 from kpjax.images.video import open_video

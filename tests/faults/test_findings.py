@@ -14,14 +14,14 @@ from hostile import put, text_of
 from own_runs import untrained_run
 from PIL import Image
 
-from experiments.engine.configs import config_as_json, config_from_json
-from experiments.engine.parsing import exit_code_of
-from experiments.engine.predictors import open_run
-from experiments.engine.system import Job, finished, read_predictions
-from experiments.semi_supervised.presets import PRESETS
-from kpjax.annotations.boxes_file import read_boxes
-from kpjax.annotations.project_source import reference_lengths
-from kpjax.annotations.reading import read_project
+from kpjax.systems.configs import config_as_json, config_from_json
+from kpjax.systems.parsing import exit_code_of
+from kpjax.lab.predictors import open_run
+from kpjax.systems.system import Job, finished, read_predictions
+from kpjax.systems.semi_supervised.config import PRESETS
+from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.project_source import reference_lengths
+from kpjax.lab.formats.reading import read_project
 from kpjax.errors import InputError, printable
 from kpjax.files import read_content, read_json
 from kpjax.images.inputs import find_inputs
@@ -29,7 +29,7 @@ from kpjax.images.reading import read_image
 from kpjax.images.video import open_video
 from kpjax.input.source import TfdsSource
 from kpjax.models.weights.pretrained import read_weights
-from kpjax.reports.table import read_history, read_run
+from kpjax.systems.reports.table import read_history, read_run
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.training import hosts, run_folder
 

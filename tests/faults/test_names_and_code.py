@@ -10,12 +10,12 @@ from damaging import PROJECTS
 from hostile import NAMES, put, text_of
 from PIL import Image
 
-from kpjax.annotations.manifest import free_or_listed, remove_files
-from kpjax.annotations.project import Frame, Instance, Project
-from kpjax.annotations.reading import read_project
-from kpjax.annotations.writing import WRITERS, write_project
+from kpjax.lab.formats.manifest import free_or_listed, remove_files
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.formats.writing import WRITERS, write_project
 from kpjax.errors import InputError
-from kpjax.export import reading, standalone
+from kpjax.lab.out.export import reading, standalone
 from kpjax.file_names import LONGEST, inside, leads_inside, portable
 from kpjax.structures import Skeleton
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpjax.annotations.project_source import frames_at, read_frame
-from kpjax.annotations.reading import read_project
+from kpjax.lab.formats.project_source import frames_at, read_frame
+from kpjax.lab.formats.reading import read_project
 from kpjax.errors import InputError
-from kpjax.export import standalone
+from kpjax.lab.out.export import standalone
 from kpjax.images.inputs import find_inputs
 from kpjax.images.reading import common_depth, image_size, read_image
 from kpjax.images.video import open_video

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.engine.keypoint_errors import keypoint_errors
+from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax import geometry
 from kpjax.augment import move_example
 from kpjax.heatmaps import codec

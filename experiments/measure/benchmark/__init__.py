@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from experiments.commands import command
-from experiments.engine.parsing import flags_in_messages, flags_of, parse
+from kpjax.lab.commands import command
+from kpjax.systems.parsing import flags_in_messages, flags_of, parse
 from experiments.measure.benchmark.timing import Effort, Row
 from kpjax import InputError
 from kpjax.files import write_json

@@ -1,7 +1,7 @@
 """`python -m experiments.measure.benchmark [ROWS]`."""
 import sys
 
-from experiments.engine.parsing import exit_code_of
+from kpjax.systems.parsing import exit_code_of
 from experiments.measure.benchmark import run
 
 raise SystemExit(exit_code_of(lambda: run(sys.argv[1:])))

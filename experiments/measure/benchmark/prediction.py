@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from experiments.commands.predict.pipeline import predicted, prepared
-from experiments.engine.configs import changed
-from experiments.engine.predictors import Predictor, as_function
+from kpjax.lab.commands.predict.pipeline import predicted, prepared
+from kpjax.systems.configs import changed
+from kpjax.lab.predictors import Predictor, as_function
 from experiments.measure.benchmark.steps import noise_batch, skeleton
 from experiments.measure.benchmark.timing import Effort, Row, milliseconds, spread
-from experiments.supervised import PRESETS, Config, build
+from kpjax.systems.supervised import PRESETS, Config, build
 from kpjax import Trained
 from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.transforms import Letterbox

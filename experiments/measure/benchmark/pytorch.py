@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from experiments.engine.configs import changed, network_of
+from kpjax.systems.configs import changed, network_of
 from experiments.measure.benchmark.steps import DEMO, LAPTOP, LARGE, noise_batch, skeleton, supervised_step
 from experiments.measure.benchmark.timing import Effort, Row, compared, spread
-from experiments.regda.presets import Config
-from experiments.regda.variants import setup_of
+from kpjax.systems.regda.config import Config
+from kpjax.systems.regda.variants import setup_of
 from kpjax.models import PoseResNet
 
 KEYPOINTS = 10

@@ -2,9 +2,9 @@
 import jax
 import numpy as np
 
-from experiments.engine.configs import changed, network_of
-from experiments.regda.presets import PRESETS, Config
-from experiments.regda.variants import build_supervised, setup_of
+from kpjax.systems.configs import changed, network_of
+from kpjax.systems.regda.config import PRESETS, Config
+from kpjax.systems.regda.variants import build_supervised, setup_of
 from kpjax import Example, Method, Skeleton
 
 DEMO = PRESETS["demo"]

@@ -12,7 +12,7 @@ is hidden from the student now and then.
 
 A pose of the source is a point of a subspace, at any place and of any size (`kpjax.evaluation.pose_statistics`): the
 numbers that a run keeps of its labels. Surer is of the higher score. The calibrated radius of a point
-(`kpjax.evaluation.conformal`) never grows with the score, so it would order a keypoint's points alike. But it is one
+(`kpjax.lab.animals.conformal`) never grows with the score, so it would order a keypoint's points alike. But it is one
 value for all scores below those of the source's held-out images, which is where a shift may put the whole target.
 
 From where. A mean teacher between two views, the surer part of its answers and hidden keypoints are UDAPE's (Kim et

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.engine.configs import changed
+from kpjax.systems.configs import changed
 from experiments.measure.benchmark import input, line, prediction, pytorch, run, timing
 from experiments.measure.benchmark.timing import Effort, Row, Samples, Spread, compared
 from kpjax import InputError

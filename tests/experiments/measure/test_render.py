@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from experiments.commands.results import stale
+from experiments.results import stale
 from experiments.measure import render
 from experiments.measure.advice import ADVICE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, rendered, rooms, runs_of

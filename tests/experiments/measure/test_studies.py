@@ -2,10 +2,10 @@
 import pytest
 import tiny_regda
 
-from experiments.commands import study
-from experiments.engine import queue as job_queue
-from experiments.engine.command_line import Command, Shared
-from experiments.engine.configs import changed
+from experiments import study
+from kpjax.systems import queue as job_queue
+from kpjax.systems.command_line import Command, Shared
+from kpjax.systems.configs import changed
 from experiments.measure.queue import chosen, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
 from experiments.measure.rows import EXPERIMENTS

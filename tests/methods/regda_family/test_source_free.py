@@ -11,7 +11,7 @@ from tiny_parts import CODEC, KEYPOINTS, MODEL, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
-from kpjax.evaluation.conformal import radii, radius_table
+from kpjax.lab.animals.conformal import radii, radius_table
 from kpjax.losses.heatmap import heatmap_kl, heatmap_mse
 from kpjax.losses.objective import Term
 from kpjax.methods.regda_family import source_free as module

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from untrained import drawn, shapes, zeros
 
-from experiments.engine.configs import Backbone
+from kpjax.systems.configs import Backbone
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors

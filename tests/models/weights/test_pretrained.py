@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from untrained import drawn, shapes
 
-from experiments.engine.configs import Network
+from kpjax.systems.configs import Network
 from kpjax.errors import InputError
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG

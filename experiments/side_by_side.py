@@ -1,0 +1,77 @@
+"""Draws the same test images under the predictions of several finished variants, a row each; true positions are rings.
+
+Command   python -m experiments side_by_side regda demo --variants source_only regda --out sheet.jpg
+"""
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from etils import epath
+from PIL import Image
+from tyro.conf import Positional, arg
+
+from kpjax.systems.configs import Checked, Count
+from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from kpjax.systems.system import Job, read_predictions, stored_run, system_of
+from kpjax import InputError
+from kpjax.drawing.overlays import prediction_sheet
+from kpjax.files import atomic
+
+
+@dataclass(frozen=True)
+class SideBySide(Checked):
+    """Draws the same test images under several variants."""
+
+    system: Annotated[Positional[str], arg(metavar="SYSTEM")]
+    preset: Annotated[Positional[str], arg(metavar="PRESET")]
+    variants: tuple[str, ...]
+    out: str  # a .png or .jpg
+    seed: int = 0
+    of: str = ""  # the set of test images, as the run names it; "" for the first
+    images: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # numbers in that set
+    side: Count = 192  # px of an image on the sheet, at least
+    workdir: str = "runs"
+    data_dir: str = "~/kpjax_data"
+
+    def __call__(self) -> None:
+        system, rows = system_of(self.system, self.preset), []
+        for name in self.variants:
+            if name not in system.variants:
+                raise InputError("variants", f"{name}; choose among {', '.join(system.variants)}")
+            job = Job(system.name, None, self.preset, name, self.seed, epath.Path(self.workdir),
+                      epath.Path(self.data_dir).expanduser())
+            if not (job.folder / "results.json").exists():
+                raise InputError(f"{job.folder}: is not finished; run it first")
+            rows.append(self.row(system, job._replace(config=stored_run(system, job.folder).config)))
+        with atomic(Path(self.out)) as partial:
+            kind = "PNG" if self.out.endswith(".png") else "JPEG"
+            Image.fromarray(np.concatenate(rows)).save(partial, kind, quality=88)
+        print(self.out)
+
+    def row(self, system, job: Job) -> np.ndarray:
+        """Draws the images under one variant."""
+        sets = system.evaluated(job, system.open(job))
+        if self.of not in ("", *sets):
+            raise InputError("of", f"{self.of}; {job.folder} has predictions of {', '.join(sets)}")
+        name = self.of or next(iter(sets))
+        if max(self.images) >= len(sets[name]):
+            raise InputError("images", f"{max(self.images)}; {name} has {len(sets[name])}, counted from 0")
+        found = read_predictions(job.folder)[name]
+        places = [int(np.flatnonzero(found.index == number)[0]) for number in self.images]
+        return prediction_sheet(
+            [sets[name][number].image for number in self.images], found.keypoints[places], None, sets[name].skeleton,
+            true=found.true_keypoints[places], visible=found.visible[places],
+            captions=[job.variant.replace("_", " ")] * len(places), columns=len(places), minimum_side=self.side)
+
+
+@flags_in_messages(flags_of(SideBySide))
+def main(arguments: Sequence[str]) -> None:
+    """Draws the sheet. Raises InputError for flags that cannot be used, and for a variant that is not finished."""
+    parse(SideBySide, arguments, prog="python -m experiments side_by_side", description=__doc__)()
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))

@@ -1,0 +1,252 @@
+"""Commands for people's own data as typed dataclasses.
+
+Nothing here imports JAX before a command runs, so that help is quick.
+"""
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
+
+from kpjax.systems.parsing import flags_in_messages, flags_of, parse
+
+command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)
+FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AsRead:
+    """How an annotation project is read."""
+
+    category: str = ""  # the category of a COCO file with several
+    video_root: Path | None = None  # the folder of videos that are not where the project says
+    pixels_from: int = 0  # 1 if the top-left pixel is (1, 1)
+    rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfProject(_AsRead):
+    """Arguments of commands that read an annotation project."""
+
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfRun:
+    """Arguments of commands that predict."""
+
+    # a finished run .../<variant>/seed-<n>, an exported one, or movenet
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
+    batch_size: int = 16  # images at a time
+    overwrite: bool = False  # replace earlier results in FOLDER
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Check(_OfProject):
+    """Reports the contents and all faults of an annotation project, and draws its labels with their names.
+
+    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The last line says which
+    systems can be trained on the project. The exit code is 2 if anything is wrong.
+    """
+
+    out: Annotated[Path | None, arg(metavar="PNG")] = None  # the sheet of labels (default PROJECT's name, here)
+    sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
+    quick: bool = False  # do not decode images and videos
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Predict(_OfRun):
+    """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
+
+    RUN may also be `movenet`, a published network that finds 17 keypoints of one person: on images wherever the person
+    is, on videos around where the last frame shows it.
+
+    Writes points.csv for all images together and <video>.csv for each video, with a row for every keypoint of every
+    frame. Draws images in overlays/ and a sheet of a few frames.
+
+    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). The status of a
+    point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The
+    score orders points of one run and is no probability. The radius, in pixels, is that within which the truth lies in
+    9 of 10 cases (--level), as far as new images are like those held out from the run's labels; drawings show it as a
+    ring. It is there if enough labels were held out.
+
+    A run on crops of several animals finds them by itself, follows each through a video, and writes <video>_boxes.csv
+    and <video>_doubts.csv, the moments at which two may have been exchanged; --boxes has them from elsewhere.
+    """
+
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
+    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
+    no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    # how many animals there are, if several; 0: they come and go (default as on the labelled frames)
+    animals: Annotated[int | None, arg(metavar="N")] = None
+    frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    level: float = 0.9  # of radii, the share of points whose truth lies within: 0.5, 0.8, 0.9 or 0.95
+    no_radii: bool = False  # draw no rings
+    dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
+    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    plot: bool = False  # draw the way and the score of each keypoint over a video's frames: <video>_plot.svg
+    trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
+    # what to do about images, or over 1 % of a video, that do not decode
+    on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(_AsRead):
+    """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled project.
+
+    Prints errors in pixels of the original images, with and without the points below the cutoff of scores. On the
+    project that the run has learnt from, frames that it has learnt from, frames that were held out and any others stand
+    side by side. Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the
+    animals with the largest errors for their size, without those that the run has learnt from; rings are the labels.
+    Where the run has radii, the share of points within them is printed by level, and drawn in coverage.svg, for frames
+    that the run does not know.
+    Keypoints are matched by their names. Animals are cropped by their boxes (else those of their labels) if the run was
+    trained so, or if a frame has several.
+    """
+
+    # a finished run .../<variant>/seed-<n>, an exported one, or movenet
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
+    threshold: float = 0.1  # of PCK, as a share of the animal's length
+    # of an animal: the diagonal of its box, else of its labels, or the longer side
+    length: Literal["diagonal", "longer_side"] = "diagonal"
+    around_boxes: bool = False  # crop each animal by its box (else that of its labels), also where a frame has one
+    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
+    batch_size: int = 16  # images at a time
+    on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
+    overwrite: bool = False  # replace earlier results in FOLDER
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Suggest(_OfRun):
+    """Chooses the frames of images and videos that are worth a label next.
+
+    These are frames that look least like those with labels and each other. Writes suggestions.csv (the chosen frames),
+    suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that cannot be
+    taken for labels.
+    """
+
+    count: Annotated[int, arg(name="n")] = 20  # how many frames
+    to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
+    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
+    every: Annotated[int | None, arg(metavar="N")] = None  # looks at every Nth frame (default about 1,000 in all)
+    apart: int = 10  # frames between two of one video
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    page: bool = False  # a page to correct the proposals in a browser: label.html
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Smooth:
+    """Fills gaps of predicted points and smooths them over time: files of `predict`, DeepLabCut, SLEAP, Lightning Pose.
+
+    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each keypoint's way and score
+    before and after; the files that were given stay as they are. Points below the cutoff count as gaps. Then come a
+    median filter, short gaps filled along straight lines, and a Kalman smoother, whose parameters are those of greatest
+    likelihood. Several files are one video's points from several networks: where these differ, their neighbouring
+    frames count more. Longer gaps stay empty.
+    """
+
+    points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5 or .slp
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None  # where results go (default beside the first file)
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
+    gap: Annotated[int, arg(metavar="N")] = 10  # frames of the longest gap that is filled
+    median: Annotated[int, arg(metavar="N")] = 5  # frames of the median filter, 1 for none
+    kalman: bool = True  # leave the Kalman smoother out
+    ensemble: bool = False  # refuse a single file
+    overwrite: bool = False  # replace earlier results
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Convert(_OfProject):
+    """Writes an annotation project in the format of another tool, with its images beside the labels.
+
+    Reads the result back and compares it. Names what the format has no place for. Refuses predictions, which must not
+    become labels.
+    """
+
+    to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
+    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
+    overwrite: bool = False  # replace what convert wrote there before
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Writes a finished run as a folder that finds keypoints without this library.
+
+    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), weights.safetensors,
+    predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
+    numpy, safetensors, flatbuffers and pillow. It loads for about six months of new jax releases. After that, or
+    before, `export --from FOLDER --out NEW` makes it again from itself.
+
+    With --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax. Twenty images
+    are compared with the run. Converting needs the packages jax2onnx and onnxruntime.
+    """
+
+    run: Annotated[Positional[str | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
+    # a folder that was exported before, to be made again for this jax
+    earlier: Annotated[Path | None, arg(name="from", metavar="FOLDER")] = None
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes
+    to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
+    overwrite: bool = False  # replace an earlier predictor in FOLDER
+    self_test: bool = True  # do not try the result in a fresh process
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Lists pretrained backbones, or fetches one with an open licence to where training looks for it.
+
+    Checks the sha256 of the file, or writes it down with the first one. `kpjax train` takes a fetched MobileNetV2 by
+    itself, any other with --weights NAME.
+    """
+
+    name: Annotated[Positional[str | None], arg(metavar="NAME")] = None  # what to fetch; without one all are listed
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """Renders the images, videos and labels that a tutorial of the documentation learns from.
+
+    They stand in for a person's own, and nothing is downloaded. Poses are known exactly, so that a tutorial can also
+    measure what a person cannot.
+    """
+
+    # which tutorial
+    tutorial: Positional[Literal["regda", "semi_supervised", "incremental", "pyramids", "adaptation"]]
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path()  # where its folders go (default here)
+    share: float = 1.0  # of the number of images, for a quick look
+
+
+COMMANDS: dict[str, type] = {
+    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "smooth": Smooth,
+    "convert": Convert, "export": Export, "weights": Weights, "render": Render}
+
+
+def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:
+    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError.
+
+    program: as it was started, for help.
+    """
+    asked = parse(COMMANDS[name], arguments, prog=f"{program} {name}")
+    # Imported now: each command needs other libraries, and help none of them.
+    run = getattr(importlib.import_module(f"kpjax.lab.commands.{name}"), name)
+    with flags_in_messages(flags_of(COMMANDS[name])):
+        return run(asked)

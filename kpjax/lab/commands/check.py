@@ -1,0 +1,149 @@
+"""Report of the command `check`: the contents and faults of an annotation project, and a sheet of its labels."""
+import contextlib
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from kpjax.lab.commands import Check
+from kpjax.lab.own.choices import CROPS
+from kpjax.lab.own.needs import holdings_of, systems_lines
+from kpjax.lab.own.project import videos_of
+from kpjax.systems.parsing import as_flags, flags_of
+from kpjax import InputError
+from kpjax.lab.formats import checking
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.project_source import read_frame, reference_lengths
+from kpjax.lab.formats.reading import Options, format_of, project_and_faults
+from kpjax.lab.out.reports.label_sheet import Labels, label_sheet
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import summarise
+
+LISTED = 40  # faults, each in a line of its own
+
+
+def check(asked: Check) -> Project:
+    """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
+    if asked.out is not None and asked.out.suffix.lower() != ".png":
+        raise InputError("out", f"{asked.out} does not end in .png, as the sheet of labels does")
+    if asked.video_root is not None and not asked.video_root.is_dir():
+        raise InputError("video_root", f"{asked.video_root} is not a folder; name the one that holds the videos")
+    form = format_of(asked.project)
+    print(f"{asked.project}: {form.name} ({form.because})")
+    project, faults = project_and_faults(asked.project, Options(
+        asked.category, asked.video_root, asked.pixels_from, asked.rescale_labels))
+    videos, copies = [], []
+    if project is not None:
+        print(*frame_lines(project), *keypoint_lines(project), sep="\n")
+        for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
+            with contextlib.suppress(InputError):  # it is among the faults
+                videos.append(checking.video_facts(path, decode=not asked.quick, progress=_bar(path.name)))
+                print(video_line(videos[-1], project))
+        for path in videos_of(project):  # those without labels are looked at, not decoded
+            if not any(video.path == path for video in videos):
+                with contextlib.suppress(InputError):
+                    videos.append(checking.video_facts(path, decode=False))
+                    print(video_line(videos[-1], project))
+        if not asked.quick:
+            images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
+            broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
+            faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
+        print(*note_lines(project, copies), sep="\n")
+        if asked.sheet > 0 and project.instances:
+            draw_sheet(project, asked.sheet, asked.out or Path(f"{asked.project.resolve().stem}_labels.png"))
+    if faults:
+        print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
+        if len(faults) > LISTED:
+            print(f"and {len(faults) - LISTED} more")
+        several = "s" * (len(faults) > 1)
+        raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
+    holdings = holdings_of(project, [video.frames for video in videos])
+    print(*[CROPS] * holdings.several, *systems_lines(holdings), sep="\n")
+    return project
+
+
+def frame_lines(project: Project) -> list[str]:
+    """Returns the counts of frames, animals, sizes, recordings and splits."""
+    frames = [project.frames[one.frame] for one in project.instances]
+    on_frame = Counter(one.frame for one in project.instances)
+    several = sum(count > 1 for count in on_frame.values())
+    sizes = Counter("{}x{}".format(*frame.size) if frame.size[0] else "unknown" for frame in project.frames)
+    lines = [f"frames: {len(project.frames)}, of these {len(on_frame)} labelled; sizes: {_most(sizes)}"]
+    animals = f"animals: {len(frames)}, {several} frames have several" if several else "one animal a frame"
+    if frames:
+        boxed = sum(bool(np.isfinite(one.box).all()) for one in project.instances)
+        lengths, sides = reference_lengths(project), np.array([max(frame.size) for frame in frames])
+        share = f", {100 * np.median(lengths / sides):.0f} % of the image" if sides.all() else ""
+        animals += f"; {boxed} have a box; median diagonal {np.median(lengths):.0f} px{share}"
+        if strange := [frames[number].name for number in checking.unusual_sizes(lengths)]:
+            animals += f"; more than four times larger or smaller: {summarise(strange, 3)}"
+    lines.append(animals)
+    for title, field in (("recordings", "session"), ("splits", "split")):
+        counts = Counter(getattr(frame, field) for frame in project.frames)
+        if set(counts) - {""}:
+            lines.append(f"{title}: {_most(counts)}")
+    return lines
+
+
+def keypoint_lines(project: Project) -> list[str]:
+    """Returns a table: how often each keypoint is labelled, occluded, outside its image and empty."""
+    counts, names = checking.keypoint_counts(project), project.skeleton.names
+    width = max([len("keypoint"), *map(len, names)])
+    lines = [f"{'keypoint':{width}}  labelled  occluded   outside     empty"]
+    lines += [f"{name:{width}}  {labelled:8d}  {occluded:8d}  {beyond:8d}  {empty:8d}"
+              for name, labelled, occluded, beyond, empty in zip(names, *counts, strict=True)]
+    if never := [name for name, labelled in zip(names, counts.labelled, strict=True) if not labelled]:
+        lines.append(f"never labelled: {', '.join(never)}")
+    return [*lines, f"edges: {len(project.skeleton.edges)}"]
+
+
+def video_line(video: checking.VideoFacts, project: Project) -> str:
+    """Describes a video in a line."""
+    labelled = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path})
+    rate = "" if math.isnan(video.rate) else f", {video.rate:.4g} frames/s{' (variable)' if video.variable else ''}"
+    turned = f", turned by {video.rotation} degrees" if video.rotation else ""
+    bad = "" if video.unreadable is None else f", {video.unreadable} unreadable"
+    cut = f", {video.cut_off} cut off" if video.cut_off else ""
+    return (f"video {video.path.name}: {video.frames} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
+            f"{labelled} labelled")
+
+
+def note_lines(project: Project, copies: Sequence[str]) -> list[str]:
+    """Returns what the reader derived or left out, and what looks like a slip."""
+    lines = [*project.notes, *checking.repeated_labels(project)]
+    if copies:
+        lines.append(f"{len(copies)} images are copies of another: {summarise(copies, 3)}")
+    if both := checking.sessions_on_both_sides(project):
+        lines.append(f"recordings on both sides of a split, where test frames have neighbours that train: "
+                     f"{summarise(both)}")
+    return [f"note: {line}" for line in lines]
+
+
+def draw_sheet(project: Project, count: int, path: Path) -> None:
+    """Draws the labels of animals spread evenly over the project, those on frames that can be read."""
+    total = len(project.instances)
+    images, labels, captions = [], [], []
+    for number in np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist():
+        one = project.instances[number]
+        frame = project.frames[one.frame]
+        with contextlib.suppress(InputError, OSError):  # it is among the faults
+            images.append(read_frame(frame))
+            labels.append(Labels(one.keypoints, one.occluded))
+            captions.append(f"{frame.name} {one.track}".strip())
+    if images:
+        write_png(path, label_sheet(images, labels, project.skeleton, captions=captions))
+        print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
+
+
+def _bar(title: str, **options) -> Callable[[Iterable], tqdm]:
+    return functools.partial(tqdm, desc=title, disable=None, leave=False, **options)
+
+
+def _most(counts: Counter, shown: int = 6) -> str:
+    """Lists the most common of a few kinds, with their counts."""
+    listed = [f"{name or 'none'} ({count})" for name, count in counts.most_common(shown)]
+    return ", ".join(listed) + (f" and {len(counts) - shown} more" if len(counts) > shown else "")

@@ -1,0 +1,231 @@
+"""The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its worst animals."""
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kpjax.lab.commands import Evaluate
+from kpjax.lab.commands.evaluate_animals import evaluate_animals
+from kpjax.systems import published
+from kpjax.systems.configs import stored_fields
+from kpjax.lab.ensembles import seeds_below
+from kpjax.lab.own.people import renamed
+from kpjax.lab.own.project import renamed_to
+from kpjax.lab.predictors import Predictor, open_people, open_predictor
+from kpjax import InputError, Skeleton
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import box_of, decoded, project_source, read_frame, reference_lengths
+from kpjax.lab.formats.reading import read_project
+from kpjax.drawing.charts import coverage_plot
+from kpjax.lab.out.reports.error_sheet import Compared, error_sheet
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import summarise
+from kpjax.lab.animals.calibration import drawn_from
+from kpjax.lab.animals.conformal import RadiusTable, coverage, radii
+from kpjax.files import read_json, write_text
+from kpjax.geometry import move_points
+from kpjax.images.transforms import growth_of, needs_box
+from kpjax.lab.out.reports.pixel_errors import (
+    BY_KEYPOINT_FILE,
+    DIAGONAL,
+    FILE,
+    HELD_OUT,
+    OTHER,
+    TRAINED,
+    Animals,
+    counted,
+    pixels,
+    read_errors,
+    table_lines,
+    write_errors,
+)
+
+WORST, COVERAGE = "worst.png", "coverage.svg"
+LENGTHS = {"diagonal": DIAGONAL, "longer_side": "the longer side of its box or labels"}
+
+
+def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
+    """Writes errors.csv, errors_by_keypoint.csv and worst.png, and returns the path of the first.
+
+    Raises InputError for a run or a project that cannot be opened, that have no keypoint in common, and for output that
+    is there already.
+    """
+    for name in ("batch_size", "worst"):
+        if getattr(asked, name) < 1:
+            raise InputError(name, f"{getattr(asked, name)}; must be at least 1")
+    if not asked.threshold > 0:
+        raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
+    people = published.is_published(asked.run)
+    runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
+    if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
+        raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
+    if (asked.out / FILE).exists() and not asked.overwrite:
+        raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
+    predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
+                 open_predictor(asked.run, turned=asked.turned))
+    project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
+                           pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels)
+    if people:
+        project = renamed(project, tell)
+    project = in_keypoints_of(predictor.skeleton, project, tell)
+    animals, growth = measure(project, predictor, asked, tell)
+    lists = [read_errors(path) for path in runs]
+    animals = animals if people else animals._replace(parts=parts_of(animals, runs, lists, asked.project, tell))
+    cutoff = drawn_from(predictor.cutoff)
+    for line in table_lines(animals, cutoff, asked.threshold, LENGTHS[asked.length]):
+        tell(line)
+    if predictor.finder:
+        evaluate_animals(project, predictor, animals, asked.threshold,
+                         lambda located: measure(located, predictor, asked, tell), lengths_of(project, asked.length),
+                         tell, on_bad_frame=asked.on_bad_frame)
+    written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
+    if predictor.radii:
+        written += covered(predictor.radii, animals, growth, asked.out, tell, told_apart=None not in lists)
+    write_png(asked.out / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
+    tell(", ".join(map(str, [*written, asked.out / WORST])))
+    return written[0]
+
+
+def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path, tell: Callable[[str], None], *,
+            told_apart: bool) -> list[Path]:
+    """Tells which share of points lies within the radii of a run and writes coverage.svg, whose path it returns.
+
+    Frames that the run has learnt from, or whose labels the radii come from, say nothing about them and are left out.
+
+    growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run kept a list of them.
+    """
+    new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT))
+    some, unit = animals.only(np.flatnonzero(new)), table.unit
+    if not (some.visible > 0).any():
+        tell(f"radii: not measured, since their labels are those of {HELD_OUT} frames; evaluate on another project")
+        return []
+    distances = np.nan_to_num(some.distances) / growth[new][:, None]
+    found = coverage(table, distances, some.scores, some.visible)
+    known = some.visible > 0
+    medians = [float(np.median((radii(table, some.scores, level=level) * growth[new][:, None])[known]))
+               for level in table.levels]
+    whose = ("that the run does not know" if told_apart else
+             "that the run may have learnt from: it kept no list of its own")
+    tell(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
+         f"{unit}s like those held out):")
+    tell("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
+    tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in found.pooled))
+    tell("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
+                                           for value in medians).rstrip())
+    return [write_text(out / COVERAGE, coverage_plot(found.levels, found.pooled, found.by_keypoint, animals.names))]
+
+
+def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | None], project: Path,
+             tell: Callable[[str], None]) -> tuple[str, ...]:
+    """Returns what each animal's frame is for a run: learnt from, held out, or neither, as far as the run knows.
+
+    For an ensemble, what one of its runs has learnt from is learnt from. lists: those that the runs kept.
+    """
+    if None in lists:
+        if any(learnt_from(run, project) for run in runs):
+            tell("the run has learnt from frames of this project and kept no list of them, as exported runs and those "
+                 "of\nearlier versions: the errors below are smaller than on new frames")
+        return ("labelled",) * len(animals.parts)
+    known: dict[tuple[Path, int | None], str] = {}
+    for kept in lists:
+        for path, number, part in zip(kept.images, kept.frames, kept.parts, strict=True):
+            frame = path.resolve(), number
+            known[frame] = TRAINED if known.get(frame) == TRAINED else part
+    found = [known.get((path.resolve(), number)) for path, number in zip(animals.images, animals.frames, strict=True)]
+    return tuple(part or OTHER for part in found) if any(found) else ("labelled",) * len(found)
+
+
+def learnt_from(run: Path, project: Path) -> bool:
+    """Returns whether a run's config names the project among what it learns from."""
+    path = run / "config.json"
+    fields = stored_fields(read_json(path)["config"]) if path.is_file() else {}
+    named = [fields[name] for name in ("project", "source") if isinstance(fields.get(name), str) and fields[name]]
+    named += fields.get("more_projects", [])
+    return project.resolve() in [Path(name).expanduser().resolve() for name in named]
+
+
+def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], None]) -> Project:
+    """Returns a project with a run's keypoints, matched by name; what it does not label is not visible.
+
+    Boxes become those of all labelled points, so that they stay. Animals without a common keypoint are left out.
+    """
+    names = project.skeleton.names
+    if not set(names) & set(skeleton.names):
+        raise InputError("project", f"{project.root} labels {summarise(list(names))}, the run finds "
+                         f"{summarise(list(skeleton.names))}; none is the same, so name them alike")
+    for words, rest in (("not labelled", [name for name in skeleton.names if name not in names]),
+                        ("not known to the run", [name for name in names if name not in skeleton.names])):
+        if rest:
+            tell(f"{words}, and not measured: {summarise(rest)}")
+    boxes = [np.full(4, np.nan) if (box := box_of(one)) is None else box for one in project.instances]
+    renamed = renamed_to(project, skeleton)
+    return renamed._replace(instances=tuple(
+        one._replace(box=box) for one, box in zip(renamed.instances, boxes, strict=True) if one.visible.any()))
+
+
+def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Callable[[str], None]
+            ) -> tuple[Animals, np.ndarray]:
+    """Predicts all labelled animals of a project; also returns (N,) how many of its pixels one of the network's covers.
+
+    Animals are cropped by their boxes where the run needs that, or where a frame has several; whole frames are seen
+    otherwise.
+    """
+    frames_of = [one.frame for one in project.instances]
+    cropped = needs_box(predictor.transform) or asked.around_boxes or len(set(frames_of)) < len(frames_of)
+    numbers = [number for number, one in enumerate(project.instances) if not cropped or np.isfinite(one.box).all()]
+    if len(numbers) < len(frames_of):
+        tell(f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints")
+
+    def transform(image, keypoints, visible, scale, box=None):
+        return predictor.transform(image, keypoints, visible, scale, box if cropped else None)
+
+    source = decoded(project_source(project, transform, instances=numbers), on_bad_frame=asked.on_bad_frame)
+    seen = source.examples
+    instances = [project.instances[numbers[number]] for number in seen.index]
+    frames = [project.frames[one.frame] for one in instances]
+    found = [predict_batch(predictor, seen.image[first:first + asked.batch_size], asked.batch_size)
+             for first in range(0, len(source), asked.batch_size)]
+    points, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    visible = np.stack([one.visible for one in instances])
+    true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
+    return Animals(
+        predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
+        tuple(frame.number for frame in frames), tuple(one.track for one in instances),
+        lengths_of(project, asked.length)[numbers][seen.index], true, visible,
+        np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
+
+
+def lengths_of(project: Project, kind: Literal["diagonal", "longer_side"]) -> np.ndarray:
+    """Returns the length (I,) in pixels that the errors of each animal are compared with."""
+    if kind == "diagonal":
+        return reference_lengths(project)
+    return np.array([np.nan if (box := box_of(one)) is None else max(box[2:]) for one in project.instances])
+
+
+def predict_batch(predictor: Predictor, images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts up to `size` images; the first is repeated to fill the last batch, so that one program is compiled."""
+    filled = np.concatenate([images, np.repeat(images[:1], size - len(images), 0)])
+    keypoints, scores = predictor.predict(filled)
+    return keypoints[:len(images)], scores[:len(images)]
+
+
+def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int, tell: Callable[[str], None]
+                ) -> np.ndarray:
+    """Draws the animals with the largest mean error over their length, the worst first, from their original frames.
+
+    Animals that the run has learnt from are left out if there are others.
+    """
+    others = np.flatnonzero(np.array(animals.parts) != TRAINED)
+    some = animals.only(others) if len(others) else animals
+    means = np.nanmean(some.distances, axis=1)
+    order = np.argsort(-means / some.lengths, kind="stable")[:count]
+    hidden = ((some.scores < cutoff) & (some.visible > 0))[order].sum()
+    tell(f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
+         f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)")
+    captions = [f"{100 * means[n] / some.lengths[n]:.1f} % of its length, {pixels(float(means[n]))} px\n"
+                f"{some.title(n)} ({some.parts[n]})" for n in order]
+    compared = [Compared(some.predicted[n], some.scores[n], some.true[n], some.visible[n]) for n in order]
+    images = [read_frame(Frame("", some.images[n], some.frames[n], (0, 0), "")) for n in order]
+    return error_sheet(images, compared, skeleton, captions, cutoff=cutoff)

@@ -1,0 +1,144 @@
+"""Several animals in a frame: how a run does that finds them by itself, beside crops from the labels' own boxes."""
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.own.animals import found_on
+from kpjax.lab.predictors import Predictor
+from kpjax.lab.formats.project import Instance, Project
+from kpjax.lab.formats.project_source import box_of, decoded, project_source
+from kpjax.lab.formats.several_animals import whole_frames
+from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
+from kpjax.lab.animals.conformal import radii
+from kpjax.images.transforms import Letterbox
+from kpjax.lab.out.reports.pixel_errors import Animals, counted
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, follow_all, merged
+
+LEVEL = 0.9  # of the radii by which tracks are told apart
+LEAST_FRAMES = 10  # of a video, from which on tracks are counted
+
+
+class Located(NamedTuple):
+    """A project whose animals have the boxes that a run found."""
+
+    project: Project  # an instance for each box; those of no animal have no label
+    of: np.ndarray  # (N,) int, the number of the labelled instance that each is; -1 if it is none
+    frames: int
+    animals: int  # labelled ones
+    twice: int  # frames with an animal that was found twice
+    others: int  # boxes where no animal is labelled
+
+
+def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop") -> Located:
+    """Finds the animals of all labelled frames, and matches them to the labelled ones by their centres.
+
+    Their number is that of the labelled frames that the run has learnt from, if it was the same on all.
+    """
+    finder = predictor.finder
+    whole, _ = whole_frames(project)
+    source = decoded(project_source(whole, Letterbox(finder.side)), on_bad_frame=on_bad_frame)
+    known = finder.most if finder.always else None
+    of_frame: dict[int, list[int]] = {}
+    for number, one in enumerate(project.instances):
+        of_frame.setdefault(one.frame, []).append(number)
+    instances, of, twice, others, animals = [], [], 0, 0, 0
+    empty = np.full((len(project.skeleton.names), 2), np.nan)
+    for place, one, seen, row in found_on(finder, source):
+        frame = whole.instances[int(source.examples.index[place])].frame
+        numbers = [number for number in of_frame[frame] if box_of(project.instances[number]) is not None]
+        true = np.array([box_of(project.instances[number]) for number in numbers]).reshape(-1, 4)
+        boxes, _ = finder.boxes(seen, row, one.crop, known)
+        matched = match_by_centre(true[:, :2] + true[:, 2:] / 2, true[:, 2:].max(1, initial=0),
+                                  boxes[:, :2] + boxes[:, 2:] / 2)
+        animals += len(numbers)
+        twice, others = twice + (matched.twice > 0), others + matched.others
+        whose = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
+        for number, box in enumerate(boxes):
+            of.append(whose.get(number, -1))
+            instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else Instance(
+                frame, empty, np.zeros(len(empty), np.float32), np.zeros(len(empty), bool), box))
+    return Located(project._replace(instances=tuple(instances)), np.array(of, int), len(source), animals, twice, others)
+
+
+def animal_lines(found: Located, theirs: Animals, ours: Animals, near: float) -> list[str]:
+    """Returns how many animals a run finds, and its points in their boxes beside those in the labels' own.
+
+    theirs: in the labels' boxes. ours: of the animals in `found` that are labelled; points of others count as missed.
+    """
+    def within(animals: Animals) -> int:
+        return int((animals.distances < near * animals.lengths[:, None]).sum())
+
+    labels = int((theirs.visible > 0).sum())
+    there = int((found.of >= 0).sum())
+    return [f"found by the run itself on {counted(found.frames, 'frame')}: {there:,} of "
+            f"{counted(found.animals, 'animal')} ({100 * there / max(found.animals, 1):.1f} %), twice on "
+            f"{found.twice} of them,",
+            f"and {counted(found.others, 'place')} where none is labelled; PCK "
+            f"{100 * within(ours) / max(labels, 1):.1f} % in its own boxes (what is not found is missed), "
+            f"{100 * within(theirs) / max(labels, 1):.1f} % in those of the labels"]
+
+
+def over_time(project: Project, found: Located, points: np.ndarray, scores: np.ndarray, reach: np.ndarray,
+              animals: int | None) -> tuple[AnimalsOverTime, list[Doubt]] | None:
+    """Follows the animals of the longest labelled video and counts swaps; None where labels have no tracks there.
+
+    points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that are not finite are
+    unknown.
+    """
+    tracks = sorted({one.track for one in project.instances if one.track})
+    videos: dict[str, list[int]] = {}
+    for number, frame in enumerate(project.frames):
+        if frame.number is not None:
+            videos.setdefault(str(frame.path), []).append(number)
+    longest = max(videos.values(), key=len, default=[])
+    if len(tracks) < 2 or len(longest) < LEAST_FRAMES:
+        return None
+    order = sorted(longest, key=lambda number: project.frames[number].number)
+    row_of = {number: row for row, number in enumerate(order)}
+    true = np.full((len(order), len(tracks), len(project.skeleton.names), 2), np.nan)
+    for one in project.instances:
+        if one.track and one.frame in row_of:
+            true[row_of[one.frame], tracks.index(one.track)] = np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
+    on = [[] for _ in order]
+    for number, one in enumerate(found.project.instances):
+        if one.frame in row_of:
+            on[row_of[one.frame]].append(number)
+    boxes = np.array([one.box for one in found.project.instances])
+    numbers, doubts = follow_all(((project.frames[frame].number, Found(
+        points[here], scores[here], np.where(np.isfinite(reach[here]), reach[here], np.nan), boxes[here, 2:].max(1),
+        boxes[here, :2] - 0.5 + boxes[here, 2:] / 2))
+        for frame, here in zip(order, on, strict=True)), animals=animals)
+    slots = np.full((len(order), 1 + max((int(one.max(initial=0)) for one in numbers), default=0), *points.shape[1:]),
+                    np.nan)
+    for row, (of_frame, here) in enumerate(zip(numbers, on, strict=True)):
+        kept = of_frame != UNTRACKED
+        slots[row, of_frame[kept]] = points[np.array(here, int)[kept]]
+    return animals_over_time(true, slots), merged(doubts)
+
+
+def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, near: float,
+                     predict: Callable[[Project], tuple[Animals, np.ndarray]], lengths: np.ndarray,
+                     tell: Callable[[str], None], *, on_bad_frame: str = "stop") -> None:
+    """Tells what becomes of the labelled animals where a run finds them by itself.
+
+    theirs: the predictions in the labels' own boxes. predict: a project -> predictions in the boxes of its instances,
+    and how much larger pixels of its frames are. lengths: (I,) px, of the project's instances, for PCK.
+    """
+    found = located(project, predictor, on_bad_frame=on_bad_frame)
+    if not len(found.of):
+        tell(f"found by the run itself on {counted(found.frames, 'frame')}: no animal")
+        return
+    all_found, growth = predict(found.project)
+    labelled = np.flatnonzero(found.of >= 0)
+    ours = all_found.only(labelled)._replace(lengths=lengths[found.of[labelled]])
+    for line in animal_lines(found, theirs, ours, near):
+        tell(line)
+    reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
+        radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
+    known = predictor.finder.most if predictor.finder.always else None
+    followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
+    if followed is not None:
+        counts, doubts = followed
+        tell(f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
+             f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt")

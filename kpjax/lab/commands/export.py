@@ -1,0 +1,90 @@
+"""The command `export`: a finished run as a folder that finds keypoints without this library."""
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from kpjax.lab.commands import Export
+from kpjax.lab.ensembles import seeds_below
+from kpjax.lab.own.animals import FOLDER
+from kpjax.lab.predictors import OpenedRun, open_runs
+from kpjax import InputError, RunError
+from kpjax.lab.out.export import onnx, standalone
+from kpjax.lab.out.export.onnx import write_onnx
+from kpjax.lab.out.export.reading import is_exported
+from kpjax.lab.out.export.writing import Provenance, check_free, write_predictor
+from kpjax.files import absolute
+
+TOLERANCE = 1e-3  # pixels between a fresh process and this one, on the same machine
+
+# A process without this library and those it is built on.
+FRESH = """
+import runpy, sys
+class Refused:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {'kpjax', 'experiments', 'flax', 'optax', 'orbax', 'grain'}:
+            raise ImportError(name + ' is imported, and must not be')
+sys.meta_path.insert(0, Refused())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
+    """Exports a finished run, or a folder exported before, and returns the new folder.
+
+    Raises InputError for a source that is not given once, that `open_run` refuses or whose transform run.py does not
+    know, for an `out` that is not free, and for ONNX without its converter; RunError if a fresh process, or ONNX
+    Runtime, does not find the same points with the result.
+    """
+    if (asked.run is None) == (asked.earlier is None):
+        raise InputError("export", "give either RUN or --from FOLDER; see --help")
+    if asked.earlier is not None and not is_exported(asked.earlier):
+        raise InputError("earlier", f"{asked.earlier} is not an exported predictor (no {standalone.DESCRIPTION} in it)")
+    source, out = absolute(asked.run or asked.earlier), asked.out
+    check_free(out, asked.overwrite)
+    if os.path.realpath(out) == os.path.realpath(source):
+        raise InputError("out", f"{out} is where it comes from; give a new folder")
+    opened = open_runs(source)
+    write = write_onnx if asked.to == "onnx" else write_predictor
+    description = write(out, opened.method, opened.trained, opened.transform,
+                        Provenance(opened.result, opened.score, opened.files), overwrite=asked.overwrite)
+    for name, digest in description["files"].items():
+        tell(f"{(out / name).stat().st_size:>12,} B  sha256 {digest[:16]}...  {name}")
+    unread = len(description.get("rebuild", {}).get("unread", ()))
+    tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
+         f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
+         + (f"; {unread} arrays that points do not depend on are left out" if unread else ""))
+    if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
+        tell("the network that finds several animals stays with the run: what is exported needs their boxes")
+    if asked.self_test and asked.to == "onnx":
+        tell(compared(opened, out / standalone.ONNX))
+    if asked.self_test:
+        tell(in_fresh_process(out / standalone.RUNNER, "--self-test", str(TOLERANCE)))
+    tell(f"{out}: python {out / standalone.RUNNER} IMAGE...")
+    return out
+
+
+def compared(opened: OpenedRun, model: Path) -> str:
+    """Returns how far a model is from its run on twenty images. Raises RunError if that is too far."""
+    images = onnx.trial_images(opened.side)
+    try:
+        found = onnx.largest_difference(opened.method, opened.trained, model, images)
+    except standalone.PredictorError as error:
+        raise InputError("to", f"the model cannot be tried ({error})") from None
+    said = f"{len(images)} images by ONNX Runtime: heatmaps within {found:.1e} of their peak"
+    if not found <= onnx.BOUND:
+        raise RunError(f"{model}: {said}; at most {onnx.BOUND:g} is right")
+    return said
+
+
+def in_fresh_process(runner: Path, *arguments: str) -> str:
+    """Returns what run.py prints on a CPU without kpjax and Flax. Raises RunError if it fails."""
+    done = subprocess.run([sys.executable, "-I", "-c", FRESH, str(runner), *arguments], capture_output=True, text=True,
+                          env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False)
+    if done.returncode:
+        lines = done.stderr.splitlines() or [f"exit code {done.returncode}"]
+        errors = [line for line in lines if "rror" in line] or lines
+        raise RunError(f"{runner}: fails in a fresh process: {errors[-1]}")
+    return done.stdout.strip()

@@ -1,0 +1,257 @@
+"""Prediction on sequences of images: reading, transforming, the network and its reader work at the same time.
+
+A thread reads frames and hands them to a few others that transform them. Batches are put together here, and the network
+runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
+any length needs the memory of a few batches.
+"""
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kpjax.lab.own.animals import Finder
+from kpjax.lab.predictors import Predictor
+from kpjax import InputError, RunError
+from kpjax.lab.animals.conformal import radii
+from kpjax.lab.out.export.standalone import in_original_pixels
+from kpjax.images.inputs import ImageSequence
+from kpjax.images.transforms import Letterbox, Transform, growth_of
+from kpjax.input.stream import in_background, read_ahead
+
+AT_ONCE = 2  # batches in the network
+FRAMES = 8  # on which animals are found at a time
+
+
+class Seen(NamedTuple):
+    """Predictions on one frame."""
+
+    row: int  # of the sequence
+    size: tuple[int, int]  # width and height; 0, 0 if it does not decode
+    keypoints: np.ndarray  # (I, K, 2) float64, pixels of the frame; nan where `present` is False
+    scores: np.ndarray  # (I, K) float64; 0 where `present` is False
+    present: np.ndarray  # (I,) bool: the animals that were looked at
+    fault: InputError | None  # of a frame that does not decode
+    image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
+    radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
+    boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found on the frame
+    more: int = 0  # animals that were found beyond their known number, and left out
+    members: np.ndarray | None = None  # (I, M, K, 2) float64, the points of an ensemble's M networks, as `keypoints`
+
+
+@dataclass
+class _Pending:
+    """A frame on its way through the network, whose results are written into the arrays of `seen`."""
+
+    seen: Seen
+    crops: list[tuple[int, np.ndarray, np.ndarray]]  # animal, square image, its map to the frame
+    due: int = 0  # results that are not there yet
+
+
+def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
+              shown: Collection[int] = (), side: int | None = None, level: float | None = None, find: bool = False,
+              animals: int | None = None) -> Iterator[Seen]:
+    """Predicts each frame, in order. Close the iterator to stop early.
+
+    batch_size: squares at a time; the first is repeated to fill the last batch. boxes: (N, I, 4) x, y, width, height of
+    the animals on each frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
+    whose images come along. side: the greatest length of these images in pixels. level: of the radii, one of those of
+    the predictor's table; None gives none. find: whether `predictor.finder` finds the boxes, of at most `animals`.
+    Raises InputError for a frame that cannot be transformed, or of another size than its video; RunError for a point
+    that is not finite.
+    """
+    waiting: deque[_Pending] = deque()
+    batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
+    running: deque[tuple[Future, list]] = deque()
+    keypoints = len(predictor.skeleton.names)
+    frames = (located(sequence, predictor.transform, keypoints, predictor.finder, animals=animals, shown=shown,
+                      side=side, depth=2 * batch_size) if find else
+              prepared(sequence, predictor.transform, keypoints, boxes=boxes, shown=shown, side=side,
+                       depth=2 * batch_size))
+    network = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="network")
+    compiled = False
+    radii_of = partial(radii, predictor.radii, level=level) if predictor.radii and level is not None else None
+
+    def start(examples: list) -> None:
+        images = [image for _, _, image, _ in examples]
+        images += images[:1] * (batch_size - len(images))
+        running.append((network.submit(predictor.with_members or predictor.predict, np.stack(images)), examples))
+
+    try:
+        for frame in frames:
+            waiting.append(frame)
+            batch += [(frame, *crop) for crop in frame.crops]
+            frame.due, frame.crops = len(frame.crops), []
+            while len(batch) >= batch_size:
+                full, batch = batch[:batch_size], batch[batch_size:]
+                start(full)
+                # The first call compiles, and a second one beside it would compile the same again.
+                while len(running) > AT_ONCE or (running and not compiled):
+                    _finish(*running.popleft(), sequence, radii_of)
+                    compiled = True
+            while waiting and not waiting[0].due:
+                yield waiting.popleft().seen
+        if batch:
+            start(batch)
+        while running:
+            _finish(*running.popleft(), sequence, radii_of)
+        yield from (frame.seen for frame in waiting)
+    finally:
+        frames.close()
+        network.shutdown(cancel_futures=True)
+
+
+def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection[int] = (), side: int | None = None
+             ) -> Iterator[Seen]:
+    """Predicts a video's frames one after the other, each around the animal that was found on the one before.
+
+    The first is seen as a whole, and so is each after one where `predictor.follow` finds no square. A frame that does
+    not decode leaves the square where it is. The others are as in `predicted`.
+    """
+    keypoints, box = len(predictor.skeleton.names), None
+    transform = replace(predictor.transform, margin=1.0)
+    empty = (np.full((1, keypoints, 2), np.nan), np.zeros((1, keypoints)), np.zeros(1, bool))
+    unknown = np.full((1, keypoints), np.nan)  # a published network has no radii
+
+    def read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | InputError]:
+        try:
+            return job[0], job[1]()
+        except InputError as error:
+            return job[0], error
+
+    with closing(in_background(read_ahead(read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
+        for row, image in frames:
+            if isinstance(image, InputError):
+                yield Seen(row, (0, 0), *empty, image, None, unknown)
+                continue
+            size = (image.shape[1], image.shape[0])
+            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+            found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
+            points = in_original_pixels(crop, found)
+            if not np.isfinite(points).all():
+                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: the network gives a point that "
+                               "is not finite")
+            box = predictor.follow(points, scores, size)
+            yield Seen(row, size, points[None], scores[None], np.ones(1, bool), None,
+                       shrunk(image, side) if row in shown else None, unknown)
+
+
+def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
+             shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
+    """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
+
+    def prepare(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
+        row, read = job
+        places = [None] if boxes is None else boxes[row]
+        try:
+            image = read()
+        except InputError as error:
+            return _unreadable(row, error, len(places), keypoints)
+        return _cut(row, image, places, transform, keypoints, row in shown, side)
+
+    threads = min(4, os.cpu_count() or 1)
+    return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
+
+
+def located(sequence: ImageSequence, transform: Transform, keypoints: int, finder: Finder, *, animals: int | None,
+            shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
+    """Reads frames, finds the animals on a few at a time, and crops these, up to `depth` frames ahead of their reader.
+
+    animals: their number, where it is known.
+    """
+    whole = Letterbox(finder.side)
+
+    def look(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, Any, np.ndarray, np.ndarray]:
+        row, read = job
+        try:
+            image = read()
+        except InputError as error:
+            return row, error, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
+        square, _, _, _, crop = whole(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(1))
+        return row, image, square, crop
+
+    def find(looked: list) -> list[tuple[int, Any, np.ndarray, int]]:
+        squares = [square for _, _, square, _ in looked]
+        found = finder.find(np.stack(squares + squares[:1] * (FRAMES - len(squares))))
+        return [(row, image, *finder.boxes(found, number, crop, animals))
+                for number, (row, image, _, crop) in enumerate(looked)]
+
+    def cut(found: tuple[int, Any, np.ndarray, int]) -> _Pending:
+        row, image, boxes, there = found
+        if isinstance(image, InputError):
+            return _unreadable(row, image, 0, keypoints)
+        pending = _cut(row, image, boxes, transform, keypoints, row in shown, side)
+        return replace(pending, seen=pending.seen._replace(boxes=boxes, more=max(there - len(boxes), 0)))
+
+    threads = min(4, os.cpu_count() or 1)
+
+    def chain() -> Iterator[_Pending]:
+        with closing(read_ahead(look, enumerate(sequence), threads=threads, depth=FRAMES + threads)) as looked, closing(
+                read_ahead(find, iter(lambda: list(itertools.islice(looked, FRAMES)), []), threads=1, depth=2)
+        ) as found, closing(read_ahead(cut, itertools.chain.from_iterable(found), threads=threads, depth=2 * threads)
+                            ) as frames:
+            yield from frames
+
+    return in_background(chain(), depth)
+
+
+def _cut(row: int, image: np.ndarray, places: Sequence[np.ndarray | None], transform: Transform, keypoints: int,
+         shown: bool, side: int | None) -> _Pending:
+    """Crops the animals of a frame; a box of nan is an animal that is not there, None the whole frame."""
+    size, crops = (image.shape[1], image.shape[0]), []
+    for animal, box in enumerate(places):
+        if box is None or np.isfinite(box).all():
+            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
+                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+            crops.append((animal, square, crop))
+    seen = Seen(row, size, *_nothing(len(places), keypoints), None, shrunk(image, side) if shown else None,
+                np.full((len(places), keypoints), np.nan))
+    return _Pending(seen, crops)
+
+
+def _unreadable(row: int, error: InputError, animals: int, keypoints: int) -> _Pending:
+    return _Pending(Seen(row, (0, 0), *_nothing(animals, keypoints), error, None,
+                         np.full((animals, keypoints), np.nan)), [])
+
+
+def _nothing(animals: int, keypoints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (np.full((animals, keypoints, 2), np.nan), np.zeros((animals, keypoints)), np.zeros(animals, bool))
+
+
+def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
+    """Resizes an image (H, W, 3) uint8 to at most `side` pixels; a smaller one stays as it is."""
+    height, width = image.shape[:2]
+    if side is None or max(height, width) <= side:
+        return image
+    factor = side / max(height, width)
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+
+
+def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence,
+            radii_of: Callable[[np.ndarray], np.ndarray] | None) -> None:
+    """Waits for a batch and hands its results to the frames."""
+    keypoints, scores, *members = found.result()
+    for number, (frame, animal, _, crop) in enumerate(batch):
+        seen, points = frame.seen, in_original_pixels(crop, keypoints[number].astype(np.float64))
+        if not np.isfinite(points).all():
+            place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
+            raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
+        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
+        if members:
+            of_animal = members[0][number].astype(np.float64)
+            if seen.members is None:
+                frame.seen = seen = seen._replace(members=np.full((len(seen.present), *of_animal.shape), np.nan))
+            seen.members[animal] = in_original_pixels(crop, of_animal.reshape(-1, 2)).reshape(of_animal.shape)
+        if radii_of:  # of the square image, which shows a part of the frame at another size
+            found_radii = radii_of(scores[number]) * growth_of(crop)
+            seen.radii[animal] = np.where(np.isfinite(found_radii), found_radii, np.nan)
+        frame.due -= 1

@@ -1,0 +1,170 @@
+"""The command `smooth`: predicted points of a video without gaps and jitter, and a plot of them before and after."""
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kpjax.lab.commands import Smooth
+from kpjax import InputError
+from kpjax.lab.formats import predictions
+from kpjax.lab.formats.prediction_reading import read_predictions
+from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable
+from kpjax.drawing.trajectories import trajectory_plot
+from kpjax.errors import summarise
+from kpjax.lab.animals.gaps import filled, gap_lengths, median_filtered
+from kpjax.lab.animals.smoothing import ensemble_observations, ensemble_smoother, single_smoother
+from kpjax.files import write_text
+
+ENDING = "_smoothed"
+NO_POINT = "no frame has a point; predict again"
+
+
+def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
+    """Smooths the points of a video and returns the files that were written, the csv first.
+
+    Raises InputError for files that cannot be read or do not belong together, a single one where several are asked for,
+    points that are never sure, and output that is there already.
+    """
+    formats = _checked(asked)
+    members = [read_predictions(path) for path in asked.points]
+    _check_alike(members, asked.points)
+    first = members[0]
+    out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + ENDING
+    paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
+    if there := [path for path in paths if path.exists() and not asked.overwrite]:
+        raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
+    several = f" from {len(members)} networks" if len(members) > 1 else ""
+    tell(f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
+         f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}")
+    raw = np.stack([_flat(one) for one in members])  # (M, T, I * K, 2)
+    scores = np.stack([one.scores.reshape(len(one.names), -1) for one in members])
+    sure = np.isfinite(raw).all(-1)
+    if asked.cutoff is not None:
+        sure &= scores >= asked.cutoff
+    for line in _never_sure(sure, scores, first, asked):
+        tell(line)
+    after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
+    table = _table(first, after, scores.mean(0))
+    written = predictions.write_predictions(table, formats, out, stem)
+    before = ensemble_observations(raw).points if len(raw) > 1 else raw[0]
+    svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
+                          cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
+    written.append(write_text(out / f"{stem}.svg", svg))
+    for line in _summary(sure.any(0), before, after, asked):
+        tell(line)
+    tell(f"{', '.join(str(path) for path in written)}; the points as predicted stay in "
+         f"{', '.join(str(path) for path in asked.points)}")
+    return written
+
+
+def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns points (T, P, 2) of one video, and their standard deviations if the Kalman smoother runs.
+
+    points: (M, T, P, 2) of M networks; nan where one is not sure. Gaps longer than `asked.gap` stay nan.
+    """
+    points = np.stack([filled(median_filtered(one, asked.median), asked.gap) for one in points])
+    together = ensemble_observations(points).points if len(points) > 1 else points[0]
+    known = np.isfinite(together).all(-1)
+    if not asked.kalman:
+        return np.where(known[..., None], together, np.nan), None
+    found = ensemble_smoother(points) if len(points) > 1 else single_smoother(points[0])
+    # The smoother bridges gaps of any length; those that are too long stay empty.
+    kept = (gap_lengths(known) <= asked.gap)[..., None]
+    return np.where(kept, found.points, np.nan), np.where(kept, np.sqrt(found.variances), np.nan)
+
+
+def smoothed_table(table: PredictionTable, members: np.ndarray) -> PredictionTable:
+    """Returns the table of an ensemble smoothed as `kpjax smooth` does without a cutoff.
+
+    members: (M, N, I, K, 2), the points of M networks, nan where one has none. Raises InputError if no frame has any.
+    """
+    asked = Smooth(points=())
+    points = members.reshape(*members.shape[:2], -1, 2)
+    known = np.isfinite(points).all(-1)
+    if not known.any():
+        raise InputError("points", NO_POINT)
+    return _table(table, smoothed(points, asked)[0], table.scores.reshape(len(table.names), -1))
+
+
+def plot_of_table(table: PredictionTable, *, cutoff: float | None) -> str:
+    """Draws predicted points as they are (`trajectory_plot`)."""
+    return trajectory_plot(table.numbers, _flat(table), table.scores.reshape(len(table.names), -1), names_of(table),
+                           cutoff=cutoff, title=f"{table.names[0]}: points over time")
+
+
+def names_of(table: PredictionTable) -> list[str]:
+    """Returns the names of all keypoints of all animals, in the order of the table."""
+    several = len(table.instances) > 1
+    return [f"{animal} {name}" if several else name for animal in table.instances for name in table.skeleton.names]
+
+
+def _flat(table: PredictionTable) -> np.ndarray:
+    return table.keypoints.reshape(len(table.names), -1, 2)
+
+
+def _checked(asked: Smooth) -> tuple[str, ...]:
+    if not asked.points:
+        raise InputError("points", "name a file of predicted points")
+    if asked.ensemble and len(asked.points) < 2:
+        raise InputError("ensemble", f"{asked.points[0]} is the only file; give those of several networks on one video")
+    if asked.gap < 0:
+        raise InputError("gap", f"{asked.gap}; must be 0 or more frames")
+    if asked.median < 1 or asked.median % 2 == 0:
+        raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
+    return predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
+
+
+def _check_alike(members: list[PredictionTable], paths: tuple[Path, ...]) -> None:
+    first = members[0]
+    for one, path in zip(members[1:], paths[1:], strict=True):
+        for what, mine, other in (("keypoints", one.skeleton.names, first.skeleton.names),
+                                  ("animals", one.instances, first.instances),
+                                  ("frames", one.numbers.tolist(), first.numbers.tolist())):
+            if mine != other:
+                raise InputError("points", f"{path} has other {what} than {paths[0]}; give predictions of one video by "
+                                           "networks of one kind")
+
+
+def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, asked: Smooth) -> list[str]:
+    """Returns a line about points that are sure on no frame. Raises InputError if all are."""
+    never = ~sure.any((0, 1))
+    if never.all():
+        if asked.cutoff is None:
+            raise InputError("points", NO_POINT)
+        raise InputError("cutoff", f"{asked.cutoff:g}: no point of any frame has such a score, the highest is "
+                                   f"{scores.max():.3g}; give a lower one")
+    names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
+    why = "no point" if asked.cutoff is None else f"no score of {asked.cutoff:g} or more"
+    return [f"never sure, left empty: {summarise(names)} ({why} on any frame)"] if names else []
+
+
+def _table(first: PredictionTable, after: np.ndarray, scores: np.ndarray) -> PredictionTable:
+    shape = first.scores.shape
+    keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
+    table = first._replace(
+        keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
+        status=np.where(known.any(-1), OK, UNREADABLE), outside=np.zeros(shape, bool),
+        radii=np.full(shape, np.nan), spreads=np.full(shape, np.nan))  # these were of the points before
+    sizes = first.sizes[:, None, None]
+    inside = ((keypoints >= -0.5) & (keypoints <= sizes - 0.5)).all(-1)
+    return table._replace(outside=known & ~inside & (sizes > 0).all(-1))
+
+
+def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smooth) -> list[str]:
+    known = np.isfinite(after).all(-1)
+    below = "" if asked.cutoff is None else f" or below {asked.cutoff:g}"
+    moved = np.linalg.norm(after - before, axis=-1)[sure & known & np.isfinite(before).all(-1)]
+    steps = [f"median of {asked.median} frames"] * (asked.median > 1) + ["Kalman smoother"] * asked.kalman
+    lines = [f"{(~sure).sum()} of {sure.size} points were missing{below}: {(~sure & known).sum()} are filled, "
+             f"{(~known).sum()} stay empty"]
+    if (~known).any():
+        lines.append(f"empty: in gaps of more than {asked.gap} frames, before the first sure point and after the last")
+    if steps and moved.size:
+        lines.append(f"{', '.join(steps)}: sure points moved by {_short(np.sqrt((moved ** 2).mean()))} px (root mean "
+                     f"square), at most {_short(moved.max())} px")
+    return lines
+
+
+def _short(length: float) -> str:
+    """Returns two digits of a length, without an exponent: "0.0039", "390"."""
+    return np.format_float_positional(length, 2, fractional=False, trim="-")

@@ -1,0 +1,52 @@
+"""The command `train`: the preset `own` of a system, and without a system the labels of a project."""
+from collections.abc import Sequence
+
+from etils import epath
+
+from kpjax.systems.command_line import run
+from kpjax.lab.own.needs import NEEDS
+from kpjax.systems.system import OWN, system_of
+from kpjax import InputError
+
+PLAIN = "semi_supervised"  # trains where no system is named
+LABELS = "supervised"  # its variant of the labels alone has the report, the held-out part and --start of the others
+LABELS_ALONE = ("--variants", "supervised_warped")
+
+
+def train(arguments: Sequence[str]) -> epath.Path | None:
+    """Trains the system that is named first, or what suits the project if none is; returns the path of its report.
+
+    Prints help without arguments. Raises InputError for an unknown system, and whatever its preset raises.
+    """
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return None
+    name, flags = system_and_flags(arguments)
+    if name not in NEEDS:
+        raise InputError("train", f"{name!r} is not a system; there are {', '.join([LABELS, *NEEDS])}, and without one "
+                         "kpjax train --project P trains on all labels of P")
+    return run(system_of(name), [OWN, *flags])
+
+
+def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the system that trains, and its flags, of what stands behind `train`."""
+    name, *flags = arguments
+    if name.startswith("-"):
+        return PLAIN, [name, *flags]
+    if name != LABELS:
+        return name, flags
+    named = {"--variants", "-h", "--help", "--help-all"} & {flag.partition("=")[0] for flag in flags}
+    several = sum(flag.partition("=")[0] == "--project" for flag in flags) > 1
+    return PLAIN, flags if named or several else [*flags, *LABELS_ALONE]
+
+
+def usage() -> str:
+    """Returns the plain way, and a line for each system with what it must be given."""
+    lines = {"--project P": "all labels of a project; the rest is chosen from it",
+             f"{LABELS} --project P": "the same, and nothing but the labels",
+             f"{LABELS} --project A --project B": "projects that name different keypoints, as one network",
+             **{f"{name} {needs.takes}": needs.gives for name, needs in NEEDS.items()}}
+    return "\n".join(["usage: kpjax train [SYSTEM] [flags]", "",
+                      *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()), "",
+                      "Flags that are not typed are chosen from the data, and printed with the reason.",
+                      "kpjax train SYSTEM --help lists the flags to know of a system, --help-all lists all."])

@@ -1,0 +1,38 @@
+"""The command `weights`: a table of pretrained backbones, and the files of those that may be fetched."""
+from pathlib import Path
+
+from kpjax.lab.commands import Weights
+from kpjax.models.weights.pretrained import (
+    KNOWN_WEIGHTS,
+    OPEN_LICENCES,
+    TFLITE_FILE,
+    WEIGHTS_FOLDER,
+    KnownWeights,
+    fetch_weights,
+)
+
+
+def weights(asked: Weights) -> Path | None:
+    """Prints the table, or fetches the weights of a name and returns their file. Raises as `fetch_weights` does."""
+    if asked.name:
+        path = fetch_weights(asked.name)
+        print("use it: kpjax predict movenet VIDEO --out points --overlay" if path.suffix == TFLITE_FILE else
+              f"use it: kpjax train --project P --weights {asked.name}")
+        return path
+    width = max(map(len, KNOWN_WEIGHTS))
+    print(f"{'name':{width}}  {'network':12}  {'licence':12}  {'MB':>6}")
+    for name, known in KNOWN_WEIGHTS.items():
+        print(f"{name:{width}}  {known.network:12}  {known.licence:12}  {known.megabytes:6g}  {_state(known)}".rstrip())
+    print(f"fetch one: kpjax weights NAME, into {WEIGHTS_FOLDER}")
+    return None
+
+
+def _state(known: KnownWeights) -> str:
+    if (WEIGHTS_FOLDER / f"{known.name}.safetensors").exists():
+        return "here"
+    if known.folded_sha256:
+        here = (WEIGHTS_FOLDER / known.folded).exists()
+        return f"{'here' if here else 'published'} as .tflite, for predictions"
+    if known.folded:
+        return "published as .tflite only"
+    return "" if known.licence in OPEN_LICENCES else "its licence restricts use"

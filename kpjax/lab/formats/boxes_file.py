@@ -1,0 +1,199 @@
+"""Boxes around the animals on frames with several, from COCO, Lightning Pose or a plain table.
+
+A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 spanning 0 to 1.
+
+- COCO json with `images` and `annotations`. Boxes of crowds are left out; those of one image count from 0.
+- `<video>_bbox.csv` of Lightning Pose: a row for each frame of the video, columns x, y, h, w.
+- Any other csv with columns x, y, w, h in any order (or width and height, box_x, ...), and `image`, or `video` and
+  `frame`, or the image's path in the first column, as in `bbox.csv` of Lightning Pose. `instance` names the animals of
+  a frame.
+"""
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.names import forward
+from kpjax.lab.formats.tables import number, read_rows, whole_number
+from kpjax.errors import InputError, summarise
+from kpjax.files import read_content
+
+_SIDES = {"x": ("x", "box_x"), "y": ("y", "box_y"), "width": ("w", "width", "box_w"),
+          "height": ("h", "height", "box_h")}
+LARGEST = 1e6  # px, of any number of a box: no image is so large
+_OF_VIDEO = "_bbox"  # the end of the name of a table with a row for each frame
+_Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
+
+
+class Boxes(NamedTuple):
+    """The boxes of one file."""
+
+    path: Path
+    of: Mapping[_Key, Mapping[str, np.ndarray]]  # by image or frame and name of the instance: (4,) float64
+
+
+def read_boxes(path: Path) -> Boxes:
+    """Reads the boxes of a file. Raises InputError that names all wrong rows, or if there is no box or known format."""
+    path, faults = Path(path), []
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a file with boxes")
+    found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
+    if faults:
+        raise InputError(f"{path}: {len(faults)} faults: {summarise(faults)}")
+    if not found:
+        raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
+    return Boxes(path, found)
+
+
+def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the names of the I instances and (N, I, 4) float64 boxes of N images, nan where there is none.
+
+    An image is found by the last parts of its path: the file may have more or fewer folders. Raises InputError if no
+    image has a box, or if two entries of the file fit one image.
+    """
+    by_last: dict[str, list[tuple[tuple[str, ...], _Key]]] = {}
+    for key in boxes.of:
+        if key[1] is None:
+            parts = PurePosixPath(key[0]).parts
+            by_last.setdefault(parts[-1], []).append((parts, key))
+    found = [_entry(name, by_last, boxes) for name in names]
+    if not any(found):
+        known = ", ".join(list(by_last)[:3]) or "frames of videos only"
+        raise InputError(f"{boxes.path}: no box belongs to one of the {len(names)} images ({names[0]}, ...); it has "
+                         f"{known}")
+    return _stacked(found)
+
+
+def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the same for frames of a video, which is found by its file's name, with or without the ending.
+
+    Raises InputError if no frame has a box.
+    """
+    last = PurePosixPath(name).name
+    videos = {video for video, number in boxes.of
+              if number is not None and PurePosixPath(video).name in (last, PurePosixPath(last).stem)}
+    found = [next((boxes.of[video, int(number)] for video in videos if (video, int(number)) in boxes.of), {})
+             for number in numbers]
+    if not any(found):
+        known = sorted({video for video, number in boxes.of if number is not None})
+        raise InputError(f"{boxes.path}: it has no box on the requested frames of {name}; it has "
+                         f"{'frames of ' + ', '.join(known[:3]) if known else 'images only'}")
+    return _stacked(found)
+
+
+def _entry(name: str, by_last, boxes: Boxes) -> Mapping[str, np.ndarray]:
+    """Returns the boxes of the entry that shares most trailing parts with an image's path, {} without one."""
+    wanted = PurePosixPath(name).parts
+    fitting = []
+    for parts, key in by_last.get(wanted[-1], ()):
+        both = min(len(parts), len(wanted))
+        if parts[-both:] == wanted[-both:]:
+            fitting.append((both, key))
+    most = max((shared for shared, _ in fitting), default=0)
+    best = [key for shared, key in fitting if shared == most]
+    if len(best) > 1:
+        raise InputError(f"{boxes.path}: {name} may be {best[0][0]} or {best[1][0]}; name a parent folder")
+    return boxes.of[best[0]] if best else {}
+
+
+def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray]:
+    instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
+    if all(whole_number(name) is not None for name in instances):
+        instances = tuple(sorted(instances, key=whole_number))
+    none = np.full(4, np.nan)
+    stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
+    return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
+
+
+def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+    try:
+        content = json.loads(read_content(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: invalid json ({error}); write it again") from None
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
+                                                ("images", "annotations")):
+        raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
+                         "give a COCO file")
+    names = {image.get("id"): forward(image["file_name"]) for image in content["images"]
+             if isinstance(image, dict) and isinstance(image.get("id"), int | str)
+             and isinstance(image.get("file_name"), str)}
+    found: dict[_Key, dict[str, np.ndarray]] = {}
+    for at, annotation in enumerate(content["annotations"]):
+        where = f"annotations[{at}]"
+        image = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if not isinstance(image, int | str) or not names.get(image):
+            faults.append(f"{where}: its image_id is in no entry of images; correct or delete it")
+        elif "bbox" in annotation and not annotation.get("iscrowd"):
+            of_image = found.setdefault((names[image], None), {})
+            stored = annotation["bbox"]
+            try:
+                sides = [float(side) for side in stored if isinstance(side, int | float)]
+                sides = sides if isinstance(stored, list) and len(sides) == len(stored) else []
+            except (TypeError, OverflowError):
+                sides = []
+            box = _checked(sides, where, faults)
+            if box is not None:
+                of_image[str(len(of_image))] = box
+    return found
+
+
+def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+    """Reads a table of boxes. faults: Receives all that is wrong."""
+    rows = read_rows(path, faults, keep_empty=True)
+    if rows is None:
+        return {}
+    header = [name.lower() for name in rows.header]
+    sides = {side: next((header.index(name) for name in names if name in header), None)
+             for side, names in _SIDES.items()}
+    missing = [names[0] for side, names in _SIDES.items() if sides[side] is None]
+    column = {name: header.index(name) for name in ("image", "video", "frame", "instance") if name in header}
+    per_frame, before = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column), len(faults)
+    if missing:
+        faults.append(f"line 1: its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns "
+                      "image (or video and frame), instance, x, y, w, h")
+    elif "video" in column and "frame" not in column:
+        faults.append("column video lacks a column frame; add the number of each frame from 0")
+    elif not per_frame and not column and min(sides.values()) == 0:
+        faults.append("no column says which image a box belongs to; add image, or video and frame")
+    if len(faults) > before:
+        return {}
+    found: dict[_Key, dict[str, np.ndarray]] = {}
+    for at, (line, cells) in enumerate(rows.rows):
+        where, before = f"line {line}", len(faults)
+        box = [number(cells[at_side], f"{where}, {side}", faults, rows.separator) for side, at_side in sides.items()]
+        if len(faults) > before or all(map(math.isnan, box)):
+            continue
+        box = _checked(box, where, faults)
+        if per_frame:
+            key = path.stem.removesuffix(_OF_VIDEO), at
+        elif "video" in column and cells[column["video"]]:
+            frame = cells[column["frame"]]
+            if (counted := whole_number(frame)) is None:
+                faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; "
+                              "correct it")
+                continue
+            key = forward(cells[column["video"]]), counted
+        else:
+            key = forward(cells[column.get("image", 0)]), None
+        if not key[0]:
+            faults.append(f"{where}: the name of its image is empty; fill it in")
+        elif box is not None:
+            of_frame = found.setdefault(key, {})
+            instance = cells[column["instance"]] if "instance" in column else str(len(of_frame))
+            if instance in of_frame:
+                faults.append(f"{where}: a second box of instance {instance!r} on the same frame; rename one")
+            of_frame[instance] = box
+    return found
+
+
+def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
+    """Returns a box of four numbers; None, with a fault, for anything else."""
+    if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
+        found = ", ".join(f"{side:g}" for side in box) or "nothing"
+        faults.append(f"{where}: a box of {found} where four numbers belong, x, y and a positive width and height; "
+                      "correct it")
+        return None
+    return np.array(box)

@@ -1,0 +1,188 @@
+"""Checks of annotation projects before training, and comparisons of a project with its conversion."""
+import contextlib
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.project import Frame, Instance, Project, outside
+from kpjax.errors import InputError, summarise
+from kpjax.images.reading import read_image
+
+
+class KeypointCounts(NamedTuple):
+    """Counts over all instances for each keypoint, (K,) int each."""
+
+    labelled: np.ndarray
+    occluded: np.ndarray
+    outside: np.ndarray  # labelled more than a pixel outside its image
+    empty: np.ndarray
+
+
+class VideoFacts(NamedTuple):
+    """Properties of a video file."""
+
+    path: Path
+    frames: int
+    size: tuple[int, int]  # width and height as shown
+    rate: float  # median frames per second; nan for a folder of images
+    variable: bool  # whether the time between frames varies by more than a twentieth of its median
+    rotation: int  # degrees by which players turn it
+    unreadable: int | None  # frames that do not decode; None if not checked
+    cut_off: int  # frames that its header announces and the file lacks
+
+
+def keypoint_counts(project: Project) -> KeypointCounts:
+    """Counts labelled, occluded, outside and empty keypoints of a project with known frame sizes."""
+    shape = len(project.instances), len(project.skeleton.names)
+    visible = np.array([one.visible > 0 for one in project.instances], bool).reshape(shape)
+    occluded = np.array([one.occluded for one in project.instances], bool).reshape(shape)
+    return KeypointCounts(visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0))
+
+
+def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
+    """Returns a line for each image that does not decode, and each copy of another. progress: wraps the iteration."""
+    there = [path for path in paths if path.is_file()]
+    seen: dict[bytes, Path] = {}
+    faults, copies = [], []
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
+        for path, (digest, fault) in zip(there, progress(readers.map(_read, there)), strict=True):
+            if fault:
+                faults.append(f"{fault}; replace the image or delete its labels")
+            elif (first := seen.setdefault(digest, path)) != path:
+                copies.append(f"{path.name} is {first.name}" if path.name != first.name else f"{path} is {first}")
+    return faults, copies
+
+
+def _read(path: Path) -> tuple[bytes, str]:
+    try:
+        read_image(path)
+        return hashlib.sha256(path.read_bytes()).digest(), ""
+    except (InputError, OSError) as error:
+        return b"", str(error)
+
+
+def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iterable] = iter) -> VideoFacts:
+    """Reads the properties of a video file or a folder of frames. Raises InputError if it is not a video.
+
+    decode: Whether to decode the whole video to count unreadable frames. progress: Wraps the iteration, for a bar.
+    """
+    import av
+
+    from kpjax.images.video import open_video, opened
+
+    video = open_video(path)
+    rate, variable, rotation = np.nan, False, 0
+    if video.times is not None:
+        with contextlib.suppress(av.FFmpegError, StopIteration), opened(path) as container:
+            rotation = round(next(iter(container.decode(video=0))).rotation) % 360
+        if len(steps := np.diff(video.times)):
+            median = float(np.median(steps))
+            rate, variable = 1 / median, bool(np.ptp(steps) > median / 20)
+    bad = sum(image is None for _, image in progress(video)) if decode else None
+    return VideoFacts(path, len(video), video.size, rate, variable, rotation, bad, video.cut_off)
+
+
+def repeated_labels(project: Project) -> list[str]:
+    """Returns lines about animals with exactly the labels of another one, on the same frame or on another."""
+    seen: dict[bytes, str] = {}
+    here, elsewhere = [], []
+    for one in project.instances:
+        name, labels = project.frames[one.frame].name, one.keypoints.tobytes()
+        if labels not in seen:
+            seen[labels] = name
+        elif seen[labels] == name:
+            here.append(name)
+        else:
+            elsewhere.append(f"{name} has those of {seen[labels]}")
+    return [f"the same labels {what}: {len(pairs)} frames, such as {summarise(list(pairs)[:2])}"
+            for what, found in (("twice on one frame", here), ("on two frames", elsewhere))
+            if (pairs := dict.fromkeys(found))]
+
+
+def sessions_on_both_sides(project: Project) -> list[str]:
+    """Returns recordings with frames in several splits, so that neighbours of test frames train."""
+    splits = defaultdict(set)
+    for frame in project.frames:
+        if frame.session and frame.split:
+            splits[frame.session].add(frame.split)
+    return [f"{session} ({' and '.join(sorted(found))})" for session, found in splits.items() if len(found) > 1]
+
+
+def unusual_sizes(lengths: np.ndarray) -> np.ndarray:
+    """Returns the indices of lengths (N,) px that are over four times longer or shorter than the median."""
+    if not len(lengths):
+        return np.zeros(0, int)
+    median = np.median(lengths)
+    return np.flatnonzero((lengths > 4 * median) | (lengths < median / 4))
+
+
+# Two projects of the same frames
+
+class Comparison(NamedTuple):
+    """The differences between a project and its conversion."""
+
+    points: int  # labelled points at the same place in both
+    wrong: tuple[str, ...]  # labels that are missing, moved or new
+    lost: tuple[str, ...]  # facts that a format may be unable to hold
+
+
+def compare(before: Project, after: Project) -> Comparison:
+    """Compares two projects: frames by file, keypoints by name, animals of a frame by their points to 1e-6 px."""
+    names, others = before.skeleton.names, after.skeleton.names
+    if set(names) != set(others):
+        return Comparison(0, (f"keypoints {', '.join(names)} became {', '.join(others)}",), ())
+    lost = [f"order of the keypoints: now {', '.join(others)}"] if names != others else []
+    if gone := _edges(before) - _edges(after):
+        lost.append(f"{len(gone)} edges of the skeleton")
+    if _mirrored(before) != _mirrored(after):
+        lost.append("which keypoints mirror each other")
+    there = {_place(frame): frame.split for frame in after.frames}
+    if missing := [frame.name for frame in before.frames if _place(frame) not in there]:
+        lost.append(f"{len(missing)} of {len(before.frames)} frames, the first is {missing[0]}")
+    if cut := sum(there.get(_place(frame), frame.split) != frame.split for frame in before.frames):
+        lost.append(f"the split of {cut} frames")
+    twins, order = defaultdict(list), [others.index(name) for name in names]
+    for one in after.instances:
+        one = one._replace(keypoints=one.keypoints[order], occluded=one.occluded[order])
+        twins[_place(after.frames[one.frame]), _points(one)].append(one)
+    points, wrong, occluded, boxes, tracks = 0, [], 0, 0, 0
+    for one in before.instances:
+        found = twins[_place(before.frames[one.frame]), _points(one)]
+        if not found:
+            wrong.append(f"{before.frames[one.frame].name}: an instance is missing, or its points moved")
+            continue
+        other = found.pop(0)
+        points += int(one.visible.sum())
+        occluded += int((one.occluded != other.occluded).sum())
+        boxes += not np.allclose(one.box, other.box, atol=1e-6, equal_nan=True)
+        tracks += bool(one.track) and one.track != other.track
+    if left := sum(map(len, twins.values())):
+        wrong.append(f"{left} instances are new")
+    lost += [text for count, text in (
+        (occluded, f"which points are occluded ({occluded} points)"), (boxes, f"the boxes of {boxes} instances"),
+        (tracks, f"the names of {tracks} individuals")) if count]
+    return Comparison(points, tuple(wrong), tuple(lost))
+
+
+def _place(frame: Frame) -> tuple[Path, int | None]:
+    return frame.path.resolve(), frame.number
+
+
+def _points(one: Instance) -> bytes:
+    """Returns the points of an animal to a millionth of a pixel, alike for alike ones."""
+    return (np.nan_to_num(one.keypoints.round(6), nan=-np.inf) + 0.0).tobytes()
+
+
+def _edges(project: Project) -> set[frozenset[str]]:
+    return {frozenset(project.skeleton.names[end] for end in edge) for edge in project.skeleton.edges}
+
+
+def _mirrored(project: Project) -> set[tuple[str, str]]:
+    names = project.skeleton.names
+    return {(names[a], names[b]) for a, b in enumerate(project.skeleton.flip) if a != b}

@@ -1,0 +1,489 @@
+"""COCO keypoint files (Lin et al., Microsoft COCO: common objects in context, ECCV 2014), and similar ones.
+
+Coordinates count from 0 at the centre of the first pixel. `keypoints` are x, y, v triples: v = 0 unlabelled (x = y = 0
+is filler), 1 occluded, 2 visible. In files that use 0 and 1 only, 1 means visible. `skeleton` counts from 1, in some
+files from 0. Crowds (`iscrowd`) and annotations without a labelled keypoint are not instances.
+"""
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, with_sessions
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.errors import InputError
+from kpjax.files import read_content, strict, write_text
+from kpjax.structures import Skeleton
+
+_FILE = "annotations.json"
+_SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
+           "validation": "validation", "test": "test"}
+_WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
+
+
+def recognises(path: Path) -> bool:
+    """Returns whether a path is a json file, or a folder that holds one with annotations."""
+    return bool(files_of(path))
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+    """Reads a json file, or a folder that holds one, or one each for train, val and test.
+
+    Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
+    Returns the project, with ids and category in `details`; None if no category can be read. faults: Receives a line
+    for everything that is wrong. The option `category` is a name or id, where several have keypoints.
+    """
+    files = _annotation_files(path, faults)
+    chosen = _read_category(files, options.category, faults) if files else None
+    if chosen is None:
+        return None
+    before = len(faults)
+    images = [(file, image) for file in files for image in _images_of(file, faults)]
+    root, paths = _image_paths(path, files, [image for _, image in images])
+    frames, numbers = [], {}
+    for (file, image), image_path in zip(images, paths, strict=True):
+        numbers[file.path, image["id"]] = len(frames)
+        frames.append(_frame_of(image, image_path, root, file.split))
+    instances, identities, notes = _read_instances(files, chosen, numbers, len(faults) == before, faults)
+    details = {"category": chosen.stored, "annotation_ids": tuple(identities),
+               "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
+               "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
+    return Project(root, "coco", chosen.skeleton, tuple(with_sessions(frames)), tuple(instances),
+                   (*chosen.notes, *notes), details)
+
+
+# Annotation files
+
+class _File(NamedTuple):
+    path: Path
+    content: Mapping[str, Any]
+    split: str  # train, validation, test or ""
+
+
+def _annotation_files(path: Path, faults: list[str]) -> list[_File]:
+    """Reads the files of a project. Returns none, with a fault, if they are ambiguous or one is damaged."""
+    found = _with_splits(path, faults)
+    files = [_File(file, content, split) for file, split in found
+             if (content := _read_content(file, faults)) is not None]
+    return files if len(files) == len(found) else []
+
+
+def files_of(path: Path) -> list[Path]:
+    """Returns the json files that look like annotations, two levels down; with some of the fields if none has all."""
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".json" else []
+    words = {file: _words_in(file) for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)}
+    most = [file for file, count in words.items() if count == len(_WORDS)]
+    return sorted(most or [file for file, count in words.items() if count])
+
+
+def _words_in(path: Path) -> int:
+    try:
+        content = read_content(path)
+    except InputError:
+        return 0
+    return sum(word in content for word in _WORDS)
+
+
+def _with_splits(path: Path, faults: list[str]) -> list[tuple[Path, str]]:
+    """Returns the annotation files of a project, each with its split."""
+    found = files_of(path)
+    if len(found) == 1:
+        return [(found[0], "")]
+    splits, rests = zip(*map(_split_of, found), strict=True) if found else ((), ())
+    if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
+        return list(zip(found, splits, strict=True))
+    names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
+    faults.append(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and test; "
+                  "name one of them instead of the folder")
+    return []
+
+
+def _split_of(path: Path) -> tuple[str, str]:
+    """Returns the split that a file's name contains ("" if none), and the rest of the name."""
+    parts = re.split(r"([^a-zA-Z]+)", path.stem)
+    found = [part for part in parts if part.lower() in _SPLITS]
+    if len(found) != 1:
+        return "", path.stem
+    return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
+
+
+def _read_content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads(read_content(path))
+    except (ValueError, RecursionError) as error:  # of damaged json, and of text that is not UTF-8
+        faults.append(f"{path.name}: invalid json ({error}); save or fetch it again")
+        return None
+    if not isinstance(content, dict):
+        results = isinstance(content, list) and all(isinstance(one, dict) and "image_id" in one for one in content)
+        found = "a list, like results" if results else "a list" if isinstance(content, list) else _shown(content)
+        mend = "name the file with the labels" if results else (
+            "write the points as a csv table with the columns image, keypoint, x, y, and name that")
+        faults.append(f"{path.name}: {found} where an object with images, annotations and categories belongs; {mend}")
+        return None
+    for field in ("images", "annotations", "categories"):
+        stored = content.get(field)
+        if not isinstance(stored, list):
+            faults.append(f"{path.name}, {field}: {_shown(stored)} where a list belongs; save it again")
+            return None
+        if wrong := [at for at, one in enumerate(stored) if not isinstance(one, dict)]:
+            faults.append(f"{path.name}, {field} number {wrong[0]}: {_shown(stored[wrong[0]])} where an object "
+                          "belongs; save it again")
+            return None
+    return content
+
+
+# Images
+
+def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
+    """Returns the images of a file that have a unique id and a unique name."""
+    known: dict[Any, str] = {}
+    names, images = set(), []
+    for at, image in enumerate(file.content["images"]):
+        where = f"{file.path.name}, image {_called(image, at)}"
+        identity, name = image.get("id"), _name_of(image)
+        if not isinstance(identity, int | str) or isinstance(identity, bool):
+            faults.append(f"{where}, id: {_shown(identity)} where a number belongs; give every image its own")
+        elif not isinstance(name, str) or not name.strip():
+            faults.append(f"{where}, file_name: {_shown(name)} where the name of an image belongs; fill it in")
+        elif identity in known:
+            faults.append(f"{where}: {known[identity]!r} has the same id; give every image its own")
+        elif forward(name) in names:
+            faults.append(f"{where}, file_name: {name!r} is listed twice; join the two images under one id")
+        else:
+            known[identity] = name
+            names.add(forward(name))
+            images.append(image)
+    return images
+
+
+def _name_of(image: Mapping[str, Any]) -> Any:
+    return image.get("file_name", image.get("filename"))  # some sets use the latter
+
+
+def _image_paths(path: Path, files: Sequence[_File], images: Sequence[Mapping[str, Any]]) -> tuple[Path, list[Path]]:
+    """Returns the project's root and the path of each image, found by `common_folder`.
+
+    Searched are the folders of the project and its files, the parent of an annotations folder, and their subfolders.
+    """
+    names = [tuple(forward(_name_of(image)).lstrip("/").split("/")) for image in images]
+    homes = [path] if path.is_dir() else []
+    for folder in (file.path.parent for file in files):
+        homes += [folder, folder.parent] if folder.name.lower().startswith(("anno", "label")) else [folder]
+    homes = list(dict.fromkeys(homes))
+    folders = list(dict.fromkeys((*homes, *(one for home in homes for one in sorted(home.iterdir()) if one.is_dir()))))
+    chosen, dropped = common_folder(names, folders)
+    # COCO's own sets have a folder of images for each split.
+    others = [folder for folder in folders if folder != chosen] if len(files) > 1 else []
+    paths = []
+    for parts in names:
+        rest = parts[dropped:] or parts
+        folder = next((folder for folder in (chosen, *others) if folder.joinpath(*rest).is_file()), chosen)
+        paths.append(Path(os.path.normpath(folder.joinpath(*rest))))
+    homes = [Path(os.path.normpath(home)) for home in homes]
+    return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
+
+
+def _frame_of(image: Mapping[str, Any], path: Path, root: Path, split: str) -> Frame:
+    size = tuple(int(value) if (value := _number(image.get(side))) is not None else 0 for side in ("width", "height"))
+    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    session = image.get("session", image.get("video_id", ""))
+    own_split = image.get("split")
+    return Frame(name, path, None, size if all(size) else (0, 0), str(session),
+                 own_split if own_split in tuple(_SPLITS.values()) else split)
+
+
+def _number(value: Any) -> float | None:
+    """Returns a finite number as float, None for all else, such as an integer too large for one."""
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+# Categories
+
+class _Category(NamedTuple):
+    identity: Any  # its id in the files
+    name: str
+    skeleton: Skeleton
+    stored: Mapping[str, Any]  # as the file has it
+    notes: tuple[str, ...]
+
+
+def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> _Category | None:
+    """Reads the category called `wanted`, or the only one with keypoints. Returns None, with a fault, if unclear."""
+    where = files[0].path.name
+    labelled = Counter(_key(annotation.get("category_id")) for file in files
+                       for annotation in file.content["annotations"] if annotation.get("keypoints"))
+    known = {_key(category.get("id")): category for file in reversed(files) for category in file.content["categories"]}
+    if unknown := [identity for identity in labelled if identity not in known]:
+        faults.append(f"{where}, categories: none has the id {json.dumps(unknown[0])}, which {labelled[unknown[0]]} "
+                      "annotations with keypoints name; add it")
+        return None
+    if differing := [file.path.name for file in files for category in file.content["categories"]
+                     if category.get("keypoints") != known[_key(category.get("id"))].get("keypoints")]:
+        faults.append(f"{differing[0]}, categories: other keypoints than in {where}; give all files the same")
+        return None
+    # Categories without annotations count only if no other has any: so a project without labels still has a skeleton.
+    usable = list(labelled) or [identity for identity, one in known.items() if one.get("keypoints")]
+    names = {identity: str(known[identity].get("name", identity)) for identity in usable}
+    if wanted:
+        usable = [identity for identity in usable if wanted in (names[identity], str(identity))]
+    if len(usable) == 1:
+        return _category(files, known[usable[0]], names[usable[0]], faults)
+    listed = ", ".join(f"{name!r} ({labelled[identity]})" for identity, name in names.items())
+    if not names:
+        faults.append(f"{where}, annotations: none has keypoints; name a file with labelled keypoints")
+    elif wanted:
+        faults.append(f"`category`: {wanted!r} has no keypoints in {where}; choose one of {listed}")
+    else:
+        faults.append(f"`category`: {len(names)} in {where} have keypoints; choose one of {listed}")
+    return None
+
+
+def _category(files: Sequence[_File], stored: Mapping[str, Any], name: str, faults: list[str]) -> _Category | None:
+    where = f"{files[0].path.name}, category {name!r}"
+    names = stored.get("keypoints") or []
+    notes: list[str] = []
+    if not isinstance(names, list):
+        faults.append(f"{where}, keypoints: {_shown(names)} where a list of names belongs; correct the list")
+        return None
+    if not names:
+        names = [f"point_{number}" for number in range(_usual_count(files, _key(stored.get("id"))))]
+        notes.append(f"category {name!r} names no keypoints: they are called point_0 to point_{len(names) - 1}")
+    if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
+        faults.append(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; correct the list")
+        return None
+    edges = _edges(stored.get("skeleton") or [], len(names), where, notes, faults)
+    flip = _stored_flip(stored, names) or derived_flip(names)
+    if "flip" not in stored:
+        notes.append(flip_note(names, flip))
+    try:
+        return _Category(_key(stored.get("id")), name, Skeleton(tuple(names), edges, flip or ()), stored, tuple(notes))
+    except InputError as error:
+        faults.append(f"{where}: {error}")
+        return None
+
+
+def _usual_count(files: Sequence[_File], identity: Any) -> int:
+    """Returns how many keypoints most annotations of a category have."""
+    counts = Counter(len(triples) for annotation in _labelled(files, identity)
+                     if (triples := _triples(annotation)) is not None)
+    return counts.most_common(1)[0][0] if counts else 0
+
+
+def _labelled(files: Sequence[_File], identity: Any) -> list[Mapping[str, Any]]:
+    """Returns the annotations of a category that have keypoints."""
+    return [annotation for file in files for annotation in file.content["annotations"]
+            if annotation.get("keypoints") and _key(annotation.get("category_id")) == identity]
+
+
+def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[str]) -> tuple[tuple[int, int], ...]:
+    """Returns pairs of indices from 0. The stored list counts from 1, or from 0 if it contains a 0."""
+    if not isinstance(stored, list) or not all(
+            isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in stored):
+        faults.append(f"{where}, skeleton: {_shown(stored)} where a list of pairs of numbers belongs; correct or "
+                      "delete "
+                      "it")
+        return ()
+    first = 0 if any(0 in edge for edge in stored) else 1
+    if not first:
+        notes.append("the skeleton counts keypoints from 0, unlike COCO's own")
+    edges = [(a - first, b - first) for a, b in stored]
+    kept = tuple(edge for edge in edges if all(0 <= end < count for end in edge) and edge[0] != edge[1])
+    if len(kept) < len(edges):
+        notes.append(f"{len(edges) - len(kept)} of {len(edges)} edges of the skeleton are dropped: they join no two "
+                     f"of the {count} keypoints")
+    return kept
+
+
+def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, ...] | None:
+    """Returns the flip that `write` stores as a mapping of names, None if it is absent or incomplete."""
+    pairs = stored.get("flip")
+    if not isinstance(pairs, dict):
+        return None
+    both = {**pairs, **{b: a for a, b in pairs.items() if isinstance(b, str)}}
+    if not all(isinstance(name, str) and name in names for name in (*both, *both.values())):
+        return None
+    return tuple(names.index(both.get(name, name)) for name in names)
+
+
+# Annotations
+
+def _read_instances(
+    files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
+) -> tuple[list[Instance], list[Any], list[str]]:
+    """Returns a category's instances, their stored ids, and notes. frames: numbers by file and image id."""
+    binary = _is_binary(files, category)
+    instances, identities, skipped = [], [], Counter()
+    stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))
+    for path, at, annotation in stored:
+        where = f"{path.name}, annotation {_called(annotation, at)}"
+        if _key(annotation.get("category_id")) != category.identity:
+            skipped["of other categories, left out"] += 1
+            continue
+        if not annotation.get("keypoints"):
+            skipped["without keypoints, left out"] += 1
+            continue
+        triples = _checked_triples(annotation, category, where, faults)
+        if triples is None:
+            continue
+        frame = frames.get((path, _key(annotation.get("image_id"))))
+        if frame is None and whole:
+            faults.append(f"{where}, image_id: no image has the id {_shown(annotation.get('image_id'))}; add the image "
+                          "or delete the annotation")
+        elif frame is not None and annotation.get("iscrowd"):
+            skipped["of crowds, left out"] += 1
+        elif frame is not None and not triples[:, 2].any():
+            skipped["without a labelled keypoint, left out"] += 1
+        elif frame is not None:
+            labelled = triples[:, 2] > 0
+            instances.append(Instance(
+                frame, np.where(labelled[:, None], triples[:, :2], np.nan), labelled.astype(np.float32),
+                (triples[:, 2] == 1) & (not binary), _box(annotation, where, skipped, faults),
+                str(annotation.get("track", annotation.get("track_id", "")))))
+            identities.append(annotation.get("id"))
+    for file in files:
+        counts = Counter(_key(annotation.get("id")) for annotation in file.content["annotations"])
+        faults += [f"{file.path.name}, annotation id {identity}: the id occurs {count} times; give every annotation "
+                   "its own" for identity, count in counts.items() if count > 1 and identity is not None]
+    notes = [f"annotations {why}: {count}" for why, count in sorted(skipped.items())]
+    return instances, identities, notes + ["v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded"] * binary
+
+
+def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
+    """Returns (n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is neither."""
+    try:
+        flat = np.asarray(annotation.get("keypoints"), np.float64)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+    if flat.ndim == 1 and flat.size % 3 == 0:
+        return flat.reshape(-1, 3)
+    return flat if flat.ndim == 2 and flat.shape[1] == 3 else None
+
+
+def _checked_triples(
+    annotation: Mapping[str, Any], category: _Category, where: str, faults: list[str]
+) -> np.ndarray | None:
+    """Returns (K, 3) float64 of x, y, v; None, with a fault, for a wrong number of values or a wrong value."""
+    names, triples = category.skeleton.names, _triples(annotation)
+    if triples is None or len(triples) != len(names):
+        found = _shown(annotation["keypoints"]) if triples is None else f"{triples.size}"
+        faults.append(f"{where}, keypoints: {found} where 3 x {len(names)} numbers belong (x, y, v of each keypoint of "
+                      f"category {category.name!r}); correct the list")
+        return None
+    flags = triples[:, 2]
+    if wrong := np.flatnonzero(~np.isin(flags, (0, 1, 2))).tolist():
+        faults.append(f"{where}, keypoints, v of {names[wrong[0]]}: {flags[wrong[0]]:g} where 0 (not labelled), 1 "
+                      "(occluded) or 2 (visible) belongs; scores are not labels")
+        return None
+    if wrong := np.flatnonzero((flags > 0) & ~np.isfinite(triples[:, :2]).all(1)).tolist():
+        faults.append(f"{where}, keypoints, {names[wrong[0]]}: x or y is not finite; give both, or v = 0")
+        return None
+    return triples
+
+
+def _is_binary(files: Sequence[_File], category: _Category) -> bool:
+    """Returns whether v is 0 or 1, and 1 somewhere, in all annotations of a category."""
+    found = {v for annotation in _labelled(files, category.identity) if (triples := _triples(annotation)) is not None
+             for v in triples[:, 2].tolist()}
+    return 1.0 in found and found <= {0.0, 1.0}
+
+
+def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], faults: list[str]) -> np.ndarray:
+    """Returns (4,) x, y, width, height; nan if there is none, or only the one that `write` put around the points."""
+    none, stored = np.full(4, np.nan), annotation.get("bbox")
+    if not stored or annotation.get("bbox_from_points"):
+        return none
+    try:
+        box = np.asarray(stored, np.float64)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        box = none
+    if box.shape != (4,) or not np.isfinite(box).all():
+        faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; correct or delete it")
+        return none
+    if not (box[2:] > 0).all():
+        skipped["with a box of no area, which is ignored"] += 1
+        return none
+    return box
+
+
+def _key(value: Any) -> int | str | None:
+    """Returns an id in a hashable form, even from a damaged file."""
+    return value if value is None or isinstance(value, int | str) else _shown(value)
+
+
+def _called(one: Mapping[str, Any], at: int) -> str:
+    return f"number {at}" if one.get("id") is None else f"id {_shown(one['id']).strip(chr(34))}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = "nothing" if value is None else json.dumps(value, default=str)
+    except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
+        text = f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+# Writing
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.
+
+    Known, unique ids of images, annotations and category are kept; others count from 1. An instance without a box gets
+    that of its points, marked by `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored
+    in fields of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
+    """
+    category = {"id": 1, "name": "animal", "supercategory": "animal", **project.details.get("category", {}),
+                **_declared(project.skeleton)}
+    image_ids = _unique_ids([project.details.get("image_ids", {}).get(frame.name) for frame in project.frames])
+    known = project.details.get("annotation_ids", ())
+    annotation_ids = _unique_ids(known if len(known) == len(project.instances) else [None] * len(project.instances))
+    content = {
+        "info": project.details.get("info") or {"description": f"{project.root.name}, written by kpjax"},
+        "licenses": project.details.get("licenses") or [],
+        "images": [_image_entry(frame, identity) for frame, identity in zip(project.frames, image_ids, strict=True)],
+        "annotations": [_annotation_entry(one, identity, image_ids[one.frame], category["id"])
+                        for one, identity in zip(project.instances, annotation_ids, strict=True)],
+        "categories": [category]}
+    return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
+
+
+def _declared(skeleton: Skeleton) -> dict[str, Any]:
+    """Returns names, edges from 1, and flip pairs if they do not follow from the names."""
+    declared: dict[str, Any] = {"keypoints": list(skeleton.names),
+                                "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
+    if skeleton.flip != (derived_flip(skeleton.names) or ()):
+        declared["flip"] = {skeleton.names[a]: skeleton.names[b] for a, b in enumerate(skeleton.flip) if a < b}
+    return declared
+
+
+def _unique_ids(known: Sequence[Any]) -> list[Any]:
+    return list(known) if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
+
+
+def _image_entry(frame: Frame, identity: Any) -> dict[str, Any]:
+    name = frame.name if frame.number is None else f"{frame.name}.png"
+    image = {"id": identity, "file_name": name, "width": frame.size[0], "height": frame.size[1]}
+    return {**image, **{field: value for field in ("split", "session") if (value := getattr(frame, field))}}
+
+
+def _annotation_entry(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:
+    """Returns the entry of an instance. image, category: their ids."""
+    labelled = one.visible > 0
+    flags = np.where(labelled, np.where(one.occluded, 1, 2), 0)
+    triples = np.where(labelled[:, None], one.keypoints, 0).tolist()
+    points, boxed = one.keypoints[labelled], np.isfinite(one.box).all()
+    # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
+    box = one.box if boxed else np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
+    return {"id": identity, "image_id": image, "category_id": category,
+            "keypoints": [value for (x, y), v in zip(triples, flags.tolist(), strict=True) for value in (x, y, v)],
+            "num_keypoints": int(labelled.sum()), "bbox": box.tolist(), "area": float(box[2] * box[3]), "iscrowd": 0,
+            **({} if boxed else {"bbox_from_points": True}), **({"track": one.track} if one.track else {})}

@@ -1,0 +1,385 @@
+"""DeepLabCut projects of one or several animals: `config.yaml` and the tables under `labeled-data/<video>/`.
+
+Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
+Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking with DeepLabCut, Nature
+Methods 2022. Coordinates are those of the labelled images. Where a video was cropped, add its crop to draw on it.
+"""
+import datetime
+import importlib.util
+import reprlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from kpjax.lab.formats.names import derived_flip, flip_note, forward
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
+from kpjax.file_names import portable
+from kpjax.files import read_content, write_text
+from kpjax.images.video import IMAGE_SUFFIXES
+from kpjax.structures import Skeleton
+
+_CONFIG = "config.yaml"
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+_MULTI = "MULTI!"  # in place of the body parts in a project of several animals
+_SINGLE = "single"  # the individual with the body parts that an image has once
+_H5_IS_NEWER = 60.0  # seconds; the files of one save, or of one copy of a project, are closer to each other
+# Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
+_SETTINGS = {
+    "identity": False, "engine": "pytorch", "start": 0, "stop": 1, "numframes2pick": 20, "skeleton_color": "black",
+    "pcutoff": 0.6, "dotsize": 12, "alphavalue": 0.7, "colormap": "rainbow", "TrainingFraction": [0.95], "iteration": 0,
+    "default_net_type": "resnet_50", "default_augmenter": "default", "snapshotindex": -1, "detector_snapshotindex": -1,
+    "batch_size": 8, "detector_batch_size": 1, "cropping": False, "x1": 0, "x2": 640, "y1": 0, "y2": 480,
+    "corner2move2": [50, 50], "move2corner": True,
+}
+
+
+class Config(NamedTuple):
+    """The part of a config that concerns labels, or what the tables imply where there is no config."""
+
+    parts: tuple[str, ...]  # of every animal
+    unique: tuple[str, ...]  # of the image, once
+    individuals: tuple[str, ...]  # () in a project of one animal
+    pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
+    scorer: str
+    content: Mapping[str, Any]  # the whole file
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keypoints of a project, in order."""
+        return self.parts + self.unique
+
+
+def recognises(path: Path) -> bool:
+    """Returns whether a path is a project's folder or its parent, a config.yaml, or one of the tables."""
+    path = Path(path)
+    if path.is_dir():
+        return any(_tables_of(root) or (root / _CONFIG).is_file() for root in _roots(path))
+    if path.name == _CONFIG:
+        return (path.parent / FOLDER).is_dir()
+    return is_table(path)
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+    """Reads a project. Frames are the rows of its tables in order, followed by the images that no table lists.
+
+    Empty cells are unlabelled points. Keypoints are in the order of the config. In projects of several animals, the
+    body parts that an image has once come last; they form an instance of their own, `single`. The track of an instance
+    is the name of its individual. An .h5 table is read only where there is no csv, with the extra kpjax[dlc].
+    details: config (a `Config`).
+    """
+    path, notes = Path(path), []
+    roots = [path.parents[2]] if is_table(path) else [path.parent] if path.is_file() else _roots(path)
+    if len(roots) != 1:
+        faults.append(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
+        return None
+    root = roots[0]
+    config = _read_config(root / _CONFIG, notes, faults) if (root / _CONFIG).is_file() else None
+    if config is None and faults:
+        return None
+    tables = _read_tables([path] if is_table(path) else _tables_of(root), notes, faults)
+    if config is None:
+        if not tables:
+            faults.append(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled project")
+            return None
+        config = _config_of_tables([table for _, table in tables])
+        notes.append(f"no {_CONFIG}: body parts are in the order of {_label(tables[0][0])}")
+    frames, instances, homes = [], [], {}
+    for file, table in tables:
+        if _fits(table, config, _label(file), faults):
+            _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
+            _note_order(table, file, config, notes)
+    if not is_table(path):
+        _add_unlisted(root, frames, notes)
+    if not frames and not faults:
+        faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
+    flip = derived_flip(config.names)
+    edges = tuple((config.names.index(a), config.names.index(b)) for a, b in config.pairs)
+    return Project(root, "deeplabcut", Skeleton(config.names, edges, flip or ()), tuple(frames), tuple(instances),
+                   (*notes, flip_note(config.names, flip)), {"config": config})
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes config.yaml and a table for every folder of images, and returns their paths.
+
+    The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in no table. Tables
+    are written as csv and, with the extra kpjax[dlc], as .h5. details: config (a `Config`, of a project that came from
+    DeepLabCut), videos (the path of the video for each folder of images).
+    """
+    config, owners = _config_for(project)
+    several = bool(config.individuals)
+    points = tuple((name, part) for name in config.individuals or ("",) for part in config.parts)
+    points += tuple((_SINGLE, part) for part in config.unique if several)
+    of_frame: dict[int, dict[str, np.ndarray]] = {}
+    for instance, individual in zip(project.instances, owners, strict=True):
+        of_frame.setdefault(instance.frame, {})[individual if several else ""] = instance.keypoints
+    rows, sizes = {}, {}
+    for number, frame in enumerate(project.frames):
+        video = PurePosixPath(frame.name).parent.name
+        sizes.setdefault(video, frame.size)
+        if number in of_frame:
+            values = [of_frame[number][individual][config.names.index(part)] if individual in of_frame[number]
+                      else (np.nan, np.nan) for individual, part in points]
+            rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
+    videos = project.details.get("videos", {})
+    written = [write_text(folder / _CONFIG, config_text(config, project.root, {
+        videos.get(video, f"{project.root.as_posix()}/videos/{video}.mp4"): size for video, size in sizes.items()}))]
+    for video, labelled in rows.items():
+        keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
+        table = Table(config.scorer, points, ("x", "y"), keys, tuple(range(len(keys))), np.array(values, np.float64))
+        written += write_table(table, folder / FOLDER / video / f"CollectedData_{config.scorer}.csv", key_cells=3)
+    return written
+
+
+def write_table(table: Table, path: Path, *, key_cells: int = 1) -> list[Path]:
+    """Writes a table as csv and, if pandas and tables are installed, as .h5 beside it. Returns the paths."""
+    written = [write_text(path, table_text(table, key_cells))]
+    if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
+        written.append(write_h5(table, path.with_suffix(".h5"), key_cells))
+    return written
+
+
+# config.yaml
+
+def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
+    """Formats config.yaml: the config's `content` where labels do not replace it, with settings of known videos.
+
+    videos: Width and height of each video, by its path.
+    """
+    content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **_SETTINGS, **config.content}
+    sets = content.get("video_sets")
+    known = {PurePosixPath(forward(str(path))).stem: (path, settings)
+             for path, settings in (sets.items() if isinstance(sets, dict) else ())}
+    content["video_sets"] = dict(known.get(PurePosixPath(path).stem, (path, {"crop": f"0, {width}, 0, {height}"}))
+                                 for path, (width, height) in videos.items())
+    several = bool(config.individuals)
+    content |= {"scorer": config.scorer, "multianimalproject": several, "project_path": str(root),
+                "bodyparts": _MULTI if several else list(config.parts),
+                "skeleton": [list(pair) for pair in config.pairs]}
+    if several:
+        content |= {"multianimalbodyparts": list(config.parts), "uniquebodyparts": list(config.unique),
+                    "individuals": list(config.individuals)}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+class _Settings(yaml.SafeLoader):
+    """Reads what DeepLabCut writes. Merged mappings, which it never does, could grow without end."""
+
+    def flatten_mapping(self, node):
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(None, None, "<< is not read", node.start_mark)
+
+
+def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | None:
+    data = read_content(file)
+    try:
+        content = yaml.load(data.decode("utf-8-sig"), _Settings)
+    except UnicodeDecodeError as error:
+        faults.append(f"{file.name}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8")
+        return None
+    except Exception as error:  # beside its own errors, yaml raises many kinds for dates, numbers and tags
+        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())[:200]}; correct it in an editor")
+        return None
+    if not isinstance(content, dict):
+        faults.append(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
+        return None
+    several, before = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject")), len(faults)
+    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", file, faults)
+    unique = _names(content, "uniquebodyparts", file, faults) if several and content.get("uniquebodyparts") else ()
+    individuals = _names(content, "individuals", file, faults) if several else ()
+    if both := sorted(set(parts) & set(unique)):
+        faults.append(f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one")
+    if len(faults) > before:
+        return None
+    lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
+    pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
+    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts + unique))
+    if len(kept) < len(pairs):
+        notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
+                     "parts and are dropped")
+    scorer = content.get("scorer") or ""
+    if not isinstance(scorer, str | int | float | datetime.date):
+        faults.append(f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; correct it")
+        return None
+    return Config(parts, unique, individuals, kept, str(scorer), content)
+
+
+def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]) -> tuple[str, ...]:
+    found = content.get(field)
+    if not _plain(found) or not found or len(set(map(str, found))) != len(found):
+        kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
+        faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; "
+                      "correct it")
+        return ()
+    return tuple(str(name) for name in found)
+
+
+def _plain(found: Any) -> bool:
+    """Returns whether this is a list of texts, numbers and dates: a text of nested aliases might never end."""
+    return isinstance(found, list) and all(isinstance(one, str | int | float | datetime.date) for one in found)
+
+
+def _config_of_tables(tables: Sequence[Table]) -> Config:
+    """Returns the body parts of tables without a config, in order of appearance."""
+    points = list(dict.fromkeys(point for table in tables for point in table.points))
+    several = len({individual for individual, _ in points}) > 1
+    unique = tuple(dict.fromkeys(part for name, part in points if several and name == _SINGLE))
+    parts = tuple(dict.fromkeys(part for _, part in points if part not in unique))
+    individuals = tuple(dict.fromkeys(name for name, _ in points if several and name != _SINGLE))
+    return Config(parts, unique, individuals, (), tables[0].scorer, {})
+
+
+def _config_for(project: Project) -> tuple[Config, list[str]]:
+    """Returns the config of a project of any format, and the name of the individual for each instance."""
+    names = project.skeleton.names
+    old = project.details.get("config") if project.format == "deeplabcut" else None
+    old = old or Config((), (), (), (), str(project.details.get("scorer") or ""), {})
+    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
+    crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
+    known = list(old.individuals) or (tracks if crowded or len(tracks) > 1 else [])
+    several, owners, taken = crowded or bool(known), [], {}
+    for one in project.instances:
+        used = taken.setdefault(one.frame, set())
+        free = (name for name in [one.track, *known, *(f"individual{n + 1}" for n in range(len(used) + 1))]
+                if name and name not in used)
+        owners.append(next(free, "") if several else "")
+        used.add(owners[-1])
+    individuals = dict.fromkeys([*known, *owners]) if several else ()
+    return Config(tuple(name for name in names if name not in old.unique), old.unique,
+                  tuple(name for name in individuals if name and (name != _SINGLE or not old.unique)),
+                  tuple((names[a], names[b]) for a, b in project.skeleton.edges),
+                  portable(old.scorer) if old.scorer else "converted",
+                  old.content), owners
+
+
+# Tables
+
+def is_table(path: Path) -> bool:
+    """Returns whether a path is named as a table of labels in a folder of `labeled-data`."""
+    return (path.suffix in (".csv", ".h5") and path.name.startswith("CollectedData_") and len(path.parents) > 2
+            and path.parents[1].name == FOLDER)
+
+
+def _roots(folder: Path) -> list[Path]:
+    """Returns the project at a folder, or those in its subfolders."""
+    return [folder] if (folder / FOLDER).is_dir() else sorted(path.parent for path in folder.glob(f"*/{FOLDER}"))
+
+
+def _tables_of(root: Path) -> list[Path]:
+    """Returns the label tables of all videos: csv, or .h5 in folders without one."""
+    found = []
+    for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
+        found += sorted(video.glob("CollectedData_*.csv")) or sorted(video.glob("CollectedData_*.h5"))
+    return found
+
+
+def _label(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
+def _read_tables(files: Sequence[Path], notes: list[str], faults: list[str]) -> list[tuple[Path, Table]]:
+    tables = []
+    for file in files:
+        twin = file.with_suffix(".h5")
+        if file.suffix == ".csv" and twin.is_file() and twin.stat().st_mtime > file.stat().st_mtime + _H5_IS_NEWER:
+            notes.append(f"{_label(twin)} is newer than the csv, which is read; if labels are missing, save it anew")
+        table = read_table(file, _label(file), faults)
+        if table is not None and table.coordinates != ("x", "y"):
+            faults.append(f"{_label(file)}: labels have no column {table.coordinates[2]}; predictions train nothing, "
+                          "remove the file")
+        elif table is not None:
+            tables.append((file, table))
+    return tables
+
+
+def _fits(table: Table, config: Config, label: str, faults: list[str]) -> bool:
+    """Returns whether the config has all animals and body parts of a table's header."""
+    before, names = len(faults), config.individuals
+    individuals = list(dict.fromkeys(individual for individual, _ in table.points))
+    if unknown := [part for _, part in table.points if part not in config.names]:
+        faults.append(f"{label}: body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.names)}")
+    elif not names and len(individuals) > 1:
+        faults.append(f"{label}: {len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one "
+                      "animal; name them in config.yaml as individuals of a multi-animal project")
+    elif names and individuals == [""]:
+        faults.append(f"{label}: header row individuals is missing in a multi-animal project; convert the labels with "
+                      "DeepLabCut")
+    elif names and (unknown := [name for name in individuals if name not in (*names, _SINGLE)]):
+        faults.append(f"{label}: individual {unknown[0]!r} is unknown; config.yaml has {', '.join(names)}")
+    return len(faults) == before
+
+
+def _add_rows(
+    table: Table, file: Path, root: Path, config: Config, frames: list[Frame], instances: list[Instance],
+    homes: dict[str, str], notes: list[str], faults: list[str],
+) -> None:
+    """Adds a frame for every row and an instance for every labelled individual on it."""
+    moved = 0
+    for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
+        video, image = ("", *str(key).split("/"))[-2:]
+        if ".." in (video, image) or not image:
+            faults.append(f"{_label(file)} line {line}: {str(key)!r:.200} names no image below {FOLDER}; correct the "
+                          "row")
+            continue
+        path = root / FOLDER / (video or file.parent.name) / image
+        if path.parent.name != file.parent.name and not path.is_file() and (file.parent / image).is_file():
+            path, moved = file.parent / image, moved + 1
+        name = path.relative_to(root).as_posix()
+        if name in homes:
+            faults.append(f"{_label(file)} line {line}: {path.parent.name}/{image} is labelled in {homes[name]} "
+                          "already; keep one of the two rows")
+            continue
+        homes[name] = f"{_label(file)} line {line}"
+        instances += instances_of_row(len(frames), table.points, values, config.names, several=bool(config.individuals))
+        frames.append(Frame(name, path, None, (0, 0), path.parent.name))
+    if moved:
+        notes.append(f"{_label(file)}: {moved} rows name a missing folder; their images lie beside the table")
+
+
+def instances_of_row(
+    frame: int, points: Sequence[tuple[str, str]], values: np.ndarray, names: Sequence[str], *, several: bool
+) -> list[Instance]:
+    """Returns an instance for each individual with a label in a row of a table.
+
+    points: Individual and body part of each of the P points. values: (P, 2 or more) coordinates, nan where unlabelled.
+    names: Keypoints in the order of the result. several: Whether the project has several individuals.
+    """
+    found = {}
+    for (individual, part), value in zip(points, values, strict=True):
+        keypoints = found.setdefault(individual if several else "", np.full((len(names), 2), np.nan))
+        keypoints[names.index(part)] = value[:2]
+    instances = []
+    for individual, keypoints in found.items():
+        visible = ~np.isnan(keypoints[:, 0])
+        if visible.any():
+            instances.append(Instance(frame, keypoints, visible.astype(np.float32), np.zeros(len(names), bool),
+                                      np.full(4, np.nan), individual))
+    return instances
+
+
+def _note_order(table: Table, file: Path, config: Config, notes: list[str]) -> None:
+    """Notes body parts that a table lacks, or has in another order than the config."""
+    parts = list(dict.fromkeys(part for _, part in table.points))
+    if missing := [name for name in config.names if name not in parts]:
+        notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
+    elif parts != list(config.names):
+        notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order of "
+                     f"{_CONFIG}")
+
+
+def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:
+    """Adds the images that were extracted from videos and not labelled yet."""
+    known, before = {frame.path for frame in frames}, len(frames)
+    for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
+        if video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
+            continue
+        frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
+                   for path in sorted(video.glob("[!.]*"))
+                   if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
+    if len(frames) > before:
+        notes.append(f"{len(frames) - before} images are in no table: kept as images without labels")

@@ -1,0 +1,118 @@
+"""Lightning Pose's folders: a table of labels with DeepLabCut's header, and perhaps boxes in `bbox.csv`.
+
+Biderman et al., Lightning Pose: improved animal pose estimation via semi-supervised learning, Bayesian ensembling and
+cloud-native open-source tools, Nature Methods 2024. One animal on an image; paths are relative to the table's folder.
+"""
+from pathlib import Path
+
+import numpy as np
+
+from kpjax.lab.formats import deeplabcut
+from kpjax.lab.formats.boxes_file import boxes_of_table
+from kpjax.lab.formats.names import image_frames, only_file
+from kpjax.lab.formats.project import STATED, Instance, Options, Project
+from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE
+from kpjax.lab.formats.skeleton_file import read_skeleton, skeleton_text
+from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
+from kpjax.errors import InputError
+from kpjax.files import write_text
+
+_LABELS = "CollectedData.csv"
+_BOXES = "bbox.csv"
+_SEEN = 2.0  # in the column `visible`; 0 is an omitted point, 1 a hidden one without a label
+
+
+def recognises(path: Path) -> bool:
+    """Returns whether a path is a table with DeepLabCut's header, or a folder with one, outside DeepLabCut projects."""
+    return bool(_tables(Path(path))) and not deeplabcut.recognises(path)
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+    """Reads a table, or the table of a folder; `CollectedData.csv` if there are several.
+
+    Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1 (hidden). Edges and
+    flip pairs are those of a skeleton.json beside the table. A session is a folder of images. details: scorer.
+    """
+    tables, notes = _tables(Path(path)), []
+    named = [file for file in tables if file.name == _LABELS]
+    file = only_file(Path(path), named or tables, "tables of labels", faults)
+    table = None if file is None else read_table(file, file.name, faults)
+    if table is None:
+        return None
+    if len(tables) > 1:
+        notes.append(f"{_LABELS} is read, {', '.join(other.name for other in tables if other != file)} are not")
+    if "likelihood" in table.coordinates:
+        faults.append(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in your "
+                      "tool and save them as labels")
+        return None
+    values = _labelled_points(table, file.name, notes, faults)
+    skeleton = read_skeleton(file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults)
+    if skeleton is None:
+        return None
+    # Images are below the table's folder, or its parent if the table was moved.
+    keys = [str(key) for key in table.keys]
+    frames = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
+        image_frames(keys, file.parent, [file.parent, file.parent.parent]), keys, strict=True)]
+    several = len({individual for individual, _ in table.points}) > 1
+    instances, lines = [], {}
+    for count, (frame, line, row) in enumerate(zip(frames, table.lines, values, strict=True)):
+        if (first := lines.setdefault(frame.name, line)) != line:
+            faults.append(f"{file.name} line {line}: {frame.name} is labelled in line {first} already; keep one of the "
+                          "two rows")
+        instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names, several=several)
+    if (beside := file.parent / _BOXES).is_file():
+        found: list[str] = []
+        boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, found).items()}
+        faults += [f"{_BOXES} {fault.removeprefix(f'{_BOXES} ')}" for fault in found]
+        instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
+        if boxes and (without := sum(np.isnan(one.box).any() for one in instances)):
+            notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
+    return Project(file.parent, "lightning_pose", skeleton, tuple(frames), tuple(instances), tuple(notes),
+                   {"scorer": table.scorer})
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes CollectedData.csv, skeleton.json and, if there are boxes, bbox.csv, and returns their paths.
+
+    Names of images are those of their frames. Unlabelled images come last: pandas takes an empty first row for a part
+    of the header. Raises InputError for several instances on a frame.
+    """
+    of_frame: dict[int, Instance] = {}
+    for one in project.instances:
+        if one.frame in of_frame:
+            raise InputError(f"{project.frames[one.frame].name}: several instances are labelled, Lightning Pose holds "
+                             "one; choose another format")
+        of_frame[one.frame] = one
+    order = sorted(range(len(project.frames)), key=lambda number: number not in of_frame)
+    empty = np.full((len(project.skeleton.names), 2), np.nan)
+    values = [of_frame[number].keypoints if number in of_frame else empty for number in order]
+    keys = tuple(project.frames[number].name for number in order)
+    table = Table(str(project.details.get("scorer") or "converted"), tuple(("", name) for name in
+                  project.skeleton.names), ("x", "y"), keys, tuple(range(len(keys))), np.stack(values))
+    texts = {_LABELS: table_text(table), SKELETON_FILE: skeleton_text(project.skeleton)}
+    boxes = [(project.frames[number].name, of_frame[number].box.tolist()) for number in order if number in of_frame]
+    if rows := [[name, x, y, height, width] for name, (x, y, width, height) in boxes if np.isfinite([x, width]).all()]:
+        texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *rows])
+    return [write_text(folder / name, text) for name, text in texts.items()]
+
+
+def _tables(path: Path) -> list[Path]:
+    files = sorted(path.glob("*.csv")) if path.is_dir() else [path] if path.suffix == ".csv" else []
+    return [file for file in files if has_table_header(file)]
+
+
+def _labelled_points(table: Table, label: str, notes: list[str], faults: list[str]) -> np.ndarray:
+    """Returns coordinates (rows, points, 2), nan where `visible` marks a point as unlabelled."""
+    points = table.values[..., :2].copy()
+    if "visible" not in table.coordinates:
+        return points
+    flags = table.values[..., 2]
+    for row, column in np.argwhere(~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))):
+        faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is {flags[row, column]:g} "
+                      "where 0, 1 or 2 belongs; correct the cell")
+    for row, column in np.argwhere((flags == _SEEN) & np.isnan(points[..., 0])):
+        faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is 2 and x and y are empty;"
+                      " give both, or visible 0")
+    points[np.isin(flags, (0, 1))] = np.nan
+    notes.append(f"visible: {(flags == 0).sum()} omitted and {(flags == 1).sum()} hidden points have no label")
+    return points

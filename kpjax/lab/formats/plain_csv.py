@@ -1,0 +1,247 @@
+"""Labels as one plain csv table, for spreadsheets and short scripts.
+
+Long: a row for each point, with the columns `image` (or `video` and `frame`), `keypoint`, `x`, `y`, and optionally
+`instance` (0), `visible` (1), `occluded` (0), `track`, `box_x`, `box_y`, `box_w`, `box_h`, `split` and `session`.
+Wide: a row for each image and instance, with `<keypoint>_x` and `<keypoint>_y` for each keypoint.
+Coordinates count from 0 at the centre of the top-left pixel, boxes from its outer corner. An empty cell is an
+unlabelled point. A row without a keypoint names an unlabelled frame. Keypoints are in order of appearance, or in that
+of a skeleton.json beside the table.
+"""
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.names import forward, found_by_trailing_parts, image_frames, only_file, with_sessions
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE
+from kpjax.lab.formats.skeleton_file import read_skeleton, skeleton_text
+from kpjax.lab.formats.tables import Rows, first_line, number, read_rows, rows_text, separator_of, whole_number
+from kpjax.files import write_text
+
+_FILE = "labels.csv"
+_BOX = ("box_x", "box_y", "box_w", "box_h")
+_POINT = ("keypoint", "x", "y", "visible", "occluded")
+_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
+_PREDICTED = ("score", "status")  # columns that only predictions have
+
+
+def recognises(path: Path) -> bool:
+    """Returns whether a path is such a table, or a folder that holds one."""
+    return bool(_files_of(path))
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+    """Reads a table, or the only table of a folder.
+
+    Images are below the table's folder. Videos are there or below the option `video_root`, under as many of the last
+    parts of their stored path as exist.
+    """
+    file = only_file(path, _files_of(path), "tables of labels", faults)
+    rows = None if file is None else read_rows(file, faults)
+    if rows is None:
+        return None
+    if set(_PREDICTED) <= {column.lower() for column in rows.header}:
+        faults.append(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
+                      "points, then remove these two columns")
+        return None
+    is_long = "keypoint" in {column.lower() for column in rows.header}
+    animals, frames, names, notes = _read_rows(rows, is_long, file.name, faults)
+    if rows.separator != ",":
+        notes.append(f"cells are separated by {'tabs' if rows.separator == chr(9) else 'semicolons'}")
+    skeleton = read_skeleton(file.parent, names, notes, faults)
+    if skeleton is None:
+        return None
+    graded = any(flag == "2" for one in animals for *_, flag, _ in one.points.values())
+    if graded:
+        notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
+    numbers = {key: at for at, key in enumerate(frames)}
+    instances = [_instance(one, numbers[one.frame], skeleton.names, graded) for one in animals]
+    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, options.video_root)),
+                   tuple(one for one in instances if one.visible.any()), tuple(notes))
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes labels.csv and skeleton.json, and returns their paths. Names of images are those of their frames."""
+    images = any(frame.number is None for frame in project.frames)
+    videos = any(frame.number is not None for frame in project.frames)
+    extra = [field for field in ("split", "session") if any(getattr(frame, field) for frame in project.frames)]
+    tracked = ["track"] if any(one.track for one in project.instances) else []
+    boxed = list(_BOX) if any(np.isfinite(one.box).all() for one in project.instances) else []
+    columns = [*(["image"] if images or not videos else []), *(["video", "frame"] if videos else []), *extra,
+               "instance", *tracked, *_POINT, *boxed]
+    of_frame: list[list[Instance]] = [[] for _ in project.frames]
+    for one in project.instances:
+        of_frame[one.frame].append(one)
+    rows = [columns]
+    for frame, instances in zip(project.frames, of_frame, strict=True):
+        cells = {"split": frame.split, "session": frame.session}
+        if frame.number is None:
+            cells["image"] = frame.name
+        else:
+            cells |= {"video": frame.name.rpartition("/")[0], "frame": frame.number}
+        if not instances:
+            rows.append([cells.get(column, "") for column in columns])
+        for count, one in enumerate(instances):
+            box = dict(zip(_BOX, one.box.tolist(), strict=True))
+            for k in np.flatnonzero(one.visible > 0).tolist():
+                x, y = one.keypoints[k].tolist()
+                point = {"instance": count, "track": one.track, "keypoint": project.skeleton.names[k], "x": x, "y": y,
+                         "visible": 1, "occluded": int(one.occluded[k])}
+                rows.append([{**cells, **point, **box}.get(column, "") for column in columns])
+    return [write_text(folder / _FILE, rows_text(rows)),
+            write_text(folder / SKELETON_FILE, skeleton_text(project.skeleton))]
+
+
+# Files
+
+def _files_of(path: Path) -> list[Path]:
+    """Returns the table itself, or the tables in a folder that are not predictions."""
+    if path.is_file():
+        return [path] if path.suffix.lower() in (".csv", ".tsv", ".txt") and _looks_right(_columns(path)) else []
+    columns = {file: _columns(file) for file in sorted(path.glob("*.csv"))}
+    return [file for file, found in columns.items() if _looks_right(found) and not set(_PREDICTED) <= found]
+
+
+def _columns(path: Path) -> set[str]:
+    """Returns the names in the first line of a file in lower case; none if it cannot be read."""
+    header = first_line(path) if path.is_file() else ""
+    return {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
+
+
+def _looks_right(columns: set[str]) -> bool:
+    if "image" not in columns and not {"video", "frame"} <= columns:
+        # A table that lost a column is recognised, so that the missing column can be named.
+        return {"keypoint", "x", "y"} <= columns
+    return "keypoint" in columns or {"x", "y"} <= columns or any(
+        column.endswith("_x") and column[:-2] + "_y" in columns for column in columns)
+
+
+# Rows
+
+_Key = tuple[str, str]  # image and "", or video and number
+
+
+class _Animal(NamedTuple):
+    """Everything that a table says about one instance."""
+
+    frame: _Key
+    track: str
+    box: np.ndarray
+    points: dict[str, tuple[float, float, str, str]]  # x, y, visible and occluded of each keypoint
+
+
+def _read_rows(
+    rows: Rows, is_long: bool, label: str, faults: list[str]
+) -> tuple[list[_Animal], dict[_Key, dict[str, str]], list[str], list[str]]:
+    """Returns instances, the first row of each frame, keypoints in order of appearance, and notes."""
+    known = (*_KNOWN, *_POINT) if is_long else _KNOWN
+    columns = [column.lower() if column.lower() in known else column for column in rows.header]
+    wide = [] if is_long else [column[:-2] for column in columns if column.endswith("_x")
+                               and f"{column[:-2]}_y" in columns and column not in _BOX]
+    used = {*known, *(f"{name}_{field}" for name in wide for field in _POINT[1:])}
+    ignored = [column for column in columns if column not in used]
+    notes = [f"columns that are not read: {', '.join(ignored)}"] if ignored else []
+    missing = [column for column in ("x", "y") if is_long and column not in columns]
+    if not is_long and not wide:
+        missing.append("keypoint, and no pair <keypoint>_x and <keypoint>_y")
+    if "image" not in columns and not {"video", "frame"} <= set(columns):
+        missing.append("image (or video and frame)")
+    if missing:
+        faults.append(f"{label} line 1: no column {', '.join(missing)}; add it to the header and the rows")
+        return [], {}, [], notes
+    animals: dict[tuple[_Key, str], _Animal] = {}
+    frames, names, lines = {}, dict.fromkeys(wide), {}
+    for line, cells in rows.rows:
+        where, row = f"{label} line {line}", dict(zip(columns, cells, strict=True))
+        key = _frame_key(row, where, faults)
+        if key is None:
+            continue
+        frames.setdefault(key, row)
+        instance = row.get("instance") or "0"
+        for name in wide or [row["keypoint"]]:
+            point = _point(row, name, "" if is_long else f"{name}_", where, rows.separator, faults)
+            if not name:
+                continue
+            names.setdefault(name)
+            what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
+            if (first := lines.setdefault((key, what), line)) != line:
+                faults.append(f"{where}: {what} of {' '.join(key).strip()} is in line {first} too; delete one")
+                break
+            if (key, instance) not in animals:
+                track = row.get("track") or ("" if instance.isdecimal() else instance)
+                animals[key, instance] = _Animal(key, track, _box(row, where, rows.separator, faults), {})
+            animals[key, instance].points[name] = point
+    return list(animals.values()), frames, list(names), notes
+
+
+def _frame_key(row: Mapping[str, str], where: str, faults: list[str]) -> _Key | None:
+    """Returns (image, "") or (video, number); None, with a fault, if a row names neither."""
+    if image := row.get("image"):
+        return forward(image), ""
+    if not row.get("video"):
+        field = "video" if "video" in row else "image"
+        faults.append(f"{where}, {field}: empty; name the {field}, or delete the row")
+    elif (at := whole_number(row.get("frame", ""))) is None:
+        faults.append(f"{where}, frame: {row.get('frame', '')!r:.60} where the number of a frame belongs, counted from "
+                      "0; correct it")
+    else:
+        return forward(row["video"]), str(at)
+    return None
+
+
+def _point(
+    row: Mapping[str, str], name: str, prefix: str, where: str, separator: str, faults: list[str]
+) -> tuple[float, float, str, str]:
+    """Returns x, y, visible ("", 0, 1 or 2) and occluded of a point; nan, with a fault, if they contradict."""
+    x, y = (number(row[prefix + axis], f"{where}, {prefix}{axis}", faults, separator) for axis in "xy")
+    flags = []
+    for field, known in (("visible", ("", "0", "1", "2")), ("occluded", ("", "0", "1"))):
+        cell = row.get(prefix + field, "")
+        flags.append({"true": "1", "false": "0"}.get(cell.lower(), cell.removesuffix(".0")))
+        if name and flags[-1] not in known:
+            faults.append(f"{where}, {name}, {field}: {cell!r} where 0 or 1 belongs; correct the cell")
+            return math.nan, math.nan, "0", ""
+    if math.isinf(x) or math.isinf(y):  # `number` reported it
+        return math.nan, math.nan, *flags
+    if not name and not (math.isnan(x) and math.isnan(y)):
+        faults.append(f"{where}, keypoint: empty; name the point at ({x:g}, {y:g})")
+    elif math.isnan(x) != math.isnan(y):
+        faults.append(f"{where}, {name}: one of x and y is empty; give both or none")
+    elif math.isnan(x) and flags[0] in ("1", "2"):
+        faults.append(f"{where}, {name}: visible is {flags[0]} and x and y are empty; give both, or visible 0")
+    return x, y, *flags
+
+
+def _box(row: Mapping[str, str], where: str, separator: str, faults: list[str]) -> np.ndarray:
+    if not set(_BOX) <= set(row):
+        return np.full(4, np.nan)
+    box = np.array([number(row[name], f"{where}, {name}", faults, separator) for name in _BOX])
+    if np.isnan(box).any() and not np.isnan(box).all():
+        faults.append(f"{where}, {_BOX[int(np.isnan(box).argmax())]}: empty; give all four numbers of the box or none")
+    elif not np.isnan(box).any() and not (box[2:] > 0).all():
+        faults.append(f"{where}, box_w, box_h: {box[2]:g} and {box[3]:g}; both must be positive")
+    return np.where(np.isnan(box).any(), np.nan, box)
+
+
+def _frames(root: Path, rows: Mapping[_Key, Mapping[str, str]], video_root: Path | None) -> list[Frame]:
+    images = iter(image_frames([name for name, at in rows if not at], root, [root]))
+    videos = {name: found_by_trailing_parts(name, [root, *([video_root] if video_root else [])]) or root / name
+              for name, at in rows if at}
+    found = []
+    for (name, at), row in rows.items():
+        frame = Frame(f"{name}/{at}", videos[name], int(at), (0, 0), name) if at else next(images)
+        found.append(frame._replace(split=row.get("split", ""), session=row.get("session") or frame.session))
+    return with_sessions(found)
+
+
+def _instance(one: _Animal, frame: int, names: tuple[str, ...], graded: bool) -> Instance:
+    """Returns an instance. graded: `visible` is 0, 1 (occluded) or 2."""
+    keypoints, occluded = np.full((len(names), 2), np.nan), np.zeros(len(names), bool)
+    for name, (x, y, visible, hidden) in one.points.items():
+        if not math.isnan(x + y) and visible != "0":
+            keypoints[names.index(name)] = x, y
+            occluded[names.index(name)] = hidden == "1" or (graded and visible == "1")
+    return Instance(frame, keypoints, np.isfinite(keypoints[:, 0]).astype(np.float32), occluded, one.box, one.track)

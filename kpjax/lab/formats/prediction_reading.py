@@ -1,0 +1,182 @@
+"""Predicted points of one video, from the files that `predict` writes and from those of other tools.
+
+- kpjax's csv, with the columns video, frame, instance, keypoint, x, y and score.
+- DeepLabCut's and Lightning Pose's csv, and DeepLabCut's .h5: header rows bodyparts and coords with a likelihood.
+- SLEAP's .slp with predicted instances, which a track or their order on a frame tells apart.
+"""
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats import sleap
+from kpjax.lab.formats.names import forward
+from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
+from kpjax.lab.formats.tables import has_table_header, number, read_rows, read_table, whole_number
+from kpjax.errors import InputError, summarise
+from kpjax.structures import Skeleton
+
+LARGEST = 1e6  # px, of a coordinate
+MOST_FRAMES = 10_000_000  # between the first and the last one
+_COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
+
+
+class _Found(NamedTuple):
+    """What a file says of a video."""
+
+    name: str
+    source: Path
+    skeleton: Skeleton
+    points: Mapping[int, Mapping[str, np.ndarray]]  # by frame, in the file's order, and animal: (K, 3) x, y, score
+    times: Mapping[int, float] = {}
+    sizes: tuple[int, int] = (0, 0)
+
+
+def read_predictions(path: Path) -> PredictionTable:
+    """Reads the predictions of one video, with a row for each frame from the first to the last.
+
+    The step between frames is the smallest in the file. Frames that it lacks have the status `unreadable` and no
+    points, as have points without coordinates; so has an animal that is not on a frame.
+
+    Raises InputError for a file of another kind, of images, of several videos, without a score, whose frames are out of
+    order, and that names all rows that are wrong.
+    """
+    path, faults = Path(path), []
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a file of predicted points")
+    ending = path.suffix.lower()
+    if ending not in (".slp", ".h5", ".csv"):
+        raise InputError(f"{path}: predictions are .csv, .h5 or .slp; name one of these, as `predict` writes them")
+    reader = _of_sleap if ending == ".slp" else _of_table if ending == ".h5" or has_table_header(path) else _of_csv
+    found = reader(path, faults)
+    if faults or found is None:
+        raise InputError(f"{path}: {summarise(faults)}")
+    return _dense(found, path)
+
+
+def _dense(found: _Found, path: Path) -> PredictionTable:
+    frames = list(found.points)
+    if not frames:
+        raise InputError(f"{path}: there is no frame in it; predict again")
+    steps = np.diff(frames)
+    if (steps <= 0).any():
+        at = int((steps <= 0).argmax())
+        raise InputError(f"{path}: frame {frames[at + 1]} comes after frame {frames[at]}; sort the rows by frame, each "
+                         "once")
+    step = int(np.gcd.reduce(steps)) if len(steps) else 1
+    if (frames[-1] - frames[0]) // step >= MOST_FRAMES:
+        raise InputError(f"{path}: frames {frames[0]} to {frames[-1]}; no video is so long, correct the numbers")
+    numbers = np.arange(frames[0], frames[-1] + 1, step)
+    animals = tuple(dict.fromkeys(name for of_frame in found.points.values() for name in of_frame)) or ("0",)
+    known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
+    title = re.sub("[^A-Za-z0-9]+", "_", path.name.split(".")[0].split("DLC_")[-1])
+    times = np.interp(numbers, frames, known) if np.isfinite(known).all() else None
+    table = empty_table(found.source, [found.name] * len(numbers), numbers, found.skeleton, title, times=times,
+                        instances=animals, boxes=None)
+    table.sizes[:] = found.sizes
+    for frame, of_frame in found.points.items():
+        row = (frame - frames[0]) // step
+        for animal, values in of_frame.items():
+            at = animals.index(animal)
+            there = np.isfinite(values[:, :2]).all(1) & (np.abs(values[:, :2]) <= LARGEST).all(1)
+            table.keypoints[row, at] = np.where(there[:, None], values[:, :2], np.nan)
+            table.scores[row, at] = np.where(there, np.nan_to_num(values[:, 2]), 0)
+            table.status[row, at] = OK if there.any() else UNREADABLE
+    if found.sizes[0]:
+        known = np.isfinite(table.keypoints).all(-1)
+        table.outside[:] = known & ~((table.keypoints >= -0.5) & (table.keypoints <= np.array(found.sizes) - 0.5)
+                                     ).all(-1)
+    return table
+
+
+def _of_csv(path: Path, faults: list[str]) -> _Found | None:
+    rows = read_rows(path, faults)
+    if rows is None:
+        return None
+    column = {name.lower(): at for at, name in enumerate(rows.header)}
+    if "image" in column and "video" not in column:
+        raise _of_images(path, "it has points")
+    if missing := [name for name in _COLUMNS if name not in column]:
+        raise InputError(f"{path}: no column {missing[0]}; predictions have {', '.join(_COLUMNS)}")
+    points: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
+    names, videos, times, last = {}, {}, {}, None
+    for line, cells in rows.rows:
+        frame = whole_number(cells[column["frame"]])
+        if frame is None:
+            faults.append(f"line {line}, frame: {cells[column['frame']]!r:.40} where a number from 0 belongs")
+            continue
+        if frame in points and frame != last:
+            raise InputError(f"{path}: frame {frame} comes after frame {last} in line {line}; sort the rows by frame")
+        videos[cells[column["video"]]] = last = frame
+        keypoint = cells[column["keypoint"]]
+        names.setdefault(keypoint)
+        animal = cells[column["instance"]] if "instance" in column else "0"
+        of_animal = points.setdefault(frame, {}).setdefault(animal, {})
+        if keypoint in of_animal:
+            faults.append(f"line {line}: {keypoint} of frame {frame} is there already; delete one")
+        of_animal[keypoint] = tuple(number(cells[column[name]], f"line {line}, {name}", faults, rows.separator)
+                                    for name in ("x", "y", "score"))
+        if "time" in column:
+            times[frame] = number(cells[column["time"]], f"line {line}, time", faults, rows.separator)
+    if len(videos) > 1:
+        faults.append(f"it has points of {len(videos)} videos; give a file for each")
+    empty = (math.nan,) * 3
+    arrays = {frame: {animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 3)
+                      for animal, of_animal in of_frame.items()} for frame, of_frame in points.items()}
+    name = forward(next(iter(videos), path.stem))
+    return _Found(name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times)
+
+
+def _of_table(path: Path, faults: list[str]) -> _Found | None:
+    table = read_table(path, path.name, faults)
+    if table is None or faults:
+        return None
+    if table.coordinates != ("x", "y", "likelihood"):
+        raise InputError(f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points")
+    names = list(dict.fromkeys(part for _, part in table.points))
+    points: dict[int, dict[str, np.ndarray]] = {}
+    for key, values in zip(table.keys, table.values, strict=True):
+        frame = whole_number(str(key))
+        if frame is None:
+            raise _of_images(path, f"row {key!r:.60} is an image")
+        if frame in points:
+            raise InputError(f"{path}: frame {frame} is there twice; sort the rows by frame, each once")
+        of_frame = points[frame] = {}
+        for (individual, part), value in zip(table.points, values, strict=True):
+            empty = np.full((len(names), 3), np.nan)
+            of_frame.setdefault(individual or "0", empty)[names.index(part)] = value
+    name = path.stem.split("DLC_", 1)[0] or path.stem
+    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points)
+
+
+def _of_sleap(path: Path, faults: list[str]) -> _Found:
+    labels = sleap.load(path)
+    predicted = [one for one in labels.labeled_frames if one.predicted_instances]
+    videos = {id(one.video): one.video for one in predicted}
+    if len(videos) != 1 or len(labels.skeletons) != 1:
+        raise InputError(f"{path}: it has predictions on {len(videos)} videos, of {len(labels.skeletons)} skeletons; "
+                         "give a file for each")
+    video = next(iter(videos.values()))
+    if isinstance(video.filename, list):
+        raise _of_images(path, "it has points")
+    points: dict[int, dict[str, np.ndarray]] = {}
+    for one in sorted(predicted, key=lambda one: int(one.frame_idx)):
+        frame = int(one.frame_idx)
+        of_frame = points.setdefault(frame, {})
+        for place, instance in enumerate(one.predicted_instances):
+            animal = instance.track.name if instance.track else str(place)
+            if animal in of_frame:
+                faults.append(f"frame {frame} has two animals called {animal!r:.60}; give each its own track")
+            of_frame[animal] = np.column_stack([instance.points["xy"], instance.points["score"]]).astype(np.float64)
+    shape = video.backend_metadata.get("shape") if isinstance(video.backend_metadata, dict) else None
+    size = (int(shape[2]), int(shape[1])) if shape and len(shape) == 4 else (0, 0)
+    file = PurePosixPath(forward(video.filename))
+    skeleton, _ = sleap.skeleton_of(labels.skeletons[0])
+    return _Found(file.name, Path(file), Skeleton(skeleton.names, skeleton.edges), points, sizes=size)
+
+
+def _of_images(path: Path, what: str) -> InputError:
+    return InputError(f"{path}: {what}; points of images are given where frames of a video in their order are needed")

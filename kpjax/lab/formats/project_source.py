@@ -1,0 +1,308 @@
+"""Annotation projects as sources, and sources of unlabelled images and videos.
+
+Both name examples by the path of the image or video below a common root, by which `check_disjoint` compares them.
+"""
+import functools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.project import Frame, Instance, Project, outside
+from kpjax.errors import InputError, printable, summarise
+from kpjax.images.inputs import check_name
+from kpjax.images.reading import common_depth, depth_note, read_image
+from kpjax.images.transforms import Transform
+from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
+from kpjax.input.source import ArraySource, digest_of, stacked
+from kpjax.structures import Example, Skeleton
+
+
+class _Labelled(NamedTuple):
+    """A frame and the labels of one animal on it, in pixels of the frame."""
+
+    frame: Frame
+    keypoints: np.ndarray  # (K, 2) float32, 0 where not visible
+    visible: np.ndarray  # (K,) float32
+    scale: float  # the reference length
+    box: np.ndarray | None  # (4,) x, y, width, height of its edges
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSource:
+    """Examples that are read from image files and videos on access.
+
+    Reading one raises InputError, which names the frame, if its image is missing, does not decode or cannot be
+    transformed. A frame of a video is sought; `decoded` reads each video in one pass.
+    """
+
+    entries: tuple[_Labelled, ...]
+    skeleton: Skeleton
+    transform: Transform
+    root: Path  # names are paths below it
+    name: str
+
+    @cached_property
+    def digest(self) -> str:
+        parts = [part for number, one in enumerate(self.entries)
+                 for part in (self.identity(number), one.keypoints, one.visible)]
+        return digest_of(*self.skeleton.names, *parts)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def identity(self, index: int) -> str:
+        """Returns the name of an example's frame, see `frame_identity`."""
+        return frame_identity(self.entries[index].frame, self.root)
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
+        return self.example(index, read_frame(self.entries[index].frame))
+
+    def example(self, index: int, image: np.ndarray) -> Example:
+        """Returns example `index`, made of its decoded image (H, W, 3) uint8."""
+        one = self.entries[index]
+        # A label beyond its own frame marks nothing; one that a crop leaves out does.
+        on_frame = ((one.keypoints >= -0.5) & (one.keypoints < np.array(image.shape[1::-1]) - 0.5)).all(-1)
+        try:
+            square = self.transform(image, one.keypoints, one.visible * on_frame, np.float32(one.scale), one.box)
+        except InputError as error:
+            raise InputError(f"{self.name}, {self.identity(index)}: {error}") from error
+        return Example(*square, np.int32(index))
+
+
+def frame_identity(frame: Frame, root: Path) -> str:
+    """Returns the image's path below `root` with forward slashes (absolute if elsewhere), or `<video>#<number>`."""
+    path, root = frame.path.resolve(), root.resolve()
+    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return name if frame.number is None else f"{name}#{frame.number:06d}"
+
+
+def read_frame(frame: Frame) -> np.ndarray:
+    """Reads the image (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
+    if frame.number is None:
+        return read_image(frame.path, frame.depth)
+    video = _opened(frame.path)
+    if not 0 <= frame.number < len(video):
+        raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
+                         "and correct the number in the project")
+    return video[frame.number]
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(path: Path) -> Video:
+    return open_video(path)
+
+
+# Projects
+
+def project_source(
+    project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
+    occluded: Literal["train", "drop"] = "train", name: str = "",
+) -> FrameSource:
+    """Returns the labelled animals of a project as examples.
+
+    `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or that of the labelled
+    points.
+
+    Args:
+        instances: Indices of the project's instances, in this order; all if None.
+        occluded: "drop" treats keypoints that are marked as occluded as unlabelled.
+        name: By default that of the project's folder.
+
+    Raises:
+        InputError: If the project lacks an instance, or if there is none.
+    """
+    name = name or project.root.name
+    numbers = range(len(project.instances)) if instances is None else [int(number) for number in instances]
+    if not all(0 <= number < len(project.instances) for number in numbers):
+        raise InputError(f"{name}: {len(project.instances)} labelled instances, number {max(numbers)} is not among "
+                         "them")
+    if not len(numbers):
+        raise InputError(f"{name}: no labelled frame in {project.root}; label some first")
+    lengths = reference_lengths(project)
+    entries = []
+    for number in numbers:
+        instance = project.instances[number]
+        visible = instance.visible > 0
+        if occluded == "drop":
+            visible = visible & ~instance.occluded
+        keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
+        entries.append(_Labelled(project.frames[instance.frame], keypoints, visible.astype(np.float32),
+                           float(lengths[number]), box_of(instance)))
+    return FrameSource(tuple(entries), project.skeleton, transform, project.root, name)
+
+
+def reference_lengths(project: Project) -> np.ndarray:
+    """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its labelled points.
+
+    Points more than a pixel outside their frame do not count.
+    With fewer than two labelled points, it is the median of the others, or the frame's longer side if there is none.
+    """
+    # A label beyond its frame is a slip: it trains nothing, and must not make every error look small.
+    boxes = [box_of(one._replace(visible=np.where(beyond, 0, one.visible)))
+             for one, beyond in zip(project.instances, outside(project), strict=True)]
+    lengths = np.array([math.nan if box is None else math.hypot(*box[2:]) for box in boxes], np.float64)
+    known = lengths[np.isfinite(lengths)]
+    usual = [float(np.median(known)) if len(known) else float(max(max(project.frames[instance.frame].size), 1))
+             for instance in project.instances]
+    return np.where(np.isfinite(lengths), lengths, usual)
+
+
+def box_of(instance: Instance) -> np.ndarray | None:
+    """Returns the annotated box, or that of the labelled points: (4,) float64 x, y, width, height of its edges.
+
+    Pixel 0 spans 0 to 1. Returns None if the points span nothing.
+    """
+    if np.isfinite(instance.box).all() and (instance.box[2:] > 0).all():
+        return np.asarray(instance.box, np.float64)
+    points = instance.keypoints[instance.visible > 0]
+    if not len(points) or not np.ptp(points, axis=0).any():
+        return None
+    return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
+
+
+# Unlabelled images and videos
+
+def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
+    """Returns all images and all frames of videos in files and folders, including subfolders.
+
+    Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes, images are not.
+    Raises InputError for a path that is missing, holds neither, or is an unreadable video.
+    """
+    frames: dict[tuple[Path, int | None], Frame] = {}
+    for path in (Path(path).expanduser() for path in paths):
+        before = len(frames)
+        for file in _files(path):
+            check_name(file)
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                found = [Frame(file.as_posix(), file, None, (0, 0), "")]
+            else:
+                video = _opened(file)
+                found = [Frame(f"{file.as_posix()}/{number}", file, number, video.size, file.stem, depth=video.depth)
+                         for number in range(len(video))]
+            for frame in found:
+                frames.setdefault((frame.path.resolve(), frame.number), frame)
+        if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
+            raise InputError(f"{path}: there are neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name "
+                             "another one")
+    depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
+    return tuple(frame._replace(depth=depth) if depth and frame.number is None else frame for frame in frames.values())
+
+
+def _files(path: Path) -> list[Path]:
+    """Returns the images and videos at a path, in the order of their names."""
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
+    if path.is_file():
+        return [path]
+    wanted = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in wanted and file.is_file()
+                  and not any(part.startswith(".") for part in file.relative_to(path).parts))
+
+
+def unlabelled_source(
+    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1, root: Path | None = None,
+    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None,
+) -> FrameSource:
+    """Returns images and frames of videos as examples without labels; `scale` is the longer side of the frame.
+
+    Args:
+        frames: As from `frames_at`.
+        every: Keeps frames 0, every, 2 every ... of each video, and all images.
+        root: Names are paths below it; the root of a project whose names are compared.
+        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals; all
+            are kept.
+
+    Raises:
+        InputError: If no frame is left.
+    """
+    if every < 1:
+        raise InputError("every", f"{every}; give at least 1")
+    root = root or Path("/")
+    kept = [frame for frame in frames if not (frame.number or 0) % every]
+    if not kept:
+        raise InputError(f"{name}: none of the {len(frames)} frames is left; name more images or videos")
+    of_animals = [None] * len(kept) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
+    count = len(skeleton.names)
+    keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
+    entries = (_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
+               for frame, box in zip(kept, of_animals, strict=True))
+    return FrameSource(tuple(entries), skeleton, transform, root, name)
+
+
+# Decoding into memory
+
+def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4e9) -> ArraySource:
+    """Reads all examples of a source into memory, each video in one pass.
+
+    on_bad_frame: "stop" raises InputError that names all unreadable frames, "skip" leaves them out and reports them on
+    stderr. limit: Bytes of all images together. Raises InputError also if the images exceed it, or if no frame is left.
+    """
+    if on_bad_frame not in ("stop", "skip"):
+        raise InputError("on_bad_frame", f"{on_bad_frame!r}; choose stop or skip")
+    examples: dict[int, Example] = {}
+    faults: list[str] = []
+    room = None
+    for number, image in _all_images(source):
+        try:
+            if isinstance(image, InputError):
+                raise image
+            examples[number] = source.example(number, image)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        room = room or limit / examples[number].image.nbytes
+        if len(source) > room:
+            raise InputError(f"{source.name}: {len(source)} frames take more than {limit / 1e9:g} GB; keep fewer with "
+                             "every, or make them smaller with `image_size`")
+    if faults and (on_bad_frame == "stop" or not examples):
+        raise InputError(f"{source.name}: {len(faults)} of {len(source)} frames cannot be read: {summarise(faults)}; "
+                         "replace them, or leave them out with `on_bad_frame`='skip'")
+    if faults:
+        print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
+              f"{printable(summarise(faults))}", file=sys.stderr)
+    for depth in sorted({one.frame.depth for one in source.entries} - {0}):
+        print(f"{source.name}: {depth_note(depth)}")
+    order = sorted(examples)
+    return ArraySource(stacked([examples[number] for number in order]), source.skeleton, source.name,
+                       tuple(source.identity(number) for number in order))
+
+
+def _all_images(source: FrameSource):
+    """Yields (number, image or InputError) of every example, those of one video in the order of its frames."""
+    of_video: dict[Path, dict[int, list[int]]] = {}
+    for number, one in enumerate(source.entries):
+        if one.frame.number is None:
+            yield number, _image_or_error(one.frame)
+        else:
+            of_video.setdefault(one.frame.path, {}).setdefault(one.frame.number, []).append(number)
+    for path, wanted in of_video.items():
+        try:
+            video = _opened(path)
+        except InputError as error:
+            yield from ((number, error) for numbers in wanted.values() for number in numbers)
+            continue
+        last = max(wanted)
+        for frame, image in video:
+            if frame > last:
+                break
+            if image is None and frame in wanted:
+                image = InputError(f"{path}: frame {frame} does not decode")
+            yield from ((number, image) for number in wanted.get(frame, ()))
+        beyond = [frame for frame in wanted if frame >= len(video)]
+        yield from ((number, InputError(f"{path}: there is no frame {frame}, the video has {len(video)}"))
+                    for frame in beyond for number in wanted[frame])
+
+
+def _image_or_error(frame: Frame) -> np.ndarray | InputError:
+    try:
+        return read_frame(frame)
+    except InputError as error:
+        return error

@@ -1,0 +1,303 @@
+"""Annotation projects of every format as a `Project`; the format is recognised by content.
+
+A format is a module and an entry of `FORMATS`. `recognises(path) -> bool` does not raise. `read(path, faults, options)
+-> Project | None` appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on, or
+raises InputError; it returns where images and videos should be. `write(project, folder) -> paths` writes labels only.
+Missing files, sizes and frame numbers are checked here for all formats.
+"""
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats import coco, deeplabcut, faces, lightning_pose, plain_csv, sleap
+from kpjax.lab.formats.project import Frame, Options, Project, coordinate_notes, counted_from, outside
+from kpjax.errors import InputError, printable, summarise
+from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, depth_note, image_size
+
+if TYPE_CHECKING:  # PyAV is loaded where a project has videos
+    from kpjax.images.video import Video
+
+LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
+LAST_FRAME = 2 ** 31  # of a video
+
+
+class Format(NamedTuple):
+    """A format of annotation projects."""
+
+    name: str
+    because: str  # what identifies it
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, list[str], Options], Project | None]
+    write: Callable[[Project, Path], list[Path]] | None = None
+    short: str = ""  # its name on the command line, where it is written
+    files: tuple[str, ...] = ()  # what `write` calls its files beside images
+    videos: bool = False  # whether it refers to frames of videos; others get images of them
+    by_video: bool = False  # whether images have to be in labeled-data/<video>/
+
+
+FORMATS = (
+    Format("sleap", "a .slp file", sleap.recognises, sleap.read, sleap.write, "slp", ("labels.slp",), videos=True),
+    Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises, deeplabcut.read,
+           deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
+    Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.recognises,
+           lightning_pose.read, lightning_pose.write, "lp", ("CollectedData.csv", "bbox.csv", "skeleton.json"),
+           by_video=True),
+    Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
+           "<keypoint>_y", plain_csv.recognises, plain_csv.read, plain_csv.write, "csv",
+           ("labels.csv", "skeleton.json"), videos=True),
+    Format("coco", "json with images, annotations and categories", coco.recognises, coco.read, coco.write, "coco",
+           ("annotations.json",)),
+    Format("dlib", "xml with images, boxes and parts", faces.recognises_xml, faces.read_xml),
+    Format("pts", "files .pts, one for each image", faces.recognises_pts, faces.read_pts),
+)
+_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, dlib's xml, .pts, or a csv table"
+
+
+def format_of(path: Path) -> Format:
+    """Returns the format of a project. Raises InputError for a missing path or an unknown format."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; name an annotation project")
+    for one in FORMATS:
+        if one.recognises(path):
+            return one
+    if alone := _without_labels(path):
+        raise InputError(f"{path}: {alone} and no labels; label some frames; without any, only pyramids learns, from "
+                         "videos")
+    found = f"{_content(path)}; " if path.is_dir() else "the file is empty; " if not path.stat().st_size else ""
+    raise InputError(f"{path}: {found}this is not a known annotation project, which is of {_KNOWN}")
+
+
+def project_and_faults(path: Path, options: Options) -> tuple[Project | None, list[str]]:
+    """Returns what can be read of a project, and everything that is wrong with it. Raises InputError as `format_of`."""
+    path, faults = Path(path), []
+    form = format_of(path)
+    try:
+        project = form.read(path, faults, options)
+    except OSError as error:
+        faults.append(f"{error.filename or path}: cannot be read ({error.strerror or error}); check its permissions")
+        return None, faults
+    except InputError as error:
+        return None, [*faults, str(error)]
+    if project is None:
+        return None, faults or [f"{path.name}: nothing can be read from it; save the project again"]
+    if not faults and not project.frames:
+        faults.append(f"{path.name}: there is no frame in it; label some and save")
+    elif not faults and not project.instances:
+        faults.append(f"{path.name}: no keypoint is labelled in any of its {len(project.frames)} frames; label some "
+                      "and save")
+    if options.pixels_from not in (0, 1):
+        faults.append(f"`pixels_from`: {options.pixels_from}; pixels count from 0 or 1")
+    project = _checked(project, path, faults)
+    project = counted_from(project, options.pixels_from if options.pixels_from in (0, 1) else 0)
+    if options.check_files:
+        project = _with_files(project, faults, rescale_labels=options.rescale_labels)
+    seen = sum(int((one.visible > 0).sum()) for one in project.instances)
+    if not faults and seen and int(outside(project).sum()) == seen:
+        faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images that were "
+                      "labelled")
+    return project._replace(notes=(*project.notes, *coordinate_notes(project, options.pixels_from))), faults
+
+
+def read_project(
+    path: Path, *, category: str = "", video_root: Path | None = None, pixels_from: int = 0,
+    rescale_labels: bool = False, check_files: bool = True,
+) -> Project:
+    """Reads an annotation project of any format in `FORMATS`, with the size of every frame that its file states.
+
+    The options are those of `Options`. Raises InputError if the path is no project, or with everything that is wrong in
+    one line: faulty labels, images and videos that are missing or of another size.
+    """
+    root = None if video_root is None else Path(video_root)
+    if root is not None and not root.is_dir():
+        raise InputError("video_root", f"{root} is not a folder; name the one that holds the videos")
+    project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, check_files))
+    if faults:
+        raise InputError(fault_line(path, faults))
+    return project
+
+
+def fault_line(path: Path, faults: list[str]) -> str:
+    """Formats all faults of a project as one line."""
+    return f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''}: {summarise(faults)}"
+
+
+def _without_labels(path: Path) -> str:
+    """Returns how many images and videos lie at a path; "" if none does, or something else is there."""
+    files = [path] if path.is_file() else [
+        file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file() and file.name[0] != "."]
+    images, videos = (sum(file.suffix.lower() in suffixes for file in files)
+                      for suffixes in (IMAGE_SUFFIXES, VIDEO_SUFFIXES))
+    if not files or images + videos < len(files):
+        return ""
+    return " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in (
+        (images, "image"), (videos, "video")) if count)
+
+
+def _content(folder: Path) -> str:
+    """Describes the content of a folder in a few words."""
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+    if not names:
+        return "the folder is empty"
+    return f"it holds {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+# What no format may hold, whatever its reader lets pass
+
+def _checked(project: Project, path: Path, faults: list[str]) -> Project:
+    """Returns the project with plain paths of its images, after a fault for everything that no file can mean.
+
+    These are names with control characters, images outside the project, two frames that are one, two animals of one
+    name on a frame, and numbers beyond any image or video.
+    """
+    where, names, frames, whole = path.name, project.skeleton.names, [], not faults
+    texts = [("keypoint", name) for name in names]
+    texts += [(kind, text) for frame in project.frames for kind, text in (
+        ("image", frame.name), ("session", frame.session), ("split", frame.split))]
+    texts += [("track", one.track) for one in project.instances]
+    faults += [f"{where}, {kind} {text!r:.200}: the name has characters that cannot be shown; rename it"
+               for kind, text in dict.fromkeys(texts) if printable(text) != text]
+    seen: dict[tuple[str, int | None], str] = {}
+    for frame in project.frames:
+        frames.append(_within(frame, project, where, faults))
+        key = str(frames[-1].path), frame.number
+        if frame.number is not None and not 0 <= frame.number < LAST_FRAME:
+            faults.append(f"{where}, {frame.name:.200}: frame {frame.number} is in no video; count from 0")
+        elif key in seen and whole:
+            faults.append(f"{where}, {frame.name}: the frame is listed twice, also as {seen[key]}; join the labels of "
+                          "the two")
+        seen[key] = frame.name
+    for one in project.instances:
+        labelled = one.visible > 0
+        far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
+        if not np.isnan(one.box).all() and not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
+            faults.append(f"{where}, {project.frames[one.frame].name}, box: x, y and a positive width and height "
+                          "belong there; correct or delete it")
+        elif far.any() or (np.abs(one.box) > LARGEST).any():
+            what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
+            faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
+                          "is; correct or delete it")
+    tracks = Counter((one.frame, one.track) for one in project.instances if one.track)
+    faults += [f"{where}, {project.frames[frame].name}: {count} animals are called {track!r:.60}; give each its own "
+               "track" for (frame, track), count in tracks.items() if count > 1]
+    return project._replace(frames=tuple(frames))
+
+
+def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Frame:
+    """Returns a frame whose path has no `..`; a fault for an image that its name leads out of the project.
+
+    Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are followed, as a person's own.
+    """
+    path, root = Path(os.path.normpath(frame.path)), Path(os.path.normpath(project.root))
+    named_outside = ".." in PurePosixPath(frame.name).parts or (project.format == "coco" and
+                                                                not path.is_relative_to(root))
+    if frame.number is not None or (".." not in frame.path.parts and not named_outside):
+        return frame
+    if path.is_relative_to(root):
+        return frame._replace(path=path, name=path.relative_to(root).as_posix())
+    if named_outside and project.format != "sleap":
+        faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move "
+                      "it there and name it anew")
+    elif project.format == "sleap":
+        return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
+    return frame
+
+
+# Images and videos
+
+def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = False) -> Project:
+    """Returns the project with the size of each frame as its file has it.
+
+    Faults are files that are missing, unreadable, too short, or of another size than stated. rescale_labels: scales
+    labels with resized images instead, except where width and height are exchanged: such images were turned.
+    """
+    videos = _videos(project, faults)
+    images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
+    depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(images, common_depth(images))
+    frames, growth = [], {}
+    for number, frame in enumerate(project.frames):
+        size = _size(frame, videos, faults)
+        frames.append(frame._replace(depth=depths.get(frame.path, 0)))
+        if size is None or frame.size in ((0, 0), size):
+            frames[-1] = frames[-1]._replace(size=size or frame.size)
+            continue
+        exchanged = size == frame.size[::-1]
+        if rescale_labels and not exchanged:
+            frames[-1] = frames[-1]._replace(size=size)
+            growth[number] = np.array(size) / frame.size
+            continue
+        mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
+                "restore the original, or set `rescale_labels` to scale the labels with it")
+        faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
+                      f"{frame.size[0]}x{frame.size[1]}; {mend}")
+    instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
+                                   box=one.box * np.tile(growth[one.frame], 2))
+                      if one.frame in growth else one for one in project.instances)
+    notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()
+    notes += tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
+    return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
+
+
+def _is_there(path: Path) -> bool:
+    """Returns whether a path exists; no name that the system refuses does."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
+    """Returns every video that can be opened."""
+    known = {}
+    for path, labelled in Counter(frame.path for frame in project.frames if frame.number is not None).items():
+        from kpjax.images.video import open_video
+
+        try:
+            if _is_there(path):
+                known[path] = open_video(path)
+            else:
+                faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
+                              "as `video_root`")
+        except InputError as error:
+            faults.append(str(error))
+    return known
+
+
+def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:
+    """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
+    video = videos.get(frame.path)
+    if frame.number is not None:
+        if video is not None and not 0 <= frame.number < len(video):
+            faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
+                          f"{len(video) - 1}; restore the video that was labelled, or delete the row")
+            return None
+        return None if video is None else video.size
+    if not (_is_there(frame.path) and frame.path.is_file()):
+        alike = _alike(frame.path)
+        mend = f"there is {alike}, rename one of the two" if alike else "copy it there or delete its labels"
+        faults.append(f"{frame.name}: the image is missing at {frame.path}; {mend}")
+        return None
+    try:
+        return image_size(frame.path)
+    except InputError as error:
+        faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
+        return None
+
+
+def _alike(path: Path) -> str:
+    """Returns the name of an image beside a missing one that differs in case or ending only; "" without one."""
+    stem = path.stem.casefold()
+    alike = sorted(name for name in _names(path.parent) if Path(name).stem.casefold() == stem
+                   and Path(name).suffix.lower() in IMAGE_SUFFIXES)
+    return min(alike, key=lambda name: name.casefold() != path.name.casefold(), default="")
+
+
+@functools.lru_cache(maxsize=1)
+def _names(folder: Path) -> frozenset[str]:
+    """Returns the names in a folder; read once for all images that it lacks."""
+    return frozenset(os.listdir(folder)) if _is_there(folder) and folder.is_dir() else frozenset()

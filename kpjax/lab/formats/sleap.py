@@ -1,0 +1,306 @@
+"""SLEAP's `.slp` files, including packages with embedded images, read and written by sleap-io.
+
+Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022. Needs the extra
+kpjax[sleap]. Old files count pixels from the corner of the first; sleap-io shifts them by half a pixel.
+"""
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.errors import InputError
+from kpjax.files import atomic, cache_folder
+from kpjax.structures import Skeleton
+
+_LABELS = "labels.slp"
+_FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
+
+
+class Animal(NamedTuple):
+    """One animal to write on a frame."""
+
+    points: np.ndarray  # (K, 2), nan where unknown
+    track: str = ""
+    scores: np.ndarray | None = None  # (K,) of a prediction, which SLEAP shows and never takes for a label
+
+
+def recognises(path: Path) -> bool:
+    """Returns whether a path is a .slp file, or a folder that holds one."""
+    return bool(_files_of(Path(path)))
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+    """Reads the labels of a .slp file, without predicted instances.
+
+    A point is labelled if it has coordinates and SLEAP's mark as visible. Keypoints are in the skeleton's order; the
+    flip is that of its symmetries, else derived from the names. Suggested frames, and frames with predictions only,
+    are unlabelled frames. Videos are searched beside the file, below the option `video_root`, and in parent folders
+    that share a folder with their stored path. Images inside a package are copied to the cache folder
+    (XDG_CACHE_HOME). Raises InputError for a damaged file, and without the extra kpjax[sleap].
+    """
+    files = _files_of(Path(path))
+    if len(files) != 1:
+        faults.append(f"{path} holds {len(files)} .slp files; name one of them")
+        return None
+    labels = load(files[0])
+    if len(labels.skeletons) != 1:
+        faults.append(f"{files[0].name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of "
+                      "one skeleton to a file of their own")
+        return None
+    try:
+        return project_of(labels, files[0], options.video_root, faults)
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+        faults.append(f"{files[0].name}: its tables do not belong together ({' '.join(str(error).split())[:200]}); "
+                      "save it again with SLEAP")
+        return None
+
+
+def project_of(labels: Any, file: Path, video_root: Path | None, faults: list[str]) -> Project:
+    """Converts sleap-io's `Labels` of one skeleton, whatever file they came from. `read` says what is kept."""
+    skeleton, notes = skeleton_of(labels.skeletons[0])
+    labelled = list(labels.labeled_frames)
+    known = {(id(one.video), one.frame_idx) for one in labelled}
+    suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
+    videos = _videos(file, labels, [*labelled, *suggested], video_root, notes, faults)
+    frames, instances, empty = [], [], 0
+    for one, users in [(one, one.user_instances) for one in labelled] + [(one, []) for one in suggested]:
+        frame = _frame(file, videos[id(one.video)], int(one.frame_idx), faults)
+        if frame is None:
+            continue
+        found = [made for user in users if (made := _instance(len(frames), user)) is not None]
+        empty += len(users) - len(found)
+        frames.append(frame)
+        instances += found
+    for count, words in (
+            (sum(len(one.predicted_instances) for one in labelled),
+             "predicted instances are left out: predictions train nothing"),
+            (empty, "instances without a labelled point are left out"),
+            (len(suggested), "suggested frames are kept as frames without labels")):
+        notes += [f"{count} {words}"] if count else []
+    return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes),
+                   {"skeleton": labels.skeletons[0].name})
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes labels.slp with the instances as user labels, and returns its path.
+
+    Images and videos stay where they are and are named by absolute paths. Frames without an instance become suggested
+    frames. Raises InputError without the extra kpjax[sleap].
+    """
+    animals: list[list[Animal]] = [[] for _ in project.frames]
+    for one in project.instances:
+        animals[one.frame].append(Animal(one.keypoints, one.track))
+    return [save(folder / _LABELS, project.skeleton, project.frames, animals,
+                 name=str(project.details.get("skeleton") or project.root.name),
+                 suggested=[number for number, found in enumerate(animals) if not found])]
+
+
+# sleap-io
+
+def library() -> ModuleType:
+    """Returns sleap-io. Raises InputError if it is not installed."""
+    try:
+        import sleap_io
+        _ = sleap_io.Labels  # sleap-io imports its parts on first use
+    except ImportError as error:
+        raise InputError(f'.slp files need sleap-io ({error}); pip install "kpjax[sleap]"') from None
+    return sleap_io
+
+
+def load(file: Path) -> Any:
+    """Returns the `Labels` of a .slp file, with closed videos. Raises InputError for anything else."""
+    sio = library()
+    try:
+        if not file.is_file():  # a pipe would be waited for
+            raise OSError("it is no file")
+        return sio.load_slp(str(file), open_videos=False)
+    except Exception as error:  # HDF5 and sleap-io raise many kinds on a damaged file
+        raise InputError(f"{file.name} cannot be read as a SLEAP file ({' '.join(str(error).split())[:200]}); save it "
+                         "again with SLEAP") from None
+
+
+def save(
+    path: Path, skeleton: Skeleton, frames: Sequence[Frame], animals: Sequence[Sequence[Animal]], *, name: str,
+    suggested: Collection[int] = (), lengths: Mapping[Path, int] | None = None, provenance: str = "",
+) -> Path:
+    """Writes a .slp file whole or not at all, and returns its path. Raises InputError without the extra kpjax[sleap].
+
+    Args:
+        animals: Of each frame. A frame without any is written empty, unless it is only suggested.
+        name: Of the skeleton.
+        suggested: Numbers of the frames that are suggested to be labelled.
+        lengths: Number of frames of videos by path, where known.
+        provenance: What predicted the points.
+    """
+    sio = library()
+    nodes, names = sio.Skeleton(nodes=list(skeleton.names), name=name), skeleton.names
+    for a, b in skeleton.edges:
+        nodes.add_edge(names[a], names[b])
+    for a, b in enumerate(skeleton.flip):
+        if a < b:
+            nodes.add_symmetry(names[a], names[b])
+    tracks = {one.track: sio.Track(one.track) for of_frame in animals for one in of_frame if one.track}
+    videos, at = _sio_videos(sio, frames, lengths or {})
+    unlabelled = set(suggested)
+
+    def instance(one: Animal) -> Any:
+        track = tracks.get(one.track)
+        if one.scores is None:
+            return sio.Instance.from_numpy(one.points, skeleton=nodes, track=track)
+        score = float(one.scores.mean()) if len(one.scores) else 0.0
+        return sio.PredictedInstance.from_numpy(one.points, nodes, point_scores=one.scores, score=score, track=track)
+
+    labels = sio.Labels(
+        [sio.LabeledFrame(*at[number], [instance(one) for one in of_frame])
+         for number, of_frame in enumerate(animals) if of_frame or number not in unlabelled],
+        videos=videos, skeletons=[nodes], tracks=list(tracks.values()),
+        suggestions=[sio.SuggestionFrame(*at[number]) for number in suggested],
+        provenance={"predicted by": provenance} if provenance else {})
+    with atomic(path) as partial:
+        sio.save_slp(labels, str(partial), embed=False, verbose=False)
+    return path
+
+
+def _sio_videos(
+    sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int]
+) -> tuple[list[Any], list[tuple[Any, int]]]:
+    """Returns the videos of frames, none of them opened, and each frame's video and number.
+
+    Images of one session and size become one video, a list of images.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for number, frame in enumerate(frames):
+        groups.setdefault((frame.session, frame.size) if frame.number is None else (frame.path,), []).append(number)
+    videos, at = [], [None] * len(frames)
+    for members in groups.values():
+        first = frames[members[0]]
+        paths = list(dict.fromkeys(frames[number].path.absolute().as_posix() for number in members))
+        metadata = {"filename": paths[0], "grayscale": False}
+        count = len(paths) if first.number is None else lengths.get(first.path)
+        if count is not None:
+            metadata["shape"] = [count, *first.size[::-1], 3]
+        if first.number is None:
+            metadata |= {"type": "ImageVideo", "filenames": paths, "height_": first.size[1], "width_": first.size[0],
+                         "channels_": 3}
+        else:
+            metadata |= {"type": "MediaVideo", "bgr": True, "dataset": "", "input_format": ""}
+        videos.append(sio.Video(filename=paths if first.number is None else paths[0], backend_metadata=metadata,
+                                open_backend=False))
+        place = {path: number for number, path in enumerate(paths)}
+        for member in members:
+            frame = frames[member]
+            at[member] = videos[-1], (place[frame.path.absolute().as_posix()] if frame.number is None else frame.number)
+    return videos, at
+
+
+# Reading
+
+class _Video(NamedTuple):
+    name: str
+    path: Path | None  # None if every frame is an image file
+    images: Mapping[int, Path]
+
+
+def _files_of(path: Path) -> list[Path]:
+    return sorted(path.glob("[!.]*.slp")) if path.is_dir() else [path] if path.suffix == ".slp" else []
+
+
+def skeleton_of(stored: Any) -> tuple[Skeleton, list[str]]:
+    """Converts sleap-io's skeleton. Returns it with notes."""
+    names = tuple(stored.node_names)
+    edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
+    if not stored.symmetry_inds:
+        derived = derived_flip(names)
+        return Skeleton(names, edges, derived or ()), [flip_note(names, derived)]
+    flip = list(range(len(names)))
+    for a, b in stored.symmetry_inds:
+        flip[a], flip[b] = b, a
+    return Skeleton(names, edges, tuple(flip)), []
+
+
+def _videos(
+    file: Path, labels: Any, used: Sequence[Any], video_root: Path | None, notes: list[str], faults: list[str]
+) -> dict[int, _Video]:
+    """Locates each video, by its id; the path of one that is not found does not exist."""
+    videos, names = {}, {}
+    for number, video in enumerate(labels.videos):
+        stored, facts = video.filename, video.backend_metadata
+        if not isinstance(facts, dict):
+            raise ValueError(f"video {number}: backend is not an object")
+        if facts.get("crop"):
+            faults.append(f"{file.name}: video {number} is a crop of another; label and save the whole video")
+        if isinstance(stored, list):
+            videos[id(video)] = _Video("", None, dict(enumerate(_found(file, path, video_root) for path in stored)))
+            continue
+        if facts.get("dataset") or Path(stored).suffix.lower() in (".tif", ".tiff"):  # what sleap-io alone decodes
+            source = video.source_video.filename if video.source_video is not None else None
+            name = PurePosixPath(forward(source)).name if isinstance(source, str) else f"video{number}"
+            wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
+            found = _Video(name, None, _embedded_images(file, number, video, wanted, notes, faults))
+        else:
+            path = _found(file, stored, video_root)
+            found = _Video(path.name, path, {})
+        if names.setdefault(found.name, number) != number:
+            found = found._replace(name=f"{number}-{found.name}")
+        videos[id(video)] = found
+    return videos
+
+
+def _found(file: Path, stored: str, video_root: Path | None) -> Path:
+    """Returns a stored path as found on this machine, or where it is expected."""
+    beside = [file.parent] + ([video_root] if video_root else [])
+    above = list(file.absolute().parents)[1:_FOLDERS_ABOVE + 1]
+    found = found_by_trailing_parts(stored, beside) or found_by_trailing_parts(stored, above, least=2)
+    return found or file.parent / forward(stored).lstrip("/")
+
+
+def _frame(file: Path, video: _Video, number: int, faults: list[str]) -> Frame | None:
+    if video.path is not None:
+        return Frame(f"{video.name}/{number}", video.path, number, (0, 0), video.name)
+    if number not in video.images:
+        faults.append(f"{file.name}: frame {number} of {video.name} is labelled, but there is no such image; delete "
+                      "it in SLEAP")
+        return None
+    path = video.images[number]
+    session, inside = video.name or path.parent.name, path.is_relative_to(file.parent)
+    return Frame(path.relative_to(file.parent).as_posix() if inside else f"{session}/{path.name}", path, None, (0, 0),
+                 session)
+
+
+def _instance(frame: int, user: Any) -> Instance | None:
+    points = np.array(user.points["xy"], np.float64)
+    visible = np.isfinite(points).all(1) & np.array(user.points["visible"], bool)
+    points[~visible] = np.nan
+    track = user.track.name if user.track is not None else ""
+    return Instance(frame, points, visible.astype(np.float32), np.zeros(len(points), bool), np.full(4, np.nan),
+                    track or "") if visible.any() else None
+
+
+def _embedded_images(
+    file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
+) -> dict[int, Path]:
+    """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one does not decode."""
+    stat = file.stat()
+    key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
+    folder = cache_folder() / "sleap" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    found = {frame: folder / f"{frame:06d}.png" for frame in frames}
+    for frame in [frame for frame, path in found.items() if not path.is_file()]:
+        try:
+            video.open_backend = True  # opens it on the first access
+            image = np.asarray(video[frame])
+        except Exception as error:  # sleap-io raises many kinds
+            faults.append(f"{file.name}: frame {frame} of video {number} cannot be decoded ({error}); save the "
+                          "package again with SLEAP")
+            del found[frame]
+            continue
+        with atomic(found[frame]) as partial:
+            Image.fromarray(np.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]).save(partial)
+    video.close()
+    notes.append(f"{len(found)} images inside {file.name} were copied to {folder}")
+    return found

@@ -1,0 +1,350 @@
+"""Tables of labels: csv rows with their line numbers, and the layout that DeepLabCut and Lightning Pose share."""
+import codecs
+import csv
+import io
+import math
+import pickle
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.names import forward
+from kpjax.errors import InputError
+from kpjax.files import atomic, read_content
+
+Line = tuple[int, list[str]]  # number in the file, from 1, and cells
+FOLDER = "labeled-data"
+_SEPARATORS = (",", ";", "\t")
+_HEADER = ("scorer", "individuals", "bodyparts", "coords")
+_COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
+_H5_KEY = "df_with_missing"
+
+# Plain csv
+
+class Rows(NamedTuple):
+    """A csv table whose first line names its columns."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, tuple[str, ...]], ...]  # the line of each row, from 1, and its cells
+    separator: str
+
+
+def read_rows(path: Path, faults: list[str], *, keep_empty: bool = False) -> Rows | None:
+    """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
+
+    Returns the table without its faulty rows, or None if the file or its header is unusable. faults: Receives a line
+    for everything that is wrong, such as rows with a wrong number of cells. keep_empty: Keeps rows whose cells are all
+    empty, for tables in which the position of a row counts.
+    """
+    separator = separator_of(first_line(path))
+    lines = _csv_lines(path, path.name, separator, faults)
+    if lines is None:
+        return None
+    found = [(line, tuple(cell.strip() for cell in cells)) for line, cells in lines
+             if any(cell.strip() for cell in cells) or (keep_empty and cells)]
+    if not found:
+        faults.append(f"{path.name}: the table is empty; save the labels again")
+        return None
+    (first, header), rows = found[0], []
+    if (repeated := Counter(name for name in header if name).most_common(1)) and repeated[0][1] > 1:
+        faults.append(f"{path.name} line {first}: two columns are called {repeated[0][0]!r}; rename or delete one")
+        return None
+    for line, cells in found[1:]:
+        cells = _without_empty_tail(cells, len(header))
+        if len(cells) == len(header):
+            rows.append((line, cells))
+        else:
+            faults.append(f"{path.name} line {line}: {len(cells)} cells where the header has {len(header)} columns; "
+                          "restore the row")
+    return Rows(header, tuple(rows), separator)
+
+
+def separator_of(header: str) -> str:
+    """Returns the character that separates the names of a header."""
+    return max(_SEPARATORS, key=header.count)
+
+
+def number(cell: str, where: str, faults: list[str], separator: str = ",") -> float:
+    """Parses a cell: nan if it is empty or "nan"; inf, with a fault that begins with `where`, if it is no number.
+
+    A comma may be the decimal point where cells are separated by something else.
+    """
+    cell = cell.strip()
+    if cell.lower() in ("", "nan"):
+        return math.nan
+    try:
+        value = float(cell if separator == "," else cell.replace(",", "."))
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
+        faults.append(f"{where}: {cell!r} where a number belongs; correct it, or leave the cell empty")
+        return math.inf
+    return value
+
+
+def rows_text(rows: Sequence[Sequence[object]]) -> str:
+    """Formats rows as csv. Floats keep all their digits; nan becomes an empty cell."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(
+        ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows)
+    return file.getvalue()
+
+
+def encoding_of(content: bytes) -> str:
+    """Returns the encoding of a table by its first bytes: UTF-8, or UTF-16 as spreadsheets save "Unicode text"."""
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def first_line(path: Path) -> str:
+    """Returns the first line of a table, "" if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1_000_000)
+    except OSError:
+        return ""
+    return next(iter(start.decode(encoding_of(start), errors="replace").splitlines()), "")
+
+
+def _csv_lines(path: Path, label: str, separator: str, faults: list[str]) -> list[Line] | None:
+    """Returns the lines of a csv file; None, with a fault, if it is no csv in UTF-8 or UTF-16."""
+    try:
+        content = read_content(path)
+        text = content.decode(encoding_of(content))
+    except UnicodeDecodeError as error:
+        line = error.object[:error.start].count(b"\n") + 1
+        faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
+                      "UTF-8")
+        return None
+    except InputError as error:
+        faults.append(f"{label} cannot be read: {str(error).removeprefix(f'{path}: ')}")
+        return None
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines, before = [], 0
+    try:
+        for cells in reader:
+            lines.append((before + 1, cells))
+            before = reader.line_num
+    except csv.Error as error:
+        faults.append(f"{label} line {reader.line_num}: invalid csv ({error}); look for an unclosed quote")
+        return None
+    return lines
+
+
+def _without_empty_tail(cells: Sequence[str], width: int) -> Sequence[str]:
+    """Drops the empty cells that spreadsheets append beyond `width`."""
+    end = len(cells)
+    while end > width and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
+
+
+# A header of three or four rows, then an image or frame per row
+
+class Table(NamedTuple):
+    """A table of labels or predictions in DeepLabCut's layout."""
+
+    scorer: str
+    points: tuple[tuple[str, str], ...]  # individual ("" without that header row) and body part of each point
+    coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
+    keys: tuple[str | int, ...]  # of the rows: stored paths with forward slashes, or frame numbers
+    lines: tuple[int, ...]  # of the rows in their csv file, from 1
+    values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
+
+
+def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
+    """Reads a .csv or .h5 table, without damaged rows, as `read_rows` does. label: The name of the file in faults."""
+    lines = (_h5_lines(path, label, faults) if path.suffix == ".h5" else _csv_lines(path, label, ",", faults))
+    return None if lines is None else _parsed(lines, label, faults)
+
+
+def has_table_header(path: Path) -> bool:
+    """Returns whether a file begins like such a table."""
+    return path.is_file() and re.split("[,;\t]", first_line(path))[0].strip() == "scorer"
+
+
+def whole_number(cell: str) -> int | None:
+    """Returns the number that a cell of at most 15 plain digits, perhaps with ".0", stands for; None for all else."""
+    cell = cell.removesuffix(".0")
+    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
+
+
+def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
+    """Returns the name and the cells of each header row."""
+    columns = [(individual, part, name) for individual, part in table.points for name in table.coordinates]
+    individuals, parts, names = ([column[n] for column in columns] for n in range(3))
+    rows = list(zip(_HEADER, ([table.scorer] * len(columns), individuals, parts, names), strict=True))
+    return rows if any(individuals) else [rows[0], *rows[2:]]
+
+
+def table_text(table: Table, key_cells: int = 1) -> str:
+    """Formats a table as csv. key_cells: 3 splits paths into folder, video and image, as DeepLabCut does for labels."""
+    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in _header_rows(table)]
+    for key, values in zip(table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True):
+        rows.append([*(_parts(key) if key_cells == 3 else [key]), *values])
+    return rows_text(rows)
+
+
+def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
+    """Writes a table (`table_text`) for pandas, also older ones. Raises ImportError without kpjax[dlc]."""
+    import pandas
+
+    names, rows = zip(*_header_rows(table), strict=True)
+    columns = pandas.MultiIndex.from_arrays([pandas.Index(row, dtype=object) for row in rows], names=names)
+    if key_cells == 3:
+        parts = zip(*map(_parts, table.keys), strict=True)
+        index = pandas.MultiIndex.from_arrays([pandas.Index(part, dtype=object) for part in parts])
+    else:
+        index = pandas.Index(table.keys, dtype=None if all(isinstance(key, int) for key in table.keys) else object)
+    frame = pandas.DataFrame(table.values.reshape(len(table.keys), -1), index=index, columns=columns)
+    with atomic(path) as partial:
+        frame.to_hdf(partial, key=_H5_KEY, mode="w", format="fixed")
+    return path
+
+
+def _parts(key: str | int) -> list[str]:
+    return [FOLDER, *str(key).split("/")[-2:]]
+
+
+# Tables for pandas
+
+def predicted_table(
+    scorer: str, animals: Sequence[str], names: Sequence[str], keys: Sequence[str | int], keypoints: np.ndarray,
+    scores: np.ndarray,
+) -> Table:
+    """Returns predictions of I animals with K points on N images or frames as a table, to a thousandth of a pixel.
+
+    keypoints: (N, I, K, 2). scores: (N, I, K).
+    """
+    points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in names)
+    values = np.concatenate([keypoints.round(3), scores.round(6)[..., None]], -1).reshape(len(keys), len(points), 3)
+    return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), tuple(range(len(keys))), values)
+
+
+def _h5_lines(path: Path, label: str, faults: list[str]) -> list[Line] | None:
+    """Returns an .h5 table as the lines that its csv would have."""
+    try:
+        import h5py  # noqa: F401
+        import pandas
+        import tables  # noqa: F401
+    except ImportError as error:
+        faults.append(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
+                      "labels as csv with DeepLabCut")
+        return None
+    try:
+        _refuse_code(path)
+        frame = pandas.read_hdf(path, _H5_KEY)
+        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
+            raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
+        frame.index.names = [None] * frame.index.nlevels
+        return list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
+    except Exception as error:  # HDF5, PyTables and pandas raise many kinds on a damaged file, or one of another tool
+        found = " ".join(str(error).split())[:200] or type(error).__name__
+        faults.append(f"{label}: cannot be read: {found}; save the labels as csv with DeepLabCut")
+    return None
+
+
+class _Plain(pickle.Unpickler):
+    """Loads lists, numbers and texts."""
+
+    def find_class(self, module: str, name: str) -> None:
+        raise InputError(f"it holds a pickle that names {module}.{name}, which could run code; nothing of it was run")
+
+
+def _refuse_code(path: Path) -> None:
+    """Raises InputError if a pickle in an HDF5 file names a class or function, or if it links to another file.
+
+    PyTables loads each pickle that it meets: texts in attributes, and rows of bytes. They are loaded here before, where
+    no name leads to anything.
+    """
+    import h5py
+
+    def look(content: bytes) -> None:
+        for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
+            try:
+                _Plain(io.BytesIO(content), encoding=encoding).load()
+            except InputError:
+                raise
+            except Exception:  # no pickle, or a damaged one, which fails alike in PyTables
+                continue
+
+    def visit(_: str, node: h5py.HLObject) -> None:
+        for name, value in node.attrs.items():
+            for one in np.ravel(np.asarray(value, object)):
+                if isinstance(one, str | bytes):
+                    look(one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
+                    if name == "FILTERS":  # of PyTables 1, which changes such a text before it loads it
+                        raise InputError("it was written by PyTables 1")
+        if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None:
+            for row in node[()].ravel():
+                look(np.asarray(row).tobytes())
+        if isinstance(node, h5py.Group) and not all(
+                isinstance(node.get(name, getlink=True), h5py.HardLink) for name in node):
+            raise InputError("it links to another file or place")
+
+    with h5py.File(path) as file:
+        visit("/", file)
+        file.visititems(visit)
+
+
+# The header and the rows
+
+def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table | None:
+    head = {cells[0].strip(): (line, cells) for line, cells in lines[:4] if cells and cells[0].strip() in _HEADER}
+    if missing := [row for row in ("bodyparts", "coords") if row not in head]:
+        joined = lines[0][1][0] if lines and lines[0][1] else ""
+        other = "semicolons" if ";" in joined else "tabs" if "\t" in joined else ""
+        mend = f"its cells are separated by {other}, save them with commas" if other else "save the labels anew"
+        faults.append(f"{label}: header row {missing[0]} is missing; {mend}")
+        return None
+    last, coordinates = head["coords"][0], [cell.strip() for cell in head["coords"][1]]
+    first = next((at for at, cell in enumerate(coordinates) if at and cell), len(coordinates))
+    names = coordinates[first:]
+    parts = [cell.strip() for cell in head["bodyparts"][1][first:]]
+    individuals = [cell.strip() for cell in head["individuals"][1][first:]] if "individuals" in head else [
+        ""] * len(parts)
+    kind = next((kind for kind in _COORDINATES if tuple(names[:len(kind)]) == kind), ())
+    columns = list(zip(individuals, parts, strict=False))
+    points = columns[::len(kind)] if kind else []
+    if not points or names != list(kind) * len(points) or columns != [one for one in points for _ in kind]:
+        faults.append(f"{label}: header rows bodyparts and coords must name x and y of each part in turn; save the "
+                      "labels anew")
+        return None
+    (individual, part), times = Counter(points).most_common(1)[0]
+    if times > 1:
+        whose = f" of {individual!r}" if individual else ""
+        faults.append(f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own")
+        return None
+    scorer = next((cell.strip() for cell in head.get("scorer", (0, []))[1][1:] if cell.strip()), "")
+    keys, at, values = [], [], []
+    for line, cells in lines:
+        if line > last and any(cell.strip() for cell in cells):
+            row = _row(cells, points, len(kind), f"{label} line {line}", faults)
+            if row is not None:
+                keys.append(row[0])
+                at.append(line)
+                values.append(row[1])
+    shape = len(keys), len(points), len(kind)
+    return Table(scorer, tuple(points), kind, tuple(keys), tuple(at), np.array(values, np.float64).reshape(shape))
+
+
+def _row(
+    cells: Sequence[str], points: Sequence[tuple[str, str]], kind: int, where: str, faults: list[str]
+) -> tuple[str, list[float]] | None:
+    """Returns the key and the numbers of a row, or None if it is damaged."""
+    key_cells = 3 if cells[0].strip() == FOLDER else 1
+    width = key_cells + len(points) * kind
+    cells = _without_empty_tail(cells, width)
+    if len(cells) != width:
+        faults.append(f"{where}: {len(cells)} columns where {width} belong; restore the row")
+        return None
+    before, values = len(faults), []
+    for at, point in enumerate(points):
+        named = f"{where}, {' of '.join(name for name in point[::-1] if name)}"
+        values += (numbers := [number(cell, named, faults) for cell in cells[key_cells + at * kind:][:kind]])
+        if math.isnan(numbers[0]) != math.isnan(numbers[1]):
+            faults.append(f"{named}: one of x and y is empty; give both or none")
+    return (forward("/".join(cell.strip() for cell in cells[:key_cells])), values) if len(faults) == before else None

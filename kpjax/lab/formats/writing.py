@@ -1,0 +1,178 @@
+"""Conversion of a project to a folder for another tool: labels in that tool's format, and images."""
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from PIL import Image
+
+from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.reading import FORMATS
+from kpjax.lab.formats.tables import FOLDER
+from kpjax.errors import InputError, printable
+from kpjax.file_names import inside, portable
+from kpjax.files import make_folder, partial_path, read_content, read_json, writing
+from kpjax.images.reading import image_size
+from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
+
+WRITERS = {one.name: one for one in FORMATS if one.write}
+_MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
+_TAKEN = {_MANIFEST, *(name.lower() for one in FORMATS for name in one.files)}  # names beside the images
+
+
+class Copy(NamedTuple):
+    """An image to write."""
+
+    frame: Frame  # its origin
+    name: str  # its path below the new folder
+
+
+def write_project(project: Project, format: str, folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Writes a project into a folder, which appears once everything is written; returns the paths of the labels.
+
+    Images are copied as they are. Frames of videos become images if the format cannot refer to them; else they stay in
+    their video, which is not copied.
+
+    Args:
+        format: coco, csv, deeplabcut, lightning_pose or sleap.
+        folder: A new or empty folder.
+        overwrite: Whether to replace the output of an earlier call.
+
+    Raises:
+        InputError: If the folder is the project's own or not empty (with `overwrite`: not written by an earlier call,
+            or its labels were changed since), if images are missing, or if the format cannot hold the project.
+    """
+    folder = Path(folder).absolute()
+    if format not in WRITERS:
+        raise InputError("format", f"{format!r} is unknown; choose {', '.join(WRITERS)}")
+    if folder.resolve() == project.root.resolve():
+        raise InputError("out", f"{folder} is the project itself; give another folder")
+    old = free_or_listed(folder, _MANIFEST, "convert", overwrite)
+    moved, copies = placed_in(project, format, folder)
+    partial = partial_path(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        make_folder(partial)
+        make_images(copies, partial)
+        labels = [path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)]
+        write_manifest(partial, _MANIFEST, files_in(partial), [partial / name for name in labels],
+                       **{"from": str(project.root), "format": project.format, "to": format,
+                          "scorer": moved.details["scorer"]})
+        with writing(folder):
+            remove_files(folder, old)
+            for path in files_in(partial):
+                name = path.relative_to(partial).as_posix()
+                target = inside(folder, name, "out")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [folder / name for name in labels]
+
+
+def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[Copy]]:
+    """Returns the project as it will be in a folder, with sizes, and the images to write; InputError if unreadable.
+
+    Parts of names that some system forbids are replaced, with a line in the project's notes.
+    """
+    videos: dict[Path, Video] = {}
+    for frame in project.frames:
+        if frame.number is not None and frame.path not in videos:
+            videos[frame.path] = open_video(frame.path)
+    sessions = _session_folders(project)
+    digits = max([4, *(len(str(frame.number)) for frame in project.frames if frame.number is not None)])
+    frames, copies, used, homes = [], [], set(), {}
+    replaced: list[tuple[str, str]] = []
+    for frame in project.frames:
+        size = frame.size if all(frame.size) else (
+            image_size(frame.path) if frame.number is None else videos[frame.path].size)
+        if frame.number is not None and WRITERS[format].videos:
+            name = frame.name if format == "sleap" else f"{frame.path.absolute().as_posix()}/{frame.number}"
+            frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
+            continue
+        session = sessions[frame.session]
+        if frame.number is not None:
+            homes[session] = frame.path.absolute().as_posix()
+        wanted = _image_name(frame, format, session, digits)
+        name = unused(_portable_path(wanted), used)
+        replaced += [(wanted, name)] if name != wanted else []
+        copies.append(Copy(frame, name))
+        frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
+                            frame.split))
+    details = {**project.details, "videos": homes, "scorer": _scorer_of(project)}
+    notes = project.notes
+    if replaced:
+        notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
+                  f"{replaced[0][0]!r}",)
+    return project._replace(root=folder, frames=tuple(frames), details=details, notes=notes), copies
+
+
+def _scorer_of(project: Project) -> str:
+    """Returns who labelled a project: of its own files, or as `write_project` noted it beside them; "" if unknown."""
+    config = project.details.get("config")
+    known = (config.scorer if config else "") or str(project.details.get("scorer") or "")
+    noted = project.root / _MANIFEST
+    if not known and noted.is_file():
+        try:
+            stored = read_json(noted).get("scorer")
+        except (InputError, ValueError, AttributeError):
+            stored = None
+        known = stored if isinstance(stored, str) and printable(stored) == stored else ""
+    return known
+
+
+def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
+    """Returns the path of a frame's image below the new folder."""
+    last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
+    if WRITERS[format].by_video:
+        return f"{FOLDER}/{session}/{last}"
+    parts = PurePosixPath(frame.name).parts
+    if frame.number is not None or frame.name.startswith("/") or ".." in parts or parts[-1:] != (frame.path.name,):
+        return f"{session}/{last}"
+    return frame.name
+
+
+def _portable_path(name: str) -> str:
+    """Returns a path below a folder whose parts any system takes, and which is none of the writers' own files."""
+    parts = [portable(part) for part in PurePosixPath(name).parts if part != "/"]
+    return "/".join([f"_{parts[0]}" if parts[0].lower() in _TAKEN else parts[0], *parts[1:]])
+
+
+def _session_folders(project: Project) -> dict[str, str]:
+    """Returns a unique folder name for each session, if possible the video's name without its ending."""
+    folders: dict[str, str] = {}
+    for session in dict.fromkeys(frame.session for frame in project.frames):
+        last = PurePosixPath(session)
+        short = last.stem if last.suffix.lower() in VIDEO_SUFFIXES else last.name
+        whole = portable(session or "images")
+        short = portable(short) if short else whole
+        folders[session] = unused(short if short not in folders.values() else whole, set(folders.values()))
+    return folders
+
+
+def unused(name: str, used: set[str]) -> str:
+    """Returns the name, with a number if it is used already, and marks it as used."""
+    path, found, count = PurePosixPath(name), name, 1
+    while found.lower() in used:
+        count += 1
+        found = path.with_name(f"{path.stem}-{count}{path.suffix}").as_posix()
+    used.add(found.lower())
+    return found
+
+
+def make_images(copies: list[Copy], folder: Path) -> None:
+    """Copies images, and extracts frames of videos in order."""
+    opened: tuple[Path | None, Video | None] = (None, None)
+    for copy in sorted(copies, key=lambda one: (str(one.frame.path), one.frame.number or 0)):
+        target = inside(folder, copy.name, "image")
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if copy.frame.number is None:
+                target.write_bytes(read_content(copy.frame.path))
+                continue
+            if opened[0] != copy.frame.path:
+                opened = copy.frame.path, open_video(copy.frame.path)
+            if copy.frame.number >= len(opened[1]):
+                raise InputError(f"{copy.frame.path}: frame {copy.frame.number} is labelled, the last is "
+                                 f"{len(opened[1]) - 1}; name the video that was labelled")
+            Image.fromarray(opened[1][copy.frame.number]).save(target)

@@ -1,0 +1,124 @@
+"""Exported folders as predictors, and as the parts from which their methods are rebuilt."""
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from kpjax.errors import InputError
+from kpjax.lab.out.export import standalone
+from kpjax.file_names import inside
+from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
+from kpjax.structures import Skeleton, Trained, skeleton_from_json
+from kpjax.training.trees import arrays_by_path
+
+# from which a method is rebuilt, and what its scores mean
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json",
+             "pose_statistics.json")
+LARGEST = 2 ** 34  # bytes of one array that is not stored
+
+
+class Exported(NamedTuple):
+    """An exported folder, opened."""
+
+    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # as `Predictor.predict` of run.py
+    skeleton: Skeleton
+    description: Mapping[str, Any]  # predictor.json
+
+    @property
+    def side(self) -> int:
+        """The side of the square images that `predict` takes."""
+        return int(self.description["input"]["shape"][1])
+
+
+def is_exported(folder: Path) -> bool:
+    """Returns whether a folder is, or was, an exported predictor."""
+    return (Path(folder) / standalone.DESCRIPTION).is_file()
+
+
+def description_of(folder: Path) -> dict[str, Any]:
+    """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
+    try:
+        return standalone.checked_description(Path(folder))
+    except standalone.PredictorError as error:
+        raise InputError(str(error)) from None
+
+
+def open_exported(folder: Path) -> Exported:
+    """Opens and verifies a folder as a predictor.
+
+    Raises InputError for damage, another format, and a jax that cannot load it; `predict` raises it for images of
+    another size or dtype.
+    """
+    try:
+        description, predict = standalone.open_predictor(Path(folder))
+    except standalone.PredictorError as error:
+        raise InputError(str(error)) from error
+
+    def checked_predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return predict(images)
+        except standalone.PredictorError as error:
+            raise InputError(str(error)) from None
+
+    return Exported(checked_predict, skeleton_from_json(
+        description["skeleton"], f"{Path(folder) / standalone.DESCRIPTION}: skeleton"), description)
+
+
+def transform_of(given: Mapping[str, Any]) -> Transform:
+    """Returns the transform that `input` of a predictor.json describes."""
+    transform = (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
+    return LocalContrast(transform) if given["contrast"] == "local" else transform
+
+
+def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
+    """Writes the JSON files of the run that a predictor came from, which describe its method.
+
+    Raises InputError for a folder with an ONNX model, whose weights cannot be taken out of it.
+    """
+    if "rebuild" not in description:
+        raise InputError("run", f"the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
+                         "name the run that it was exported from")
+    files = _of_rebuild(description, "files", dict)
+    if other := sorted(set(files) - set(RUN_FILES)):
+        raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
+                         "the "
+                         "run again")
+    if "results.json" not in files:
+        raise InputError("run", "the predictor is an ensemble of several runs, which predicts and nothing else; name "
+                         "one of the runs that it was exported from")
+    for name, content in files.items():
+        inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _of_rebuild(description: Mapping[str, Any], name: str, kind: type) -> Any:
+    """Returns an entry of `rebuild`. Raises InputError if it is of another kind."""
+    rebuild = description["rebuild"]
+    if not isinstance(rebuild, Mapping) or not isinstance(rebuild.get(name), kind):
+        raise InputError(f"{standalone.DESCRIPTION}: rebuild: {name} is not what an export writes; export the run "
+                         "again")
+    return rebuild[name]
+
+
+def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
+    """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
+    unread, empty = _of_rebuild(description, "unread", dict), _of_rebuild(description, "empty", list)
+    try:
+        arrays = load_file(Path(folder) / standalone.WEIGHTS)
+        for name, like in unread.items():
+            if math.prod(like["shape"]) * np.dtype(like["dtype"]).itemsize > LARGEST:
+                raise ValueError(f"{name} is of {like['shape']}")
+            arrays[name] = np.zeros(like["shape"], like["dtype"])
+        tree: dict[str, Any] = {"variables": {}, "frozen": {}} | arrays_by_path(arrays)
+        for names in empty:
+            node = tree
+            for name in names:
+                node = node.setdefault(name, {})
+        return Trained(tree["variables"], tree["frozen"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        raise InputError(f"{folder}: weights and rebuild of {standalone.DESCRIPTION} do not belong together "
+                         f"({' '.join(str(error).split())[:200]}); export the run again") from None

@@ -1,0 +1,214 @@
+"""Export of a predictor's folder: the function compiled for every platform, and the weights that it reads."""
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from safetensors.numpy import save
+
+from kpjax.errors import InputError
+from kpjax.lab.out.export import standalone
+from kpjax.files import atomic, strict
+from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
+from kpjax.structures import Example, Method, Trained
+from kpjax.training import run_folder
+from kpjax.training.trees import named_leaves, on_host
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
+
+
+def plain_weights(trained: Trained) -> dict[str, np.ndarray]:
+    """Returns all arrays `predict` may read, by path, such as `variables/params/conv1/kernel`."""
+    return {path: np.array(on_host(leaf), order="C") for path, leaf in named_leaves(_tree(trained)).items()}
+
+
+def plain_predict(method: Method, trained: Trained) -> PlainPredict:
+    """Returns a method's `predict` as a function of plain containers, which can be compiled and written to a file.
+
+    It maps (weights by path, images (B, S, S, 3) uint8) to {"keypoints": (B, K, 2), "scores": (B, K)}, both float32.
+    Keypoints are (x, y) in pixels of the images, the centre of the top-left pixel at (0, 0). B may be symbolic.
+    trained: only its containers are read; the arrays come with each call, so that none becomes a constant.
+    """
+    count, structure, names = len(method.skeleton.names), jax.tree.structure(_tree(trained)), tuple(
+        named_leaves(_tree(trained)))
+
+    def predict(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
+        tree = jax.tree.unflatten(structure, [weights[name] for name in names])
+        found = method.predict(Trained(**tree), without_labels(images, count))
+        return {"keypoints": found.keypoints.astype(jnp.float32), "scores": found.scores.astype(jnp.float32)}
+
+    return predict
+
+
+def without_labels(images: jax.Array, count: int) -> Example:
+    """Returns images (B, S, S, 3) uint8 as a batch of examples without a label; B may be symbolic."""
+    batch = images.shape[0]
+    return Example(
+        images, jnp.zeros((batch, count, 2), jnp.float32), jnp.zeros((batch, count), jnp.float32),
+        jnp.ones((batch,), jnp.float32), jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32)[None], (batch, 3, 3)),
+        jnp.zeros((batch,), jnp.int32))
+
+
+def _tree(trained: Trained) -> dict:
+    return {"variables": trained.variables, "frozen": trained.frozen}
+
+
+class Provenance(NamedTuple):
+    """The origin of a predictor, as its folder reports it."""
+
+    run: Mapping[str, Any]  # experiment, preset, variant, seed, digest of the weights
+    score: Mapping[str, Any]  # kind, cutoff and perhaps a table
+    files: Mapping[str, Any]  # the run's JSON files by name, from which its method is rebuilt
+
+
+def write_predictor(
+    folder: Path, method: Method, trained: Trained, transform: Transform, provenance: Provenance, *,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all; returns its content.
+
+    Args:
+        trained: weights that `predict` does not read are left out; predictor.json has their shapes.
+        transform: brings images to the square that `predict` takes.
+        provenance: copied into predictor.json.
+        overwrite: replaces an earlier predictor, and nothing else.
+
+    Raises:
+        InputError: for a folder that is not free or cannot be written, and a transform that `input_of` refuses.
+    """
+    folder = Path(folder)
+    check_free(folder, overwrite)
+    side = input_of(transform)["shape"][1]
+    function, weights = plain_predict(method, trained), plain_weights(trained)
+    read = weights_read(function, weights, side)
+    unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
+              if name not in read}
+    kept = {name: weights[name] for name in read}
+
+    def predict(given: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
+        return function({**given, **{name: np.zeros(like["shape"], like["dtype"]) for name, like in unread.items()}},
+                        images)
+
+    batch, = export.symbolic_shape("batch")
+    exported = _exported(predict, kept, (batch, side, side, 3), PLATFORMS)
+    contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept)}
+    return write_described(
+        folder, contents, method, trained, transform, provenance,
+        versions={"calling_convention": exported.calling_convention_version}, platforms=PLATFORMS,
+        rebuild={"files": provenance.files, "unread": unread, "empty": empty_mappings(trained)})
+
+
+def write_described(
+    folder: Path, contents: Mapping[str, bytes], method: Method, trained: Trained, transform: Transform,
+    provenance: Provenance, *, versions: Mapping[str, Any], platforms: Sequence[str], **further: Any,
+) -> dict[str, Any]:
+    """Writes files beside run.py and predictor.json, whole or not at all, and returns the content of the latter.
+
+    versions: of what made the files, beside those of this library. further: entries of predictor.json.
+    """
+    given = input_of(transform)
+    contents = {**contents, standalone.RUNNER: Path(standalone.__file__).read_bytes()}
+    description = {
+        "format": standalone.FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"kpjax": "not installed as a package"} | run_folder.versions() | dict(versions),
+        "platforms": platforms, "run": provenance.run, "skeleton": dataclasses.asdict(method.skeleton),
+        "input": given, "normalisation": "inside the function",
+        "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
+                                "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
+        "score": provenance.score,
+        "check": {"on": "check_images of run.py",
+                  **_check(plain_predict(method, trained), plain_weights(trained), given["shape"][1])},
+        **further,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "checksum": "0" * 64}
+    lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+             for name, value in strict(description).items())
+    text = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    digest = standalone.digest_of_description(text)
+    contents[standalone.DESCRIPTION] = text.replace(b'"checksum": "' + b"0" * 64, b'"checksum": "' + digest.encode())
+    _write(folder, contents)
+    return json.loads(contents[standalone.DESCRIPTION])
+
+
+def input_of(transform: Transform) -> dict[str, Any]:
+    """Returns `input` of predictor.json: images, and run.py's steps to them. Raises InputError for other steps."""
+    inner = transform.transform if isinstance(transform, LocalContrast) else transform
+    if not isinstance(inner, Letterbox | BoxOrWhole | AroundBox):
+        raise InputError("transform", f"an exported predictor cannot do {transform}; predict with the run itself")
+    return {"shape": ["batch", inner.side, inner.side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
+            "whole_images": not isinstance(inner, AroundBox), "box_margin": getattr(inner, "margin", BoxOrWhole.margin),
+            "contrast": "local" if transform is not inner else ""}
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raises InputError for a folder with content, except for an earlier predictor that may be replaced."""
+    if folder.is_file() or folder.is_symlink():
+        raise InputError("out", f"{folder} is a file or a link; give a new folder")
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.ONNX, standalone.RUNNER, standalone.DESCRIPTION,
+            "__pycache__"}
+    if other := sorted(set(held) - ours):
+        raise InputError("out", f"{folder} holds {other[0]}, which is not part of a predictor; give a new folder")
+    if held and not overwrite:
+        raise InputError("out", f"{folder} exists already; set overwrite or give another folder")
+
+
+def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:
+    """Returns the names of the weights that keypoints depend on: not a frozen teacher's, nor a decoder's."""
+    exported = _exported(function, weights, (1, side, side, 3), ("cpu",))
+    names = sorted(weights)  # as jax orders a dictionary; the images come last
+    return tuple(names[number] for number in exported.module_kept_var_idx if number < len(names))
+
+
+def empty_mappings(trained: Trained) -> list[list[str]]:
+    """Returns the paths of mappings without an array, such as the statistics of a network that has none."""
+    def below(node, names: list[str]) -> list[list[str]]:
+        if not isinstance(node, Mapping):
+            return []
+        return [found for name in node for found in below(node[name], [*names, name])] if node else [names]
+
+    return below({"variables": trained.variables, "frozen": trained.frozen}, [])
+
+
+def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]) -> export.Exported:
+    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
+    with _without_folder_names():
+        return export.export(jax.jit(function), platforms=platforms)(shapes, jax.ShapeDtypeStruct(shape, np.uint8))
+
+
+@contextlib.contextmanager
+def _without_folder_names() -> Iterator[None]:
+    """Keeps this machine's folders out of compiled code, which names the source file of every operation."""
+    option = "jax_hlo_source_file_canonicalization_regex"
+    before = getattr(jax.config, option)
+    jax.config.update(option, r".*[\\/]")
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
+
+
+def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
+    """Returns the run's keypoints and scores on `check_images`, computed on a CPU where there is one."""
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        device = jax.local_devices()[0]
+    found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
+    return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    with atomic(folder) as partial:
+        partial.mkdir()
+        for name, content in contents.items():
+            (partial / name).write_bytes(content)

@@ -1,0 +1,135 @@
+"""What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kpjax.lab.out.reports.pixel_errors import (
+    ALL,
+    HELD_OUT,
+    NEAR,
+    TRAINED,
+    Animals,
+    Errors,
+    counted,
+    errors_of,
+    pixels,
+)
+
+FEW = 10  # frames held out, below which errors are rough
+WORSE = 1.5  # times the error of the others, from which a keypoint or a recording is named
+MANY_TIMES = 2.0  # the error on frames that were learnt from, from which more labels are what is missing
+ALIKE = 1.3  # times that error, up to which more of the same labels would change little
+LEAST_LABELS = 3  # held out, of a keypoint or a recording that is named
+
+
+def verdict(animals: Animals, cutoff: float) -> list[str]:
+    """Returns what was learnt from what, and how large the errors are, a sentence each."""
+    parts = animals.by_part()
+    sentences = []
+    if TRAINED in parts:
+        learnt = errors_of(parts[TRAINED], cutoff)
+        sentences.append(f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
+                         f"{counted(learnt[ALL].labels, 'label')} on {counted(_frames(parts[TRAINED]), 'frame')}.")
+    if HELD_OUT not in parts:
+        return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
+    found = errors_of(parts[HELD_OUT], cutoff)
+    whole, length = found[ALL], float(np.median(parts[HELD_OUT].lengths))
+    sentences.append(f"On {counted(_frames(parts[HELD_OUT]), 'frame')} whose labels it has never seen, the mean error "
+                     f"is {pixels(whole.mean)} px, {100 * whole.relative:.1f} % of the animal’s length (about "
+                     f"{pixels(length)} px). Half of the points lie within {pixels(whole.median)} px of their labels.")
+    sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
+    if TRAINED in parts:
+        sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
+    for part in (name for name in parts if name not in (TRAINED, HELD_OUT)):
+        sentences.append(f"On {counted(_frames(parts[part]), 'frame')} of the {part}, the mean error is "
+                         f"{pixels(errors_of(parts[part], cutoff)[ALL].mean)} px.")
+    return [*sentences, hidden_text(found, cutoff)]
+
+
+def hidden_text(found: dict[str, Errors], cutoff: float) -> str:
+    """Returns how many points a cutoff hides, and of which keypoints."""
+    whole = found[ALL]
+    if not math.isfinite(cutoff):
+        return ("Scores do not tell right points from wrong ones, since too few held-out points are near their labels: "
+                "there is no cutoff, and drawings show all points.")
+    if not whole.hidden:
+        return f"No held-out point has a score below the cutoff ({cutoff:.3g}), so drawings show all of them."
+    names = sorted((name for name in found if name != ALL and found[name].hidden), key=lambda name: -found[name].hidden)
+    most = ", ".join(f"{name} {found[name].hidden}" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+    rest = "" if math.isnan(whole.shown) else f"; the mean error of the others is {pixels(whole.shown)} px"
+    return (f"Drawings leave out {whole.hidden} of the {whole.labels} held-out points, whose score is below the cutoff "
+            f"({cutoff:.3g}): {most}{rest}.")
+
+
+def advice(animals: Animals, cutoff: float) -> list[str]:
+    """Returns what would help, what helps most first, each with the numbers that say so."""
+    parts = animals.by_part()
+    if HELD_OUT not in parts:
+        return []
+    held, found = parts[HELD_OUT], errors_of(parts[HELD_OUT], cutoff)
+    learnt = errors_of(parts[TRAINED], cutoff) if TRAINED in parts else None
+    texts = [*_keypoints(animals.names, found, learnt), *_recordings(held)]
+    if learnt and learnt[ALL].mean > 0:
+        times = found[ALL].mean / learnt[ALL].mean
+        if times >= MANY_TIMES:
+            texts.append(f"More labelled frames, of other moments and animals: the held-out error is {times:.1f} times "
+                         "that on frames it has learnt from, which it knows by heart.")
+        elif times <= ALIKE:
+            texts.append("Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
+                         "learnt from and on new ones are alike, so more labels of the same kind would change little.")
+    if _frames(held) < FEW:
+        texts.append(f"More labels that are held out: with {counted(_frames(held), 'frame')} these numbers are rough.")
+    return texts
+
+
+def _keypoints(names: Sequence[str], found: dict[str, Errors], learnt: dict[str, Errors] | None) -> list[str]:
+    known = {name: found[name].mean for name in names if found[name].labels >= LEAST_LABELS}
+    if len(known) < 2:
+        return []
+    usual = float(np.median(list(known.values())))
+    worse = sorted((name for name in known if known[name] >= WORSE * usual), key=lambda name: -known[name])
+    most = max((learnt[name].labels for name in names), default=0) if learnt else 0
+    rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
+    hard = [name for name in worse if name not in rare]
+    rest = f"the usual keypoint has {pixels(usual)} px"
+    texts = []
+    if rare:
+        said = _listed([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare])
+        texts.append(f"More labels of {said}: {rest}, and up to {counted(most, 'label')}.")
+    if hard:
+        said = _listed([f"{name} ({pixels(known[name])} px)" for name in hard])
+        texts.append(f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
+                     f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}.")
+    return texts
+
+
+def _listed(texts: Sequence[str], most: int = 3) -> str:
+    """Returns "a", "a and b", or "a, b, c and 2 more"."""
+    shown = list(texts[:most]) + ([f"{len(texts) - most} more"] if len(texts) > most else [])
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def _recordings(held: Animals) -> list[str]:
+    names = np.array([recording(path, frame) for path, frame in zip(held.images, held.frames, strict=True)])
+    relative = np.nanmean(held.distances, axis=1) / held.lengths
+    means = {name: float(relative[names == name].mean()) for name in dict.fromkeys(names.tolist())
+             if (names == name).sum() >= LEAST_LABELS}
+    if len(means) < 2:
+        return []
+    worst = max(means, key=means.__getitem__)
+    usual = float(np.median([mean for name, mean in means.items() if name != worst]))
+    if means[worst] < WORSE * usual:
+        return []
+    return [f"More labels from recordings like {worst}: its error is {100 * means[worst]:.1f} % of the animal’s "
+            f"length, that of other held-out recordings {100 * usual:.1f} %."]
+
+
+def recording(path: Path, frame: int | None) -> str:
+    """Returns the recording that a frame is of: a video's name, or the folder of an image."""
+    return path.name if frame is not None else path.parent.name
+
+
+def _frames(animals: Animals) -> int:
+    return len(set(zip(animals.images, animals.frames, strict=True)))

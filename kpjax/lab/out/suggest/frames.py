@@ -1,0 +1,195 @@
+"""Frames as `suggest` sees them: predictions and thumbnails of all of them, and those that have labels already."""
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import read_frame
+from kpjax.errors import InputError
+from kpjax.images.transforms import Transform
+from kpjax.images.video import open_video
+from kpjax.structures import Skeleton
+from kpjax.lab.out.suggest.selection import THUMBNAIL, thumbnail
+
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+# images (B, S, S, 3) uint8 -> keypoints (B, K, 2) float32 in their pixels, scores (B, K) float32
+
+
+class Network(NamedTuple):
+    """A predictor of keypoints on square images, and the transform to them."""
+
+    predict: Predict
+    transform: Transform
+
+
+class SeenFrames(NamedTuple):
+    """Frames of which some may be suggested, N of them."""
+
+    rows: np.ndarray  # (N,) int64, numbers of the frames among those that were looked at
+    features: np.ndarray  # (N, F) float32, see `thumbnail`
+    unreadable: tuple[str, ...]  # the frames that do not decode
+    without_box: int  # frames that are left out, since no animal is on them
+
+
+class LabelledFrames(NamedTuple):
+    """The frames of a project that have labels."""
+
+    features: np.ndarray  # (L, F) float32, thumbnails of those that can be read
+    frames: tuple[Frame, ...]
+    notes: tuple[str, ...]  # those that cannot
+
+
+NO_LABELS = LabelledFrames(np.zeros((0, THUMBNAIL**2), np.float32), (), ())
+
+
+def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where one is not there.
+
+    Raises InputError if no image, or no frame of a video, has a box.
+    """
+    groups: dict[Path | None, list[int]] = {}
+    for row, frame in enumerate(frames):
+        groups.setdefault(None if frame.number is None else frame.path, []).append(row)
+    parts = []
+    for path, rows in groups.items():
+        found = (boxes_of_images(boxes, [frames[row].path.as_posix() for row in rows]) if path is None else
+                 boxes_of_video(boxes, path.name, [frames[row].number for row in rows]))
+        parts.append((rows, *found))
+    names = tuple(dict.fromkeys(name for _, animals, _ in parts for name in animals))
+    placed = np.full((len(frames), len(names), 4), np.nan)
+    for rows, animals, of_rows in parts:
+        placed[np.ix_(rows, [names.index(name) for name in animals])] = of_rows
+    return names, placed
+
+
+def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None = None,
+            tick: Callable[[int], object] = lambda count: None) -> SeenFrames:
+    """Makes thumbnails of all images and of frames 0, every, 2 every ... of each video, in one pass.
+
+    Frames that do not decode are named and left out, those without a box are counted and left out.
+
+    Args:
+        frames: images and all frames of videos, as `frames_at` returns them.
+        boxes: (N, I, 4) x, y, width, height of the animals on the frames, nan where one is not there; None for one
+            animal somewhere on each.
+        tick: called with the number of frames passed.
+
+    Raises:
+        InputError: if no frame can be read.
+    """
+    kept: dict[int, np.ndarray] = {}
+    unreadable, without_box = [], 0
+    for row, image in _images(frames):
+        tick(1)
+        if frames[row].number is not None and frames[row].number % every:
+            continue
+        if image is None:
+            unreadable.append(frames[row].name)
+        elif boxes is not None and not np.isfinite(boxes[row]).all(-1).any():
+            without_box += 1
+        else:
+            kept[row] = thumbnail(image)
+    if not kept:
+        why = "has a box" if without_box else "can be read"
+        raise InputError("inputs", f"none of the {len(frames)} frames {why}; " + (
+            "give boxes of these images or videos" if without_box else "fetch the images or videos again"))
+    return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
+
+
+def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], network: Network, batch_size: int
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts M animals, one on each image (H, W, 3) uint8, perhaps in a box (4,).
+
+    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64. Every batch has one shape, so
+    that the network is compiled once; the first square fills the last one up.
+    """
+    none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
+    made = [network.transform(image, none, unseen, np.float32(1), box)
+            for image, box in zip(images, boxes, strict=True)]
+    squares, points, scores = [square for square, *_ in made], [], []
+    for start in range(0, len(squares), batch_size):
+        batch = squares[start:start + batch_size]
+        found = network.predict(np.stack(batch + batch[:1] * (batch_size - len(batch))))
+        points += [in_frame_pixels(crop, one) for (*_, crop), one in zip(made[start:start + batch_size], found[0],
+                                                                         strict=False)]
+        scores += list(np.asarray(found[1], np.float64)[:len(batch)])
+    return np.stack(points), np.stack(scores)
+
+
+def in_frame_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Returns points (..., K, 2) of a square in pixels of its frame, float64, by the (3, 3) map `crop`."""
+    crop = np.asarray(crop, np.float64)
+    moved = np.asarray(points, np.float64) @ crop[:, :2].T + crop[:, 2]
+    return moved[..., :2] / moved[..., 2:]
+
+
+def _images(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Yields the number of every frame with its image, None if it does not decode; each video in one pass."""
+    of_video: dict[Path, dict[int, int]] = {}
+    for row, frame in enumerate(frames):
+        if frame.number is not None:
+            of_video.setdefault(frame.path, {})[frame.number] = row
+            continue
+        try:
+            yield row, read_frame(frame)
+        except InputError:
+            yield row, None
+    for path, rows in of_video.items():
+        for number, image in open_video(path):
+            if number in rows:
+                yield rows[number], image
+
+
+# Frames with labels
+
+
+def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
+    """Reads the labelled frames of a project. Raises InputError without any, or without a keypoint of `skeleton`."""
+    if not set(skeleton.names) & set(project.skeleton.names):
+        raise InputError("labelled", f"{project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
+                         f"{', '.join(skeleton.names)}; give the project that the run was trained on")
+    if not project.instances:
+        raise InputError("labelled", f"{project.root} has no labelled frame; leave it out")
+    frames = tuple(project.frames[number] for number in sorted({one.frame for one in project.instances}))
+    notes, features = [], []
+    for frame in frames:
+        try:
+            features.append(thumbnail(read_frame(frame)))
+        except InputError as error:
+            notes.append(str(error))
+    return LabelledFrames(np.stack(features) if features else NO_LABELS.features, frames, tuple(notes))
+
+
+def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) -> np.ndarray:
+    """Returns (N,) bool: frames that are labelled, or closer than `apart` frames to a labelled one of their video.
+
+    Frames are compared by their files. Those that a tool extracted from a video are compared by its name and the
+    number at the end of theirs: `labeled-data/<video>/img0123.png` is frame 123 of `<video>.mp4`.
+    """
+    files = {frame.path.resolve() for frame in labelled if frame.number is None}
+    taken: dict[str, list[int]] = {}
+    for frame in labelled:
+        number = _trailing_number(frame.path.stem) if frame.number is None else frame.number
+        if number is not None:
+            names = {frame.session, frame.path.parent.name} if frame.number is None else {frame.path.stem}
+            for name in names - {""}:
+                taken.setdefault(_stem(name), []).append(number)
+    return np.array([
+        frame.path.resolve() in files if frame.number is None else
+        any(abs(frame.number - other) < max(apart, 1) for other in taken.get(frame.path.stem, ()))
+        for frame in frames], bool)
+
+
+def _trailing_number(stem: str) -> int | None:
+    found = re.search(r"(\d+)$", stem)
+    return int(found[1]) if found else None
+
+
+def _stem(name: str) -> str:
+    """Returns a video's name without its folder and ending."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return re.sub(r"\.(mp4|avi|mov|mkv|webm|m4v|mpg|mpeg|wmv|ogv)$", "", last, flags=re.IGNORECASE)

@@ -1,0 +1,76 @@
+"""A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images.
+
+It begins with the network's points; those below the cutoff and beyond the image begin as not visible. What a person
+accepted is downloaded as corrected.csv, a plain table of labels (`kpjax.lab.formats.plain_csv`) whose images are below
+its folder.
+"""
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from kpjax.drawing.overlays import animal_colours, keypoint_colours
+from kpjax.errors import InputError
+from kpjax.files import write_text
+from kpjax.structures import Skeleton
+from kpjax.lab.out.suggest.proposals import Proposal
+
+FILE, CORRECTED = "label.html", "corrected.csv"
+COLUMNS = ("image", "instance", "keypoint", "x", "y", "visible")  # of the table that the page writes
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton: Skeleton, *, cutoff: float,
+               project: Path | None = None) -> Path:
+    """Writes the page into the folder of proposals and returns its path.
+
+    Args:
+        folder: of `write_proposals`, with the images.
+        below: the folder in it that has the folders of images (`images_below`).
+        cutoff: points with a lower score begin as not visible.
+        project: the one to which the labels belong, for the command that the page names.
+
+    Raises:
+        InputError: for a disc that refuses.
+    """
+    frames = []
+    for one in proposals:
+        height, width = one.image.shape[:2]
+        file = f"{below}/{one.folder}/{one.name}"
+        points = [[[round(float(value), 3) for value in (*point, score)]
+                   for point, score in zip(one.keypoints[animal], one.scores[animal], strict=True)]
+                  if animal in one.present else [] for animal in range(len(one.animals))]
+        frames.append({"file": _url(file), "file_in_table": file, "name": f"{one.folder}/{one.name}", "width": width,
+                       "height": height, "points": points})
+    train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
+                        str(folder / CORRECTED)])
+    content = {
+        "keypoints": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges],
+        "colours": [_hex(colour) for colour in keypoint_colours(len(skeleton.names)).tolist()],
+        "animals": list(proposals[0].animals), "columns": list(COLUMNS), "cutoff": cutoff,
+        "animal_colours": [_hex(colour) for colour in animal_colours(len(proposals[0].animals))], "frames": frames,
+        "how": f"Put corrected.csv beside this page, then: {train}"}
+    content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    try:
+        return write_text(folder / FILE, page_text(content))
+    except OSError as error:
+        raise InputError("out", f"{folder} cannot be written: {error.strerror or error}; free some space or choose "
+                         "another folder") from error
+
+
+def page_text(content: dict) -> str:
+    """Returns the page with its data, in which no name can end the script or begin a tag."""
+    data = json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    before, after = _TEMPLATE.read_text(encoding="utf-8").split("@DATA@")
+    return before + data + after
+
+
+def _url(file: str) -> str:
+    """Returns a relative path as an address: a # or % in a name is no part of its syntax."""
+    return quote(file)
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#" + "".join(f"{int(part):02x}" for part in colour)

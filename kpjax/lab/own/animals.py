@@ -1,0 +1,288 @@
+"""Several animals in a frame: a small network that finds them on whole frames, trained from the labels of a run that
+sees crops of them, and kept in the run's folder for `kpjax predict`."""
+import functools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from kpjax.systems.configs import Augmentation, changed
+from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.project import Held, Own, open_animals
+from kpjax.systems.system import IMAGES, Job, Outcome, System, fit_sources
+from kpjax import InputError, Method
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
+from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
+from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
+from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
+from kpjax.files import read_json, write_json
+from kpjax.images.transforms import Letterbox, growth_of
+from kpjax.input.source import ArraySource, Source, digest_of
+from kpjax.methods import Setup, supervised
+from kpjax.models import KeypointNetwork, SmallUNet
+from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.structures import Example, Skeleton, Trained
+from kpjax.training.evaluation import padded_size
+from kpjax.training.mesh import data_mesh
+from kpjax.training.trees import load_trained, save_trained, tree_digest
+
+FOLDER, FILE = "animals", "animals.json"  # in a run's folder, and in the folder in it
+FORMAT = 1
+# Of frames, px, and of their animals there: the extent, and the distance of two that lie close.
+SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512), 16, 16
+NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
+STRIDE = 4  # px of a frame for a cell of the maps
+STEPS, BATCH, RATE = 600, 8, 3e-3
+MORE = 4  # animals that are looked for beyond the most on a labelled frame
+FOUND, FAINT = 0.3, 0.1  # the score from which an animal is there; where their number is known, it is lower
+SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
+Opened = Callable[[Job], tuple[Project, Held]]  # a job's project, and what of it is held out
+
+
+class Finder(NamedTuple):
+    """The animals of whole frames."""
+
+    side: int  # S, of the letterboxed frames that `find` takes
+    most: int  # animals on a labelled frame
+    always: bool  # as many on every labelled frame
+    find: Callable[[np.ndarray], Animals]  # (B, S, S, 3) uint8 -> animals in pixels of the squares, numpy
+
+    def boxes(self, found: Animals, row: int, crop: np.ndarray, animals: int | None) -> tuple[np.ndarray, int]:
+        """Returns the boxes (I, 4) x, y, width, height of row `row` in pixels of its frame, and how many there are.
+
+        crop: (3, 3), from the square to the frame. animals: their number, where it is known; then the most certain
+        ones, and no more than that.
+        """
+        scores = found.scores[row]
+        there = int((scores >= FOUND).sum())
+        kept = there if animals is None else min(int((scores >= FAINT).sum()), animals)
+        sides = found.extents[row, :kept, None].astype(np.float64) * growth_of(crop)
+        middles = found.centres[row, :kept] @ np.asarray(crop, np.float64)[:2, :2].T + crop[:2, 2]
+        return np.concatenate([middles + 0.5 - sides / 2, sides, sides], -1), there
+
+
+class Learnt(NamedTuple):
+    """What a finder is made of."""
+
+    described: dict[str, Any]
+    trained: Trained
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of both, but for what was counted on held-out frames."""
+        described = json.dumps({name: value for name, value in self.described.items() if name != "held_out"},
+                               sort_keys=True)
+        return digest_of(described, tree_digest({"variables": self.trained.variables, "frozen": self.trained.frozen}))
+
+
+def crowd_lines(project: Project) -> list[str]:
+    """Returns what a run on several animals does with them, and whether labels seem to lack some of them."""
+    crowd = crowd_of(project)
+    some = (f"{crowd.most} animals on every labelled frame" if not crowd.fewer else f"up to {crowd.most} animals on a "
+            "labelled frame")
+    lines = [f"{some}: each is cropped, and a small network learns to find them on new frames"]
+    if crowd.fewer:
+        lines.append(f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
+                     "labels there is taught as\nbackground; label it, or take the frame out of the project")
+    return lines
+
+
+def frame_size(crowd: Crowd, longer_side: float) -> Choice:
+    """Chooses the side of frames on which animals are found: the least at which they are large and far enough."""
+    def fits(side: int) -> bool:
+        scale = side / longer_side
+        return not crowd.extent * scale < LEAST_EXTENT and not crowd.apart * scale < LEAST_APART
+
+    side = next(filter(fits, SIZES), SIZES[-1])
+    scale = side / longer_side
+    near = f", neighbours {crowd.apart * scale:.0f} px apart" if np.isfinite(crowd.apart) else ""
+    return Choice("animals", side, f"frames on which animals are found: they are {crowd.extent * scale:.0f} px there"
+                  f"{near}")
+
+
+def with_finder(system: System, opened: Opened, found: Callable[[Any], Source | None] = lambda data: None) -> System:
+    """Returns a system whose runs on crops of several animals also keep a network that finds animals.
+
+    opened: a job's project, and what of it is held out. found: of a run's data, crops of animals that it found itself.
+    """
+    def train(job: Job, data: Any) -> Outcome:
+        if job.config.data.transform == "around_box":
+            project, _ = opened(job)
+            if crowd_of(project).most > 1:
+                learnt = learnt_finder(job, opened)
+                print(found_text(learnt.described["held_out"]))
+                keep_finder(job, learnt, found(data))
+        return system.train(job, data)
+
+    return system._replace(train=train)
+
+
+def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
+    """Writes a network that finds animals into a run's folder, and an image of some that it found."""
+    if jax.process_index() == 0:
+        save_trained(job.folder / FOLDER, learnt.trained)
+        write_json(job.folder / FOLDER / FILE, learnt.described)
+        if found is not None and len(found):
+            numbers = np.unique(np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int))
+            write_png(job.folder / IMAGES / "found_animals.png", contact_sheet(
+                [enlarged(found[int(number)].image, SHOWN_SIDE) for number in numbers]))
+
+
+def learnt_finder(job: Job, opened: Opened) -> Learnt:
+    """Trains the network that finds animals, or reads it: a stage that all variants of a seed share."""
+    return _learnt_finder(job._replace(variant=""), opened)
+
+
+@functools.lru_cache(maxsize=2)
+def _learnt_finder(job: Job, opened: Opened) -> Learnt:
+    project, held = opened(job)
+    whole, points = whole_frames(project)
+    crowd = crowd_of(project)
+    side = frame_size(crowd, max(max(frame.size) for frame in project.frames)).value
+    parts = [frames_of(project, whole, numbers, job.config.own, side, name)
+             for numbers, name in ((held.train, "frames"), (held.held_out, "frames held out"))]
+    steps, batch = min(STEPS, 2 * job.config.steps), padded_size(BATCH, job.options.mesh or data_mesh())
+    described = {"format": FORMAT, "image_size": side, "animals": crowd.most, "always": not crowd.fewer,
+                 "points": points, "network": asdict(NETWORK)}
+    own = job.config.augment
+    changes = changed(own if isinstance(own, Augmentation) else Augmentation(), augmentation="strong", flip=True)
+    method = finder_method(described, whole.skeleton, changes, steps)
+    config = described | {"steps": steps, "batch": batch, "augment": asdict(changes), "digest": parts[0].digest}
+    stage = job.stage(FOLDER, lambda folder: fit_sources(
+        job, method, {"labelled": parts[0]}, batch_size=batch, steps=steps, stage=FOLDER, folder=folder, config=config),
+        config=config)
+    described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
+    described["held_out"] = measured(finder_of(described, stage.trained), parts[1], points)
+    return Learnt(described, stage.trained)
+
+
+def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own, side: int, name: str) -> ArraySource:
+    """Reads the frames of some labelled animals, letterboxed, with the points of all animals on them."""
+    wanted = {project.instances[number].frame for number in numbers}
+    return open_animals(own, Letterbox(side), whole,
+                        [number for number, one in enumerate(whole.instances) if one.frame in wanted], name)
+
+
+def network_of(described: dict[str, Any]) -> KeypointNetwork:
+    """Builds the network of a description, whose two maps are those of `kpjax.lab.animals.centres`."""
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in described["network"].items()}
+    return SmallUNet(**options).build(2, stride=STRIDE)
+
+
+def finder_method(described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int) -> Method:
+    """Builds the method that learns centres and extents of the animals of whole frames under the run's changes."""
+    side = described["image_size"]
+    setup = Setup(
+        network_of(described), skeleton,
+        centre_codec(image_size=side, heatmap_size=side // STRIDE, points=described["points"],
+                     most=described["animals"] + MORE),
+        optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4)),
+        optax.warmup_cosine_decay_schedule(0.0, RATE, min(50, steps // 2), steps),
+        changes.build(skeleton), normalised)
+    return supervised(setup, loss=centre_loss)
+
+
+def normalised(images: jax.Array) -> jax.Array:
+    """Returns images in [0, 1] less one half: the network learns from random weights."""
+    return images - np.float32(0.5)
+
+
+def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
+    """Returns a description and what its network has learnt as a finder."""
+    side, network = described["image_size"], network_of(described)
+    most, enlarged = described["animals"] + MORE, described.get("enlarged", 1.0)
+
+    @jax.jit
+    def find(variables, images):
+        maps = network.apply(variables, normalised(images.astype(np.float32) / 255), train=False)
+        found = find_centres(maps, image_size=side, most=most)
+        return found._replace(extents=enlarged * found.extents)
+
+    variables = jax.device_put(trained.variables)
+    return Finder(side, described["animals"], described["always"],
+                  lambda images: jax.tree.map(np.asarray, find(variables, images)))
+
+
+def found_on(finder: Finder, source: ArraySource) -> Iterator[tuple[int, Example, Animals, int]]:
+    """Yields the number of each frame, its example, what was found on the frames about it, and its row there."""
+    for first in range(0, len(source), BATCH):
+        examples = [source[number] for number in range(first, min(first + BATCH, len(source)))]
+        images = np.stack([one.image for one in examples])
+        found = finder.find(np.concatenate([images, np.repeat(images[:1], BATCH - len(images), 0)]))
+        yield from ((first + row, one, found, row) for row, one in enumerate(examples))
+
+
+def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
+    """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
+    for _, one, found, row in found_on(finder, source):
+        true = np.where(one.visible[:, None] > 0, one.keypoints, np.nan).reshape(-1, points, 2)
+        true = true[np.isfinite(true).any((1, 2))]
+        there, extents = found.scores[row] >= FOUND, extents_of(true)
+        matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
+        yield extents, found.extents[row][there], matched
+
+
+def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
+    """Counts the animals of labelled frames that are found, found twice, and found where none is labelled."""
+    counts = {"frames": len(source), "animals": 0, "found": 0, "twice": 0, "others": 0}
+    for extents, _, matched in matches(finder, source, points):
+        counts["animals"] += len(extents)
+        counts["found"] += int((matched.predicted >= 0).sum())
+        counts["twice"] += matched.twice
+        counts["others"] += matched.others
+    return counts
+
+
+def found_too_small(finder: Finder, source: ArraySource, points: int) -> float:
+    """Returns the median of true over found extents on frames that train: what absolute errors of the logarithm leave
+    too small would cut points off. It is 1 where nothing is found."""
+    ratios = [extents[animal] / found[place] for extents, found, matched in matches(finder, source, points)
+              for animal, place in enumerate(matched.predicted) if place >= 0 and extents[animal] > 0]
+    return float(np.median(ratios)) if ratios else 1.0
+
+
+def found_text(counts: dict[str, int]) -> str:
+    """Says what `measured` counted."""
+    frames = counted(counts["frames"], "held-out frame")
+    return (f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
+            f"{counts['others']} where none is labelled")
+
+
+def held_out_text(folder: Path) -> str:
+    """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none,
+    and of a run that took the network from another."""
+    path = Path(folder) / FOLDER / FILE
+    counts = read_json(path).get("held_out") if path.is_file() else None
+    return found_text(counts) if counts else ""
+
+
+def open_finder(folder: Path) -> Finder | None:
+    """Opens the finder in a run's folder, None if there is none. Raises InputError for a damaged description."""
+    learnt = kept_finder(folder)
+    return learnt and finder_of(learnt.described, learnt.trained)
+
+
+def kept_finder(folder: Path) -> Learnt | None:
+    """Reads what `keep_finder` wrote, None if nothing. Raises InputError for a damaged description."""
+    path = Path(folder) / FOLDER / FILE
+    if not path.is_file():
+        return None
+    described = read_json(path)
+    try:
+        if described["format"] != FORMAT:
+            raise InputError(f"{path}: format {described['format']!r:.40}, this version reads {FORMAT}; train again")
+        wanted = described["image_size"], described["animals"], described["points"]
+        if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
+            raise ValueError(wanted)
+        learnt = Learnt(described, load_trained(path.parent))
+        finder_of(*learnt)
+        return learnt
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error!r:.80} means nothing; copy the folder again, or predict with --boxes"
+                         ) from None

@@ -1,0 +1,124 @@
+"""Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on from one."""
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kpjax.systems import published
+from kpjax.systems.configs import NETWORKS, Backbone, Network, config_from_json, flat, stored_fields
+from kpjax.lab.own.choices import Choice
+from kpjax.lab.predictors import OpenedRun, open_run
+from kpjax import InputError, Skeleton
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
+from kpjax.images.transforms import BoxOrWhole
+from kpjax.models import KeypointNetwork, MoveNet
+from kpjax.models.movenet import STRIDE
+
+NEEDED = ("network", "image_size", "heatmap_size", "sigma")
+# From the run's config, as far as that has it.
+TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics")
+PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network learns, cells
+PARTS = ("backbone", "upsampling", "head")
+# Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
+OTHERWISE = {
+    "mse_peak": ("no Gaussians of height 1 but for a softmax", "semi_supervised or incremental, or supervised_mse"),
+    "softmax_peak": ("Gaussians of height 1 and not for a softmax", "regda, or supervised")}
+
+
+class EarlierRun(NamedTuple):
+    """A finished run, of any system, whose network is taken over."""
+
+    opened: OpenedRun
+    skeleton: Skeleton
+    taken_over: Mapping[str, Any]  # fields of the config
+    held_out: str  # in words; "" for a run on no project of one's own
+
+
+@functools.lru_cache(maxsize=2)
+def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
+    """Opens a run's folder, or one that was exported; `argument` names it. kind: of the scores that it must have; any
+    if empty.
+
+    Raises InputError as `open_run` does, for a network that is not one of NETWORKS, and for other heatmaps.
+    """
+    if not folder:
+        raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+    opened = open_run(Path(folder).expanduser())
+    stored = opened.files["config.json"]["config"]
+    found = stored_fields(stored)
+    if missing := [name for name in NEEDED if name not in found]:
+        raise InputError(f"{argument}: {folder} ({opened.run.experiment}) has a network of another kind (its config "
+                         f"has no {missing[0]}); give a run that learnt named keypoints from labels")
+    if kind and opened.score["kind"] != kind:
+        is_instead, others = OTHERWISE[kind]
+        raise InputError(f"{argument}: the heatmaps of {folder} are {is_instead} (scores are {opened.score['kind']}); "
+                         f"give a run of {others}")
+    network = as_learnt(config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"]),
+                        opened.trained.variables)
+    taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
+    held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
+    return EarlierRun(opened, opened.method.skeleton, taken, held_out)
+
+
+def as_learnt(network: Network, variables: Mapping[str, Any]) -> Network:
+    """Returns a network's config with as many layers in the head as it has learnt: RegDA's first stage has its own."""
+    head = variables["params"].get("head", {})
+    if not hasattr(network, "head_layers") or "output" not in head:
+        return network
+    return replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
+
+
+@functools.lru_cache(maxsize=2)
+def published_run(weights: str) -> EarlierRun:
+    """Opens a published network, by its name or a file, as a run whose network can be taken over.
+
+    Its predictions are the published ones. As a network it has the trunk, the pyramid and the heatmaps: those have no
+    offsets, and are read without the person's middle. Raises InputError as `published.load` does.
+    """
+    method, trained = published.people(), published.load(weights)
+    score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
+    opened = OpenedRun(None, method, trained, BoxOrWhole(published.SIDE), score, {}, {})
+    taken = {"network": MoveNet(sigmoid=True), "image_size": published.SIDE, "heatmap_size": published.SIDE // STRIDE,
+             "sigma": PUBLISHED_SIGMA, "grid": "half_pixel", "decoder": "dark", "normalisation": "symmetric",
+             "backbone_statistics": "frozen"}
+    return EarlierRun(opened, method.skeleton, taken, "")
+
+
+# More labels for the same keypoints
+
+
+@dataclass(frozen=True)
+class Start(Backbone):
+    """The weights that the backbone starts from, or a finished run that the whole network goes on from."""
+
+    start: str = ""  # a finished run of the same keypoints, .../<variant>/seed-<n>, or an exported one
+
+    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
+                  ) -> dict[str, Any]:
+        """Returns the run's variables as the `start` of a method, or those of `Backbone` without a run."""
+        if not self.start:
+            return super().variables(network, image_size=image_size, seed=seed, names=names)
+        learnt = open_run(Path(self.start).expanduser()).trained.variables
+        return {"variables": {collection: {part: tree for part, tree in learnt[collection].items() if part in PARTS}
+                              for collection in ("params", "batch_stats") if collection in learnt}}
+
+
+def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: Collection[str], kind: str
+               ) -> list[Choice]:
+    """Returns choices, in which the run at `--start` decides about the network and its images, if there is one.
+
+    kind: as for `earlier_run`. Raises InputError for a run of other keypoints, and for what it decides if it is typed.
+    """
+    if not config.backbone.start:
+        return list(made)
+    run = earlier_run(config.backbone.start, "start", kind)
+    if run.skeleton.names != skeleton.names:
+        raise InputError("start", f"{config.backbone.start} finds {', '.join(run.skeleton.names)}, the project labels "
+                         f"{', '.join(skeleton.names)}; list the same ones in the same order, or learn new ones with "
+                         "the system incremental")
+    decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
+    if given := sorted(decided & set(typed)):
+        raise InputError(given[0], "the run at --start decides it; leave it out")
+    return [*(choice for choice in made if choice.field not in decided),
+            *(Choice(name, value, "as the run at --start has it") for name, value in run.taken_over.items())]

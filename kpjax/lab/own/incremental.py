@@ -1,0 +1,244 @@
+"""Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
+import functools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from flax.traverse_util import flatten_dict
+
+from kpjax.systems import incremental
+from kpjax.systems import published
+from kpjax.systems.configs import FINE_RATE, changed, flat
+from kpjax.lab.own import choices
+from kpjax.lab.own import project as projects
+from kpjax.lab.own.animals import crowd_lines, with_finder
+from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
+from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
+from kpjax.lab.own.project import Own
+from kpjax.systems.system import Job, Outcome
+from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
+from kpjax.systems.incremental.steps import Data
+from kpjax import Example, InputError, Skeleton, Variables
+from kpjax.lab.formats.project import Project
+from kpjax.input import source
+from kpjax.input.protocols import Protocol, ProtocolStep
+from kpjax.models import KeypointNetwork, MoveNet
+from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.systems.reports.table import Column
+from kpjax.training.evaluation import Gathered, predict_source
+
+
+@dataclass(frozen=True)
+class OwnImages(StepImages):
+    """A finished run, and a project with labels of new keypoints."""
+
+    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, an exported one, or movenet
+    project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
+
+
+@dataclass(frozen=True)
+class OwnConfig(Config):
+    """All that a run depends on that teaches a person's own model new keypoints."""
+
+    own: Own = Own()
+
+
+OWN = OwnConfig(**vars(SMALL_REAL) | {
+    "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
+    "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
+                      difficulty=1.0),
+    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_thresholds": (0.1, 0.05)})
+
+
+# The old model
+
+
+def old_run(folder: str) -> EarlierRun:
+    """Opens the old model: a run's folder, one that was exported, or a published network (`published.is_published`).
+
+    Raises InputError as `earlier_run` and `published_run` do.
+    """
+    if folder and published.is_published(folder):
+        return published_run(folder)
+    return earlier_run(folder, "old", incremental.SCORE_KIND)
+
+
+def project_of(config: "OwnConfig", tell: Callable[[str], None] = lambda line: None) -> Project:
+    """Reads the project; where the old model is a published one, keypoints that it knows have its names, and `tell`
+    gets them. Raises InputError as `needed_project` does."""
+    project = projects.needed_project(config.data.project, config.own)
+    if not published.is_published(config.data.old):
+        return project
+    return published.renamed(project, tell, known=published.PERSON.names, needed=False)
+
+
+def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
+    """Returns the old variables, whose channels come first, with untrained channels up to so many keypoints.
+
+    network: has a channel for each. Raises InputError where its layers are not those of the old one.
+    """
+    images = jnp.zeros((1, image_size, image_size, 3))
+    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
+    known, count = flatten_dict(old.opened.trained.variables, sep="/"), len(old.skeleton.names)
+
+    def of_leaf(path, leaf):
+        name = "/".join(str(key.key) for key in path)
+        if name not in known:
+            raise InputError("old", f"its network has no {name}, which its config describes")
+        given = np.asarray(known[name])
+        if given.shape == leaf.shape:
+            return given
+        if "head" in name.split("/") and given.shape == (*leaf.shape[:-1], count) and leaf.shape[-1] == keypoints:
+            return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
+        raise InputError("old", f"{name} of its network is {given.shape} where its config describes {leaf.shape}")
+
+    return jax.tree_util.tree_map_with_path(
+        of_leaf, {collection: {part: tree for part, tree in parts.items() if part in PARTS}
+                  for collection, parts in fresh.items() if collection in ("params", "batch_stats")})
+
+
+# The config and the skeleton
+
+
+def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+    """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
+
+    Raises InputError where the old run or the project is missing or unfit, or the project has no new keypoint, and for
+    typed weights.
+    """
+    if "weights" in typed:
+        raise InputError("weights", "the old run brings them; leave them out")
+    old, project = old_run(config.data.old), project_of(config, print)
+    names, network = old.skeleton.names, old.taken_over["network"]
+    if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
+        raise InputError(absent[0], f"the old run's network, {network.name}, has no such option; leave it out")
+    new = new_names(names, project)
+    if isinstance(network, MoveNet) and len(names) + len(new) in (PYRAMID_WIDTH, HEAD_WIDTH):
+        raise InputError("project", f"{len(names) + len(new)} keypoints in all, which is a width of {network.name}'s "
+                         "head, too; add one more or one fewer")
+    shared = [name for name in project.skeleton.names if name in names]
+    held = projects.hold_out(project, config.own.validation)
+    facts, labelled = choices.facts_of(project, held.train), len(held.train)
+    made = [choices.image_choices(facts, None)[0],
+            *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+            choices.rotation_choice(facts),
+            choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
+            *(choices.rate_choices(config, "published weights are changed slowly", most=FINE_RATE)
+              if published.is_published(config.data.old) else choices.rate_choices(config, "the preset's"))]
+    print(f"{projects.described(project, held)}\n"
+          f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    if facts.several:
+        print(*crowd_lines(project), sep="\n")
+    if shared:
+        print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
+    return changed(choices.chosen(config, made, typed), summary=(
+        f"{', '.join(new)} from {project.root.name}, {labelled} animals, for a model of {', '.join(names)}; held out: "
+        f"{held.words}"))
+
+
+def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
+    """Returns the keypoints of a project that the old model does not know. Raises InputError if none has a label."""
+    labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
+    new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
+    if not new:
+        raise InputError("project", f"{project.root} labels no keypoint that the old run does not know "
+                         f"({', '.join(old)}); label new ones, or give them other names")
+    return new
+
+
+def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
+    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip where all have one."""
+    names = (*old.names, *new_names(old.names, project))
+    ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
+    edges = dict.fromkeys((names.index(a), names.index(b)) for a, b in ends if a in names and b in names)
+    mirror = {one.names[k]: one.names[other] for one in (project.skeleton, old) for k, other in enumerate(one.flip)}
+    flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
+    whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
+    return Skeleton(names, tuple(edges), flip if whole else ())
+
+
+# Data and measures
+
+
+@functools.lru_cache(maxsize=2)
+def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
+    """Opens a project in two steps, and its evaluation images with the person's labels alone.
+
+    Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An old keypoint
+    without a label there lies where the old model finds it: its accuracy is then the agreement of the new model with
+    the old one. `scale` is the diagonal of all keypoints.
+    """
+    old, own = old_run(config.data.old), config.own
+    project = project_of(config)
+    held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
+    skeleton = joint_skeleton(old.skeleton, project)
+    project = projects.renamed_to(project, skeleton)
+    train, held_out = (projects.open_animals(own, config.data.square(), project, numbers, part)
+                       for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
+    steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))
+    mirrored = all((k < known) == (other < known) for k, other in enumerate(skeleton.flip))
+    protocol = Protocol("own", project.root.name, steps, train.digest, triple="automatic", distance="euclid",
+                        mirrored=mirrored)
+    found = predict_source(old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size)
+    keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
+    fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
+    keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
+    visible[fill] = 1
+    evaluation = source.changed(source.with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
+                                "diagonal of all points", name=held_out.name)
+    network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
+    variables = grown(old, network, len(skeleton.names), config.data.image_size)
+    return Data(train, evaluation, protocol, variables), held_out
+
+
+def _with_diagonal(example: Example, index: int) -> Example:
+    extent = np.ptp(example.keypoints[example.visible > 0], axis=0)
+    return example._replace(scale=np.float32(max(np.hypot(*extent), 1.0)))
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after."""
+    before, *_, after = incremental.matrices(job, data, predictions).accuracy[0]
+    values = {"new/pck": after[data.introduced == 1], "old/pck": after[data.introduced == 0],
+              "old/pck_before": before[data.introduced == 0]}
+    return incremental.measure(job, data, outcome, predictions) | {
+        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
+
+
+def columns(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns the accuracy of new and of old keypoints."""
+    first = incremental.threshold_texts(config)[0]
+    return (Column("new/pck", f"PCK of new keypoints, {first} of {config.data.scale_is}", "%", 100.0, 1),
+            Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
+            Column("old/pck_before", "before", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
+            Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
+
+
+# Without those that need images of the old model.
+APPLICABLE = tuple(name for name, variant in incremental.VARIANTS.items()
+                   if not variant.recipe.memory and variant.recipe.base != "joint")
+def parts(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the animals that train, of whose labels those of new keypoints teach, and those held out."""
+    root = projects.needed_project(job.config.data.project, job.config.own).root
+    return {TRAINED: Part(data.train, root), HELD_OUT: Part(open_project(job.config)[1], root)}
+
+
+def opened(job: Job) -> tuple[Project, projects.Held]:
+    """Returns a job's project, of which all labelled points show where an animal is, and what is held out."""
+    project = project_of(job.config)
+    return project, projects.hold_out(project, job.config.own.validation)
+
+
+SYSTEM = with_finder(with_pixel_errors(incremental.SYSTEM._replace(
+    presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
+    resolved=resolved, applicable=lambda preset, config: APPLICABLE,
+    short_list=lambda preset, config: ("combination", "ksd_only") if config.own.control else ("ksd_only",),
+    poses=lambda data: data.train), parts), opened)

@@ -1,0 +1,296 @@
+"""A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from kpjax import InputError, Skeleton
+from kpjax.lab.formats.project import Frame, Project, coordinate_notes
+from kpjax.lab.formats.project_source import (
+    box_of,
+    decoded,
+    frame_identity,
+    frames_at,
+    project_source,
+    unlabelled_source,
+)
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.formats.uniting import United, in_names, united
+from kpjax.errors import summarise
+from kpjax.images.transforms import AroundBox, Transform
+from kpjax.images.video import VIDEO_SUFFIXES
+from kpjax.input.source import ArraySource
+
+SHARE = 0.2  # of the labelled frames that is held out
+ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
+DRAWN = ("_labeled", "_overlay")  # how the names of videos end on which DeepLabCut, or this program, drew points
+
+
+@dataclass(frozen=True)
+class Own:
+    """Flags of every preset `own`: how a person's data are read, and what is held out."""
+
+    category: str = ""  # of a COCO project with several
+    video_root: str = ""  # folder of the videos that are not where the project says
+    pixels_from: Literal[0, 1] = 0  # 1 if the project counts the middle of the first pixel as (1, 1)
+    rescale_labels: bool = False  # labels that were made on copies of another size
+    occluded: Literal["train", "drop"] = "train"  # whether keypoints that are marked as occluded are learnt
+    validation: str = ""  # what is held out: names of recordings (a,b) or a share of the frames; chosen if empty
+    every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
+    on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
+    control: bool = True  # whether the control, which may explain the gain, runs beside
+
+
+def needed_project(path: str, own: Own, argument: str = "project") -> Project:
+    """Reads the project at a path, named by `argument`. Raises InputError with all faults, or for an empty path."""
+    if not path:
+        raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
+                         "Lightning Pose, or csv; kpjax check shows what is in it")
+    return _read(path, own.category, own.video_root, own.pixels_from, own.rescale_labels)
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_labels: bool) -> Project:
+    project = read_project(Path(path).expanduser(), category=category, pixels_from=pixels_from,
+                           video_root=Path(video_root).expanduser() if video_root else None,
+                           rescale_labels=rescale_labels)
+    for note in coordinate_notes(project, pixels_from):
+        print(f"{project.root.name}: {note}")
+    return project
+
+
+def renamed_to(project: Project, skeleton: Skeleton) -> Project:
+    """Returns the project with the keypoints of a skeleton; those that it does not have are not labelled."""
+    instances = tuple(in_names(one, project.skeleton.names, skeleton.names) for one in project.instances)
+    return project._replace(skeleton=skeleton, instances=instances)
+
+
+# What is held out
+
+
+class Held(NamedTuple):
+    """Labelled animals of a project in two parts that share no frame and, if possible, no recording."""
+
+    train: tuple[int, ...]  # numbers of instances
+    held_out: tuple[int, ...]
+    recordings: tuple[str, ...]  # sessions held out as a whole
+    after: dict[str, int]  # session -> the first frame number of its held-out last part
+    words: str
+
+
+def labelled_frames(project: Project) -> list[int]:
+    """Returns the numbers of frames with a labelled animal, in the order of recordings and of time."""
+    numbers = {one.frame for one in project.instances if (one.visible > 0).any()}
+    return sorted(numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number])))
+
+
+def described(project: Project, held: Held) -> str:
+    """Describes a project and what is held out in a line."""
+    return (f"{project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
+            f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}")
+
+
+def hold_out(project: Project, asked: str = "") -> Held:
+    """Chooses the labelled frames that a run is evaluated on and does not train on.
+
+    asked: names of recordings, or a share of the labelled frames. "" takes what the project itself says, or else a
+    fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the last part of each,
+    since neighbouring frames are nearly identical.
+    Raises InputError for an unknown recording, a share outside (0, 1), or if nothing would train.
+    """
+    frames = labelled_frames(project)
+    if len(frames) < 2:
+        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; one must train and one be "
+                         "held out, so label more")
+    of_session: dict[str, list[int]] = {}  # in the order of time
+    for number in frames:
+        of_session.setdefault(project.frames[number].session, []).append(number)
+    marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
+    share, recordings, after, held, how = _share(asked), [], {}, [], ""
+    if asked and share is None:
+        recordings = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
+        if unknown := [name for name in recordings if name not in of_session]:
+            named = [*filter(None, of_session)]
+            there = f"there are {summarise(named)}; name some of them, or" if named else "the project names none; give"
+            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording; {there} a share such as 0.2")
+    elif not asked and 0 < len(marked) < len(frames):
+        held, how = marked, "as the project says"
+    elif len(of_session) >= ENOUGH_RECORDINGS:
+        recordings = _drawn({name: len(numbers) for name, numbers in of_session.items()}, share or SHARE)
+    else:
+        for session, numbers in of_session.items():
+            if count := min(max(round((share or SHARE) * len(numbers)), 1), len(numbers) - 1):
+                held += numbers[-count:]
+                after[session] = _time(project.frames[numbers[-count]])[-1]
+        how = f"the last part of {'each' if len(after) > 1 else 'the only'} recording"
+        if set(of_session) == {""}:
+            how = "the last by name; recordings are not known"
+    if recordings:
+        held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
+    if not 0 < len(held) < len(frames):
+        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; some must "
+                         "train and some be held out")
+    frames_out = set(held)
+    train, held_out = (tuple(number for number, one in enumerate(project.instances)
+                             if (one.visible > 0).any() and (one.frame in frames_out) == out) for out in (False, True))
+    return Held(train, held_out, tuple(recordings), after, f"{len(held)} of {len(frames)} labelled frames, {how}")
+
+
+def _drawn(sizes: Mapping[str, int], share: float) -> list[str]:
+    """Draws recordings by their order alone, until a share of all frames is held out."""
+    names, wanted, drawn, count = list(sizes), share * sum(sizes.values()), [], 0
+    for place in np.random.default_rng(0).permutation(len(names)):
+        size = sizes[names[place]]
+        # Rather a recording less than far more frames than asked for.
+        if not drawn or (count + size <= 1.5 * wanted and len(drawn) < len(names) - 1):
+            drawn, count = [*drawn, names[place]], count + size
+        if count >= wanted:
+            break
+    return drawn
+
+
+def _share(asked: str) -> float | None:
+    try:
+        share = float(asked)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise InputError("validation", f"{asked}; a share of the labelled frames lies between 0 and 1")
+    return share
+
+
+def _time(frame: Frame) -> tuple[str, int]:
+    """Returns a frame's place in its recording: its number, or the one at the end of its image's name."""
+    if frame.number is not None:
+        return "", frame.number
+    found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
+    return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
+
+
+# Several projects
+
+
+@functools.lru_cache(maxsize=2)
+def united_projects(paths: tuple[str, ...], own: Own) -> tuple[United, tuple[Held, ...]]:
+    """Reads projects as one, and holds a part of each out.
+
+    Names of recordings are those of any of the projects; a project of which none is named holds out what it would
+    alone. Raises InputError as `needed_project`, `united` and `hold_out` do.
+    """
+    projects = [needed_project(path, own) for path in paths]
+    found, asked, by_name = united(projects), own.validation, bool(own.validation) and _share(own.validation) is None
+    if by_name:
+        there = [{project.frames[number].session for number in labelled_frames(project)} for project in projects]
+        wanted = [name.strip() for name in asked.split(",") if name.strip()]
+        if unknown := [name for name in wanted if not any(name in sessions for sessions in there)]:
+            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording of {' or '.join(found.names)}; "
+                             "name some of theirs, or give a share such as 0.2")
+        parts = [hold_out(project, ",".join(name for name in wanted if name in sessions))
+                 for project, sessions in zip(projects, there, strict=True)]
+    else:
+        parts = [hold_out(project, asked) for project in projects]
+    return found, tuple(
+        held._replace(train=tuple(numbers[n] for n in held.train), held_out=tuple(numbers[n] for n in held.held_out))
+        for numbers, held in zip(found.instances, parts, strict=True))
+
+
+# Frames without labels
+
+
+class Unlabelled(NamedTuple):
+    """Frames to learn from without labels."""
+
+    frames: tuple[Frame, ...]
+    left_out: frozenset[str]  # identities: the held-out parts of recordings
+
+    def taken(self, every: int, root: Path) -> list[Frame]:
+        """Returns the frames that are used: of videos only frames 0, every, 2 every ..."""
+        return [frame for frame in self.frames if not (frame.number or 0) % every
+                and not (self.left_out and frame_identity(frame, root) in self.left_out)]
+
+
+def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unlabelled:
+    """Returns the frames at `paths`, or if none is named the project's unlabelled frames and all others of its videos.
+
+    Videos are those of `videos_of`. Held-out recordings and parts of them are left out, and so are the files of
+    held-out images. Copies of these stay; opening the data compares their content.
+    """
+    if paths:
+        frames = frames_at([Path(path) for path in paths])
+    else:
+        labelled = set(labelled_frames(project))
+        rest = [frame for number, frame in enumerate(project.frames) if number not in labelled]
+        known = {(frame.path.resolve(), frame.number) for frame in rest}
+        frames = (*rest, *(frame for path in videos_of(project) for frame in _frames_of(path)
+                           if (frame.path.resolve(), frame.number) not in known))
+    evaluated = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
+    recordings, after = _stems(held.recordings), {Path(name).stem: first for name, first in held.after.items()}
+
+    def is_left_out(frame: Frame) -> bool:
+        if frame.number is None and (paths or frame.path.resolve() in evaluated):
+            return frame.path.resolve() in evaluated
+        session = Path(frame.session).stem
+        return session in recordings or (bool(session) and 0 <= after.get(session, math.inf) <= _time(frame)[-1])
+
+    return Unlabelled(tuple(frames), frozenset(
+        frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))
+
+
+@functools.lru_cache(maxsize=64)
+def _frames_of(video: Path) -> tuple[Frame, ...]:
+    """Returns the frames of a video; none of one that cannot be read, with a note, since nobody named it."""
+    try:
+        return frames_at([video])
+    except InputError as error:
+        print(f"left out: {error}")
+        return ()
+
+
+def _stems(names: Iterable[str]) -> set[str]:
+    return {Path(name).stem for name in names}
+
+
+def videos_of(project: Project) -> list[Path]:
+    """Returns the video files that frames were taken from, and those in the project's folder `videos`, whether any of
+    their frames has labels or not; without those that a program drew points on, by their names."""
+    beside = [path for path in sorted((project.root / "videos").glob("*")) if not path.stem.endswith(DRAWN)]
+    paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
+    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+
+
+# Images
+
+
+@functools.lru_cache(maxsize=4)
+def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"
+                  ) -> tuple[ArraySource, ArraySource]:
+    """Returns the (training, held-out) animals of the project at a path, read once."""
+    project = needed_project(path, own, argument)
+    held = hold_out(project, own.validation)
+    return (open_animals(own, transform, project, held.train, "training"),
+            open_animals(own, transform, project, held.held_out, "held out"))
+
+
+def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str) -> ArraySource:
+    """Reads some labelled animals of a project once, as square images. part: their name."""
+    if isinstance(transform, AroundBox):
+        kept = [number for number in numbers if box_of(project.instances[number]) is not None]
+        if len(kept) < len(numbers):
+            print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a "
+                  "box nor two labelled keypoints")
+        numbers = kept
+    source = project_source(project, transform, instances=numbers, occluded=own.occluded,
+                            name=f"{project.root.name}, {part}")
+    return decoded(source, on_bad_frame=own.on_bad_frame)
+
+
+def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
+                    name: str = "without labels") -> ArraySource:
+    """Reads frames without labels once, every `own.every`th of each video."""
+    source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), root=root, name=name)
+    return decoded(source, on_bad_frame=own.on_bad_frame)

@@ -1,0 +1,275 @@
+"""Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
+import importlib
+import math
+import pkgutil
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+import experiments
+from kpjax.systems import published
+from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
+from kpjax.lab.own.animals import Finder, open_finder
+from kpjax.lab.own.choices import facts_of
+from kpjax.systems.system import stored_run, system_of
+from kpjax import InputError, Method, Skeleton, Trained, methods
+from kpjax.lab.formats.reading import read_project
+from kpjax.errors import printable
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
+from kpjax.lab.animals.calibration import FILE as SCORE_TABLE
+from kpjax.lab.animals.conformal import FILE as RADII
+from kpjax.lab.animals.conformal import RadiusTable, radius_table_from
+from kpjax.lab.out.export import reading
+from kpjax.lab.out.export.reading import RUN_FILES
+from kpjax.lab.out.export.standalone import LARGEST_SIDE
+from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
+from kpjax.files import absolute, read_json
+from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.models.movenet import SIDE, person_box
+from kpjax.models.weights.pretrained import sha256_of
+from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.systems.reports.table import FinishedRun, read_run
+from kpjax.training.trees import load_trained
+
+
+class Predictor(NamedTuple):
+    """Keypoints on images, by any method."""
+
+    skeleton: Skeleton
+    side: int  # S, of the square images that `predict` takes
+    transform: Transform  # an image of any size, or the given box of it -> a square one
+    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    # (B, S, S, 3) uint8 -> (keypoints (B, K, 2), scores (B, K)), both float32; (x, y) in pixels of the square images,
+    # the centre of the top-left pixel at (0, 0). Compiled once for every B that it is given.
+    score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
+    cutoff: float  # the score from which a point is shown
+    title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
+    result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
+    radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
+    # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y, width, height of the
+    # next frame that is looked at, None for all of it; None where every frame is seen as a whole
+    follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
+    finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
+    # As `predict`, with the points of M networks as well, (B, M, K, 2); None where it is one
+    with_members: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+    @property
+    def words(self) -> str:
+        """Where it comes from, in a few words."""
+        named = " ".join(str(self.result[name]) for name in ("experiment", "preset", "variant"))
+        return f"{named} seed {self.result['seed']}" if "seed" in self.result else named
+
+
+class OpenedRun(NamedTuple):
+    """The content of a finished run, or of a folder exported from one, that predictions need."""
+
+    run: FinishedRun | None  # None of a published network
+    method: Method
+    trained: Trained  # of an exported folder with zeros for what `method.predict` does not read
+    transform: Transform
+    score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
+    result: Mapping[str, Any]  # as in `Predictor`
+    files: Mapping[str, Any]  # the JSON files of the run's folder by name, from which all but `trained` is made
+    member: Method | None = None  # of one of an ensemble's networks
+
+    @property
+    def side(self) -> int:
+        """S, of the square images that `method.predict` takes."""
+        return getattr(self.transform, "transform", self.transform).side
+
+
+def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor:
+    """Opens a finished run, a variant's folder with several seeds, an exported folder, or a published network
+    (`published.is_published`), as a predictor.
+
+    turned: whether a published network sees images turned and mirrored, too.
+
+    Raises InputError for weights that are absent or damaged, for a folder that does not exist, is neither, or whose run
+    is not finished, for an exported one that is damaged or made by a jax too far from this one, and for a run that is
+    to see turned images; RunError for a run's file that is damaged.
+    """
+    if published.is_published(folder):
+        return open_people(folder, turned=turned)
+    if turned:
+        raise InputError("turned", f"{folder} is no published network of people, which alone looks at turned images; "
+                                   "leave it out")
+    folder = absolute(folder)
+    if reading.is_exported(folder):
+        exported = reading.open_exported(folder)
+        given = exported.description
+        score, result, rebuild = given["score"], given["run"], given.get("rebuild")
+        files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
+        files = files if isinstance(files, Mapping) else {}
+        function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
+        with_members = None
+    else:
+        opened = open_runs(folder)
+        score, result, files = opened.score, opened.result, opened.files
+        with_members = opened.member and as_function_of_members(opened.member, opened.trained)
+        function = (opened.method.skeleton, opened.side, opened.transform,
+                    (lambda images: with_members(images)[:2]) if with_members else
+                    as_function(opened.method, opened.trained))
+    title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
+    radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
+    if radii and len(radii.labels) != len(function[0].names):
+        raise InputError(f"{Path(folder) / RADII}: is of {len(radii.labels)} keypoints, the run finds "
+                         f"{len(function[0].names)}; delete it")
+    finder = open_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
+    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
+                     radii, finder=finder, with_members=with_members)
+
+
+def open_people(
+    weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False
+) -> Predictor:
+    """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or that are worked out.
+
+    weights: its name, or a file. turned: whether images are seen turned and mirrored, too (`published.people`). Raises
+    InputError for a file that is absent, damaged or another model.
+    """
+    path = find_movenet(Path(weights) if Path(weights).suffix in published.FILES else str(weights))
+    method = published.people(skeleton, turned=turned)
+    return Predictor(
+        method.skeleton, SIDE, BoxOrWhole(SIDE), as_function(method, published.load(path)), published.SCORE_KIND,
+        published.CUTOFF_TURNED if turned else published.CUTOFF, "movenet_lightning",
+        {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published" + ", turned" * turned,
+         "digest": sha256_of(path)},
+        follow=person_box)
+
+
+def trained_box_side(folder: epath.PathLike) -> float:
+    """Returns the median length of the animals that a run learnt from, in pixels; nan if its project is not here."""
+    try:
+        run = next(iter(seeds_below(Path(folder))), Path(folder))  # of an ensemble the first
+        project = read_json(run / "config.json")["config"]["data"]["project"]
+        return facts_of(read_project(Path(project), check_files=False)).box_side
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return math.nan
+
+
+def open_run(folder: Path) -> OpenedRun:
+    """Opens a finished run, or the run that an exported folder comes from: its method and what it learnt.
+
+    Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
+    """
+    if reading.is_exported(folder):
+        description = reading.description_of(folder)
+        with tempfile.TemporaryDirectory() as restored:
+            reading.write_run_files(description, Path(restored))
+            trained = reading.exported_trained(folder, description)
+            opened = _opened(Path(restored), trained, description["run"]["digest"])
+        check_fits(opened, folder)
+        return opened
+    _check_finished(folder)
+    opened = _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
+    check_fits(opened, folder)
+    return opened
+
+
+def open_runs(folder: Path) -> OpenedRun:
+    """Opens what `open_run` does, and the folder of a variant with several finished seeds, as an ensemble of these.
+
+    An ensemble has no file of a run but the tables of its scores, so that its method cannot be built again from them.
+    """
+    seeds = seeds_below(Path(folder))
+    if len(seeds) < 2:
+        return open_run(folder)
+    members = [open_run(seed) for seed in seeds]
+    first = members[0]
+    if any(one.method.skeleton != first.method.skeleton or one.side != first.side for one in members):
+        raise InputError("run", f"{folder}: its seeds find other keypoints or take images of other sizes; name one")
+    method = methods.ensemble(first.method, len(members))
+    trained = methods.members_of_ensemble([one.trained for one in members])
+    kind = first.score["kind"]
+    files = meaning_of_scores(seeds, kind)
+    result = {**first.result, "variant": f"{len(members)} seeds of {first.result['variant']}",
+              "digest": digest_of([one.result["digest"] for one in members])}
+    return OpenedRun(first.run, method, trained, first.transform,
+                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files, first.method)
+
+
+def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
+    run = read_run(folder)
+    # A run may come from elsewhere, so its experiment is looked for before it is imported.
+    if run.experiment not in [module.name for module in pkgutil.iter_modules(experiments.__path__)] or not hasattr(
+            importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
+        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; `python -m "
+                         "experiments` lists those that are known")
+    system = system_of(run.experiment, run.preset)
+    found = system.predicting(stored_run(system, folder))
+    files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})
+    kind, cutoff = score["kind"], score["cutoff"]
+    if not isinstance(kind, str) or printable(kind) != kind or type(cutoff) not in (int, float) or (
+            not abs(cutoff) < 1e30):
+        raise InputError(f"{folder / SCORE_TABLE}: kind or cutoff means nothing; delete it, and the default cutoff is "
+                         "used")
+    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
+              "digest": digest}
+    return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
+
+
+def _check_finished(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError("run", f"{folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
+                         "an exported folder")
+    if not (folder / "results.json").is_file():
+        below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
+        if below:
+            raise InputError("run", f"{folder} holds several runs; give one of them, for example {below[0]}")
+        if (folder / "config.json").is_file():
+            raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
+        raise InputError("run", f"{folder} is not a run's folder (no results.json in it), and no exported predictor")
+    if not (folder / "model").is_dir():
+        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or the folder was not copied "
+                                "whole")
+
+
+def check_fits(opened: OpenedRun, folder: Path) -> None:
+    """Raises InputError unless a run's weights are of the network that its config describes."""
+    side = opened.side
+    if not 1 <= side <= LARGEST_SIDE:
+        raise InputError(f"{folder}: images of {side} px; at most {LARGEST_SIDE} are read")
+    try:
+        found = jax.eval_shape(plain_predict(opened.method, opened.trained), plain_weights(opened.trained),
+                               jax.ShapeDtypeStruct((1, side, side, 3), np.uint8))
+    except Exception as error:  # Flax and jax raise many kinds for arrays that are missing or of other shapes
+        raise InputError(f"{folder}: the weights do not fit the network of config.json "
+                         f"({' '.join(str(error).split())[:200]}); copy both from one run") from None
+    if found["keypoints"].shape[1] != len(opened.method.skeleton.names):
+        raise InputError(f"{folder}: the network finds {found['keypoints'].shape[1]} points, skeleton.json has "
+                         f"{len(opened.method.skeleton.names)}; copy both from one run")
+
+
+def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Returns `Predictor.predict` of a method and what it learnt."""
+    compiled, weights = jax.jit(plain_predict(method, trained)), jax.device_put(plain_weights(trained))
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = compiled(weights, images)
+        return np.asarray(found["keypoints"]), np.asarray(found["scores"])
+
+    return predict
+
+
+def as_function_of_members(member: Method, trained: Trained
+                           ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Returns `Predictor.with_members` of an ensemble. member: the method of one of its networks."""
+    count = len(member.skeleton.names)
+
+    @jax.jit
+    def compiled(weights: Trained, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        found = methods.member_predictions(member, weights, without_labels(images, count))
+        joint = methods.joint_prediction(found)
+        points = jnp.stack([one.keypoints for one in found], 1)
+        return joint.keypoints.astype(jnp.float32), joint.scores.astype(jnp.float32), points.astype(jnp.float32)
+
+    weights = jax.device_put(trained)
+    return lambda images: tuple(np.asarray(part) for part in compiled(weights, images))

@@ -1,0 +1,286 @@
+"""Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
+
+Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, renders its own data)
+          python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
+          python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and images)
+          python -m experiments study adaptation --seeds 5                                 (runs of the headline table)
+          python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+A core learns landmarks of one category with labels, once for all variants of a seed. Every variant then learns
+landmarks of another category from images alone: from the points that it finds in one view of an image, a generator
+reconstructs that view out of another. Variants differ in their start and in the weights that they train. All have equal
+steps and images, and the last step is the result.
+
+Errors are of regressors between discovered points and annotation (forward: annotation from points; backward: points
+from annotation) and of points under turns (consistency). Each is fooled by some collapse. A variant with few varying
+points, or with all points in a heap, has collapsed; its errors mean nothing. `random_core` shows how much the learnt
+kernels matter, `untrained_head` how much learning does.
+"""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpjax.systems.adaptation import config as presets
+from kpjax.systems.adaptation.images import Data, loaded_core, open_core_images, open_images
+from kpjax.systems.adaptation.measures import checked, draw_sheets, found_in, measures_of
+from kpjax.systems.adaptation.config import RENDERED, Config
+from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start, plain_of
+from kpjax.systems import system
+from kpjax.systems.configs import changed, optimizer_of
+from kpjax.systems.keypoint_errors import keypoint_errors
+from kpjax.systems.system import About, Job, Outcome
+from kpjax import (
+    InputError,
+    Method,
+    Skeleton,
+    Trained,
+    Variables,
+    augment,
+    codec,
+    losses,
+    methods,
+    named_key,
+    predict_source,
+)
+from kpjax.files import read_json, write_json, write_text
+from kpjax.images.transforms import Letterbox
+from kpjax.models.hourglass_network import STRIDE
+from kpjax.systems.reports.table import Column
+from kpjax.training.evaluation import Gathered
+from kpjax.training.fit import Fitted
+from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
+
+PREDICTED_TOGETHER = 64  # images in a batch
+STAGE = "adaptation"
+CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
+
+# The core: a supervised network of another category
+
+
+class Core(NamedTuple):
+    """The start of a variant."""
+
+    variables: Variables
+    digest: str  # of the variables: a run is not resumed on another core
+    accuracy: float | None = None  # PCK on the core's own test images, a fraction; None where it was not measured
+
+
+@functools.lru_cache(maxsize=4)
+def build_core(config: Config, skeleton: Skeleton) -> Method:
+    """Builds the supervised method of the core."""
+    side = config.data.image_size
+    mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), loaded_core(config)
+    setup = methods.Setup(
+        network(config, len(skeleton.names)), skeleton,
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=CORE_SIGMA),
+        optimizer_of(config, optax.scale_by_adam()), config.core.rates,
+        augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
+        config.backbone.normalise)
+    return methods.supervised(setup, loss=losses.heatmap_mse)
+
+
+def core_name(config: Config) -> str:
+    """Returns the name of a core's stage: by its data, so that one folder can hold several."""
+    core = config.core.core
+    data = f"{core.removeprefix(RENDERED)}_{config.core.core_background}" if core.startswith(RENDERED) else (
+        core.partition("/")[0])
+    return f"core_{data}" + ("_local_contrast" if config.data.appearance == "local_contrast" else "")
+
+
+def trained_core(job: Job) -> Core:
+    """Returns the core of a seed at the epoch that the config names, trained if it has not been.
+
+    Without an epoch it is the network with the backbone's published weights. Raises InputError if there are none.
+    """
+    config, name = job.config, core_name(job.config)
+    if not config.core.core_epochs:
+        return published_core(config, job.seed)
+    preset = config.core_kept_by or job.base_preset
+    found = job.stage(name, lambda folder: _train_core(job, folder), config=presets.of_core(config), preset=preset)
+    trained, accuracy = found.trained, found.metrics.get("core/pck")
+    if config.core.core_epoch not in (0, config.core.core_epochs):
+        seed = system.preset_folder(job.workdir, job.system, preset) / "stages" / name / f"seed-{job.seed}"
+        kept = seed / f"epoch-{config.core.core_epoch}"
+        trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
+    return Core(trained.variables, tree_digest(trained.variables), accuracy)
+
+
+def _train_core(job: Job, folder) -> Fitted:
+    config, core = job.config, job.config.core
+    images, test = open_core_images(config, job.seed, job.data_dir)
+    method = build_core(config, images.skeleton)
+
+    def evaluate(state) -> dict[str, float]:
+        metrics = {}
+        if test is not None:
+            found = predict_source(method, state, test, batch_size=2 * CORE_BATCH)
+            errors = keypoint_errors(found, method.skeleton, "core", threshold=core.core_pck_threshold, strict=False,
+                                     uncounted=core.core_uncounted_keypoints)
+            metrics = {name: errors[name] for name in ("core/pck", "core/nme")}
+        epoch = int(state.step) // core.core_epoch_steps
+        if epoch in core.core_kept and jax.process_index() == 0:
+            save_trained(folder / f"epoch-{epoch}", Trained(state.variables, state.frozen))
+            write_json(folder / f"epoch-{epoch}" / "metrics.json", metrics)
+        return metrics
+
+    return system.fit_sources(
+        job, method, {"labelled": images}, batch_size=CORE_BATCH, steps=core.steps, stage="core",
+        folder=folder, evaluate=(core.core_epoch_steps, evaluate),
+        start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
+                                        seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
+
+
+def published_core(config: Config, seed: int) -> Core:
+    """Returns the network with its backbone's published weights, all else drawn by the seed."""
+    if not config.backbone.weights:
+        raise InputError("weights", "name the published weights that are the core, or train one: --core-epochs 10")
+    variables = config.backbone.variables(network(config, config.landmarks), image_size=config.data.image_size,
+                                          seed=seed)["variables"]
+    return Core(variables, tree_digest(variables))
+
+
+def untrained_core(config: Config, seed: int) -> Core:
+    """Returns a fresh network in place of a trained core."""
+    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
+    fresh = jax.jit(functools.partial(network(config, config.landmarks).init, train=False))
+    variables = fresh(named_key(jax.random.key(seed), "random core"), images)
+    return Core(variables, tree_digest(variables))
+
+
+def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
+    """Returns the start of a variant, trained if it has not been; None for one that starts afresh."""
+    kind = VARIANTS[job.variant].recipe.core
+    if kind == "none":
+        return None
+    return trained(job) if kind == "trained" else untrained_core(job.config, job.seed)
+
+
+# A run
+
+
+def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core) -> Outcome:
+    """Trains a variant, most from the core that `core_of` returns, and predicts all images that it is evaluated on."""
+    config, recipe = job.config, VARIANTS[job.variant].recipe
+    core, method = _core_of(job, core_of), build(config, job.variant)
+    start = ({"core": core.variables} if core else {}) | perceptual_start(config)
+    fitted = (_adapt(job, method, data, start, core) if recipe.trains else
+              system.no_training(system.first_state(job, method, data.target, STAGE, start)))
+    # The network that compares images is no part of the result.
+    trained = Trained(fitted.trained.variables,
+                      {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"})
+    sources = {"fit": data.fit} if config.evaluation.annotated else {}
+    sources |= {"test": data.test, "turned_once": data.turned_once, "turned_twice": data.turned_twice}
+    # Every variant is evaluated as a plain network, so that this is compiled once.
+    plain, evaluated = build(config, "finetuned"), as_evaluated(trained, job.variant)
+    predictions = {name: predict_source(plain, evaluated, source, batch_size=PREDICTED_TOGETHER)
+                   for name, source in sources.items()}
+    accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
+    return Outcome(method, trained, fitted.steps, fitted.images_per_second,
+                   fitted.wall_seconds, accuracy, predictions)
+
+
+def weights_in_words(state: Any) -> str:
+    """Returns how many weights are frozen and trained, by their part in the network, in one line."""
+    def size(tree: Any) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    counts = {name: size(tree) for name, tree in state.variables["params"].items()}
+    parts = {"projections": "in matrices of frozen kernels", "low_rank": "in their low-rank updates",
+             "free": "of the network's own", "head": "of the head"}
+    trained = ", ".join(f"{counts[name]:,} {words}" for name, words in parts.items() if name in counts)
+    return f"{size(state.frozen.get('core', {})):,} weights of the core frozen; trained: {trained}"
+
+
+def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Core | None) -> Fitted:
+    """`fit` on images without labels. It refuses to go on with another core than it began with."""
+    if data.chosen and jax.process_index() == 0:
+        write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
+    # Presets that differ in what they evaluate share their training.
+    study = job.preset.removeprefix(job.base_preset)
+    keeps = job._replace(preset=(job.config.training_kept_by or job.base_preset) + study)
+    state = jax.eval_shape(lambda: system.first_state(job, method, data.target, STAGE, start))
+    print(f"{job.title}: {weights_in_words(state)}")
+    # One name for all variants, so that those of a seed draw the same views and start from the same generator.
+    return system.fit_sources(
+        job, method, {"target": data.target}, batch_size=job.config.batch_size, steps=job.config.steps,
+        stage=STAGE, folder=keeps.folder, unlabelled=("target",), start=start,
+        config=presets.of_training(job.config) | {
+            "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures errors of regressors and consistency; writes collapsed.txt, empty unless they mean nothing."""
+    values, reason = measures_of(found_in(predictions, job.config.data.image_size), job.config, data.test.skeleton,
+                                 outcome.method.skeleton)
+    if reason:
+        print(f"{job.title}: COLLAPSED, its errors mean nothing: {reason}")
+    if jax.process_index() == 0:
+        write_text(job.folder / "collapsed.txt", reason and f"{reason}\n")
+    return values
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws sheets of test images and writes the annotation's skeleton and two more forms of the network: `network` has
+    projections folded in; adapter.safetensors, where kernels are frozen, has all that is added to the core."""
+    if jax.process_index() != 0:
+        return
+    draw_sheets(found_in(predictions, job.config.data.image_size), data, job.config, outcome.method.skeleton,
+                job.folder / system.IMAGES)
+    write_json(job.folder / "annotation.json", asdict(data.test.skeleton))
+    save_trained(job.folder / "network", Trained(plain_of(outcome.trained, job.variant), {}))
+    if "core" in outcome.trained.frozen:
+        save_adapter(job.folder / "adapter.safetensors", outcome.trained)
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named."""
+    if config.data.rendered:  # minutes on two cores
+        return ("adapted", "scratch", "untrained_head")
+    return ("adapted", "finetuned", "scratch", "lora", "random_core", "untrained_head")
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps of adaptation, and epochs of the core that are shorter alike."""
+    epoch = max(1, round(config.core.core_epoch_steps * steps / config.steps))
+    return changed(config, steps=steps, core_epoch_steps=epoch)
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns errors with all labelled images and with about ten, in percent of `lengths`, beside them the forward
+    error of the mean of the same labels, which needs no point; then consistency, signs of a collapse and the core's."""
+    counts = ["all", *(str(count) for count in sorted(config.evaluation.labelled_images,
+                                                      key=lambda count: abs(count - 10))[:1])]
+    errors = tuple(Column(f"{metric}/{count}", f"{title}, {count}", "%", 1.0, 2, "lower")
+                   for count in counts for metric, title in (
+                       ("backward", "backward"), ("forward", "forward"), ("mean_landmarks", "of the mean"))
+                   ) if config.evaluation.annotated else ()
+    core = (Column("core/pck", "core", "%", 100.0, 1),) if config.core.core_test else ()
+    return (*errors, Column("consistency", "consistency", f"px of {config.data.image_size}", 1.0, 2, "lower"),
+            Column("varying_points", "varying points", f"of {config.landmarks}", 1.0, 1),
+            Column("point_spread", "spread", "px", 1.0, 1), Column("median_spread", "median", "px", 1.0, 1),
+            Column("void", "collapsed", "%", 100.0, 0, "lower"), *core)
+
+
+def predicting(stored: system.StoredRun) -> system.Predicting:
+    """Returns a finished run as a function of new images, letterboxed."""
+    data = stored.config.data
+    square = presets.with_appearance(Letterbox(data.image_size), data.appearance)
+    return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
+
+
+ABOUT = About("a network for another category",
+              "Frozen-core adaptation: *Object Landmark Discovery through Unsupervised Adaptation* (NeurIPS 2019)")
+
+
+SYSTEM = system.System(
+    "adaptation", "landmarks of another category of object, without labels", presets.PRESETS, VARIANTS,
+    open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)), train=train,
+    evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
+    batch_size=lambda config: PREDICTED_TOGETHER, about=ABOUT)

@@ -1,0 +1,290 @@
+"""Settings of frozen-core adaptation: what a run depends on, and presets."""
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import optax
+
+from kpjax.systems.configs import (
+    Backbone,
+    Checked,
+    Count,
+    CountOrZero,
+    Network,
+    NotNegative,
+    Positive,
+    Rule,
+    Share,
+    changed,
+    config_as_json,
+)
+from kpjax import augment
+from kpjax.errors import InputError
+from kpjax.images import transforms
+from kpjax.images.transforms import Transform
+from kpjax.methods.adaptation_family.adaptation import released_learning_rate
+from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
+from kpjax.models import HourglassNetwork, MobileNetV2
+from kpjax.models.hourglass_network import STRIDE
+
+RENDERED = "rendered:"  # begins the name of a set that a seed renders
+STAND_IN = "random features"  # in place of VGG
+TransformName = Literal["landmark_crop", "margin_crop", "window_crop", "letterbox"]
+Counts = Annotated[tuple[int, ...], Rule(lambda counts: min(counts, default=1) >= 1, "give numbers of 1 or more")]
+Background = Literal["plain", "smooth", "photo-like", "clutter", "patches"]
+
+
+@dataclass(frozen=True)
+class CoreTraining(Checked):
+    """Labelled images of the core, and its training, of which only loss, epochs and accuracy are stated."""
+
+    core: str = "mpii/train+validation+rest"  # "<dataset>/<split>", "rendered:people", "rendered:faces", ...
+    core_test: str = "mpii/test"  # on which its accuracy is measured; "" for nothing
+    core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"  # to a square image
+    core_crop_smallest: float = 0.0  # px of the original image, the least side of that crop
+    core_background: Background = "clutter"  # of rendered people
+    core_images: Count = 2000  # rendered
+    core_test_images: Count = 300
+    core_epochs: CountOrZero = 110  # 0: nothing is trained, and the backbone's published weights are the core
+    core_epoch_steps: Count = 695  # one pass over 22,246 people
+    core_kept: tuple[int, ...] = (1, 5, 10)  # epochs after which the core is kept besides the last
+    core_epoch: CountOrZero = 0  # which of them is adapted; 0 for the last
+    core_learning_rate: Positive = 2.5e-4  # Adam's; a tenth after 6/11 of the steps and again after 9/11
+    core_unused_keypoints: tuple[str, ...] = ()  # keypoints that the set never labels
+    core_uncounted_keypoints: tuple[str, ...] = ()  # left out of the accuracy
+    core_pck_threshold: Positive = 0.5  # of the reference length
+    core_pck_over: Literal["scale", "box"] = "scale"  # the set's own reference length, or the longer side of the box
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.core_epoch not in (0, *self.core_kept, self.core_epochs):
+            raise InputError("core_epoch", f"{self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
+                             f"last, {self.core_epochs}")
+
+    steps = property(lambda self: self.core_epochs * self.core_epoch_steps)
+
+    @property
+    def rates(self) -> optax.Schedule:
+        """The learning rate by step."""
+        drops = {self.steps * share // 11: 0.1 for share in (6, 9)}
+        return optax.piecewise_constant_schedule(self.core_learning_rate, drops)
+
+    def square(self, side: int, tightness: int) -> Transform:
+        """Returns the transform to a square image of `side` px. tightness: of a landmark crop."""
+        square = transform(self.core_transform, side, tightness) if self.core_transform != "person_crop" else (
+            transforms.PersonCrop(side, smallest=self.core_crop_smallest))
+        return transforms.ScaledByBox(square) if self.core_pck_over == "box" else square
+
+    def larger(self, side: int) -> tuple[Transform, augment.Loaded] | None:
+        """Returns the transform of training images that are loaded larger, so that turned and shrunk crops show what
+        lies beside them, and how these lie in a batch; None for crops that are not of a person."""
+        if self.core_transform != "person_crop":
+            return None
+        square, larger_side, to_plain = transforms.enlarged(
+            self.square(side, 0), **augment.scale_rotation_reach()._asdict())
+        return square, augment.Loaded(larger_side, to_plain, side)
+
+
+@dataclass(frozen=True)
+class TargetImages(Checked):
+    """Images of the new category. No label of `target` is read."""
+
+    target: str = "celeba/train+validation+test+mafl_train"  # adapted to: named as `core` is
+    fit: str = ""  # whose labels the regressors of the evaluation are fitted on; "" for those of the target's images
+    test: str = ""  # evaluated
+    target_images: CountOrZero = 0  # so many of the target's images, drawn by the seed; 0 takes all
+    appearance: Literal["colour", "local_contrast"] = "colour"  # of the core's images, too
+    image_size: Count = 128  # px; heatmaps are four times smaller
+    target_transform: TransformName = "landmark_crop"
+    target_tightness: int = 130  # margin of that crop, percent of the landmarks' box; views show 70 of it
+    target_side: Count = 192  # px of the images that views are drawn from
+    test_transform: TransformName = "landmark_crop"
+    test_tightness: int = 64  # the released code's default is 16
+    training_images: Count = 1500  # rendered
+    test_images: Count = 300
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.rendered and (self.fit or self.test):
+            raise InputError("test", f"{self.test or self.fit}; adaptation to rendered objects is evaluated on "
+                             "rendered ones, so leave fit and test empty, or name a prepared set as target")
+
+    rendered = property(lambda self: self.target.startswith(RENDERED))  # by the seed
+
+
+def transform(name: TransformName, side: int, tightness: int = 0) -> Transform:
+    """Returns the transform of an image to a square one of `side` px. tightness: of a landmark crop."""
+    if name == "landmark_crop":
+        return transforms.LandmarkCrop(side, tightness)
+    return {"margin_crop": transforms.MarginCrop, "window_crop": transforms.WindowCrop,
+            "letterbox": transforms.Letterbox}[name](side)
+
+
+def with_appearance(square: Transform, appearance: str) -> Transform:
+    """Returns a transform that also changes the appearance of images as a config names it."""
+    return transforms.LocalContrast(square) if appearance == "local_contrast" else square
+
+
+@dataclass(frozen=True)
+class ReleasedOptimizer(Checked):
+    """Optimizer of the released code, for each of the two networks."""
+
+    learning_rate: Positive = 1e-3
+    schedule: Literal["steps", "cosine"] = "steps"  # "steps": a tenth after 3/8 of the steps and again after 6/8
+    weight_decay: NotNegative = 5e-4
+    decay_to: Literal["zero", "start"] = "zero"  # "start": matrices decay to the identity, normalisation not at all
+    clip: Positive = 1.0  # of the gradient's norm, of either network
+
+    def rates(self, steps: int) -> optax.Schedule:
+        """Builds the schedule: falling to zero along a cosine, or in two drops."""
+        if self.schedule == "cosine":
+            return optax.cosine_decay_schedule(self.learning_rate, steps)
+        return released_learning_rate(steps, self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Views(Checked):
+    """Two views of each image."""
+
+    shown: Share = 2 / 3  # the share of an image's side that an unturned view shows
+
+    def build(self, side: int) -> ViewPair:
+        """Builds the function that makes both views, of `side` px."""
+        return similarity_views(size=(side, side), shown=self.shown)
+
+
+@dataclass(frozen=True)
+class Comparison(Checked):
+    """Reconstruction of one view from another, and its comparison with the image, by pixels and by features."""
+
+    generator_width: Count = 32  # 64 by the paper's text
+    generator_blocks: Count = 6
+    perceptual: str = STAND_IN  # weights of VGG or a known backbone; "random features" stand in for it
+    feature_weight: Positive = 1.0
+    stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
+
+
+@dataclass(frozen=True)
+class Evaluation(Checked):
+    """Regressors between discovered points and annotation, and lengths that errors are stated in."""
+
+    lengths: Literal["eyes", "object", "none"] = "eyes"  # what errors are percent of; none where nothing is annotated
+    median_length: bool = False  # whether all test images have the median of these lengths
+    labelled_images: Counts = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
+    repeats: Count = 10  # draws of so many
+    extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
+    penalty: Positive = 1e-4  # of the ridge regression
+
+    annotated = property(lambda self: self.lengths != "none")  # whether there are landmarks to regress
+
+
+@dataclass(frozen=True)
+class Config(Checked):
+    """All that a run depends on besides its seed. The defaults are the paper's and its code's; a field that says "not
+    stated" has a value that both leave open."""
+
+    summary: str  # one line
+    core: CoreTraining = CoreTraining()
+    core_kept_by: str = ""  # the preset whose folder keeps the core; "" for its own
+    training_kept_by: str = ""  # the preset with the same training in whose folder it is kept; "" for its own
+    data: TargetImages = TargetImages()
+    network: Network = HourglassNetwork()  # of the core and of all variants
+    backbone: Backbone = Backbone(normalisation="none")  # of the core; the released code does not normalise
+    landmarks: Count = 10  # to discover
+    batch_size: Count = 48
+    steps: Count = 200_000
+    optimizer: ReleasedOptimizer = ReleasedOptimizer()
+    view_pairs: Views = Views()
+    comparison: Comparison = Comparison()
+    evaluation: Evaluation = Evaluation()
+
+    def __post_init__(self):
+        super().__post_init__()
+        side = self.data.image_size
+        self.network.check(side, side // STRIDE)
+
+
+def of_core(config: Config) -> dict[str, Any]:
+    """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
+    core = {name: value for name, value in config_as_json(config.core).items() if name != "core_epoch"}
+    return core | {"appearance": config.data.appearance, "image_size": config.data.image_size,
+                   "network": config_as_json(config.network), "backbone": config_as_json(config.backbone)}
+
+
+def of_training(config: Config) -> dict[str, Any]:
+    """Returns the fields that adaptation depends on; the others are of the evaluation."""
+    of_evaluation = ("summary", "core_kept_by", "training_kept_by", "evaluation")
+    of_test = ("fit", "test", "test_transform", "test_tightness", "test_images")
+    seen = {name: value for name, value in config_as_json(config).items() if name not in of_evaluation}
+    return seen | {"data": {name: value for name, value in seen["data"].items() if name not in of_test}}
+
+
+def of_method(config: Config) -> Config:
+    """Returns the config without what methods do not depend on: configs that agree in it share what is compiled."""
+    side = config.data.image_size
+    return replace(config, summary="", core=CoreTraining(), core_kept_by="", training_kept_by="",
+                   data=TargetImages(image_size=side, target_side=side),
+                   evaluation=Evaluation())
+
+
+MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),
+               fit="celeba/mafl_train", test="celeba/mafl_test", extra=1)
+ALIKE = replace(MAFL, core_kept_by="mpii_mafl")
+SYNTHETIC = changed(Config(
+    "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
+    "minutes"), core="rendered:people", core_test="rendered:people", core_transform="letterbox", core_epochs=10,
+    core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, target="rendered:faces", image_size=64,
+    target_transform="letterbox", test_transform="letterbox", target_side=64, width=64, depth=3, batch_size=16,
+    steps=2000, schedule="cosine", shown=0.9, generator_width=8, generator_blocks=1, stand_in_widths=(8, 16),
+    labelled_images=(10, 50, 100))
+FACES = changed(
+    SYNTHETIC, target="youtube_faces/train", test="youtube_faces/test", target_transform="landmark_crop",
+    target_side=80, target_tightness=40, test_transform="landmark_crop", test_tightness=25, shown=0.83,
+    core_background="patches", median_length=True, labelled_images=(10, 50))
+LEEDS = {"core": "lspet/train", "core_test": "lspet/test", "core_transform": "person_crop",
+         "core_crop_smallest": 100.0, "core_unused_keypoints": ("pelvis", "thorax"), "core_pck_threshold": 0.2,
+         "core_pck_over": "box"}
+PUBLISHED = {"core": "", "core_test": "", "core_epochs": 0}
+FLIES = changed(
+    SYNTHETIC, network=MobileNetV2(padding="tensorflow"), normalisation="symmetric", core_kept=(), target="flies/first",
+    test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000, labelled_images=(10, 50))
+
+PRESETS: dict[str, Config] = {
+    "demo": SYNTHETIC,
+    "demo_mobilenet": changed(SYNTHETIC, summary="as demo, MobileNetV2, 500 steps", network=MobileNetV2(), steps=500,
+                              core_epoch_steps=25),
+    "figures_faces": changed(
+        FACES, summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores"),
+    "lspet_faces": changed(
+        FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
+        **LEEDS, core_epoch_steps=600),
+    "faces_cores": changed(
+        FACES, summary="68 points of faces in videos, from published weights as the core: --weights NAME; 2 cores",
+        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500,
+                              core_epoch_steps=25),
+    "flies_pose": changed(
+        FLIES, **PUBLISHED, summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
+        weights="movenet_lightning.google"),
+    "flies_imagenet": changed(
+        FLIES, **PUBLISHED, summary="the same, from ImageNet's weights; 2 cores", weights="mobilenet_v2.google_in1k"),
+    "flies_learnt": changed(
+        FLIES, **LEEDS, summary="the same, from a core that learns people in sport; 2 cores"),
+    "mpii_mafl": MAFL,
+    "mpii_aflw": changed(
+        ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",
+        test="aflw/test", training_kept_by="mpii_mafl"),
+    "mpii_ls3d": changed(
+        ALIKE, summary="68 points of faces in all poses, LS3D-W, by what was trained on CelebA; one GPU",
+        fit="w300_lp/train", test="ls3d/test", training_kept_by="mpii_mafl"),
+    "mpii_zappos": changed(
+        ALIKE, summary="shoes, UT Zappos50K, without annotation; one GPU", target="ut_zappos50k/train", fit="",
+        test="ut_zappos50k/test", target_transform="letterbox", test_transform="letterbox", target_side=128, shown=1.0,
+        lengths="none"),
+    "mpii_cats": changed(
+        ALIKE, summary="heads of cats, the CAT dataset; one GPU", target="cats/train", fit="cats/train",
+        test="cats/test", labelled_images=(1, 5, 10, 100, 500, 1000)),
+    "mpii_bbc": changed(
+        ALIKE, summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train --core-test '' "
+        "--core-transform landmark_crop; one GPU", target="bbc_pose/train", fit="bbc_pose/train", test="bbc_pose/test",
+        target_transform="margin_crop", test_transform="window_crop", target_side=128, shown=0.9, lengths="object",
+        labelled_images=(1, 5, 10, 100, 500, 1000)),
+}

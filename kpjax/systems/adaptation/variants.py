@@ -1,0 +1,123 @@
+"""Variants: what is compared, and how each is built."""
+import functools
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from kpjax.systems.adaptation import config as presets
+from kpjax.systems.adaptation.config import STAND_IN, Config
+from kpjax.systems import configs
+from kpjax.systems.system import Variant
+from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key
+from kpjax.methods.adaptation_family.adaptation import HEAD, RELEASED_SIGMA, released_optimizer
+from kpjax.models import (
+    VGG,
+    FeatureMaps,
+    HeatmapHead,
+    KeypointNetwork,
+    RandomFeatures,
+    ResidualGenerator,
+    random_features,
+)
+from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.layers import uniform_fan_in
+from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant."""
+
+    parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
+    core: Literal["trained", "random", "none"] = "trained"  # its start
+    trains: bool = True
+
+
+PROJECTED = methods.adapted()  # variants with one parametrisation share programs
+
+VARIANTS: dict[str, Variant] = {
+    "adapted": Variant("method", "the core's kernels frozen, a small matrix for each", "Proposed", Recipe(PROJECTED)),
+    "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(methods.finetuned())),
+    "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch",
+                       Recipe(methods.scratch(), "none")),
+    "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
+                    Recipe(methods.lora())),
+    "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
+    "random_core_w_and_head_only": Variant(
+        "control", "matrices and head trained on frozen random kernels, all else as it was drawn",
+        recipe=Recipe(methods.adapted_w_and_head_only(), "random")),
+    "untrained_head": Variant("control", "the core under a new head, nothing trained",
+                              recipe=Recipe(PROJECTED, trains=False)),
+    "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
+                                       recipe=Recipe(methods.adapted_w_and_head_only())),
+    "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
+                              recipe=Recipe(methods.finetuned_last())),
+}
+
+
+def network(config: Config, keypoints: int) -> KeypointNetwork:
+    """Builds the network of the core and of all variants, with the head of an hourglass."""
+    dtype = jnp.dtype(config.network.dtype)
+    built = config.backbone.applied_to(config.network.build(keypoints, stride=STRIDE))
+    return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+
+
+def build(config: Config, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds and variants that train alike share what is compiled."""
+    return _built(presets.of_method(config), VARIANTS[variant].recipe.parametrisation)
+
+
+@functools.lru_cache(maxsize=32)
+def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
+    comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
+    comparing = perceptual_of(config)
+    objective = methods.adaptation_objective(
+        perceptual=True, features=comparison.feature_weight,
+        balanced=isinstance(comparing["perceptual"], FeatureMaps))
+    setup = methods.Setup(
+        network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=RELEASED_SIGMA),
+        released_optimizer(decay=optimizer.weight_decay, clip=optimizer.clip, decay_to=optimizer.decay_to),
+        optimizer.rates(config.steps), augment.no_augmentation(), config.backbone.normalise)
+    return methods.adaptation(
+        setup, objective=objective, trained=parametrisation,
+        generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
+                                    jnp.dtype(config.network.dtype)),
+        **comparing, view_pair=config.view_pairs.build(side))
+
+
+def as_evaluated(trained: Trained, variant: str) -> Trained:
+    """Returns a variant's result for the method of `finetuned`: all weights, projections folded in, nothing frozen."""
+    plain = plain_of(trained, variant)
+    body = {name: tree for name, tree in plain["params"].items() if name != HEAD}
+    return Trained({"params": {"free": body, HEAD: plain["params"][HEAD]}, "batch_stats": plain["batch_stats"]}, {})
+
+
+def plain_of(trained: Trained, variant: str) -> Variables:
+    """Returns a variant's result as the variables of a plain network."""
+    return methods.plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
+
+
+# The network that compares images
+
+
+def _vgg(config: Config) -> VGG:
+    return VGG(19, RELU_TAPS, jnp.dtype(config.network.dtype))
+
+
+def perceptual_of(config: Config) -> dict[str, Any]:
+    """Returns the options of the method that say which features compare images."""
+    comparison = config.comparison
+    if comparison.perceptual == STAND_IN:
+        return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
+    return configs.perceptual_options(comparison.perceptual, _vgg(config))
+
+
+def perceptual_start(config: Config) -> dict[str, Any]:
+    """Returns the weights of that network, the same for all seeds, as a part of the start; reports what it is."""
+    comparison = config.comparison
+    if comparison.perceptual == STAND_IN:
+        print(f"images are compared by pixels and {DESCRIPTION}")
+        key = named_key(jax.random.key(0), "random features")
+        return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
+    return configs.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)

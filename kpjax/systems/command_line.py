@@ -1,0 +1,472 @@
+"""Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
+import dataclasses
+import functools
+import itertools
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tyro
+from etils import epath
+
+from kpjax.systems.configs import (
+    NETWORKS,
+    backbone_lines,
+    changed,
+    config_as_json,
+    flat,
+    settings_text,
+    value_text,
+    with_network,
+    with_weights,
+)
+from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
+from kpjax.systems.queue import in_turn
+from kpjax.systems.system import OWN, Job, System, measure_again, preset_folder
+from kpjax.systems.system import run as run_job
+from kpjax.systems.tables import console_table, cost_text, difference_text, paired_differences
+from kpjax import InputError
+from kpjax.files import absolute, cache_folder, remove
+from kpjax.systems.reports.report import write_report
+from kpjax.systems.reports.table import Column, Entry, FinishedRun, tabulate
+from kpjax.training.checkpoints import flat_identity
+from kpjax.training.fit import FitOptions
+from kpjax.training.hosts import agreed, check_alike, check_folder, join
+from kpjax.training.logging import environment_lines, require_accelerator
+from kpjax.training.run_folder import held, versions
+
+ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
+# The flags to know, by field, with their values and what they are for: `--help` has those of a preset, `--help-all`
+# has every flag.
+TO_KNOW = {
+    "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, csv"),
+    "source": ("P", "labels, as a project, of the images that look different"),
+    "target": ("V ...", "images and videos without labels, for which it learns"),
+    "old": ("RUN", "a finished run that has learnt other keypoints"),
+    "videos": ("V ...", "videos, or folders of them"),
+    "core": ("RUN", "a finished run of another category"),
+    "images": ("FOLDER ...", "images without labels"),
+    "unlabelled": ("V ...", "images and videos without labels, if others than those of the project"),
+    "start": ("RUN", "goes on from a finished run of the same keypoints"),
+    "labelled": ("N", "how many labels are used: a count, or a share up to 1"),
+    "weights": ("NAME_OR_FILE", "of a pretrained backbone; kpjax weights lists them"),
+    "image_size": ("PX", "side of the square images that the network reads"),
+    "steps": ("N", "length of training; few for a try"),
+    "validation": ("WHAT", "labels that are held out: recordings (a,b), or a share such as 0.2"),
+    "variants": ("NAME ...", "what is compared; all for everything"),
+    "seeds": ("N", "runs of each variant"),
+    "workdir": ("FOLDER", "where runs go; the same command there goes on"),
+    "fresh": ("", "starts over")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """Flags of every preset."""
+
+    variants: tuple[str, ...] = ()  # variants to run, by name; 'all' for every one (default: a short list)
+    seeds: int = 1  # how many seeds
+    first_seed: int = 0  # the first of them
+    workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
+    data_dir: str = "~/kpjax_data"  # folder of prepared datasets
+    fresh: bool = False  # start over instead of resuming
+    measure_again: bool = False  # measure finished runs by their stored predictions, without training
+    require_accelerator: bool = False  # fail rather than fall back to a CPU
+    profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
+    wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
+    workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
+    coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
+    num_processes: int | None = None  # how many processes run this command; 1 looks for no others
+    process_id: int | None = None  # which of them this one is, from 0
+
+    def __post_init__(self):
+        if self.seeds < 1:
+            raise InputError("seeds", f"{self.seeds}; must be at least 1")
+        if self.first_seed < 0:
+            raise InputError("first_seed", f"{self.first_seed}; seeds count from 0")
+        if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
+            raise InputError("profile", f"{self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
+        if self.workers is not None and self.workers < 0:
+            raise InputError("workers", f"{self.workers}; must be at least 0")
+        absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
+
+
+@functools.cache  # so that equal jobs share one logger
+def fit_options(shared: Shared) -> FitOptions:
+    """Returns the options of every `fit` of a command. Raises InputError where a package is missing."""
+    from kpjax.training.loggers import weights_and_biases
+
+    first, count = shared.profile or (0, 0)
+    return FitOptions(profile=range(first, first + count), workers=shared.workers,
+                      loggers=(weights_and_biases(shared.wandb),) if shared.wandb else ())
+
+
+class Command(NamedTuple):
+    """A checked command line."""
+
+    system: System
+    preset: str
+    config: Any  # with the steps of all stages scaled as asked for
+    variants: Sequence[str]
+    shared: Shared
+    arguments: Sequence[str]  # as typed
+
+    @property
+    def folder(self) -> epath.Path:
+        """The preset's folder."""
+        return preset_folder(self.shared.workdir, self.system.name, self.preset)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of all runs."""
+        return range(self.shared.first_seed, self.shared.first_seed + self.shared.seeds)
+
+    @property
+    def without_weights(self) -> bool:
+        """Whether random weights start what the paper starts from published ones."""
+        config, system = self.config, self.system
+        if not hasattr(config, "backbone") or config.backbone.weights or not any(
+                system.paper(self.preset, config, name) for name in system.variants):
+            return False
+        from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
+
+        return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that were typed and differ from the preset's."""
+        own, given = flat(self.system.presets[self.preset.partition("-")[0]]), flat(self.config)
+        return {name: given[name] for name in sorted(typed_fields(self.config, self.arguments))
+                if value_text(given[name]) != value_text(own.get(name))}
+
+    def job(self, variant: str, seed: int) -> Job:
+        """Returns the job of one variant and seed."""
+        return Job(self.system, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
+                   absolute(self.shared.data_dir), fit_options(self.shared), settings_text(self.settings))
+
+    def varied(self, settings: Mapping[str, Any]) -> Any:
+        """Returns the config with other settings, fields by their names, the network by its own."""
+        config = with_network(self.config, settings["network"]) if "network" in settings else self.config
+        config = changed(config, **{name: value for name, value in settings.items() if name != "network"})
+        return with_weights(config, settings) if "weights" in settings else config
+
+    def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any]) -> Job:
+        """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
+
+        Settings that a stage which all such folders share depends on, by the config's `of_base`, stand first and are
+        joined by "_": the stage is kept under what stands before the first "-".
+        """
+        own, preset = flat(self.system.presets[self.preset]), self.preset
+        of_base = self.config.of_base() if hasattr(self.config, "of_base") else ()
+        for name in sorted(settings, key=lambda name: name not in of_base):
+            if own[name] != (value := settings[name]):
+                text = value_text(value)
+                preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
+        differ = {name: value for name, value in settings.items() if own[name] != value}
+        return self.job(variant, seed)._replace(config=self.varied(settings), preset=preset,
+                                                settings=settings_text(self.settings | differ))
+
+    def jobs(self) -> list[Job]:
+        """Returns a job for every seed and variant, seed by seed."""
+        return [self.job(name, seed) for seed in self.seeds for name in self.variants]
+
+
+def preset_lines(system: System, before: str = "") -> list[str]:
+    """Returns a line of help for each preset of a system, headed by `before`."""
+    width = max(map(len, system.presets))
+    return [f"  {before}{name:{width}}  {config.summary}" for name, config in system.presets.items()]
+
+
+def read_command(system: System, arguments: Sequence[str]) -> Command:
+    """Parses and checks a command line: a preset, then flags.
+
+    Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help and --help-all.
+    """
+    program = f"python -m experiments.{system.name}"
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(system))
+        if arguments:
+            raise SystemExit(0)
+        raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
+    preset, *flags = arguments
+    if preset not in system.presets:
+        own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else ""
+        raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}{own}")
+    base = system.presets[preset]
+    with flags_in_messages(_flags(base)):
+        base, flags = _named_network(base, flags)
+        flags = _several_projects(system, base, flags)
+    made = dataclasses.make_dataclass(f"{system.name}_{preset}", [
+        ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
+        ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
+         dataclasses.field(default=base))], frozen=True)
+    known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
+    if {"-h", "--help"} & set(flags):
+        print(_flags_to_know(base, spelled(system, preset)))
+        raise SystemExit(0)
+    flags = ["--help" if flag == "--help-all" else flag for flag in flags]
+    with flags_in_messages(_flags(base)):
+        parsed = parse(made, flags, prog=spelled(system, preset), description=known)
+        config = _resolved(system, preset, parsed.config, arguments)
+        return Command(system, preset, config, chosen_variants(system, preset, config, parsed.shared.variants),
+                       parsed.shared, tuple(arguments))
+
+
+def spelled(system: System, preset: str) -> str:
+    """Returns how a person runs a preset."""
+    return f"kpjax train {system.name}" if preset == OWN else f"python -m experiments.{system.name} {preset}"
+
+
+def _flags(config: Any) -> dict[str, str]:
+    """Returns the flag of each argument."""
+    names = [*flat(config), *(field.name for field in dataclasses.fields(Shared))]
+    return {name: f"--{name.replace('_', '-')}" for name in names}
+
+
+def _usage(system: System) -> str:
+    program = f"python -m experiments.{system.name}"
+    return "\n".join([f"{system.summary}\n", f"usage: {program} PRESET [flags]\n", "presets:",
+                      *preset_lines(system), f"\nflags of a preset: {program} PRESET --help"])
+
+
+def _flags_to_know(config: Any, typed: str) -> str:
+    """Returns the short help of a preset. typed: what runs it."""
+    names = {*flat(config), *(field.name for field in dataclasses.fields(Shared))}
+    lines = [(f"--{name.replace('_', '-')} {values}".rstrip(), words) for name, (values, words) in TO_KNOW.items()
+             if name in names]
+    width = max(len(flag) for flag, _ in lines)
+    return "\n".join([f"{config.summary}\n", f"usage: {typed} [flags]\n", *(
+        f"  {flag:{width}}  {words}" for flag, words in lines), f"\nall flags: {typed} --help-all"])
+
+
+def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
+    """Reads --network first: the flags of a preset are those of its network."""
+    rest, place = list(flags), next((n for n, flag in enumerate(flags) if flag.split("=")[0] == "--network"), None)
+    if place is None or not hasattr(config, "network"):
+        return config, rest
+    name = rest.pop(place).partition("=")[2]
+    if not name:
+        if place == len(rest):
+            raise InputError("network", f"name one of {', '.join(NETWORKS)}")
+        name = rest.pop(place)
+    return with_network(config, name), rest
+
+
+def _several_projects(system: System, config: Any, flags: Sequence[str]) -> list[str]:
+    """Returns flags of which every --project but the first is a value of --more-projects."""
+    first, more, rest, words = True, [], [], iter(flags)
+    for word in words:
+        name, given, value = word.partition("=")
+        if name == "--project" and not first:
+            more.append(value if given else next(words, ""))
+            continue
+        first = first and name != "--project"
+        rest.append(word)
+    if more and "more_projects" not in flat(config):
+        raise InputError("project", f"{system.name} takes one; kpjax train --project A --project B learns from several")
+    return [*rest, "--more-projects", *more] if more else rest
+
+
+def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:
+    """Returns the config with what its preset chooses from the data, step counts scaled to the typed `--steps`.
+
+    What the command line sets itself stays.
+    """
+    if config.steps < 1:
+        raise InputError("steps", f"{config.steps} steps train nothing; must be at least 1")
+    given, typed = flat(config), typed_fields(config, arguments)
+    base = dataclasses.replace(config, steps=system.presets[preset].steps)
+    base = system.resolved(base, typed) if system.resolved else base
+    if "steps" in typed:
+        base = system.shortened(base, config.steps)
+    config = changed(base, **{name: given[name] for name in typed if name != "network"})
+    return with_weights(config, typed)
+
+
+def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
+    """Returns the fields of a config that were typed."""
+    flags, other_names = _typed_flags(arguments), ALIASES | getattr(config, "FLAGS", {})
+    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
+    return frozenset(names & set(flat(config)))
+
+
+def _typed_flags(arguments: Sequence[str]) -> set[str]:
+    """Returns the names of flags as fields have them, whichever way they were typed."""
+    return {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
+
+
+def chosen_variants(system: System, preset: str, config: Any, names: Sequence[str]) -> list[str]:
+    """Returns the variants that a command names.
+
+    Raises InputError for an unknown one, or one that does not suit the preset.
+    """
+    possible = list(system.applicable(preset, config))
+    if not names:
+        return list(system.short_list(preset, config))
+    if list(names) == ["all"]:
+        return possible
+    for name in names:
+        if name not in system.variants:
+            raise InputError("variants", f"{name!r} is unknown; there are {', '.join(system.variants)}")
+        if name not in possible:
+            raise InputError("variants", f"{name!r} does not suit preset {preset!r}; it has {', '.join(possible)}")
+    return list(dict.fromkeys(names))
+
+
+def use_compile_cache() -> None:
+    """Keeps compiled programs on this machine, so that a resumed or repeated run starts at once."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def prepare_process(command: Command) -> None:
+    """Joins the other hosts, sets up the compile cache, and prints the first lines of a run.
+
+    Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
+    """
+    shared = command.shared
+    join(shared.coordinator, shared.num_processes, shared.process_id)
+    use_compile_cache()
+    if shared.require_accelerator:
+        require_accelerator()
+    with flags_in_messages(_flags(command.config)):
+        fit_options(shared)  # refuses what is missing before anything is trained
+    check_alike(flat_identity({
+        "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
+        "config": config_as_json(command.config)}))
+    check_folder(command.folder.parent)
+    print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
+
+
+def prepared_together(commands: Mapping[str, Command]) -> dict[str, Command]:
+    """Prepares the process and returns commands, whose runs others may share, as they run on its devices.
+
+    Raises InputError for flags that a single command alone has, and what `prepare_process` does.
+    """
+    first = next(iter(commands.values()))
+    for name in ("fresh", "measure_again"):
+        if getattr(first.shared, name):
+            raise InputError(f"--{name.replace('_', '-')}: many runs resume, since others may work on them; choose "
+                             "another --workdir, or give the flag to the system's own command")
+    prepare_process(first)
+    return {name: over_devices(command) for name, command in commands.items()}
+
+
+def prepared(command: Command) -> Command:
+    """Prepares the process as `prepare_process` does, and returns the command as it runs on the process's devices."""
+    prepare_process(command)
+    return over_devices(command)
+
+
+def over_devices(command: Command, devices: int = 0) -> Command:
+    """Returns the command with batches that divide over all devices, where the preset's do not and none was typed.
+
+    devices: how many; 0 for those of this process.
+    """
+    import jax
+
+    devices = devices or jax.device_count()
+    multiple = devices * command.system.parts_of_a_batch
+    typed = _typed_flags(command.arguments)
+    rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
+               if name.endswith("batch_size") and size % multiple and name not in typed}
+    for name, size in rounded.items():
+        print(f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
+              f"{devices} devices")
+    return command._replace(config=changed(command.config, **rounded)) if rounded else command
+
+
+def _notes(config: Any, without_weights: bool) -> list[str]:
+    """Returns what must be known of the backbone's start to read the numbers, a line each."""
+    if without_weights:
+        return [f"backbone: {config.network.name} from random weights, where the paper starts from ImageNet's: "
+                "give --weights to compare with its numbers"]
+    return backbone_lines(config)
+
+
+def show_table(command: Command) -> epath.Path:
+    """Prints the table of a preset and writes its report, whose path it returns; process 0 does, of several."""
+    return epath.Path(agreed(lambda: os.fspath(_show_table(command))))
+
+
+def _show_table(command: Command) -> epath.Path:
+    system, preset, config = command.system, command.preset, command.config
+    shown = [name for name in system.applicable(preset, config)
+             if name in command.variants or (command.folder / name).is_dir()]
+    shown += [name for name in system.published if system.paper(preset, config, name)]
+    columns, without_weights = system.columns(config), command.without_weights
+    notes, printed = _notes(config, without_weights), {name: system.paper(preset, config, name) for name in shown}
+    # The paper's numbers stand beside ours only where both start alike.
+    rows = [Entry(name, system.variants[name].kind, system.variants[name].label,
+                  {} if without_weights else printed[name], system.variants[name].line)
+            for name in shown]
+    lines = tabulate(command.folder, rows, columns)
+    typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
+    if system.own and (report := system.own.report(
+            command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
+        print(f"\nreport: {report}")
+        return epath.Path(report)
+    print("\n" + console_table(lines, columns, screen_width()))
+    if without_weights:
+        notes += [f"the paper's {column.heading}: " + ", ".join(
+            f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
+            for column in columns if any(column.metric in found for found in printed.values())]
+        print("\n" + "\n".join(notes))
+    runs = {line.entry.variant: line.runs.finished for line in lines}
+    compared = _comparisons(command, {name: runs[name] for name in shown}, columns[0])
+    print("", *compared, sep="\n")
+    report = write_report(
+        command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
+        summary=". ".join([*notes, *compared]),
+        commands=[typed])
+    print(f"\nreport: {report}")
+    return report
+
+
+def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: Column) -> list[str]:
+    """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
+    runs = {name: [next((run for run in of_variant if run.seed == seed), None) for seed in command.seeds]
+            for name, of_variant in finished.items()}
+    kinds = {name: command.system.variants[name].kind for name in runs}
+    lines = [f"{name}: {cost}" for name in runs if (cost := cost_text(runs[name])) != "not run"]
+    for one, other in itertools.product(runs, runs):
+        if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1 and (
+                found := paired_differences(runs[one], runs[other], column.metric)):
+            lines.append(f"{column.heading}: {one} less {other} " + difference_text(
+                found, len(command.seeds), factor=column.factor, decimals=column.decimals))
+    return lines
+
+
+def run(system: System, arguments: Sequence[str]) -> epath.Path:
+    """Runs what a command line asks for and returns the path of the report."""
+    command = prepared(read_command(system, arguments))
+    work = measure_again if command.shared.measure_again else run_job
+    with flags_in_messages(_flags(command.config)):
+        if command.shared.fresh:
+            agreed(lambda: _start_over(command))
+        elif system.own:
+            system.own.check(command)
+        in_turn(command.jobs(), functools.partial(work, command.system))
+    report = show_table(command)
+    if system.own:
+        print(*system.own.next_lines(command), sep="\n")
+    return report
+
+
+def _start_over(command: Command) -> None:
+    for job in command.jobs():
+        with held(job.folder.parent / ".queue" / job.folder.name):  # another process may train there
+            remove(job.folder)
+    for seed in command.seeds:
+        for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
+            remove(stage)
+
+
+def main(system: System) -> None:
+    """Runs `python -m experiments.<system>`."""
+    raise SystemExit(exit_code_of(lambda: run(system, sys.argv[1:])))

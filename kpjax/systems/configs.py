@@ -1,0 +1,465 @@
+"""Parts of configs that systems share, and a flat view of nested ones: a flag is a field's name, wherever it stands."""
+import functools
+import inspect
+import math
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+from flax import linen as nn
+
+from kpjax.systems import published
+from kpjax import InputError, Skeleton, augment, heatmaps
+from kpjax.augment import Augment
+from kpjax.files import strict
+from kpjax.methods import imagenet_normalise, symmetric_normalise
+from kpjax.methods.forward import Normalise
+from kpjax.models import (
+    RSN,
+    FeatureMaps,
+    HourglassNetwork,
+    HRNet,
+    KeypointNetwork,
+    MobileNetV2,
+    MoveNet,
+    PoseResNet,
+    SmallUNet,
+    ViT,
+)
+from kpjax.models.movenet import MoveNetPyramid
+from kpjax.optimization import scale_backbone
+
+# A new backbone is its model file and its name in this union.
+Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork
+NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}
+
+
+def network_of(config: Any, keypoints: int) -> KeypointNetwork:
+    """Builds the network of a config for heatmaps of its size."""
+    network = config.network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
+    return config.backbone.applied_to(network)
+
+
+def optimizer_of(config: Any, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns an optimizer with the backbone's share of every step, and none for layers that the config freezes."""
+    if config.backbone.relative_steps:
+        optimizer = optax.chain(optimizer, optax.scale_by_param_block_rms())
+    rate, frozen = config.backbone.backbone_rate, getattr(config.network, "frozen_layers", ())
+    return optax.chain(optimizer, scale_backbone(rate, frozen)) if frozen or rate != 1 else optimizer
+
+
+# Nested and flat
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """Returns every leaf field of a nested config by its name, the network's name as `network`."""
+    found: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            if type(value) in NETWORKS.values():
+                found["network"] = value.name
+            found |= flat(value)
+        else:
+            found[field.name] = value
+    return found
+
+
+def changed(config: Any, **values: Any) -> Any:
+    """Returns a nested config with some fields replaced, named as on the command line.
+
+    A part itself (`network=PoseResNet(101)`) is replaced whole, before its fields. Raises TypeError for a name that no
+    part has.
+    """
+    # A leaf may have the name of the part that it lies in, as `optimizer` has.
+    own = {field.name: is_dataclass(getattr(config, field.name)) for field in fields(config)}
+    replaced = {name: value for name, value in values.items() if name in own and is_dataclass(value) >= own[name]}
+    rest, known = {name: value for name, value in values.items() if name not in replaced}, set(replaced)
+    for field in fields(config):
+        part = replaced.get(field.name, getattr(config, field.name))
+        if is_dataclass(part) and (inside := {name: value for name, value in rest.items() if name in flat(part)}):
+            replaced[field.name] = changed(part, **inside)
+            known |= set(inside)
+    if unknown := sorted(set(values) - known):
+        raise TypeError(f"{type(config).__name__} has no field {', '.join(unknown)}")
+    return replace(config, **replaced)
+
+
+def with_network(config: Any, name: str) -> Any:
+    """Returns a config with another network, which keeps those fields of the head and the dtype that it has.
+
+    Raises InputError for a name that is not in `NETWORKS`.
+    """
+    if name not in NETWORKS:
+        raise InputError("network", f"{name!r} is unknown; there are {', '.join(NETWORKS)}")
+    if config.network.name == name:
+        return config
+    # Widths and depths mean something else in another architecture.
+    kept = {"head_layers", "head_width", "dtype"} & set(vars(config.network)) & {
+        field.name for field in fields(NETWORKS[name])}
+    return replace(config, network=NETWORKS[name](**{field: getattr(config.network, field) for field in kept}))
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Returns settings as `results.csv` writes them: "labelled=10 sigma=2", by name."""
+    return " ".join(f"{name}={value_text(value)}" for name, value in sorted(settings.items()))
+
+
+def value_text(value: Any) -> str:
+    """Returns a setting in a word; a file by its name, without folders and suffix."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(value_text, value))
+    if isinstance(value, float):
+        return format(value, "g")
+    text = str(value).replace(" ", "_")
+    return Path(text).stem if "/" in text or text.endswith((".safetensors", ".pth")) else text
+
+
+# Fields
+
+
+class Rule(NamedTuple):
+    """What a field accepts; stands in its type, as in `steps: Count`."""
+
+    accepts: Callable[[Any], bool]
+    asks: str
+
+
+NOT_NEGATIVE = Rule(lambda value: value >= 0, "must be at least 0")
+Count = Annotated[int, Rule(lambda value: value >= 1, "must be at least 1")]
+CountOrZero = Annotated[int, NOT_NEGATIVE]
+NotNegative = Annotated[float, NOT_NEGATIVE]
+Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "must be finite and above 0")]
+Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "must be a share above 0 and at most 1")]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A part of a config. Raises InputError for a field that breaks the rule in its type."""
+
+    def __post_init__(self):
+        # A subclass that gives a field another type or default keeps the rule.
+        types = [item for part in type(self).__mro__ for item in inspect.get_annotations(part).items()]
+        for name, field_type in types:
+            for rule in getattr(field_type, "__metadata__", ()):
+                if isinstance(rule, Rule) and not rule.accepts(value := getattr(self, name)):
+                    shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+                    raise InputError(name, f"{shown}; {rule.asks}")
+
+
+# The backbone's weights
+
+
+# Adam's, of networks that start from published weights. On a tuning subset of the mouse, 10 labels, MobileNetV2 had a
+# PCK of 91.0 % at it. At the preset's rates, 3e-3 in the warm start and then 2e-3, which suit random weights, it had
+# 88.9, with 1, 0.3 or 0.1 of them for the backbone.
+FINE_RATE = 1e-3
+NORMALISATIONS: dict[str, Normalise] = {
+    "imagenet": imagenet_normalise, "symmetric": symmetric_normalise, "none": lambda images: images}
+
+
+@dataclass(frozen=True)
+class Backbone(Checked):
+    """The weights that the backbone starts from, and how it is trained."""
+
+    # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random weights.
+    weights: Annotated[str, tyro.conf.arg(aliases=("--imagenet",))] = ""
+    normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"  # of images, as the weights were trained
+    backbone_rate: Positive = 1.0  # of the learning rate, for the backbone
+    backbone_statistics: Literal["batch", "frozen"] = "batch"  # that its BatchNorm normalises training images by
+    # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as large for all of them,
+    # and a norm that was folded into a kernel may have left that small
+    relative_steps: bool = False
+
+    @property
+    def normalise(self) -> Normalise:
+        """The function that prepares images in [0, 1]."""
+        return NORMALISATIONS[self.normalisation]
+
+    def applied_to(self, network: KeypointNetwork) -> KeypointNetwork:
+        """Returns the network with its backbone's statistics frozen, if so asked."""
+        return network.clone(frozen_statistics=True) if self.backbone_statistics == "frozen" else network
+
+    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
+                  ) -> dict[str, Any]:
+        """Returns fresh variables with the backbone's weights, as the `start` of a method; {} for random weights.
+
+        image_size: px. seed: of all other variables. names: of the keypoints; a `MoveNet` with `sigmoid` has the
+        published heatmaps of those that it knows. Raises InputError for weights that cannot be found or do not belong
+        to the network.
+        """
+        if not self.weights:
+            return {}
+        from kpjax.models.weights.pretrained import load_backbone
+        from kpjax.models.weights.torch_names import describe
+        from kpjax.models.weights.whole_movenet import load_movenet_heatmaps
+
+        images = jnp.zeros((1, image_size, image_size, 3))
+        fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
+        if isinstance(network.upsampling, MoveNetPyramid):
+            known = published.channels(names) if getattr(network.head, "sigmoid", False) else ()
+            imported = load_movenet_heatmaps(
+                fresh, self.weights, channels=known, frozen_statistics=network.frozen_statistics)
+        else:
+            imported = load_backbone(fresh, self.weights)
+        print(f"{self.weights}: {describe(imported.report)}")
+        return {"variables": imported.variables}
+
+
+def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
+    """Returns the config as its weights want it, but for `typed` fields; one without weights as it is.
+
+    Known weights bring their normalisation and their network's options: depth, width, `vit_size`, `layer_scale`,
+    padding. A typed network, in place of the preset's own, is trained at Adam's learning rates of at most `FINE_RATE`:
+    those of the preset suit its network.
+    Raises InputError for weights that cannot be found, or are of another network.
+    """
+    if not hasattr(config, "backbone") or not config.backbone.weights:
+        return config
+    from kpjax.models.weights.pretrained import known_weights
+
+    leaves = flat(config)
+    if "network" in typed and leaves.get("optimizer") != "sgd":
+        config = changed(config, **{name: min(rate, FINE_RATE) for name, rate in leaves.items()
+                                    if name.endswith("learning_rate") and name not in typed})
+    if not (known := known_weights(config.backbone.weights)):
+        return config
+    if config.network.name not in (known.network, known.whole):
+        raise InputError("network", f"{config.network.name}, but {known.name} are weights of {known.network}; choose "
+                         f"{known.network}, or other weights")
+    options = known.options if config.network.name == known.network else {}
+    wanted = {"normalisation": known.normalisation, **options}
+    return changed(config, **{name: value for name, value in wanted.items() if name not in typed})
+
+
+def backbone_lines(config: Any) -> list[str]:
+    """Returns a line that says what the backbone of a config starts from; none for random weights."""
+    backbone = getattr(config, "backbone", Backbone())
+    if not backbone.weights:
+        return []
+    from kpjax.models.weights.pretrained import known_weights
+
+    known = known_weights(backbone.weights)
+    named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
+    options = "".join(f"{name} {getattr(config.network, name)}, " for name in (known.options if known else ())
+                      if hasattr(config.network, name))
+    return [f"backbone: {config.network.name} from {backbone.weights} ({named}); {options}"
+            f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
+            f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"
+            + (f"; layers up to stride {stride} keep their weights" if (stride := _frozen_stride(config)) else "")]
+
+
+def _frozen_stride(config: Any) -> int:
+    """Returns the stride up to which the backbone is not trained; 0 if all of it is."""
+    return getattr(config.network, "frozen_stride", 0)
+
+
+def perceptual_options(weights: str, vgg: nn.Module) -> dict[str, Any]:
+    """Returns the options of a method that compares images by features; {} without weights.
+
+    The features are those of the backbone that known weights belong to, or of the VGG.
+    """
+    if not weights:
+        return {}
+    from kpjax.models.weights.pretrained import known_weights
+
+    known = known_weights(weights)
+    if known is None or known.network == "vgg":
+        return {"perceptual": vgg}
+    backbone = NETWORKS[known.network](**known.options).build(1).backbone
+    return {"perceptual": FeatureMaps(backbone), "perceptual_normalise": NORMALISATIONS[known.normalisation]}
+
+
+def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[str, Any]:
+    """Returns the weights of that network, for images of so many px, as a part of the start; {} without weights."""
+    if not weights:
+        return {}
+    from kpjax.models.weights.pretrained import load_backbone, load_vgg
+    from kpjax.models.weights.torch_names import describe
+
+    network = perceptual_options(weights, vgg)["perceptual"]
+    fresh = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
+    imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
+    print(f"images are compared by features of {weights}: {describe(imported.report)}")
+    return {"perceptual": imported.variables}
+
+
+# Heatmaps
+
+
+DecoderName = Literal["dark", "quarter", "soft_argmax", "argmax"]
+
+
+@dataclass(frozen=True)
+class Heatmaps(Checked):
+    """Heatmaps that a network learns and is read by."""
+
+    heatmap_size: CountOrZero = 64  # px; 0: chosen from the data
+    sigma: Positive = 2.0  # of a keypoint's Gaussian, heatmap px
+    grid: Literal["index", "half_pixel"] = "index"  # how heatmaps lie in the image
+    targets: Literal["official", "sub_pixel"] = "official"  # Gaussians at whole cells and cut off, or at the keypoints
+    decoder: DecoderName = "argmax"
+
+    def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
+        """Builds the codec. logits: whether the network's maps go through a softmax first."""
+        cut = {"rounded": True, "window": 3.0, "keep": "window"} if self.targets == "official" else {
+            "rounded": False, "window": None}
+        return heatmaps.codec(image_size=image_size, heatmap_size=self.heatmap_size, sigma=self.sigma, grid=self.grid,
+                              decoder=decoder(self.decoder, sigma=self.sigma, logits=logits), **cut)
+
+
+def decoder(name: DecoderName, *, sigma: float, logits: bool = False) -> heatmaps.Decoder:
+    """Builds a decoder of heatmaps. DARK takes a logarithm: logits of a KL loss go through their softmax first.
+
+    On validation data a mouse's mean error was 5.5 px by DARK, 5.8 by soft-argmax, 6.4 by quarter offset and 6.8 by
+    arg-max, with one network; on faces the order is the same.
+    """
+    plain = {"argmax": heatmaps.decode_argmax, "quarter": heatmaps.decode_quarter_offset,
+             "soft_argmax": heatmaps.decode_soft_argmax}
+    if name in plain:
+        return plain[name]
+
+    def decode(maps):
+        return heatmaps.decode_dark(heatmaps.spatial_softmax(maps) if logits else maps, sigma=sigma)
+
+    return decode
+
+
+def score_kind(name: DecoderName, *, logits: bool) -> str:
+    """Returns the kind of the scores of `decoder(name, logits=logits)`; scores of two kinds do not compare.
+
+    `mse_peak`: heights of maps whose Gaussians have height 1; `softmax_peak`: probabilities; `logit_peak`: neither.
+    """
+    if name == "soft_argmax" or (logits and name == "dark"):
+        return "softmax_peak"
+    return "logit_peak" if logits else "mse_peak"
+
+
+# Augmentation
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of every training image."""
+
+    augmentation: Literal["official", "strong", "xray", "none"] = "official"  # "official": HRNet's; not stated
+    flip: bool = True  # mirrored images, where the skeleton has a flip permutation
+    rotation: float = 30.0  # degrees either way, of the augmentation "strong", as are the next five
+    zoom: tuple[float, float] = (0.75, 1.4)
+    shift: float = 0.15  # of the side, either way
+    jitter: float = 0.4  # brightness, contrast, saturation
+    blur: float = 1.0  # px, the most
+    noise: float = 0.05  # of the range of pixel values, the most
+
+    @property
+    def reach(self) -> augment.Reach | None:
+        """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
+        return augment.scale_rotation_reach() if self.augmentation == "official" else None
+
+    def build(self, skeleton: Skeleton, *, flip: bool = True, loaded: augment.Loaded | None = None) -> Augment:
+        """Builds the augmentation.
+
+        flip: False where mirrored images are no valid examples. loaded: of images loaded larger for the official one.
+        """
+        mirrored = (augment.random_flip(skeleton),) if flip and self.flip and skeleton.flip else ()
+        if self.augmentation == "official":
+            return augment.compose_augmentations(augment.random_scale_rotation(loaded=loaded), *mirrored)
+        if self.augmentation == "strong":
+            moved = augment.random_warp(augment.draw_affine(degrees=self.rotation, scale=self.zoom, shift=self.shift))
+            return augment.compose_augmentations(
+                moved, *mirrored, augment.colour_jitter(self.jitter), augment.random_blur((0.0, self.blur)),
+                augment.random_noise(self.noise))
+        if self.augmentation == "xray":
+            return augment.random_warp(augment.draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02))
+        return augment.no_augmentation()
+
+
+# Optimization
+
+
+@dataclass(frozen=True)
+class Optimizer(Checked):
+    """Adam and its learning rate."""
+
+    learning_rate: Positive = 1e-4
+    schedule: Literal["constant", "cosine", "steps"] = "constant"  # "cosine" falls to zero; "steps": see the system
+    weight_decay: NotNegative = 0.0  # beside Adam's step
+    clip: NotNegative = 0.0  # of the gradient's norm; 0 for none
+
+    def adam(self) -> optax.GradientTransformation:
+        """Builds Adam on clipped gradients, with weight decay, without its learning rate."""
+        return optax.chain(
+            *([optax.clip_by_global_norm(self.clip)] if self.clip else []), optax.scale_by_adam(),
+            *([optax.add_decayed_weights(self.weight_decay)] if self.weight_decay else []))
+
+
+def config_as_json(config: Any) -> dict[str, Any]:
+    """Returns a nested config as JSON can hold it; a network has its `name` beside its fields."""
+    named = {"name": config.name} if type(config) in NETWORKS.values() else {}
+    return named | {field.name: config_as_json(value) if is_dataclass(value) else strict(value)
+                    for field in fields(config) for value in [getattr(config, field.name)]}
+
+
+def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all parts and leaves of a config that a config.json stores, by name; outer ones win."""
+    inner = [stored_fields(value) for value in stored.values() if isinstance(value, Mapping)]
+    return functools.reduce(operator.or_, inner, {}) | stored
+
+
+def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
+    """Returns a config of the class of `template` with the fields that a config.json stores, lists as tuples.
+
+    The network is of the class that the stored fields name. Raises InputError for a field that is missing or unknown,
+    and for a value that its type or rule does not accept.
+    """
+    values, hints = {}, get_type_hints(type(template), include_extras=True)
+    if unknown := sorted(set(stored) - {field.name for field in fields(template)} - {"name"}):
+        raise InputError(f"config.json: {unknown[0]} is an option that this version does not have; use the version "
+                         "that made the run")
+    for field in fields(template):
+        if field.name not in stored:
+            raise InputError(f"config.json: {field.name} is missing; the run was made by another version")
+        part, value = getattr(template, field.name), stored[field.name]
+        if is_dataclass(part):
+            if not isinstance(value, Mapping):
+                raise InputError(f"config.json: {field.name} must be an object, found {value!r:.60}")
+            if "name" in value and (name := value["name"]) != getattr(part, "name", None):
+                if not isinstance(name, str) or name not in NETWORKS:
+                    raise InputError(f"config.json: {field.name}: {name!r:.60} is not a network; there are "
+                                     f"{', '.join(NETWORKS)}")
+                part = NETWORKS[name]()
+            values[field.name] = config_from_json(part, value)
+            continue
+        value = tuple(value) if isinstance(value, list) else value
+        if not _is_of(value, hints[field.name]):
+            raise InputError(f"config.json: {field.name}: {value!r:.60} is not a value of this field; copy the file "
+                             "again")
+        values[field.name] = value
+    try:
+        return replace(template, **values)
+    except InputError as error:
+        raise InputError(f"config.json: {error}") from None
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Returns whether a stored value is of a leaf's type: a number, text, one of some words, or a tuple of these."""
+    if origin := get_origin(hint):
+        inside = get_args(hint)
+        if origin is Annotated:
+            return _is_of(value, inside[0])
+        if origin is Literal:
+            return any(type(value) is type(choice) and value == choice for choice in inside)
+        if not isinstance(value, tuple):
+            return False
+        inside = inside[:1] * len(value) if inside[-1] is Ellipsis else inside
+        return len(value) == len(inside) and all(map(_is_of, value, inside))
+    if hint is float:
+        return (type(value) is int and abs(value) < 2 ** 63) or (
+            type(value) is float and math.isfinite(value))
+    return type(value) is hint and (hint is not int or abs(value) < 2 ** 63)

@@ -1,0 +1,198 @@
+"""Incremental keypoint learning (KAMP, arXiv 2503.20248): new keypoints for a trained model whose data are gone.
+
+Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
+          python -m experiments.incremental demo --variants all --seeds 3
+          python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
+          python -m experiments study incremental triples --seeds 5        (differences between variants, by interval)
+          python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+A protocol (`protocols/*.json`) lists the keypoints of each step and the images on which they are labelled. Step 0 is
+the base, which all variants of a seed share. Each later step learns from the labels of its own keypoints on its own
+images: no image and no label of another step. Variants with KA-Net spend a fifth of a step's optimizer steps on it; the
+others train so much longer. After every step all known keypoints are evaluated on all test images. This is a row of the
+matrix from which AAA, AT, MT and A-MRE are computed.
+
+`mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
+old model's own points in place of KA-Net's. `combination` trains nothing: a new keypoint is a weighted sum of the
+points that the old model finds, by weights fitted to the labels. Every variant that trains has a weight of its own,
+chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
+well weighted distillation has it.
+"""
+from collections.abc import Mapping
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from kpjax.systems.system import (
+    IMAGES,
+    About,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    draw_predictions,
+)
+from kpjax.systems.incremental import measures
+from kpjax.systems.incremental import steps as stages
+from kpjax.systems.incremental.association import associate, mean_copy_rates
+from kpjax.systems.incremental.builders import setting_of
+from kpjax.systems.incremental.config import PRESETS, Config
+from kpjax.systems.incremental.steps import Data, Known, Run
+from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
+from kpjax.drawing.accuracy_matrix import accuracy_matrix
+from kpjax.drawing.overlays import write_png
+from kpjax.files import make_folder, write_text
+from kpjax.input import protocols, source
+from kpjax.systems.reports.table import Column
+from kpjax.training.evaluation import Gathered
+
+SCORE_KIND = "mse_peak"
+
+def open_data(job: Job) -> Data:
+    """Opens the images and the protocol of one seed. Raises InputError for sets or protocols that break a rule."""
+    data = job.config.data
+    splits = data.open(job.seed, job.data_dir)
+    if data.evaluated_on == "validation":  # presets of all training images contain the validation split
+        source.check_disjoint(splits.train, splits.validation, by_pixels=False)
+    protocol = protocols.resolve(data.protocol_path(), splits.train)
+    if data.low_shot:
+        protocol = protocols.low_shot(protocol, data.low_shot)
+    return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)
+
+
+def run_of(job: Job, data: Data) -> Run:
+    """Returns a variant of one seed with what its stages share."""
+    return Run(job, data, setting_of(job.config, data.skeleton, mirrored=data.protocol.mirrored),
+               VARIANTS[job.variant].recipe)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains all steps of the protocol; the evaluation images are predicted after each."""
+    run, steps = run_of(job, data), len(data.protocol.steps)
+    if weights := weights_of(job):
+        print(f"{job.title}: " + ", ".join(f"{name} {value:g}" for name, value in weights.items()))
+    joint = run.recipe.base == "joint"
+    known = stages.learn_jointly(run) if joint else stages.learn_base(run)
+    seconds, images, metrics, predictions = known.wall_seconds, known.images, {}, {}
+    later = range(1, 1 if joint else steps)
+    for step in later:
+        predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
+        first = associate(run, known, step, predictions[f"step_{step - 1}"])
+        before, known = known, stages.learn_step(run, known, step, first)
+        metrics |= first.metrics
+        if job.config.data.held_out:
+            metrics |= without_old_labels(run, before, known, step)
+        seconds += first.wall_seconds + known.wall_seconds
+        images += first.images + known.images
+    if job.config.data.held_out and later:
+        metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
+                                               for step in later for name in ("new", "agreement")]))
+    metrics |= mean_copy_rates(metrics)
+    # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
+    return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
+                   known.images_per_second, seconds, metrics, predictions, images)
+
+
+def without_old_labels(run: Run, before: Known, after: Known, step: int) -> dict[str, float]:
+    """Measures the accuracy of new keypoints and the agreement with the old model on old ones, on held-out images."""
+    introduced, thresholds = run.data.introduced, run.config.pck_thresholds
+    _, held_out = stages.step_images(run.data, step, run.config.data.held_out)
+    found, earlier = (run.predicted(known, held_out) for known in (after, before))
+    new = measures.accuracies(found, thresholds)[0, introduced == step]
+    # No label of an old keypoint is read.
+    as_before = found._replace(true_keypoints=earlier.keypoints, visible=np.ones_like(found.visible))
+    old = measures.accuracies(as_before, thresholds)[0, introduced < step]
+    return {f"label_free/step_{step}/new": float(np.nanmean(new)),
+            f"label_free/step_{step}/agreement": float(np.nanmean(old))}
+
+
+def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measures.Matrices:
+    """Computes the matrices of a run."""
+    return measures.matrices_of(job.config, data.introduced, predictions, len(data.protocol.steps))
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Computes the paper's measures, and states the weights.
+
+    triples/pck is over the old keypoints of the triples that the protocol states, after the last step: what KA-Net can
+    change. It is measured of all variants but those with other triples.
+    """
+    found = measures.summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
+    if job.config.detection_limits:
+        steps = len(data.protocol.steps)
+        found |= measures.detection(job.config, data.introduced, predictions[f"step_{steps - 1}"], steps)
+    found |= measures.by_hops(matrices(job, data, predictions), data.introduced, data.skeleton)
+    if VARIANTS[job.variant].recipe.triples != "random":
+        found |= measures.of_targets(found, data.protocol, job.config.association.triples)
+    return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
+
+
+def weights_of(job: Job) -> dict[str, float]:
+    """Returns the weights of a variant's terms; those of spatial distillation in both of its units."""
+    config, recipe = job.config, VARIANTS[job.variant].recipe
+    weights = recipe.weights_of(config, 1)
+    if not recipe.spatial:
+        return weights
+    units = measures.both_units(weights["distillation"], config.distillation.reduction, config.heatmaps.heatmap_size)
+    return {f"alpha_{unit}": value for unit, value in units.items()}
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions after the last step, and the matrix at both thresholds; accuracy_matrix.csv has its numbers."""
+    draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png")
+    if jax.process_index():
+        return
+    found, introduced, names = matrices(job, data, predictions), data.introduced, data.skeleton.names
+    make_folder(job.folder / IMAGES)
+    write_text(job.folder / "accuracy_matrix.csv", measures.matrix_csv(found, introduced, names, job.config))
+    titles = ["base"] + [f"step {step}" for step in range(1, len(found.error))]
+    for threshold, accuracy in zip(job.config.pck_thresholds, found.accuracy, strict=True):
+        write_png(job.folder / IMAGES / f"accuracy_matrix_at_{threshold:g}.png",
+                  accuracy_matrix(accuracy, introduced, names, titles, low=0.0, high=1.0))
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps in each later step, and the base scaled alike."""
+    return replace(config, steps=steps, base_steps=max(1, round(config.base_steps * steps / config.steps)))
+
+
+def threshold_texts(config: Config) -> list[str]:
+    """Returns both thresholds as a table states them."""
+    return [f"{100 * threshold:g} %" if config.error_in == "pixels" or threshold < 1 else f"{threshold:g}"
+            for threshold in config.pck_thresholds]
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns the paper's measures, at both thresholds."""
+    first, second = threshold_texts(config)
+    detected = tuple(Column(f"sdr/{limit:g}", f"SDR at {limit:g}", "%", 100.0, 1) for limit in config.detection_limits)
+    spread = (Column("mre_deviation", "deviation", better="lower", decimals=2),) if detected else ()
+    unit = "px" if config.error_in == "pixels" else f"in {config.data.scale_is}"
+    return (Column("aaa", f"AAA at {first} of {config.data.scale_is}", "%", 100.0, 1),
+            Column("at", "AT", "%", 100.0, 2), Column("mt", "MT", "%", 100.0, 2),
+            Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
+            Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"),
+            *spread, *detected, Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
+            Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),
+            Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
+    config = stored.config
+    method = stages.evaluated(setting_of(config, stored.skeleton), config.base_steps)
+    return Predicting(method, config.data.square_of_new(), SCORE_KIND)
+
+
+ABOUT = About("an old model, and new keypoints without the old data",
+              "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)")
+
+
+SYSTEM = System(
+    "incremental", "new keypoints for a trained model whose data are gone", PRESETS, VARIANTS, open_data, train,
+    lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
+    measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw, about=ABOUT)

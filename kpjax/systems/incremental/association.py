@@ -1,0 +1,179 @@
+"""KA-Net's stage of a later step: its triples, its training, and the comparison with its teacher."""
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from kpjax.systems.incremental import builders as built
+from kpjax.systems.incremental.builders import KaNet, Setting
+from kpjax.systems.incremental.measures import accuracies
+from kpjax.systems.incremental.steps import Known, Prepared, Run, increment_at
+from kpjax import InputError, Method, Trained
+from kpjax.input import protocols
+from kpjax.input.source import Source
+from kpjax.methods.incremental_family import association as library
+from kpjax.methods.incremental_family.pseudo_label_confidence import kept_thresholds
+from kpjax.models import reach
+from kpjax.training.evaluation import Gathered, predict_source, reduce
+from kpjax.training.fit import Fitted
+
+ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
+COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
+FILTER_KEPT = 0.8  # share of the pseudo-labels of a step that kamp_filtered keeps
+LIT = 0.1  # mean input at the old model's point; above it KA-Net sees what its teacher answers from
+
+
+def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
+    """Chooses the triples of a step and trains their KA-Nets.
+
+    Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that copies its teacher.
+    before: the old model's predictions of the evaluation images.
+    """
+    setting, config, recipe = run.setting, run.config, run.recipe
+    training = run.training_images(step)
+    triples = triples_of(run, known, step, training)
+    planned = increment_at(run, step, triples)
+    if not recipe.ka_net:
+        return Prepared(planned, built.build_step(setting, recipe))
+    frozen = {"teacher": known.trained.variables, "increment": planned}
+    inputs = max(len(triple) - 1 for triple in triples)
+    ka_net, seen = choose_network(setting, recipe.ka_net, Trained({}, frozen), training)
+    if recipe.ka_net == "filtered":
+        found = predict_source(_uncertain(setting), Trained({}, frozen), training, batch_size=2 * config.batch_size)
+        planned = planned._replace(threshold=kept_thresholds(found.scores, FILTER_KEPT))
+        frozen = frozen | {"increment": planned}
+
+    def train(folder: epath.Path) -> Fitted:
+        method = built.build_association(setting, recipe.ka_net, ka_net, inputs)
+        return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen, reads=reads)
+
+    reads = config.of_association()
+    # Of step 1 the teacher is the base, so variants that begin alike share it.
+    shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
+    found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
+                      {"before": known.digest}, reads=reads)
+    variables = found.trained.variables
+    metrics = diagnoses(run, ka_net, inputs, Trained(variables, frozen), step, triples, seen, before)
+    return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs), {"association": variables},
+                    {"association": found.digest}, metrics, found.wall_seconds, found.images)
+
+
+def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:
+    """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an auxiliary task."""
+    skeleton, protocol, count = run.data.skeleton, run.data.protocol, run.config.association.triples
+    if not run.recipe.triples:
+        return []
+    old, new = protocols.old_keypoints(protocol, step), protocol.steps[step].keypoints
+    if run.recipe.triples == "random":
+        found = protocols.random_triples(skeleton, old, new, seed=[run.job.seed, step], count=count)
+    else:
+        apart = None
+        if protocol.distance == "euclid" and protocol.triple == "automatic":
+            seen = run.predicted(known, source)
+            apart = protocols.mean_distances(
+                skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
+        found = protocols.step_triples(protocol, step, skeleton, count=count, apart=apart)
+    if not found:
+        raise InputError("triple", f"step {step} of the protocol {protocol.name} states none; state one "
+                         "there, or \"triple\": \"automatic\"")
+    return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
+
+
+def choose_network(
+    setting: Setting, kind: str, teacher: Trained, source: Source
+) -> tuple[KaNet, Mapping[str, np.ndarray]]:
+    """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one that sees further.
+
+    Returns its name, and (T,) of triples: `within`, the share of a step's images on which the old keypoint is within
+    reach, and `input`, KA-Net's mean input there.
+    """
+    asked = "distant" if kind == "distant" else setting.config.association.ka_variant
+    sigma = setting.config.association.input_sigma or None
+    for name in ("paper", "wide") if asked == "auto" else (asked,):
+        far = reach(name, setting.config.heatmaps.heatmap_size, support=3 * (sigma or setting.config.heatmaps.sigma))
+        sums = _sums(_of_networks(library.ka_reach, setting, far, sigma), setting, teacher, source)
+        seen = {kind: _share(sums, kind) for kind in ("within", "input")}
+        if (seen["within"][np.isfinite(seen["within"])] >= ENOUGH_REACH).all():
+            break
+    return name, seen
+
+
+def _sums(measure: Callable, setting: Setting, trained: Trained, source: Source) -> dict[str, np.ndarray]:
+    """Returns sums over a source, (T,) of triples each; slots without a triple repeat the first."""
+    sums = reduce(measure, trained, source, batch_size=2 * setting.config.batch_size)
+    return {name: np.asarray(value) for name, value in sums.items()}
+
+
+def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.ndarray:
+    """Returns a sum over a count, NaN where it is 0."""
+    return np.where(sums[of] > 0, sums[name] / np.maximum(sums[of], 1), np.nan)
+
+
+def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int, triples: Sequence[Sequence[int]],
+              seen: Mapping[str, np.ndarray], before: Gathered) -> dict[str, float]:
+    """Measures how well KA-Net and the old model find the old keypoint of each triple on the evaluation images.
+
+    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK at the first threshold; reach, the share of the
+    step's images within KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its
+    arg-max is the old model's; copy_rate, how often its point is the old model's where that errs far, and beside it
+    copy_rate_by_chance, of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0
+    or 1.
+    """
+    setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
+    network = built.ka_net_of(setting, ka_net, inputs)
+    reading_labels = built.build_association(setting, "plain", ka_net, inputs)._replace(
+        predict=_of_networks(library.association_predict, setting, network))
+    found = predict_source(reading_labels, trained, evaluation, batch_size=2 * run.config.batch_size, labelled=True)
+    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds) for one in (found, before))
+    copied = _sums(_of_networks(library.copies_of_teacher, setting, network), setting, trained, evaluation)
+    rates = {"copies": _share(copied, "copied"), "copy_rate": _share(copied, "wrong_copied", "wrong"),
+             "copy_rate_by_chance": _share(copied, "wrong_copied_by_chance", "wrong"), "wrong": copied["wrong"],
+             "reach": seen["within"], "input": seen["input"]}
+    metrics = {}
+    for slot, (old, *new) in enumerate(triples):
+        values = {"ka_net": accuracy[0, old], "teacher": of_teacher[0, old], "second/ka_net": accuracy[1, old],
+                  "second/teacher": of_teacher[1, old], "used": trained.frozen["increment"].triple_weights[slot],
+                  **{name: of_triples[slot] for name, of_triples in rates.items()}}
+        metrics |= {f"association/step_{step}/{names[old]}/{name}": float(value) for name, value in values.items()
+                    if np.isfinite(value)}
+        print(f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
+              f"the old model {values['teacher']:.3f}; {values['reach']:.0%} within the reach of {ka_net!r}, "
+              f"{values['copies']:.0%} copies; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are "
+              f"copied, {values['copy_rate_by_chance']:.0%} by chance")
+        if values["reach"] < ENOUGH_REACH:
+            print(f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
+                  "triple or --ka-variant wide")
+        if values["input"] > LIT:
+            print(f"warning: {names[old]}: KA-Net's mean input at the old model's point is {values['input']:.2f}, so "
+                  "that it can copy the answer; choose a smaller --input-sigma or larger heatmaps")
+        if values["copies"] > COPIES:
+            print(f"warning: {names[old]}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
+                  "has associated nothing")
+    return metrics
+
+
+def mean_copy_rates(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Returns association/copy_rate and that by chance: means over all large errors of the old models' of all steps."""
+    found = {}
+    for rate in ("copy_rate", "copy_rate_by_chance"):
+        values = {name: value for name, value in metrics.items() if name.endswith(f"/{rate}")}
+        counts = [metrics[name.removesuffix(rate) + "wrong"] for name in values]
+        if values:
+            found[f"association/{rate}"] = float(np.average(list(values.values()), weights=counts))
+    return found
+
+
+# Measures and predictions of the library, built once for each network
+
+
+@functools.lru_cache(maxsize=32)
+def _of_networks(build: Callable, setting: Setting, *more: Any) -> Callable:
+    return build(setting.setup.model, setting.setup.codec, setting.setup.normalise, *more)
+
+
+@functools.lru_cache(maxsize=8)
+def _uncertain(setting: Setting) -> Method:
+    return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
+        setting.setup.model, setting.setup.normalise, built.uncertainty_of(setting)))

@@ -1,0 +1,341 @@
+"""Stages of incremental learning: the base, the later steps, and what variants keep between steps.
+
+Only arrays of parameters go from one step to the next: the variables of the network, and for some baselines importances
+and anchors of the same shapes.
+"""
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from kpjax.systems.configs import config_as_json
+from kpjax.systems.system import Job, fit_sources, no_training
+from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, evaluated, importance_of
+from kpjax.systems.incremental.config import Config
+from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
+from kpjax.input.protocols import Protocol, introduced_in, step_source
+from kpjax.input.source import Source, labelled_only, rounded_share, subset
+from kpjax.input.stream import SourceStream, stream
+from kpjax.methods.incremental_family import combination, memories
+from kpjax.methods.incremental_family.importance import finished
+from kpjax.methods.incremental_family.step_spec import Increment, increment
+from kpjax.training.evaluation import Gathered, predict_source, reduce
+from kpjax.training.fit import Fitted, compiled_update
+from kpjax.training.mesh import data_mesh, replicate, shard
+from kpjax.training.stages import Stage
+from kpjax.training.trees import load_trained, save_trained, tree_digest
+
+# Data
+
+
+class Data(NamedTuple):
+    """Images and protocol of one seed."""
+
+    train: Source  # with all labels; steps see their part of it, by `step_images`
+    evaluation: Source
+    protocol: Protocol
+    base: Variables | None = None  # of a network that knows the keypoints of step 0; it is not trained then
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """All keypoints of the dataset; the network has a channel for each."""
+        return self.train.skeleton
+
+    @property
+    def introduced(self) -> np.ndarray:
+        """(K,) the step that brings each keypoint; the number of steps for one that never comes."""
+        found = introduced_in(self.protocol, self.skeleton)
+        return np.where(found < 0, len(self.protocol.steps), found)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"protocol_digest": self.protocol.digest}
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.protocol.steps)} steps, {len(self.evaluation)} images for evaluation"
+
+
+def step_images(data: Data, step: int, held_out: float) -> tuple[Source, Source | None]:
+    """Returns the images of a step, labelled with its own keypoints only: those that train, and those held out.
+
+    held_out: their share, the last ones in the protocol's order. Raises InputError if none is left to train on.
+    """
+    source = step_source(data.protocol, step, data.train)
+    rest = len(source) - rounded_share(held_out, len(source))
+    if rest == len(source):
+        return source, None
+    if rest <= 0:
+        raise InputError("held_out", f"{held_out:g} of {len(source)} images of step {step} leaves none to train on")
+    return (subset(source, range(rest), source.name),
+            subset(source, range(rest, len(source)), f"{source.name}, held out"))
+
+
+def all_images(data: Data) -> Source:
+    """Returns the images of all steps with the labels of all keypoints of the protocol, for the oracle."""
+    steps = data.protocol.steps
+    numbers = [number for step in steps for number in step.images]
+    names = [name for step in steps for name in step.keypoints]
+    return labelled_only(subset(data.train, numbers, f"{data.train.name}, {data.protocol.name}"), names)
+
+
+# A run and its stages
+
+Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `importance`, and what a variant tracks
+NOTHING: Memory = {}
+
+
+class Known(NamedTuple):
+    """The result of a step: arrays of parameters, and no image."""
+
+    trained: Trained  # frozen: the increment, and what a variant tracked
+    digest: str  # of the stage, for those that start from it
+    memory: Memory = NOTHING
+    images_per_second: float = 0.0
+    wall_seconds: float = 0.0
+    images: int = 0  # read in the step's training
+
+
+class Run(NamedTuple):
+    """One variant of one seed."""
+
+    job: Job
+    data: Data
+    setting: Setting
+    recipe: Recipe
+
+    @property
+    def config(self) -> Config:
+        return self.job.config
+
+    @property
+    def evaluation_method(self) -> Method:
+        """Predicts for every variant: all are the same network, read in the same way."""
+        return evaluated(self.setting, self.config.base_steps)
+
+    def predicted(self, known: Known, source: Source) -> Gathered:
+        """Predicts a source."""
+        return predict_source(self.evaluation_method, known.trained, source, batch_size=2 * self.config.batch_size)
+
+    def training_images(self, step: int) -> Source:
+        """Returns the images that a step trains on."""
+        return step_images(self.data, step, self.config.data.held_out)[0]
+
+    def identity(self, *, of_base: bool, reads: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Returns what must be the same for a stage to be used. reads: the fields that it depends on; None for all."""
+        fields = self.config.of_base() if of_base else config_as_json(self.config) if reads is None else reads
+        return {**fields, **self.data.identity}
+
+    def stage(self, name: str, train: Callable[[epath.Path], Fitted], parents: Mapping[str, str] | None = None, *,
+              of_base: bool = False, reads: Mapping[str, Any] | None = None) -> Stage:
+        """Returns a stage. of_base: it reads only `Config.of_base`, and lies in the folder of the preset varied.
+        reads: see `identity`."""
+        return self.job.stage(name, train, config=self.identity(of_base=of_base, reads=reads), parents=parents,
+                              preset=self.job.base_preset if of_base else "")
+
+    def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, key_name: str,
+            start: Mapping[str, Any], *, of_base: bool = False, reads: Mapping[str, Any] | None = None,
+            keep: Callable[[Any], Any] | None = None, between: Any = None) -> Fitted:
+        """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
+
+        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. keep: of what
+        the method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
+        """
+        def save(state) -> dict[str, float]:
+            # `fit` returns no tracked tree. It calls this before it saves its last step: a run stopped in between
+            # comes here again.
+            if jax.process_index() == 0:
+                save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
+            return {}
+
+        fitted = fit_sources(
+            self.job, method, {"labelled": source}, batch_size=self.config.batch_size, steps=steps, stage=key_name,
+            folder=folder, start=start, evaluate=(0, save) if keep else None, between=between,
+            config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
+        frozen = {"increment": fitted.trained.frozen["increment"]}
+        if keep:
+            frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
+        return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
+
+
+# Step 0, and the oracle
+
+
+def learn_base(run: Run) -> Known:
+    """Returns the network that knows the keypoints of step 0, trained unless the data bring one."""
+    if run.data.base is not None:
+        frozen = {"increment": _first_increment(run, [0], {})}
+        return Known(Trained(run.data.base, frozen), tree_digest(run.data.base))
+    return _learn_first(run, run.training_images(0), [0], run.config.base_steps)
+
+
+def learn_jointly(run: Run) -> Known:
+    """Trains the oracle: all images with all labels, for as many steps as all of the protocol's together."""
+    numbers = range(len(run.data.protocol.steps))
+    return _learn_first(run, all_images(run.data), numbers, run.config.base_steps + numbers[-1] * run.config.steps)
+
+
+def _first_increment(run: Run, numbers: Sequence[int], weights: Mapping[str, float]) -> Increment:
+    new = np.flatnonzero(np.isin(run.data.introduced, list(numbers)))
+    return increment(len(run.data.introduced), old=(), new=new, slots=run.config.association.triples, weights=weights)
+
+
+def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -> Known:
+    """Trains on the keypoints of some of the protocol's steps at once."""
+    config, kind = run.config, run.recipe.base
+    shared, keep = kind in ("base", "base_rw"), _all_tracked if kind == "base_rw" else None
+    first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
+
+    def train(folder: epath.Path) -> Fitted:
+        start = {"increment": first} | config.backbone.variables(
+            run.setting.setup.model, image_size=config.data.image_size, seed=run.job.seed,
+            names=run.data.skeleton.names)
+        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
+                       keep=keep)
+
+    return _known(run, run.stage(kind, train, of_base=shared), numbers[-1], NOTHING, source)
+
+
+def _all_tracked(tracked: Any) -> Any:
+    return tracked
+
+
+# Later steps
+
+
+def increment_at(run: Run, step: int, triples: Sequence[Sequence[int]] = ()) -> Increment:
+    """Returns the increment of a later step. triples: (old, new, new) numbers of keypoints."""
+    introduced = run.data.introduced
+    old, new = np.flatnonzero(introduced < step), np.flatnonzero(introduced == step)
+    return increment(len(introduced), old=old, new=new, triples=triples, slots=run.config.association.triples,
+                     weights=run.recipe.weights_of(run.config, len(old)))
+
+
+class Prepared(NamedTuple):
+    """The start of a later step's training."""
+
+    increment: Increment
+    method: Method
+    start: Mapping[str, Any] = NOTHING  # KA-Net's variables, where there is one
+    parents: Mapping[str, str] = NOTHING
+    metrics: Mapping[str, float] = NOTHING
+    wall_seconds: float = 0.0
+    images: int = 0
+
+
+def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
+    """Trains the network of a later step from that of the step before, or combines what that finds."""
+    if run.recipe.combined:
+        return _combine(run, known, step, first)
+    source, steps = run.training_images(step), run.recipe.increment_steps(run.config)
+    start = {"teacher": known.trained.variables, "increment": first.increment, **known.memory, **first.start}
+
+    def train(folder: epath.Path) -> Fitted:
+        if run.recipe.memory == "afec":
+            copy, between = _expanding(run, source, start)
+            options = {"keep": memories.expanded_variables, "between": between}
+            return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy}, **options)
+        keep = _all_tracked if run.recipe.memory == "walk" else None
+        return run.fit(first.method, source, steps, folder, f"step {step}", start, keep=keep)
+
+    found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
+    return _known(run, found, step, known.memory, source)
+
+
+def _combine(run: Run, known: Known, step: int, first: Prepared) -> Known:
+    """Returns the network as it is, with the combinations of its points that new keypoints are."""
+    source, introduced = run.training_images(step), run.data.introduced
+    old, new = np.flatnonzero(introduced < step), np.flatnonzero(introduced == step)
+
+    def fitted(_: epath.Path) -> Fitted:
+        found = run.predicted(known, source)
+        of_each = []
+        for number in new:
+            seen = found.visible[:, number] > 0
+            if not seen.any():
+                raise InputError("combination", f"{run.data.skeleton.names[number]} has no label among the images of "
+                                                f"step {step}")
+            of_each.append(combination.fit_combination(
+                found.keypoints[seen][:, old], found.true_keypoints[seen, number]))
+            print(f"{run.job.title}: {run.data.skeleton.names[number]} from {seen.sum()} labels; those left out are "
+                  f"missed by {of_each[-1].missed:.2f} (1: old keypoints do not determine it)")
+        before = known.trained.frozen.get("combination", np.eye(len(introduced), dtype=np.float32))
+        matrix = combination.with_combinations(before, of_each, known=old, new=new)
+        return no_training(Trained(known.trained.variables, {"increment": first.increment, "combination": matrix}))
+
+    found = run.stage(f"{run.job.variant}_step_{step}", fitted, {"before": known.digest})
+    return Known(found.trained, found.digest, wall_seconds=found.wall_seconds)
+
+
+def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
+    """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between` that trains it.
+
+    It has an epoch before each of the main one's, and goes on from that of the step before, at first from `teacher`.
+    """
+    config, mesh, plain = run.config, data_mesh(), build_step(run.setting, PLAIN)
+    key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
+    update, _ = compiled_update(plain.update, mesh)
+    some = subset(source, range(min(config.baselines.afec_images, len(source))))
+    batches: SourceStream = stream(
+        source, batch_size=config.batch_size, seed=run.job.seed, repeats=True, process_index=jax.process_index(),
+        process_count=jax.process_count())
+
+    def batch_at(step: int):
+        return shard({"labelled": batches[step]}, mesh)
+
+    def importance(trained: Trained) -> Any:
+        measure = importance_of(run.setting, "fisher")
+        return finished(reduce(measure, trained, some, batch_size=IMPORTANCE_BATCH))
+
+    begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
+    copy = jax.jit(plain.init)(key, batch_at(0), replicate(begin, mesh))
+    epoch_steps = max(1, len(source) // config.batch_size)
+    return memories.expanded_copy(copy), (epoch_steps, memories.train_expanded(
+        lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps))
+
+
+PLAIN = Recipe()  # the labels of the new keypoints alone
+
+
+# Memories
+
+IMPORTANCE_BATCH = 16  # images, of the passes that measure importances
+FUSING = {"fisher": "running_mean", "afec": "running_mean", "online_fisher": "decay", "mas": "sum"}
+
+
+def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Known:
+    """Returns the result of a step with what a baseline keeps of it, unless this was the last step."""
+    if run.recipe.memory and step + 1 < len(run.data.protocol.steps):
+        memory = _remembered(run, found, step, memory, source)
+    return Known(found.trained, found.digest, memory, found.images_per_second, found.wall_seconds, found.images)
+
+
+def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
+    """Returns importances and parameters to hold on to in the next step. memory: those that this step started from."""
+    baselines, kind, trained = run.config.baselines, run.recipe.memory, found.trained
+    params = trained.variables["params"]
+
+    def measured(name: str) -> Any:
+        def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
+            sums = reduce(importance_of(run.setting, name), trained, source, batch_size=IMPORTANCE_BATCH)
+            return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
+
+        shared = step == 0 and run.recipe.base == "base"
+        kept = run.stage(f"{name}_step_0" if shared else f"{run.job.variant}_importance_{step}", train,
+                         {"after": found.digest}, of_base=shared)
+        return kept.trained.variables["importance"]
+
+    def scaled(found: Any) -> Any:
+        return jax.device_get(losses.normalised_importance(found)) if baselines.normalise_importance else found
+
+    if kind == "walk":
+        tracked, importance = jax.device_get(WALK.end_of_step(trained.frozen["tracked"]))
+        return {"tracked": tracked, "importance": scaled(importance), "anchor": params}
+    importance = scaled(measured("mas" if kind == "mas" else "fisher"))
+    if memory:
+        importance = jax.device_get(losses.fused_importance(
+            memory["importance"], importance, rule=FUSING[kind], step=step))
+    beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
+    return {"importance": importance, "anchor": params, **beside}

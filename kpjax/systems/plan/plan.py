@@ -1,0 +1,283 @@
+"""A plan: the stages of a command compiled for a slice of chips that are not there, and what follows from that.
+
+Memory is what the compiler says. The time of a step is a roofline: the longer of its arithmetic at the peak and its
+bytes at the memory's bandwidth, then its collectives as if nothing ran beside them. A real step takes longer.
+
+Compilers come with JAX's packages and read environment variables before JAX is imported, so a command that compiles
+runs in a process of its own, see `environment`. Nothing can be executed there, and tracing happens on the CPU.
+"""
+import hashlib
+import importlib.metadata
+import importlib.util
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import AxisType, Mesh
+
+from kpjax.systems.command_line import Command
+from kpjax.systems.plan.chips import GIB, Slice, all_reduce_seconds
+from kpjax.systems.plan.stages import Planned, key_shape, planned_stages
+from kpjax import InputError
+from kpjax.files import make_folder, read_json, write_json
+from kpjax.platforms import known_platform
+from kpjax.systems.reports.table import markdown
+from kpjax.training.fit import compiled_update
+from kpjax.training.mesh import check_divisible
+
+COMPILES = "KPJAX_COMPILES_FOR"  # set in processes that compile, to the platform
+PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax_cuda13_plugin", "jax_cuda12_plugin")}
+READ_AHEAD = 2  # batches that wait on the devices while a step runs
+LARGEST = 1024  # images of a chip, above which no larger batch is looked for
+GUESSES = 4  # batches that are compiled in search of the largest
+NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing here was measured."
+
+# Compilers
+
+
+def compiler_of(platform: str) -> str:
+    """Returns the name of the package that compiles for a platform. Raises InputError, which names the extra."""
+    for name in PACKAGES[platform]:
+        if importlib.util.find_spec(name) is not None:
+            return name
+    raise InputError("chips", f"the compiler for them, {PACKAGES[platform][0]}, is not installed; it needs no such "
+                              f"chip: pip install 'kpjax[{platform}]', or uv sync --extra {platform}")
+
+
+def version_of(platform: str) -> str:
+    """Returns the compiler and its version."""
+    name = compiler_of(platform)
+    return f"{name} {importlib.metadata.version(name.replace('_', '-'))}"
+
+
+def environment(platform: str) -> dict[str, str]:
+    """Returns the variables of a process that compiles for a platform, on a machine without it."""
+    common = {COMPILES: platform, "JAX_PLATFORMS": "cpu"}
+    if platform == "cuda":  # without a device there is nothing to try variants on
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0"
+        return common | {"XLA_FLAGS": flags.strip()}
+    return common | {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE":
+                     "v5litepod-8", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+
+
+def mesh_of(slice_: Slice) -> Mesh:
+    """Returns a mesh like `data_mesh` of the devices of a slice, none of which is there."""
+    from jax.experimental import topologies
+
+    chip = slice_.chip
+    if chip.platform == "tpu":
+        alone = {"chips_per_host_bounds": (1, 1, 1)} if slice_.chips == 1 else {}
+        found = topologies.get_topology_desc(platform="tpu", topology_name=f"{chip.name}:{slice_.topology}", **alone)
+    else:
+        __import__(compiler_of("cuda"))
+        found = topologies.get_topology_desc(platform="cuda", topology_name=chip.name, target_config=chip.target,
+                                             topology=slice_.topology)
+    return Mesh(np.array(found.devices), ("data",), axis_types=(AxisType.Auto,))
+
+
+# A stage on a slice
+
+
+def compile_stage(lowered: Any, planned: Planned, slice_: Slice) -> dict[str, Any]:
+    """Compiles a stage's step and returns its numbers of one chip as JSON: bytes of memory, operations, bytes moved."""
+    record = {"stage": planned.name, "chips": slice_.name, "images": planned.images}
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return record | {"fits": False, "memory": {"available": slice_.chip.memory * slice_.chip.usable},
+                         "reason": " ".join(str(error).split())[:300]}
+    found = compiled.memory_analysis()
+    batch = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(dict(planned.streams)))
+    memory = {"state": found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes,
+              "temporaries": found.temp_size_in_bytes, "waiting": READ_AHEAD * batch / slice_.chips}
+    memory["total"] = sum(memory.values()) + found.generated_code_size_in_bytes
+    memory["available"] = slice_.chip.memory * slice_.chip.usable
+    flops, moved = costs_of(compiled)
+    return record | {"fits": memory["total"] <= memory["available"], "memory": memory,
+                     "flops": flops or counted_flops(planned, slice_.chip.platform) / slice_.chips,
+                     # All of its memory is written or read once, at the least.
+                     "bytes": moved or memory["state"] + memory["temporaries"], **collectives_of(planned)}
+
+
+def costs_of(compiled: Any) -> tuple[float, float]:
+    """Returns the operations and bytes of a compiled step on one chip; 0 where its compiler counts none."""
+    try:
+        costs = compiled.cost_analysis() or {}
+    except NotImplementedError:
+        costs = {}
+    return tuple(max(costs.get(name, 0.0), 0.0) for name in ("flops", "bytes accessed"))
+
+
+def counted_flops(planned: Planned, platform: str) -> float:
+    """Counts the operations of a step on all chips, in the forms of a platform, before any compiler's changes."""
+    with known_platform(platform):
+        lowered = jax.jit(planned.method.update).lower(planned.state, dict(planned.streams), key_shape())
+    return max(lowered.cost_analysis()["flops"], 0.0)
+
+
+def collectives_of(planned: Planned) -> dict[str, float]:
+    """Returns how many collectives a step has at least, and their bytes: its gradients, and two of each BatchNorm."""
+    state = planned.state.variables
+    gradients = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.get("params", {})))
+    statistics = jax.tree.leaves(state.get("batch_stats", {}))  # a mean and a variance of each
+    return {"collectives": 1 + len(statistics),
+            "collective_bytes": gradients + sum(leaf.size * leaf.dtype.itemsize for leaf in statistics)}
+
+
+def times_of(record: Mapping[str, Any], slice_: Slice, steps: int) -> dict[str, float]:
+    """Returns floors in seconds of a step, and what follows: hours, chip-hours, images a second and chip at most."""
+    arithmetic, bandwidth = record["flops"] / slice_.chip.peak, record["bytes"] / slice_.chip.bandwidth
+    waiting = all_reduce_seconds(slice_, record["collective_bytes"], record["collectives"])
+    step = max(arithmetic, bandwidth) + waiting
+    return {"arithmetic": arithmetic, "bandwidth": bandwidth, "waiting": waiting, "step": step,
+            "images": record["images"] / slice_.chips / step, "hours": steps * step / 3600,
+            "chip_hours": steps * step / 3600 * slice_.chips}
+
+
+def kept(folder: epath.Path, planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
+    """Returns the numbers of a stage, compiled now unless the same program's lie in the folder already."""
+    update, _ = compiled_update(planned.method.update, mesh)
+    lowered = update.lower(planned.state, dict(planned.streams), key_shape())
+    text = f"{slice_.name} {version_of(slice_.chip.platform)} {lowered.as_text()}"
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    if path.exists():
+        return read_json(path)
+    sizes = (f"{example.image.shape[0]} images of {name} at {example.image.shape[1]} px"
+             for name, example in planned.streams.items())
+    print(f"{planned.name}: {', '.join(sizes)}", flush=True)
+    record = compile_stage(lowered, planned, slice_)
+    make_folder(folder)
+    write_json(path, record)
+    return record
+
+
+# The largest batch
+
+
+class Tried(NamedTuple):
+    """A batch that was compiled."""
+
+    images: float  # of a chip, of all streams together
+    memory: float | None  # bytes; None where the compiler refused it
+    fits: bool
+
+
+def largest_batch(compiled: Callable[[float], Tried], first: Tried, available: float, unit: int) -> Tried:
+    """Finds the largest batch that fits: by the line through two that fit, else by doubling or halving.
+
+    Args:
+        compiled: compiles a batch of so many images a chip.
+        first: a batch that was compiled before.
+        available: bytes.
+        unit: images of the smallest batch whose streams keep their shares; all others are multiples of it.
+
+    Returns the largest of those that were compiled and fit; one without images if none did.
+    """
+    tried = [first]
+    for _ in range(GUESSES):
+        fitting = sorted(one for one in tried if one.fits)
+        lower = fitting[-1] if fitting else Tried(0, 0.0, True)
+        above = min((one.images for one in tried if not one.fits), default=math.inf)
+        guess = 2 * lower.images if above == math.inf else (lower.images + above) / 2
+        if len(fitting) > 1:
+            slope = (lower.memory - fitting[-2].memory) / (lower.images - fitting[-2].images)
+            found = lower.images + (available - lower.memory) / slope if slope > 0 else LARGEST
+            guess = found if found < above else guess
+        guess = max(min(guess, LARGEST) // unit * unit, unit)
+        if not lower.images < guess < above:
+            break
+        tried.append(compiled(guess))
+    return max((one for one in tried if one.fits), default=Tried(0, 0.0, True))
+
+
+def with_largest(record: Mapping[str, Any], folder: epath.Path, planned: Planned, slice_: Slice, mesh: Mesh
+                 ) -> dict[str, Any]:
+    """Returns the numbers of a stage with its largest batch."""
+    counts = [example.image.shape[0] // slice_.chips for example in planned.streams.values()]
+
+    def tried(images: float) -> Tried:
+        resized = planned.resized(images / sum(counts), slice_.chips)
+        found = kept(folder, resized, slice_, mesh)
+        return Tried(resized.images / slice_.chips, found["memory"].get("total"), found["fits"])
+
+    first = Tried(sum(counts), record["memory"].get("total"), record["fits"])
+    largest = largest_batch(tried, first, record["memory"]["available"], sum(counts) // math.gcd(*counts))
+    return {**record, "largest": {"images_per_chip": largest.images, "memory": largest.memory}}
+
+
+# The whole plan
+
+
+def plan(command: Command, slice_: Slice, *, fit: bool = False, json: Path | None = None) -> dict[str, Any]:
+    """Compiles all stages of a command for a slice, prints the plan and returns it as JSON.
+
+    fit: also looks for the largest batch of each stage. json: a file for the numbers, too. Raises InputError for a
+    batch that does not divide over the chips, and for a command without a stage that trains.
+    """
+    system, preset = command.system.name, command.preset
+    print(f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
+          f"{version_of(slice_.chip.platform)}\n{NOT_MEASURED}", flush=True)
+    stages, mesh = stages_of(command), mesh_of(slice_)
+    if not stages:
+        raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")
+    for stage in stages:
+        check_divisible({name: example.image.shape[0] for name, example in stage.streams.items()}, mesh)
+    folder, records, programs = command.folder / "plan" / slice_.name, [], []
+    for stage in stages:
+        known = next((record for other, record in programs if stage.alike(other)), None)
+        if known is None:
+            known = kept(folder, stage, slice_, mesh)
+            known = with_largest(known, folder, stage, slice_, mesh) if fit else known
+            programs.append((stage, known))
+        times = {"times": times_of(known, slice_, stage.steps)} if "flops" in known else {}
+        records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
+    result = {"system": system, "preset": preset, "chips": slice_.name, "settings": command.settings,
+              "variants": list(command.variants), "note": NOT_MEASURED, "stages": records}
+    for path in (folder / "plan.json", json and epath.Path(json)):
+        if path:
+            write_json(path, result)
+    print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {folder / 'plan.json'}")
+    return result
+
+
+def stages_of(command: Command) -> list[Planned]:
+    """Returns the stages of all variants of a command, for one seed, those that variants share once."""
+    found: list[Planned] = []
+    for variant in command.variants:
+        for stage in planned_stages(command.job(variant, command.shared.first_seed)):
+            if not any(stage.name == other.name and stage.alike(other) for other in found):
+                found.append(stage)
+    return found
+
+
+def tables(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the plan as tables in Markdown, with a line on each stage that does not fit."""
+    names = ("state", "temporaries", "waiting", "total", "available")
+    found = [markdown(
+        ["stage", "steps", "images a step", "GiB a chip: state", "temporaries", "read ahead", "total", "of"],
+        [[record["stage"], f"{record['steps']:,}", f"{record['images']:,}", *(
+            f"{record['memory'][name] / GIB:.2f}" if name in record["memory"] else "" for name in names)]
+         for record in records])]
+    found += [f"{record['stage']}: does not fit; give a smaller --batch-size, --dtype bfloat16, or more chips"
+              for record in records if not record["fits"]]
+    whole = [(record["stage"], record["times"]) for record in records if "times" in record]
+    hours, chip_hours = (sum(times[name] for _, times in whole) for name in ("hours", "chip_hours"))
+    if whole:
+        found.append(markdown(
+            ["stage", "arithmetic, ms", "memory, ms", "collectives, ms", "step, at least, ms",
+             "images a second and chip, at most", "hours, at least", "chip-hours, at least"],
+            [[name, *(f"{1e3 * times[part]:.2f}" for part in ("arithmetic", "bandwidth", "waiting", "step")),
+              f"{times['images']:,.0f}", f"{times['hours']:.2f}", f"{times['chip_hours']:.1f}"]
+             for name, times in whole] + [["all", *5 * [""], f"{hours:.2f}", f"{chip_hours:.1f}"]]))
+    if largest := [(record["stage"], record["largest"]) for record in records if "largest" in record]:
+        found.append(markdown(["stage", "largest batch, images a chip", "GiB"], [
+            [name, f"{one['images_per_chip']:g}{' or more' * (one['images_per_chip'] >= LARGEST)}",
+             f"{one['memory'] / GIB:.2f}"] for name, one in largest]))
+    return [*found, NOT_MEASURED]

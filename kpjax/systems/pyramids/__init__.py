@@ -1,0 +1,239 @@
+"""Keypoint Pyramids (Qian et al., ECCV 2022): a hierarchy of keypoints from video, without labels.
+
+Command   python -m experiments.pyramids demo              (2 CPU cores, about 8 minutes, renders its own videos)
+          python -m experiments.pyramids demo --variants all --seeds 3
+          python -m experiments.pyramids own --videos clips other.mp4   (annotated videos, a table of coordinates)
+          python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
+
+Variants learn from pairs of frames of training videos and never see a label. On test videos, which no variant has seen,
+a linear function from keypoints to annotated joints is fitted on half of the videos and tested on the others. Such a
+probe flatters. An untrained network, the mean pose, and nine moments of whatever moves stand beside every variant, and
+show how much of an error was discovered. Baselines have as many keypoints in one level as Keypoint Pyramids has in two.
+In the small presets they have so many more steps that each variant costs the same; `--keynet-rate`, `--keynet-width`,
+`--transporter-rate` and `--transporter-width` tune them. The oracle `supervised_bound` sees the joints of the training
+videos; its points pass through the same probe, and `direct/flat` is the error of these points themselves, as the
+paper's bound seems to be. PermaKey (Gopalakrishnan et al. 2021), the third baseline of its supplement, is not built.
+`bkind` (Sun et al. 2022), a later baseline for still cameras, renders the difference of two frames.
+A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
+"""
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kpjax.systems.configs import config_as_json, perceptual_start
+from kpjax.systems.system import (
+    IMAGES,
+    About,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    first_state,
+    fit_sources,
+    fit_streams,
+)
+from kpjax.systems.pyramids import probes
+from kpjax.systems.pyramids.drawing import draw_keypoints_moving, draw_masks
+from kpjax.systems.pyramids.config import PRESETS, Config
+from kpjax.systems.pyramids.probes import FLAT
+from kpjax.systems.pyramids.variants import (
+    BASELINES,
+    BKIND,
+    BKIND_PERCEPTUAL,
+    ORACLE,
+    PERCEPTUAL,
+    VARIANTS,
+    WITHOUT_NETWORK,
+    build,
+    renderer,
+    steps_of,
+    still_start,
+)
+from kpjax import Method, Skeleton
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.evaluation.degeneracy import stop_if_collapsed
+from kpjax.images.transforms import Letterbox
+from kpjax.input.pairs import frame_pairs
+from kpjax.input.source import Source
+from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.methods.pyramids_family.discovery import STILL, rendered_still
+from kpjax.systems.reports.table import Column
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted
+
+BKIND_WIDTH = 0.14  # of the blobs that its decoder reads at stride 4
+BKIND_WINDOW = 20  # frames between a frame and its reference, at most
+COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
+TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
+
+# Data, stages and measures
+
+
+class Data(NamedTuple):
+    """Videos of one seed. Labels of the training videos are the oracle's alone."""
+
+    train: VideoSource
+    test: VideoSource
+    identity: Mapping[str, Any] = {}
+
+    @property
+    def summary(self) -> str:
+        return ", ".join(f"{len(part.titles)} {name} videos of {len(part)} frames"
+                         for name, part in (("training", self.train), ("test", self.test)))
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains a variant; a baseline also with the keypoints of each level alone, if the config says so."""
+    config, variant = job.config, job.variant
+    if VARIANTS[variant].recipe.features:
+        return Outcome(None, None, 0)
+    method = build(config, data.test.skeleton, variant)
+    if variant == "untrained":
+        return Outcome(method, first_state(job, method, data.train, "pyramids", still_start(config, data.train)), 0)
+    fitted = _fit(job, method, data, job.folder, variant)
+    per_level, levels = variant in BASELINES and config.baselines.baselines_per_level, {}
+    for number, size in enumerate(config.pyramid.level_sizes if per_level else (), start=1):
+        alone, name = build(config, data.test.skeleton, variant, size), f"{variant}_{size}"
+        stage = job.stage(name, lambda folder, alone=alone, name=name: _fit(job, alone, data, folder, name),
+                          config=config_as_json(config))
+        levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
+                   predictions=levels, images=fitted.images)
+
+
+def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
+    """`fit` with the linear probe on the way, and for discovery the check for collapse."""
+    config, oracle = job.config, job.variant == ORACLE
+
+    def evaluate(state) -> dict[str, float]:
+        found = predict(job, method, state, data.test)
+        features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, method.skeleton)
+        return probes.regression(features, probes.truth_of(found), data.test, config, job.seed, details=False)
+
+    steps = steps_of(config, job.variant)
+    options = {"steps": steps, "stage": stage, "folder": folder, "config": job.identity()}
+    if config.evaluations and data.test.skeleton.names:
+        options["evaluate"] = max(1, steps // config.evaluations), evaluate
+    if oracle:  # sees as many images in a step as those that read pairs
+        return fit_sources(job, method, {"labelled": data.train}, batch_size=2 * config.batch_size, **options)
+    if config.collapse_steps:
+        check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
+        options["between"] = (COLLAPSE_CHECK, check)
+    if job.variant == BKIND:
+        start = perceptual_start(config.bkind.bkind_perceptual, BKIND_PERCEPTUAL, image_size=config.data.image_size)
+        window = min(config.data.window, BKIND_WINDOW)
+    else:
+        compares = config.baselines.perceptual if job.variant == "keynet" else ""
+        start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
+                 **still_start(config, data.train)}
+        window = config.data.window
+    pairs = frame_pairs(data.train, window=window, batch_size=config.batch_size, seed=job.seed,
+                        crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
+                        process_count=jax.process_count())
+    return fit_streams(job, method, pairs, start=start, **options)
+
+
+def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
+    """Predicts all frames of a source."""
+    return predict_source(method, state, source, batch_size=SYSTEM.batch_size(job.config))
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Probes what a variant knows of test videos, and for signs of degenerate keypoints.
+
+    The recurrent probe leaves a baseline's levels aside: they are other networks.
+    """
+    config, oracle, read = job.config, job.variant == ORACLE, VARIANTS[job.variant].recipe.features
+    if read:
+        features, truth, values = {FLAT: read(data.test)}, probes.truth_of(data.test), {}
+    else:
+        found, skeleton = predictions["test"], outcome.method.skeleton
+        values, truth = probes.degeneracy(found.keypoints, config.data.image_size), probes.truth_of(found)
+        values |= probes.motion(data.test, found.keypoints)
+        features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, skeleton) | {
+            level: alone.keypoints for level, alone in predictions.items() if level != "test"}
+    if data.test.skeleton.names:
+        values |= probes.regression(features, truth, data.test, config, job.seed)
+        if oracle:
+            own = probes.regression(features, truth, data.test, config, job.seed, details=False, direct=True)
+            values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
+    if probes.actions_of(data.test) is None or not features[FLAT].size:
+        return values
+    training, count = data.train, config.evaluation.action_training_videos
+    if 0 < count < len(training.titles):
+        training = of_videos(training, range(count))
+    if read:
+        known = {FLAT: read(training)}
+    else:
+        found = predict(job, outcome.method, outcome.trained, training)
+        known = probes.levels_of(found.keypoints, skeleton) if config.evaluation.action_per_level else {
+            FLAT: found.keypoints}
+        if oracle:
+            known[TRUE_JOINTS], features[TRUE_JOINTS] = probes.truth_of(found).joints, truth.joints
+    return values | probes.actions(known, training, features, data.test, config.evaluation, job.seed)
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws keypoints on test videos, moving and in a sheet, and the masks that features pass through."""
+    method, config, recipe = outcome.method, job.config, VARIANTS[job.variant].recipe
+    if method is None or jax.process_index() != 0:
+        return
+    folder, found, oracle = job.folder / IMAGES, predictions["test"], job.variant == ORACLE
+    draw_keypoints_moving(folder / "keypoints_moving.png", data.test, found.keypoints, method.skeleton)
+    rows = np.linspace(0, len(data.test) - 1, 16).round().astype(int)
+    true = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if oracle else {}
+    write_png(folder / "keypoints.png", prediction_sheet(
+        [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
+    if oracle:
+        return
+    bkind = job.variant == BKIND
+    still = still_start(config, data.test).get(STILL) if config.still.residual and not bkind else None
+    widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,),
+              BKIND: (BKIND_WIDTH,)}
+    draw_masks(folder / "masks.png", data.test, found.keypoints, method, outcome.trained,
+               widths=widths.get(job.variant, config.rendering.transport_widths),
+               render=renderer(config, recipe) if bkind or not recipe.build else None,
+               finished=still and (lambda rows, output: rendered_still(still, data.test.video[rows], output)))
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns the probe's errors, actions, and signs of degenerate keypoints."""
+    unit = f"px of {config.data.image_size}"
+    levels = {"flat": "all keypoints", "level1": "first level", "level2": "second level"}
+    titles = {f"rmse/{level}": f"error from {title}" for level, title in levels.items()}
+    if config.data.data == "human36m_videos":
+        titles |= {f"units/pixels_per_image/{level}": f"{title}, of an image's joints together"
+                   for level, title in levels.items()}
+    return (*(Column(metric, title, unit, 1.0, 2, "lower") for metric, title in titles.items()),
+            Column("direct/flat", "error of its own points", unit, 1.0, 2, "lower"),
+            Column("action/accuracy", "actions", "%", 100.0, 1),
+            Column("points_on_motion", "points on what moves", "%", 100.0, 0),
+            Column("motion_coverage", "motion near a point", "%", 100.0, 0),
+            Column("coincident_points", "coincident pairs", "", 1.0, 1, "lower"),
+            Column("live_points", "live points", "", 1.0, 0),
+            Column("point_spread", "distance between points", "of a side of 2", 1.0, 2))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, which are letterboxed."""
+    config, variant, skeleton = stored
+    joints = skeleton if variant == ORACLE else Skeleton(())
+    return Predicting(build(config, joints, variant), Letterbox(config.data.image_size), "softmax_peak")
+
+
+ABOUT = About("videos without labels",
+              "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)")
+
+
+SYSTEM = System(
+    "pyramids", "a hierarchy of keypoints from video, without labels", PRESETS, VARIANTS,
+    lambda job: Data(*job.config.data.open(job.seed, job.data_dir)), train,
+    evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
+    columns=columns, predicting=predicting,
+    short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
+    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size, draw=draw,
+    about=ABOUT)

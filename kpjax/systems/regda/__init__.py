@@ -1,0 +1,316 @@
+"""RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
+
+Command   python -m experiments.regda demo            (2 CPU cores, 4 to 7 minutes, renders its own data)
+          python -m experiments.regda own --source P --target V ...    (labels on one's own images; 2 CPU cores)
+          python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
+          python -m experiments study regda sprites --seeds 3          (all directions of the sprites)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+Two stages. A network learns the source domain from labels; all variants of a seed share it. Then each method continues
+from its features with labelled source batches and unlabelled target batches. `source_only` and `oracle` get the steps
+of both. The result of a run is its last step. Beside it stand the step that is best on validation images, of the source
+domain except for the oracle, and the step that is best on the target's test images, as the authors choose. Only the
+evaluation reads labels of the target domain.
+"""
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from kpjax.systems import source_free, system
+from kpjax.systems.configs import score_kind
+from kpjax.systems.image_sets import Splits, open_domain
+from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.regda.config import PRESETS, Config, of_pretraining
+from kpjax.systems.regda.variants import (
+    VARIANTS,
+    build,
+    build_first,
+    setup_of,
+)
+from kpjax import InputError, Method, Skeleton, Trained, methods
+from kpjax.evaluation import metrics
+from kpjax.evaluation.contours import contour_errors
+from kpjax.files import read_json
+from kpjax.heatmaps import keypoint_cells
+from kpjax.images.transforms import Letterbox
+from kpjax.input.source import Source, with_labels
+from kpjax.systems.reports.table import Column
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted, Select
+from kpjax.training.hosts import agreed
+
+# Data, stages and measures
+
+
+ADABN_PASSES = (0, 1, 5)  # over the target domain; 0 stands for 60 batches
+ADABN_BATCHES = 60
+CHOICES = ("best_validation", "best_target")  # of a step, beside the last
+HAND_GROUPS, BODY_GROUPS = ("all", "MCP", "PIP", "DIP", "fingertip"), (
+    "all", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+PRINTED_GROUPS = {"rhd": HAND_GROUPS, "freihand": HAND_GROUPS, "surreal": BODY_GROUPS}  # in the paper, by source
+
+
+class Data(NamedTuple):
+    """Both domains of one seed. Labels of the target domain's training images are the oracle's alone."""
+
+    source: Splits
+    target: Splits  # `test` is None where nothing is labelled
+    repeats: bool = False  # whether a batch may be larger than its domain
+
+    identity = MappingProxyType({})  # the config and the seed tell all of it
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.source.train)} source and {len(self.target.train)} target images"
+
+
+def open_data(job: Job) -> Data:
+    """Opens both domains. Raises InputError if their keypoints differ."""
+    data = job.config.data
+    source, target = (open_domain(
+        name, side=data.image_size, seed=job.seed, data_dir=job.data_dir, train=data.training_examples,
+        test=data.test_examples, reach=job.config.augment.reach)
+        for name in (data.source, data.target))
+    if source.train.skeleton.names != target.train.skeleton.names:
+        raise InputError("target", f"{data.target} has other keypoints than {data.source}; choose sets of one skeleton")
+    return Data(source, target)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains a variant: the shared pretraining first where it starts from it."""
+    recipe, skeleton = VARIANTS[job.variant].recipe, data.source.train.skeleton
+    config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
+    start, before, checked = {}, (0, 0.0), {}
+    if recipe.start.startswith("pretraining"):
+        first = build_first(config, skeleton, recipe.pretrain, recipe.logits)
+        chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
+        shared = job.stage(recipe.start, lambda folder: _fit(
+            job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
+            config=of_pretraining(config)), config=of_pretraining(config))
+        start, before = {"variables": shared.trained.variables}, (shared.images, shared.wall_seconds)
+    elif recipe.start:
+        other = _start_of(job, recipe.start)
+        start = {"variables": system.result_of(other).variables}
+        stored = read_json(other.folder / "results.json")
+        before = stored["images"], stored["wall_seconds"]
+    if recipe.train == "nothing":
+        fitted = system.no_training(Trained(start.get("variables", {}), {}))
+    elif recipe.train == "further":
+        fitted, checked = _adapt_further(job, method, data, Trained(start["variables"], {}))
+    elif recipe.train == "statistics":
+        fitted = _fit_statistics(job, method, data, start)
+    else:
+        steps = {"adaptation": config.steps, "both stages": config.steps_of_both_stages,
+                 "equal cost": config.steps_of_equal_cost}[recipe.train]
+        labelled = {"labelled": data.source.train, "unlabelled": _pseudo_labelled(job, data, recipe.teacher)
+                    } if recipe.teacher else {}
+        fitted = _fit(job, method, data, steps, job.folder, job.variant, start, labelled)
+    target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
+    rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
+    # A table compares variants of equal training: a method has seen the steps of both its stages.
+    steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
+    if recipe.train == "further":  # after those of its start, which may have had more
+        steps = stored["steps"] + config.steps_without_source
+    return Outcome(method, fitted.trained, steps if fitted.steps else 0,
+                   fitted.images_per_second, fitted.wall_seconds + before[1],
+                   checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
+
+
+def _start_of(job: Job, variant: str) -> Job:
+    """Returns the job that another one starts from. A finished one may differ in what adapting it further reads."""
+    other = job._replace(variant=variant)
+    if not agreed(lambda: (other.folder / "results.json").exists()):
+        return other
+    made = system.stored_run(SYSTEM, other.folder).config
+    return other._replace(config=replace(
+        job.config, source_free=made.source_free, source_free_share=made.source_free_share))
+
+
+def _adapt_further(job: Job, method: Method, data: Data, start: Trained) -> tuple[Fitted, dict[str, float]]:
+    """Adapts a finished network to the target alone, and returns what the check has found, too.
+
+    All that it knows of the source is what a run keeps: statistics of poses.
+    """
+    config, target = job.config, source_free.parted(data.target.train)
+    kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train))
+    check = source_free.check_of(method, start, target.held, batch_size=2 * config.batch_size,
+                                 least=config.source_free.least_agreement)
+    return source_free.adapted_or_start(lambda: _fit(
+        job, method, data, config.steps_without_source, job.folder, job.variant, kept, {"target": target.learnt},
+        check=check), start, job.title)
+
+
+def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
+    """Returns the target's training images under the surer answers of a finished variant, made once and kept."""
+    def make() -> dict[str, np.ndarray]:
+        trained, source = system.result_of(job._replace(variant=teacher)), data.source.train
+        found = predict_source(build(job.config, source.skeleton, teacher), trained, data.target.train,
+                               batch_size=2 * job.config.batch_size)
+        visible = np.stack([source[number].visible for number in range(len(source))])
+        labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
+        return {"keypoints": labels.keypoints, "visible": labels.visible}
+
+    return with_labels(data.target.train, **system.kept_arrays(job.folder / "pseudo_labels.npz", make),
+                       name=f"{data.target.train.name} under pseudo-labels")
+
+
+def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any],
+         sources: Mapping[str, Source] = MappingProxyType({}), check: Callable[[Any], dict[str, float]] | None = None,
+         **options: Any) -> Fitted:
+    """`fit` with the evaluation of both domains. sources: in place of those of the domains. check: measures more."""
+    config, own_domain = job.config, data.target if job.variant.startswith("oracle") else data.source
+    evaluated = {"validation": own_domain.validation}
+    if stage == job.variant and data.target.test is not None:  # the other stages know nothing of the target's labels
+        evaluated["target"] = data.target.test
+
+    def evaluate(state) -> dict[str, float]:
+        found = {name: predict_source(method, state, source, batch_size=2 * config.batch_size)
+                 for name, source in evaluated.items()}
+        return errors(found, method.skeleton, config) | (check(state) if check else {})
+
+    domains = {"source": data.source.train, "target": data.target.train,
+               "labelled": data.target.labelled or data.target.train}
+    return system.fit_sources(
+        job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
+        repeats=data.repeats,
+        start=start or config.backbone.variables(setup_of(config, method.skeleton).model,
+                                                 image_size=config.data.image_size, seed=job.seed,
+                                                 names=method.skeleton.names),
+        unlabelled=("target",), evaluate=(max(1, steps // config.evaluations), evaluate),
+        **{"config": job.identity()} | options)
+
+
+def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, Any]) -> Fitted:
+    """The best of 60 batches, the whole target set and five passes over it, chosen on source validation images."""
+    per_pass = max(1, len(data.target.train) // job.config.batch_size)
+    tried = []
+    for passes in ADABN_PASSES:
+        steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
+        tried.append(_fit(job, method, data, steps, job.folder / f"statistics-{passes}-passes", "statistics", start))
+    return max(tried, key=lambda fitted: fitted.metrics["validation/pck"])
+
+
+def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Config, *, details: bool = False
+           ) -> dict[str, float]:
+    """Computes PCK and MAE of each set, and PCK as the authors count it; with details also per keypoint and group."""
+    side, size, values = config.data.image_size, config.heatmaps.heatmap_size, {}
+    for name, found in predictions.items():
+        over = found.scale if config.pck_over == "scale" else np.full(len(found.index), side, np.float32)
+        pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
+        mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
+        predicted, true = (
+            np.asarray(keypoint_cells(jnp.asarray(points), image_size=(side, side), heatmap_size=(size, size),
+                                      grid=config.heatmaps.grid))
+            for points in (found.keypoints, found.true_keypoints))
+        cells = {"map_size": size, "predicted_cells": predicted, "true_cells": true * (found.visible[..., None] > 0)}
+        groups = {"all": tuple(range(len(skeleton.names))), **skeleton.groups}
+        batchwise = metrics.pck_batchwise(**cells, groups=groups if details else {"all": groups["all"]})
+        values |= {f"{name}/pck": pck.overall,
+                   f"{name}/mae": mae.sum.overall if config.data.sprites else mae.mean.overall,
+                   **{f"{name}/pck_batchwise/{group}": value for group, value in batchwise.items()}}
+        if config.contours:
+            lines = [skeleton.groups[group] for group in config.contours]
+            values[f"{name}/contour"] = float(np.nanmean(contour_errors(
+                found.keypoints, found.true_keypoints, found.visible, over, lines)))
+        if details:
+            values[f"{name}/points"] = float((found.visible > 0).sum())
+            values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
+            values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
+            values[f"{name}/pck_global"] = metrics.pck_global(**cells).overall
+    return values
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0).
+
+    `<domain>/surer_half/pck` counts the half of the predictions with the higher scores: what a teacher would teach.
+    """
+    surer = errors({
+        f"{name}/surer_half": found._replace(visible=found.visible * (found.scores >= np.median(found.scores)))
+        for name, found in predictions.items()}, outcome.method.skeleton, job.config)
+    fired = {f"{name}/nothing_positive": float(np.mean(found.scores <= 0)) for name, found in predictions.items()}
+    return errors(predictions, outcome.method.skeleton, job.config, details=True) | {
+        name: value for name, value in surer.items() if name.endswith("surer_half/pck")} | (
+        fired if job.config.heatmaps.decoder == "argmax" else {})
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on images of the target domain."""
+    shown = data.target.train if data.target.test is None else data.target.test
+    system.draw_predictions(outcome, shown, job.folder / system.IMAGES / "target.png")
+
+
+# The table
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named, the best control among them."""
+    if config.data.sprites:
+        return ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
+    suited = applicable(preset, config)
+    control = "source_only_augmented" if "source_only_augmented" in suited else "adabn"
+    return tuple(name for name in ("source_only", control, "regda", "oracle") if name in suited)
+
+
+def applicable(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that suit a preset.
+
+    Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
+    """
+    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
+    if config.augment.colours:  # all variants have these colours already
+        unsuited += tuple(name for name in VARIANTS if "augmented" in name)
+    if any(config.data.loaded(config.augment.reach)):  # images are loaded larger than RegDA's network reads them
+        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
+    if config.data.target == "lsp":  # all its images are both unlabelled training and test images
+        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.kind == "oracle")
+    return tuple(name for name in VARIANTS if name not in unsuited)
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps of adaptation and everything else that counts steps scaled alike."""
+    factor = steps / config.steps
+    return replace(config, steps=steps, pretraining_steps=max(1, round(config.pretraining_steps * factor)),
+                   coefficient_steps=max(1, round(config.coefficient_steps * factor)))
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns PCK first, except on sprites, where the paper counts the error."""
+    length = {"side": "the side", "scale": "the reference length"}[config.pck_over]
+    over = f"PCK at {100 * config.pck_threshold:g} % of {length}"
+    pck, source = Column("target/pck", f"target {over}", "%", 100.0), Column("source/pck", "source PCK", "%", 100.0)
+    chosen = ("best validation step", "best test step")
+    if config.data.sprites:
+        error = Column("target/mae", "target MAE, x + y", "", 1.0, 3, "lower")
+        return (error, pck, source, *(error._replace(metric=f"{name}/target/mae", title=f"MAE, {words}")
+                                      for name, words in zip(CHOICES, chosen, strict=True)))
+    others = tuple(pck._replace(metric=f"{name}/target/pck", title=f"PCK, {words}")
+                   for name, words in zip(CHOICES, chosen, strict=True))
+    contour = Column("target/contour", "target distance of contours, reference length", "%", 100.0, 2, "lower")
+    return (pck, *([contour] if config.contours else []), Column("target/mae", "target MAE", "px", 1.0, 2, "lower"),
+            source, *others, *(
+        Column(f"target/pck_batchwise/{group}", f"{group}, as the authors count", "%", 100.0)
+        for group in PRINTED_GROUPS.get(config.data.source, ())))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed."""
+    config, variant, skeleton = stored
+    return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size),
+                      score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe.logits))
+
+
+ABOUT = About("labels in one domain, images of another",
+              "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)")
+
+
+SYSTEM = System(
+    "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, open=open_data, train=train,
+    evaluated=lambda job, data: {
+        name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
+    measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
+    shortened=shortened, draw=draw, about=ABOUT, poses=lambda data: data.source.train)

@@ -1,0 +1,310 @@
+"""Settings of RegDA: what a run depends on, and presets."""
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optax
+
+from kpjax.systems.configs import (
+    Backbone,
+    Checked,
+    Count,
+    Heatmaps,
+    Network,
+    NotNegative,
+    Positive,
+    Share,
+    changed,
+    config_as_json,
+)
+from kpjax.systems.image_sets import loaded_domain
+from kpjax.systems.source_free import SourceFree
+from kpjax import augment
+from kpjax.augment import Augment
+from kpjax.methods.regda_family.teacher_adaptation import target_view
+from kpjax.models import MobileNetV2, PoseResNet, SmallUNet
+
+
+@dataclass(frozen=True)
+class Domains(Checked):
+    """Two domains with one skeleton."""
+
+    source: str = ""  # "figures:<domain>", "bodies:<domain>" (people with 16 keypoints), "sprites:<variant>", a dataset
+    target: str = ""
+    image_size: Count = 256  # px
+    training_examples: Count = 4000  # of each domain; rendered people and sprites
+    test_examples: Count = 500
+
+    @property
+    def sprites(self) -> bool:
+        """Whether the images have one keypoint, in a known area."""
+        return self.source.startswith("sprites")
+
+    def loaded(self, reach: augment.Reach | None) -> tuple[augment.Loaded | None, augment.Loaded | None]:
+        """Returns how training images of source and target are loaded larger, for an augmentation of this reach."""
+        return loaded_domain(self.source, self.image_size, reach), loaded_domain(self.target, self.image_size, reach)
+
+
+@dataclass(frozen=True)
+class DomainAugmentation:
+    """Random changes of training images."""
+
+    augmentation: Literal["regda", "colour", "regda_colour", "none"] = "regda"
+    rotation: float = 180.0  # degrees either way, of the published augmentation, "regda"
+    colour_matrix: float = 0.5  # of random colours, as is the next
+    colour_pivot: tuple[float, float] = (0.0, 0.0)  # bounds of the grey about which colours are mixed
+    augment_target: bool = True  # False: images of the target domain are only resized
+
+    @property
+    def reach(self) -> augment.Reach | None:
+        """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
+        return augment.square_crop_reach() if self.published else None
+
+    @property
+    def published(self) -> bool:
+        """Whether images are turned, cropped and changed as in the published code."""
+        return self.augmentation.startswith("regda")
+
+    @property
+    def colours(self) -> bool:
+        """Whether colours are random."""
+        return self.augmentation.endswith("colour")
+
+    def with_colours(self) -> str:
+        """Returns the augmentation with random colours on top."""
+        return "regda_colour" if self.published else "colour"
+
+    def build(self, source: augment.Loaded | None = None, target: augment.Loaded | None = None) -> dict[str, Augment]:
+        """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""
+        none, colour = augment.no_augmentation(), augment.compose_augmentations(
+            augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
+            augment.random_blur((0.0, 0.8)), augment.random_noise(0.15))
+
+        def change(loaded: augment.Loaded | None) -> Augment:
+            published = augment.regda_augmentation(self.rotation, loaded=loaded) if self.published else none
+            if not self.colours:
+                return published
+            return augment.compose_augmentations(published, colour) if self.published else colour
+
+        plain = augment.random_warp(loaded=target) if target else none
+        return {"source": change(source), "labelled": change(target),
+                "target": change(target) if self.augment_target else plain}
+
+
+@dataclass(frozen=True)
+class DomainOptimizer(Checked):
+    """Optimizer of both stages; heads move faster than features."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive = 0.1  # of the heads
+    feature_factor: float = 0.1  # of the features' learning rate
+    weight_decay: float = 1e-4  # sgd only
+
+    def build(self) -> optax.GradientTransformation:
+        """Builds the optimizer without its learning rate. SGD decays all weights and looks ahead, as the authors'."""
+        if self.optimizer == "adam":
+            return optax.scale_by_adam()
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.trace(0.9, nesterov=True))
+
+    def supervised_rates(self, steps: int) -> dict[str, optax.Schedule]:
+        """Builds the rates: SGD's drop tenfold at 44/70 and 59/70 of the steps, slower for the backbone."""
+        if self.optimizer == "adam":
+            rate = optax.cosine_decay_schedule(self.learning_rate, steps)
+            return dict.fromkeys(("backbone", "upsampling", "head"), rate)
+        fast, slow = (optax.piecewise_constant_schedule(rate, drops_of(steps))
+                      for rate in (self.learning_rate, self.learning_rate * self.feature_factor))
+        return {"backbone": slow, "upsampling": fast, "head": fast}
+
+    def adaptation_rates(self, steps: int, share: float = 1.0) -> dict[str, optax.Schedule]:
+        """Builds the rates, a share of the first stage's: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for
+        all features."""
+        if self.optimizer == "adam":
+            rate = optax.cosine_decay_schedule(share * self.learning_rate, steps)
+            return dict.fromkeys(("features", "head", "adversary"), rate)
+
+        def rate(factor):
+            return lambda step: share * factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
+
+        return {"features": rate(self.feature_factor), "head": rate(1.0), "adversary": rate(1.0)}
+
+
+def drops_of(steps: int) -> dict[int, float]:
+    """Returns the authors' two drops of the learning rate."""
+    return {int(steps * 44 / 70): 0.1, int(steps * 59 / 70): 0.1}
+
+
+@dataclass(frozen=True)
+class Baselines(Checked):
+    """Weights of the other methods' terms."""
+
+    mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
+    dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
+
+
+TEACHER_COST = 2.65  # of a step, in steps of the labels alone (`python -m experiments.benchmark teachers`)
+
+
+@dataclass(frozen=True)
+class TeacherAdaptation(Checked):
+    """Settings of teacher_adaptation (UDAPE, Kim et al. 2022)."""
+
+    teacher_learning_rate: Positive = 1e-4  # Adam's
+    teacher_schedule: Literal["steps", "cosine"] = "steps"  # of the adaptation: two drops tenfold, or down to zero
+    teacher_decay: Share = 0.999
+    view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
+    view_shear: NotNegative = 30.0  # degrees
+    view_zoom: tuple[float, float] = (0.6, 1.3)
+
+    def view(self) -> Augment:
+        """Builds the random view of an image."""
+        return target_view(self.view_degrees, shear_degrees=self.view_shear, zoom=self.view_zoom)
+
+    def adaptation_rate(self, steps: int) -> optax.Schedule:
+        """Builds the learning rate of so many steps: the official drops come after 5 and 20 of 30 epochs."""
+        if self.teacher_schedule == "cosine":
+            return optax.cosine_decay_schedule(self.teacher_learning_rate, steps)
+        return optax.piecewise_constant_schedule(
+            self.teacher_learning_rate, {int(steps * 5 / 30): 0.1, int(steps * 20 / 30): 0.1})
+
+
+@dataclass(frozen=True)
+class Config(Checked):
+    """All that a run depends on besides its seed. The defaults are the paper's."""
+
+    summary: str  # one line
+    data: Domains
+    heatmaps: Heatmaps = Heatmaps()
+    augment: DomainAugmentation = DomainAugmentation()
+    network: Network = PoseResNet(101, head_layers=2)  # head_layers: of both regressors of regda, mcd and dd
+    optimizer: DomainOptimizer = DomainOptimizer()
+    pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
+    carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
+    backbone: Backbone = Backbone()
+    batch_size: Count = 32  # of each domain
+    pretraining_steps: Count = 35_000
+    steps: Count = 15_000  # of adaptation
+    adaptation_share: Positive = 1.0  # of the learning rate, in the adaptation
+    margin: float = 4.0  # gamma
+    coefficient: float = 0.1  # lambda, where it ends
+    coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
+    baselines: Baselines = Baselines()
+    teacher: TeacherAdaptation = TeacherAdaptation()
+    source_free: SourceFree = SourceFree()
+    source_free_share: Share = 0.1  # of the steps of adaptation, after those of the network that it starts from
+    ground_false: Literal["others", "area"] = "others"
+    keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
+    strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
+    pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
+    evaluations: Count = 10
+    pck_threshold: Positive = 0.05  # of what pck_over names
+    pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
+    mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
+    contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.heatmaps.heatmap_size:
+            self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
+
+    @property
+    def steps_of_both_stages(self) -> int:
+        """Steps of `source_only` and `oracle`: as many as a method has seen in both of its stages."""
+        return self.pretraining_steps + self.steps
+
+    @property
+    def steps_without_source(self) -> int:
+        """Steps on the target alone, of `source_free`."""
+        return max(1, round(self.source_free_share * self.steps))
+
+    @property
+    def steps_of_equal_cost(self) -> int:
+        """Steps of the labels alone that take as long as both stages of `teacher_adaptation`."""
+        return self.pretraining_steps + round(TEACHER_COST * self.steps)
+
+
+OF_ADAPTATION = (
+    "summary", "adaptation_share", "margin", "coefficient", "coefficient_steps", "baselines",
+    "source_free", "source_free_share", "ground_false")
+
+
+def of_pretraining(config: Config) -> dict[str, Any]:
+    """Returns the fields that decide the first stage: methods of other weights share it."""
+    return {name: value for name, value in config_as_json(config).items() if name not in OF_ADAPTATION}
+
+
+SMALL_BODIES = Config(
+    "synthetic people, plain to colourful and noisy; 2 cores, minutes",
+    Domains("figures:source", "figures:target", image_size=64, training_examples=3000),
+    Heatmaps(16, sigma=1.0), DomainAugmentation("none", rotation=0.0),
+    SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
+    DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
+    pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,
+    baselines=Baselines(mcd_trade_off=0.1, dd_coefficient=0.5),
+    teacher=TeacherAdaptation(
+        teacher_learning_rate=1e-3, teacher_schedule="cosine", teacher_decay=0.99, view_degrees=30.0, view_shear=10.0,
+        view_zoom=(0.8, 1.2)))
+HANDS = {"view_degrees": 180.0}
+PRETRAINED = {"network": MobileNetV2(padding="tensorflow", head_layers=2), "weights": "mobilenet_v2.google_in1k",
+              "normalisation": "symmetric", "evaluations": 1}
+PRESETS: dict[str, Config] = {
+    # On tuning seed 100 the best of the rates tried, up to 1.6e-2 for RegDA, random colours and the oracle, and up to
+    # 8e-3 for teacher_adaptation.
+    "demo": changed(SMALL_BODIES, learning_rate=8e-3, teacher_learning_rate=8e-3),
+    "demo_slower": changed(  # best of the rates for squared errors on the source alone, and `source_free` starts there
+        SMALL_BODIES, summary="as demo, at half the learning rate", learning_rate=4e-3, teacher_learning_rate=4e-3),
+    "figures_lspet": changed(
+        SMALL_BODIES, summary="synthetic people to photographs of sport, LSP Extended; 128 px", source="bodies:photo",
+        target="lspet", image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
+        coefficient_steps=100, augmentation="regda", rotation=30.0, keypoints_never_in_target=(6, 7)),
+    "openfield": changed(
+        SMALL_BODIES, summary="frames of a mouse in other colours to plain ones, or any DeepLabCut project; 128 px, "
+        "2 cores", source="recoloured:deeplabcut", target="plain:deeplabcut", image_size=128, heatmap_size=32,
+        batch_size=16, pretraining_steps=200, steps=400, coefficient_steps=100, augmentation="regda", rotation=180.0,
+        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
+        pck_over="scale"),
+    "lspet_colours": changed(
+        SMALL_BODIES, **PRETRAINED, summary="people in sport, 900 images in other colours to 900 plain ones; 128 px, "
+        "2 cores", source="recoloured:lspet", target="plain:lspet", image_size=128, heatmap_size=32, batch_size=16,
+        pretraining_steps=700, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
+        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
+        pck_over="scale"),
+    "tongue_machines": changed(
+        SMALL_BODIES, **PRETRAINED, frozen_stride=4, adapted_rate=1e-3, source_free_share=1.0,
+        summary="the tongue in ultrasound, adults on one machine to children on another; 128 px, 2 cores",
+        source="tongue:micro", target="tongue:ultrasonix+videos", image_size=128, heatmap_size=32, batch_size=16,
+        pretraining_steps=200, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
+        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.5,
+        pck_over="scale", contours=("surface",)),
+    "rhd_h3d": changed(Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS),
+    "rhd_freihand": changed(
+        Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS),
+    "freihand_rhd": changed(
+        Config("real to rendered hands, FreiHAND to RHD", Domains("freihand", "rhd")), **HANDS),
+    "surreal_h36m": changed(
+        Config("rendered to real people, SURREAL to Human3.6M", Domains("surreal", "human36m")), rotation=30.0,
+        steps=5_000),
+    "surreal_lsp": changed(
+        Config("rendered people to photographs of sport, SURREAL to LSP", Domains("surreal", "lsp")), rotation=30.0,
+        augment_target=False, keypoints_never_in_target=(6, 7)),
+}
+
+
+def _sprites(source: str, target: str, small: bool) -> Config:
+    # The source is learnt in no time and cannot choose between steps. A cell of the heatmaps is a block of pixels.
+    size = "64 px, a laptop's size" if small else "the paper's size"
+    shared = {"summary": f"sprites, {source} to {target}, {size}", "source": f"sprites:{source}",
+              "target": f"sprites:{target}", "ground_false": "area", "pck_threshold": 4 / 64,
+              "pretraining_selection": "last", "grid": "half_pixel"}
+    if small:
+        return changed(
+            SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16, pretraining_steps=200,
+            steps=400, augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)), mae_unit=31.0, evaluations=4,
+            baselines=Baselines(mcd_trade_off=0.3, dd_coefficient=0.25))
+    return changed(
+        Config("", Domains()), **shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000,
+        augmentation="none", mae_unit=124.0, training_examples=100_000, test_examples=2000)
+
+
+for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):
+    PRESETS[f"dsprites_{_one}_{_other}"] = _sprites(_one, _other, small=False)
+    PRESETS[f"dsprites_small_{_one}_{_other}"] = _sprites(_one, _other, small=True)

@@ -1,0 +1,344 @@
+"""Methods of RegDA's table: functions from the config and the setup that all of them share to a `Method`."""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from kpjax.systems.configs import changed, network_of, optimizer_of
+from kpjax.systems.system import Variant
+from kpjax.systems.regda.config import Config, drops_of
+from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
+from kpjax.heatmaps import codec, decode_argmax
+from kpjax.methods import Setup
+from kpjax.methods.regda_family.teacher_adaptation import follow_heatmaps
+from kpjax.models import HeatmapHead
+
+
+@functools.lru_cache(maxsize=8)
+def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setup:
+    """Builds the setup once per config, so that all seeds share what is compiled: of adaptation, with one head.
+
+    logits: whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them.
+    """
+    heatmaps, side, network = config.heatmaps, config.data.image_size, config.network
+    coding = heatmaps.codec(side, logits=logits)
+    if heatmaps.targets == "official":  # the authors' targets and decoder
+        coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
+                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+    if hasattr(network, "head_layers"):
+        network = replace(network, head_layers=config.pretraining_head_layers)
+    return Setup(
+        network_of(replace(config, network=network), len(skeleton.names)), skeleton, coding,
+        optimizer_of(config, config.optimizer.build()),
+        config.optimizer.adaptation_rates(config.steps, config.adaptation_share),
+        MappingProxyType(config.augment.build(*config.data.loaded(config.augment.reach))), config.backbone.normalise)
+
+
+def _two_heads(config: Config, setup: Setup) -> Setup:
+    """Returns the setup with the head of regda, mcd and dd."""
+    return setup._replace(model=network_of(config, len(setup.skeleton.names)))
+
+
+def build_supervised(
+    config: Config, setup: Setup, *, steps: int | None = None, stream: str = "labelled", mse: bool = False,
+    rates_of: Literal["plain", "teacher"] = "plain", equal_cost: bool = False
+) -> Method:
+    """Builds heatmap KL and the config's optimizer, or half the MSE and Adam.
+
+    steps: of the whole training; those of both stages if not given, or with `equal_cost` as many as cost the same as
+    `teacher_adaptation`. rates_of: of Adam, where `mse`: the plain recipe's 1e-3, or those of `teacher_adaptation`.
+    """
+    steps = steps or (config.steps_of_equal_cost if equal_cost else config.steps_of_both_stages)
+    if mse:
+        plain = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
+        rates = config.teacher.adaptation_rate(steps) if rates_of == "teacher" else plain
+        adam = setup._replace(optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates)
+        return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
+    return methods.supervised(setup._replace(learning_rate=config.optimizer.supervised_rates(steps)), stream=stream)
+
+
+AREA = 16, 47  # first and last cell of 64 in which the keypoint of a sprite can lie
+
+
+def area(config: Config) -> list[int]:
+    """Returns the first cell in which a keypoint can lie, and the first beyond."""
+    return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (AREA[0], AREA[1] + 1)]
+
+
+def _pseudo_maps(config: Config, kind: str = "") -> Callable:
+    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
+    low, high = area(config)
+    kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
+             "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
+    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
+                             strict_positive=config.strict_positive)
+
+
+def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
+    """Options of both regda and dd. Raises InputError for a keypoint that is not there."""
+    count = len(setup.skeleton.names)
+    if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < count]:
+        raise InputError("keypoints_never_in_target", f"{wrong[0]}; there are {count} keypoints, counted from 0")
+    used = [k not in config.keypoints_never_in_target for k in range(count)]
+
+    def weights(example):
+        return jnp.array([used], jnp.float32) * jnp.ones_like(example.visible)
+
+    return {"target_weights": weights, "coefficient": _rising(config, config.coefficient), "carried": _carried(config)}
+
+
+def _rising(config: Config, high: float) -> optax.Schedule:
+    return functools.partial(losses.warm_start, high=high, steps=config.coefficient_steps)
+
+
+def _carried(config: Config) -> tuple[str, ...]:
+    return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")
+
+
+def build_regda(
+    config: Config, setup: Setup, *, kind: str = "", shallow: bool = False,
+    disagree: Callable = losses.maximum_disparity
+) -> Method:
+    """Builds RegDA, with another kind of ground-false map, an adversary of one layer, or another loss of step B."""
+    objective = methods.regda_objective(margin=config.margin, disagree=disagree)
+    one_layer = HeatmapHead(len(setup.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype)) if shallow else None
+    return methods.regda(_two_heads(config, setup), objective=objective, adversary=one_layer,
+                         pseudo_maps=_pseudo_maps(config, kind), **_disparity(config, setup))
+
+
+def build_dd(config: Config, setup: Setup) -> Method:
+    """Builds disparity discrepancy, a literal min-max game."""
+    options = _disparity(config, setup) | {"coefficient": _rising(config, config.baselines.dd_coefficient)}
+    return methods.dd(_two_heads(config, setup), pseudo_maps=_pseudo_maps(config), margin=config.margin, **options)
+
+
+def build_dan(config: Config, setup: Setup) -> Method:
+    """Builds pooled features that are matched by maximum mean discrepancy."""
+    return methods.dan(setup)
+
+
+def build_dann(config: Config, setup: Setup) -> Method:
+    """Builds pooled features that are matched by a domain discriminator."""
+    return methods.dann(setup, coefficient=_rising(config, 1.0))
+
+
+def build_mcd(config: Config, setup: Setup) -> Method:
+    """Builds two heads that disagree on the target domain."""
+    return methods.mcd(_two_heads(config, setup), carried=_carried(config), trade_off=config.baselines.mcd_trade_off)
+
+
+def build_teacher_adaptation(
+    config: Config, setup: Setup, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
+    equal_cost: bool = False, follow: Callable | None = None, restyled: float = 0.5
+) -> Method:
+    """Builds adaptation by a teacher's surer answers.
+
+    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for the steps of both stages,
+    or with `equal_cost` for as many as cost the same as both. follow: in place of the consistency with surer answers,
+    see `follow_heatmaps`. restyled: the probability that a batch is restyled.
+    """
+    settings, base = config.teacher, setup.augment
+    if config.augment.published:  # views turn images and change their colours themselves
+        loaded = config.data.loaded(config.augment.reach)
+        base = {name: augment.random_warp(augment.draw_square_crop(), loaded=one)
+                for name, one in zip(("source", "target"), loaded, strict=True)}
+    objective = methods.teacher_adaptation_objective(setup.codec)
+    if follow:
+        objective = losses.replaced(objective, consistency=follow)
+    if phase != "adaptation":
+        objective = losses.without(objective, "consistency")
+    rates = {"labels first": optax.constant_schedule(settings.teacher_learning_rate),
+             "adaptation": settings.adaptation_rate(config.steps),
+             "both": settings.adaptation_rate(
+                 config.steps_of_equal_cost if equal_cost else config.steps_of_both_stages)}
+    adam = setup._replace(
+        augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates[phase])
+    return methods.teacher_adaptation(
+        adam, objective=objective, view=settings.view(), decay=settings.teacher_decay, sigma=config.heatmaps.sigma,
+        restyled=restyled, predicts="teacher" if phase == "adaptation" else "student")
+
+
+def build_source_free(config: Config, setup: Setup) -> Method:
+    """Builds adaptation of a finished variant's network to the target alone."""
+    loaded = config.data.loaded(config.augment.reach)[1]
+    base = augment.random_warp(augment.draw_square_crop(), loaded=loaded) if config.augment.published else (
+        augment.no_augmentation())
+    adam = setup._replace(augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()))
+    return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view())
+
+
+def build_on_target(config: Config, setup: Setup) -> Method:
+    """Builds semi-supervised learning with labelled source images, pseudo-labels of the target's, and equivariance."""
+    objective = methods.pseudo_label_objective(setup.codec) | {
+        "equivariance": methods.equivariance_term(setup.codec, streams=("unlabelled",))}
+    return methods.semi_supervised(setup._replace(
+        augment={"labelled": setup.augment["source"], "unlabelled": setup.augment["target"]},
+        optimizer=optimizer_of(config, optax.scale_by_adam()),
+        learning_rate=config.teacher.adaptation_rate(config.steps)), objective=objective)
+
+
+def build_adabn(config: Config, setup: Setup, *, two_heads: bool = False, in_area: bool = False) -> Method:
+    """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
+    coding, size = setup.codec, config.heatmaps.heatmap_size
+    if in_area:
+        low, high = area(config)
+        inside = np.zeros((1, size, size, 1), bool)
+        inside[:, low:high, low:high] = True
+        coding = coding._replace(decode=lambda heatmaps: setup.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
+    return methods.adabn((_two_heads(config, setup) if two_heads else setup)._replace(codec=coding))
+
+
+def build_constant_centre(config: Config, setup: Setup) -> Method:
+    """Puts every keypoint in the middle of every image: the error where nothing was found."""
+    def predict(state, example):
+        shape = example.keypoints.shape
+        return Prediction(jnp.full(shape, (config.data.image_size - 1) / 2, jnp.float32), jnp.ones(shape[:2]), ())
+
+    return build_supervised(config, setup)._replace(predict=predict)
+
+
+def build_pretraining(config: Config, setup: Setup, mse: bool = False) -> Method:
+    """Builds the first stage: heatmap KL, or MSE, on the source domain."""
+    return build_supervised(config, setup, steps=config.pretraining_steps, stream="source", mse=mse)
+
+
+# Variants
+
+Build = Callable[[Config, Setup], Method]
+
+
+class Recipe(NamedTuple):
+    """Construction of a variant: a method, its start, and its training."""
+
+    build: Build = build_regda
+    start: str = "pretraining"  # the stage, or the variant whose result is taken; "" for none
+    train: Literal["adaptation", "both stages", "equal cost", "statistics", "nothing", "further"] = "adaptation"
+    changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
+    pretrain: Build = build_pretraining  # of the stage, where it starts from one
+    teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
+    logits: bool = True  # whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them
+
+    def config(self, config: Config) -> Config:
+        """Returns the config that the variant is built by."""
+        colours = {"augmentation": config.augment.with_colours()} if "colour_matrix" in self.changes else {}
+        return changed(config, **self.changes, **colours)
+
+
+def _alone(*, mse: bool = False, equal_cost: bool = False, **options: Any) -> Recipe:
+    return Recipe(functools.partial(build_supervised, mse=mse, equal_cost=equal_cost, **options), "",
+                  "equal cost" if equal_cost else "both stages", logits=not mse)
+
+
+def _in_random_colours(**options: Any) -> Recipe:
+    return _alone(stream="source", **options)._replace(changes=STRONG_COLOURS)
+
+
+def _in_views(*, equal_cost: bool = False, restyled: float = 0.5) -> Recipe:
+    build = functools.partial(build_teacher_adaptation, phase="both", equal_cost=equal_cost, restyled=restyled)
+    return Recipe(build, "", "equal cost" if equal_cost else "both stages", logits=False)
+
+
+def _ablation(line: str, **options: Any) -> Variant:
+    return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
+
+
+def _teacher(follow: Callable | None = None) -> Recipe:
+    return Recipe(functools.partial(build_teacher_adaptation, follow=follow), "pretraining_restyled",
+                  pretrain=functools.partial(build_teacher_adaptation, phase="labels first"), logits=False)
+
+
+def _labels_of(teacher: str) -> Recipe:
+    return Recipe(build_on_target, "pretraining_mse", teacher=teacher,
+                  pretrain=functools.partial(build_pretraining, mse=True), logits=False)
+
+
+# Chosen on tuning seed 100 of the demo: the controls gain from stronger colours about a random grey.
+STRONG_COLOURS = {"colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
+
+VARIANTS: dict[str, Variant] = {
+    "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
+    "source_only": Variant("baseline", "no adaptation: heatmap KL on the source domain, steps of both stages",
+                           "source only", _alone(stream="source")),
+    "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
+                               _alone(stream="source", mse=True)),
+    "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
+                   Recipe(build_dan)),
+    "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
+                    Recipe(build_dann)),
+    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
+    "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
+    "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
+                                  "UDAPE", _teacher()),
+    "source_only_restyled": Variant(
+        "control", "no adaptation: heatmap MSE on source images in the colours of target images", "", _in_views()),
+    "source_only_restyled_long": Variant(
+        "control", "the same for as long as teacher_adaptation takes", "", _in_views(equal_cost=True)),
+    "source_only_views_long": Variant(
+        "control", "source images turned, sheared, resized and recoloured as by teacher_adaptation, for as long as it "
+        "takes; no target image", "", _in_views(equal_cost=True, restyled=0.0)),
+    "mean_teacher": Variant("control", "teacher_adaptation that follows all of the teacher's heatmaps as they are", "",
+                            _teacher(follow=follow_heatmaps)),
+    "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
+                     Recipe(build_adabn, "source_only", "statistics")),
+    "source_free": Variant(
+        "baseline", "source_only_augmented_mse, then a mean teacher on target images, without the source's images or "
+        "labels", "", Recipe(build_source_free, "source_only_augmented_mse", "further", logits=False)),
+    "source_free_views": Variant(
+        "baseline", "source_only_views_long, then the same", "",
+        Recipe(build_source_free, "source_only_views_long", "further", logits=False)),
+    "source_only_augmented": Variant(
+        "control", "source_only with random colours, blur and noise", "source only, augmented",
+        _in_random_colours()),
+    "source_only_augmented_long": Variant(
+        "control", "source_only_augmented for as long as teacher_adaptation takes", "",
+        _in_random_colours(equal_cost=True)),
+    "source_only_augmented_mse": Variant(
+        "control", "source_only_augmented with the squared errors and the rates of teacher_adaptation", "",
+        _in_random_colours(mse=True, rates_of="teacher")),
+    "source_only_augmented_mse_long": Variant(
+        "control", "the same for as long as teacher_adaptation takes", "",
+        _in_random_colours(mse=True, rates_of="teacher", equal_cost=True)),
+    "adabn_augmented": Variant(
+        "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
+        Recipe(build_adabn, "source_only_augmented", "statistics", STRONG_COLOURS)),
+    "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
+                               Recipe(build_constant_centre, "", "nothing")),
+    "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
+                             Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
+    "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
+                           Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
+    "no_ground_false": _ablation("step B maximises the disparity literally",
+                                 disagree=lambda *of: -losses.minimum_disparity(*of)),
+    "area_ground_false": _ablation("ground-false map is an area, not the other keypoints", kind="area"),
+    "uniform_target": _ablation("ground-false map is uniform", kind="uniform"),
+    **{f"gamma_{margin}": Variant("ablation", f"margin {margin}", recipe=Recipe(changes={"margin": float(margin)}))
+       for margin in (1, 2, 8)},
+    "shallow_adversary": _ablation("adversary of one layer", shallow=True),
+    "regda_then_labels": Variant(
+        "ablation", "RegDA, whose answers are pseudo-labels of the target images, with equivariance there", "",
+        _labels_of("regda")),
+    "adabn_augmented_then_labels": Variant("control", "the same with the answers of adabn_augmented", "",
+                                           _labels_of("adabn_augmented")),
+    "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
+    "oracle_mse": Variant("oracle", "the same with the squared errors and the rates of teacher_adaptation",
+                          "oracle, MSE", _alone(mse=True, rates_of="teacher")),
+}
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
+    recipe = VARIANTS[variant].recipe
+    config = recipe.config(config)
+    return recipe.build(config, setup_of(config, skeleton, logits=recipe.logits))
+
+
+@functools.lru_cache(maxsize=8)
+def build_first(config: Config, skeleton: Skeleton, pretrain: Build, logits: bool) -> Method:
+    """Builds the method of a first stage once, likewise. config, pretrain, logits: of a variant that starts from it."""
+    return pretrain(config, setup_of(config, skeleton, logits=logits))

@@ -1,0 +1,406 @@
+"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled images and many without labels.
+
+Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, renders its own data)
+          python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
+          python -m experiments.semi_supervised own --project P --unlabelled V ...     (one's own project: minutes)
+          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)
+Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+
+`--labelled` up to 1 is a share of the training images, above it a count; seed n draws subset n, and smaller subsets lie
+in larger ones. All variants of a seed start from one warm start, supervised on the labelled images. It stands in for
+ImageNet weights where there are none; the paper's presets have no warm start. Test images are evaluated once, at the
+end.
+
+The paper stops when the validation accuracy rises no more. Here the steps are given, and its presets take the step that
+is best on validation images. Those are labelled, too: 500 in the demo, beside 20 that train. So `demo`, `openfield`,
+`faces` and `own` take the last step, which needs no label; `--selection validation` is the paper's rule. Every run
+stores which step the validation images choose and what they say of it and of the last one.
+
+`supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from kpjax.systems import published, system
+from kpjax.systems.configs import config_as_json, perceptual_start
+from kpjax.systems.image_sets import TUNING_SEEDS, Splits, parts_of_test
+from kpjax.systems.keypoint_errors import keypoint_errors
+from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.semi_supervised import measures
+from kpjax.systems.semi_supervised.config import PRESETS, Config, LabelledSubset
+from kpjax.systems.semi_supervised.variants import (
+    PERCEPTUAL,
+    SEVERAL_PROJECTS,
+    VARIANTS,
+    build,
+    build_warm_start,
+    distilled,
+    read_semantic,
+    setup_of,
+)
+from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
+from kpjax.drawing.feature_map import can_embed, embedded, scatter
+from kpjax.drawing.overlays import write_png
+from kpjax.files import read_json
+from kpjax.input.source import (
+    Source,
+    check_disjoint,
+    identities,
+    in_memory,
+    joined,
+    labelled_subset,
+    rounded_share,
+    subset,
+    with_labels,
+    without_labels,
+)
+from kpjax.input.video_source import VideoSource, in_videos
+from kpjax.losses import PoseSubspace, fit_pose_subspace
+from kpjax.methods.incremental_family.union import stream_of
+from kpjax.models.weights.pretrained import MOVENET
+from kpjax.systems.reports.table import Column
+from kpjax.training.evaluation import Gathered, labels_of, predict_source
+from kpjax.training.fit import Evaluation, Fitted, Select
+from kpjax.training.stages import Stage
+
+SCORE_KIND = "mse_peak"
+CHOOSING = Select("validation/pck")
+NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
+FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
+OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
+ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned")  # variants of that network
+ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
+
+# Data and stages
+
+
+class OfProject(NamedTuple):
+    """The labelled images of one of several projects."""
+
+    name: str
+    train: Source
+    held_out: Source  # in the order of all that are held out
+
+
+class Data(NamedTuple):
+    """Images of one seed."""
+
+    labelled: Source
+    unlabelled: Source  # labels stripped
+    everything: Source  # all training images with labels
+    validation: Source
+    test: Source
+    identity: Mapping[str, str]  # the digest of the labelled subset
+    plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
+    plain_labelled: Source | None = None
+    projects: Sequence[OfProject] = ()  # of several
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return self.labelled.skeleton
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.labelled)} of {len(self.everything)} training images labelled, {len(self.unlabelled)} not"
+
+
+def open_data(job: Job) -> Data:
+    """Opens the images of one seed: the labelled ones are drawn by it, and smaller subsets lie in larger ones.
+
+    Raises InputError if a set was not prepared, if more labels are asked for than there are, if no image is left
+    unlabelled (unless all are labelled), or if a training image is also a test image.
+    """
+    data = job.config.data
+    splits = data.open(job.seed, job.data_dir, job.config.augment.reach)
+    chosen = labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
+    labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
+    if data.all_labelled:
+        pool = np.arange(len(splits.train))
+    else:
+        pool = chosen.rest[:rounded_share(data.unlabelled_share, len(chosen.rest))]
+    if not len(pool):
+        raise InputError("unlabelled_share", f"{data.unlabelled_share:g} of {len(chosen.rest)} images is none; give "
+                                             "more")
+    unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
+                         for source in (splits.train, splits.plain_train))
+    if data.further:
+        unlabelled = joined([in_memory(unlabelled), in_memory(further_images(data, job.data_dir, splits))],
+                            f"{splits.train.name} and {data.further}, without labels")
+    return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
+                {"labelled_digest": chosen.digest}, plain,
+                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name))
+
+
+def further_images(data: LabelledSubset, data_dir: Path, splits: Splits) -> Source:
+    """Opens the images without labels of another split. Raises InputError if one of them also tests or validates."""
+    from data.prepared import open_source  # only prepared sets have them
+
+    dataset, _, split = data.further.partition("/")
+    found = without_labels(open_source(dataset, split, data_dir=data_dir, transform=data.square()))
+    for other in (splits.validation, splits.test):
+        check_disjoint(found, other)
+    return found
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
+    recipe = VARIANTS[job.variant].recipe
+    if recipe.untrained:
+        return Outcome(build(job.config, data.skeleton, job.variant), published.load(MOVENET), 0)
+    if recipe.of:
+        return _read_again(job, data, recipe.of)
+    config, baselines = recipe.config(job.config), job.config.baselines
+    beside = {"subspace": subspace_of(data.labelled, config)} if recipe.videos else {}  # refuses too few labels early
+    warm = _warm_start(job, data)
+    start = _started(job, data, warm) | beside
+    if job.variant == "gen":
+        start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
+    sources = {"labelled": data.everything if recipe.everything else data.labelled,
+               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled,
+               **({"video": videos_of(data.unlabelled)} if recipe.videos else {})}
+    if recipe.by_project:
+        sources = {stream_of(number): one.train for number, one in enumerate(data.projects)}
+    teachers = [_network_of(job, data, number, warm) for number in range(len(data.projects) * recipe.networks)]
+    if teachers:
+        start |= {"teachers": {stream_of(number): one.trained.variables for number, one in enumerate(teachers)}}
+    method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
+    fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
+                  start)
+    # A table compares variants of equal training: every one has seen the steps of the warm start, too.
+    outcome = system.outcome_of(method, fitted)
+    if recipe.by_project:  # the teachers are stages of their own, and prediction needs none
+        outcome = outcome._replace(trained=outcome.trained._replace(frozen={}))
+    before = [stage for stage in (warm, *teachers) if stage]
+    outcome = outcome._replace(
+        images=outcome.images + sum(stage.images for stage in before),
+        wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in before))
+    return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
+
+
+def _read_again(job: Job, data: Data, variant: str) -> Outcome:
+    """Returns another variant's result, now or then trained, with the labels' subspace of poses where that is read."""
+    other = job._replace(variant=variant)
+    trained, stored = system.result_of(other), read_json(other.folder / "results.json")
+    return Outcome(build(job.config, data.skeleton, job.variant),
+                   Trained(trained.variables, {"subspace": subspace_of(data.labelled, job.config)}
+                           if job.variant in ON_VIDEOS else {}), stored["steps"],
+                   wall_seconds=stored["wall_seconds"], images=stored["images"])
+
+
+def subspace_of(labelled: Source, config: Config) -> PoseSubspace:
+    """Returns the subspace of the labelled poses, in pixels of the original images."""
+    poses = [np.where(one.visible[:, None] > 0, geometry.move_points(one.crop, one.keypoints), np.nan).ravel()
+             for one in (labelled[number] for number in range(len(labelled)))]
+    return fit_pose_subspace(np.stack(poses))
+
+
+def videos_of(source: Source) -> VideoSource:
+    """Returns the examples of a source that are frames of videos. Raises InputError if there is none."""
+    parts = [name.rpartition("#") for name in identities(source) or ()]
+    found = [number for number, (title, _, frame) in enumerate(parts) if title and frame.isdigit()]
+    if not found:
+        raise InputError(f"{source.name}: none of its images is a frame of a video; this variant learns from motion")
+    return in_videos(subset(source, found, f"{source.name}, videos"))
+
+
+def choices(evaluations: Sequence[Evaluation]) -> dict[str, float]:
+    """Returns the validation PCK after the last step, and the step that is best by it, whichever is the result."""
+    last = {f"last/{CHOOSING.metric}": evaluations[-1].metrics[CHOOSING.metric]}
+    return last | system.other_choices(evaluations, {"best_validation": CHOOSING})
+
+
+def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,
+         start: Mapping[str, Any]) -> Fitted:
+    """`fit` with half of a batch for each stream, and the choice of the result on validation images."""
+    config = job.config
+    return system.fit_sources(
+        job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
+        folder=folder, start=start, videos=("video",),
+        unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
+        evaluate=(max(1, steps // config.evaluations), lambda state: errors(predict_source(
+            method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation")),
+        select=CHOOSING if config.selection == "validation" else None,
+        config=job.identity(**data.identity))
+
+
+def _started(job: Job, data: Data, warm: Stage | None) -> dict[str, Any]:
+    """Returns the start behind the warm start, if there is one: else the backbone's weights, or {}."""
+    if warm:
+        return {"variables": warm.trained.variables}
+    return job.config.backbone.variables(
+        setup_of(job.config, data.skeleton).model, image_size=job.config.data.image_size, seed=job.seed,
+        names=data.skeleton.names)
+
+
+def _warm_start(job: Job, data: Data) -> Stage | None:
+    """Returns the stage that all variants of a seed start from; None without one."""
+    config = job.config
+    if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
+        return None
+    warm, method = job._replace(variant="supervised"), build_warm_start(config, data.skeleton)
+    return job.stage("warm_start", lambda folder: _fit(
+        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start",
+        _started(job, data, None)),
+        config=config_as_json(config) | dict(data.identity))
+
+
+def _network_of(job: Job, data: Data, number: int, warm: Stage | None) -> Stage:
+    """Returns the network of one of several projects, which teaches on the others' images."""
+    alone, config = job._replace(variant="supervised_warped"), job.config
+    method = build(config, data.skeleton, alone.variant)
+    name = f"network of project {number}"
+    return job.stage(name.replace(" ", "_"), lambda folder: _fit(
+        alone, method, {"labelled": data.projects[number].train}, data, config.steps, folder, name,
+        _started(job, data, warm)),
+        config=config_as_json(config) | dict(data.identity),
+        parents={"warm start 0": warm.digest} if warm else {})
+
+
+def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
+    """Returns the unlabelled images under the labels that the finished teacher gives them; made once and kept."""
+    def make() -> dict[str, np.ndarray]:
+        trained = system.result_of(job._replace(variant=teacher))
+        found = predict_source(distilled(job.config, data.skeleton, teacher), trained,
+                               data.plain_unlabelled or data.unlabelled, batch_size=2 * job.config.batch_size)
+        visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
+        labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
+        if loaded := job.config.data.loaded(job.config.augment.reach):
+            moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
+            labels = labels._replace(keypoints=np.asarray(moved))
+        print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
+              f"kept, peaks from {labels.threshold:.3f}")
+        return {"keypoints": labels.keypoints, "visible": labels.visible}
+
+    name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
+    return with_labels(data.unlabelled, **system.kept_arrays(job.folder / "pseudo_labels.npz", make), name=name)
+
+
+# Measures
+
+
+def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
+           ) -> dict[str, float]:
+    """Computes PCK (a distance of exactly the threshold is a hit, all keypoints weigh the same) and errors."""
+    return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, strict=False, pooled=True,
+                           uncounted=config.uncounted_keypoints, contours=config.data.contours, details=details)
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
+    config, trained, batch_size = job.config, outcome.trained, 2 * job.config.batch_size
+    found = measures.equivariance_and_peaks(
+        outcome.method, trained, data.test, batch_size=batch_size)
+    if "semantic" in trained.variables:
+        found["sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
+            read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+        if over_chance > NOTHING_LEARNT and VARIANTS[job.variant].kind != "ablation":
+            print(f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
+                  "nothing; train longer, or lower --invariance")
+    if on_videos(config):
+        rare = measures.surprising(predictions["test"], labels_of(data.labelled))
+        found |= {f"surprising/{name.removeprefix('test/')}": value
+                  for name, value in errors(rare, data.skeleton, config, "test").items()}
+    learning = {} if VARIANTS[job.variant].recipe.untrained else of_labelled(job, data, outcome)
+    tuning = job.seed in TUNING_SEEDS  # another part is read as the test
+    apart = {} if tuning else parts_of_test(config.data, predictions["test"], data.test, job.data_dir)
+    for part, of_part in apart.items():
+        found |= {f"{part.removeprefix('test_')}/{name.removeprefix('part/')}": value
+                  for name, value in errors(of_part, data.skeleton, config, "part").items()}
+    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | learning | {
+        f"test/{name}": value for name, value in found.items()}
+
+
+def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
+    """Measures whether the labelled images themselves were learnt, without which variants compare little."""
+    left = measures.left_to_learn(
+        outcome.method, setup_of(job.config, data.skeleton).codec, outcome.trained,
+        data.plain_labelled or data.labelled, batch_size=2 * job.config.batch_size)
+    if left > FITTED:
+        print(f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
+              "error of empty maps; train longer before you compare variants")
+    return {"labelled/left_to_learn": left}
+
+
+def on_videos(config: Config) -> bool:
+    """Returns whether training images are frames of rendered videos."""
+    return config.data.train.startswith("videos:")
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on test images, and the t-SNE of keypoint features, a colour for each keypoint."""
+    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png")
+    if "semantic" not in outcome.trained.variables:
+        return
+    if not can_embed():
+        print("no image of the features: scikit-learn is not installed")
+        return
+    read = read_semantic(job.config, data.skeleton)
+    features, keypoints = measures.keypoint_features(read, outcome.trained, data.test)
+    if jax.process_index() == 0 and len(features) > 2:
+        write_png(job.folder / system.IMAGES / "test_features.png",
+                  scatter(embedded(features), keypoints, data.skeleton.names))
+
+
+# The table
+
+
+def applicable(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that suit a preset."""
+    taught = tuple(name for name, variant in VARIANTS.items()
+                   if VARIANTS[variant.recipe.of or name].recipe.teacher)
+    unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
+    unsuited += () if on_videos(config) else ON_VIDEOS
+    unsuited += SEVERAL_PROJECTS
+    unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
+    return tuple(name for name in VARIANTS if name not in unsuited)
+
+
+def short_list(preset: str, config: Config) -> tuple[str, ...]:
+    """Returns the variants that a preset runs when none are named."""
+    named = ("supervised", "supervised_warped", "mean_teacher", "pl_warped", "ours", "all_labels")
+    return tuple(name for name in named if name in applicable(preset, config))
+
+
+def shortened(config: Config, steps: int) -> Config:
+    """Returns the config with `steps` steps of the method and the warm start scaled alike."""
+    warm = round(config.warm_start_steps * steps / config.steps)
+    return replace(config, steps=steps, warm_start_steps=max(1, warm) if config.warm_start_steps else 0)
+
+
+def columns(config: Config) -> tuple[Column, ...]:
+    """Returns PCK and how its step was chosen, then measures of whether the terms of the method were learnt."""
+    step = {"last": "last step", "validation": "step best on validation images"}[config.selection]
+    return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}, {step}", "%", 100.0,
+                   1),
+            Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
+            *([Column("test/contour", f"distance of contours in {config.data.scale_is}", "%", 100.0, 2, "lower")]
+              if config.data.contours else []),
+            *([Column("test/surprising/nme", "of the tenth of poses farthest from the labelled ones", "%", 100.0, 2,
+                      "lower")] if on_videos(config) else []),
+            Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
+            Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
+            Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2),
+            Column("labelled/left_to_learn", "error left on the labelled images' heatmaps", "% of empty maps", 100.0, 0,
+                   "lower"))
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
+    config, variant, skeleton = stored
+    kind = published.SCORE_KIND if VARIANTS[variant].recipe.untrained else SCORE_KIND
+    return Predicting(build(config, skeleton, variant), config.data.square_of_new(), kind)
+
+
+ABOUT = About("a handful of labels, many images",
+              "*Semi-supervised Keypoint Localization* (ICLR 2021)")
+
+
+SYSTEM = System(
+    "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
+    train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
+    draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)

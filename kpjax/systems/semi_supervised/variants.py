@@ -1,0 +1,316 @@
+"""Methods of the table of semi-supervised learning: functions from the config and the setup to a `Method`."""
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import optax
+
+from kpjax.systems import published
+from kpjax.systems.configs import changed, network_of, optimizer_of, perceptual_options
+from kpjax.systems.system import Variant
+from kpjax.systems.semi_supervised.measures import ReadSemantic
+from kpjax.systems.semi_supervised.config import Config
+from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
+from kpjax.augment import Hide, compose_augmentations, hidden, hide_boxes, on_half, random_warp
+from kpjax.losses import Objective, without
+from kpjax.methods import Setup
+from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
+from kpjax.methods.semi_supervised_family.semantic_features import representations
+from kpjax.models import VGG, image_generator
+from kpjax.models.vgg import IMM_TAPS
+
+PERCEPTUAL = VGG(16, IMM_TAPS)
+StageOf = Literal["warm start", "method", "both"]
+LABELS = EQUATION_5["supervised_weight"]  # the weight of the labels in all variants
+
+
+@functools.lru_cache(maxsize=4)
+def setup_of(config: Config, skeleton: Skeleton) -> Setup:
+    """Builds the setup once per config, so that all seeds share what is compiled."""
+    return Setup(
+        network_of(config, len(skeleton.names)), skeleton, config.heatmaps.codec(config.data.image_size),
+        optimizer_of(config, optax.scale_by_adam()), config.rate("method"),
+        config.augment.build(skeleton, loaded=config.data.loaded(config.augment.reach)), config.backbone.normalise)
+
+
+def _warped(config: Config, setup: Setup) -> Setup:
+    """Returns the setup with the method's warp on every other image of a batch, after the augmentation."""
+    warp = on_half(random_warp(config.weights.draw_map()))
+    return setup._replace(augment=compose_augmentations(setup.augment, warp))
+
+
+def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
+    """Builds the four terms of the paper."""
+    weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
+    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **{
+        "unit": config.weights.representations == "unit", "loss": config.weights.loss_of_labels} | changes)
+
+
+def build_ours(
+    config: Config, setup: Setup, *, objective: Objective | None = None, left_out: Sequence[str] = (),
+    warped: bool = False, stage: StageOf = "method", **changes: Any
+) -> Method:
+    """Builds the method: its terms without those left out, with changes; or another objective."""
+    weights, base = config.weights, _warped(config, setup) if warped else setup
+    if objective is None:
+        objective = without(objective_of(config, setup, **changes), *left_out)
+    return methods.semi_supervised(
+        base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
+        feature_width=weights.feature_width, one_scale=True, warped_pass=weights.warped_pass)
+
+
+# The supervised term alone: heatmap MSE.
+build_supervised = functools.partial(build_ours, left_out=("semantic", "equivariance", "invariance"))
+
+
+def build_elt(
+    config: Config, setup: Setup, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]
+) -> Method:
+    """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
+    return build_ours(config, setup, objective=methods.equivariant_landmark_objective(
+        setup.codec, form=form, streams=config.data.streams, supervised_weight=LABELS,
+        equivariance=1.0 if form == "coordinates" else config.baselines.elt))
+
+
+def _pseudo_label_objective(config: Config, setup: Setup) -> Objective:
+    return methods.pseudo_label_objective(
+        setup.codec, labelled_share=config.baselines.labelled_share, supervised_weight=LABELS,
+        loss=config.weights.loss_of_labels)
+
+
+def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
+    """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
+    return build_ours(config, setup, objective=_pseudo_label_objective(config, setup), warped=warped)
+
+
+def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
+    """Returns the setup with an augmentation for each stream; with `warped`, every other labelled image is moved."""
+    labelled = _warped(config, setup) if warped else setup
+    return setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment})
+
+
+def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) -> Method:
+    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
+    objective = methods.mean_teacher_objective(
+        setup.codec, supervised_weight=LABELS, consistency=config.baselines.consistency)
+    return methods.mean_teacher(
+        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map())
+
+
+def _cutout(config: Config) -> Hide:
+    """Returns the hard view's holes, in images of the config's size."""
+    return hide_boxes(unit=config.data.image_size / 256)
+
+
+def build_easy_hard(config: Config, setup: Setup) -> Method:
+    """Builds easy and hard views (Xie et al. 2021) of one network."""
+    return methods.easy_hard(
+        _labelled_warped(config, setup, config.easy_hard.warp_labelled), hide=_cutout(config),
+        objective=methods.easy_hard_objective(setup.codec, supervised_weight=LABELS, consistency=LABELS))
+
+
+def build_supervised_cutout(config: Config, setup: Setup) -> Method:
+    """Builds the supervised term on warped images with holes at their labels."""
+    warped = _warped(config, setup)
+    holes = compose_augmentations(warped.augment, hidden(_cutout(config)))
+    return build_supervised(config, warped._replace(augment=holes))
+
+
+def build_video_terms(
+    config: Config, setup: Setup, *, pseudo_labels: bool = False, warped: bool = False
+) -> Method:
+    """Builds Lightning Pose's terms on consecutive frames, beside the labels alone or with pseudo-labels."""
+    settings = config.video
+    objective = (_pseudo_label_objective(config, setup) if pseudo_labels else
+                 without(objective_of(config, setup), "semantic", "equivariance", "invariance"))
+    on_video = {
+        "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, LABELS),
+                                          epsilon=settings.temporal_epsilon),
+        "pose_subspace": methods.pose_subspace_term(setup.codec, settings.weight(settings.pose_exponent, LABELS))}
+    images = (_warped(config, setup) if warped else setup).augment
+    by_stream = setup._replace(augment={"labelled": images, "unlabelled": images, "video": settings.change()})
+    return methods.semi_supervised(
+        by_stream, objective={**objective, **on_video}, draw_map=config.weights.draw_map(),
+        scales=lambda step: dict.fromkeys(on_video, settings.factor(step, config.steps)))
+
+
+def build_averaged(config: Config, setup: Setup) -> Method:
+    """Builds the supervised term, whose predictions are averaged as those of a teacher of pseudo-labels are.
+
+    It only predicts, with what another variant has learnt.
+    """
+    return build_supervised(config, setup, warped=True)._replace(predict=_averaged(config, setup))
+
+
+def _averaged(config: Config, setup: Setup) -> Callable[[Trained, Example], Prediction]:
+    return methods.distilled_predict(
+        setup.model, setup.codec, setup.normalise, setup.skeleton, flip=config.augment.flip)
+
+
+def build_turned(config: Config, setup: Setup) -> Method:
+    """Builds the supervised term, whose predictions are those on which turned, mirrored and zoomed views agree.
+
+    It only predicts, with what another variant has learnt.
+    """
+    method = build_supervised(config, setup)
+    return method._replace(predict=methods.agreed_predict(method.predict, setup.skeleton))
+
+
+def build_projected(config: Config, setup: Setup) -> Method:
+    """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
+    method = build_supervised(config, setup, warped=True)
+    return method._replace(predict=methods.projected_predict(method.predict))
+
+
+def build_gen(config: Config, setup: Setup) -> Method:
+    """Builds image generation (Jakab et al. 2018) beside the supervised term."""
+    baselines = config.baselines
+    objective = methods.image_generation_objective(
+        setup.codec, perceptual=bool(baselines.perceptual), reconstruction=1e-3,
+        supervised_weight=LABELS)
+    generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
+    return methods.image_generation(
+        setup, objective=objective, generator=generator, size=baselines.generator_size,
+        draw_map=config.weights.draw_map(), **perceptual_options(baselines.perceptual, PERCEPTUAL))
+
+
+@functools.lru_cache(maxsize=4)
+def build_warm_start(config: Config, skeleton: Skeleton) -> Method:
+    """Builds the stage that all variants of a seed start from."""
+    return build_supervised(config, setup_of(config, skeleton), stage="warm start")
+
+
+@functools.lru_cache(maxsize=4)
+def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
+    """Returns a function from (variables, batch) to the semantics of a trained network's features; one per config."""
+    return functools.partial(
+        representations, setup_of(config, skeleton).model, config.backbone.normalise, one_scale=True)
+
+
+def build_union(config: Config, setup: Setup, *, distil: bool = True) -> Method:
+    """Builds one network for several projects; without `distil` what a project does not name is left out."""
+    warped = _warped(config, setup)
+    objective = methods.union_objective(setup.codec, supervised_weight=LABELS, distillation=LABELS)
+    named = [[digit == "1" for digit in digits] for digits in config.data.named]
+    return methods.union(warped._replace(learning_rate=config.rate("method")), named=named,
+                         objective=objective if distil else without(objective, "distillation"),
+                         mirrored=config.augment.flip)
+
+
+# Variants
+
+class Recipe(NamedTuple):
+    """Construction of a variant: a method, and its data."""
+
+    build: Callable[[Config, Setup], Method]
+    teacher: str = ""  # the variant whose predictions label the unlabelled images
+    everything: bool = False  # all training images with labels, for the steps of both stages
+    videos: bool = False  # a stream of consecutive frames, and the labels' subspace of poses
+    of: str = ""  # the variant whose result it reads in another way, without training
+    times: int = 1  # the steps of the config, of which a method takes so many times as many
+    untrained: bool = False  # a published network as it is
+    by_project: bool = False  # of several projects, a stream of each
+    networks: bool = False  # and each project's own network, as a teacher
+
+    def config(self, config: Config) -> Config:
+        """Returns the config that the variant is built by."""
+        return changed(config, steps=self.times * config.steps)
+
+
+def _recipe(build: Callable[..., Method], **options: Any) -> Recipe:
+    return Recipe(functools.partial(build, **options))
+
+
+def _ablation(line: str, label: str, *left_out: str, **changes: Any) -> Variant:
+    return Variant("ablation", line, label, _recipe(build_ours, left_out=left_out, **changes))
+
+
+SEVERAL_PROJECTS = ("mask", "union")  # variants that need them
+VARIANTS: dict[str, Variant] = {
+    "ours": Variant("method", "semantic consistency, equivariance and invariance beside the labels", "ours",
+                    Recipe(build_ours)),
+    "supervised": Variant("baseline", "the labels alone", "HRNet", Recipe(build_supervised)),
+    "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
+                  Recipe(build_pseudo_labels, "supervised")),
+    "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
+                   _recipe(build_elt, form="inverse_heatmap")),
+    "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",
+                           _recipe(build_elt, form="forward_heatmap")),
+    "elt_coordinates": Variant("baseline", "equivariance of soft-argmax coordinates", "ELT, coordinates",
+                               _recipe(build_elt, form="coordinates")),
+    "gen": Variant("baseline", "images generated from their keypoints", "Gen", Recipe(build_gen)),
+    "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
+    "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
+                                 _recipe(build_supervised, warped=True)),
+    "supervised_warped_twice": Variant("control", "the same for twice the steps, the cost of pl_warped", "",
+                                       _recipe(build_supervised, warped=True)._replace(times=2)),
+    "supervised_warped_averaged": Variant(
+        "control", "supervised_warped, its heatmaps averaged over the six views that label for pl_warped", "",
+        Recipe(build_averaged, of="supervised_warped")),
+    "pl_warped": Variant("control", "PL from and with the warp on half of a batch", "",
+                         _recipe(build_pseudo_labels, warped=True)._replace(teacher="supervised_warped")),
+    "supervised_warped_twice_averaged": Variant(
+        "control", "supervised_warped_twice, its heatmaps averaged likewise: the cost of pl_warped_averaged", "",
+        Recipe(build_averaged, of="supervised_warped_twice")),
+    "pl_warped_averaged": Variant("control", "pl_warped, its heatmaps averaged over the same six views", "",
+                                  Recipe(build_averaged, of="pl_warped")),
+    "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
+                                   _recipe(build_mean_teacher, warped=True)),
+    "easy_hard": Variant("baseline", "the network's answer on the easy view teaches it on one with holes and turned",
+                         "Single", Recipe(build_easy_hard)),
+    "easy_hard_twice": Variant("control", "easy_hard for twice the steps", "", Recipe(build_easy_hard, times=2)),
+    "pl_easy_hard": Variant("baseline", "pl_warped whose labels come from easy_hard", "", _recipe(
+        build_pseudo_labels, warped=True)._replace(teacher="easy_hard")),
+    "supervised_warped_cutout": Variant("control", "supervised_warped with holes at the labelled keypoints", "",
+                                        Recipe(build_supervised_cutout)),
+    "video_terms": Variant("baseline", "the labels, and no jumps and no unlikely poses in videos", "Lightning Pose",
+                           _recipe(build_video_terms, warped=True)._replace(videos=True)),
+    "pl_video_terms": Variant("baseline", "pl_warped, and no jumps and no unlikely poses in videos", "", _recipe(
+        build_video_terms, pseudo_labels=True, warped=True)._replace(teacher="supervised_warped", videos=True)),
+    "projected": Variant("control", "supervised_warped, predictions moved to the labels' subspace of poses", "",
+                         Recipe(build_projected, of="supervised_warped")),
+    "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
+    "no_te": _ablation("without equivariance", "TI + SC", "equivariance"),
+    "no_ti": _ablation("without invariance", "TE + SC", "invariance"),
+    "sc_only": _ablation("semantic consistency alone beside the labels", "SC", "equivariance", "invariance"),
+    "ti_only": _ablation("invariance alone beside the labels", "TI", "semantic", "equivariance"),
+    "te_labelled_only": _ablation("equivariance of labelled images only", "", equivariance_on=("labelled",)),
+    "no_ground_truth_in_te": _ablation("equivariance of predictions on labelled images, too", "",
+                                       ground_truth_in_equivariance=False),
+    "no_ground_truth": _ablation("predictions in place of true heatmaps in all unsupervised terms", "",
+                                 ground_truth=False),
+    "union": Variant("method", "several projects: what one does not name is learnt from the others' networks", "",
+                     Recipe(build_union, by_project=True, networks=True)),
+    "mask": Variant("control", "several projects: what one does not name is left out on its images", "",
+                    _recipe(build_union, distil=False)._replace(by_project=True)),
+    "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(
+        lambda config, setup: published.people(setup.skeleton), untrained=True)),
+    "zero_shot_turned": Variant(
+        "baseline", "the same, images also turned, mirrored and zoomed: where 36 views agree", "", Recipe(
+            lambda config, setup: published.people(setup.skeleton, turned=True), untrained=True)),
+    "pl_zero_shot": Variant("baseline", "pl_warped whose labels come from zero_shot_turned", "", _recipe(
+        build_pseudo_labels, warped=True)._replace(teacher="zero_shot_turned")),
+    "pl_zero_shot_turned": Variant("baseline", "pl_zero_shot, its answers those of 36 views, as its labels' are", "",
+                                   Recipe(build_turned, of="pl_zero_shot")),
+    "all_labels": Variant("oracle", "all training images labelled, steps of both stages", "HRNet, 100 %",
+                          _recipe(build_supervised, stage="both")._replace(everything=True)),
+}
+
+
+@functools.lru_cache(maxsize=32)
+def build(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds the method of a variant once, so that all seeds share what is compiled."""
+    recipe = VARIANTS[variant].recipe
+    config = recipe.config(config)
+    return recipe.build(config, setup_of(config, skeleton))
+
+
+@functools.lru_cache(maxsize=4)
+def distilled(config: Config, skeleton: Skeleton, variant: str) -> Method:
+    """Builds a variant whose predictions are averaged over transforms, as the teacher of pseudo-labels.
+
+    A published network stays as it is.
+    """
+    if VARIANTS[variant].recipe.untrained:
+        return build(config, skeleton, variant)
+    return build(config, skeleton, variant)._replace(predict=_averaged(config, setup_of(config, skeleton)))

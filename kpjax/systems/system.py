@@ -1,0 +1,423 @@
+"""The skeleton of every experiment: what a system is, and the one way in which a variant is run.
+
+    finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save -> record
+
+A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
+preempted run needs stands here, and no system knows of it.
+"""
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from etils import epath
+
+from kpjax.systems.configs import config_as_json, config_from_json, flat
+from kpjax.systems.image_sets import TUNING_SEEDS
+from kpjax.systems.paper_numbers import paper_numbers
+from kpjax.systems.source_free import poses_of
+from kpjax.systems.tables import points_of, share_text
+from kpjax import InputError, Method, Skeleton, Trained, named_key
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.evaluation.pose_statistics import write_pose_statistics
+from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_json
+from kpjax.images.transforms import Transform
+from kpjax.input.frame_runs import frame_runs
+from kpjax.input.source import Source, stacked, subset
+from kpjax.input.stream import BatchStream, stream
+from kpjax.systems.reports.table import Column, read_run
+from kpjax.structures import skeleton_from_json
+from kpjax.training.checkpoints import check_identity, flat_identity
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import DEFAULT_OPTIONS, Evaluation, FitOptions, Fitted, Select, fit
+from kpjax.training.hosts import agreed, check_alike
+from kpjax.training.process import forget_programs
+from kpjax.training.run_folder import write_config, write_results
+from kpjax.training.stages import Stage, stage
+from kpjax.training.trees import load_trained, save_trained
+
+FORMAT = 5  # of config.json
+PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
+IMAGES = "images"  # folder of the images of a run
+OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
+
+
+class Variant(NamedTuple):
+    """One line of a table: what is compared, and how it is built."""
+
+    kind: str  # method, baseline, control, ablation or oracle
+    line: str  # what it is, in one line
+    label: str = ""  # the paper's name for it
+    recipe: Any = None  # how it is built, in the system's own words; a system may list one that it does not build
+
+
+class Job(NamedTuple):
+    """One variant of one seed."""
+
+    system: "System"
+    config: Any  # nested; has `summary` and `steps`, of the last stage
+    preset: str
+    variant: str
+    seed: int
+    workdir: epath.Path
+    data_dir: epath.Path
+    options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
+    settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
+
+    @property
+    def preset_folder(self) -> epath.Path:
+        """runs/<system>/<preset>, absolute."""
+        return preset_folder(self.workdir, self.system.name, self.preset)
+
+    @property
+    def folder(self) -> epath.Path:
+        """runs/<system>/<preset>/<variant>/seed-<n>."""
+        return self.preset_folder / self.variant / f"seed-{self.seed}"
+
+    @property
+    def base_preset(self) -> str:
+        """The preset that a study's, "<preset>-<field>-<value>", varies."""
+        return self.preset.partition("-")[0]
+
+    @property
+    def title(self) -> str:
+        """The job in a few words."""
+        return f"{self.variant}, seed {self.seed}"
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Returns all that must stay the same for a run to be resumed. more: such as digests of the data."""
+        return {"format": FORMAT, "variant": self.variant, "seed": self.seed, "config": config_as_json(self.config),
+                **strict(more)}
+
+    def stage(self, name: str, train: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
+              parents: Mapping[str, str] | None = None, preset: str = "") -> Stage:
+        """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if it is not finished.
+
+        config: all that its result depends on. parents: digests of the stages that it starts from. preset: whose
+        folder keeps it; this job's if empty.
+        """
+        return stage(preset_folder(self.workdir, self.system.name, preset or self.preset), name, self.seed, train,
+                     config=strict(config), parents=parents)
+
+
+class Outcome(NamedTuple):
+    """A trained variant."""
+
+    method: Method | None  # predicts; None of a variant without a network, which keeps neither model nor skeleton
+    trained: Trained | None
+    steps: int  # that a table compares: of all stages that the variant has seen
+    images_per_second: float = 0.0
+    wall_seconds: float = 0.0  # of all those stages, as are the images
+    metrics: Mapping[str, float] = {}  # measured while it trained
+    predictions: Mapping[str, Gathered] = {}  # made while it trained
+    images: int = 0  # read in training
+
+
+class Data(Protocol):
+    """Data of one seed, as `System.open` returns them; each system has fields of its own."""
+
+    identity: Mapping[str, Any]  # digests that a resumed run must find again
+    summary: str  # sizes, for the first line of a run
+
+
+class Predicting(NamedTuple):
+    """A finished run as a function of new images."""
+
+    method: Method
+    transform: Transform  # of an image of any size to the square one that the method reads
+    score_kind: str  # scores of two kinds do not compare
+
+
+class StoredRun(NamedTuple):
+    """A run's folder, read back."""
+
+    config: Any
+    variant: str
+    skeleton: Skeleton
+
+
+class About(NamedTuple):
+    """What pages say of a system beside its tables."""
+
+    problem: str  # what a person has
+    publication: str  # the system's name, title and venue of the paper, in Markdown
+
+
+class OwnParts(NamedTuple):
+    """What the command line asks of a system for people's own data."""
+
+    check: Callable[[Any], None]  # (command): raises InputError where its folder has runs on another project
+    report: Callable[..., Any]  # writes the report of the runs and returns its path, None where nothing was held out
+    next_lines: Callable[[Any], Sequence[str]]  # (command) -> the runs' folders, and how they are used
+
+
+class System(NamedTuple):
+    """One paper: presets, variants, and the parts of a run that are its own."""
+
+    name: str
+    summary: str  # one line
+    presets: Mapping[str, Any]
+    variants: Mapping[str, Variant]
+    open: Callable[[Job], Any]  # -> Data
+    train: Callable[[Job, Any], Outcome]  # the paper's stages
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]  # the sets on which the result is predicted and measured
+    measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
+    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
+    predicting: Callable[[StoredRun], Predicting]
+    short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
+    applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
+    # (config, steps of the last stage) -> config with all stages scaled
+    shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
+    batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
+    parts_of_a_batch: int = 1  # equal ones, each a stream of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
+    # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
+    # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
+    # them.
+    resolved: Callable[[Any, Collection[str]], Any] | None = None
+    about: About | None = None  # of a published system
+    own: OwnParts | None = None  # of a system for people's own data
+    poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Variants that no preset runs: of them there are the paper's numbers alone."""
+        runs = {name for preset, config in self.presets.items() for name in self.applicable(preset, config)}
+        return tuple(name for name in self.variants if name not in runs)
+
+    def paper(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
+        """Returns the paper's numbers of a variant, by metric."""
+        return paper_numbers(self.name, **flat(config) | {"preset": preset, "variant": variant})
+
+
+def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:
+    """Returns runs/<system>/<preset>, absolute."""
+    return absolute(workdir) / system / preset
+
+
+# A run
+
+
+def result_of(job: Job) -> Trained:
+    """Returns the result of a job that another one starts from, trained now if it is not there yet."""
+    run(job.system, job)
+    return load_trained(job.folder / "model")
+
+
+def run(system: System, job: Job) -> None:
+    """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is.
+
+    Raises InputError for a finished run of another configuration, and whatever its parts raise.
+    """
+    if finished(job):
+        print(f"{job.title}: finished before, in {job.folder}")
+        return
+    forget_programs()  # those of earlier runs, of which a sweep has many
+    data = system.open(job)
+    identity = job.identity(**data.identity)
+    check_alike(flat_identity(identity))
+    if jax.process_index() == 0:
+        make_folder(job.folder)
+        write_config(job.folder, identity)
+    print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
+    if job.base_preset != OWN:  # whose summary says what is held out
+        print(f"{job.title}: {evaluated_in_words(system, job, data)}")
+    outcome = system.train(job, data)
+    predictions = dict(outcome.predictions) | {
+        name: predict_source(outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config))
+        for name, source in system.evaluated(job, data).items()}
+    if jax.process_index() == 0:
+        write_predictions(job.folder, predictions)
+    values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
+    system.draw(job, data, outcome, predictions)
+    if jax.process_index() == 0 and outcome.method is not None:
+        write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
+        save_trained(job.folder / "model", outcome.trained)
+        if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
+            write_pose_statistics(job.folder, poses)
+    _record(system, job, outcome, values)
+    agreed(lambda: None)  # what others start from lies there now
+
+
+def evaluated_in_words(system: System, job: Job, data: Any) -> str:
+    """Returns on which part of its data a run is evaluated: that for tuning, if its seed is a tuning seed."""
+    sources = system.evaluated(job, data) or {"test": data.test}
+    named = " and ".join(f"{len(source)} images of {source.name}" for source in sources.values())
+    return f"{'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}"
+
+
+def measure_again(system: System, job: Job) -> None:
+    """Measures a finished run once more, by its stored predictions and parameters, and writes its results anew.
+
+    Metrics that were measured while it trained are kept.
+    """
+    run, data, method, trained = read_run(job.folder), system.open(job), None, None
+    images = read_json(job.folder / "results.json").get("images")
+    if (job.folder / "skeleton.json").exists():
+        method = system.predicting(stored_run(system, job.folder)).method
+        trained = load_trained(job.folder / "model")
+    outcome = Outcome(method, trained, run.steps, run.images_per_second or 0.0, run.wall_seconds or 0.0, run.metrics,
+                      images=images or 0)
+    _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
+        job, data, outcome, read_predictions(job.folder))))
+
+
+def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, float]) -> None:
+    if jax.process_index() == 0:
+        write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
+                      steps=outcome.steps, metrics=values, images=outcome.images,
+                      images_per_second=outcome.images_per_second,
+                      wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
+    shown = [column.metric for column in system.columns(job.config) if column.metric in values]
+    print(f"{job.title}: " + ", ".join(
+        f"{name} {values[name]:.3f}{share_text(name, values[name], values.get(points_of(name)))}" for name in shown))
+
+
+def finished(job: Job) -> bool:
+    """Returns whether a run has its results already. Raises InputError if they are of another configuration."""
+    if not agreed(lambda: (job.folder / "results.json").exists()):
+        return False
+    stored = _stored_config(job.folder)
+    read_run(job.folder)  # says where it was edited, and refuses other files than were written with it
+    check_identity(stored, job.identity(), job.folder / "config.json")
+    if (job.folder / "skeleton.json").exists() and not (job.folder / "model" / "trained.json").exists():
+        raise InputError(f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
+                         "with `fresh`")
+    return True
+
+
+def _stored_config(folder: epath.Path) -> dict[str, Any]:
+    stored = read_json(folder / "config.json")
+    if stored.get("format") != FORMAT:
+        raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
+                         "use the version that wrote it, choose another `workdir`, or start over with `fresh`")
+    return stored
+
+
+def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
+    """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
+    folder = epath.Path(folder)
+    path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
+    template = next(iter(system.presets.values()))
+    if stored.get("variant") != run.variant or run.variant not in system.variants:
+        raise InputError(f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
+                         "from one run")
+    if not isinstance(stored.get("config"), Mapping):
+        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
+    try:
+        config = config_from_json(template, stored["config"])
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
+    return StoredRun(config, run.variant, skeleton_from_json(read_json(folder / "skeleton.json"),
+                                                             str(folder / "skeleton.json")))
+
+
+# Pieces that the systems' stages are made of
+
+
+def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
+                folder: epath.Path, unlabelled: Collection[str] = (), videos: Collection[str] = (),
+                repeats: bool = True, config: Mapping[str, Any], **more: Any) -> Fitted:
+    """Fits a method on batches of those sources that it names as its streams, this process's share of each.
+
+    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs. unlabelled: streams
+    whose labels are stripped. videos: streams of consecutive frames, `batch_size` of one video. repeats: whether a
+    batch may be larger than its source. config: all that must stay the same for the stage to be resumed. more:
+    arguments of `fit`.
+    """
+    share = {"seed": job.seed, "process_index": jax.process_index(), "process_count": jax.process_count()}
+    streams = {
+        name: frame_runs(sources[name], length=batch_size, **share) if name in videos else
+        stream(sources[name], batch_size=batch_size, labelled=name not in unlabelled, repeats=repeats, **share)
+        for name in method.streams}
+    return fit_streams(job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more)
+
+
+def fit_streams(job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any) -> Fitted:
+    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
+    return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
+
+
+def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
+    if not agreed(path.exists):
+        made = make()
+        if jax.process_index() == 0:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **made)
+        return dict(made)
+    with path.open("rb") as file, np.load(file) as stored:
+        return dict(stored)
+
+
+def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
+    """Writes all predictions into a run's folder, so that a changed measure needs no training."""
+    with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
+        np.savez_compressed(file, **{f"{name}/{field}": array for name, found in predictions.items()
+                                     for field, array in found._asdict().items()})
+
+
+def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
+    """Reads what `write_predictions` wrote."""
+    path = epath.Path(folder) / PREDICTIONS
+    if not path.exists():
+        raise InputError(f"{path}: not found; copy the whole folder, or train again")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
+            return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
+    except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); train it again") from None
+
+
+def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16,
+                     minimum_side: int = 192) -> None:
+    """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
+
+    Of several processes all must call it, and the first writes.
+    """
+    some = subset(source, np.arange(min(first, len(source))))
+    found = predict_source(outcome.method, outcome.trained, some, batch_size=len(some))
+    if jax.process_index() == 0:
+        images = [some[number].image for number in range(len(some))]
+        write_png(path, prediction_sheet(
+            images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
+            visible=found.visible, columns=4, minimum_side=minimum_side))
+
+
+def outcome_of(method: Method, fitted: Fitted) -> Outcome:
+    """Returns a variant as `fit` leaves it, with the evaluation of the step that was chosen."""
+    chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
+                   chosen_by and chosen_by | {"chosen_by/step": fitted.step}, images=fitted.images)
+
+
+def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
+    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
+
+    A rule whose metric was not measured is left out.
+    """
+    found = {}
+    for name, rule in rules.items():
+        if evaluations and rule.metric in evaluations[-1].metrics and (best := rule.best(evaluations)):
+            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
+    return found
+
+
+def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:
+    """Returns what `fit` of a stage starts from, for a variant that shows how much learning does.
+
+    source: of examples like those that the method reads. start: as for `fit`.
+    """
+    key = named_key(named_key(jax.random.key(job.seed), stage), "init")
+    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
+    return Trained(state.variables, state.frozen)
+
+
+def no_training(trained: Trained) -> Fitted:
+    """Returns what `fit` would, for a variant that trains nothing."""
+    return Fitted(trained, trained, 0, {}, 0.0, 0.0, 0)

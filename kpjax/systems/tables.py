@@ -1,0 +1,125 @@
+"""Means, differences and intervals over finished runs, and what they cost."""
+import math
+import statistics
+import string
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+
+from kpjax.evaluation.probes.regression_errors import Interval
+from kpjax.systems.reports.table import Column, FinishedRun, Line, read_run, text_table
+
+SURE_FROM = 1000  # points, from which the interval of a share of them is not shown
+Runs = Sequence[FinishedRun | None]  # in the order of what is compared; None where one is not finished
+
+
+def runs_in(folders: Sequence[epath.Path]) -> list[FinishedRun | None]:
+    """Reads the results of runs."""
+    return [read_run(folder) if (folder / "results.json").exists() else None for folder in folders]
+
+
+def measured(runs: Runs, metric: str) -> list[float]:
+    """Returns a metric of those runs that are finished and have it, in their order."""
+    return [run.metrics[metric] for run in runs if run and metric in run.metrics]
+
+
+def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
+    """Returns "95.1 ± 0.3" (n - 1), "95.1" of a single run, "(2 of 3)" behind it if some are missing, or "not run"."""
+    if not values:
+        return "not run"
+    values = [factor * value for value in values]
+    text = f"{statistics.fmean(values):.{decimals}f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.{decimals}f}"
+    return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def paired_differences(runs: Runs, others: Runs, metric: str) -> list[float]:
+    """Returns a metric of runs less that of others, pair by pair, as of equal seeds, where both have it."""
+    pairs = [(measured([one], metric), measured([other], metric)) for one, other in zip(runs, others, strict=True)]
+    return [one[0] - other[0] for one, other in pairs if one and other]
+
+
+def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
+    """Returns "+7.9 [+5.1, +10.7]", a mean with its interval `over_seeds`; counts as `mean_text`."""
+    if not values:
+        return "not run"
+    values = [factor * value for value in values]
+    text = f"{statistics.fmean(values):+.{decimals}f}"
+    if found := over_seeds(values):
+        text += f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
+    return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def share_interval(share: float, points: int) -> tuple[float, float]:
+    """Returns the 95 % interval of a share of so many independent points, by Wilson's score."""
+    z = 1.959963984540054
+    middle, whole = share + z * z / (2 * points), 1 + z * z / points
+    half = z * math.sqrt(share * (1 - share) / points + (z / (2 * points)) ** 2)
+    return (middle - half) / whole, (middle + half) / whole
+
+
+def share_text(metric: str, share: float, points: float | None, *, factor: float = 1.0, decimals: int = 3) -> str:
+    """Returns " [0.931, 0.989]" behind a PCK of fewer than `SURE_FROM` points; "" behind anything else."""
+    if not points or points >= SURE_FROM or metric.rpartition("/")[2] != "pck":
+        return ""
+    low, high = (factor * end for end in share_interval(share, int(points)))
+    return f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def points_of(metric: str) -> str:
+    """Returns the metric that holds the number of points that a PCK is over."""
+    return f"{metric.rpartition('/')[0]}/points"
+
+
+def cost_text(runs: Runs) -> str:
+    """Returns "800 steps, 25,600 images, 61 s" of training, the mean over finished runs, or "not run"."""
+    found = [run for run in runs if run]
+    if not found:
+        return "not run"
+    means = {name: statistics.fmean(getattr(run, name) or 0 for run in found)
+             for name in ("steps", "images", "wall_seconds")}
+    return "{steps:,.0f} steps, {images:,.0f} images, {wall_seconds:,.0f} s".format(**means)
+
+
+def over_seeds(values: Sequence[float]) -> Interval | None:
+    """Returns the mean of one value per seed with its 95 % interval by Student's t; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    from scipy import stats  # half a second, which most commands need not wait
+
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
+    """Returns a table for a terminal of so many letters, and what its marks mean below it.
+
+    Columns that are too wide together are named by letters; where even these do not fit, the table is cut into several.
+    """
+    def laid_out(chosen: Sequence[int], headed: Sequence[Column]) -> str:
+        return text_table([line._replace(cells=tuple(line.cells[n] for n in chosen),
+                                         best=tuple(line.best[n] for n in chosen)) for line in lines],
+                          [headed[n] for n in chosen])
+
+    def fits(text: str) -> bool:
+        return max(map(len, text.splitlines())) <= width
+
+    numbers, marks = range(len(columns)), []
+    parts = [laid_out(numbers, columns)]
+    if not fits(parts[0]):
+        letters = (string.ascii_uppercase + string.ascii_lowercase)[:len(columns)]
+        lettered = [column._replace(title=letter, unit="") for column, letter in zip(columns, letters, strict=True)]
+        marks = [f"{letter}: {column.heading}, {column.better} is better"
+                 for column, letter in zip(columns, letters, strict=True)]
+        blocks = [[]]
+        for number in numbers:
+            if blocks[-1] and not fits(laid_out([*blocks[-1], number], lettered)):
+                blocks.append([])
+            blocks[-1].append(number)
+        parts = [laid_out(block, lettered) for block in blocks]
+    if any(any(line.best) for line in lines):
+        marks.append("*: the best of its column, upper bounds aside")
+    return "\n\n".join(parts) + "".join(f"\n{mark}" for mark in marks)

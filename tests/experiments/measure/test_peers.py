@@ -1,0 +1,83 @@
+"""Folders for DeepLabCut and Lightning Pose, and the table of their predictions."""
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpjax.systems import semi_supervised
+from kpjax.systems.configs import changed
+from experiments.measure.peers.__main__ import main
+from kpjax.lab.formats.reading import read_project
+from kpjax.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Five labelled images of synthetic people, and three that test."""
+    small = changed(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(semi_supervised, "PRESETS", {"demo": small})
+        out = tmp_path_factory.mktemp("peers") / "five"
+        main(["prepare", "demo", "--labelled", "5", "--subset", "3", "--side", "64", "--out", str(out)])
+        yield out
+
+
+def test_both_peers_are_given_the_same_labels(folder, capsys):
+    split = json.loads((folder / "split.json").read_text())
+    assert (len(split["train"]), len(split["test"]), split["side"]) == (5, 3, 64)
+    for form in ("deeplabcut", "lightning_pose"):
+        project = read_project(folder / form)
+        assert (project.format, project.skeleton.names) == (form, tuple(split["keypoints"]))
+        assert {frame.path.name for frame in project.frames} == {*split["train"], *split["test"]}
+        assert {frame.size for frame in project.frames} == {(64, 64)}
+
+
+def test_all_labels_are_also_those_that_validate(folder, tmp_path, capsys):
+    main(["prepare", "demo", "--labelled", "1", "--side", "64", "--out", str(tmp_path / "all")])
+    split = json.loads((tmp_path / "all" / "split.json").read_text())
+    assert len(set(split["train"])) == 20 + 3
+    assert len(split["test"]) == 3
+
+
+def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys):
+    """Labels as predictions are right; moved by a tenth of the side along x they have that error."""
+    split = json.loads((folder / "split.json").read_text())
+    with np.load(folder / "truth.npz") as truth:
+        keypoints, scale = truth["keypoints"], truth["scale"]
+    assert (scale == 64).all()
+    for name, peer, moved in (("right", "deeplabcut", 0.0), ("moved", "lightning_pose", 6.4)):
+        (folder / f"predictions_{peer}_given.json").write_text(json.dumps({
+            "name": name, "seconds": 60.0,
+            "keypoints": dict(zip(split["test"], (keypoints + [moved, 0]).tolist(), strict=True))}))
+    main(["score", str(folder), "--room", str(tmp_path)])
+    with (tmp_path / "results.csv").open() as file:
+        rows = {(row["variant"], row["metric"]): row for row in csv.DictReader(file)}
+    row = rows["lightning_pose", "test/nme"]
+    np.testing.assert_allclose(float(row["value"]), 0.1, rtol=1e-5)
+    assert (row["preset"], row["settings"], row["seed"], row["seconds"]) == ("demo", "labelled=5 side=64", "3", "60")
+    assert float(rows["deeplabcut", "test/points"]["value"]) == 3 * len(split["keypoints"])
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.split() == ["right", "100.0", "0.0", "0.0", "nan", "60"]
+    assert second.split()[0] == "moved"
+    assert second.split()[2:4] == ["10.0", "6.4"]
+    main(["score", str(folder), "--room", str(tmp_path), "--schedule", "full"])
+    with (tmp_path / "results.csv").open() as file:
+        settings = [row["settings"] for row in csv.DictReader(file) if row["metric"] == "test/nme"]
+    assert sorted(settings) == 2 * ["labelled=5 schedule=full side=64"] + 2 * ["labelled=5 side=64"]
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    ([], "'' is not a command; there are prepare, score"), (["score", "NOWHERE"], "NOWHERE has no split.json"),
+    (["prepare", "deme", "--out", "x"], "'deme' is unknown; there are demo")])
+def test_wrong_commands_are_refused_in_a_line(arguments, line):
+    with pytest.raises(InputError, match=line):
+        main(arguments)
+
+
+def test_programs_of_the_peers_shadow_no_module():
+    """A script's folder comes first where its program looks for modules: `tables.py` there would hide pandas' own."""
+    folder = Path(main.__code__.co_filename).parent / "programs"
+    assert {path.stem for path in folder.glob("*.py")} == {
+        "deeplabcut_run", "lightning_pose_run", "mobilenet_v2", "peer"}

@@ -1,0 +1,211 @@
+"""Conformal radii: coverage on exchangeable draws, and small cases counted by hand."""
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.lab.animals.conformal import (
+    LEVELS,
+    OWN,
+    coverage,
+    missing,
+    needed,
+    radii,
+    radius_table,
+    read_radius_table,
+    write_radius_table,
+)
+
+
+def draws(seed, images=200, keypoints=4):
+    """Errors that grow as the score falls, with heavy tails; keypoint k errs by k + 1 times as much."""
+    generator = np.random.default_rng(seed)
+    scores = generator.random((images, keypoints))
+    errors = generator.gamma(1.5, size=scores.shape) * (1 + 20 * (1 - scores) ** 3) * np.arange(1, keypoints + 1)
+    return errors, scores, np.ones(scores.shape)
+
+
+def table_of(errors, levels=LEVELS, **choices):
+    errors = np.asarray(errors, float)
+    return radius_table(errors, np.ones(errors.shape), np.ones(errors.shape), levels=levels, **choices)
+
+
+def mean_and_error(shares):
+    return np.mean(shares), np.std(shares) / np.sqrt(len(shares))
+
+
+@pytest.mark.parametrize(("count", "level"), [(9, 0.9), (12, 0.8), (35, 0.5), (39, 0.95)])
+def test_coverage_is_that_of_the_order_statistic(count, level):
+    """Of n + 1 exchangeable errors, the last is among the ceil((n + 1) level) smallest with just that share."""
+    generator = np.random.default_rng(0)
+    inside = []
+    for _ in range(500):
+        errors = generator.exponential(size=(count + 1, 1))
+        inside.append(errors[-1, 0] <= radii(table_of(errors[:-1], [level]), np.ones(1), level=level)[0])
+    expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
+    assert abs(np.mean(inside) - expected) < 4 * np.sqrt(expected * (1 - expected) / 500)
+
+
+def test_coverage_by_keypoint_with_a_scale_by_score():
+    shares = np.array([coverage(radius_table(*draws(seed, 80)), *draws(1000 + seed, 100)).by_keypoint
+                       for seed in range(80)])
+    assert radius_table(*draws(0, 80)).scores.size
+    count = 80 - 20
+    for row, level in enumerate(LEVELS):
+        expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
+        for keypoint in range(4):
+            mean, error = mean_and_error(shares[:, row, keypoint])
+            assert abs(mean - expected) < 4 * error
+
+
+def test_keypoints_with_few_labels_share_the_quantile_of_random_points():
+    shares = []
+    for seed in range(120):
+        errors, scores, _ = draws(seed, 110)
+        visible = np.random.default_rng(seed).random(errors.shape) < 0.5
+        table = radius_table(errors[:18], scores[:18], visible[:18], levels=[0.8])
+        assert not table.own.any()
+        shares.append(coverage(table, errors[18:], scores[18:], visible[18:]).pooled[0])
+    mean, error = mean_and_error(shares)
+    assert 0.8 - 4 * error < mean < 0.8 + 1 / 19 + 4 * error
+
+
+def recorded(seed, recordings=14, images=12):
+    """Errors (N, 2) of recordings that differ from each other by factors, and the recordings' names."""
+    generator = np.random.default_rng(seed)
+    factors = np.repeat(np.exp(generator.normal(size=recordings)), images)
+    return generator.exponential(size=(len(factors), 2)) * factors[:, None], np.repeat(np.arange(recordings), images)
+
+
+def test_coverage_of_new_recordings():
+    by_recording, by_image = [], []
+    for seed in range(120):
+        errors, names = recorded(seed, 15)
+        held, new = errors[names < 14], errors[names == 14]
+        for shares, choices in ((by_recording, {"recordings": names[names < 14]}), (by_image, {})):
+            shares.append((new <= radii(table_of(held, [0.8], **choices), np.ones(new.shape), level=0.8)).mean())
+    mean, error = mean_and_error(by_recording)
+    assert 0.8 - 4 * error < mean < 0.8 + 1 / 15 + 4 * error
+    assert np.mean(by_image) < mean
+
+
+def test_points_of_a_recording_share_one_weight():
+    """One recording of 30 images and three of one image: each of the four weighs a fifth."""
+    errors = np.r_[np.arange(30), 100, 200, 300][:, None]
+    table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], recordings=["a"] * 30 + ["b", "c", "d"])
+    assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
+    assert (table.unit, table.all_units, table.labels.tolist()) == ("recording", 4, [33])
+
+
+def test_radii_grow_with_the_level_and_fall_with_the_score():
+    levels = np.arange(1, 100) / 100
+    errors, scores, visible = draws(3, 150)
+    visible[30:, 0] = 0  # shares some quantiles
+    table = radius_table(errors, scores, visible, levels=levels)
+    assert table.scores.size
+    assert (np.diff(table.quantiles, axis=0) >= 0).all()
+    found = radii(table, np.repeat(np.linspace(-1, 2, 50)[:, None], 4, 1))
+    assert (np.diff(found, axis=0) <= 0).all()
+    assert (found[0] > 3 * found[-1]).all()  # the scale tells errors apart
+
+
+def test_the_scale_makes_radii_smaller_where_scores_tell_errors_apart():
+    errors, scores, visible = draws(4, 400)
+    new_errors, new_scores, new_visible = draws(5, 400)
+    with_scores = radius_table(errors, scores, visible)
+    without = radius_table(errors, np.ones_like(scores), visible)
+    assert np.median(radii(with_scores, new_scores)) < 0.7 * np.median(radii(without, new_scores))
+    found = coverage(with_scores, new_errors, new_scores, new_visible).by_keypoint[2]
+    deviation = np.sqrt(0.9 * 0.1 * (1 / 300 + 1 / 400))  # of 300 images for the quantiles and 400 new ones
+    assert (np.abs(found - 0.9) < 4 * deviation).all()
+
+
+def test_the_order_of_images_does_not_matter():
+    errors, scores, visible = draws(6, 100)
+    visible[np.random.default_rng(0).random(visible.shape) < 0.3] = 0
+    names = np.repeat([f"video {number}" for number in range(50)], 2)
+    order = np.random.default_rng(1).permutation(100)
+    for recordings in (None, names):
+        first = radius_table(errors, scores, visible, recordings=recordings)
+        second = radius_table(errors[order], scores[order], visible[order],
+                              recordings=None if recordings is None else recordings[order])
+        assert first.scores.size
+        for a, b in zip(first, second, strict=True):
+            assert np.array_equal(a, b)
+
+
+def test_what_is_hidden_or_not_finite_is_left_out():
+    errors, scores, visible = draws(7, 100)
+    visible[::3, 1] = 0
+    expected = radius_table(errors, scores, visible)
+    spoilt, spoilt_scores, spoilt_visible = errors.copy(), scores.copy(), visible.copy()
+    spoilt[::6, 1], spoilt_scores[3::6, 1] = np.nan, np.inf
+    spoilt_visible[::3, 1] = 1
+    for given in ((spoilt, spoilt_scores, spoilt_visible), (np.where(visible > 0, errors, 1e9), scores, visible)):
+        for a, b in zip(radius_table(*given), expected, strict=True):
+            assert np.array_equal(a, b)
+    assert coverage(expected, spoilt, spoilt_scores, spoilt_visible).count.tolist() == visible.sum(0).tolist()
+
+
+def test_tied_errors_and_scores():
+    table = table_of(np.full((40, 2), 3.0), [0.5, 0.9])
+    assert (radii(table, np.ones((5, 2))) == 3).all()
+    assert (coverage(table, np.full((4, 2), 3.0), np.ones((4, 2)), np.ones((4, 2))).pooled == 1).all()
+    zero = table_of(np.zeros((200, 2)))
+    assert (radii(zero, np.ones((5, 2))) == 0).all()
+    # Only two kinds of images: those of equal content must not all land on one side of the split.
+    errors = np.where(np.arange(400).reshape(200, 2) % 4 < 2, 1.0, 10.0)
+    found = radii(radius_table(errors, 1 / errors, np.ones((200, 2))), np.array([[1.0, 1.0], [0.1, 0.1]]))
+    np.testing.assert_allclose(found, [[1, 1], [10, 10]])
+
+
+def test_too_few_labels_give_an_infinite_radius_and_their_number():
+    levels = (0.5, 0.9, 0.99)
+    assert [needed(level) for level in (*LEVELS, 0.99)] == [1, 4, 9, 19, 99]
+    errors, scores, visible = draws(8, 8, 2)
+    visible[:3, 1] = 0
+    table = radius_table(errors, scores, visible, levels=levels)
+    assert np.isinf(radii(table, scores)).all()
+    assert np.isfinite(radii(table, scores, level=0.5)).all()
+    assert missing(table).tolist() == [0, 1, 91]
+    one_more = radius_table(*draws(8, 9, 2), levels=levels)
+    assert np.isfinite(one_more.quantiles[1]).all()
+    assert radii(one_more, np.ones((1, 2)))[0, 0] > np.median(draws(8, 9, 2)[0])
+    assert radii(one_more, [np.nan, 0.5])[0] == np.inf
+    for images in (0, 3):
+        nothing = radius_table(*(np.zeros((images, 2)),) * 3)
+        assert np.isinf(radii(nothing, np.ones((1, 2)))).all()
+        assert missing(nothing).tolist() == [1, 4, 9, 19]
+        assert np.isnan(coverage(nothing, *(np.zeros((images, 2)),) * 3).by_keypoint).all()
+    with pytest.raises(InputError, match="level"):
+        radii(table, scores, level=0.7)
+
+
+def test_a_keypoint_has_its_own_quantile_from_enough_labels_on():
+    errors, visible = np.ones((OWN, 2)) * [1, 9], np.ones((OWN, 2))
+    visible[0, 0] = 0
+    table = radius_table(errors, np.ones((OWN, 2)), visible, levels=[0.5, 0.9])
+    assert table.own.tolist() == [[False, True], [False, True]]
+    assert table.quantiles[1].tolist() == [9, 9]
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path):
+    assert read_radius_table(tmp_path) is None
+    errors, scores, visible = draws(10, 150)
+    for table in (radius_table(errors, scores, visible, levels=(0.9, 0.999)),
+                  radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc"))):
+        assert np.isinf(table.quantiles).any()
+        write_radius_table(tmp_path, table)
+        read = read_radius_table(tmp_path)
+        for a, b in zip(read, table, strict=True):
+            assert np.array_equal(a, b)
+            assert np.asarray(a).dtype == np.asarray(b).dtype
+        assert np.array_equal(radii(read, scores), radii(table, scores))
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ('"levels"', '"steps"'), ('"image"', '"frame"'), ("0.5", "0.85"), ("0.5,", ""), ("{", "["), ("0.5", '"nan"')])
+def test_a_broken_table_is_named(tmp_path, before, after):
+    path = write_radius_table(tmp_path, radius_table(*draws(11, 20)))
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(InputError, match=r"radius_table\.json"):
+        read_radius_table(tmp_path)

@@ -1,0 +1,66 @@
+"""Animals found, found twice and swapped, against counts by hand."""
+import numpy as np
+import pytest
+
+from kpjax.lab.animals.matching import animals_over_time, centres_of, extents_of, match_by_centre
+
+BODY = np.array([[-10.0, 0.0], [10.0, 0.0], [0.0, 4.0]])
+
+
+def at(*places):
+    """Animals (A, 3, 2) about places; None is one that is not there."""
+    return np.stack([np.full_like(BODY, np.nan) if place is None else BODY + place for place in places])
+
+
+def test_middle_and_extent_are_those_of_the_box():
+    points = at((100, 50), None)
+    points[0, 0] = np.nan
+    np.testing.assert_allclose(centres_of(points)[0], [105, 52])
+    np.testing.assert_allclose(extents_of(points)[0], 10)
+    assert np.isnan(centres_of(points)[1]).all()
+    assert np.isnan(extents_of(points)[1])
+
+
+def test_a_frame_counts_found_twice_and_others():
+    true = centres_of(at((0, 0), (100, 0)))
+    guesses = np.array([[101.0, 2], [3, 2], [300, 0], [96, 2], [np.nan, np.nan]])
+    found = match_by_centre(true, np.array([20.0, 20.0]), guesses)
+    assert (found.predicted.tolist(), found.twice, found.others) == ([1, 0], 1, 1)
+
+
+def test_nothing_true_and_nothing_found():
+    empty = np.zeros((0, 2))
+    assert match_by_centre(empty, np.zeros(0), np.array([[1.0, 1]])).others == 1
+    assert match_by_centre(np.array([[1.0, 1]]), np.ones(1), empty).predicted.tolist() == [-1]
+
+
+def test_points_decide_between_animals_that_lie_on_one_another():
+    """One looks left, the other right, and only one of them was found."""
+    true = np.stack([np.stack([BODY, BODY[[1, 0, 2]]])] * 2)
+    predicted = np.full_like(true, np.nan)
+    predicted[0] = true[0]
+    predicted[1, 1] = true[1, 1] - [3, 0]  # its centre is that of neither
+    measured = animals_over_time(true, predicted)
+    assert measured.matched.tolist() == [[0, 1], [-1, 1]]
+    assert measured.swaps == 0
+
+
+@pytest.mark.parametrize(("tracks", "swaps", "fragments"), [
+    ([[0, 1], [0, 1], [0, 1]], 0, 0),
+    ([[0, 1], [1, 0], [1, 0]], 1, 0),  # exchanged once
+    ([[0, 1], [1, 0], [0, 1]], 2, 0),  # and back
+    ([[0, 1], [2, 1], [2, 1]], 0, 1),  # goes on with a new track
+    ([[0, 1], [-1, 1], [0, 1]], 0, 0),  # not found, and found again
+    ([[0, 1], [-1, 0], [-1, 0]], 1, 0),  # one goes on with the other's
+])
+def test_swaps_and_fragments(tracks, swaps, fragments):
+    places = np.array([[0.0, 0.0], [100.0, 0.0]])
+    true = np.stack([at(*places)] * 3)
+    predicted = np.full((3, 3, 3, 2), np.nan)
+    for row, of_frame in enumerate(tracks):
+        for animal, track in enumerate(of_frame):
+            if track >= 0:
+                predicted[row, track] = true[row, animal]
+    measured = animals_over_time(true, predicted)
+    assert (measured.swaps, measured.fragments) == (swaps, fragments)
+    np.testing.assert_array_equal(measured.matched, tracks)

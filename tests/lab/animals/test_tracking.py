@@ -1,0 +1,148 @@
+"""The tracker: properties, and synthetic scenes of crossing animals whose swaps are counted against the truth."""
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.lab.animals.matching import animals_over_time
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, follow_all, merged
+
+BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])  # px, of an animal that looks along x
+
+
+def scene(animals, frames=120, *, seed=0, noise=1.0):
+    """Truth (T, A, 5, 2): animals that walk through one place from all sides, each turned as it walks, at times of
+    their own that lie close together."""
+    random = np.random.default_rng(seed)
+    angles = 2 * np.pi * (np.arange(animals) + 0.3 * random.uniform(size=animals)) / animals
+    delays = random.uniform(-12, 12, animals)
+    time = np.arange(frames)[:, None] - frames / 2 - delays
+    centres = 300 + 4.0 * time[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+    cosine, sine = np.cos(angles), np.sin(angles)
+    turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], 1)
+    true = centres[:, :, None] + np.einsum("axy,ky->akx", turn, BODY)
+    return true, true + noise * random.normal(size=true.shape)
+
+
+def found(points, **more):
+    points = np.asarray(points, np.float64)
+    shape = points.shape[:2]
+    return Found(points, **{"scores": np.ones(shape), "radii": np.full(shape, np.nan),
+                            "extents": np.full(shape[0], 40.0)} | more)
+
+
+def tracked(seen, **rules):
+    numbers, doubts = follow_all(enumerate(map(found, seen)), **rules)
+    return numbers, doubts
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("animals", [1, 2, 3, 4, 5])
+def test_crossing_animals_keep_their_tracks(animals, seed):
+    """Some are not found on some frames, also where they cross, and they come in any order."""
+    true, seen = scene(animals, seed=seed, noise=2.0)
+    random = np.random.default_rng(seed)
+    orders = [random.permutation(np.flatnonzero(random.uniform(size=animals) > 0.05)) for _ in seen]
+    numbers, _ = tracked([points[order] for points, order in zip(seen, orders, strict=True)], animals=animals)
+    slots = np.full((len(seen), animals, 5, 2), np.nan)
+    for row, (of_frame, order) in enumerate(zip(numbers, orders, strict=True)):
+        slots[row, of_frame] = seen[row][order]
+    measured = animals_over_time(true, slots)
+    assert (measured.swaps, measured.fragments, measured.found) == (0, 0, sum(map(len, orders)))
+
+
+def test_crossing_animals_are_doubtful_where_they_meet():
+    true, seen = scene(2, noise=3.0)
+    doubts = [doubt for doubt in tracked(seen, animals=2)[1] if doubt.second != UNTRACKED]
+    apart = np.linalg.norm(true[:, 0, 1] - true[:, 1, 1], axis=-1)
+    assert all(apart[doubt.frame] < 80 for doubt in doubts)
+
+
+def test_the_order_of_animals_does_not_matter():
+    random = np.random.default_rng(0)
+    _, seen = scene(4, noise=4.0)
+    state, other = Tracks(), Tracks()
+    for frame, points in enumerate(seen):
+        order = random.permutation(4)
+        state, numbers, doubts = follow(state, frame, found(points), animals=4)
+        other, reordered, same = follow(other, frame, found(points[order]), animals=4)
+        np.testing.assert_array_equal(numbers[order], reordered)
+        assert doubts == same
+
+
+@pytest.mark.parametrize(("gone", "same"), [(1, True), (5, True), (6, False), (20, False)])
+def test_a_gap_is_bridged_up_to_its_length(gone, same):
+    still = np.tile(BODY + 100, (40, 1, 1, 1))
+    seen = [points if not 10 <= frame < 10 + gone else points[:0] for frame, points in enumerate(still)]
+    numbers, _ = tracked(seen, gap=5)
+    assert (numbers[-1] == numbers[0]).all() == same
+    assert all(len(of_frame) == 0 for of_frame in numbers[10:10 + gone])
+
+
+def test_a_known_number_bridges_any_gap_and_forbids_one_more():
+    still = np.stack([BODY + 100, BODY + 300])
+    seen = [still if frame < 5 or frame > 60 else still[:1] for frame in range(70)]
+    seen[65] = np.stack([BODY + 100, BODY + 300, BODY + 500])
+    numbers, doubts = tracked(seen, animals=2)
+    assert [sorted(of_frame.tolist()) for of_frame in (numbers[0], numbers[30], numbers[-1])] == [[0, 1], [0], [0, 1]]
+    assert numbers[65].tolist() == [0, 1, UNTRACKED]
+    assert [doubt.frame for doubt in doubts if "more than there are" in doubt.why] == [65]
+
+
+def test_animals_come_and_go_where_their_number_is_not_known():
+    seen = [np.stack([BODY + 100, BODY + 300])] * 5 + [np.stack([BODY + 100])] * 30 + [
+        np.stack([BODY + 100, BODY + 300])]
+    numbers, _ = tracked(seen, gap=10)
+    assert numbers[0].tolist() == [0, 1]
+    assert numbers[-1].tolist() == [0, 2]
+
+
+def test_an_animal_that_was_found_twice_has_one_track():
+    points = np.stack([BODY + 100, BODY + 101, BODY + 300])
+    scores = np.array([[0.5] * 5, [0.9] * 5, [0.7] * 5])
+    _, numbers, doubts = follow(Tracks(), 0, found(points, scores=scores))
+    assert numbers.tolist() == [UNTRACKED, 0, 1]
+    assert [doubt.why for doubt in doubts] == ["found twice, the less certain one left out"]
+
+
+def test_a_leap_of_one_of_a_known_number_is_a_doubt_and_no_loss():
+    numbers, doubts = tracked([np.stack([BODY + 100])] * 5 + [np.stack([BODY + 900])], animals=1)
+    assert numbers[-1].tolist() == [0]
+    assert doubts == [Doubt(5, 0, UNTRACKED, "far from where it was expected")]
+
+
+def test_one_of_two_that_are_alike_is_a_doubt_where_the_other_is_missing():
+    both = np.stack([BODY + 100, BODY + 104])
+    _, doubts = tracked([both, both[:1]], animals=2)
+    assert [doubt.why for doubt in doubts if doubt.frame == 1] == ["one is missing, either could be the other"]
+
+
+def test_points_of_small_radius_decide_between_two_animals():
+    """Their bodies lie on one another; one sure point, the head, tells them apart."""
+    first, second = BODY + 100, BODY[:, ::-1] + 100
+    radii = np.full((2, 5), 40.0)
+    radii[:, 0] = 1.0
+    state = follow(Tracks(), 0, found(np.stack([first, second]), radii=radii), animals=2)
+    random = np.random.default_rng(0)
+    for frame in range(1, 20):
+        noisy = np.stack([second, first]) + random.normal(size=(2, 5, 2)) * np.array([1, 8, 8, 8, 8])[:, None]
+        after = follow(state.tracks, frame, found(noisy, radii=radii), animals=2)
+        assert after.numbers.tolist() == state.numbers[::-1].tolist()
+
+
+def test_unknown_points_and_empty_frames_are_no_trouble():
+    points = np.stack([BODY + 100, np.full_like(BODY, np.nan)])
+    points[0, 3] = np.nan
+    state, numbers, _ = follow(Tracks(), 0, found(points))
+    assert numbers.tolist() == [0, UNTRACKED]
+    assert follow(state, 1, found(np.zeros((0, 5, 2)))).numbers.shape == (0,)
+
+
+def test_doubts_of_neighbouring_frames_are_one():
+    doubts = [Doubt(frame, 0, 1, "why") for frame in (3, 4, 5, 40)] + [Doubt(4, 0, 2, "why")]
+    assert merged(doubts) == [Doubt(3, 0, 1, "why"), Doubt(4, 0, 2, "why"), Doubt(40, 0, 1, "why")]
+
+
+@pytest.mark.parametrize(("rules", "word"), [({"animals": 0}, "animals"), ({"gap": -1}, "gap")])
+def test_rules_that_mean_nothing_are_refused(rules, word):
+    with pytest.raises(InputError, match=word):
+        follow(Tracks(), 0, found(np.zeros((0, 5, 2))), **rules)

@@ -1,0 +1,143 @@
+"""The command `evaluate`: errors of a made run, whose method finds the brightest pixel, on labelled images."""
+import csv
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brightest import as_system, write_run
+from PIL import Image
+
+from kpjax.lab.commands import run_command
+from kpjax.errors import InputError
+from kpjax.lab.animals.conformal import radius_table, write_radius_table
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
+
+main = functools.partial(run_command, "evaluate")
+SPOTS = {"a": (100, 40), "b": (20, 90), "c": (64, 64)}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A finished run of the system `brightest`, whose second keypoint `beside` lies 10 px to the right of 64."""
+    as_system(monkeypatch)
+    return str(write_run(tmp_path / "runs", (10, 0)))
+
+
+def project(folder, rows):
+    """Writes images of 128 px with a bright spot each, and a table of labels."""
+    folder.mkdir()
+    for name, (x, y) in SPOTS.items():
+        pixels = np.full((128, 128, 3), 20, np.uint8)
+        pixels[y - 2:y + 3, x - 2:x + 3] = 250
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    path = folder / "labels.csv"
+    path.write_text("\n".join(["image,instance,keypoint,x,y", *rows]) + "\n")
+    return str(path)
+
+
+def test_errors_are_in_pixels_of_the_frames_and_the_worst_come_first(run, tmp_path, capsys):
+    # Of "b" the label is 30 px off; "beside" of "c" is not labelled, and "tail" is no keypoint of the run.
+    labels = project(tmp_path / "labelled", [
+        "a.png,0,spot,100,40", "a.png,0,beside,120,40", "a.png,0,tail,100,80", "b.png,0,spot,20,60",
+        "b.png,0,beside,40,90", "b.png,0,tail,20,90", "c.png,0,spot,64,64", "c.png,0,tail,64,104"])
+    main([run, labels, "--out", str(tmp_path / "out"), "--batch-size", "2"])
+    out = capsys.readouterr().out
+    assert "not known to the run, and not measured: tail" in out
+    assert "labelled: 3 frames" in out
+    with (tmp_path / "out" / "errors.csv").open() as file:
+        found = {(row["image"].rpartition("/")[2], row["keypoint"]): row for row in csv.DictReader(file)}
+    assert found.keys() == {(f"{name}.png", keypoint) for name in "abc" for keypoint in ("spot", "beside")} - {
+        ("c.png", "beside")}
+    for (name, keypoint), row in found.items():  # a pixel of the run is two of the frames
+        assert float(row["error"]) == pytest.approx(30 if (name, keypoint) == ("b.png", "spot") else 0, abs=3)
+    table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("spot", "beside "))}
+    assert [table[name][0] for name in ("spot", "beside")] == ["3", "2"]
+    assert [table[name][-1] for name in ("spot", "beside")] == ["66.7", "100.0"]
+    assert max(map(len, out.replace(str(tmp_path), "").splitlines())) <= 110
+    with Image.open(tmp_path / "out" / "worst.png") as sheet:
+        assert min(sheet.size) > 192
+    with pytest.raises(InputError, match=r"^--out: .*errors\.csv exists already"):
+        main([run, labels, "--out", str(tmp_path / "out")])
+
+
+def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path, capsys):
+    # The score of "beside" is half of that of "spot".
+    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "a.png,0,beside,100,40", "b.png,0,beside,40,90"])
+    (tmp_path / "runs/brightest/demo/spot/seed-0/score_table.json").write_text('{"kind": "peak", "cutoff": 0.55}')
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert "score from 0.55 on (the cutoff)" in out
+    with (tmp_path / "out" / "errors_by_keypoint.csv").open() as file:
+        found = {row["keypoint"]: row for row in csv.DictReader(file)}
+    assert [found[name]["hidden_by_cutoff"] for name in ("spot", "beside", "all keypoints")] == ["0", "2", "2"]
+    assert found["beside"]["mean_px_from_cutoff"] == "nan"
+    assert float(found["all keypoints"]["mean_px_from_cutoff"]) == float(found["spot"]["mean_px"]) < 4
+    assert float(found["beside"]["mean_px"]) == pytest.approx(10, abs=3)
+    assert "faded below the cutoff (2 points" in out
+
+
+def test_the_share_of_points_within_their_radii_is_told_and_drawn(run, tmp_path, capsys):
+    # A pixel of the run is two of the frames; of "b" the label is 30 px off.
+    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60", "c.png,0,spot,64,64"])
+    errors = np.tile(np.linspace(2, 12, 41)[:, None], (1, 2))
+    write_radius_table(Path(run), radius_table(errors, np.ones_like(errors), np.ones_like(errors)))
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    lines = {line.split(",")[0].strip(): line.split()[2:] for line in out.splitlines() if line.startswith("    ")}
+    assert lines["level"] == ["50", "80", "90", "95"]
+    assert lines["within"] == ["66.7"] * 4
+    assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
+    assert "frames that the run may have learnt from: it kept no list of its own\n(3 labels" in out
+    assert ">spot</text>" in (tmp_path / "out" / "coverage.svg").read_text()
+
+
+def test_frames_that_were_learnt_from_stand_below_those_held_out(run, tmp_path, capsys):
+    labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
+    one = np.ones((2, 1))
+    known = Animals(("spot",), (TRAINED, HELD_OUT), (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"),
+                    (None, None), ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one)
+    write_errors(Path(run), known, 0.5)
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    parts = [line for line in out.splitlines() if line.endswith(": 1 frame")]
+    assert parts == ["held out: 1 frame", "trained on: 1 frame", "other labels: 1 frame"]
+    with (tmp_path / "out" / "errors.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
+    assert "worst.png: 2 animals" in out  # without the one that was learnt from
+    with pytest.raises(InputError, match="is the run's own folder"):
+        main([run, labels, "--out", run])
+
+
+def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, tmp_path, capsys):
+    labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
+    one = np.ones((2, 1))
+    for seed, parts in ((Path(run), (TRAINED, HELD_OUT)), (write_run(tmp_path / "runs", (10, 0), seed=1),
+                                                           (HELD_OUT, HELD_OUT))):
+        write_errors(seed, Animals(
+            ("spot",), parts, (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"), (None, None),
+            ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one), 0.5)
+    main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
+    with (tmp_path / "out" / "errors.csv").open() as file:
+        assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
+    with pytest.raises(InputError, match="is the run's own folder"):
+        main([str(Path(run).parent), labels, "--out", run, "--overwrite"])
+
+
+def test_animals_of_one_frame_are_cropped_by_their_labels(run, tmp_path, capsys):
+    labels = project(tmp_path / "labelled", [
+        "a.png,0,spot,100,40", "a.png,0,tail,80,60", "a.png,1,spot,30,100", "a.png,1,tail,10,90"])
+    main([run, labels, "--out", str(tmp_path / "out")])
+    with (tmp_path / "out" / "errors.csv").open() as file:
+        errors = [float(row["error"]) for row in csv.DictReader(file)]
+    assert errors[0] < 4  # the spot is 5 px wide, and its first pixel is found
+    assert errors[1] > 20  # the bright spot is not in its crop
+    assert "labelled: 1 frame, 2 animals" in capsys.readouterr().out
+
+
+def test_what_cannot_be_measured_is_refused(run, tmp_path):
+    labels = project(tmp_path / "labelled", ["a.png,0,tail,100,40"])
+    for more, words in (([], "PROJECT: .* labels tail, the run finds spot; beside; none is the same"),
+                        (["--threshold", "0"], "--threshold: 0"), (["--worst", "0"], "--worst: 0")):
+        with pytest.raises(InputError, match=words):
+            main([run, labels, "--out", str(tmp_path / "out"), *more])

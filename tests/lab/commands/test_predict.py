@@ -1,0 +1,245 @@
+"""A made run, whose method finds the brightest pixel, on images of several sizes, kinds and faults."""
+import csv
+import functools
+import json
+import sys
+
+import numpy as np
+import pytest
+from brightest import as_system, write_run
+from PIL import Image
+from predict_folder import predict_folder
+
+from kpjax.lab.commands import run_command
+from kpjax.lab.commands.predict.pipeline import in_original_pixels
+from kpjax.lab.predictors import open_run
+from kpjax.errors import InputError
+from kpjax.lab.animals.conformal import radius_table, write_radius_table
+from kpjax.images.reading import read_image
+from kpjax.images.transforms import Letterbox
+
+main = functools.partial(run_command, "predict")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A finished run of the system `brightest`."""
+    as_system(monkeypatch)
+    return write_run(tmp_path / "runs", (60, 0))
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Five images of four sizes and three kinds, each with a bright square of known centre."""
+    folder = tmp_path / "images"
+    (folder / "below").mkdir(parents=True)
+    (folder / "notes.txt").write_text("no image")
+    for name, (height, width), x, y, mode in CASES:
+        pixels = np.full((height, width, 3), 20, np.uint8)
+        half = max(1, max(height, width) // 40)
+        pixels[y - half:y + half + 1, x - half:x + half + 1] = 250
+        Image.fromarray(pixels).convert(mode).save(folder / name)
+    return folder
+
+
+CASES = [
+    ("a.png", (480, 640), 100, 300, "RGB"),
+    ("a.jpg", (30, 40), 20, 10, "RGB"),
+    ("below/grey image.png", (64, 64), 40, 50, "L"),
+    ("below/tall.png", (200, 50), 25, 150, "RGBA"),
+    ("wide.png", (64, 128), 64, 32, "P"),
+]
+
+
+def rows_of(table):
+    with table.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tmp_path):
+    table = predict_folder(run, images, tmp_path / "out", batch_size=2, tell=lambda line: None)
+    rows = rows_of(table)
+    assert list(rows[0]) == ["image", "instance", "keypoint", "x", "y", "score", "status"]
+    assert [(row["image"], row["keypoint"]) for row in rows] == [
+        (name, keypoint) for name in sorted(case[0] for case in CASES) for keypoint in ("spot", "beside")]
+    for name, size, x, y, _ in CASES:
+        spot, beside = (row for row in rows if row["image"] == name)
+        # A pixel of the 64 that the method sees is max(size) / 64 pixels of the image; the square is about 3 of them.
+        tolerance = 2 * max(size) / 64
+        assert abs(float(spot["x"]) - x) <= tolerance
+        assert abs(float(spot["y"]) - y) <= tolerance
+        assert spot["status"] == "ok"
+        assert float(beside["x"]) - float(spot["x"]) == pytest.approx(60 * max(size) / 64, rel=0.01)
+        assert beside["status"] == "outside"
+        assert 0.5 < float(spot["score"]) <= 1
+    # The first looks whether the weights fit.
+    assert sys.modules["experiments.brightest"].TRACED == [(1, 64, 64, 3), (2, 64, 64, 3)]
+    drawn = {path.relative_to(tmp_path / "out" / "overlays").as_posix() for path in
+             (tmp_path / "out" / "overlays").rglob("*.png")}
+    assert drawn == {"a.png_overlay.png", "a.jpg_overlay.png", "below/grey image_overlay.png",
+                     "below/tall_overlay.png", "wide_overlay.png"}
+
+
+def with_radii(run, errors):
+    """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that says nothing."""
+    errors = np.asarray(errors, float)
+    write_radius_table(run, radius_table(errors, np.ones_like(errors), np.ones_like(errors)))
+
+
+def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path):
+    with_radii(run, np.tile([1.5, 4.0], (40, 1)))
+    printed = []
+    table = predict_folder(run, images, tmp_path / "out", formats="coco", tell=printed.append)
+    found = {(row["image"], row["keypoint"]): float(row["radius"]) for row in rows_of(table)}
+    for name, size, *_ in CASES:
+        growth = max(size) / 64
+        assert found[name, "spot"] == pytest.approx(1.5 * growth, abs=1e-3)
+        assert found[name, "beside"] == pytest.approx(4 * growth, abs=1e-3)
+    with (tmp_path / "out" / "points.coco.json").open() as file:
+        assert json.load(file)[0]["radii"] == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
+    assert any(line.startswith("radius within which 90 % of points lie on images like those held out") for line in
+               printed)
+    plain = predict_folder(run, images, tmp_path / "plain", no_radii=True, tell=printed.append)
+    assert "radius" in rows_of(plain)[0]
+    drawn = [folder / "overlays" / "wide_overlay.png" for folder in (tmp_path / "out", tmp_path / "plain")]
+    ringed, bare = (np.asarray(Image.open(path)).astype(int) for path in drawn)
+    changed = np.argwhere((ringed != bare).any(-1))
+    spot, = (row for row in rows_of(table) if (row["image"], row["keypoint"]) == ("wide.png", "spot"))
+    growth = ringed.shape[1] / 128  # rings lie at their radius around the points
+    reach = np.hypot(*(changed - (np.array([float(spot["y"]), float(spot["x"])]) + 0.5) * growth).T) / growth
+    assert abs(np.median(reach) - found["wide.png", "spot"]) < 1
+
+
+def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path):
+    with_radii(run, np.ones((5, 2)))
+    printed = []
+    table = predict_folder(run, images, tmp_path / "out", overlays=False, tell=printed.append)
+    assert "no radius: 4 more labelled images must be held out for it" in printed
+    assert "radius" not in rows_of(table)[0]
+    with pytest.raises(InputError, match=r"^level: 0\.99; choose 0\.5, 0\.8, 0\.9, 0\.95"):
+        predict_folder(run, images, tmp_path / "other", level=0.99, tell=printed.append)
+    with_radii(run, np.ones((5, 3)))
+    with pytest.raises(InputError, match=r"radius_table\.json: is of 3 keypoints, the run finds 2; delete it"):
+        predict_folder(run, images, tmp_path / "other", tell=printed.append)
+
+
+def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, images, tmp_path):
+    for seed, offset in ((3, (30, 8)), (12, (50, 4))):
+        write_run(tmp_path / "runs", offset, seed=seed)
+    printed = []
+    found, first = ([row for row in rows_of(predict_folder(one, images, tmp_path / f"out {number}", overlays=False,
+                                                           tell=printed.append)) if row["keypoint"] == "beside"]
+                    for number, one in enumerate((run.parent, run)))
+    assert printed[0].startswith("brightest demo 3 seeds of spot seed 0: 5 images at 64 px")
+    for ours, alone, (_, size, *_) in zip(found, first, sorted(CASES), strict=True):  # of 60, 30 and 50; of 0, 8 and 4
+        growth = max(size) / 64
+        assert float(ours["x"]) - float(alone["x"]) == pytest.approx(-10 * growth, abs=2e-3)
+        assert float(ours["y"]) - float(alone["y"]) == pytest.approx(4 * growth, abs=2e-3)
+        assert float(ours["score"]) == pytest.approx(float(alone["score"]), rel=1e-4)
+
+
+def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
+    write_run(tmp_path / "runs", (20, 6), seed=1)
+    run_command("export", [str(run.parent), "--out", str(tmp_path / "exported"), "--no-self-test"])
+    found, expected = (rows_of(predict_folder(one, images, tmp_path / name, overlays=False, tell=lambda line: None))
+                       for one, name in ((tmp_path / "exported", "a"), (run.parent, "b")))
+    assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
+    with pytest.raises(InputError, match="run: the predictor is an ensemble of several runs"):
+        open_run(tmp_path / "exported")
+
+
+def test_letterbox_way_back_is_the_written_formula(run, tmp_path):
+    """640 x 480 at side 64: the pixel (32, 32) of the square is (324.5, 244.5) of the image."""
+    folder = tmp_path / "one"
+    folder.mkdir()
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    pixels[240:250, 320:330] = 255  # exactly the ten by ten pixels under (32, 32)
+    Image.fromarray(pixels).save(folder / "x.png")
+    spot = rows_of(predict_folder(run, folder, tmp_path / "out", overlays=False, tell=lambda line: None))[0]
+    assert (spot["x"], spot["y"]) == ("324.500", "244.500")
+    assert not (tmp_path / "out" / "overlays").exists()
+
+
+@pytest.mark.parametrize(("size", "there", "back"), [
+    ((640, 480), {(0, 0): (-0.3, 31.7), (639, 479): (255.3, 223.3), (100, 50): (39.7, 51.7)}, (320.75, 240.75)),
+    ((640, 427), {(0, 0): (-0.3, 41.7002)}, (320.75, 215.4971))])
+def test_where_a_letterbox_of_256_has_its_points(size, there, back):
+    image, given = np.zeros((size[1], size[0], 3), np.uint8), np.float32(list(there))
+    _, points, _, _, crop = Letterbox(256)(image, given, np.ones(len(given), np.float32), np.float32(1))
+    moved = in_original_pixels(np.linalg.inv(crop), given)
+    np.testing.assert_allclose(moved, list(there.values()), atol=1e-4)
+    inside = (moved >= -0.5).all(-1)  # and within the square, so visible
+    np.testing.assert_allclose(points[inside], moved[inside], atol=1e-4)
+    np.testing.assert_allclose(in_original_pixels(crop, np.array([[128.0, 128.0]]))[0], back, atol=1e-4)
+
+
+def test_unreadable_images_stop_or_are_named_and_counted(run, images, tmp_path):
+    whole = (images / "a.png").read_bytes()
+    (images / "cut.png").write_bytes(whole[:len(whole) // 2])
+    (images / "empty.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"2 of 7 images cannot be read: .*cut.png.*empty.jpg.*--on-bad-frame skip"):
+        predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
+    assert not (tmp_path / "out").exists()
+    printed = []
+    rows = rows_of(
+        predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", tell=printed.append, batch_size=3))
+    assert len(rows) == 14
+    bad = [row for row in rows if row["image"] in ("cut.png", "empty.jpg")]
+    assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [("nan", "nan", "0", "unreadable")] * 4
+    assert all(row["status"] != "unreadable" for row in rows if row not in bad)
+    assert any("2 unreadable" in line and "cut.png" in line and "empty.jpg" in line for line in printed)
+
+
+def test_the_command_and_what_it_refuses(run, images, tmp_path, capsys):
+    out = str(tmp_path / "out")
+
+    def refused(*arguments):
+        with pytest.raises(InputError) as caught:
+            main([str(argument) for argument in arguments])
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "does not exist" in refused(run, tmp_path / "nowhere", "--out", out)
+    assert "no image or video in" in refused(run, empty, "--out", out)
+    assert "does not exist" in refused(tmp_path / "nowhere", images, "--out", out)
+    assert "not a run's folder" in refused(empty, images, "--out", out)
+    assert "seed-0" in refused(run.parent, images, "--out", out)
+    assert "invalid choice 'ignore'" in refused(run, images, "--out", out, "--on-bad-image", "ignore")
+    assert "--batch-size: 0; must be at least 1" in refused(run, images, "--out", out, "--batch-size", "0")
+    assert "--out" in refused(run, images)
+    assert not (tmp_path / "out").exists()
+
+    main([str(run), str(images), "--out", out, "--no-overlays"])
+    assert "5 images" in capsys.readouterr().out
+    assert "--overwrite" in refused(run, images, "--out", out)
+    main([str(run), str(images), "--out", out, "--overwrite"])
+
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(results | {"experiment": "os.path"}))
+    assert "'os.path' is unknown here" in refused(run, images, "--out", out, "--overwrite")
+    (run / "results.json").unlink()
+    assert "not finished" in refused(run, images, "--out", out, "--overwrite")
+
+
+def test_its_own_overlays_are_no_images_to_predict(run, images):
+    for _ in range(2):
+        rows = rows_of(predict_folder(run, images, images / "out", overwrite=True, tell=lambda line: None))
+        assert len(rows) == 10
+
+
+def test_images_are_read_as_they_are_shown(tmp_path):
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, :10] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be shown turned by a quarter to the right
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=turned, quality=95)
+    shown = read_image(tmp_path / "turned.jpg")
+    assert shown.shape == (30, 20, 3)
+    assert shown[:8].min() > 200
+    assert shown[12:].max() < 50
+    Image.fromarray(np.full((4, 5), 40000, np.uint16)).save(tmp_path / "deep.png")
+    deep = read_image(tmp_path / "deep.png")
+    assert deep.shape == (4, 5, 3)
+    assert set(deep.ravel()) == {40000 >> 8}

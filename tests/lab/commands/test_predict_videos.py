@@ -1,0 +1,362 @@
+"""Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
+import csv
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kpjax.lab.commands.predict as command
+from kpjax.lab.commands import Predict, run_command
+from kpjax.lab.commands.predict.pipeline import predicted
+from kpjax.lab.predictors import Predictor, trained_box_side
+from kpjax.errors import InputError, RunError
+from kpjax.images.inputs import find_inputs, from_video
+from kpjax.images.transforms import AroundBox, BoxOrWhole
+from kpjax.images.video import open_video, write_video
+from kpjax.input.stream import in_background
+from kpjax.structures import Skeleton
+
+SIDE, WIDTH, HEIGHT = 32, 64, 48
+RESULT = {"experiment": "made", "preset": "own", "variant": "brightest", "seed": 0, "digest": ""}
+
+
+def brightest(images):
+    """The brightest pixel of each square image, and the column beside it."""
+    grey = images.sum(-1, dtype=np.int64).reshape(len(images), -1)
+    best = grey.argmax(-1)
+    points = np.stack([best % SIDE, best // SIDE], -1).astype(np.float32)
+    return np.stack([points, points + np.float32([1, 0])], 1), np.stack([grey.max(-1)] * 2, 1).astype(np.float32) / 765
+
+
+PREDICTOR = Predictor(
+    Skeleton(("spot", "beside"), ((0, 1),)), SIDE, BoxOrWhole(SIDE), brightest, "peak", 0.6, "made_run_0", RESULT)
+
+
+@pytest.fixture
+def predict(monkeypatch, tmp_path):
+    """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR)
+
+    def run(*inputs, **options):
+        printed = []
+        asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
+        written = command.predict(asked, tell=printed.append)
+        with written[0].open() as file:
+            return list(csv.DictReader(file)), printed, tmp_path / "out"
+    return run
+
+
+def moving(number):
+    """A frame whose bright square of four pixels says where it is: it moves with the number of the frame."""
+    image = np.full((HEIGHT, WIDTH, 3), 30 + number % 7, np.uint8)
+    x, y = spot(number)
+    image[y:y + 4, x:x + 4] = 255
+    return image
+
+
+def spot(number):
+    return 4 * (number % 15), 4 * (number // 15 % 11)
+
+
+def found(rows):
+    """How far each `spot` is from where its frame has it, in pixels."""
+    points = {int(row["frame"]): (float(row["x"]), float(row["y"])) for row in rows if row["keypoint"] == "spot"}
+    return {number: max(abs(x - spot(number)[0] - 1.5), abs(y - spot(number)[1] - 1.5))
+            for number, (x, y) in points.items()}
+
+
+def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypatch, tmp_path):
+    looked_at = []
+
+    def around(points, scores, size):
+        looked_at.append(size)
+        return np.array([*(points[0] - 15.5), 32, 32]) if len(looked_at) != 5 else None
+
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(follow=around))
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
+    written = command.predict(Predict(run="made", inputs=(clip,), out=tmp_path / "out"), tell=lambda line: None)
+    with written[0].open() as file:
+        errors = found(list(csv.DictReader(file)))
+    assert looked_at == 12 * [(WIDTH, HEIGHT)]
+    # A pixel of the network is one of the frame, but of the first frame and the sixth, which it sees as a whole, two.
+    assert max(error for number, error in errors.items() if number not in (0, 5)) < 2
+    assert max(errors.values()) <= 2
+
+
+def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp_path):
+    """Of three networks one is always 6 px too far to the right: a standard deviation of 2 sqrt 2 in the square."""
+    def three(images):
+        points, scores = brightest(images)
+        return points, scores, np.stack([points, points, points + np.float32([6, 0])], 1)
+
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(with_members=three))
+    clip, image = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25), tmp_path / "a.png"
+    Image.fromarray(moving(3)).save(image)
+    printed = []
+    written = command.predict(Predict(run="made", inputs=(clip, image), out=tmp_path / "out"), tell=printed.append)
+    assert [path.name for path in written] == ["points.csv", "clip.csv", "clip_smoothed.csv"]
+    said = f"frames in order, several networks: smoothed points in {written[2]}, as predicted in {written[1]}"
+    assert printed.count(said) == 1
+    tables = []
+    for path in written:
+        with path.open() as file:
+            tables.append(list(csv.DictReader(file)))
+    assert {row["spread"] for row in (*tables[0], *tables[1])} == {f"{2 * np.sqrt(8):.3f}"}  # two px of the frame each
+    assert max(found(tables[1]).values()) <= 2
+    assert "spread" not in tables[2][0]
+    assert [row["frame"] for row in tables[2]] == [row["frame"] for row in tables[1]]
+    assert np.isfinite(list(found(tables[2]).values())).all()
+
+
+def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
+    """1,000 frames at 1/30 s, then 600 at 1/10 s."""
+    times = np.concatenate([np.arange(1000) / 30, 1000 / 30 + np.arange(600) / 10])
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(1600)), times=times)
+    rows, printed, out = predict(clip, overlay=True, batch_size=64)
+    assert len(rows) == 2 * 1600
+    assert [int(row["frame"]) for row in rows[::2]] == list(range(1600))
+    np.testing.assert_allclose([float(row["time"]) for row in rows[::2]], times, atol=1e-4)
+    assert max(found(rows).values()) <= 2  # a pixel of the network's image is two of the frame
+    assert {row["status"] for row in rows[::2]} == {"ok"}
+    drawn = open_video(out / "clip_overlay.mp4")
+    assert len(drawn) == 1600
+    np.testing.assert_allclose(drawn.times - drawn.times[0], times, atol=1e-4)
+    assert (out / "clip_sheet.jpg").is_file()
+    assert "1600 frames of clip.mp4 in" in printed[1]
+    assert "0 unreadable" in printed[1]
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """150 frames with zeros written over the middle of the file."""
+    path = tmp_path_factory.mktemp("broken") / "broken.mp4"
+    noise = np.random.default_rng(0).integers(0, 60, (HEIGHT, WIDTH, 3), np.uint8)
+    write_video(path, (np.maximum(moving(number), np.roll(noise, number, 1)) for number in range(150)))
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"mdat") + (len(content) - content.index(b"mdat")) // 3
+    content[begin:begin + 3000] = bytes(3000)
+    path.write_bytes(content)
+    return path
+
+
+def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
+    rows, printed, out = predict(broken, on_bad_frame="skip", overlay=True)
+    video = open_video(broken)
+    bad = [number for number, image in video if image is None]
+    assert 0 < len(bad) < 100
+    assert len(rows) == 2 * len(video) == 300
+    assert [int(row["frame"]) for row in rows if row["status"] == "unreadable"] == [n for n in bad for _ in range(2)]
+    assert {(row["x"], row["score"]) for row in rows if row["status"] == "unreadable"} == {("nan", "0")}
+    before = {number: distance for number, distance in found(rows).items() if number < bad[0]}
+    assert len(before) > 10
+    assert max(before.values()) <= 2
+    assert f"{len(bad)} unreadable: {broken}: frame {bad[0]} does not decode" in printed[1]
+    assert len(open_video(out / "broken_overlay.mp4")) == 150
+
+
+def test_a_damaged_video_fails_after_its_rows_are_written(predict, broken, tmp_path):
+    with pytest.raises(RunError, match=r"broken.mp4: \d+ of 150 frames do not decode .*--on-bad-frame skip"):
+        predict(broken, no_overlay=True)
+    assert len((tmp_path / "out" / "broken.csv").read_text().splitlines()) == 301
+
+
+def test_boxes_tell_several_animals_apart(predict, tmp_path):
+    """The square around a box is 1.25 of its longer side; the point is found in it and nowhere else."""
+    clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
+    table = "video,frame,instance,x,y,w,h\nclip,0,left,0,0,8,8\nclip,0,right,{0},{1},8,8\nclip,2,right,{0},{1},8,8\n"
+    (tmp_path / "boxes.csv").write_text(table.format(*(edge - 2 for edge in spot(100))))
+    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", formats="coco", overlay=True)
+    at = {(row["frame"], row["instance"]): row for row in rows if row["keypoint"] == "spot"}
+    assert len(rows) == 3 * 2 * 2
+    for key, number in ((("0", "left"), 0), (("0", "right"), 100), (("2", "right"), 100)):
+        assert float(at[key]["x"]) == pytest.approx(spot(number)[0] + 1.5, abs=2)
+        assert float(at[key]["y"]) == pytest.approx(spot(number)[1] + 1.5, abs=2)
+    assert {at[key]["status"] for key in (("1", "left"), ("1", "right"), ("2", "left"))} == {"no_box"}
+
+
+def test_what_a_cutoff_hides_is_counted_and_explained(predict, tmp_path):
+    """Both points of a frame have its brightness, at most 1, as their score."""
+    clip = write_video(tmp_path / "clip.mp4", [moving(0)] * 6 + [moving(0) // 2] * 2)
+    _, printed, out = predict(clip, overlay=True, cutoff=0.8)
+    assert "cutoff 0.8, as typed: 4 of 16 points lie below it and are not drawn" in printed
+    assert not any("likely cause" in line for line in printed)
+    assert max(map(len, (line for line in printed if str(tmp_path) not in line))) <= 110
+    assert open_video(out / "clip_overlay.mp4").size[1] >= HEIGHT + 20  # a legend stands below
+    _, printed, _ = predict(clip, cutoff=2.0, overwrite=True)
+    assert "cutoff 2, as typed: 16 of 16 points lie below it and are not drawn" in printed
+    assert any("likely cause: another camera" in line for line in printed)
+    _, printed, _ = predict(clip, overwrite=True)
+    assert not any(line.startswith("cutoff") for line in printed)
+
+
+def test_boxes_of_another_scale_are_told_before_the_work(predict, tmp_path, monkeypatch):
+    """The labelled animals are 10 px long, the boxes 30."""
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(3)))
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\na.png,spot,2,3\na.png,beside,12,3\n")
+    (tmp_path / "config.json").write_text(json.dumps({"config": {"data": {"project": str(tmp_path / "labels.csv")}}}))
+    side = trained_box_side(tmp_path)
+    assert 10 <= side <= 12
+    assert np.isnan(trained_box_side(tmp_path / "nowhere"))
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
+    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,30,30\n")
+    _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", cutoff=2.0)
+    assert f"boxes are 30 px long, those that the run learnt from {side:.0f} px" in printed[1]
+    assert any("likely cause: boxes" in line for line in printed)
+    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,9,9\n")
+    _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", overwrite=True)
+    assert not any("boxes are" in line for line in printed)
+
+
+def test_an_old_overlay_is_not_left_beside_new_points(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
+    Image.fromarray(moving(0)).save(tmp_path / "still.png")
+    _, _, out = predict(clip, tmp_path / "still.png", overlay=True, plot=True)
+    assert "<svg" in (out / "clip_plot.svg").read_text()
+    drawn = [out / name for name in ("clip_plot.svg", "clip_overlay.mp4", "clip_overlay.gif",
+                                     "overlays/still_overlay.png")]
+    assert all(path.is_file() for path in drawn)
+    (out / "mine.mp4").write_text("mine")
+    _, printed, _ = predict(clip, tmp_path / "still.png", overwrite=True, frames="0:2", no_overlay=True)
+    assert not any(path.exists() for path in (*drawn, out / "clip_sheet.jpg", out / "points_sheet.jpg"))
+    assert (out / "mine.mp4").is_file()
+    assert any(line.startswith("removed, as it shows earlier points:") and "clip_overlay.mp4" in line
+               for line in printed)
+
+
+def test_progress_is_printed_where_there_is_no_terminal(predict, tmp_path, capsys):
+    predict(write_video(tmp_path / "clip.mp4", map(moving, range(200))), no_overlay=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if " of 200 frames" in line] == [
+        f"{number} of 200 frames" for number in range(20, 200, 20)]
+
+
+def test_trails_and_the_size_of_points(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(6)))
+    last = {}
+    for name, options in (("plain", {}), ("trails", {"trails": 4}), ("large", {"dot_size": 16.0})):
+        _, _, out = predict(clip, overlay=True, overwrite=True, **options)
+        last[name] = open_video(out / "clip_overlay.mp4")[5].astype(int)
+    before = slice(0, 4), slice(4, 12)  # where the spot was on frames 1 and 2
+    assert abs(last["trails"] - last["plain"])[before].max() > 30
+    coloured = {name: int((np.ptp(image[:HEIGHT], axis=-1) > 60).sum()) for name, image in last.items()}
+    assert coloured["large"] > 1.5 * coloured["plain"]
+    with pytest.raises(InputError, match="dot_size: 0"):
+        predict(clip, dot_size=0.0)
+    with pytest.raises(InputError, match="trails: -1"):
+        predict(clip, trails=-1)
+
+
+def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    write_video(tmp_path / "in" / "deep" / "clip.mp4", map(moving, range(30)))
+    write_video(tmp_path / "in" / "deep" / "clip.avi", map(moving, range(3)))
+    Image.fromarray(moving(7)).save(tmp_path / "in" / "seven.png")
+    rows, printed, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
+    assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
+    assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
+    with (out / "deep" / "clip.mp4.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
+    assert max(found(rows).values()) <= 2
+    assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in printed[0]
+    with pytest.raises(InputError, match=r"clip.avi has frames 0 to 2, none of them"):
+        predict(tmp_path / "in", frames="5:9", overwrite=True)
+
+
+def test_what_is_refused(predict, tmp_path, monkeypatch):
+    image = tmp_path / "points.png"
+    Image.fromarray(moving(0)).save(image)
+    clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
+
+    def refused(*inputs, **options):
+        with pytest.raises(InputError) as caught:
+            predict(*inputs, **options)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "selects frames of videos, and the inputs are images only" in refused(image, frames="0:2")
+    assert "points.csv would be of two inputs" in refused(image, clip)
+    assert "does not exist" in refused(tmp_path / "nothing.mp4")
+    assert "not a video that can be read" in refused(_written(tmp_path / "text.mp4", "text"))
+    assert "'xls' is unknown" in refused(clip, formats="xls")
+    assert "nan is not a score" in refused(clip, cutoff=float("nan"))
+    boxes = _written(tmp_path / "boxes.csv", "image,x,y,w,h\nother.png,1,1,5,5\n")
+    assert "no box belongs to one of the 1 images" in refused(image, boxes=boxes)
+    for text in ("5", "a:b", "0:9:0", "-3:"):
+        with pytest.raises(InputError, match="--frames"):
+            run_command("predict", [str(tmp_path), str(clip), "--out", str(tmp_path / "out"), f"--frames={text}"])
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
+    assert "boxes: the run was trained on crops" in refused(clip)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(
+        predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2)))))
+    with pytest.raises(RunError, match=r"points.mp4, frame 0: .*not finite"):
+        predict(clip)
+
+
+def _written(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):
+    """However long a video is, it is read no further ahead than some batches."""
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(120)))
+    shapes, threads = [], threading.active_count()
+
+    def predict(images):
+        shapes.append(images.shape)
+        return brightest(images)
+
+    sequence = from_video(open_video(clip), "clip")
+    read = []
+    decoded = type(sequence.video).__iter__
+
+    class Counted(type(sequence.video)):
+        def __iter__(self):
+            for number, image in decoded(self):
+                read.append(number)
+                yield number, image
+
+    counted = Counted(**{name: getattr(sequence.video, name) for name in sequence.video.__dataclass_fields__})
+    seen = predicted(PREDICTOR._replace(predict=predict), from_video(counted, "clip"), batch_size=4)
+    for number in range(3):
+        assert next(seen).row == number
+    assert len(read) < 50
+    seen.close()
+    assert threading.active_count() == threads
+    rows = [one.row for one in predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=7)]
+    assert rows == list(range(120))
+    assert set(shapes) == {(4, SIDE, SIDE, 3), (7, SIDE, SIDE, 3)}
+
+
+def test_work_in_the_background_ends_with_its_reader():
+    closed = []
+
+    def numbers(fail):
+        try:
+            yield from range(5)
+            if fail:
+                raise ValueError("the sixth")
+        finally:
+            closed.append(fail)
+
+    assert list(in_background(numbers(False), 2)) == list(range(5))
+    with pytest.raises(ValueError, match="the sixth"):
+        list(in_background(numbers(True), 2))
+    stopped = in_background(numbers(False), 1)
+    assert next(stopped) == 0
+    stopped.close()
+    assert closed == [False, True, False]
+
+
+def test_names_below_several_folders_do_not_meet(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(moving(0)).save(tmp_path / folder / "a.png")
+    sequence, = find_inputs([tmp_path / "one", tmp_path / "two"])
+    assert sequence.names == ("one/a.png", "two/a.png")
+    with pytest.raises(InputError, match=r"are both called a.png"):
+        find_inputs([tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"])

@@ -1,0 +1,149 @@
+"""Points over time: gaps, outliers, bands, and the files of four tools."""
+import csv
+import functools
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from kpjax.lab.commands import run_command
+from kpjax.lab.formats.prediction_reading import read_predictions
+from kpjax.lab.formats.predictions import check_formats, empty_table, fill, write_predictions
+from kpjax.errors import InputError
+from kpjax.structures import Skeleton
+
+main = functools.partial(run_command, "smooth")
+FRAMES, GAP, LONG = 60, slice(20, 24), slice(40, 55)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Two keypoints of a video that move along lines; one jumps once, and is unsure in a short and in a long gap."""
+    made = empty_table(tmp_path / "clip.mp4", ["clip.mp4"] * FRAMES, np.arange(FRAMES), Skeleton(("nose", "tail")),
+                       "made", times=np.arange(FRAMES) / 25)
+    random = np.random.default_rng(0)
+    for row in range(FRAMES):
+        points = np.array([[[10.0 + row, 20], [80 - row, 40]]]) + random.normal(0, 0.1, (1, 2, 2))
+        scores = np.array([[0.9, 0.8]])
+        if row == 10:
+            points[0, 0] += 30
+        if row in range(*GAP.indices(FRAMES)) or row in range(*LONG.indices(FRAMES)):
+            points[0, 0], scores[0, 0] = 0, 0.05
+        fill(made, row, (100, 60), points, scores, np.ones(1, bool))
+    return made
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def nose(path):
+    return np.array([(float(row["x"]), float(row["y"])) for row in rows_of(path) if row["keypoint"] == "nose"])
+
+
+def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
+    path, = write_predictions(table, ("csv",), tmp_path, "clip")
+    before = path.read_bytes()
+    main([str(path), "--cutoff", "0.3", "--gap", "5"])
+    found = nose(tmp_path / "clip_smoothed.csv")
+    expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
+    assert np.isnan(found[LONG]).all()
+    there = np.isfinite(found).all(1)
+    assert there.sum() == FRAMES - 15
+    assert np.abs(found - expected)[there].max() < 2  # the jump of 30 px and the points at 0 are gone
+    assert path.read_bytes() == before
+    assert "band: two standard deviations" in (tmp_path / "clip_smoothed.svg").read_text()
+    printed = capsys.readouterr().out
+    assert "19 of 120 points were missing or below 0.3: 4 are filled, 15 stay empty\n" in printed
+    assert max(map(len, (line for line in printed.splitlines() if str(tmp_path) not in line))) <= 110
+    with pytest.raises(InputError, match="--overwrite"):
+        main([str(path)])
+    main([str(path), "--overwrite", "--median", "1", "--gap", "0", "--no-kalman"])
+    np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
+
+
+def test_how_far_points_moved_is_written_without_exponents(table, tmp_path, capsys):
+    far = table._replace(keypoints=np.where(np.arange(FRAMES)[:, None, None, None] == 10, 400.0, table.keypoints))
+    path, = write_predictions(far, ("csv",), tmp_path, "far")
+    main([str(path)])
+    moved = next(line for line in capsys.readouterr().out.splitlines() if "sure points moved by" in line)
+    assert re.search(r"moved by \d+ px \(root mean square\), at most \d+0 px$", moved), moved
+
+
+def test_several_networks_are_an_ensemble(table, tmp_path):
+    random, paths = np.random.default_rng(1), []
+    for number in range(3):
+        other = table._replace(keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape))
+        paths += write_predictions(other, ("csv",), tmp_path, f"seed{number}")
+    main([*map(str, paths), "--cutoff", "0.3", "--ensemble", "--out", str(tmp_path / "out")])
+    found = nose(tmp_path / "out" / "seed0_smoothed.csv")
+    expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
+    assert np.abs(found - expected)[np.isfinite(found).all(1)].max() < 2.5
+    with pytest.raises(InputError, match=r"--ensemble: .*seed0\.csv is the only file"):
+        main([str(paths[0]), "--ensemble"])
+    write_predictions(table._replace(skeleton=Skeleton(("nose", "paw"))), ("csv",), tmp_path, "paws")
+    with pytest.raises(InputError, match="has other keypoints than"):
+        main([str(paths[0]), str(tmp_path / "paws.csv")])
+
+
+@pytest.mark.parametrize("form", ["csv", "dlc", "slp"])
+def test_files_of_other_tools_are_read(table, tmp_path, form):
+    for module in {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}.get(form, ()):
+        pytest.importorskip(module)
+    table.keypoints[3], table.scores[3], table.status[3] = np.nan, 0, "unreadable"
+    written = write_predictions(table, check_formats([form]), tmp_path, "clip")
+    for path in written[form != "csv":]:
+        found = read_predictions(path)
+        assert (found.skeleton.names, found.names[0].removesuffix(".mp4")) == (table.skeleton.names, "clip")
+        assert found.numbers.tolist() == list(range(FRAMES))
+        np.testing.assert_allclose(found.keypoints, table.keypoints, atol=2e-3)
+        np.testing.assert_allclose(found.scores, table.scores, atol=1e-5)
+        main([str(path), "--formats", form, "--out", str(tmp_path / path.suffix[1:])])
+        again = read_predictions(next((tmp_path / path.suffix[1:]).glob("*_smoothed.csv")))
+        assert np.isfinite(again.keypoints[3]).all()
+
+
+def test_several_animals_keep_their_names(table, tmp_path):
+    pair = table._replace(instances=("male", "female"), **{name: np.concatenate([getattr(table, name)] * 2, 1)
+                                                           for name in ("keypoints", "scores", "status", "outside",
+                                                                        "boxes", "radii", "spreads")})
+    path, = write_predictions(pair, ("csv",), tmp_path, "clip")
+    main([str(path)])
+    assert {row["instance"] for row in rows_of(tmp_path / "clip_smoothed.csv")} == {"male", "female"}
+    assert "female tail" in (tmp_path / "clip_smoothed.svg").read_text()
+
+
+def text_of(*rows, header="video,frame,instance,keypoint,x,y,score,status"):
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.mark.parametrize(("text", "flags", "words"), [
+    (text_of("v.mp4,1,0,a,1,1,1,ok", "v.mp4,0,0,a,1,1,1,ok"), (), "frame 0 comes after frame 1; sort"),
+    (text_of("v.mp4,1,0,a,1,1,1,ok", "v.mp4,2,0,a,1,1,1,ok", "v.mp4,1,0,a,1,1,1,ok"), (), "frame 1 comes after"),
+    (text_of("v.mp4,0,0,a,1,1,1,ok", "v.mp4,0,0,a,1,1,1,ok"), (), "a of frame 0 is there already"),
+    (text_of("v.mp4,0,0,a,1,1,.2,ok"), ("--cutoff", "0.5"), "--cutoff: 0.5: no point .* highest is 0.2"),
+    (text_of("v.mp4,0,0,a,nan,nan,0,unreadable"), (), "no frame has a point"),
+    (text_of("v.mp4,0,0,a,one,1,1,ok"), (), "'one' where a number belongs"),
+    (text_of("v.mp4,0,0,a,1,1,1,ok", "w.mp4,1,0,a,1,1,1,ok"), (), "points of 2 videos"),
+    (text_of("a.png,0,a,1,1,1,ok", header="image,instance,keypoint,x,y,score,status"), (), "points of images"),
+    (text_of("v.mp4,0,a,1,1", header="video,frame,keypoint,x,y"), (), "no column score"),
+    (text_of("v.mp4,0,0,a,1,1,1,ok"), ("--median", "4"), "--median: 4; must be an odd"),
+    (text_of("v.mp4,0,0,a,1,1,1,ok"), ("--gap", "-1"), "--gap: -1"),
+])
+def test_bad_input_is_one_line(tmp_path, text, flags, words):
+    (tmp_path / "points.csv").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        main([str(tmp_path / "points.csv"), *flags])
+    assert "\n" not in str(caught.value)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_point_that_is_never_sure_is_named(table, tmp_path, capsys):
+    table.scores[:, 0, 1] = 0.1
+    path, = write_predictions(table, ("csv",), tmp_path, "clip")
+    shutil.copy(path, tmp_path / "other.csv")
+    main([str(path), "--cutoff", "0.3"])
+    assert "never sure, left empty: tail (no score of 0.3 or more on any frame)" in capsys.readouterr().out
+    assert all(row["x"] == "nan" for row in rows_of(tmp_path / "clip_smoothed.csv") if row["keypoint"] == "tail")

@@ -1,0 +1,355 @@
+"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and images made here."""
+import contextlib
+import csv
+import functools
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from brightest import as_system, write_run
+from PIL import Image
+
+import kpjax.lab.commands.suggest as command
+from kpjax.lab.commands import run_command
+from kpjax.systems.parsing import exit_code_of
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project_source import frames_at
+from kpjax.lab.formats.reading import read_project
+from kpjax.errors import InputError
+from kpjax.images.transforms import AroundBox
+from kpjax.images.video import open_video, write_video
+from kpjax.structures import Skeleton
+from kpjax.lab.out.suggest.frames import has_label, labelled_frames
+from kpjax.lab.out.suggest.page import COLUMNS, write_page
+from kpjax.lab.out.suggest.proposals import Proposal, write_proposals
+
+main = functools.partial(run_command, "suggest")
+LENGTH, JUMP, DIM = 48, 30, 12  # frames; where the spot leaps; where it is dim
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a run, a video and three images."""
+    folder = tmp_path_factory.mktemp("suggest")
+    write_run(folder / "runs", (6, 0), seed=0)
+    write_video(folder / "mouse.mp4", (image_of(number) for number in range(LENGTH)))
+    (folder / "stills").mkdir()
+    for number in (3, 20, 40):
+        Image.fromarray(image_of(number)).save(folder / "stills" / f"still{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        as_system(patch)
+        yield folder
+
+
+def image_of(number):
+    """A bright square that wanders to the right, leaps once, and is dim once."""
+    image = np.full((48, 64, 3), 20, np.uint8)
+    x, y = 10 + number // 2, 24
+    if number >= JUMP:
+        y -= 16
+    image[y - 2:y + 3, x - 2:x + 3] = 110 if number == DIM else 240
+    return image
+
+
+def suggested(made, out, *flags, inputs=("mouse.mp4",)):
+    """The rows of suggestions.csv, by one command."""
+    main([str(made / "runs/brightest/demo/spot/seed-0"), *(str(made / name) for name in inputs), "--out", str(out),
+          "--batch-size", "8", *map(str, flags)])
+    return rows_of(out / "suggestions.csv")
+
+
+def rows_of(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_frames_that_look_unlike_are_found_whole_and_apart(made, tmp_path, capsys):
+    rows = suggested(made, tmp_path / "out", "--n", 3)
+    frames = [int(row["frame"]) for row in rows]
+    assert min(np.diff(sorted(frames))) >= 10
+    assert min(frames) < JUMP <= max(frames)
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert "3 of 48 frames that look least alike" in capsys.readouterr().out
+    with Image.open(tmp_path / "out" / "images" / rows[0]["file"]) as kept:
+        np.testing.assert_array_equal(np.asarray(kept), open_video(made / "mouse.mp4")[frames[0]])
+    assert (tmp_path / "out" / "suggestions.png").exists()
+
+
+def test_labels_are_kept_away_from(made, tmp_path, capsys):
+    """A project of two labelled frames: they and their neighbours are not suggestions, whatever their values."""
+    project = tmp_path / "labels"
+    project.mkdir()
+    table = ["video,frame,keypoint,x,y"]
+    for frame, (x, y) in ((JUMP, (25, 8)), (0, (10, 24))):
+        table += [f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
+                  for name, shift in (("spot", 0), ("beside", 6))]
+    (project / "labels.csv").write_text("\n".join(table) + "\n")
+    rows = suggested(made, tmp_path / "out", "--n", 9, "--labelled", project, "--to", "csv")
+    taken = [int(row["frame"]) for row in rows]
+    assert taken
+    assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
+    printed = capsys.readouterr().out
+    assert "2 labelled frames are kept away from" in printed
+    assert "9 were asked for" in printed
+
+
+def test_what_is_written_opens_and_holds_no_label(made, tmp_path):
+    rows = suggested(made, tmp_path / "csv", "--n", 4, inputs=("mouse.mp4", "stills"))
+    assert len(rows) == 4
+    assert all((tmp_path / "csv" / "images" / row["file"]).exists() for row in rows)
+    proposed = rows_of(tmp_path / "csv" / "proposals.csv")
+    still = next(row for row in proposed if "stills/still" in row["image"] and row["keypoint"] == "spot")
+    number = int(still["image"].removesuffix(".png").rpartition("still")[2])
+    corner = (8 + number // 2, 22 - 16 * (number >= JUMP))  # of equally bright pixels the first is found
+    assert (float(still["proposed_x"]), float(still["proposed_y"])) == pytest.approx(corner, abs=0.6)
+    check_no_label(tmp_path / "csv")
+
+
+SKELETON = Skeleton(("spot", "beside"), ((0, 1),))
+
+
+@pytest.fixture
+def proposals(made):
+    """Two frames of the video and an image."""
+    video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "stills" / "still3.png"
+    placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
+              (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
+    return [Proposal(*where, image_of(0), np.array([[[10.25, 20], [16, 20]]]) + number, np.array([[0.5, 0.25]]))
+            for number, where in enumerate(placed)]
+
+
+def test_coco_lists_images_and_results(proposals, tmp_path):
+    write_proposals("coco", tmp_path, proposals, SKELETON, "kpjax")
+    results = json.loads((tmp_path / "proposals.json").read_text())
+    listed = json.loads((tmp_path / "images.json").read_text())
+    assert [one["image_id"] for one in results] == [one["id"] for one in listed["images"]]
+    assert all((tmp_path / one["file_name"]).exists() for one in listed["images"])
+    assert listed["annotations"] == []
+    assert listed["categories"][0]["skeleton"] == [[1, 2]]
+    assert results[1]["keypoints"] == [11.25, 21, 0.5, 17, 21, 0.25]
+    check_no_label(tmp_path)
+
+
+def test_lightning_pose_has_likelihoods(proposals, tmp_path):
+    write_proposals("lp", tmp_path, proposals, SKELETON, "kpjax")
+    lines = (tmp_path / "proposals.csv").read_text().splitlines()
+    assert lines[1:4] == ["bodyparts,spot,spot,spot,beside,beside,beside", "coords,x,y,likelihood,x,y,likelihood",
+                          "labeled-data/mouse/img0005.png,10.25,20.0,0.5,16.0,20.0,0.25"]
+    check_no_label(tmp_path)
+
+
+def check_no_label(folder):
+    """The project reader finds no instance in it, or no project at all."""
+    reading = pytest.importorskip("kpjax.lab.formats.reading")
+    with contextlib.suppress(InputError):
+        assert not reading.read_project(folder).instances
+
+
+def test_deeplabcut_has_machine_labels(proposals, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("tables")
+    write_proposals("dlc", tmp_path, proposals, SKELETON, "kpjax")
+    labels = tmp_path / "labeled-data" / "mouse" / "machinelabels-iter0.h5"
+    found = pandas.read_hdf(labels, "df_with_missing")
+    read = pandas.read_csv(labels.with_suffix(".csv"), header=[0, 1, 2], index_col=[0, 1, 2])
+    np.testing.assert_allclose(found.to_numpy(), read.to_numpy())
+    np.testing.assert_allclose(found.to_numpy()[1], [11.25, 21, 0.5, 17, 21, 0.25])
+    assert found.columns.names == ["scorer", "bodyparts", "coords"]
+    assert all(tmp_path.joinpath(*row).exists() for row in found.index)
+    assert not list(tmp_path.rglob("*CollectedData*"))
+    check_no_label(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # sleap-io asks the system what it is
+def test_sleap_has_suggestions_with_predicted_instances(proposals, made, tmp_path):
+    sleap_io = pytest.importorskip("sleap_io")
+    write_proposals("slp", tmp_path, proposals, SKELETON, "kpjax")
+    loaded = sleap_io.load_slp(str(tmp_path / "proposals.slp"))
+    assert loaded.skeletons[0].node_names == ["spot", "beside"]
+    assert len(loaded.suggestions) == len(loaded.labeled_frames) == 3
+    instances = [one for frame in loaded for one in frame.instances]
+    assert all(type(one) is sleap_io.PredictedInstance for one in instances)
+    np.testing.assert_allclose(instances[1].numpy(), [[11.25, 21], [17, 21]])
+    of_video = [frame for frame in loaded if frame.video.filename == str(made / "mouse.mp4")]
+    assert [frame.frame_idx for frame in of_video] == [5, 20]
+    check_no_label(tmp_path / "proposals.slp")
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--n", "0"], "--n: 0; must be at least 1"),
+    (["--every", "0"], "--every: 0"),
+])
+def test_what_cannot_be_done_is_one_line(made, tmp_path, capsys, flags, words):
+    arguments = [str(made / "runs/brightest/demo/spot/seed-0"), str(made / "mouse.mp4"), "--out", str(tmp_path / "out")]
+    assert exit_code_of(lambda: main([*arguments, "--batch-size", "8", *flags])) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_things_are_not_overwritten(made, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="other things"):
+        suggested(made, out, "--overwrite", inputs=("stills",))
+    (out / "thesis.txt").unlink()
+    assert len(suggested(made, out, inputs=("stills",))) == 3  # 20 were asked for
+    with pytest.raises(InputError, match="--overwrite"):
+        suggested(made, out, inputs=("stills",))
+    assert len(suggested(made, out, "--n", 1, "--overwrite", inputs=("stills",))) == 1
+    assert len(list((out / "images").rglob("*.png"))) == 1
+
+
+def test_what_a_project_knows(made):
+    """Keypoints by name, and frames by the names that tools give them."""
+    nowhere = np.full(4, np.nan)
+    frames = (Frame("labeled-data/mouse/img0005.png", made / "labeled-data/mouse/img0005.png", None, (64, 48), "mouse"),
+              Frame("stills/still3.png", made / "stills" / "still3.png", None, (64, 48), "stills"))
+    instances = tuple(Instance(n, np.array([[1.0, 2.0], [4.0, 6.0]]) * (n + 1), np.ones(2, np.float32),
+                               np.zeros(2, bool), nowhere) for n in range(2))
+    project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
+    known = labelled_frames(project, Skeleton(("spot", "beside")))
+    assert len(known.notes) == 1  # the first image is not there
+    assert len(known.features) == 1
+    found = frames_at([made / "mouse.mp4", made / "stills"])
+    labelled = has_label(found, known.frames, 3)
+    assert [frame.number for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is not None] == [
+        3, 4, 5, 6, 7]
+    assert [frame.path.name for frame, yes in zip(found, labelled, strict=True) if yes and frame.number is None] == [
+        "still3.png"]
+    with pytest.raises(InputError, match="predicts nose"):
+        labelled_frames(project, Skeleton(("nose",)))
+    with pytest.raises(InputError, match="no labelled frame"):
+        labelled_frames(project._replace(instances=()), Skeleton(("spot",)))
+
+
+@pytest.fixture
+def two(made, tmp_path):
+    """A video of two spots, and a box about each on all frames but the last."""
+    place = ((12, 12), (50, 36))
+
+    def image(number):
+        frame = np.full((48, 64, 3), 20, np.uint8)
+        for x, y in place:
+            frame[y - 2:y + 3, x - 2:x + 3] = 240 - 5 * number
+        return frame
+
+    write_video(tmp_path / "pair.mp4", map(image, range(6)))
+    table = ["video,frame,instance,x,y,w,h"]
+    table += [f"pair.mp4,{number},{name},{x - 8},{y - 8},16,16" for number in range(5)
+              for name, (x, y) in zip(("male", "female"), place, strict=True)]
+    (tmp_path / "boxes.csv").write_text("\n".join(table) + "\n")
+    return tmp_path, dict(zip(("male", "female"), place, strict=True))
+
+
+def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
+    folder, place = two
+    suggested(made, folder / "out", "--boxes", folder / "boxes.csv", "--apart", 1, "--n", 3,
+              inputs=(folder / "pair.mp4",))
+    assert "1 frames have no box and are left out" in capsys.readouterr().out
+    rows = rows_of(folder / "out" / "proposals.csv")
+    assert len(rows) == 3 * 2 * 2
+    for row in rows:
+        if row["keypoint"] == "spot":
+            x, y = place[row["instance"]]
+            assert (float(row["proposed_x"]), float(row["proposed_y"])) == pytest.approx((x, y), abs=3)
+    with pytest.raises(InputError, match="Lightning Pose holds one animal"):
+        suggested(made, folder / "lp", "--boxes", folder / "boxes.csv", "--to", "lp", inputs=(folder / "pair.mp4",))
+    assert not (folder / "lp").exists()
+
+
+@pytest.mark.parametrize("form", ["coco", "dlc", "slp"])
+def test_several_animals_in_the_formats_of_tools(form, proposals, tmp_path):
+    for module in {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}.get(form, ()):
+        pytest.importorskip(module)
+    pair = [one._replace(keypoints=np.concatenate([one.keypoints, one.keypoints + 9]),
+                         scores=np.concatenate([one.scores, one.scores / 2]), animals=("male", "female"))
+            for one in proposals]
+    pair[1].scores[1] = pair[1].keypoints[1] = np.nan  # one is alone
+    write_proposals(form, tmp_path, pair, SKELETON, "kpjax")
+    if form == "coco":
+        results = json.loads((tmp_path / "proposals.json").read_text())
+        assert [one["image_id"] for one in results] == [1, 1, 2, 3, 3]
+    elif form == "dlc":
+        head = (tmp_path / "labeled-data" / "mouse" / "machinelabels-iter0.csv").read_text().splitlines()
+        assert head[1].split(",")[3:] == ["male"] * 6 + ["female"] * 6
+        assert "individuals" in (tmp_path / "config.yaml").read_text()
+    else:
+        import sleap_io
+        loaded = sleap_io.load_slp(str(tmp_path / "proposals.slp"))
+        assert [[one.track.name for one in frame.instances] for frame in loaded] == [
+            ["male", "female"], ["male"], ["male", "female"]]
+
+
+def test_a_run_on_crops_says_at_once_that_it_needs_boxes(made, tmp_path, monkeypatch):
+    opened = command.open_predictor
+    monkeypatch.setattr(command, "open_predictor", lambda run: opened(run)._replace(transform=AroundBox(64)))
+    with pytest.raises(InputError, match=r"--boxes: the run was trained on crops .* csv with video, frame, instance"):
+        suggested(made, tmp_path / "out")
+
+
+def test_every_second_frame_is_spelt_so(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "LOOKED_AT", LENGTH // 2)
+    suggested(made, tmp_path / "out")
+    assert "every 2nd frame of videos is looked at" in capsys.readouterr().out
+    assert [command.ordinal(number) for number in (1, 3, 4, 11, 21, 112)] == [
+        "1st", "3rd", "4th", "11th", "21st", "112th"]
+
+
+# The page on which proposals are corrected
+
+HOSTILE = '</script><b onclick="x">&amp; "né\u2028z,\'\n'
+
+
+def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals, tmp_path):
+    skeleton = Skeleton(("spot", HOSTILE), ((0, 1),))
+    proposals[0].scores[0, 1] = 0.01
+    path = write_page(tmp_path, [one._replace(folder="a#b 100%") for one in proposals], "images", skeleton, cutoff=0.1,
+                      project=tmp_path / "my project")
+    text = path.read_text()
+    assert text.count("</script>") == text.count("<script") == 2
+    assert "<b onclick" not in text
+    assert not re.search(r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text)
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.S)[1])
+    assert data["keypoints"] == ["spot", HOSTILE]
+    assert data["frames"][0]["points"] == [[[10.25, 20, 0.5], [16, 20, 0.01]]]
+    assert data["frames"][0]["file"] == "images/a%23b%20100%25/img0005.png"
+    assert data["frames"][0]["file_in_table"] == "images/a#b 100%/img0005.png"
+    assert "my project' " in data["how"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_points_beyond_the_image_begin_at_its_edge_as_not_visible(proposals, tmp_path):
+    one = proposals[0]
+    height, width = one.image.shape[:2]
+    one.keypoints[0] = [[-60.5, 20], [16, height + 3]]
+    one.scores[0] = 0.5
+    text = write_page(tmp_path, [one], "images", Skeleton(("spot", "beside")), cutoff=0.1).read_text()
+    data = re.search(r'type="application/json">(.*?)</script>', text, re.S)[1]
+    code = re.search(r"const within = .*?(?=\nlet work)", text, re.S)[0]
+    done = subprocess.run(["node", "-e", f"const data = {data};\n{code}\nconsole.log(JSON.stringify(proposed()))"],
+                          capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[0]["points"] == [[{"x": 0, "y": 20, "visible": False},
+                                                     {"x": 16, "y": height - 1, "visible": False}]]
+    assert width > 16
+
+
+def test_what_the_page_downloads_is_read_as_labels(made, tmp_path):
+    suggested(made, tmp_path / "out", "--n", 2, "--page")
+    files = rows_of(tmp_path / "out" / "suggestions.csv")
+    table = [",".join(COLUMNS)]
+    for number, row in enumerate(files):  # as `corrected` of the page writes them
+        table += [f"images/{row['file']},0,spot,{10 + number},20.5,1", f"images/{row['file']},0,beside,,,0"]
+    (tmp_path / "out" / "corrected.csv").write_text("\n".join(table) + "\n")
+    read = read_project(tmp_path / "out" / "corrected.csv")
+    assert [one.keypoints[0].tolist() for one in read.instances] == [[10, 20.5], [11, 20.5]]
+    assert [one.visible.tolist() for one in read.instances] == [[1, 0]] * 2
+    assert all(frame.path.is_file() for frame in read.frames)
+    # The names of the columns are the page's, and so is their order.
+    assert re.search(r"rows\.push\(\[frame\.file_in_table, .*animals.*keypoints.*one\.x.*one\.y.*\? 1 : 0\]\)",
+                     (tmp_path / "out" / "label.html").read_text())

@@ -1,0 +1,314 @@
+"""A run of the supervised experiment that was never trained: exported, moved, damaged, and made again from itself."""
+import csv
+import hashlib
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+
+import jax
+import numpy as np
+import pytest
+from jax import export as jax_export
+from PIL import Image
+
+from kpjax.systems import supervised
+from kpjax.lab.commands import Export, run_command
+from kpjax.lab.commands.export import FRESH, export, in_fresh_process
+from kpjax.systems.configs import changed, config_as_json
+from kpjax.lab.predictors import open_predictor, open_run
+from kpjax.systems.system import FORMAT
+from kpjax.errors import InputError, RunError
+from kpjax.lab.out.export import standalone
+from kpjax.lab.out.export.reading import transform_of
+from kpjax.lab.out.export.writing import input_of
+from kpjax.files import write_json
+from kpjax.images.transforms import (
+    AroundBox,
+    Letterbox,
+    LocalContrast,
+    PersonCrop,
+    ScaledByBox,
+    Stretch,
+    accepting_boxes,
+)
+from kpjax.structures import Example, Skeleton, Trained, skeleton_from_json
+from kpjax.training.trees import save_trained
+
+SIDE = 32
+POINTS = Skeleton(("left", "middle", "right"), ((0, 1),), (2, 1, 0), {"ends": (0, 2)})
+FILES = ("predict.bin", "weights.safetensors", "run.py", "predictor.json")
+
+
+def quiet(line):
+    pass
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a finished run, with an array and a mapping that no point depends on."""
+    folder = tmp_path_factory.mktemp("runs") / "seed-3"
+    config = changed(supervised.PRESETS["demo"], image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
+    write_json(folder / "config.json", {
+        "format": FORMAT, "variant": "supervised", "seed": 3, "config": config_as_json(config)})
+    write_json(folder / "skeleton.json", asdict(POINTS))
+    write_json(folder / "results.json", {"experiment": "supervised", "preset": "demo", "variant": "supervised",
+                                         "seed": 3, "steps": 1, "metrics": {"test/pck": 0.5}})
+    method = supervised.build(config, POINTS, "supervised")
+    blank = Example(*(np.zeros((1, *shape), dtype) for shape, dtype in (
+        ((SIDE, SIDE, 3), np.uint8), ((3, 2), np.float32), ((3,), np.float32), ((), np.float32), ((3, 3), np.float32),
+        ((), np.int32))))
+    state = jax.eval_shape(method.init, jax.random.key(3), dict.fromkeys(method.streams, blank), {})
+    rng = np.random.default_rng(3)
+    variables = jax.tree.map(lambda leaf: rng.uniform(0, 0.5, leaf.shape).astype(leaf.dtype), state.variables)
+    save_trained(folder / "model", Trained(variables, {"teacher": {"kernel": np.ones((2, 5), np.float32)}, "none": {}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """Its exported folder."""
+    out = tmp_path_factory.mktemp("exported") / "predictor"
+    return export(Export(run=run, out=out, self_test=False), tell=quiet)
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_is_the_same_predictor(run, exported, bucket, tmp_path):
+    shutil.copytree(run, bucket.folder / "box" / "seed-3")
+    there = export(Export(run="gs://box/seed-3", out=tmp_path / "out", self_test=False), tell=quiet)
+    assert (there / "weights.safetensors").read_bytes() == (exported / "weights.safetensors").read_bytes()
+    assert (there / "predict.bin").exists()
+    assert not bucket.puts
+
+
+@pytest.fixture
+def copied(exported, tmp_path):
+    """A copy of it that a test may damage."""
+    return shutil.copytree(exported, tmp_path / "copy")
+
+
+def noise(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, np.uint8)
+
+
+def test_the_folder_says_what_it_is(run, exported):
+    assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
+    description = json.loads((exported / "predictor.json").read_text())
+    assert description["format"] == 2
+    assert skeleton_from_json(description["skeleton"]) == POINTS
+    assert description["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
+                             "whole_images": True, "box_margin": 1.25, "contrast": ""}
+    assert description["versions"]["jax"] == jax.__version__
+    assert description["platforms"] == ["cpu", "cuda", "tpu"]
+    for name in FILES[:3]:
+        assert description["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
+    assert description["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
+    assert description["rebuild"]["empty"] == [["frozen", "none"]]
+    ours, theirs = open_predictor(run), open_predictor(exported)
+    for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.title == "supervised_demo_supervised_3"
+    assert ours.result["digest"] == json.loads((run / "model" / "trained.json").read_text())["digest"]
+
+
+@pytest.mark.slow
+def test_a_fresh_process_without_this_library_finds_the_same_points(run, exported, tmp_path):
+    """Batches of 1, 5 and 8, bit for bit; Flax and kpjax cannot be imported there."""
+    batches = {str(size): noise(size, SIDE, SIDE, 3) for size in (1, 5, 8)}
+    np.savez(tmp_path / "batches.npz", **batches)
+    (tmp_path / "fresh.py").write_text(f"""
+import runpy, sys
+import numpy as np
+runner = runpy.run_path({str(exported / "run.py")!r})
+predictor = runner["open_predictor"]({str(exported)!r})
+with np.load({str(tmp_path / "batches.npz")!r}) as batches:
+    found = {{size: predictor.predict(batches[size]) for size in batches}}
+np.savez({str(tmp_path / "found.npz")!r}, **{{f"{{name}} {{size}}": value for size, pair in found.items()
+                                            for name, value in zip(("keypoints", "scores"), pair)}})
+assert not any(name.partition(".")[0] in ("kpjax", "flax") for name in sys.modules)
+try:
+    import flax
+except ImportError:
+    print("done")
+""")
+    done = subprocess.run([sys.executable, "-I", "-W", "error", "-c", FRESH, str(tmp_path / "fresh.py")],
+                          capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n", done.stderr
+    predict = open_predictor(run).predict
+    with np.load(tmp_path / "found.npz") as found:
+        for size, images in batches.items():
+            keypoints, scores = predict(images)
+            np.testing.assert_array_equal(found[f"keypoints {size}"], keypoints)
+            np.testing.assert_array_equal(found[f"scores {size}"], scores)
+            assert np.ptp(keypoints) > 3
+
+
+def test_twenty_images_of_all_sizes_lie_where_the_run_puts_them(run, exported):
+    ours, runner = open_predictor(run), loaded(exported / "run.py")
+    theirs = runner.open_predictor(exported)
+    images = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
+    boxes = [(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)]
+    for given in (None, boxes):
+        squares = [ours.transform(image, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
+                             given and np.array(given[number])) for number, image in enumerate(images)]
+        keypoints, scores = ours.predict(np.stack([example[0] for example in squares]))
+        homogeneous = np.concatenate([keypoints, np.ones((20, 3, 1))], -1)
+        wanted = np.stack([points @ crop.astype(np.float64).T for points, (*_, crop) in
+                           zip(homogeneous, squares, strict=True)])[..., :2]
+        found, certain = runner.points_on(theirs, images, given)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(certain, scores, rtol=0, atol=1e-6)
+
+
+def loaded(path):
+    """run.py as a module."""
+    spec = importlib.util.spec_from_file_location("exported_run", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("side", [37, 64])
+def test_run_py_transforms_images_as_in_training_pixel_by_pixel(side):
+    """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the image."""
+    for plain in (Letterbox(side), AroundBox(side), AroundBox(side, 1.5)):
+        for transform in (plain, LocalContrast(plain)):
+            given = json.loads(json.dumps(input_of(transform)))
+            assert given["whole_images"] == (plain == Letterbox(side))
+            assert given["contrast"] == ("" if transform == plain else "local")
+            assert transform_of(given) == accepting_boxes(transform)
+            assert input_of(transform_of(given)) == given
+            for image in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
+                box = None if given["whole_images"] else np.array([2.0, -2.5, 11.0, 21.25])
+                square, _, _, _, crop = transform(image, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
+                found, map_ = standalone.to_square(image, given, box)
+                np.testing.assert_array_equal(found, square)
+                np.testing.assert_allclose(map_, crop, rtol=1e-6, atol=1e-5)
+    for transform in (Stretch(64), PersonCrop(64), LocalContrast(Stretch(64)), ScaledByBox(AroundBox(64))):
+        with pytest.raises(InputError, match="transform: an exported predictor cannot do"):
+            input_of(transform)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
+    whole = (copied / name).read_bytes()
+    for position in {0, len(whole) - 1, *np.linspace(1, len(whole) - 2, 12).astype(int).tolist()}:
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        (copied / name).write_bytes(damaged)
+        with pytest.raises(InputError) as caught:
+            open_predictor(copied)
+        assert str(copied / name) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    (copied / name).write_bytes(whole)
+    standalone.checked_description(copied)
+    if name != "predictor.json":
+        (copied / name).unlink()
+        with pytest.raises(InputError, match=f"{name}: No such file"):
+            open_predictor(copied)
+
+
+def test_another_format_is_refused_in_one_line(copied):
+    path = copied / "predictor.json"
+    other = path.read_bytes().replace(b'"format": 2', b'"format": 3')
+    path.write_bytes(other)
+    with pytest.raises(InputError, match="format 3, this program reads format 2, or the file is damaged"):
+        open_predictor(copied)
+    before = json.loads(other)["checksum"].encode()
+    path.write_bytes(other.replace(before, standalone.digest_of_description(other).encode()))
+    with pytest.raises(InputError, match=r"json: format 3, this program reads format 2; use the run.py in its"):
+        open_predictor(copied)
+
+
+def test_wrong_images_are_refused_by_dimension(exported):
+    predict = open_predictor(exported).predict
+    for images, message in ((noise(1, 31, 32, 3), "height is 31, 32 is needed"),
+                            (noise(1, 32, 31, 3), "width is 31, 32 is needed"),
+                            (noise(1, 32, 32, 1), "channels is 1, 3 is needed"), (noise(32, 32, 3), "3 dimensions"),
+                            (noise(1, 32, 32, 3).astype(np.float32), "float32, uint8 is needed")):
+        with pytest.raises(InputError, match=message):
+            predict(images)
+
+
+def test_a_jax_that_cannot_load_it_is_reported_with_the_mend(exported, monkeypatch):
+    def refuse(content):
+        raise ValueError("calling convention 10 is not supported\nmore lines")
+
+    monkeypatch.setattr(jax_export, "deserialize", refuse)
+    with pytest.raises(InputError, match=rf"jax {jax.__version__} does not load it \(calling convention 10 is[^\n]*"
+                                         rf"kpjax export --from {exported} --out NEW$"):
+        open_predictor(exported)
+
+
+@pytest.mark.slow
+def test_it_is_made_again_from_itself(run, exported, tmp_path):
+    """Of an exported folder alone: the same weights, the same points, and what an earlier run is to a later one."""
+    again = run_command("export", ["--from", str(exported), "--out", str(tmp_path / "again"), "--no-self-test"])
+    first, second = (json.loads((folder / "predictor.json").read_text()) for folder in (exported, again))
+    assert first["files"]["weights.safetensors"] == second["files"]["weights.safetensors"]
+    different = {name for name in first if first[name] != second[name]}
+    assert different <= {"made", "files", "checksum"}
+    images = noise(2, SIDE, SIDE, 3)
+    for one, other in zip(open_predictor(exported).predict(images), open_predictor(again).predict(images), strict=True):
+        np.testing.assert_array_equal(one, other)
+    before, after = open_run(run), open_run(exported)
+    jax.tree.map(np.testing.assert_array_equal, before.trained.variables, after.trained.variables)
+    assert jax.tree.structure(before.trained) == jax.tree.structure(after.trained)
+    assert before.result == after.result
+    assert before.method.skeleton == after.method.skeleton == POINTS
+
+
+@pytest.mark.slow
+def test_run_py_as_a_program(exported, tmp_path, capsys):
+    """Keypoints of images in a table, and the self-test in a fresh process, which fails where the points differ."""
+    assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
+    with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
+        in_fresh_process(exported / "run.py", "nowhere.png")
+    runner = loaded(exported / "run.py")
+    with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from those at export"):
+        runner.main(["--self-test", "-1"])
+    paths = [tmp_path / "a b.png", tmp_path / "c.png"]
+    for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
+        Image.fromarray(image).save(path)
+    runner.main([*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"])
+    with (tmp_path / "points.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["keypoint"]) for row in rows] == [
+        (str(path), name) for path in paths for name in POINTS.names]
+    wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])
+    assert [float(row["x"]) for row in rows[:3]] == pytest.approx(wanted[0, :, 0], abs=1e-3)
+    runner.main([str(paths[0]), "--box", "1", "2", "30", "30"])
+    assert "a b.png,left," in capsys.readouterr().out
+    (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:100])
+    with pytest.raises(runner.PredictorError, match=r"cut.png: cannot be read"):
+        runner.main([str(tmp_path / "cut.png")])
+
+
+def test_what_the_command_refuses(run, exported, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    (tmp_path / "file").write_text("")
+    for arguments, words in (
+            (("--out", out), "give either RUN or --from"), ((run, "--from", exported, "--out", out), "give either RUN"),
+            ((run,), "--out"), (("--from", run, "--out", out), "is not an exported predictor"),
+            ((tmp_path, "--out", out), "not a run's folder"), ((run, "--out", exported), "exists already"),
+            ((run, "--out", run, "--overwrite"), "which is not part of a predictor"),
+            (("--from", exported, "--out", exported, "--overwrite"), "is where it comes from"),
+            ((run, "--out", tmp_path / "file" / "out"), "cannot be written: ")):
+        with pytest.raises(InputError, match=words) as caught:
+            run_command("export", [str(argument) for argument in arguments])
+        assert "\n" not in str(caught.value)
+    usual = supervised.SYSTEM
+    monkeypatch.setattr(supervised, "SYSTEM", usual._replace(
+        predicting=lambda stored: usual.predicting(stored)._replace(transform=Stretch(SIDE))))
+    with pytest.raises(InputError, match="exported predictor cannot do Stretch"):
+        run_command("export", [str(run), "--out", str(out)])
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_an_earlier_predictor_is_replaced(run, copied, capsys):
+    run_command("export", [str(run), "--out", str(copied), "--overwrite", "--no-self-test"])
+    assert "1 arrays that points do not depend on are left out" in capsys.readouterr().out
+    standalone.checked_description(copied)

@@ -1,0 +1,71 @@
+"""Boxes of every format, found by names that were written on another machine."""
+import json
+
+import numpy as np
+import pytest
+
+from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
+from kpjax.errors import InputError
+
+
+def test_a_table_of_images_and_frames(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,video,frame,instance,x,y,w,h\n"
+                    "labeled\\one\\a.png,,,left,1,2,3,4\nlabeled/one/a.png,,,right,5,6,7,8\nb.png,,,right,9,9,1,1\n"
+                    ",clips/ants.mp4,7,left,1,1,2,2\n")
+    boxes = read_boxes(path)
+    instances, found = boxes_of_images(boxes, ["one/a.png", "two/a.png", "deep/b.png"])
+    assert instances == ("left", "right")
+    np.testing.assert_array_equal(found[0], [[1, 2, 3, 4], [5, 6, 7, 8]])
+    assert np.isnan(found[1]).all()
+    assert np.isnan(found[2, 0]).all()
+    np.testing.assert_array_equal(found[2, 1], [9, 9, 1, 1])
+    instances, found = boxes_of_video(boxes, "ants.mp4", range(6, 8))
+    assert instances == ("left",)
+    np.testing.assert_array_equal(found[1, 0], [1, 1, 2, 2])
+    with pytest.raises(InputError, match=r"no box on the requested frames of bees.mp4.*clips/ants.mp4"):
+        boxes_of_video(boxes, "bees.mp4", range(9))
+
+
+def test_lightning_pose_writes_the_height_before_the_width(tmp_path):
+    (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
+    _, found = boxes_of_images(read_boxes(tmp_path / "bbox.csv"), ["img1.png"])
+    np.testing.assert_array_equal(found[0, 0], [10, 20, 40, 30])
+    (tmp_path / "clip_bbox.csv").write_text("x,y,h,w\n1,2,3,4\n,,,\n5,6,7,8\n")
+    _, found = boxes_of_video(read_boxes(tmp_path / "clip_bbox.csv"), "clip.mp4", range(3))
+    np.testing.assert_array_equal(found[:, 0], [[1, 2, 4, 3], [np.nan] * 4, [5, 6, 8, 7]])
+
+
+def test_coco_boxes_without_crowds(tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps({"images": [{"id": 5, "file_name": "a.png"}], "annotations": [
+        {"image_id": 5, "bbox": [1, 2, 3, 4]}, {"image_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        {"image_id": 5, "bbox": [5, 6, 7, 8]}]}))
+    instances, found = boxes_of_images(read_boxes(path), ["x/a.png"])
+    assert instances == ("0", "1")
+    np.testing.assert_array_equal(found[0], [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("b.csv", "image,x,y,w\n", "lacks h"),
+    ("b.csv", "x,y,w,h\n1,2,3,4\n", "which image a box belongs"),
+    ("b.csv", "video,x,y,w,h\nv,1,2,3,4\n", "lacks a column frame"),
+    ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
+     "3 faults: b.csv line 4: 2 cells.*; line 2: .*positive.*; line 3, width: 'zero'"),
+    ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
+    ("b.csv", "image,x,y,w,h\n", "no box in it"),
+    ("b.json", "[{}]", "does not name its images"),
+    ("b.json", "{", "invalid json"),
+    ("b.json", '{"images": [], "annotations": [{"image_id": 3, "bbox": [1, 2, 3, 4]}]}', "its image_id"),
+])
+def test_what_is_wrong_is_said(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_boxes(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_fits_two_images_is_refused(tmp_path):
+    (tmp_path / "b.csv").write_text("image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n")
+    with pytest.raises(InputError, match=r"a.png may be one/a.png or two/a.png"):
+        boxes_of_images(read_boxes(tmp_path / "b.csv"), ["a.png"])

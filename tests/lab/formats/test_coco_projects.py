@@ -1,0 +1,158 @@
+"""COCO files: the published conventions, the ones that are met in other sets, and the way back."""
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.lab.formats import coco
+from kpjax.lab.formats.reading import format_of, read_project
+from kpjax.errors import InputError
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Writes a COCO project with one image of 40x30, changed by `update`, and returns its file."""
+    def write(*, folder="", skeleton=(), keypoints=(10, 11, 2, 20, 21, 1, 0, 0, 0), names=("a", "b", "c"), **update):
+        home = tmp_path / folder
+        home.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+        content = {
+            "images": [{"id": 7, "file_name": "one.png", "width": 40, "height": 30}],
+            "annotations": [{"id": 31, "image_id": 7, "category_id": 3, "keypoints": list(keypoints), "iscrowd": 0,
+                             "bbox": [5, 6, 20, 18], "num_keypoints": 2, "area": 360}],
+            "categories": [{"id": 3, "name": "mouse", "keypoints": list(names), "skeleton": list(skeleton)}]}
+        content |= update
+        path = home / "labels.json"
+        path.write_text(json.dumps(content))
+        return path
+    return write
+
+
+def test_flags_and_ids_as_they_were(project, tmp_path):
+    read = read_project(project())
+    (instance,) = read.instances
+    assert (read.format, read.frames[0].name, read.frames[0].size) == ("coco", "one.png", (40, 30))
+    np.testing.assert_array_equal(instance.visible, np.float32([1, 1, 0]))
+    np.testing.assert_array_equal(instance.occluded, [False, True, False])
+    np.testing.assert_array_equal(instance.keypoints, [[10, 11], [20, 21], [np.nan, np.nan]])
+    np.testing.assert_array_equal(instance.box, [5, 6, 20, 18])
+
+    (written,) = coco.write(read, tmp_path / "out")
+    content = json.loads(written.read_text())
+    assert content["annotations"][0]["keypoints"] == [10, 11, 2, 20, 21, 1, 0, 0, 0]
+    assert content["annotations"][0]["bbox"] == [5, 6, 20, 18]
+    assert [content[field][0]["id"] for field in ("images", "annotations", "categories")] == [7, 31, 3]
+    assert content["annotations"][0]["image_id"] == 7
+
+
+@pytest.mark.parametrize(("stored", "edges", "line"), [
+    ([[0, 1], [1, 2]], ((0, 1), (1, 2)), "counts keypoints from 0"),
+    ([[1, 2], [2, 3]], ((0, 1), (1, 2)), ""),
+    ([[1, 2], [2, 4]], ((0, 1),), "1 of 2 edges"),
+])
+def test_edges_count_from_one_or_from_zero(project, stored, edges, line):
+    read = read_project(project(skeleton=stored))
+    assert read.skeleton.edges == edges
+    assert any(line in note for note in read.notes)
+
+
+def test_one_means_visible_where_nothing_is_two(project):
+    read = read_project(project(keypoints=(10, 11, 1, 20, 21, 1.0, 0, 0, 0)))
+    np.testing.assert_array_equal(read.instances[0].occluded, False)
+    assert any("1 is taken to mean visible" in note for note in read.notes)
+
+
+def test_triples_and_no_names(project):
+    read = read_project(project(names=(), keypoints=([10, 11, 2], [20, 21, 2])))
+    assert read.skeleton.names == ("point_0", "point_1")
+    np.testing.assert_array_equal(read.instances[0].keypoints, [[10, 11], [20, 21]])
+
+
+def test_regions_are_no_instances_and_their_images_stay(project):
+    crowd = {"id": 1, "image_id": 7, "category_id": 3, "iscrowd": 1, "keypoints": [1, 1, 2] * 3}
+    empty = {"id": 2, "image_id": 7, "category_id": 3, "iscrowd": 0, "keypoints": [0] * 9}
+    labelled = {"id": 3, "image_id": 7, "category_id": 3, "keypoints": [1, 1, 2] * 3, "track": "Ann"}
+    read = read_project(project(annotations=[crowd, empty, labelled]))
+    assert [one.track for one in read.instances] == ["Ann"]
+    assert len(read.frames) == 1
+    with pytest.raises(InputError, match="no keypoint is labelled in any of its 1 frames"):
+        read_project(project(annotations=[crowd, empty]))
+
+
+def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_path):
+    """A stored path of another machine is shortened for all images alike, and the bare name never decides."""
+    images = [{"id": n, "file_name": f"C:\\data\\set\\{side}\\eye.png"} for n, side in enumerate(("left", "right"))]
+    path = project(folder="annotations", images=images, annotations=[
+        {"id": n, "image_id": n, "category_id": 3, "keypoints": [n, n, 2] * 3} for n in (0, 1)])
+    for side, width in (("left", 8), ("right", 9)):
+        (tmp_path / "images" / side).mkdir(parents=True)
+        Image.new("RGB", (width, 5)).save(tmp_path / "images" / side / "eye.png")
+    read = read_project(path)
+    assert [frame.size for frame in read.frames] == [(8, 5), (9, 5)]
+    assert [frame.name for frame in read.frames] == ["images/left/eye.png", "images/right/eye.png"]
+    assert [frame.session for frame in read.frames] == ["images/left", "images/right"]
+    (tmp_path / "images/right/eye.png").unlink()
+    with pytest.raises(InputError, match=r"1 fault: images/right/eye.png: the image is missing at .*images/right"):
+        read_project(path)
+
+
+def test_a_file_for_each_split(project, tmp_path):
+    first = project(folder="annotations")
+    content = json.loads(first.read_text())
+    for split in ("train", "val"):
+        (tmp_path / f"{split}2017").mkdir()
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{split}2017" / f"{split}.png")
+        content["images"][0]["file_name"] = f"{split}.png"
+        (tmp_path / "annotations" / f"people_{split}2017.json").write_text(json.dumps(content))
+    first.unlink()
+    assert format_of(tmp_path).name == "coco"
+    read = read_project(tmp_path)
+    assert {frame.name: frame.split for frame in read.frames} == {
+        "train2017/train.png": "train", "val2017/val.png": "validation"}
+    assert len(read.instances) == 2
+    (tmp_path / "annotations" / "more.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="3 annotation files"):
+        read_project(tmp_path)
+
+
+def test_a_category_is_chosen_by_name(project):
+    categories = [{"id": n, "name": name, "keypoints": ["p"]} for n, name in enumerate(("cat", "dog"))]
+    annotations = [{"id": n, "image_id": 7, "category_id": n, "keypoints": [n, n, 2]} for n in (0, 1)]
+    path = project(categories=categories, annotations=annotations)
+    with pytest.raises(InputError, match=r".category.: 2 in labels.json .* choose one of 'cat' \(1\), 'dog' \(1\)"):
+        read_project(path)
+    with pytest.raises(InputError, match=r".category.: 'cow' has no keypoints.*'cat' \(1\), 'dog' \(1\)"):
+        read_project(path, category="cow")
+    read = read_project(path, category="dog")
+    np.testing.assert_array_equal(read.instances[0].keypoints, [[1, 1]])
+
+
+def test_labels_of_a_resized_image(project):
+    images = [{"id": 7, "file_name": "one.png", "width": 80, "height": 60}]
+    path = project(images=images, keypoints=(79.5, 59.5, 2, 20, 21, 2, 0, 0, 0))
+    with pytest.raises(InputError, match=r"the file is 40x30 as shown, .* an image of 80x60; .*set .rescale_labels"):
+        read_project(path)
+    read = read_project(path, rescale_labels=True)
+    # A corner stays a corner: pixel centres are half a pixel inside.
+    np.testing.assert_allclose(read.instances[0].keypoints[0], [39.5, 29.5])
+    np.testing.assert_allclose(read.instances[0].box, [2.5, 3, 10, 9])
+
+
+def test_a_image_that_is_turned_for_showing(project, tmp_path):
+    """Labels of a turned image are not stretched."""
+    path = project(images=[{"id": 7, "file_name": "one.jpg", "width": 40, "height": 30}])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.jpg", exif=turned)
+    for rescale in (False, True):
+        with pytest.raises(InputError, match=r"30x40 as shown, .* of 40x30; save it upright"):
+            read_project(path, rescale_labels=rescale)
+
+
+def test_counting_from_one_is_noticed_and_undone(project):
+    path = project(keypoints=(40, 30, 2, 1, 1, 2, 0, 0, 0))
+    assert any("`pixels_from`: some" in note for note in read_project(path).notes)
+    read = read_project(path, pixels_from=1)
+    np.testing.assert_array_equal(read.instances[0].keypoints[:2], [[39, 29], [0, 0]])
+    np.testing.assert_array_equal(read.instances[0].box, [4, 5, 20, 18])

@@ -1,0 +1,113 @@
+"""DeepLabCut projects: keys, order, gaps, several animals, what is refused, tables for pandas, the open field mouse."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from kpjax.lab.formats import deeplabcut
+from kpjax.lab.formats.reading import read_project
+
+ONE_CELL = ["scorer,A,A,A,A", "bodyparts,snout,snout,ear,ear", "coords,x,y,x,y", "labeled-data/v/img0001.png,,,,",
+            r"labeled-data\v\img0010.png,1.5,2,,", "labeled-data/v/img0002.png,5,6,7,8"]
+THREE_CELLS = ["scorer,,,A,A,A,A", "bodyparts,,,snout,snout,ear,ear", "coords,,,x,y,x,y",
+               "labeled-data,v,img0001.png,,,,", "labeled-data,v,img0010.png,1.5,2,,",
+               "labeled-data,v,img0002.png,5,6,7,8"]
+SEVERAL = """\
+Task: cages
+scorer: Zoë
+multianimalproject: true
+video_sets:
+  C:\\films\\cage 1.avi:
+    crop: 10, 90, 20, 80
+bodyparts: MULTI!
+multianimalbodyparts: [nose, tail]
+uniquebodyparts: [corner]
+individuals: [anna, bert]
+skeleton:
+- [nose, tail]
+- [bodypart1, bodypart2]
+pcutoff: 0.25
+"""
+ANIMALS = ["scorer,Z,Z,Z,Z,Z,Z,Z,Z,Z,Z", "individuals,anna,anna,anna,anna,bert,bert,bert,bert,single,single",
+           "bodyparts,nose,nose,tail,tail,nose,nose,tail,tail,corner,corner", "coords,x,y,x,y,x,y,x,y,x,y",
+           "labeled-data/cage 1/img1.png,1,2,3,4,,,5,6,9,8", "labeled-data/cage 1/img2.png,,,,,7,8,,,,"]
+
+
+def project(root, config, tables, images=()):
+    for video, lines in tables.items():
+        folder = root / "labeled-data" / video
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "CollectedData_A.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for number, image in enumerate(images):
+        (root / "labeled-data" / image).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + number, 30)).save(root / "labeled-data" / image)
+    if config:
+        (root / "config.yaml").write_text(config, encoding="utf-8")
+    return root
+
+
+def read(root, **options):
+    faults = []
+    return deeplabcut.read(root, faults, **options), faults
+
+
+@pytest.mark.parametrize("lines", [ONE_CELL, THREE_CELLS])
+def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
+    found, faults = read(project(tmp_path, "bodyparts: [ear, snout]\n", {"v": lines}))
+    assert faults == []
+    assert found.skeleton.names == ("ear", "snout")
+    assert [frame.name for frame in found.frames] == [f"labeled-data/v/img{n}.png" for n in ("0001", "0010", "0002")]
+    visible = np.zeros((3, 2))
+    for one in found.instances:
+        visible[one.frame] = one.visible
+    np.testing.assert_array_equal(visible, [[0, 0], [0, 1], [1, 1]])
+    np.testing.assert_array_equal(found.instances[0].keypoints, [[np.nan, np.nan], [1.5, 2]])
+    np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
+    assert any("snout, ear; matched by name" in note for note in found.notes)
+
+
+def test_several_animals_and_images_without_labels(tmp_path):
+    images = ["cage 1/img1.png", "cage 1/img2.png", "cage 1/img3.png", "cage 1_labeled/img1.png", "new/img7.png"]
+    root = project(tmp_path / "cages", SEVERAL, {"cage 1": ANIMALS}, images)
+    found = read_project(tmp_path)  # the project is the only folder of this one
+    assert found.root == root
+    assert found.skeleton.names == ("nose", "tail", "corner")
+    assert found.skeleton.edges == ((0, 1),)  # the other line is one of DeepLabCut's example
+    assert [(frame.name, frame.session, frame.size) for frame in found.frames] == [
+        ("labeled-data/cage 1/img1.png", "cage 1", (40, 30)), ("labeled-data/cage 1/img2.png", "cage 1", (41, 30)),
+        ("labeled-data/cage 1/img3.png", "cage 1", (42, 30)), ("labeled-data/new/img7.png", "new", (44, 30))]
+    assert [(one.frame, one.track, one.visible.tolist()) for one in found.instances] == [
+        (0, "anna", [1, 1, 0]), (0, "bert", [0, 1, 0]), (0, "single", [0, 0, 1]), (1, "bert", [1, 0, 0])]
+    written = deeplabcut.write(found, tmp_path / "copy")
+    again = read_project(tmp_path / "copy", check_files=False)
+    for one, other in zip(found.instances, again.instances, strict=True):
+        assert (one.frame, one.track) == (other.frame, other.track)
+        np.testing.assert_array_equal(one.keypoints, other.keypoints)
+    stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
+    assert (stored["scorer"], stored["uniquebodyparts"], stored["pcutoff"]) == ("Zoë", ["corner"], 0.25)
+    assert stored["video_sets"]["C:\\films\\cage 1.avi"] == {"crop": "10, 90, 20, 80"}
+
+
+def test_a_table_stands_for_itself(tmp_path):
+    root = project(tmp_path, "", {"v": ONE_CELL, "w": [line.replace("v", "w") for line in ONE_CELL]})
+    assert len(read(root)[0].frames) == 6
+    alone, _ = read(root / "labeled-data" / "w" / "CollectedData_A.csv")
+    assert {frame.session for frame in alone.frames} == {"w"}
+    assert alone.skeleton.names == ("snout", "ear")
+
+
+def test_tables_for_pandas_hold_every_frame(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas reads .h5 tables; install the extra kpjax[dlc]")
+    pytest.importorskip("tables", reason="pytables reads .h5 tables; install the extra kpjax[dlc]")
+    found, _ = read(project(tmp_path, SEVERAL, {"cage 1": ANIMALS}))
+    _, table, h5 = deeplabcut.write(found, tmp_path / "copy")
+    frame = pandas.read_hdf(h5, "df_with_missing")
+    assert frame.columns.names == ["scorer", "individuals", "bodyparts", "coords"]
+    assert list(frame.index) == [("labeled-data", "cage 1", "img1.png"), ("labeled-data", "cage 1", "img2.png")]
+    as_csv = pandas.read_csv(table, header=[0, 1, 2, 3], index_col=[0, 1, 2])
+    np.testing.assert_array_equal(as_csv.to_numpy(), frame.to_numpy())
+    table.unlink()
+    again, faults = read(tmp_path / "copy")
+    assert faults == []
+    assert [one.track for one in again.instances] == [one.track for one in found.instances]

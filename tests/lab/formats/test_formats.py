@@ -1,0 +1,316 @@
+"""The contract of every format: its sample is read, comes back from its writer unchanged, and damage to it is named.
+
+A new format adds its sample to `SAMPLES`, and what can be wrong with it to `DAMAGES`.
+"""
+import importlib.util
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from damaging import ALL, DAMAGES
+from PIL import Image
+
+from kpjax.lab.commands import Convert, run_command
+from kpjax.lab.commands.convert import FORMATS, convert
+from kpjax.systems.parsing import exit_code_of
+from kpjax.lab.formats.checking import compare
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
+from kpjax.errors import InputError
+from kpjax.images.video import open_video, write_video
+from kpjax.structures import Skeleton
+
+HERE = Path(__file__).parents[1] / "samples"
+STAR = ((0, 1), (0, 2), (0, 3), (0, 4))
+WALK = "labeled-data/walk/img"
+# path: format, edges, points of each instance, names of frames
+SAMPLES = {
+    "coco": ("coco", STAR, [5, 4], ["images/first.png", "images/second.png"]),
+    "csv": ("csv", STAR, [5, 3], ["images/first.png", "images/second.png"]),
+    "deeplabcut": ("deeplabcut", STAR, [5, 3], [f"{WALK}0003.png", f"{WALK}0017.png"]),
+    "deeplabcut_several": ("deeplabcut", STAR, [5, 3, 3], [f"{WALK}0003.png", f"{WALK}0017.png"]),
+    "lightning_pose": ("lightning_pose", (), [5, 3], [f"{WALK}00000003.png", f"{WALK}00000017.png"]),
+    "sleap/labels.slp": ("sleap", STAR, [5, 3], ["walk.mp4/1", "walk.mp4/4"]),
+    "sleap/labels.pkg.slp": ("sleap", STAR, [5, 3], ["video0/000000.png", "video0/000001.png"]),
+}
+HOLD_SPLITS = ("coco", "csv")
+NEEDS = {"sleap": ("sleap_io",), "deeplabcut": ("pandas", "tables", "h5py")}
+SKELETON = Skeleton(("nose", "left_ear", "right_ear"), edges=((0, 1), (0, 2)), flip=(0, 2, 1))
+NO_BOX = np.full(4, np.nan)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """The images of a package are copied below the test's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def needed(kind):
+    """Skips the test without the extra that reads a kind of projects."""
+    for module in NEEDS.get(kind.split("/")[0], ()):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{kind} needs {module}")
+
+
+def assert_same(project, other):
+    """Two projects have the same skeleton, frames, splits and animals, in the same order."""
+    assert project.skeleton == other.skeleton
+    for field in ("name", "number", "size", "split"):
+        assert [getattr(one, field) for one in project.frames] == [getattr(one, field) for one in other.frames]
+    for one, twin in zip(project.instances, other.instances, strict=True):
+        for value, again in zip(one, twin, strict=True):
+            np.testing.assert_array_equal(value, again)
+
+
+# Reading and writing
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_holds_two_labelled_people(name):
+    needed(name)
+    project = read_project(HERE / name)
+    format, edges, points, frames = SAMPLES[name]
+    assert project.format == format
+    assert project.skeleton.names == ("head", "left_hand", "right_hand", "left_foot", "right_foot")
+    assert (project.skeleton.edges, project.skeleton.flip) == (edges, (0, 2, 1, 4, 3))
+    width = 128 if name == "deeplabcut_several" else 64
+    assert [(frame.name, frame.size) for frame in project.frames] == [(one, (width, 64)) for one in frames]
+    assert [int(one.visible.sum()) for one in project.instances] == points
+    np.testing.assert_array_equal(project.instances[0].keypoints,
+                                  [[34.6, 23.8], [47.4, 29.4], [19.2, 29.0], [33.6, 60.0], [23.0, 56.2]])
+    np.testing.assert_array_equal(project.instances[-1].keypoints[:3], [[11.8, 22], [np.nan, np.nan], [5.6, 15.5]])
+    if name in ("coco", "csv", "lightning_pose"):
+        np.testing.assert_array_equal([one.box for one in project.instances], [[16, 20, 35, 43], [2, 12, 28, 51]])
+    if name == "coco":
+        assert [one.occluded.tolist() for one in project.instances] == [[False] * 5, [False] * 3 + [True, False]]
+    if name == "deeplabcut_several":
+        assert [(one.frame, one.track) for one in project.instances] == [(0, "anna"), (0, "bert"), (1, "bert")]
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if "pkg" not in name])
+def test_written_read_and_written_again_it_is_the_same(name, tmp_path):
+    needed(name)
+    project = read_project(HERE / name)
+    split = [frame._replace(split=split) for frame, split in zip(project.frames, ("train", "test"), strict=True)]
+    project = project._replace(frames=tuple(split))
+    write_project(project, project.format, tmp_path / "one")
+    expected, once = placed_in(project, project.format, tmp_path / "one")[0], read_project(tmp_path / "one")
+    lost = () if project.format in HOLD_SPLITS else ("the split of 2 frames",)
+    assert compare(expected, once) == (sum(SAMPLES[name][2]), (), lost)
+    write_project(once, project.format, tmp_path / "two")
+    assert_same(once, read_project(tmp_path / "two"))
+    for path in (tmp_path / "one").rglob("*.*"):
+        if path.suffix in (".csv", ".json") and path.name != "converted.json":
+            assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_both_tables_of_deeplabcut_say_the_same(tmp_path):
+    needed("deeplabcut")
+    shutil.copytree(HERE / "deeplabcut", tmp_path / "walk")
+    next((tmp_path / "walk").rglob("*.csv")).unlink()
+    assert_same(read_project(HERE / "deeplabcut"), read_project(tmp_path / "walk"))
+
+
+def test_a_package_of_sleap_holds_the_images_of_the_others():
+    needed("sleap")
+    project = read_project(HERE / "sleap/labels.pkg.slp")
+    for frame, name in zip(project.frames, ("first.png", "second.png"), strict=True):
+        with Image.open(frame.path) as packed, Image.open(HERE / "coco" / "images" / name) as image:
+            np.testing.assert_array_equal(np.asarray(packed.convert("RGB")), np.asarray(image))
+
+
+@pytest.mark.slow
+def test_the_samples_are_what_the_script_makes(tmp_path):
+    for kind in NEEDS:
+        needed(kind)
+    runpy.run_path(str(HERE / "make.py"))["main"](tmp_path / "samples")
+    made = sorted(path.relative_to(tmp_path / "samples") for path in (tmp_path / "samples").rglob("*.*"))
+    kept = sorted(path.relative_to(HERE) for path in HERE.rglob("*.*"))
+    assert [path for path in kept if path.parts[1:] and path.suffix != ".pyc"] == made
+    for path in made:
+        if path.suffix == ".png":
+            with Image.open(HERE / path) as image, Image.open(tmp_path / "samples" / path) as again:
+                np.testing.assert_array_equal(np.asarray(image), np.asarray(again))
+        elif path.suffix in (".csv", ".json", ".yaml"):
+            assert (HERE / path).read_bytes() == (tmp_path / "samples" / path).read_bytes()
+    for name in ("sleap/labels.slp", "sleap/labels.pkg.slp"):
+        assert_same(read_project(HERE / name), read_project(tmp_path / "samples" / name))
+
+
+# From one format to another
+
+def instance(frame, keypoints, occluded=(), box=NO_BOX, track=""):
+    keypoints = np.array(keypoints, np.float64)
+    visible = ~np.isnan(keypoints[:, 0])
+    return Instance(frame, keypoints, visible.astype(np.float32), np.isin(range(3), occluded), np.array(box, float),
+                    track)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A video of five frames, each of a grey of its own, in a folder of its own."""
+    return write_video(tmp_path_factory.mktemp("films") / "walk 1.mp4",
+                       [np.full((24, 32, 3), 40 * n, np.uint8) for n in range(5)])
+
+
+@pytest.fixture
+def alone(tmp_path, video):
+    """One animal on two images and a frame of a video, and an image without a label."""
+    root, frames = tmp_path / "source", []
+    for number, name in enumerate(("day 1/a.png", "day 2/a.png", "day 2/b.png")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + number, 30), (number, 0, 0)).save(root / name)
+        frames.append(Frame(name, root / name, None, (0, 0), name.split("/")[0]))
+    frames.insert(1, Frame("walk 1.mp4/3", video, 3, (0, 0), "walk 1.mp4"))
+    nan = [np.nan, np.nan]
+    return Project(root, "csv", SKELETON, tuple(frames), (
+        instance(0, [[1 / 3, 2], [3, 4.5], nan]), instance(1, [nan, [3.25, 4], [31.5, -0.5]]),
+        instance(2, [[1, 2], nan, nan])))
+
+
+@pytest.fixture
+def crowded(alone):
+    """Two named animals on an image, with boxes, and a hidden point."""
+    return alone._replace(instances=(
+        *alone.instances[:2], instance(2, [[1, 2], [3, 4], [5, 6]], [1], [0, 1, 9, 8.5], "ann"),
+        instance(2, [[7, 8], [9, 10], [11, 12]], (), [6, 7, 8, 9], "bob")))
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_one_animal_comes_back_from_every_format(alone, tmp_path, video, format):
+    needed(format)
+    out = tmp_path / "out"
+    labels = write_project(alone, format, out)
+    assert all(path.is_file() for path in labels)
+    expected, copies = placed_in(alone, format, out)
+    found = read_project(out)
+    assert found.format == format
+    assert {frame.size for frame in found.frames} == {(40, 30), (41, 30), (42, 30), (32, 24)}
+    assert compare(expected, found) == (5, (), ())
+    assert len(copies) == (3 if WRITERS[format].videos else 4)
+    if not WRITERS[format].videos:
+        with Image.open(next(out.rglob("img0003.png"))) as taken:
+            np.testing.assert_array_equal(np.asarray(taken), open_video(video)[3])
+    again, _ = placed_in(found, "coco", tmp_path / "again")  # and on from there
+    write_project(found, "coco", tmp_path / "again")
+    assert compare(again, read_project(tmp_path / "again")) == (5, (), ())
+
+
+@pytest.mark.parametrize(("format", "lost"), [
+    ("coco", ()), ("csv", ()),
+    ("deeplabcut", ("which points are occluded (1 points)", "the boxes of 2 instances")),
+    ("sleap", ("which points are occluded (1 points)", "the boxes of 2 instances")),
+])
+def test_what_a_format_does_not_hold_is_named(crowded, tmp_path, format, lost):
+    needed(format)
+    write_project(crowded, format, tmp_path / "out")
+    found = compare(placed_in(crowded, format, tmp_path / "out")[0], read_project(tmp_path / "out"))
+    assert (found.points, found.wrong, found.lost) == (10, (), lost)
+
+
+def test_what_moved_or_is_missing_is_never_called_equal(crowded):
+    moved = crowded.instances[0]._replace(keypoints=crowded.instances[0].keypoints + 1e-4)
+    after = crowded._replace(instances=(moved, *crowded.instances[2:]))
+    assert compare(crowded, after).wrong == (
+        "day 1/a.png: an instance is missing, or its points moved",
+        "walk 1.mp4/3: an instance is missing, or its points moved", "1 instances are new")
+
+
+def test_images_of_one_name_stay_apart(alone, tmp_path):
+    frames = tuple(frame._replace(session="") for frame in alone.frames if frame.number is None)
+    project = alone._replace(frames=frames, instances=alone.instances[:1])
+    write_project(project, "deeplabcut", tmp_path / "out")
+    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
+    assert names == [f"labeled-data/images/{name}" for name in ("a-2.png", "a.png", "b.png")]
+    assert compare(placed_in(project, "deeplabcut", tmp_path / "out")[0], read_project(tmp_path / "out")).wrong == ()
+
+
+# The command `convert`
+
+def test_nothing_is_overwritten_that_convert_did_not_write(alone, tmp_path):
+    source, out, said = tmp_path / "plain", tmp_path / "out", []
+    write_project(alone, "csv", source)
+
+    def to(form, *, project=source, into=out, overwrite=True):
+        convert(Convert(project=project, to=form, out=into, overwrite=overwrite), tell=said.append)
+
+    to("lp", overwrite=False)
+    assert said[-1] == "read back: 4 frames, 3 instances and 5 points are equal"
+    before = (out / "CollectedData.csv").read_bytes()
+    with pytest.raises(InputError, match="is not empty; give another folder, or overwrite"):
+        to("lp", overwrite=False)
+    to("coco")
+    assert not (out / "CollectedData.csv").exists()
+    to("lp")
+    assert (out / "CollectedData.csv").read_bytes() == before
+    (out / "CollectedData.csv").write_bytes(before.replace(b"3.25", b"3.5"))
+    with pytest.raises(InputError, match=r"CollectedData.csv was changed since convert wrote it"):
+        to("lp")
+    with pytest.raises(InputError, match="is the project itself"):
+        to("csv", into=source)
+    (source / "converted.json").unlink()
+    with pytest.raises(InputError, match=r"has no converted\.json"):
+        to("csv", project=out, into=source)
+
+
+def test_a_command_that_fails_leaves_nothing(crowded, tmp_path, capsys):
+    source, out = tmp_path / "plain", tmp_path / "out"
+    write_project(crowded, "csv", source)
+    for arguments, said in (
+        ([source, "--to", "lp", "--out", out], "several instances are labelled, Lightning Pose holds one"),
+        ([source, "--to", "yolo", "--out", out], "invalid choice 'yolo' for argument '--to'"),
+        ([source, "--to", "coco"], "kpjax convert: missing --out"),
+        ([tmp_path / "no", "--to", "coco", "--out", out], "there is no such file or folder"),
+    ):
+        assert exit_code_of(lambda arguments=arguments: run_command("convert", [str(one) for one in arguments])) == 2
+        errors = capsys.readouterr().err
+        assert errors.count("\n") == 1
+        assert said in errors
+    assert not out.exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert exit_code_of(lambda: run_command("convert", [str(source), "--to", "dlc", "--out", str(out)])) == 0
+    assert "deeplabcut does not hold: which points are occluded (1 points); the boxes" in capsys.readouterr().out
+
+
+def test_predictions_never_become_labels(tmp_path):
+    table = tmp_path / "clipDLC_kpjax_run.csv"
+    table.write_text("scorer,D,D,D\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n1,,,0\n")
+    for to in FORMATS:
+        with pytest.raises(InputError, match="predictions train nothing"):
+            convert(Convert(project=table, to=to, out=tmp_path / "out"), tell=str)
+
+
+# Damage
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A whole project of each kind, made when it is first asked for, below a folder with a space in its name."""
+    made = {}
+
+    def project(kind):
+        if kind not in made:
+            needed(kind)
+            made[kind] = tmp_path_factory.mktemp("whole") / "my project"
+            ALL[kind](made[kind])
+            found = read_project(made[kind])
+            assert len({one.frame for one in found.instances}) in (3, 6)
+        return made[kind]
+    return project
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[f"{one.kind}: {one.words[0]}" for one in DAMAGES])
+def test_damage_is_refused_in_a_line(whole, tmp_path, capsys, damage):
+    root = tmp_path / "my project"
+    shutil.copytree(whole(damage.kind), root)
+    path = damage.harm(root) or root
+    assert exit_code_of(lambda: run_command("check", [str(path), "--sheet", "0"])) == 2
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert line.startswith("error: ")
+    assert len(line) < 4000
+    assert str(tmp_path) in line
+    assert "Traceback" not in told.out
+    for words in damage.words:
+        assert words in told.out + line

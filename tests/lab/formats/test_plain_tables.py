@@ -1,0 +1,105 @@
+"""Plain tables: long, wide, with videos, and the way back."""
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.lab.formats import plain_csv
+from kpjax.lab.formats.reading import format_of, read_project
+from kpjax.errors import InputError
+from kpjax.images.video import write_video
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Writes labels.csv beside two images, and returns its path."""
+    def write(*lines):
+        (tmp_path / "below").mkdir(exist_ok=True)
+        for name in ("one.png", "below/two.png"):
+            Image.new("RGB", (40, 30)).save(tmp_path / name)
+        path = tmp_path / "labels.csv"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+    return write
+
+
+LONG = ("image,instance,keypoint,x,y,visible,occluded,box_x,box_y,box_w,box_h,note",
+        "one.png,0,tail,1.5,2,1,0,0,0,10,10,by hand",
+        "one.png,0,nose,3,4,1,1,0,0,10,10,",
+        "one.png,Ann,nose,5,6,,,,,,,",
+        "one.png,Ann,tail,7,8,0,,,,,,",
+        r"below\two.png,,,,,,,,,,,")
+
+
+def test_rows_are_points(table):
+    assert format_of(table(*LONG).parent).name == "csv"
+    read = read_project(table(*LONG))
+    assert read.skeleton.names == ("tail", "nose")  # as they appear
+    assert [frame.name for frame in read.frames] == ["one.png", "below/two.png"]
+    first, second = read.instances
+    np.testing.assert_array_equal(first.keypoints, [[1.5, 2], [3, 4]])
+    np.testing.assert_array_equal(first.occluded, [False, True])
+    np.testing.assert_array_equal(first.box, [0, 0, 10, 10])
+    np.testing.assert_array_equal(second.keypoints, [[np.nan, np.nan], [5, 6]])
+    np.testing.assert_array_equal(second.visible, np.float32([0, 1]))
+    assert (second.track, np.isnan(second.box).all()) == ("Ann", True)
+    assert "columns that are not read: note" in read.notes
+
+
+def test_wide_rows_and_semicolons(table):
+    read = read_project(table("image;left_x;left_y;right_x;right_y", "one.png;1,5;2;;", "below/two.png;;;3;4"))
+    assert read.skeleton.names == ("left", "right")
+    assert read.skeleton.flip == (1, 0)
+    np.testing.assert_array_equal(read.instances[0].keypoints, [[1.5, 2], [np.nan, np.nan]])
+    assert [one.frame for one in read.instances] == [0, 1]
+    assert any("left = right" in note for note in read.notes)
+
+
+def test_the_skeleton_beside_the_table(table, tmp_path):
+    stored = {"names": ["nose", "tail", "ear"], "edges": [["nose", "tail"]], "flip": {}, "groups": {"head": ["nose"]}}
+    (tmp_path / "skeleton.json").write_text(json.dumps(stored))
+    read = read_project(table(*LONG))
+    assert read.skeleton.names == ("nose", "tail", "ear")
+    assert read.skeleton.edges == ((0, 1),)
+    assert read.skeleton.groups == {"head": (0,)}
+    np.testing.assert_array_equal(read.instances[0].keypoints, [[3, 4], [1.5, 2], [np.nan, np.nan]])
+    (tmp_path / "skeleton.json").write_text(json.dumps({**stored, "names": ["nose"], "edges": [["nose", "paw"]]}))
+    with pytest.raises(InputError, match=r"2 faults: skeleton.json, names: keypoint 'tail'.*edges: keypoint 'paw'"):
+        read_project(table(*LONG))
+
+
+def test_frames_of_videos(tmp_path):
+    """A video is found where it is stored, or by the last parts of its path below video_root."""
+    (tmp_path / "videos" / "monday").mkdir(parents=True)
+    write_video(tmp_path / "videos" / "monday" / "a.mp4", [np.full((32, 48, 3), shade, np.uint8) for shade in range(3)])
+    (tmp_path / "project").mkdir()
+    path = tmp_path / "project" / "labels.csv"
+    path.write_text("video,frame,keypoint,x,y\nD:\\old\\monday\\a.mp4,2,nose,1,2\n")
+    with pytest.raises(InputError, match=r"this video of 1 frames is missing; .*video_root"):
+        read_project(path)
+    read = read_project(path, video_root=tmp_path / "videos")
+    frame = read.frames[0]
+    assert frame == (frame.name, tmp_path / "videos" / "monday" / "a.mp4", 2, (48, 32), "/old/monday/a.mp4", "", 0)
+    plain_csv.write(read, tmp_path / "out")
+    again = read_project(tmp_path / "out", video_root=tmp_path / "videos")
+    assert again.frames == read.frames
+    path.write_text("video,frame,keypoint,x,y\nmonday/a.mp4,3,nose,1,2\n")
+    with pytest.raises(InputError, match=r"frame 3 is labelled, a.mp4 has frames 0 to 2"):
+        read_project(path, video_root=tmp_path / "videos")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_table_as_spreadsheets_save_unicode_text(tmp_path, encoding):
+    Image.new("RGB", (40, 30)).save(tmp_path / "souris é.png")
+    (tmp_path / "labels.txt").write_text("image\tkeypoint\tx\ty\nsouris é.png\tnose\t1,5\t2\n", encoding=encoding)
+    project = read_project(tmp_path / "labels.txt")
+    assert project.frames[0].name == "souris é.png"
+    np.testing.assert_array_equal(project.instances[0].keypoints, [(1.5, 2)])
+
+
+def test_a_deeplabcut_table_in_utf_16_has_its_header_recognised(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "CollectedData.csv").write_text(
+        "scorer,Ann,Ann\nbodyparts,nose,nose\ncoords,x,y\na.png,1,2\n", encoding="utf-16")
+    assert read_project(tmp_path).format == "lightning_pose"

@@ -1,0 +1,111 @@
+"""Projects and unlabelled images as sources: labels, lengths, boxes, names, one pass through a video."""
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.lab.formats import project_source as module
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project_source import decoded, frames_at, project_source, reference_lengths, unlabelled_source
+from kpjax.errors import InputError
+from kpjax.images.transforms import Letterbox
+from kpjax.images.video import write_video
+from kpjax.input.source import check_disjoint
+from kpjax.structures import Skeleton
+
+NONE = np.full(4, np.nan)
+
+
+def image(path, number):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(number).integers(0, 255, (20, 40, 3), np.uint8)).save(path)
+    return path
+
+
+def instance(frame, points, occluded=(), box=NONE):
+    points = np.array(points, np.float64)
+    return Instance(frame, points, np.isfinite(points[:, 0]).astype(np.float32),
+                    np.array([k in occluded for k in range(len(points))]), np.asarray(box, np.float64))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Three images; the last has no label."""
+    frames = tuple(Frame(f"day/img{n}.png", image(tmp_path / "day" / f"img{n}.png", n), None, (40, 20), "day")
+                   for n in range(3))
+    labelled = (instance(0, [(4, 2), (7, 6), (math.nan, math.nan)], occluded=(1,)),
+                instance(1, [(3, 3), (math.nan, math.nan), (math.nan, math.nan)]),
+                instance(1, [(3, 3), (4, 4), (5, 5)], box=(1, 2, 6, 8)))
+    return Project(tmp_path, "csv", Skeleton(("a", "b", "c")), frames, labelled)
+
+
+def test_labels_lengths_and_boxes(project):
+    np.testing.assert_allclose(reference_lengths(project), [5, 7.5, 10])  # extent, the median of the others, box
+    seen = []
+
+    def transform(image, keypoints, visible, scale, box=None):
+        seen.append(box)
+        return Letterbox(40)(image, keypoints, visible, scale, box)
+
+    source = project_source(project, transform, name="mine")
+    first = source[0]
+    np.testing.assert_allclose(first.keypoints, [(4, 12), (7, 16), (0, 0)])
+    np.testing.assert_array_equal(first.visible, [1, 1, 0])
+    assert first.scale == 5
+    np.testing.assert_array_equal(project_source(project, transform, occluded="drop")[0].visible, [1, 0, 0])
+    np.testing.assert_allclose(source[2].crop @ [0, 10, 1], [0, 0, 1], atol=1e-6)
+    source[1]
+    np.testing.assert_array_equal(seen[0], [4.5, 2.5, 3, 4])  # edges: a pixel at 0 spans 0 to 1
+    np.testing.assert_array_equal(seen[2], [1, 2, 6, 8])
+    assert seen[3] is None
+    assert [source.identity(n) for n in range(3)] == ["day/img0.png", "day/img1.png", "day/img1.png"]
+    assert project_source(project, transform, occluded="drop").digest != source.digest
+
+
+def test_a_labelled_frame_among_the_unlabelled_is_seen(project, tmp_path):
+    transform = Letterbox(32)
+    test = project_source(project, transform, instances=[1], name="test")
+    frames = frames_at([tmp_path / "day"])
+    pool = unlabelled_source(frames, transform, project.skeleton, root=project.root, name="pool")
+    with pytest.raises(InputError, match=r"pool: 1 of 3 images .* day/img1.png is day/img1.png of test"):
+        check_disjoint(pool, test, by_pixels=False)
+    rest = unlabelled_source((frames[0], frames[2]), transform, project.skeleton, root=project.root, name="pool")
+    check_disjoint(rest, test)
+    assert not rest[0].visible.any()
+    kept = decoded(rest)
+    assert [kept.identity(n) for n in range(2)] == ["day/img0.png", "day/img2.png"]
+    np.testing.assert_array_equal(kept[1].image, rest[1].image)
+
+
+def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
+    images = [np.full((16, 32, 3), 20 * number, np.uint8) for number in range(10)]
+    write_video(tmp_path / "clip.mp4", iter(images), rate=10.0)
+    frames = frames_at([tmp_path])
+    assert [frame.number for frame in frames] == list(range(10))
+    assert frames[0].size == (32, 16)
+    source = unlabelled_source(frames, Letterbox(32), Skeleton(("a",)), every=3, root=tmp_path)
+    sought = [source[number].image for number in range(len(source))]
+    monkeypatch.setattr(module, "read_frame", None)
+    kept = decoded(source)
+    assert [kept.identity(n) for n in range(4)] == [f"clip.mp4#{number:06d}" for number in (0, 3, 6, 9)]
+    np.testing.assert_array_equal(np.stack([kept[n].image for n in range(4)]), np.stack(sought))
+    assert abs(int(kept[2].image[16, 16, 0]) - 120) < 8
+
+
+def test_what_cannot_be_read_is_named(project, tmp_path, capsys):
+    (tmp_path / "day" / "img1.png").write_bytes(b"no image")
+    source = project_source(project, Letterbox(32), name="mine")
+    with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png.*on_bad_frame.='skip'"):
+        decoded(source)
+    assert len(decoded(source, on_bad_frame="skip")) == 1
+    assert "left out 2 of 3" in capsys.readouterr().err
+    with pytest.raises(InputError, match="more than 1e-09 GB"):
+        decoded(source, on_bad_frame="skip", limit=1.0)
+    with pytest.raises(InputError, match="nowhere: there is no such file"):
+        frames_at([tmp_path / "nowhere"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: there are neither images"):
+        frames_at([tmp_path / "empty"])
+    with pytest.raises(InputError, match="no labelled frame"):
+        project_source(project._replace(instances=()), Letterbox(32))

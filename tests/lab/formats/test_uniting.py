@@ -1,0 +1,82 @@
+"""Several projects as one: keypoints by name, frames and animals in their places, and what is refused."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.uniting import united, united_lines, united_skeleton
+from kpjax.errors import InputError
+from kpjax.structures import Skeleton
+
+FRONT = Skeleton(("nose", "left_ear", "right_ear"), edges=((0, 1), (0, 2)), flip=(0, 2, 1), groups={"head": (0, 1, 2)})
+BACK = Skeleton(("tail", "nose", "left_hip", "right_hip"), edges=((1, 0), (0, 2)), flip=(0, 1, 3, 2),
+                groups={"head": (1,), "rump": (0, 2, 3)})
+
+
+def project(root, skeleton, names=("a.png", "b.png"), session="day"):
+    frames = tuple(Frame(name, Path(root) / name, None, (20, 10), session) for name in names)
+    count = len(skeleton.names)
+    animals = tuple(Instance(n, np.arange(2.0 * count).reshape(count, 2) + 100 * n, np.ones(count, np.float32),
+                             np.zeros(count, bool), np.full(4, np.nan)) for n in range(len(names)))
+    return Project(Path(root), "csv", skeleton, frames, animals)
+
+
+def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
+    found = united([project("/data/front", FRONT), project("/data/back", BACK)])
+    whole = found.project
+    assert whole.skeleton.names == ("nose", "left_ear", "right_ear", "tail", "left_hip", "right_hip")
+    assert found.names == ("front", "back")
+    assert found.named == ((True, True, True, False, False, False), (True, False, False, True, True, True))
+    assert found.instances == (range(2), range(2, 4))
+    assert whole.root == Path("/data")
+    assert [(frame.name, frame.session) for frame in whole.frames] == [
+        (f"{title}/{name}", f"{title}/day") for title in ("front", "back") for name in ("a.png", "b.png")]
+    last = whole.instances[3]
+    assert last.frame == 3
+    np.testing.assert_array_equal(last.visible, [1, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(last.keypoints[[0, 3]], [[102, 103], [100, 101]])
+    assert np.isnan(last.keypoints[1:3]).all()
+    lines = united_lines(found)
+    assert lines[0].startswith("taken for the same keypoints, since they are named alike: nose; that they lie")
+    assert lines[1:] == ["only front names 2: left_ear; right_ear", "only back names 3: tail; left_hip; right_hip"]
+
+
+def test_edges_groups_and_mirror_images_are_merged():
+    found = united_skeleton({"front": FRONT, "back": BACK})
+    assert found.edges == ((0, 1), (0, 2), (0, 3), (3, 4))
+    assert found.flip == (0, 2, 1, 3, 5, 4)
+    assert found.groups == {"head": (0, 1, 2), "rump": (3, 4, 5)}
+    # An edge that both have is one, whichever end is first.
+    assert united_skeleton({"one": Skeleton(("a", "b"), ((0, 1),)), "two": Skeleton(("b", "a"), ((0, 1),))}
+                           ).edges == ((0, 1),)
+
+
+def test_sides_that_two_projects_share_out_mirror_each_other():
+    left, right = Skeleton(("nose", "left_eye")), Skeleton(("nose", "right_eye"))
+    assert united_skeleton({"one": left, "two": right}).flip == (0, 2, 1)
+    # A keypoint of which nothing says what it is in a mirror rules mirrored images out.
+    assert united_skeleton({"one": Skeleton(("a", "b"), flip=(1, 0)), "two": Skeleton(("c",))}).flip == ()
+    assert united_skeleton({"one": Skeleton(("a",)), "two": Skeleton(("b",))}).flip == ()
+
+
+def test_no_keypoint_in_common_is_said():
+    found = united([project("/data/front", FRONT), project("/data/tails", Skeleton(("tail",)))])
+    assert united_lines(found)[0].startswith("no keypoint in common: on images of one project only the network")
+
+
+@pytest.mark.parametrize(("others", "line"), [
+    ([project("/data/front", FRONT), project("/more/front", BACK)],
+     "/data/front and /more/front are both called 'front'; rename one of the folders"),
+    ([project("/data/front", FRONT), project("/data/back", Skeleton(("Nose",)))],
+     "'nose' of front and 'Nose' of back differ by case alone; give one keypoint one name, in both"),
+    ([project("/data/front", FRONT), project("/data/back", Skeleton(("left_ear", "tail"), flip=(1, 0)))],
+     "'left_ear' mirrors 'tail' in back, and 'right_ear' in another project; correct one of them"),
+    ([project("/data/front", FRONT), project("/data", BACK, ("front/b.png", "c.png"))],
+     "1 labelled images are in /data/front and in /data: front/b.png; one project may label an image"),
+])
+def test_refused_in_one_line(others, line):
+    with pytest.raises(InputError) as caught:
+        united(others)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)

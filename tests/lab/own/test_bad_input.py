@@ -1,0 +1,139 @@
+"""Commands that cannot be carried out: exit code 2, one line that names what to mend, and nothing lost."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kpjax.systems.command_line import run, spelled
+from kpjax.systems.parsing import exit_code_of
+from kpjax.systems.regda import SYSTEM
+from kpjax.models.weights.pretrained import write_safetensors
+
+
+@pytest.fixture
+def refused(tiny_regda, tmp_path, capsys):
+    """Runs a command that must be refused and returns its line."""
+    def command(*arguments, experiment=tiny_regda, workdir=tmp_path / "runs"):
+        given = [str(argument) for argument in arguments]
+        code = exit_code_of(lambda: run(experiment, [*given, "--workdir", str(workdir)] if given else []))
+        lines = capsys.readouterr().err.splitlines()
+        assert code == 2, lines
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("error: ")
+        assert "Traceback" not in lines[0]
+        return lines[0]
+
+    return command
+
+
+CASES = [
+    ([], ["name a preset", "people", "sprites"]),
+    (["peeple"], ["'peeple'", "people", "sprites"]),
+    (["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "regda", "oracle"]),
+    (["people", "--variants", "constant_centre"], ["--variants", "'constant_centre'", "people", "oracle"]),
+    (["people", "--marginn", "3"], ["--marginn", "--margin"]),
+    (["people", "--margin", "wide"], ["--margin", "wide"]),
+    (["people", "--network", "vgg"], ["--network", "vgg", "pose_resnet"]),
+    (["people", "--steps", "many"], ["--steps", "many"]),
+    (["people", "--steps", "0"], ["--steps", "0", "at least 1"]),
+    (["people", "--seeds", "0"], ["--seeds", "0", "at least 1"]),
+    (["people", "--batch-size", "0"], ["--batch-size", "at least 1"]),
+    (["people", "--evaluations", "0"], ["--evaluations", "at least 1"]),
+    (["people", "--coefficient-steps", "0"], ["--coefficient-steps", "at least 1"]),
+    (["people", "--training-examples", "0"], ["--training-examples", "at least 1"]),
+    (["people", "--test-examples", "0"], ["--test-examples", "at least 1"]),
+    (["people", "--learning-rate", "nan"], ["--learning-rate", "nan", "finite"]),
+    (["people", "--first-seed", "-1"], ["--first-seed", "-1"]),
+    (["people", "--profile", "2", "0"], ["--profile", "2 0", "a count"]),
+    (["people", "--heatmap-size", "4"], ["--heatmap-size", "4", "32 px", "2 or 4 times"]),
+    (["people", "--image-size", "30"], ["30"]),
+    (["people", "--widths", "4", "4"], ["--widths", "2 given"]),
+    (["people", "--network", "pose_resnet", "--depth", "20"], ["--depth", "'20'", "101"]),
+    (["people", "--variants", "dd", "--keypoints-never-in-target", "77"], ["--keypoints-never-in-target", "77"]),
+    (["people", "--variants", "source_only", "--batch-size", "24"], ["24", "16"]),
+    (["people", "--variants", "source_only", "--batch-size", "12"], ["12", "8 devices", "8 or 16"]),
+    (["people", "--source", "figures:moon"], ["figures:moon", "source, target and photo"]),
+    (["people", "--source", "nowhere"], ["'nowhere'", "lspet"]),
+    (["people", "--variants", "source_only", "--target", "sprites:colour"],
+     ["figures:source", "sprites:colour", "keypoints"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(case[0]) or "nothing" for case in CASES])
+def test_flags_are_refused_by_name(refused, arguments, words):
+    line = refused(*arguments)
+    for word in words:
+        assert word in line
+
+
+def test_a_dataset_that_was_not_prepared(refused, tmp_path):
+    line = refused("rhd_h3d", "--data-dir", tmp_path, experiment=SYSTEM)
+    assert f"python -m data rhd --data-dir {tmp_path} --manual-dir PATH" in line
+
+
+def test_weights_of_another_architecture(refused, tmp_path):
+    weights = tmp_path / "other.safetensors"
+    write_safetensors(weights, {"features.0.weight": np.zeros((8, 3, 3, 3), np.float32)})
+    chosen = ("people", "--variants", "source_only", "--imagenet")
+    assert str(weights) in refused(*chosen, weights)
+    weights.write_bytes(b"no weights")
+    assert str(weights) in refused(*chosen, weights)
+    assert str(tmp_path / "absent.safetensors") in refused(*chosen, tmp_path / "absent.safetensors")
+
+
+def test_another_config_on_the_same_folder(refused, tiny_regda, tmp_path, capsys):
+    """Refused on a finished run and on one that has checkpoints only, whose files stay as they are."""
+    workdir = tmp_path / "runs"
+    command = ["people", "--variants", "source_only"]
+    run(tiny_regda, [*command, "--workdir", str(workdir)])
+    capsys.readouterr()
+    folder = workdir / "regda" / "people" / "source_only" / "seed-0"
+    line = refused(*command, "--learning-rate", "0.5", workdir=workdir)
+    assert "learning_rate" in line
+    assert "0.5" in line
+
+    finished = (folder / "results.json").read_bytes()
+    (folder / "results.json").unlink()
+    before = {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()}
+    line = refused(*command, "--learning-rate", "0.5", workdir=workdir)
+    assert "learning_rate" in line
+    assert before == {path: path.read_bytes() for path in (folder / "checkpoints").rglob("*") if path.is_file()}
+    line = refused(*command, "--head-width", "8", workdir=workdir)
+    assert "head_width" in line
+    run(tiny_regda, [*command, "--workdir", str(workdir)])
+    again = (folder / "results.json").read_bytes()
+    assert finished.split(b'"images_per_second"')[0] == again.split(b'"images_per_second"')[0]
+
+
+@pytest.mark.parametrize("fault", ["OSError('Forbidden: box')", "FileNotFoundError('box')", "RuntimeError('503')"])
+def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
+    """Wherever it is read: while training too, where nothing is being written."""
+    client = {"__name__": "gcsfs.core"}
+    exec(f"def read():\n    raise {fault}", client)
+    assert exit_code_of(client["read"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a bucket cannot be read: ")
+    assert line.endswith("the same command goes on")
+    with pytest.raises(OSError, match="of this machine"):
+        exit_code_of(lambda: (_ for _ in ()).throw(OSError("of this machine")))
+
+
+def test_a_reader_that_leaves_early_is_no_fault():
+    """As `kpjax --help | head -1` does."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "kpjax", "--help"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+    with pytest.raises(BrokenPipeError):  # of another pipe
+        exit_code_of(lambda: (_ for _ in ()).throw(BrokenPipeError))
+
+
+@pytest.mark.parametrize(("argv", "shown"), [("kpjax regda", "kpjax regda demo"),
+                                             ("regda.py", "python -m experiments.regda demo")])
+def test_help_names_the_program_that_was_started(argv, shown, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [argv])
+    assert spelled(SYSTEM, "demo") == shown
+    assert spelled(SYSTEM, "own") == "kpjax train regda"

@@ -1,0 +1,125 @@
+"""Animals on frames without labels: found once, kept, cropped, and refused where there are none."""
+import shutil
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from etils import epath
+from own_projects import synthetic_project
+from own_runs import tiny_finders
+from PIL import Image
+
+from kpjax.systems.command_line import read_command
+from kpjax.lab.own import animals, found_animals
+from kpjax.lab.own import project as own_project
+from kpjax.systems.system import run
+from kpjax.lab.own.semi_supervised import SYSTEM, open_data
+from kpjax.lab.formats.project_source import frames_at
+from kpjax.lab.animals.centres import Animals
+from kpjax.errors import InputError
+from kpjax.images.transforms import AroundBox
+from kpjax.structures import Skeleton
+from kpjax.training.trees import load_trained
+
+TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
+        "--evaluations", "1", "--steps", "2"]
+
+
+@dataclass
+class Reading:
+    on_bad_frame: str = "stop"
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Ten frames of 64 x 32 px, half as large to the finder: the first four are white, and have two animals."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(10):
+        Image.fromarray(np.full((32, 64, 3), 255 * (number < 4), np.uint8)).save(folder / f"{number}.png")
+    return frames_at([folder])
+
+
+@pytest.fixture
+def look(monkeypatch, tmp_path):
+    """Looks for animals on frames with a finder of white frames; counts how often it was asked."""
+    asked = []
+
+    def find(images):
+        asked.append(len(images))
+        white = images.mean((1, 2, 3)) > 100  # a letterbox is half black
+        scores = np.where(white[:, None], [0.9, 0.5, 0.2, 0.0], 0.0)
+        centres = np.tile(np.array([[8.0, 16.0], [24, 16], [1, 1], [1, 1]]), (len(images), 1, 1))
+        return Animals(centres, np.full((len(images), 4), 6.0), scores)
+
+    monkeypatch.setattr(found_animals, "finder_of", lambda *of: animals.Finder(32, 2, False, find))
+
+    def run(frames, digest="a", least=1):
+        learnt = SimpleNamespace(described={}, trained=None, digest=digest)
+        job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"))
+        return found_animals.found_animals(job, learnt, frames, own=Reading(), root=tmp_path, argument="unlabelled",
+                                           least=least)
+    return run, asked
+
+
+def test_animals_are_found_once_and_kept(frames, look, tmp_path, capsys):
+    find, asked = look
+    found = find(frames)
+    assert capsys.readouterr().out == "10 frames without labels: 8 animals found on 4 of them, each is cropped\n"
+    assert [frame.path.stem for frame in found.frames] == ["0", "0", "1", "1", "2", "2", "3", "3"]
+    np.testing.assert_allclose(found.boxes[:2], [[11, 11, 12, 12], [43, 11, 12, 12]])
+    often = len(asked)
+    assert find(frames) == found
+    assert len(asked) == often
+    assert find(frames, digest="b") == found
+    assert len(asked) == 2 * often
+    assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
+    crops = found_animals.open_found(Reading(), AroundBox(16, 1.0), found, Skeleton(("a",)), root=tmp_path)
+    assert crops.examples.image.shape == (8, 16, 16, 3)
+    assert crops.examples.image.min() == 255
+    assert not crops.examples.visible.any()
+    assert crops.names[:3] == ("frames/0.png", "frames/0.png", "frames/1.png")
+
+
+@pytest.mark.parametrize(("which", "least", "words"), [
+    (slice(4, 10), 1, "no animal was found on 6 frames without labels; the finder learns from labelled frames, so"),
+    (slice(3, 10), 4, "2 animals found on 7 frames without labels, fewer than a batch of 4; give more frames, or a"),
+])
+def test_too_few_animals_are_refused(frames, look, which, least, words):
+    with pytest.raises(InputError, match=words):
+        look[0](frames[which], least=least)
+
+
+def test_nearly_no_animal_is_refused(frames, look, monkeypatch):
+    monkeypatch.setattr(found_animals, "NEARLY_NONE", 0.4)
+    with pytest.raises(InputError, match="animals were found on 4 of 10 frames without labels; the finder learns"):
+        look[0](frames)
+
+
+def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, one_form):
+    project = synthetic_project(tmp_path / "crowd", unlabelled=0)
+    crowd = project._replace(instances=(*project.instances, *(
+        one._replace(keypoints=one.keypoints * 0.5 + 2) for one in project.instances)))
+    elsewhere = synthetic_project(tmp_path / "elsewhere", recordings=("day",), labelled=9, unlabelled=0, first=50)
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    tiny_finders(monkeypatch)
+    flags = ["own", "--project", "crowd", "--unlabelled", str(elsewhere.root), "--workdir", str(tmp_path / "runs"),
+             "--variants", "ours", *TINY]
+    job, = read_command(SYSTEM, flags).jobs()
+    assert not job.config.data.all_labelled
+    run(SYSTEM, job)
+    assert "9 frames without labels: 18 animals found on 9 of them, each is cropped" in capsys.readouterr().out
+    assert (job.folder / "images" / "found_animals.png").exists()
+    assert (job.folder / "animals" / "animals.json").exists()
+    assert load_trained(job.folder / "model").variables
+    opened = open_data(job)
+    assert (len(opened.unlabelled), opened.unlabelled[0].image.shape) == (18, (32, 32, 3))
+    assert len(set(opened.unlabelled.names)) == 9
+    shutil.copy(next((project.root / "two").glob("*.png")), elsewhere.root / "copy.png")
+    with pytest.raises(InputError, match=r"unlabelled: 1 of 10 images are in the test split: .*copy\.png"):
+        open_data(read_command(SYSTEM, flags).jobs()[0])
+    alone = crowd._replace(instances=project.instances)
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: alone)
+    with pytest.raises(InputError, match="frames without labels have none, and no frame shows two"):
+        read_command(SYSTEM, [*flags, "--transform", "around_box"])

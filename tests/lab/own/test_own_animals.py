@@ -1,0 +1,112 @@
+"""The network that finds several animals: its examples, its size, a run that keeps it, and what is said of labels."""
+import json
+
+import numpy as np
+import pytest
+from own_projects import synthetic_project
+
+from kpjax.systems.command_line import read_command
+from kpjax.lab.own import animals
+from kpjax.lab.own import project as own_project
+from kpjax.lab.predictors import open_predictor
+from kpjax.systems.system import run
+from kpjax.lab.own.semi_supervised import SYSTEM
+from kpjax.lab.formats.several_animals import crowd_of, whole_frames
+from kpjax.errors import InputError
+from kpjax.input.source import arrays
+from kpjax.structures import Skeleton
+
+TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
+        "--evaluations", "1", "--steps", "2"]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """Frames of 32 px with two animals, the second of which has a box; on one frame only one has labels."""
+    project = synthetic_project(tmp_path_factory.mktemp("crowd"), unlabelled=0)
+    beside = [one._replace(keypoints=one.keypoints * 0.5 + 2, box=np.array([2, 3, 10, 20.0]))
+              for one in project.instances[1:]]
+    return project._replace(instances=(*project.instances, *beside))
+
+
+def test_a_frame_has_the_points_of_all_its_animals(crowd):
+    whole, points = whole_frames(crowd)
+    assert points == 8  # of the ellipse in a box, of which four keypoints are fewer
+    assert len(whole.instances) == 12
+    first, second = whole.instances[:2]
+    assert first.visible.reshape(2, 8).sum(1).tolist() == [4, 0]
+    assert second.visible.reshape(2, 8).sum(1).tolist() == [4, 8]
+    np.testing.assert_array_equal(first.keypoints[:4], crowd.instances[0].keypoints)
+    ellipse = second.keypoints[8:]
+    np.testing.assert_allclose(np.concatenate([ellipse.min(0) + 0.5, np.ptp(ellipse, axis=0)]), [2, 3, 10, 20])
+
+
+def test_animals_are_counted_and_said(crowd):
+    found = crowd_of(crowd)
+    assert (found.frames, found.most, found.fewer) == (12, 2, 1)
+    said = animals.crowd_lines(crowd)
+    assert "up to 2 animals on a labelled frame" in said[0]
+    assert "1 of 12 labelled frames have fewer than 2: an animal without labels there is taught as\nbackground; label" \
+        in said[1]
+    pairs = crowd._replace(instances=tuple(one for one in crowd.instances if one.frame))
+    assert animals.crowd_lines(pairs) == ["2 animals on every labelled frame: each is cropped, and a small network "
+                                          "learns to find them on new frames"]
+
+
+@pytest.mark.parametrize(("extent", "apart", "side"), [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256),
+                                                      (np.nan, np.inf, 128), (1, 1, 512)])
+def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
+    assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024).value == side
+
+
+def test_a_run_on_crops_keeps_a_network_that_finds_animals(crowd, monkeypatch, tmp_path, capsys, one_form):
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
+    monkeypatch.setattr(animals, "SIZES", (32,))
+    command = read_command(SYSTEM, ["own", "--project", "crowd", "--workdir", str(tmp_path), *TINY])
+    run(SYSTEM, job := command.jobs()[0])
+    described = json.loads((job.folder / "animals" / "animals.json").read_text())
+    assert {name: described[name] for name in ("image_size", "animals", "always", "points")} == {
+        "image_size": 32, "animals": 2, "always": False, "points": 8}
+    counts = described["held_out"]
+    assert f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}" in (
+        capsys.readouterr().out)
+    assert described["enlarged"] > 0
+    finder = open_predictor(job.folder).finder
+    assert (finder.side, finder.most, finder.always) == (32, 2, False)
+    found = finder.find(np.zeros((2, 32, 32, 3), np.uint8))
+    assert found.centres.shape == (2, 2 + animals.MORE, 2)
+    described["format"] = 9
+    (job.folder / "animals" / "animals.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match=r"animals\.json: format 9, this version reads 1; train again"):
+        open_predictor(job.folder)
+
+
+def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
+    """Three frames of two animals of three points; half and four fifths of an extent are found, and nothing on one."""
+    corners = np.array([[0.0, 0], [8, 4], [3, 2], [0, 0], [20, 5], [9, 9]]) + np.repeat([[2, 2], [8, 20]], 3, 0)
+    source = arrays(np.zeros((3, 32, 32, 3), np.uint8), np.stack([corners] * 3), np.ones((3, 6)), Skeleton(
+        tuple("abcdef")), "frames")
+    centres = np.array([[6.0, 4.0], [18.0, 24.5]])
+
+    def finder_of(shares, scores):
+        def find(images):
+            extents = np.array(shares) * [8, 20]
+            return animals.Animals(*(np.stack([one] * len(images)) for one in (centres, extents, np.array(scores))))
+        return animals.Finder(32, 2, True, find)
+
+    assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(1.25)
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(2.0)
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.1, 0.1]), source, 3) == 1.0
+
+
+def test_boxes_are_those_of_sure_animals_or_of_the_known_number():
+    found = animals.Animals(np.array([[[10.0, 20.0], [30.0, 8.0], [1.0, 1.0]]]), np.array([[8.0, 4.0, 2.0]]),
+                            np.array([[0.9, 0.2, 0.05]]))
+    finder = animals.Finder(32, 2, True, None)
+    crop = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]], np.float32)
+    boxes, there = finder.boxes(found, 0, crop, None)
+    assert there == 1
+    np.testing.assert_allclose(boxes, [[13, 33, 16, 16]])
+    assert len(finder.boxes(found, 0, crop, 3)[0]) == 2
+    assert len(finder.boxes(found, 0, crop, 1)[0]) == 1

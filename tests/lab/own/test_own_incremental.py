@@ -1,0 +1,220 @@
+"""The preset `own` of incremental learning: a run of another system learns the new keypoints of a project."""
+import json
+import shutil
+
+import jax
+import jaxtyping
+import numpy as np
+import pytest
+from own_projects import synthetic_project
+from own_runs import untrained_run
+from untrained import drawn, shapes
+
+from kpjax.lab.own.adaptation import own_core
+from kpjax.lab.commands import Export
+from kpjax.lab.commands.export import export
+from kpjax.systems import published
+from kpjax.systems.command_line import read_command, run
+from kpjax.lab.own import project as own_project
+from kpjax.systems.parsing import exit_code_of
+from kpjax.lab.predictors import open_run
+from kpjax.systems.incremental import run_of
+from kpjax.systems.incremental.association import triples_of
+from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
+from kpjax.systems.incremental.steps import learn_base
+from kpjax.files import write_json
+from kpjax.methods import symmetric_normalise
+from kpjax.models import MoveNet, movenet_lightning, to_torch
+from kpjax.models.movenet import KEYPOINTS
+from kpjax.models.weights.pretrained import write_safetensors
+from kpjax.structures import Skeleton
+from kpjax.training.evaluation import predict_source
+
+TINY = ("--batch-size", "8", "--steps", "2", "--augmentation", "none")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Six keypoints: head, neck and right_shoulder are the old run's, too."""
+    made = synthetic_project(tmp_path_factory.mktemp("project"), recordings=("day",), labelled=8, keypoints=6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda *arguments: made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def old(project, tmp_path_factory):
+    """A finished run of another system, which knows two keypoints of the project and one that it does not have.
+
+    Its images are normalised as those of some published weights, unlike those of the preset.
+    """
+    skeleton = Skeleton((*project.skeleton.names[:2], "tail"), ((0, 1), (1, 2)))
+    return untrained_run(tmp_path_factory.mktemp("runs"), skeleton, normalisation="symmetric",
+                         backbone_statistics="frozen")
+
+
+def command(old, *flags):
+    return ["own", "--old", str(old), "--project", "P", *TINY, *flags]
+
+
+def test_the_network_is_taken_over(project, old, capsys):
+    config = read_command(SYSTEM, command(old)).config
+    said = capsys.readouterr().out
+    assert "new keypoints: " + ", ".join(project.skeleton.names[2:]) in said
+    assert "in both, and taken for the same keypoints: " + ", ".join(project.skeleton.names[:2]) in said
+    assert (config.data.image_size, config.heatmaps.heatmap_size) == (32, 8)
+    assert (config.network.widths, config.network.head_layers) == ((4, 4, 4), 1)
+    assert (config.backbone.normalisation, config.backbone.backbone_statistics) == ("symmetric", "frozen")
+    assert config.steps == 2
+    assert list(read_command(SYSTEM, command(old, "--no-control")).variants) == ["ksd_only"]
+    assert {"ewc", "joint"}.isdisjoint(SYSTEM.applicable("own", config))
+    skeleton = joint_skeleton(old_run(str(old)).skeleton, project)
+    assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
+    assert {(0, 1), (1, 2)} <= set(skeleton.edges)
+
+
+def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(project, old):
+    (job,) = read_command(SYSTEM, command(old, "--variants", "kamp")).jobs()
+    model, (data, held_out) = old_run(str(old)).opened, open_project(job.config)
+    this = run_of(job, data)
+    known = learn_base(this)
+    before = predict_source(model.method, model.trained, held_out, batch_size=8)
+    after = this.predicted(known, data.evaluation)
+    np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)
+    # The tail has no label: it lies where the old model finds it. The others lie where the person marked them.
+    np.testing.assert_allclose(after.true_keypoints[:, 2], before.keypoints[:, 2], atol=1e-4)
+    held = [project.instances[number] for number in own_project.hold_out(project).held_out]
+    np.testing.assert_allclose(after.true_keypoints[:, 3], [one.keypoints[2] for one in held], atol=1e-4)
+    assert not held_out[0].visible[2]
+    assert data.train[0].scale > 0
+    # Without a line between old and new keypoints the nearest ones make the triple.
+    (triple,) = triples_of(this, known, 1, data.train)
+    assert triple[0] < 3 <= min(triple[1:])
+    assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == 7
+
+
+@pytest.fixture(scope="module")
+def movenet(shallow_mobilenet, tmp_path_factory):
+    """A file of made-up weights of a shallow MoveNet, which then takes images of 32 px."""
+    path = tmp_path_factory.mktemp("weights") / "made.safetensors"
+    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes(movenet_lightning()))).items()
+                             if array.ndim})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published, "SIDE", 32)
+        yield path
+
+
+@pytest.fixture
+def people(project, monkeypatch):
+    """The project, of which two keypoints are among those that MoveNet finds."""
+    made = project._replace(skeleton=Skeleton(("head", "neck", "RightShoulder", "left_shoulder", "tail", "horn")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
+    return made
+
+
+@pytest.mark.slow
+def test_a_published_network_is_an_old_model(people, movenet, capsys):
+    (job,) = read_command(SYSTEM, command(movenet, "--variants", "kamp")).jobs()
+    said = capsys.readouterr().out
+    assert "the same by their names: right_shoulder = RightShoulder, left_shoulder" in said
+    new = ("head", "neck", "tail", "horn")
+    assert "new keypoints: " + ", ".join(new) in said
+    assert "in both, and taken for the same keypoints: right_shoulder, left_shoulder" in said
+    assert (job.config.network, job.config.backbone.backbone_statistics) == (MoveNet(sigmoid=True), "frozen")
+    assert job.config.optimizer.learning_rate == 1e-3
+    data, held_out = open_project(job.config)
+    assert data.skeleton.names == (*KEYPOINTS, *new)
+    this = run_of(job, data)
+    known = learn_base(this)
+    # The network's own heatmaps of old keypoints are the published ones, at the peaks of which points are read.
+    found = this.predicted(known, held_out)
+    maps = jax.jit(lambda v, x: movenet_lightning().apply(v, x, False))(
+        old_run(str(movenet)).opened.trained.variables, symmetric_normalise(np.float32(held_out.examples.image) / 255))
+    peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
+    np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
+    assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
+
+
+@pytest.mark.slow
+def test_from_a_published_network_to_one_that_knows_more(people, movenet, tmp_path):
+    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "kamp")).parent
+    finished = tmp_path / folder / "kamp" / "seed-0"
+    metrics = json.loads((finished / "results.json").read_text())["metrics"]
+    assert {"new/pck", "old/pck", "old/pck_before"} <= set(metrics)
+    assert all(np.isfinite(value) for name, value in metrics.items() if name.startswith(("new/", "old/")))
+    assert open_run(finished).method.skeleton.names[:17] == KEYPOINTS
+
+
+@pytest.mark.slow
+def test_from_a_run_and_a_project_to_a_result(project, old, tmp_path):
+    folder = run(SYSTEM, command(old, "--workdir", str(tmp_path), "--variants", "mse_distillation")).parent
+    finished = tmp_path / folder / "mse_distillation" / "seed-0"
+    assert {"new/pck", "old/pck", "old/pck_before", "at"} <= set(json.loads(
+        (finished / "results.json").read_text())["metrics"])
+    assert (finished / "score_table.json").exists()
+    opened = open_run(finished)
+    assert (len(opened.method.skeleton.names), opened.side) == (7, 32)
+    assert not (folder / "stages" / "base").exists()
+    # The result is an old model in its turn.
+    assert len(old_run(str(finished)).skeleton.names) == 7
+
+
+REFUSED = [
+    (["--project", "P"], "--old: name a finished run's folder"),
+    (["--old", "nowhere", "--project", "P"], "nowhere does not exist"),
+    (["--old", "RUN"], "--project: name an annotation project"),
+    (["--old", "RUN", "--project", "P", "--network", "hrnet", "--modules", "1", "1", "1"],
+     "--modules: the old run's network, small_unet, has no such option"),
+    (["--old", "RUN", "--project", "P", "--weights", "vit.safetensors"],
+     "--weights: the old run brings them; leave them out"),
+]
+
+
+@pytest.mark.parametrize(("flags", "line"), REFUSED)
+def test_refused_in_one_line(project, old, flags, line, tmp_path, capsys):
+    flags = [str(old) if flag == "RUN" else flag for flag in flags]
+    code = exit_code_of(lambda: run(SYSTEM, ["own", *flags, "--workdir", str(tmp_path)]))
+    error = capsys.readouterr().err.splitlines()
+    assert (code, len(error)) == (2, 1), error
+    assert line in error[0]
+
+
+def test_a_project_without_new_keypoints_and_logits_are_refused(project, old, monkeypatch, tmp_path, capsys):
+    two = project._replace(skeleton=Skeleton(project.skeleton.names[:2]), instances=tuple(
+        one._replace(keypoints=one.keypoints[:2], visible=one.visible[:2], occluded=one.occluded[:2])
+        for one in project.instances))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: two)
+    assert exit_code_of(lambda: run(SYSTEM, command(old))) == 2
+    assert "labels no keypoint that the old run does not know" in capsys.readouterr().err
+    logits = shutil.copytree(old, tmp_path / "logits")
+    write_json(logits / "score_table.json", {"kind": "logit_peak"})
+    assert exit_code_of(lambda: run(SYSTEM, command(logits))) == 2
+    assert "are no Gaussians of height 1" in capsys.readouterr().err
+
+
+@pytest.fixture
+def unchecked():
+    """A batch of any size has no length that could be checked."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.slow
+def test_an_exported_folder_is_an_old_model_and_a_core(old, unchecked, tmp_path):
+    folder = str(export(Export(run=old, out=tmp_path / "exported", self_test=False), tell=print))
+    given, again = old_run(str(old)), old_run(folder)
+    assert (again.skeleton, again.taken_over) == (given.skeleton, given.taken_over)
+    for found in (again.opened.trained.variables, own_core(folder).core.variables):
+        np.testing.assert_array_equal(found["params"]["head"]["output"]["kernel"],
+                                      given.opened.trained.variables["params"]["head"]["output"]["kernel"])
+
+
+@pytest.mark.slow
+def test_new_keypoints_of_people_without_training(people, movenet, tmp_path):
+    """The run is the published network's heatmaps and a matrix; it predicts as any other run does."""
+    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "combination")).parent
+    opened = open_run(folder / "combination" / "seed-0")
+    matrix = np.asarray(opened.trained.frozen["combination"])
+    np.testing.assert_array_equal(matrix[:17], np.eye(17, 21))
+    np.testing.assert_allclose(matrix[17:].sum(1), 1, atol=1e-5)

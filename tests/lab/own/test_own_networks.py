@@ -1,0 +1,152 @@
+"""Which network the presets `own` choose, and the weights that it starts from."""
+import pytest
+from own_projects import synthetic_project
+
+from kpjax.systems.command_line import read_command
+from kpjax.systems.configs import changed
+from kpjax.lab.own import networks
+from kpjax.lab.own import project as own_project
+from kpjax.lab.own.choices import Facts, image_choices
+from kpjax.lab.own import incremental as incremental_own
+from kpjax.lab.own import regda as regda_own
+from kpjax.lab.own import semi_supervised as semi_supervised_own
+from kpjax.lab.own.semi_supervised import SYSTEM
+from kpjax import Skeleton
+from kpjax.errors import InputError
+from kpjax.models import MobileNetV2, SmallUNet
+from kpjax.models.weights import pretrained
+from kpjax.models.weights.pretrained import first_at_hand
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    made = synthetic_project(tmp_path_factory.mktemp("my project"), side=160)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda *arguments: made)
+        yield made
+
+
+@pytest.fixture
+def at_hand(monkeypatch):
+    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[-1])
+
+
+def config_of(*flags):
+    return read_command(SYSTEM, ["own", "--project", "P", *flags]).config
+
+
+def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
+    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
+    (tmp_path / "b.safetensors").touch()
+    assert first_at_hand(["a", "b"], tmp_path) == "b"
+    assert fetched == ["a"]
+
+
+def test_none_are_at_hand_without_a_file_or_a_hub(tmp_path):
+    assert first_at_hand(networks.WEIGHTS, tmp_path) is None
+
+
+def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_hand, capsys):
+    config = config_of()
+    assert (config.network, config.backbone.weights) == (MobileNetV2(frozen_stride=4), "mobilenetv2_100.ra_in1k")
+    assert (config.data.image_size, config.heatmaps.heatmap_size) == (128, 64)
+    assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (1e-3, 1e-3)
+    assert "--network" in (said := capsys.readouterr().out)
+    assert "mobilenet_v2  (with ten labelled frames of a mouse 16 of 100 points more were found" in said
+    assert "--frozen-stride" in said
+
+
+@pytest.fixture
+def of_people(project, monkeypatch):
+    """The project with names of a person's joints."""
+    named = project._replace(skeleton=Skeleton(("LeftShoulder", "r_shoulder", "left_hip", "RightHip")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: named)
+
+
+@pytest.mark.parametrize("flags", [(), ("--weights", "movenet")])
+def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatch, flags, capsys):
+    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[0])
+    config = config_of(*flags)
+    assert config.network == MobileNetV2(padding="tensorflow", frozen_stride=4)
+    assert config.backbone.normalisation == "symmetric"
+    said = capsys.readouterr().out
+    if flags:
+        assert config.backbone.weights == "movenet"
+        assert "movenet  (as typed)" in said
+    else:
+        assert config.backbone.weights == "movenet_lightning.google"
+        assert "4 of 4 keypoints are a person's by their names" in said
+        assert "--weights mobilenet_v2.google_in1k compares" in said
+
+
+def test_people_are_learnt_from_imagenets_weights_where_no_others_are_here(of_people, at_hand, capsys):
+    assert config_of().backbone.weights == "mobilenetv2_100.ra_in1k"
+    assert "movenet_lightning.google, would be taken if its file" in capsys.readouterr().out
+
+
+def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
+    assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
+    assert "--variants supervised_warped_averaged" in capsys.readouterr().out
+    small = ["own", "--project", "P", "--network", "small_unet"]
+    assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
+    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
+    assert read_command(SYSTEM, ["own", "--project", "P", "--variants", "ours"]).variants == ["ours"]
+
+
+def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_costs(project, capsys):
+    config = config_of()
+    assert (type(config.network), config.backbone.weights) == (SmallUNet, "")
+    assert (config.heatmaps.heatmap_size, config.optimizer.learning_rate) == (32, 2e-3)
+    said = capsys.readouterr().out
+    assert "no pretrained backbone at hand: a small U-net learns from random weights" in said
+    assert "kpjax weights mobilenetv2_100.ra_in1k fetches one (14.2 MB, Apache-2.0)" in said
+    assert "/timm/mobilenetv2_100.ra_in1k/resolve/main/model.safetensors at " in said
+    assert "mobilenetv2_100.ra_in1k.safetensors" in said
+
+
+def test_movenet_is_trained_in_shares_of_its_kernels(project, capsys):
+    config = config_of("--network", "movenet", "--sigmoid")
+    assert config.backbone.relative_steps
+    assert (config.optimizer.learning_rate, config.warm_start_learning_rate) == (3e-4, 3e-4)
+    assert "norms are folded into its kernels" in capsys.readouterr().out
+    assert not config_of("--network", "movenet", "--no-relative-steps").backbone.relative_steps
+    assert not config_of("--network", "mobilenet_v2").backbone.relative_steps
+
+
+@pytest.mark.parametrize(("flags", "network"), [
+    (("--network", "small_unet"), SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)),
+    (("--widths", "8", "8", "16"), SmallUNet((8, 8, 16), head_layers=2, head_width=32)),
+    (("--network", "mobilenet_v2", "--decoder-width", "32"), MobileNetV2(decoder_width=32, head_layers=2)),
+    (("--weights", ""), SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32))])
+def test_what_is_typed_of_the_network_is_kept(project, at_hand, flags, network):
+    config = config_of(*flags)
+    assert (config.network, config.backbone.weights) == (network, "")
+
+
+def test_typed_weights_bring_their_network(project, capsys):
+    config = config_of("--weights", "mobilenetv2_050.lamb_in1k")
+    assert (config.network, config.backbone.weights) == (MobileNetV2(0.5, frozen_stride=4), "mobilenetv2_050.lamb_in1k")
+    assert config_of("--weights", "mobilenetv2_100.ra_in1k", "--heatmap-size", "32").heatmaps.heatmap_size == 32
+    assert "32  (as typed)" in capsys.readouterr().out
+
+
+def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
+    (tmp_path / "mine.safetensors").touch()
+    with pytest.raises(InputError, match=r"mine\.safetensors is not among the known weights; name its network"):
+        config_of("--weights", str(tmp_path / "mine.safetensors"))
+
+
+def test_finer_heatmaps_are_those_of_small_images():
+    facts = Facts(4, False, 640.0, 170.0, 80.0, 0.5, 0.5)
+    for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
+        chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
+        assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)
+
+
+def test_own_projects_are_trained_as_advised():
+    weights = changed(semi_supervised_own.OWN, weights="mobilenet_v2.google_in1k")
+    assert semi_supervised_own.short_list("own", weights) == ("supervised_warped",)
+    assert "teacher_adaptation" in regda_own.SYSTEM.short_list("own", regda_own.OWN)
+    assert incremental_own.SYSTEM.short_list("own", incremental_own.OWN) == ("combination", "ksd_only")

@@ -1,0 +1,212 @@
+"""The preset `own` of Keypoint Pyramids: settings that are chosen, annotated videos, labels, and what it refuses."""
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.figure_videos import figure_videos
+from kpjax.systems.command_line import exit_code_of, read_command, run
+from kpjax.systems.configs import changed
+from kpjax.systems.system import no_training
+from kpjax.lab.own.pyramids import OWN, SYSTEM
+from kpjax.errors import InputError
+from kpjax.images.video import frames_of_one_size, open_video, write_video
+from kpjax.structures import Trained
+
+TINY_SYSTEM = SYSTEM._replace(presets={
+    "own": changed(OWN, image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, window=5)})
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A folder with two videos of 48 x 40 pixels and nine frames."""
+    folder = tmp_path_factory.mktemp("own")
+    rendered = figure_videos(2, 9, 48)
+    for number in range(2):
+        frames = [rendered[row].image[:40] for row in range(9 * number, 9 * number + 9)]
+        write_video(folder / f"clip{number}.mp4", frames, times=np.arange(9) / 10)
+    return folder
+
+
+@pytest.fixture
+def own(monkeypatch, tmp_path):
+    """Runs the preset of own videos, perhaps with another `fit`; returns (exit code, the preset's folder)."""
+    def command(*arguments, fit=None):
+        if fit:
+            monkeypatch.setattr("kpjax.systems.system.fit", fit)
+        code = exit_code_of(lambda: run(TINY_SYSTEM, ["own", *map(str, arguments), "--workdir", str(tmp_path)]))
+        return code, tmp_path / "pyramids" / "own"
+    return command
+
+
+def initial(method, streams, **options):
+    """Stands in for `fit`, whose program another test compiles: the network as it is before the first step."""
+    assert (set(streams), options["steps"]) == ({"frame", "reference"}, 3)
+    state = jax.jit(method.init)(options["key"], {name: one[0] for name, one in streams.items()}, options["start"])
+    return no_training(Trained(state.variables, state.frozen))
+
+
+def metrics_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())["metrics"]
+
+
+def test_own_videos_come_back_annotated(clip, own):
+    code, folder = own("--videos", clip, "--no-control", fit=initial)
+    assert code == 0
+    made = folder / "pyramids" / "seed-0"
+    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 9 * 6
+    assert [(row["video"], row["frame"], row["keypoint"]) for row in rows[6:8]] == [
+        ("clip0.mp4", "1", "level1_0"), ("clip0.mp4", "1", "level1_1")]
+    assert float(rows[6]["time"]) == pytest.approx(0.1)
+    for number in range(2):
+        annotated = open_video(made / "annotated" / f"{number:03d}_clip{number}.mp4")
+        assert len(annotated) == 9
+        assert annotated.times - annotated.times[0] == pytest.approx(np.arange(9) / 10)
+    assert "rmse/flat" not in metrics_of(folder, "pyramids")
+    # Keypoints lie where the letterbox put the frame: in pixels of the video, which is wider than high.
+    x, y = np.array([[float(row["x"]), float(row["y"])] for row in rows]).T
+    assert 0 <= x.min() <= x.max() <= 47.5
+    assert -4.5 <= y.min() <= y.max() <= 43.5
+
+
+@pytest.mark.slow
+def test_own_videos_are_annotated_by_the_difference_of_frames(clip, own):
+    """It has one level, and no use for the background of a still camera."""
+    code, folder = own("--videos", clip, "--variants", "bkind", fit=initial)
+    assert code == 0
+    made = folder / "bkind" / "seed-0"
+    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
+    assert [row["keypoint"] for row in rows[:6]] == [f"point_{number}" for number in range(6)]
+    assert len(open_video(made / "annotated" / "000_clip0.mp4")) == 9
+    assert (made / "images" / "masks.png").exists()
+
+
+def seeing_dots(method, streams, **options):
+    """Stands in for `fit`: convolutions read their middle, so that all keypoints lie on the brightest place."""
+    batch = {name: one[0] for name, one in streams.items()}
+    shapes = jax.eval_shape(method.init, options["key"], batch, options["start"]).variables
+
+    def leaf(path, shape):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not name.endswith("kernel"):
+            return np.full(shape.shape, 1 if name.endswith("scale") else 10, np.float32)  # ReLU passes what is above 0
+        size, kernel = shape.shape[0], np.zeros(shape.shape, np.float32)
+        reach = 0 if "smooth" in name else (size - 1) // 2  # the pyramid's steps are smoothed
+        kernel[reach:size - reach, reach:size - reach] = (3.5 if "/output/" in name else 1) / shape.shape[2]
+        return kernel / (size - 2 * reach) ** 2 * ("lateral3" not in name)
+
+    return no_training(Trained(jax.tree_util.tree_map_with_path(leaf, shapes), {}))
+
+
+@pytest.mark.parametrize(("width", "height", "shown"), [
+    pytest.param(96, 80, 96, marks=pytest.mark.slow), (240, 160, 85)])
+def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory, width, height, shown):
+    """A dot that moves over a dark video: in points.csv, and in the middle of what is drawn.
+
+    Of the larger video, a square of about `shown` px around the dot's way is looked at.
+    """
+    folder = tmp_path_factory.mktemp("dots")
+    places = np.array([[24 + 6 * number, 50 - 3 * number] for number in range(9)])
+    y, x = np.mgrid[:height, :width]
+    dots = [200 * np.clip(1 - ((x - a) ** 2 + (y - b) ** 2) / 400, 0, 1) for a, b in places]
+    frames = [np.repeat(dot.astype(np.uint8)[..., None], 3, -1) for dot in dots]
+    write_video(folder / "dot.mp4", frames, times=np.arange(9) / 10)
+    code, made = own("--videos", folder, "--no-control", "--size", "32", fit=seeing_dots)
+    assert code == 0
+    made = made / "pyramids" / "seed-0"
+    place = json.loads((made / "config.json").read_text())["config"]["data"]["place"]
+    assert (place[2] if place else width) == pytest.approx(shown, abs=4)
+    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
+    found = np.array([[float(row["x"]), float(row["y"])] for row in rows]).reshape(9, 6, 2)
+    assert np.abs(found - places[:, None]).max() < 0.5 * shown / 32  # half a pixel of the network's images
+    annotated = open_video(made / "annotated" / "000_dot.mp4")
+    for (number, image), plain, place in zip(frames_of_one_size(annotated), frames, places, strict=True):
+        changed_pixels = np.abs(image[:height].astype(int) - plain).max(-1) > 80  # a legend stands below
+        changed_pixels &= y < 65  # the frame's number is below
+        rows, columns = np.nonzero(changed_pixels)
+        assert np.abs([columns.mean() - place[0], rows.mean() - place[1]]).max() < 2.5, number
+
+
+def test_settings_are_chosen_from_own_videos(clip, capsys):
+    read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip)])
+    assert {"mean_image", "constant_colour"} <= set(read.config.collapse_baselines)
+    assert (read.config.data.window, read.config.data.every, read.config.data.mixed_sizes) == (4, 1, False)
+    assert list(read.variants) == ["pyramids", "untrained"]
+    assert "the longest video has 9 frames; pairs are at most half of it apart" in capsys.readouterr().out
+    read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip), "--size", "32", "--no-control"])
+    assert (read.config.data.mixed_sizes, list(read.variants)) == (True, ["pyramids"])
+    for flags, words in (([], "--videos: no video is named"),
+                         (["--videos", str(clip), "--window", "5"], "has 9 frames, and a window of 5 needs 10"),
+                         (["--videos", str(clip), "--every", "9"], r"1 frames \(every 9th\), and a window of 1"),
+                         (["--videos", str(clip), "--variants", "supervised_bound"], "does not suit preset 'own'")):
+        with pytest.raises(InputError, match=words):
+            read_command(TINY_SYSTEM, ["own", *flags])
+
+
+@pytest.mark.slow
+def test_own_labels_reach_the_probe_only(clip, own, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled")
+    for file in clip.glob("*.mp4"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    table = ["video,frame,keypoint,x,y"] + [
+        f"clip{number}.mp4,{frame},nose,{10 + frame},{20 - number}" for number in range(2) for frame in range(9)]
+    (folder / "keypoints.csv").write_text("\n".join(table))
+    code, made = own("--videos", folder, "--variants", "untrained", "image_moments")
+    assert code == 0
+    assert {"rmse/flat", "rmse/flat/nose"} <= set(metrics_of(made, "untrained"))
+    (folder / "keypoints.csv").write_text("\n".join([*table, "clip9.mp4,0,nose,1,1"]))
+    assert own("--videos", folder, "--every", "2", "--fresh")[0] == 2  # other settings, so that the table is read again
+
+
+def test_own_videos_that_cannot_be_used_are_named(clip, own, tmp_path_factory, capsys):
+    def said(*arguments):
+        capsys.readouterr()
+        code, _ = own(*arguments)
+        lines = capsys.readouterr().err.splitlines()
+        assert code == 2
+        assert len(lines) == 1
+        return lines[0]
+
+    other = tmp_path_factory.mktemp("bad")
+    assert "--videos: no video is named" in said()
+    assert "there is no video in this folder" in said("--videos", other)
+    assert "there is no such file" in said("--videos", other / "gone.mp4")
+    write_video(other / "single.mp4", [np.zeros((40, 48, 3), np.uint8)])
+    assert "the longest video has 1 frames" in said("--videos", other)
+    assert "the longest video has 9 frames, and a window of 10" in said("--videos", clip, "--window", 10)
+    assert "mean_pose is evaluated by labels" in said("--videos", clip, "--variants", "mean_pose")
+    write_video(other / "large.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
+    assert "with --size 32" in said("--videos", clip, other / "large.mp4")
+    folder = other / "frames"
+    folder.mkdir()
+    for number in range(7):
+        Image.fromarray(np.full((40, 48, 3), 20 * number, np.uint8)).save(folder / f"{number}.png")
+    (folder / "3.png").write_bytes(b"no image")
+    line = said("--videos", folder)
+    assert "frame 3 does not decode (1 of 7)" in line
+    assert "--on-bad-frame='skip'" in line
+    Image.new("RGB", (48, 40)).save(folder / "3.png")
+    Image.new("RGB", (30, 40)).save(folder / "5.png")
+    assert "frame 5 is 30x40, the first is 48x40" in said("--videos", folder)
+
+
+@pytest.mark.slow
+def test_a_broken_frame_that_is_left_out_keeps_its_rows(own, tmp_path_factory, capsys):
+    folder = tmp_path_factory.mktemp("frames") / "walk"
+    folder.mkdir()
+    rendered = figure_videos(1, 8, 32)
+    for number in range(8):
+        Image.fromarray(rendered[number].image).save(folder / f"{number}.png")
+    (folder / "3.png").write_bytes(b"no image")
+    code, made = own("--videos", folder, "--on-bad-frame", "skip", "--variants", "untrained")
+    assert code == 0
+    assert "walk: 1 do not decode" in capsys.readouterr().err
+    rows = list(csv.DictReader((made / "untrained" / "seed-0" / "points.csv").read_text().splitlines()))
+    assert len(rows) == 8 * 6
+    assert {row["frame"] for row in rows if row["status"] == "unreadable"} == {"3"}
+    assert {row["x"] for row in rows if row["frame"] == "3"} == {"nan"}
+    assert {row["time"] for row in rows} == {""}

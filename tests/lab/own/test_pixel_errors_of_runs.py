@@ -1,0 +1,128 @@
+"""What runs on a person's own labels keep of their errors, by a made system that trains nothing."""
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kpjax.lab.ensembles import meaning_of_scores
+from kpjax.lab.own.pixel_errors import OF_PART, Part, with_pixel_errors
+from kpjax.lab.own.report import radius_text
+from kpjax.systems.system import Predicting, System, write_predictions
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table
+from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
+from kpjax.input.source import ArraySource, arrays
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, read_errors
+from kpjax.structures import Skeleton
+from kpjax.training.evaluation import labels_of
+
+PAIR = Skeleton(("nose", "tail"))
+# Frame 7 of a video has two animals; an image may have a "#" in its name.
+NAMES = {TRAINED: ("day 1/a#1.png", "day 1/b.png"), HELD_OUT: ("clip.mp4#000007", "clip.mp4#000007", "day 2/c.png")}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the wrapped functions were given."""
+
+    predictions: list
+
+
+def source_of(part: str) -> ArraySource:
+    """Images that show the original ones at half of their size: 3 px to the right and 1 px below."""
+    count = len(NAMES[part])
+    crop = np.tile(np.array([[2, 0, 3], [0, 2, 1], [0, 0, 1]], np.float32), (count, 1, 1))
+    points = np.tile(np.array([[5.0, 6.0], [15.0, 6.0]]), (count, 1, 1))
+    visible = np.ones((count, 2))
+    visible[0, 1] = part == TRAINED
+    made = arrays(np.zeros((count, 32, 32, 3)), points, visible, PAIR, part, scale=np.full(count, 10.0), crop=crop)
+    return ArraySource(made.examples, PAIR, part, NAMES[part])
+
+
+@pytest.fixture
+def parts():
+    return {name: Part(source_of(name), Path("/data/mice")) for name in (TRAINED, HELD_OUT)}
+
+
+@pytest.fixture
+def seen():
+    return Seen([])
+
+
+@pytest.fixture
+def system(parts, seen):
+    def given(job, data, outcome, predictions):
+        seen.predictions.append(sorted(predictions))
+        return {"test/pck": 0.5}
+
+    bare = System("made", "", {}, {}, None, None, lambda job, data: {"test": "the test set"}, given, None,
+                  lambda run: Predicting(None, None, "made_peak"), None, None, draw=given)
+    return with_pixel_errors(bare, lambda job, data: parts)
+
+
+def predictions_of(parts, errors=0.0, scores=1.0):
+    """Predictions that lie `errors` (in pixels of the small images) to the right of their labels."""
+    found = {OF_PART + name: labels_of(part.source) for name, part in parts.items()}
+    return {"test": None} | {name: one._replace(
+        keypoints=one.keypoints + np.array([errors, 0], np.float32), scores=np.full_like(one.scores, scores))
+        for name, one in found.items()}
+
+
+def test_errors_are_in_pixels_of_the_original_images(system, parts, seen, tmp_path):
+    job = SimpleNamespace(folder=tmp_path, config=None, variant="made")
+    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
+    assert list(system.evaluated(job, None)) == ["test", OF_PART + TRAINED, OF_PART + HELD_OUT]
+    predictions = predictions_of(parts, errors=0.25)
+    found = system.measure(job, None, outcome, predictions)
+    assert found["test/pck"] == 0.5
+    assert (found["held_out/px"], found["trained_on/px/tail"]) == pytest.approx((0.5, 0.5))
+    assert (found["held_out/labels"], found["held_out/hidden"]) == (5, 0)
+    system.draw(job, None, outcome, predictions)
+    assert seen.predictions == [["test"], ["test"]]  # a system sees its own predictions and no others
+    animals = read_errors(tmp_path, PAIR.names)
+    assert [animals.title(n) for n in range(5)] == [
+        "day 1/a#1.png", "day 1/b.png", "clip.mp4 frame 7 animal 0", "clip.mp4 frame 7 animal 1", "day 2/c.png"]
+    assert animals.images[2] == Path("/data/mice/clip.mp4")
+    np.testing.assert_allclose(animals.true[0], [[13, 13], [33, 13]])
+    np.testing.assert_allclose(animals.predicted[0], [[13.5, 13], [33.5, 13]])
+    np.testing.assert_allclose(animals.lengths, 20)
+    assert read_score_table(tmp_path).kind == "made_peak"
+    radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of their two images and the frame
+    assert (radii.unit, radii.all_units, radii.labels.tolist()) == ("image", 3, [3, 2])
+    np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
+    assert missing(radii).tolist() == [0, 1, 6, 16]
+    assert radius_text(radii) == (
+        "From the labels of 3 images held out, predictions have a radius within which the truth lies in 50 of 100 "
+        "cases on new images like these; 1 more for 80 of 100, 6 more for 90 of 100, 16 more for 95 of 100.")
+
+
+def test_without_a_cutoff_from_labels_nothing_is_hidden(system, parts, tmp_path):
+    job = SimpleNamespace(folder=tmp_path, config=None, variant="made")
+    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
+    predictions = predictions_of(parts, errors=5.0, scores=0.1)  # half of the animal's length
+    found = system.measure(job, None, outcome, predictions)
+    system.draw(job, None, outcome, predictions)
+    assert read_score_table(tmp_path).cutoff == DEFAULT_CUTOFF > 0.1
+    assert (found["held_out/hidden"], found["held_out/px_shown"]) == (0, pytest.approx(10.0))
+
+
+def test_a_run_made_before_is_measured_again_without_them(system):
+    assert system.measure(None, None, None, {"test": None}) == {"test/pck": 0.5}
+
+
+def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(system, parts, tmp_path):
+    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
+    folders = [tmp_path / f"seed-{number}" for number in range(3)]
+    for folder, (error, score) in zip(folders, ((1.0, 0.2), (5.0, 0.9), (2.0, 0.4)), strict=True):
+        found = predictions_of(parts, errors=error, scores=score)
+        system.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, outcome, found)
+        write_predictions(folder, {name: one for name, one in found.items() if one is not None})
+    tables = meaning_of_scores(folders, "made_peak")
+    radii = radius_table_from(tables["radius_table.json"], "")
+    np.testing.assert_allclose(radii.quantiles[0], 2.0)
+    assert tables["score_table.json"]["kind"] == "made_peak"
+    np.testing.assert_allclose(tables["score_table.json"]["edges"], 0.5)
+    other = {name: one._replace(true_keypoints=one.true_keypoints + 1) for name, one in found.items() if one}
+    write_predictions(folders[1], other)
+    assert meaning_of_scores(folders, "made_peak") == {}

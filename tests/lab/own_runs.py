@@ -1,0 +1,56 @@
+"""Finished runs of networks that nothing has learnt yet, for what starts from a run."""
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from untrained import drawn
+
+from kpjax.systems.configs import changed, config_as_json
+from kpjax.lab.own import animals, found_animals
+from kpjax.systems.system import Job
+from kpjax.systems.semi_supervised.config import PRESETS
+from kpjax.systems.semi_supervised.variants import build
+from kpjax.files import write_json
+from kpjax.structures import Example, Skeleton, Trained
+from kpjax.training.run_folder import write_config, write_results
+from kpjax.training.trees import save_trained
+
+
+def tiny_finders(monkeypatch) -> None:
+    """Makes networks that find animals tiny, and what they find sure: they have hardly learnt."""
+    monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
+    monkeypatch.setattr(animals, "SIZES", (32,))
+    monkeypatch.setattr(found_animals, "FOUND", 0.0)
+
+
+def write_untrained_finder(folder: Path) -> None:
+    """Writes a tiny network that finds two animals of four points on every frame of 32 px into a run's folder."""
+    described = {"format": animals.FORMAT, "image_size": 32, "animals": 2, "always": True, "points": 4,
+                 "network": asdict(animals.SmallUNet((4, 4, 8), head_width=4)), "enlarged": 1.0}
+    shapes = jax.eval_shape(partial(animals.network_of(described).init, train=False), jax.random.key(0),
+                            np.zeros((1, 32, 32, 3), np.float32))
+    save_trained(folder / animals.FOLDER, Trained(drawn(dict(shapes)), {}))
+    write_json(folder / animals.FOLDER / animals.FILE, described)
+
+
+def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:
+    """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values: further ones of its
+    config."""
+    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 4),
+                     head_layers=1, head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
+    job = Job("semi_supervised", config, "demo", "supervised", 0, workdir, None)
+    method, count = build(config, skeleton, "supervised"), len(skeleton.names)
+    batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),
+                    np.zeros((8, count), np.float32), np.ones(8, np.float32), np.tile(np.eye(3, dtype=np.float32),
+                                                                                    (8, 1, 1)), np.arange(8))
+    state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
+    write_config(job.folder, job.identity())
+    write_json(job.folder / "skeleton.json", asdict(skeleton))
+    save_trained(job.folder / "model", Trained(drawn(state.variables), drawn(state.frozen)))
+    write_results(job.folder, experiment="semi_supervised", preset="demo", variant="supervised", seed=0, steps=1,
+                  metrics={"test/pck": 0.5}, images=0, images_per_second=1.0, wall_seconds=1.0,
+                  config=config_as_json(config))
+    return Path(job.folder)

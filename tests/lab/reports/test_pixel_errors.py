@@ -1,0 +1,115 @@
+"""Errors in pixels with and without the cutoff, as numbers, as a table, as files, and in words."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kpjax.errors import InputError
+from kpjax.lab.out.reports.pixel_errors import (
+    ALL,
+    HELD_OUT,
+    TRAINED,
+    Animals,
+    errors_of,
+    joined,
+    metrics_of,
+    read_errors,
+    table_lines,
+    write_errors,
+)
+from kpjax.lab.out.reports.verdict import advice, verdict
+
+NAMES = ("snout", "left ear", "tail")
+
+
+def made(errors, *, part=HELD_OUT, scores=None, length=100.0, folder="day 1", first=0) -> Animals:
+    """Animals whose predictions lie to the right of their labels by `errors` (N, K); nan is not labelled."""
+    errors = np.asarray(errors, np.float64)
+    count, keypoints = errors.shape
+    true = np.stack(np.broadcast_arrays(np.arange(keypoints) * 10.0, np.full(errors.shape, 7.5)), -1)
+    predicted = true + np.stack([np.nan_to_num(errors), np.zeros_like(errors)], -1)
+    return Animals(NAMES[:keypoints], (part,) * count,
+                   tuple(Path(f"/data/{folder}/img{n:03d}.png") for n in range(first, first + count)), (None,) * count,
+                   ("",) * count, np.full(count, length), true, np.isfinite(errors).astype(np.float32), predicted,
+                   np.ones(errors.shape) if scores is None else np.asarray(scores, np.float64))
+
+
+def test_errors_with_and_without_the_cutoff():
+    animals = made([[1, 20, np.nan], [3, 4, 30]], scores=[[1, 0.1, 0], [1, 0.5, 0.2]])
+    found = errors_of(animals, 0.5)
+    assert found["snout"] == (2, 2.0, 2.0, 2.0, 0, 1.0, 0.02)
+    assert found["left ear"][:5] == (2, 12.0, 12.0, 4.0, 1)
+    assert found["tail"].hidden == 1
+    assert np.isnan(found["tail"].shown)
+    assert found[ALL][:2] == (5, 4.0)
+    assert found[ALL].mean == pytest.approx(58 / 5)
+    assert found[ALL].shown == pytest.approx(8 / 3)
+    assert (found[ALL].hidden, found[ALL].found) == (2, 0.6)
+    metrics = metrics_of(animals, 0.5)
+    assert metrics["held_out/px"] == pytest.approx(58 / 5)
+    assert (metrics["held_out/px/snout"], metrics["held_out/hidden"]) == (2.0, 2.0)
+
+
+def test_parts_stand_below_each_other_with_units_within_the_width_of_a_screen():
+    lines = table_lines(joined([made([[2.0, 3, 4]]), made([[1.0, 1, 1]] * 3, part=TRAINED, first=5)]), 0.25)
+    assert [line for line in lines if "frame" in line] == ["held out: 1 frame", "trained on: 3 frames"]
+    assert lines[1].split()[1:] == ["labels", "median,", "px", "mean,", "px", "shown,", "px", "hidden", "PCK,", "%"]
+    assert [line.split()[1:] for line in lines if line.startswith("snout")] == [
+        ["1", "2.0", "2.0", "2.0", "0", "100.0"], ["3", "1.0", "1.0", "1.0", "0", "100.0"]]
+    assert any("0.25" in line and "cutoff" in line for line in lines)
+    assert max(map(len, lines)) <= 110
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    animals = joined([made([[2.0, np.nan, 4.5]]), made([[1.0, 1, 1]] * 2, part=TRAINED, first=5)])
+    animals = animals._replace(frames=(None, 3, 4), instances=("", "animal 0", "animal 1"))
+    write_errors(tmp_path, animals, 0.25)
+    found = read_errors(tmp_path, NAMES)
+    for field in ("names", "parts", "images", "frames", "instances"):
+        assert getattr(found, field) == getattr(animals, field)
+    np.testing.assert_allclose(found.distances, animals.distances)
+    np.testing.assert_array_equal(found.visible, animals.visible)
+    assert read_errors(tmp_path / "nothing") is None
+    table = (tmp_path / "errors_by_keypoint.csv").read_text().splitlines()
+    assert table[0].startswith("part,keypoint,labels,median_px,mean_px,mean_px_from_cutoff,hidden_by_cutoff,cutoff")
+    assert "trained on,snout,2,1,1,1,0,0.25,100" in table
+    (tmp_path / "errors.csv").write_text((tmp_path / "errors.csv").read_text().replace("4.5", "far"))
+    with pytest.raises(InputError, match=r"errors\.csv: damaged"):
+        read_errors(tmp_path)
+    (tmp_path / "errors.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(InputError, match=r"errors\.csv: not what a run writes"):
+        read_errors(tmp_path)
+
+
+def test_the_verdict_has_the_numbers_and_what_the_cutoff_hides():
+    scores = np.ones((12, 3))
+    scores[:4, 2] = 0.1
+    said = " ".join(verdict(joined([made(np.full((12, 3), 4.0), scores=scores), made(
+        np.full((20, 3), 3.0), part=TRAINED, first=50)]), 0.3))
+    assert "learnt 3 keypoints from 60 labels on 20 frames" in said
+    assert "On 12 frames whose labels it has never seen, the mean error is 4.0 px, 4.0 % of the animal’s" in said
+    assert "leave out 4 of the 36 held-out points" in said
+    assert "tail 4;" in said
+    assert "nothing is known of new ones" in verdict(made([[1.0]], part=TRAINED), 0.3)[-1]
+
+
+LEARNT = made(np.full((20, 3), 4.0), part=TRAINED, first=50)
+
+
+@pytest.mark.parametrize(("held", "learnt", "words"), [
+    (made([[4.0, 4.0, 12.0]] * 12), LEARNT,
+     ["More frames on which tail (12.0 px) looks different or is hard to see: the usual keypoint has 4.0 px"]),
+    (made([[4.0, 4.0, 12.0]] * 12), LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
+     ["More labels of tail (12.0 px, 0 labels): the usual keypoint has 4.0 px, and up to 20 labels."]),
+    (joined([made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]), LEARNT,
+     ["More labels from recordings like night: its error is 10.0 %"]),
+    (made([[12.0] * 3] * 12), LEARNT,
+     ["More labelled frames, of other moments and animals: the held-out error is 3.0 times"]),
+    (made([[4.0] * 3] * 12), LEARNT, ["Longer training (--steps)"]),
+    (made([[6.0] * 3] * 3), LEARNT, ["More labels that are held out: with 3 frames"]),
+    (made([[6.0] * 3] * 12), LEARNT, [])])
+def test_advice_by_plain_rules(held, learnt, words):
+    found = advice(joined([held, learnt]), 0.3)
+    assert len(found) == len(words), found
+    for text, start in zip(found, words, strict=True):
+        assert text.startswith(start)

@@ -1,0 +1,438 @@
+"""The experiment of frozen-core adaptation: its core, its variants, files of a run, bad input."""
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from predict_folder import predict_folder
+from safetensors.numpy import load_file
+
+from kpjax.systems import adaptation
+from kpjax.systems.adaptation import SYSTEM
+from kpjax.systems.adaptation.images import open_core_images, open_images, second_turns, with_turns
+from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
+from kpjax.systems.adaptation.config import PRESETS, of_core, of_training
+from kpjax.systems.adaptation.variants import VARIANTS, build
+from kpjax.systems.command_line import read_command
+from kpjax.systems.command_line import run as run_command
+from kpjax.systems.configs import changed
+from kpjax.systems.paper_numbers import lines_of
+from kpjax.systems.system import Job, measure_again, read_predictions, run
+from kpjax.errors import InputError
+from kpjax.evaluation.probes.landmarks import Landmarks, consistency
+from kpjax.input.source import arrays
+from kpjax.models.unet import SmallUNet
+from kpjax.models.vgg import random_features
+from kpjax.structures import Skeleton, named_key
+from kpjax.training.fit import FitOptions, fit
+from kpjax.training.trees import load_adapter, load_trained
+
+HOURGLASS = changed(
+    PRESETS["demo"], image_size=32, target_side=40, width=16, depth=1, landmarks=4, core_epochs=2,
+    core_epoch_steps=2, core_kept=(1,), core_images=8, core_test_images=4, training_images=12, test_images=6,
+    batch_size=8, steps=3, generator_width=4, generator_blocks=1, stand_in_widths=(4,), labelled_images=(2, 5),
+    repeats=2)
+TINY = changed(HOURGLASS, network=SmallUNet((4, 4, 4, 4), head_layers=1))  # a fourth of the layers
+TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+RUN = ("adapted", "untrained_head")
+SLOW = ("finetuned", "random_core")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of the preset after one run of RUN."""
+    workdir = tmp_path_factory.mktemp("runs")
+    return run_command(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(workdir)]).parent
+
+
+@pytest.fixture(scope="module")
+def all_finished(finished):
+    """The same folder after runs of SLOW too."""
+    return run_command(TINY_SYSTEM, ["tiny", "--variants", *RUN, *SLOW, "--workdir", str(finished.parents[1])]).parent
+
+
+def job_in(finished, variant="adapted", config=TINY, preset="tiny"):
+    return Job("adaptation", config, preset, variant, 0, finished.parents[1], None)
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
+def stored(folder, variant):
+    return found_in(read_predictions(folder / variant / "seed-0"), TINY.data.image_size)
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+def images():
+    return open_images(TINY.data, 0, None)
+
+
+# Runs
+
+
+def check_results(finished, variants):
+    faces = images().test.skeleton.names
+    points = {f"point_{number}" for number in range(4)}
+    for variant in variants:
+        found, folder = results_of(finished, variant), finished / variant / "seed-0"
+        metrics = found["metrics"]
+        for count in ("2", "5", "all"):
+            assert {f"forward/{count}", f"backward/{count}"} <= set(metrics)
+        assert {f"forward/all/{name}" for name in faces} | {f"backward/all/{name}" for name in points} <= set(metrics)
+        assert metrics["forward/all"] == pytest.approx(np.mean([metrics[f"forward/all/{name}"] for name in faces]))
+        ranked = [metrics[f"consistency/rank_{rank}"] for rank in range(1, 5)]
+        assert ranked == sorted(ranked)
+        assert metrics["consistency"] == pytest.approx(np.mean(ranked))
+        assert {"varying_points", "point_spread", "annotated_spread", "deviation/forward/2"} <= set(metrics)
+        assert ("core/pck" in metrics) == (variant != "random_core")
+        assert found["steps"] == (0 if variant == "untrained_head" else 3)
+        assert found["config"]["comparison"]["perceptual"] == "random features"
+        reason = (folder / "collapsed.txt").read_text()
+        assert bool(reason) == bool(metrics["void"])
+        assert {path.name for path in (folder / "images").iterdir()} == {"points.png", "landmarks_from_points.png"}
+
+
+def test_results_are_complete(finished):
+    check_results(finished, RUN)
+    report = (finished / "report.html").read_text()
+    assert "random features" in report
+    assert "backward, all" in report
+    assert report.count("landmarks from points") >= len(RUN)
+
+
+@pytest.mark.slow
+def test_results_of_other_variants_are_complete(all_finished):
+    check_results(all_finished, SLOW)
+
+
+def test_the_mean_of_the_labels_stands_beside_the_errors(finished):
+    """The same for all variants, whatever their points: the distance of test landmarks from the mean labelled ones."""
+    found = stored(finished, "adapted")
+    annotated = found.test.annotated
+    eyes = np.linalg.norm(annotated[:, 0] - annotated[:, 1], axis=-1)
+    errors = np.linalg.norm(annotated - found.fit.annotated.mean(0), axis=-1).mean(1) / eyes
+    for variant in RUN:
+        metrics = results_of(finished, variant)["metrics"]
+        assert metrics["mean_landmarks/all"] == pytest.approx(100 * errors.mean(), rel=1e-5)
+        assert "mean_landmarks/2" in metrics
+
+
+def test_a_run_is_measured_again_by_its_predictions(finished):
+    before = results_of(finished, "adapted")["metrics"]
+    measure_again(TINY_SYSTEM, job_in(finished))
+    assert results_of(finished, "adapted")["metrics"] == before
+
+
+def test_the_core_is_one_stage_with_earlier_epochs(finished):
+    folder = finished / "stages" / "core_people_clutter" / "seed-0"
+    assert [path.name for path in (finished / "stages").iterdir()] == ["core_people_clutter"]
+    early, last = load_trained(folder / "epoch-1").variables, load_trained(folder / "result").variables
+    assert jax.tree.structure(early) == jax.tree.structure(last)
+    assert not np.array_equal(early["params"]["backbone"]["stem_conv1"]["kernel"],
+                              last["params"]["backbone"]["stem_conv1"]["kernel"])
+
+    def core_of(**changes):
+        return adaptation.trained_core(job_in(finished, config=changed(TINY, **changes)))
+
+    found = core_of(core_epoch=1)
+    jax.tree.map(np.testing.assert_array_equal, dict(found.variables), early)
+    assert 0 <= found.accuracy <= 1
+    assert core_of(core_epoch=2).digest == core_of().digest
+    with pytest.raises(InputError, match=r"of another configuration: config\.core_learning_rate is"):
+        core_of(core_learning_rate=1.0)
+
+
+def test_published_weights_are_a_core_without_training(monkeypatch):
+    """A core of no epoch: the backbone's weights, and all else drawn by the seed."""
+    untrained = changed(TINY, core_epochs=0, core_kept=())
+    with pytest.raises(InputError, match="name the published weights"):
+        adaptation.trained_core(job_in(Path("runs/adaptation/tiny"), config=untrained))
+
+    def published(backbone, network, *, image_size, seed, names=()):
+        return {"variables": adaptation.untrained_core(untrained, seed).variables}
+
+    monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", published)
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    core = adaptation.trained_core(job_in(Path("runs/adaptation/tiny"), config=changed(untrained, weights="published")))
+    assert core.digest == adaptation.untrained_core(TINY, 0).digest
+    assert core.accuracy is None
+
+
+@pytest.mark.slow
+def test_networks_are_written_three_ways(all_finished):
+    """Kernels of the core come back unchanged, the adapter with its core is the model, and the plain network is both.
+    """
+    finished = all_finished
+    learnt = load_trained(finished / "stages" / "core_people_clutter" / "seed-0" / "result").variables
+    example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images().test[0])
+    evaluate = jax.jit(adaptation.build(TINY, "finetuned").predict)
+    apply = jax.jit(lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False))
+    for variant in (*RUN, *SLOW):
+        folder = finished / variant / "seed-0"
+        model, plain = load_trained(folder / "model"), load_trained(folder / "network")
+        has_core = variant != "finetuned"
+        assert set(model.frozen) == ({"core"} if has_core else set())
+        assert (folder / "adapter.safetensors").exists() == has_core
+        predicted = jax.jit(build(TINY, variant).predict)(model, example)
+        evaluated = evaluate(adaptation.as_evaluated(model, variant), example)
+        np.testing.assert_allclose(predicted.keypoints, evaluated.keypoints, atol=1e-3)
+        heatmaps = apply(plain.variables, example.image.astype(np.float32) / 255)
+        np.testing.assert_allclose(predicted.heatmaps[0], heatmaps, rtol=1e-4, atol=1e-5)
+        if variant in ("adapted", "untrained_head"):
+            loaded = load_adapter(folder / "adapter.safetensors", learnt)
+            jax.tree.map(np.testing.assert_array_equal, loaded.variables, model.variables)
+            jax.tree.map(np.testing.assert_array_equal, loaded.frozen, model.frozen)
+    random = finished / "random_core" / "seed-0" / "adapter.safetensors"
+    with pytest.raises(InputError, match="belongs to a core with fingerprint"):
+        load_adapter(random, learnt)
+    adapter, network = (sum(leaf.size for leaf in load_file(finished / "adapted" / "seed-0" / name).values())
+                        for name in ("adapter.safetensors", "network/trained.safetensors"))
+    assert adapter < network
+    assert load_trained(finished / "finetuned" / "seed-0" / "network").frozen == {}
+
+
+def test_variants_start_from_the_core(finished):
+    """The head of the untrained variant is the first of `adapted`, on the core's own weights."""
+    learnt = load_trained(finished / "stages" / "core_people_clutter" / "seed-0" / "result").variables
+    plain = load_trained(finished / "untrained_head" / "seed-0" / "network").variables
+    for part in ("backbone", "upsampling"):
+        jax.tree.map(np.testing.assert_array_equal, plain["params"][part], learnt["params"][part])
+    opened, method = images(), build(TINY, "adapted")
+    batch = jax.tree.map(lambda *leaves: np.stack(leaves), *(opened.target[number] for number in range(4)))
+    start = {"core": learnt} | adaptation.perceptual_start(TINY)
+    key = named_key(named_key(jax.random.key(0), adaptation.STAGE), "init")
+    first = jax.jit(method.init)(key, {"target": batch}, start)
+    jax.tree.map(np.testing.assert_array_equal, dict(first.variables["params"]["head"]), dict(plain["params"]["head"]))
+    assert not opened.target[0].visible.any()
+    assert adaptation.untrained_core(TINY, 0).digest != adaptation.untrained_core(TINY, 1).digest
+
+
+def test_a_second_call_trains_nothing_and_other_images_are_predicted(finished, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    run_command(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(finished.parents[1])])
+    assert capsys.readouterr().out.count("finished before") == len(RUN)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
+    table = predict_folder(finished / "adapted" / "seed-0", tmp_path / "images", tmp_path / "out",
+                           tell=lambda line: None)
+    assert len(table.read_text().splitlines()) == 1 + 4
+
+
+@pytest.fixture
+def interrupted(finished, monkeypatch, tmp_path):
+    """The job of `adapted`, stopped after two of three steps in a folder of its own, with the same core."""
+    class Stopped(Exception):
+        pass
+
+    def first_two(method, streams, **options):
+        fit(method, streams, **options | {"steps": 2, "options": FitOptions(save_every=1)})
+        raise Stopped
+
+    job = Job("adaptation", TINY, "tiny", "adapted", 0, tmp_path, None)
+    shutil.copytree(finished / "stages", job.preset_folder / "stages")
+    with monkeypatch.context() as patch:
+        patch.setattr("kpjax.systems.system.fit", first_two)
+        with pytest.raises(Stopped):
+            run(TINY_SYSTEM, job)
+    assert not (job.folder / "results.json").exists()
+    return job
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_the_same_and_another_core_is_refused(finished, interrupted):
+    job = interrupted
+    learnt = adaptation.trained_core(job)
+    other = learnt._replace(variables=jax.tree.map(lambda leaf: leaf + 1, learnt.variables), digest="other")
+    system = TINY_SYSTEM._replace(train=functools.partial(adaptation.train, core_of=lambda job: other))
+    with pytest.raises(InputError, match=r"of another configuration: config\.core digest is .* there and other"):
+        run(system, job)
+    run(TINY_SYSTEM, job)
+    whole, resumed = (load_trained(folder / "model") for folder in (finished / "adapted" / "seed-0", job.folder))
+    jax.tree.map(np.testing.assert_array_equal, (whole.variables, whole.frozen), (resumed.variables, resumed.frozen))
+    again = json.loads((job.folder / "results.json").read_text())["metrics"]
+    assert again == results_of(finished, "adapted")["metrics"]
+
+
+@pytest.mark.slow
+def test_presets_that_evaluate_differently_share_their_training(finished, monkeypatch):
+    """The variant of another preset is taken from the folder of the one that keeps the training."""
+    def no_core(method, streams, **options):
+        assert options["stage"] != "core"
+        return fit(method, streams, **options)
+
+    before = sorted(path.name for path in finished.iterdir())
+    config = changed(TINY, summary="other", labelled_images=(3,), core_kept_by="tiny", training_kept_by="tiny")
+    job = job_in(finished, config=config, preset="elsewhere")
+    monkeypatch.setattr("kpjax.systems.system.fit", no_core)
+    run(TINY_SYSTEM, job)
+    assert sorted(path.name for path in finished.iterdir()) == before
+    same, here = (load_trained(folder / "model") for folder in (finished / "adapted" / "seed-0", job.folder))
+    jax.tree.map(np.testing.assert_array_equal, same.variables, here.variables)
+    assert not (job.folder / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_images_without_annotation_have_consistency_only(finished):
+    """As shoes have it: no landmark in any record."""
+    def bare(source):
+        pixels = np.stack([source[number].image for number in range(len(source))])
+        return arrays(pixels, np.zeros((len(pixels), 0, 2)), np.zeros((len(pixels), 0)), Skeleton(()), source.name)
+
+    opened = images()
+    without = with_turns(*(bare(source) for source in (opened.target, opened.fit, opened.test)), 32)
+    config = changed(TINY, lengths="none", core_kept_by="tiny")
+    job = job_in(finished, "untrained_head", config, "shoes")
+    run(TINY_SYSTEM._replace(open=lambda job: without), job)
+    metrics = results_of(finished.parent / "shoes", "untrained_head")["metrics"]
+    assert {name.partition("/")[0] for name in metrics} == {
+        "consistency", "varying_points", "point_spread", "median_spread", "void", "core"}
+    assert [path.name for path in (job.folder / "images").iterdir()] == ["points.png"]
+    assert SYSTEM.columns(config)[0].metric == "consistency"
+
+
+# Variants
+
+
+def test_every_variant_trains_its_own_weights(one_form):
+    batch = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], 4, 0), images().target[0])
+    variables = jax.eval_shape(lambda: adaptation.network(HOURGLASS, 4).init(
+        jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False))
+    features = jax.eval_shape(lambda: random_features(jax.random.key(0), HOURGLASS.comparison.stand_in_widths)[1])
+    built = {name: build(HOURGLASS, name) for name in VARIANTS}
+    assert built["adapted"] is built["random_core"] is built["untrained_head"]
+    trained = {}
+    for name in ("adapted", "finetuned", "scratch", "lora", "adapted_w_and_head_only", "finetuned_last"):
+        start = {"perceptual": features} | ({} if VARIANTS[name].recipe.core == "none" else {"core": variables})
+        state = jax.eval_shape(built[name].init, jax.random.key(0), {"target": batch}, start)
+        trained[name] = set(state.variables["params"]), set(state.frozen)
+    _, metrics = jax.eval_shape(built["finetuned_last"].update, state, {"target": batch}, jax.random.key(1))
+    assert {"loss/pixels", "loss/features", "varying_points", "point_spread"} <= set(metrics)
+    assert trained == {
+        "adapted": ({"projections", "free", "head"}, {"core", "perceptual"}),
+        "finetuned": ({"free", "head"}, {"perceptual"}),
+        "scratch": ({"free", "head"}, {"perceptual"}),
+        "lora": ({"low_rank", "free", "head"}, {"core", "perceptual"}),
+        "adapted_w_and_head_only": ({"projections", "head"}, {"core", "perceptual"}),
+        "finetuned_last": ({"free", "head"}, {"core", "perceptual"})}
+    assert build(changed(HOURGLASS, labelled_images=(3,), core_epoch=1), "adapted") is built["adapted"]
+
+
+def test_presets_have_the_papers_settings_and_numbers():
+    paper = PRESETS["mpii_mafl"]
+    assert (paper.data.image_size, paper.batch_size, paper.steps, paper.core.steps) == (128, 48, 200_000, 110 * 695)
+    assert (paper.network.width, paper.network.depth) == (256, 4)
+    assert paper.landmarks == 10
+    assert len({preset.summary for preset in PRESETS.values()}) == len(PRESETS)
+    for name in ("mpii_aflw", "mpii_ls3d"):
+        assert of_training(PRESETS[name]) == of_training(paper)
+    for name, preset in PRESETS.items():
+        if name.startswith("mpii"):
+            assert of_core(preset) == of_core(paper)
+    printed = SYSTEM.paper("mpii_aflw", PRESETS["mpii_aflw"], "adapted")
+    assert (printed["forward/10"], printed["backward/all"], printed["consistency"]) == (11.09, 9.19, 2.52)
+    assert {column.metric for column in SYSTEM.columns(paper)} >= {"forward/all", "backward/10", "consistency"}
+    consistencies = [line for line in lines_of("adaptation") if line.table == "table3"]
+    assert len(consistencies) == 15
+    for line in consistencies:
+        *ascending, mean = line.numbers.values()
+        assert ascending == sorted(ascending), line.keys
+        assert np.mean(ascending) == pytest.approx(mean, abs=0.016)
+    for name, variant in (("mpii_cats", "lora"), ("demo", "adapted")):
+        assert SYSTEM.paper(name, PRESETS[name], variant) == {}
+
+
+# Images and measures
+
+
+def test_both_cores_and_both_appearances():
+    patched, grey = (changed(TINY, **change) for change in ({"core_background": "patches"},
+                                                            {"appearance": "local_contrast"}))
+    clutter, patches, contrast = (open_core_images(config, 0, None)[0] for config in (TINY, patched, grey))
+    np.testing.assert_array_equal(clutter[3].keypoints, patches[3].keypoints)
+    assert not np.array_equal(clutter[3].image, patches[3].image)
+    assert np.ptp(contrast[3].image.astype(int), axis=-1).max() == 0
+    assert [adaptation.core_name(config) for config in (TINY, patched, grey, PRESETS["lspet_faces"])] == [
+        "core_people_clutter", "core_people_patches", "core_people_clutter_local_contrast", "core_lspet"]
+    opened = images()
+    assert (opened.target[0].image.shape, opened.fit[0].image.shape) == ((40, 40, 3), (32, 32, 3))
+    few = open_images(changed(TINY, target_images=5).data, 1, None)
+    assert len(few.target) == len(set(few.chosen)) == 5
+
+
+def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported():
+    """The annotated points themselves: no error in either direction, and none under turns but that of lost corners."""
+    opened, skeleton = images(), Skeleton(tuple("abcdefghijklmn"))
+
+    def truth(source):
+        examples = [source[number] for number in range(len(source))]
+        return Landmarks(*(np.stack([getattr(example, name) for example in examples])
+                           for name in ("keypoints", "keypoints", "visible")))
+
+    once, twice = truth(opened.turned_once), truth(opened.turned_twice)
+    shown, turns = (once.visible * twice.visible)[..., None] > 0, second_turns(6, 32)
+    found = Found(truth(opened.fit), truth(opened.test), *(
+        np.where(shown, part.discovered, 0) for part in (once, twice)), turns)
+    moved = np.einsum("nij,nkj->nki", turns[:, :2, :2], found.once) + turns[:, None, :2, 2]
+    assert np.abs(moved - found.twice)[np.broadcast_to(shown, moved.shape)].max() < 1e-3
+    config = changed(TINY, landmarks=14, penalty=1e-9)
+    values, reason = measures_of(found, config, opened.test.skeleton, skeleton)
+    assert reason == ""
+    assert values["void"] == 0
+    assert values["point_spread"] == pytest.approx(values["annotated_spread"])
+    heap = found._replace(test=found.test._replace(discovered=np.full_like(found.test.discovered, 16)))
+    values, reason = measures_of(heap, config, opened.test.skeleton, skeleton)
+    assert values["void"] == 1
+    assert reason.startswith("0 of 14 landmarks are alive; landmarks lie 0.0 px apart")
+    unannotated, _ = measures_of(found, changed(config, lengths="none"), Skeleton(()), skeleton)
+    assert set(unannotated) == {"consistency", "varying_points", "point_spread", "median_spread", "void"} | {
+        f"consistency/rank_{rank}" for rank in range(1, 15)}
+
+
+def test_errors_of_images_are_those_of_the_run(finished):
+    found, annotation = stored(finished, "adapted"), images().test.skeleton
+    metrics = results_of(finished, "adapted")["metrics"]
+    for name, errors in regressor_errors(found, TINY, annotation, (5, None)).items():
+        assert errors.per_image.mean() == pytest.approx(metrics[name], rel=1e-5)
+    follows = consistency(found.once, found.twice, found.turns)
+    assert follows.per_image.mean() == pytest.approx(metrics["consistency"])
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--image-size", "36"], "--image-size: 36; hourglass needs a multiple of 8"),
+    (["--width", "20"], "--width: 20; the width of an hourglass is a multiple of 16"),
+    (["--core-epoch", "7"], "--core-epoch: 7; kept are 1 and the last, 2"),
+    (["--shown", "1.5"], "--shown: 1.5"),
+    (["--labelled-images", "0"], "--labelled-images: 0"),
+    (["--test", "youtube_faces/test"], "leave fit and test empty"),
+    (["--landmarks", "0"], "--landmarks: 0"),
+])
+def test_bad_flags_are_named(flags, words):
+    with pytest.raises(InputError, match=words):
+        read_command(SYSTEM._replace(presets={"tiny": HOURGLASS}), ["tiny", *flags])
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"labelled_images": (2, 13)}, "13 labelled images are asked for, there are 12"),
+    ({"target": "rendered:four_legged"}, "distances between eyes, and the landmarks are nose; eye; ear"),
+    ({"target": "rendered:shoes"}, "rendered:shoes: there are rendered:people"),
+    ({"target": "youtube_faces", "test": "youtube_faces/test"}, "youtube_faces: name a prepared set and its split"),
+    ({"target_images": 13}, "13 labelled images are asked for, but there are 12"),
+    ({"perceptual": "nowhere.safetensors"}, "nowhere.safetensors"),
+])
+def test_bad_input_is_one_line_before_anything_is_trained(changes, words, monkeypatch, tmp_path):
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    job = Job("adaptation", changed(TINY, **changes), "tiny-bad", "random_core", 0, tmp_path, tmp_path)
+    with pytest.raises(InputError, match=words) as caught:
+        run(TINY_SYSTEM, job)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,372 @@
+"""The incremental experiment: its protocol, its variants, a few steps of some of them, the choice of weights."""
+import csv
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from data.figures import figures, target
+from kpjax.systems.command_line import run
+from kpjax.systems.configs import changed, flat
+from kpjax.systems.system import Job
+from kpjax.systems.system import run as run_job
+from kpjax.systems.incremental import SYSTEM, open_data, run_of
+from kpjax.systems.incremental.association import mean_copy_rates
+from kpjax.systems.incremental.builders import build_association, build_step
+from kpjax.systems.incremental.measures import Matrices, both_units, summary
+from kpjax.systems.incremental.config import LATER, PRESETS
+from kpjax.systems.incremental.steps import all_images, increment_at, step_images
+from kpjax.systems.incremental.variants import VARIANTS
+from kpjax.errors import InputError
+from kpjax.files import write_json
+from kpjax.heatmaps import gaussian_bumps
+from kpjax.input.source import subset
+from kpjax.structures import Example
+from kpjax.training.fit import compiled_update, fit
+from kpjax.training.mesh import data_mesh
+from kpjax.training.trees import load_trained
+
+SIDE = 32
+TINY = changed(
+    PRESETS["demo"], image_size=SIDE, heatmap_size=8, sigma=1.0, widths=(4, 4, 4), head_layers=1, batch_size=8,
+    base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, afec_images=8,
+    input_sigma=1.5)  # the paper's KA-Net reaches far enough in both steps
+SLOW = ("kamp_filtered", "afec", "rw", "joint")
+KAMP = VARIANTS["kamp"].recipe
+
+
+def recipe(variant):
+    return VARIANTS[variant].recipe
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The system with a preset of three steps of a few images each."""
+    content = json.loads(TINY.data.protocol_path().read_text())
+    content["images"]["parts"] = [8, 12, 12]
+    path = tmp_path_factory.mktemp("protocols") / "three_steps.json"
+    path.write_text(json.dumps(content))
+    return SYSTEM._replace(presets={"tiny": changed(TINY, protocol=str(path))})
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    """The folder of the preset after a run of `kamp`."""
+    return run(tiny, ["tiny", "--variants", "kamp", "--workdir", str(tmp_path_factory.mktemp("runs"))]).parent
+
+
+@pytest.fixture(scope="module")
+def all_finished(tiny, finished):
+    """The same folder after runs of SLOW too."""
+    return run(tiny, ["tiny", "--variants", "kamp", *SLOW, "--workdir", str(finished.parents[1])]).parent
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())["metrics"]
+
+
+def matrix_of(folder, variant):
+    return list(csv.DictReader((folder / variant / "seed-0" / "accuracy_matrix.csv").read_text().splitlines()))
+
+
+def job_of(tiny, variant="kamp", workdir="nowhere", **changes):
+    return Job("incremental", changed(tiny.presets["tiny"], **changes), "tiny", variant, 0, workdir, None)
+
+
+def opened(tiny, variant="kamp", **changes):
+    job = job_of(tiny, variant, **changes)
+    return run_of(job, open_data(job))
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+# Runs
+
+
+def check_results(folder, variant, names):
+    found = results_of(folder, variant)
+    assert {"aaa", "second/aaa", "group/aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
+    assert ("at" in found) == ("best/mt" in found) == ("label_free" in found) == (variant != "joint")
+    for image in ("accuracy_matrix_at_0.05.png", "last_step.png"):
+        assert (folder / variant / "seed-0" / "images" / image).exists()
+    rows = matrix_of(folder, variant)
+    steps_seen = [int(row["step"]) for row in rows]
+    assert [steps_seen.count(step) for step in range(3)] == ([0, 0, 10] if variant == "joint" else [6, 8, 10])
+    assert found["aaa"] == pytest.approx(np.mean([float(row["pck_at_0.05"]) for row in rows[-10:]]), abs=1e-6)
+    assert found["aaa"] == pytest.approx(np.mean([found[f"aaa/{name}"] for name in names]))
+
+
+def test_results_are_complete(finished, tiny):
+    check_results(finished, "kamp", opened(tiny).data.skeleton.names)
+    assert "AAA at 5 % of the image" in (finished / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_results_of_baselines_are_complete_and_stages_are_shared(all_finished, tiny):
+    for variant in SLOW:
+        check_results(all_finished, variant, opened(tiny).data.skeleton.names)
+    for variant in ("kamp", "joint"):  # of equal training
+        result = json.loads((all_finished / variant / "seed-0" / "results.json").read_text())
+        assert (result["steps"], result["images"]) == (2 + 2 * 5, 8 * (2 + 2 * 5))
+    names = {path.name for path in (all_finished / "stages").iterdir()}
+    assert names == {
+        "base", "base_rw", "joint", "fisher_step_0", "association_step_1", "kamp_association_2", "kamp_step_1",
+        "kamp_step_2", "kamp_filtered_association_1", "kamp_filtered_association_2", "kamp_filtered_step_1",
+        "kamp_filtered_step_2", "afec_step_1", "afec_step_2", "afec_importance_1", "rw_step_1", "rw_step_2"}
+    joint = results_of(all_finished, "joint")
+    assert joint["triples/pck"] == pytest.approx(np.mean([joint[f"aaa/{name}"] for name in (
+        "right_elbow", "right_knee")]))
+    check_nothing_holds_an_image(all_finished, tiny, files=21)
+
+
+def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny, monkeypatch):
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    before, path = results_of(finished, "kamp"), finished / "kamp" / "seed-0" / "results.json"
+    stored = json.loads(path.read_text())
+    write_json(path, stored | {"metrics": stored["metrics"] | {"aaa": -1.0, "at/head": -1.0}})
+    run(tiny, ["tiny", "--variants", "kamp", "--measure-again", "--workdir", str(finished.parents[1])])
+    assert results_of(finished, "kamp") == before
+
+
+def test_ka_net_is_compared_with_its_teacher_and_weights_have_both_units(finished):
+    found = results_of(finished, "kamp")
+    for step, old in ((1, "right_elbow"), (2, "right_knee")):
+        said = {name: found[f"association/step_{step}/{old}/{name}"] for name in ("ka_net", "teacher", "reach")}
+        assert all(0 <= value <= 1 for value in said.values())
+    rates = [found[f"association/{name}"] for name in ("copy_rate", "copy_rate_by_chance")]
+    assert all(0 <= rate <= 1 for rate in rates)
+    base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in matrix_of(finished, "kamp") if row["step"] == "0"}
+    assert found["association/step_1/right_elbow/teacher"] == pytest.approx(base["right_elbow"], abs=1e-6)
+    assert found["weight/alpha_element_mean"] == 8 * found["weight/alpha_line_sum"] == 8 * TINY.weights.kamp
+
+
+def test_nothing_that_is_kept_holds_an_image(finished, tiny):
+    check_nothing_holds_an_image(finished, tiny, files=6)
+    record = json.loads((finished / "stages" / "kamp_step_2" / "seed-0" / "stage.json").read_text())
+    assert set(record["parents"]) == {"before", "association"}
+
+
+def check_nothing_holds_an_image(finished, tiny, files):
+    """What goes from step to step, and what a run leaves behind, are arrays of parameters."""
+    least = files
+    images = opened(tiny).data.train
+    counts = {8, 12, 11, 7, 32}  # of images, in all of them and in each step
+    files = [*finished.glob("stages/*/seed-0/result/*.safetensors"), *finished.glob("*/seed-0/model/*.safetensors")]
+    assert len(files) >= least
+    for file in files:
+        for name, array in load_file(file).items():
+            assert array.dtype != np.uint8, (file, name)
+            assert array.shape[-3:] != images[0].image.shape, (file, name)
+            assert "index" not in name
+            if not name.startswith(("variables/params", "variables/batch_stats", "variables/importance")) and (
+                    "tracked" not in name):
+                assert name.startswith("frozen/increment/"), (file, name)
+                assert array.size <= max(3, len(images.skeleton.names)), (file, name)
+            assert not (array.ndim > 1 and array.shape[0] in counts and array.shape[1] == len(images.skeleton.names))
+
+
+def test_one_program_serves_all_steps(finished, tiny):
+    """Neither steps nor seeds nor weights compile an update again."""
+    first, other = opened(tiny).setting, opened(tiny, kamp=77.0).setting
+    method = build_step(first, KAMP, "paper", 2)
+    assert method is build_step(other, KAMP, "paper", 2)
+    update, _ = compiled_update(method.update, data_mesh())
+    assert update._cache_size() == 1
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_inside_a_stage(all_finished, tiny, monkeypatch, tmp_path):
+    def stopped(method, streams, **options):
+        if options["stage"] == "step 2":
+            fit(method, streams, **(options | {"steps": 2}))
+            raise KeyboardInterrupt
+        return fit(method, streams, **options)
+
+    job = job_of(tiny, "rw", tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("kpjax.systems.system.fit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(tiny, job)
+    run_job(tiny, job)
+    ours, theirs = (load_trained(folder / "model") for folder in (all_finished / "rw" / "seed-0", job.folder))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    # Finished stages are not trained again.
+    (job.folder / "results.json").unlink()
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    run_job(tiny, job)
+
+
+# Parts
+
+
+def test_steps_and_the_oracle_see_the_right_labels(tiny):
+    data = opened(tiny).data
+    training, held_out = step_images(data, 1, 0.0)
+    assert held_out is None
+    names = [name for name, seen in zip(data.skeleton.names, training[0].visible, strict=True) if seen]
+    assert set(names) <= {"right_hand", "left_hand"}
+    everything = all_images(data)
+    assert len(everything) == 32
+    assert everything[0].visible.sum() > 2
+    with pytest.raises(InputError, match="leaves none to train on"):
+        step_images(data, 1, 0.99)
+    assert len(subset(training, [0])) == 1
+
+
+def test_presets_and_variants_are_complete():
+    assert set(SYSTEM.short_list("demo", TINY)) <= set(VARIANTS)
+    for config in PRESETS.values():
+        assert config.data.protocol_path().exists()
+    wanted = {"demo", "faces", "lspet", "mpii", "cephalometric", "cephalometric_2023", "chest", "atrw", "upper_lower",
+              "low_shot"}
+    assert wanted <= set(PRESETS)
+    fields = {field for variant in VARIANTS.values() for field in variant.recipe.weights.values() if field}
+    assert fields == set(flat(TINY.weights))
+
+
+def test_the_base_does_not_depend_on_later_steps():
+    assert set(LATER) <= set(flat(TINY))
+    later = {"kamp": 7.0, "ka_variant": "wide", "temperature": 2.0, "steps": 9, "learning_rate": 1.0,
+             "evaluated_on": "validation", "detection_limits": (2.0,), "input_sigma": 1.0}
+    assert changed(TINY, **later).of_base() == TINY.of_base()
+    for name, value in {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0}.items():
+        assert changed(TINY, **{name: value}).of_base() != TINY.of_base()
+
+
+def test_students_of_other_weights_share_ka_net():
+    alike = changed(TINY, kamp=7.0, self_training=2.0, detection_limits=(2.0,), pck_thresholds=(0.1,))
+    assert alike.of_association() == TINY.of_association()
+    for name, value in {"input_sigma": 2.0, "ka_variant": "wide", "base_steps": 3}.items():
+        assert changed(TINY, **{name: value}).of_association() != TINY.of_association()
+
+
+def test_weights_are_those_of_the_variant():
+    config = changed(TINY, kamp=6.0, kamp_rerendered=8.0, self_training=10.0, lwf=3.0, ewc=5.0, cpr=7.0)
+    assert recipe("finetune").weights_of(config, 4) == {}
+    assert KAMP.weights_of(config, 4) == {"distillation": 6.0, "association": 6.0}
+    assert recipe("kamp_rerendered").weights_of(config, 4) == {"distillation": 8.0, "association": 2.0}
+    assert recipe("self_training").weights_of(config, 4) == {"distillation": 10.0, "association": 2.5}
+    assert recipe("random_triples").weights_of(config, 4) == KAMP.weights_of(config, 4)
+    assert recipe("lwf").weights_of(config, 4) == {"distillation": 3.0}
+    assert recipe("ewc").weights_of(config, 4) == {"penalty": 5.0}
+    assert recipe("cpr").weights_of(config, 4) == {"penalty": 7.0, "entropy": config.weights.cpr_entropy}
+    assert both_units(6400.0, "element_mean", 64) == {"line_sum": 100.0, "element_mean": 6400.0}
+
+
+def test_variants_without_ka_net_train_as_long():
+    config = changed(TINY, steps=400)
+    assert config.association_steps == 80
+    assert [recipe(name).increment_steps(config) for name in ("kamp", "self_training", "lwf")] == [320, 400, 400]
+
+
+@pytest.mark.parametrize("schedule", ["steps", "cosine", "constant"])
+def test_the_learning_rate_rises_and_falls(schedule):
+    rate = changed(TINY, schedule=schedule, warmup_steps=10).optimizer.rate(1.0, 100)
+    values = [float(rate(np.float32(step))) for step in (0, 10, 60, 80, 95)]
+    assert values[0] == pytest.approx(0.1)
+    assert values[1] == pytest.approx(1.0)
+    expected = {"steps": [1, 0.1, 0.01], "constant": [1, 1, 1]}
+    if schedule == "cosine":
+        assert 1 > values[2] > values[3] > values[4] > 0
+    else:
+        assert values[2:] == pytest.approx(expected[schedule])
+
+
+def test_the_summary_of_a_matrix():
+    """Three keypoints: one of the base, one of step 1, and one that never comes."""
+    accuracy = np.array([[0.5, np.nan, np.nan], [0.75, 0.25, np.nan]])
+    found = summary(Matrices(np.stack([accuracy, accuracy]), 10 * accuracy), np.array([0, 1, 2]), ("a", "b", "c"))
+    assert found["aaa"] == found["second/aaa"] == 0.5
+    assert found["at"] == found["mt"] == found["at/a"] == 0.25
+    assert found["a_mre"] == 5.0
+    assert found["a_mre_transfer"] == -2.5  # errors rose
+    assert not {"aaa/c", "at/b"} & set(found)
+
+
+def test_copy_rates_are_over_all_large_errors():
+    of_step = {1: {"copy_rate": 0.5, "copy_rate_by_chance": 0.1, "wrong": 30.0},
+               2: {"copy_rate": 0.1, "copy_rate_by_chance": 0.1, "wrong": 10.0}}
+    found = mean_copy_rates({f"association/step_{step}/neck/{name}": value for step, values in of_step.items()
+                             for name, value in values.items()})
+    assert found == {"association/copy_rate": pytest.approx(0.4), "association/copy_rate_by_chance": pytest.approx(0.1)}
+    assert mean_copy_rates({"association/step_1/neck/wrong": 0.0}) == {}
+
+
+def test_the_demos_ka_net_does_not_see_the_old_keypoint():
+    """Mean input at the true old keypoint, on rendered people; the Gaussians of the targets light it."""
+    config = PRESETS["demo"]
+    people = figures(200, target(1.0), 100, config.data.image_size)
+    points = jnp.asarray(people.examples.keypoints) / (config.data.image_size / config.heatmaps.heatmap_size) - 0.375
+    old, hand = (people.skeleton.index(name) for name in ("right_elbow", "right_hand"))
+
+    def mean_input(sigma):
+        side = config.heatmaps.heatmap_size
+        windows = gaussian_bumps(points[:, hand:hand + 1], (side, side), sigma)[..., 0]
+        columns, rows = np.clip(np.round(points[:, old]), 0, side - 1).astype(int).T
+        return float(np.asarray(windows)[np.arange(len(rows)), rows, columns].mean())
+
+    assert mean_input(config.heatmaps.sigma) > 0.3
+    assert mean_input(config.association.input_sigma) < 0.1
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"steps": 1}, "steps: 1; must be at least 2"),
+    ({"protocol": "nowhere"}, "^protocol: 'nowhere' is not found; there are atrw"),
+    ({"held_out": 1.0}, "^held_out: 1.0; it is a share"),
+    ({"kamp": -1.0}, "^kamp: -1.0; must be finite and above 0"),
+    ({"pck_thresholds": (0.1, 0.0)}, "^pck_thresholds"),
+    ({"low_shot": 100}, "100 images a step are asked for, but there are 12"),
+])
+def test_invalid_settings_are_refused(tiny, changes, message):
+    with pytest.raises(InputError, match=message):
+        opened(tiny, **changes)
+
+
+@pytest.mark.slow
+def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
+    """Nothing is trained: old points are the base's after every step, and each step adds rows to the matrix."""
+    run(tiny, ["tiny", "--variants", "combination", "--workdir", str(finished.parents[1])])
+    assert "labels; those left out are missed by " in capsys.readouterr().out
+    folder = finished / "combination" / "seed-0"
+    with np.load(folder / "predictions.npz") as stored:
+        before, after = (stored[f"step_{step}/keypoints"] for step in (0, 2))
+    data = opened(tiny).data
+    old = data.introduced == 0
+    np.testing.assert_array_equal(after[:, old], before[:, old])
+    matrix = load_file(folder / "model" / "trained.safetensors")["frozen/combination"]
+    np.testing.assert_array_equal(matrix[old], np.eye(len(old))[old])
+    assert (matrix[:, ~old] == 0).all()
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.einsum("kp,bpd->bkd", matrix, before)[:, ~old], after[:, ~old], atol=1e-3)
+    assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0
+
+
+def test_every_variant_can_be_traced(tiny, one_form):
+    this = opened(tiny)
+    variables = jax.eval_shape(lambda: this.setting.setup.model.init(
+        jax.random.key(0), np.zeros((1, SIDE, SIDE, 3), np.float32), train=False))
+    keypoints = len(this.data.skeleton.names)
+    batch = Example(np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, keypoints, 2), np.float32),
+                    np.ones((8, keypoints), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
+                    np.arange(8, dtype=np.int32))
+    for name in set(VARIANTS) - {"kamp", "joint"}:  # these run for real above
+        of_variant = this._replace(job=job_of(tiny, name), recipe=recipe(name))
+        ka_net = "distant" if recipe(name).ka_net == "distant" else "wide"
+        method = build_step(this.setting, recipe(name), ka_net, 2)
+        start = {"teacher": variables, "anchor": variables["params"], "importance": variables["params"],
+                 "increment": increment_at(of_variant, 1, [(2, 3, 5)])}
+        if name == "afec":
+            start["expanded"] = {"anchor": variables["params"], "importance": variables["params"]}
+        if recipe(name).ka_net:
+            first = build_association(this.setting, recipe(name).ka_net, ka_net, 2)
+            state = jax.eval_shape(first.init, jax.random.key(0), {"labelled": batch}, start)
+            start["association"] = state.variables
+        state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch}, start)
+        after, metrics = jax.eval_shape(method.update, state, {"labelled": batch}, jax.random.key(1))
+        assert jax.tree.structure(after) == jax.tree.structure(state), name
+        assert "loss/new_keypoints" in metrics, name

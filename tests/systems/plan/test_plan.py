@@ -1,0 +1,187 @@
+"""The command `plan`: its stages, its numbers and its refusals. Real compilers are asked in tests/chips."""
+import importlib.util
+import subprocess
+
+import jax
+import pytest
+from etils import epath
+from own_projects import synthetic_project
+
+from kpjax.lab.commands import plan as command
+from kpjax.systems.configs import changed
+from kpjax.systems.system import Job, system_of
+from kpjax.systems.plan import plan as planning
+from kpjax.systems.plan.chips import slice_of
+from kpjax.systems.plan.plan import COMPILES, LARGEST, Tried, environment, largest_batch, tables, times_of
+from kpjax.systems.plan.stages import STAGES, planned_stages, skeleton_of
+from kpjax import InputError, RunError
+from kpjax.lab.formats.writing import write_project
+from kpjax.training.mesh import data_mesh
+
+
+def stages(name, preset, variant, **changes):
+    system = system_of(name)
+    config = changed(system.presets[preset], **changes)
+    return config, planned_stages(Job(name, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none")))
+
+
+# Stages
+
+
+def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
+    config, (first, second) = stages("regda", "rhd_h3d", "regda", depth=18)
+    assert (first.name, first.steps) == ("pretraining", config.pretraining_steps)
+    assert (second.name, second.steps) == ("regda", config.steps)
+    loaded = config.data.loaded(config.augment.reach)[0].side
+    assert {name: one.image.shape for name, one in second.streams.items()} == dict.fromkeys(
+        ("source", "target"), (config.batch_size, loaded, loaded, 3))
+    assert second.streams["source"].keypoints.shape == (config.batch_size, 21, 2)
+    assert second.images == 2 * config.batch_size
+    assert second.resized(0.5, 4).images == config.batch_size
+    assert not first.alike(second)
+    assert second.alike(second._replace(name="another"))
+
+
+def test_a_teacher_comes_before_what_it_teaches():
+    config, found = stages("semi_supervised", "demo", "pl_warped")
+    assert list(dict.fromkeys(stage.name for stage in found)) == ["warm start", "supervised_warped", "pl_warped"]
+    assert found[-1].streams["unlabelled"].image.shape[0] == config.batch_size // 2
+
+
+def test_steps_of_a_protocol_compile_once():
+    _, (base, *later) = stages("incremental", "demo", "kamp")
+    assert base.name == "step 0"
+    assert [stage.name for stage in later[:4]] == ["association 1", "step 1", "association 2", "step 2"]
+    assert all(one.alike(other) for one, other in zip(later[2:], later[:-2], strict=True))
+
+
+def test_pairs_of_frames():
+    config, (only,) = stages("pyramids", "demo", "pyramids")
+    side = config.data.image_size
+    assert {name: one.image.shape for name, one in only.streams.items()} == dict.fromkeys(
+        ("frame", "reference"), (config.batch_size, side, side, 3))
+
+
+def test_a_core_of_another_category_comes_first():
+    config, (core, adapted) = stages("adaptation", "demo", "adapted", depth=1)
+    assert (core.name, core.steps, adapted.steps) == ("core", config.core.steps, config.steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STAGES)
+def test_every_variant_of_a_demo_can_be_planned(name):
+    system = system_of(name)
+    for variant in system.applicable("demo", system.presets["demo"]):
+        assert all(stage.steps > 0 and stage.images for stage in stages(name, "demo", variant)[1])
+
+
+def test_a_project_of_ones_own_is_opened(tmp_path, monkeypatch):
+    write_project(synthetic_project(tmp_path / "images"), "coco", tmp_path / "project")
+    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    _, asked = command.read(["semi_supervised", "--chips", "h100-8", "--project", str(tmp_path / "project"),
+                             "--variants", "supervised_warped", "--steps", "7"])
+    last = planned_stages(asked.job("supervised_warped", 0))[-1]
+    assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
+    assert last.streams["labelled"].image.shape[0] % 8 == 0
+    assert last.streams["labelled"].keypoints.shape[1:] == (4, 2)
+
+
+# Numbers
+
+
+def test_a_stage_is_compiled_and_its_floors_follow(tmp_path, monkeypatch, capsys):
+    """For the devices of this process, in place of chips. What was compiled is not compiled again."""
+    _, (stage,) = stages("supervised", "demo", "supervised", widths=(4, 4, 4), head_width=4, image_size=16,
+                         heatmap_size=4, augmentation="none", batch_size=8)
+    slice_ = slice_of("v5e-8")
+    monkeypatch.setattr(planning, "version_of", lambda platform: "none")
+    record = planning.kept(tmp_path, stage, slice_, data_mesh())
+    assert record["fits"]
+    assert record["memory"]["total"] > record["memory"]["temporaries"] > 0
+    assert min(record["flops"], record["bytes"], planning.counted_flops(stage, "tpu")) > 0
+    params, statistics = (jax.tree.leaves(stage.state.variables[name]) for name in ("params", "batch_stats"))
+    assert record["collectives"] == 1 + len(statistics)
+    assert record["collective_bytes"] == 4 * sum(leaf.size for leaf in (*params, *statistics))
+    assert planning.kept(tmp_path, stage, slice_, data_mesh()) == record
+    assert capsys.readouterr().out.count("images of labelled at") == 1
+
+
+def test_times_by_hand():
+    slice_ = slice_of("v5e-1")  # alone: no collective takes time
+    record = {"images": 32, "flops": 0.01 * slice_.chip.peak, "bytes": 0.04 * slice_.chip.bandwidth,
+              "collectives": 9, "collective_bytes": 1e6}
+    times = times_of(record, slice_, steps=90_000)
+    assert times == pytest.approx({"arithmetic": 0.01, "bandwidth": 0.04, "waiting": 0.0, "step": 0.04, "images": 800,
+                                   "hours": 1.0, "chip_hours": 1.0})
+    memory = {"state": 2**30, "temporaries": 2**30, "waiting": 0, "total": 2**31, "available": 2**34}
+    text = "\n".join(tables([
+        record | {"stage": "first", "steps": 90_000, "fits": True, "memory": memory, "times": times,
+                  "largest": {"images_per_chip": LARGEST, "memory": 2**33}},
+        {"stage": "second", "steps": 1, "images": 64, "fits": False, "memory": {"available": 2**34}}]))
+    assert "nothing here was measured" in text
+    assert "| first | 90,000 | 32 | 1.00 | 1.00 | 0.00 | 2.00 | 16.00 |" in text
+    assert "second: does not fit; give a smaller --batch-size" in text
+    assert "| first | 10.00 | 40.00 | 0.00 | 40.00 | 800 | 1.00 | 1.0 |" in text
+    assert "1024 or more" in text
+
+
+@pytest.mark.parametrize(("memory", "start", "unit", "least", "most"), [
+    (lambda images: 70 + 15 * images, 8, 1, 62, 62), (lambda images: 70 + 15 * images, 12, 12, 60, 60),
+    (lambda images: 70 + 15 * images, 200, 1, 50, 62),
+    (lambda images: 100 + 9 * images + 0.1 * images**2, 16, 1, 48, 60),
+    (lambda images: 100 + 0.01 * images, 64, 1, LARGEST, LARGEST), (lambda images: 2000.0, 16, 1, 0, 0)])
+def test_the_largest_batch_fits(memory, start, unit, least, most):
+    def compiled(images):
+        fits = memory(images) <= 1000.0
+        return Tried(images, memory(images) if fits else None, fits)
+
+    found = largest_batch(compiled, compiled(start), 1000.0, unit)
+    assert found.fits
+    assert found.images % unit == 0
+    assert least <= found.images <= most
+
+
+# Processes and refusals
+
+
+def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch, capsys):
+    started = []
+
+    def run(words, env, check):
+        started.append((words, env))
+        return subprocess.CompletedProcess(words, -9)
+
+    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.delenv(COMPILES, raising=False)
+    with pytest.raises(RunError, match=r"ended by signal 9, .*the same command goes on"):
+        command.main(["regda", "demo", "--chips", "v5e-256"])
+    (words, env), = started
+    assert words[1:] == ["-m", "kpjax.lab.commands.plan", "regda", "demo", "--chips", "v5e-256"]
+    assert (env[COMPILES], env["TPU_ACCELERATOR_TYPE"]) == ("tpu", "v5litepod-8")
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("XLA_FLAGS", "--some")
+    assert environment("cuda")["XLA_FLAGS"] == "--some --xla_gpu_autotune_level=0"
+
+
+def test_batches_are_rounded_as_a_run_rounds_them(monkeypatch, capsys):
+    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    asked, found = command.read(["regda", "demo", "--chips", "v5e-256", "--fit"])
+    assert asked.fit
+    assert found.config.batch_size == 256
+    assert "batch_size: 256 in place of the preset's 32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: command.read(["regda", "demo"]), "chips: name the slice"),
+    (lambda: command.read(["regda", "demo", "--chips", "v5e-7"]), "chips: 'v5e-7': there are v5e-1, "),
+    (lambda: command.read(["nobody", "demo", "--chips", "v5e-8"]), "'nobody' is not a system; there are adaptation"),
+    (lambda: command.read(["regda", "nothing", "--chips", "v5e-8"]), "preset 'nothing' is unknown; there are"),
+    (lambda: command.read(["regda", "demo", "--chips", "v5e-8"]), r"kpjax\[tpu\]"),
+    (lambda: command.read(["regda", "demo", "--chips", "h100-8"]), r"kpjax\[cuda\]"),
+    (lambda: skeleton_of("nothing_like_it/train"), "its keypoints are only known from its data")])
+def test_what_cannot_be_planned_is_refused_in_one_line(call, message, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)

@@ -1,0 +1,95 @@
+"""Halves of a prepared set as two domains, one of them in other colours."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import data.prepared
+from data.other_colours import LIGHT, in_other_colours
+from kpjax.systems.image_sets import open_domain
+from kpjax import InputError, Skeleton, arrays
+from kpjax.images.transforms import PersonCrop, ScaledByBox
+from kpjax.input.source import check_disjoint
+
+POINTS = Skeleton(("nose", "tail"))
+
+
+def images(count, seed=0):
+    """Images of which no two are the same, the first white in one corner and black in another."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (count, 16, 16, 3), np.uint8)
+    pixels[0, :4, :4], pixels[0, 8:, 8:] = 255, 0
+    return arrays(pixels, random.uniform(0, 15, (count, 2, 2)), np.ones((count, 2)), POINTS, "made")
+
+
+def test_white_turns_dark_black_takes_the_colour_and_labels_stay():
+    plain = images(3)
+    shown, again = (in_other_colours(plain, noise=noise) for noise in (0.0, 0.06))
+    np.testing.assert_array_equal(shown[0].image[:4, :4], 0)
+    np.testing.assert_allclose(shown[0].image[8:, 8:], np.broadcast_to(255 * LIGHT, (8, 8, 3)), atol=1)
+    np.testing.assert_array_equal(shown[2].keypoints, plain[2].keypoints)
+    np.testing.assert_array_equal(again[1].image, in_other_colours(plain)[1].image)
+    assert not np.array_equal(again[1].image, shown[1].image)
+    assert len({shown.digest, again.digest, plain.digest}) == 3
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    monkeypatch.setattr(data.prepared, "open_source", lambda name, split, *, data_dir, transform: images(
+        {"train": 41, "tune": 5, "test": 6}[split], seed=sum(map(ord, split))))
+    open_domain.cache_clear()
+    yield
+    open_domain.cache_clear()
+
+
+def test_domains_share_no_training_image_and_the_test_images_are_the_same_animals(prepared):
+    first, second = (open_domain(f"{kind}:deeplabcut", side=16, seed=0, data_dir=Path())
+                     for kind in ("recoloured", "plain"))
+    assert [len(part) for part in first[:3]] == [21, 5, 6]
+    assert [len(part) for part in second[:3]] == [20, 5, 6]
+    labels = [{train[number].keypoints.tobytes() for number in range(len(train))}
+              for train in (first.train, second.train)]
+    assert not labels[0] & labels[1]
+    for one in (first, second):
+        check_disjoint(one.train, one.test, by_name=False)
+    np.testing.assert_array_equal(first.test[3].keypoints, second.test[3].keypoints)
+    np.testing.assert_array_equal(second.test[3].image, images(6, seed=sum(map(ord, "test")))[3].image)
+    assert not np.array_equal(first.test[3].image, second.test[3].image)
+
+
+def test_a_tuning_seed_never_opens_the_test_images(monkeypatch):
+    opened = []
+
+    def open_source(name, split, **of):
+        opened.append(f"{name}/{split}")
+        return images(12, seed=sum(map(ord, split)))
+
+    monkeypatch.setattr(data.prepared, "open_source", open_source)
+    open_domain.cache_clear()
+    for name in ("recoloured:deeplabcut", "plain:deeplabcut", "lspet", "surreal"):
+        found = open_domain(name, side=16, seed=100, data_dir=Path())
+        assert found.test.digest == found.validation.digest
+    assert set(opened) == {"deeplabcut/train", "deeplabcut/tune", "lspet/train", "lspet/tune", "surreal/train",
+                           "surreal/validation"}
+    with pytest.raises(InputError, match="100; lsp has no images for tuning"):
+        open_domain("lsp", side=16, seed=100, data_dir=Path())
+    assert len(open_domain("lsp", side=16, seed=0, data_dir=Path()).test) == 12
+    open_domain.cache_clear()
+
+
+def test_people_are_cropped_by_their_boxes_and_have_their_labelled_points(monkeypatch):
+    """Of Leeds Sports: two of the 16 points of the body are never labelled, and distances are over the box."""
+    transforms, made = [], arrays(np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8),
+                                  np.ones((8, 3, 2)), np.ones((8, 3)), Skeleton(("head_top", "pelvis", "thorax")), "")
+
+    def open_source(name, split, *, data_dir, transform):
+        transforms.append(transform)
+        return made
+
+    monkeypatch.setattr(data.prepared, "open_source", open_source)
+    open_domain.cache_clear()
+    for kind in ("recoloured", "plain"):
+        found = open_domain(f"{kind}:lspet", side=16, seed=0, data_dir=Path())
+        assert found.train.skeleton.names == found.test.skeleton.names == ("head_top",)
+    assert set(transforms) == {ScaledByBox(PersonCrop(16, smallest=100.0))}
+    open_domain.cache_clear()

@@ -1,0 +1,232 @@
+"""RegDA's experiment from the command line to the report, a few steps of everything."""
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.figures import TEN_POINTS
+from kpjax.systems import regda
+from kpjax.systems.command_line import over_devices, read_command, run
+from kpjax.systems.configs import changed
+from kpjax.systems.image_sets import open_domain
+from kpjax.systems.system import Job, StoredRun, finished
+from kpjax.systems.regda.config import PRESETS, of_pretraining
+from kpjax.systems.regda.variants import VARIANTS, setup_of
+from kpjax.errors import InputError
+from kpjax.evaluation.pose_statistics import read_pose_statistics
+from kpjax.structures import Example
+from kpjax.training.evaluation import predict_source
+from kpjax.training.trees import load_trained
+
+VARIANTS_RUN = ("regda", "adabn", "oracle")  # adabn brings source_only with it; the others are traced
+
+
+def command(preset, workdir, *variants):
+    return [preset, "--workdir", str(workdir), "--variants", *variants]
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
+def files_below(folder):
+    """Every file but the report, with its time and its bytes."""
+    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+            for path in Path(folder).rglob("*") if path.is_file() and path.name != "report.html"}
+
+
+@pytest.fixture(scope="module")
+def people(tiny_regda, tmp_path_factory):
+    """The folder of the preset after one run of all those variants."""
+    workdir = tmp_path_factory.mktemp("work folder")
+    report = run(tiny_regda, command("people", workdir, *VARIANTS_RUN))
+    assert report.parent == workdir / "regda" / "people"
+    return report.parent
+
+
+@pytest.fixture(scope="module")
+def sprites(tiny_regda, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("work")
+    return run(tiny_regda, command("sprites", workdir, "constant_centre", "adabn_in_area")).parent
+
+
+def test_results_are_complete(people, tiny_regda):
+    config = tiny_regda.presets["people"]
+    points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
+    for variant in (*VARIANTS_RUN, "source_only"):
+        results = results_of(people, variant)
+        assert (results["experiment"], results["preset"], results["variant"], results["seed"]) == (
+            "regda", "people", variant, 0)
+        assert results["steps"] == config.pretraining_steps + config.steps
+        assert results["config"]["data"]["image_size"] == 32
+        assert results["devices"]["count"] == jax.device_count()
+        assert results["versions"]["jax"] == jax.__version__
+        assert results["wall_seconds"] > 0
+        found = results["metrics"]
+        if variant != "adabn":  # its result is a count of passes
+            # One evaluation, after the last step of the variant's own stage, leaves one choice.
+            own = config.steps if variant == "regda" else config.steps_of_both_stages
+            for choice in ("best_target", "best_validation"):
+                assert found[f"{choice}/step"] == own
+                assert found[f"{choice}/target/pck"] == pytest.approx(found["target/pck"])
+        assert results["images"] > 0
+        for domain in ("source", "target"):
+            each = [found[f"{domain}/pck/{name}"] for name in points.names]
+            assert found[f"{domain}/pck"] == pytest.approx(np.mean(each), abs=1e-6)
+            assert 0 < found[f"{domain}/mae"] < 32
+            assert any(name.startswith(f"{domain}/pck_batchwise/") for name in found)
+        with Image.open(people / variant / "seed-0" / "images" / "target.png") as sheet:
+            assert sheet.width > 4 * 32
+
+
+def test_the_first_stage_is_shared(people):
+    assert [path.name for path in (people / "stages").iterdir()] == ["pretraining"]
+    stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
+    rows = [json.loads(line) for line in (people / "regda" / "seed-0" / "metrics.jsonl").read_text().splitlines()]
+    assert {row["stage"] for row in rows} == {"regda"}
+    # AdaBN moves no parameter of its start, which is source_only's result and not the stage's.
+    adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in ("adabn", "source_only"))
+    jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
+    assert any(not np.array_equal(a, b) for a, b in zip(
+        jax.tree.leaves(adapted["batch_stats"]), jax.tree.leaves(plain["batch_stats"]), strict=True))
+    adabn, source = (results_of(people, name) for name in ("adabn", "source_only"))
+    assert adabn["steps"] == source["steps"]
+    assert adabn["images"] > source["images"]  # it has read those of its start, too
+    assert any(not np.array_equal(a, b) for a, b in zip(
+        jax.tree.leaves(stored.variables["params"]), jax.tree.leaves(plain["params"]), strict=True))
+
+
+@pytest.mark.slow
+def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regda, tmp_path):
+    folder = run(tiny_regda, [*command("people", tmp_path, "source_free"), "--least-agreement", "1e-9"]).parent
+    config, start, found = tiny_regda.presets["people"], "source_only_augmented_mse", results_of(folder, "source_free")
+    assert found["metrics"]["kept_start"] == 0
+    assert {"agreement/start", "agreement/networks", "target/pck"} <= set(found["metrics"])
+    assert found["steps"] == results_of(folder, start)["steps"] + config.steps_without_source
+    assert read_pose_statistics(folder / start / "seed-0") is None  # 16 poses are too few for 20 coordinates
+    # The teacher has moved from the start, and only a little.
+    before, after = (load_trained(folder / name / "seed-0" / "model") for name in (start, "source_free"))
+    assert "poses" not in after.frozen
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.variables["params"], after.variables["params"])
+    assert 0 < max(jax.tree.leaves(moved)) < 0.01
+    # Another rate of the adaptation begins from the same start, which does not read it; another rate of the start not.
+    job = Job("regda", changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0, tmp_path,
+              None)
+    assert finished(regda._start_of(job, start))
+    with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
+        finished(job._replace(variant=start))
+    with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate is"):
+        finished(regda._start_of(job._replace(config=changed(job.config, learning_rate=1e-5)), start))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in (
+    *VARIANTS_RUN, "source_only", "regda_adabn", "constant_centre", "adabn_in_area")])
+def test_every_other_variant_can_be_traced(tiny_regda, variant, one_form):
+    config = tiny_regda.presets["people"]
+    method = VARIANTS[variant].recipe.build(config, setup_of(config, TEN_POINTS))
+    example = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32),
+                      np.ones((8, 10), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
+                      np.arange(8, dtype=np.int32))
+    streams = dict.fromkeys(method.streams, example)
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert "loss/total" in metrics
+
+
+def test_random_colours_come_on_top_of_the_published_augmentation():
+    """A shift made of colour needs that control on photographs too, which the published code turns and crops."""
+    config = PRESETS["openfield"]
+    assert "source_only_augmented_mse_long" in regda.applicable("openfield", config)
+    coloured = VARIANTS["source_only_augmented"].recipe.config(config).augment
+    assert coloured.augmentation == "regda_colour"
+    assert coloured.reach == config.augment.reach is not None
+    assert VARIANTS["source_only_augmented"].recipe.config(PRESETS["demo"]).augment.augmentation == "colour"
+
+
+def test_rows_of_equal_cost_train_as_long_as_teacher_adaptation():
+    assert changed(PRESETS["demo"], pretraining_steps=400, steps=1000).steps_of_equal_cost == 3050
+    assert {name for name, variant in VARIANTS.items() if variant.recipe.train == "equal cost"} == {
+        name for name in VARIANTS if name.endswith("_long")}
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
+    """DARK takes a logarithm: of the softmax of logits, and of heights as they are."""
+    config = changed(tiny_regda.presets["people"], decoder="dark", targets="sub_pixel", grid="half_pixel")
+    points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
+    maps = jax.random.normal(jax.random.key(0), (2, 8, 8, len(points.names)))
+    heights = {name for name, variant in VARIANTS.items() if not np.any(
+        setup_of(variant.recipe.config(config), points, logits=variant.recipe.logits).codec.decode(maps)[1] < 0.9)}
+    assert heights == {"source_only_mse", "source_only_augmented_mse", "source_only_augmented_mse_long", "oracle_mse",
+                       "source_only_restyled", "source_only_restyled_long", "source_only_views_long", "mean_teacher",
+                       "regda_then_labels", "adabn_augmented_then_labels", "source_free", "source_free_views",
+                       "teacher_adaptation"}
+    kinds = {name: regda.predicting(StoredRun(config, name, points)).score_kind
+             for name in regda.applicable("", config)}
+    assert {name for name, kind in kinds.items() if kind == "mse_peak"} == heights & set(kinds)
+    assert {kind for name, kind in kinds.items() if name not in heights} == {"softmax_peak"}
+
+
+def test_a_second_call_trains_nothing_and_changes_no_file(people, tiny_regda, monkeypatch, capsys):
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    before = files_below(people)
+    report = run(tiny_regda, command("people", people.parents[1], *VARIANTS_RUN))
+    assert files_below(people) == before
+    said = capsys.readouterr().out
+    assert said.count("finished before") == len(VARIANTS_RUN)
+    assert "\nregda: 5 steps, 64 images, " in said  # 2 steps of 8 images, and 3 of 8 of each domain
+    for variant in (*VARIANTS_RUN, "source_only"):
+        assert VARIANTS[variant].label in said
+        assert VARIANTS[variant].label in report.read_text()
+
+
+@pytest.mark.slow
+def test_the_constant_centre_is_the_middle(sprites, tiny_regda):
+    """Its error is the mean distance of the true points from the middle, x and y together, in the preset's unit."""
+    config = tiny_regda.presets["sprites"]
+    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
+    true = np.stack([test[number].keypoints[0] for number in range(len(test))])
+    found = results_of(sprites, "constant_centre")
+    assert found["metrics"]["target/mae"] == pytest.approx(abs(true - 15.5).mean(0).sum() / config.mae_unit, rel=1e-5)
+    assert found["steps"] == 0
+    assert not (sprites / "constant_centre" / "seed-0" / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_regda):
+    plain, inside = (load_trained(sprites / name / "seed-0" / "model") for name in ("adabn", "adabn_in_area"))
+    jax.tree.map(np.testing.assert_array_equal, plain.variables, inside.variables)
+    config = tiny_regda.presets["sprites"]
+    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
+    method = VARIANTS["adabn_in_area"].recipe.build(config, setup_of(config, test.skeleton))
+    found = predict_source(method, inside, test, batch_size=8).keypoints
+    # Cells 16 to 47 of 64 are cells 2 to 5 of 8, four pixels each: these are their middles.
+    assert set(found.ravel()) <= {9.5, 13.5, 17.5, 21.5}
+
+
+def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
+    config = tiny_regda.presets["people"]
+    alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area", adaptation_share=0.5)
+    assert of_pretraining(alike) == of_pretraining(config)
+    for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
+                    {"teacher_learning_rate": 0.01}):
+        assert of_pretraining(changed(config, **changes)) != of_pretraining(config)
+
+
+def test_a_presets_batch_is_rounded_to_the_devices(tiny_regda, capsys):
+    odd = tiny_regda._replace(presets={"people": changed(tiny_regda.presets["people"], batch_size=13)})
+    assert over_devices(read_command(odd, ["people"])).config.batch_size == 16
+    assert "batch_size: 16 in place of the preset's 13, to divide over 8 devices" in capsys.readouterr().out
+    for flag in (["--batch-size", "13"], ["--batch_size=13"]):
+        typed = read_command(odd, ["people", *flag])
+        assert over_devices(typed) == typed  # training refuses it with a line
+    assert over_devices(read_command(odd._replace(parts_of_a_batch=2), ["people"])).config.batch_size == 16
+    assert over_devices(read_command(tiny_regda, ["people"])).config.batch_size == 8

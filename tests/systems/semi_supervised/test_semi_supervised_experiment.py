@@ -1,0 +1,393 @@
+"""The semi-supervised experiment: its images, its variants, a few steps of some of them, its tables."""
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kpjax.systems import image_sets
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.configs import changed, flat
+from kpjax.systems.system import Job
+from kpjax.systems.system import run as run_job
+from kpjax.systems.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, choices, shortened, videos_of
+from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
+from kpjax.systems.semi_supervised.config import PRESETS, Weights
+from kpjax.systems.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
+from kpjax import geometry
+from kpjax.augment.random_maps import PERSPECTIVE
+from kpjax.errors import InputError
+from kpjax.heatmaps import codec
+from kpjax.input.source import arrays
+from kpjax.losses import PoseSubspace
+from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
+from kpjax.training.evaluation import Gathered
+from kpjax.training.fit import Evaluation
+from kpjax.training.trees import load_trained
+
+TINY = changed(
+    PRESETS["demo"], image_size=32, heatmap_size=8, sigma=1.0, widths=(4, 4, 4), head_layers=1, batch_size=16,
+    warm_start_steps=2, steps=3, evaluations=1, training_examples=24, test_examples=8, labelled=6, feature_width=8,
+    augmentation="none")  # own projects are learnt from with one
+TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+RUN = ("ours", "pl", "all_labels")  # pl brings supervised with it
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of the preset after one run of RUN."""
+    workdir = tmp_path_factory.mktemp("runs")
+    return run(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(workdir)]).parent
+
+
+def results_of(folder, variant):
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
+def tiny_job(variant="ours", workdir="nowhere", **changes):
+    return Job("semi_supervised", changed(TINY, **changes), "tiny", variant, 0, workdir, None)
+
+
+def tiny_data(**changes):
+    return SYSTEM.open(tiny_job(**changes))
+
+
+def refuse(*arguments, **options):
+    raise AssertionError("trained again")
+
+
+# Runs
+
+
+def test_results_are_complete(finished):
+    points = tiny_data().skeleton
+    for variant in (*RUN, "supervised"):
+        results = results_of(finished, variant)
+        found = results["metrics"]
+        assert results["steps"] == 5  # every variant has seen the steps of the warm start
+        assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak"} <= set(found)
+        assert 0 < found["labelled/left_to_learn"] < 2
+        assert found["chosen_by/step"] == (5 if variant == "all_labels" else 3)  # the last one
+        assert found["last/validation/pck"] == found["chosen_by/validation/pck"]
+        assert found["best_validation/validation/pck"] >= found["last/validation/pck"]
+        assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
+        assert found["test/equivariance_px"] > 0
+        assert ("test/sc_over_ln_k" in found) == (variant == "ours")
+        assert (finished / variant / "seed-0" / "images" / "test.png").exists()
+    assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
+    report = (finished / "report.html").read_text()
+    assert "semantic consistency over ln K" in report
+    assert "of the image&#x27;s side, last step" in report
+    assert "seed 0: test features" in report.replace("</b> · ", ": ")
+
+
+def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
+    assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
+    digests = {json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
+               for variant in (*RUN, "supervised")}
+    assert digests == {tiny_data().identity["labelled_digest"]}
+    job = tiny_job("all_labels", finished.parents[1])
+    kept = {path: path.read_bytes() for path in (job.folder / "results.json", job.folder / "config.json")}
+    (job.folder / "results.json").unlink()
+    other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"}))
+    with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
+        run_job(other, job)
+    # Checkpoints say the same: without a warm start the run's own are asked.
+    shutil.rmtree(finished / "stages")
+    with pytest.raises(InputError, match="labelled_digest"):
+        run_job(other, job)
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
+def test_pseudo_labels_are_as_many_as_labels(finished):
+    """Figures are labelled completely, so every prediction is kept; they are made once and stay."""
+    with np.load(finished / "pl" / "seed-0" / "pseudo_labels.npz") as labels:
+        assert labels["visible"].shape == (18, 10)
+        assert labels["visible"].all()
+    trained = load_trained(finished / "pl" / "seed-0" / "model")
+    assert "semantic" not in trained.variables
+    assert "semantic" in load_trained(finished / "ours" / "seed-0" / "model").variables
+
+
+# Images
+
+
+def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
+    few, more = tiny_data(labelled=3), tiny_data(labelled=0.25)
+    assert (len(few.labelled), len(few.unlabelled), len(more.labelled), len(more.unlabelled)) == (3, 21, 6, 18)
+    seen = [{source[n].image.tobytes() for n in range(len(source))}
+            for source in (few.labelled, more.labelled, more.unlabelled)]
+    assert seen[0] < seen[1]
+    assert not seen[1] & seen[2]
+    assert not any(more.unlabelled[n].visible.any() for n in range(18))
+    assert few.identity != more.identity
+    assert len(tiny_data(unlabelled_share=0.5).unlabelled) == 9
+    everything = tiny_data(labelled=1.0)
+    assert len(everything.labelled) == len(everything.unlabelled) == 24
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"labelled": 25}, "25 labelled images are asked for, but there are 24"),
+    ({"labelled": 24}, "leave no unlabelled image of 24"),
+    ({"labelled": 0.01}, "0 labelled images .* give 1 to 23"),
+    ({"unlabelled_share": 0.01}, "unlabelled_share: 0.01 of 18 images is none"),
+])
+def test_subsets_that_cannot_be_drawn(changes, message):
+    with pytest.raises(InputError, match=message):
+        tiny_data(**changes)
+
+
+def test_an_image_may_not_be_trained_on_and_tested(monkeypatch):
+    splits = TINY.data.open(0, None)
+    monkeypatch.setattr(image_sets, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
+    with pytest.raises(InputError, match="24 of 24 images are in the test split"):
+        tiny_data(difficulty=0.31)
+
+
+def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
+    """The keypoints that a set never labels are gone; a set with its own validation split keeps all for training."""
+    asked = []
+    points = Skeleton(("a", "pelvis", "b"))
+    rng = np.random.default_rng(0)
+
+    def opened(name, split, *, data_dir, transform):
+        asked.append((name, split))
+        return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
+                      f"{name}/{split}")
+
+    monkeypatch.setattr("data.prepared.open_source", opened)
+    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "lspet/train+test", "validation": "lsp/first_half",
+                 "test": "lsp/second_half", "unused_keypoints": ("pelvis",), "labelled": 0.5}
+    found = tiny_data(**asked_for)
+    assert sorted(asked) == [("lsp", "first_half"), ("lsp", "second_half"), ("lspet", "train+test")]
+    assert found.skeleton.names == ("a", "b")
+    assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (5, 5, 10)
+    found = SYSTEM.open(tiny_job(**asked_for | {"validation": "", "validation_share": 0.2})._replace(seed=1))
+    assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (4, 4, 2)
+
+
+def test_further_images_without_labels_join_the_others_unless_they_test(monkeypatch):
+    rng, points = np.random.default_rng(0), Skeleton(("a", "b"))
+    sets = {split: arrays(rng.integers(0, 256, (count, 64, 64, 3), np.uint8), np.ones((count, 2, 2)), np.ones(
+        (count, 2)), points, split) for split, count in (("train", 10), ("tune", 4), ("test", 6), ("videos", 7))}
+    monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: sets[split])
+    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "tongue/train", "validation": "tongue/tune",
+                 "test": "tongue/test", "labelled": 3}
+    found = tiny_data(**asked_for, further="tongue/videos")
+    assert (len(found.labelled), len(found.unlabelled)) == (3, 14)
+    assert not any(found.unlabelled[number].visible.any() for number in range(14))
+    with pytest.raises(InputError, match="4 of 4 images are in the test split"):
+        tiny_data(**asked_for, further="tongue/tune")
+    with pytest.raises(InputError, match="further: 'tongue/videos'; images without labels have no box"):
+        tiny_data(**asked_for, further="tongue/videos", transform="person_crop")
+
+
+def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
+    data = tiny_data(train="videos:target", training_examples=200, test_examples=100, labelled=40)
+    assert [len(part) for part in (data.everything, data.validation, data.test)] == [200, 100, 100]
+    found = videos_of(data.unlabelled)
+    assert len(found) == 160
+    assert len(found.titles) == 2
+    with pytest.raises(InputError, match="none of its images is a frame of a video"):
+        videos_of(tiny_data().unlabelled)
+
+
+def test_too_few_labels_for_a_subspace_are_refused_before_anything_is_trained(monkeypatch, tmp_path):
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    of_videos = {"train": "videos:target", "training_examples": 200, "test_examples": 100, "labelled": 20}
+    job = tiny_job("video_terms", tmp_path, **of_videos)
+    with pytest.raises(InputError, match="20 labelled poses of 34 coordinates; label at least as many"):
+        SYSTEM.train(job, tiny_data(**of_videos))
+
+
+def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_stand():
+    """Ten poses: one is stretched by half, another has a keypoint far off that no one sees."""
+    pose = np.array([[0, 0], [4, 0], [0, 8], [4, 8]], np.float32)
+    poses = np.stack([pose + 3 * number for number in range(10)])
+    poses[6] = 1.5 * pose
+    poses[2, 3] += 100
+    visible = np.ones((10, 4), np.float32)
+    visible[2, 3] = 0
+
+    def gathered(keypoints, visible):
+        count = len(keypoints)
+        return Gathered(np.zeros_like(keypoints), np.zeros((count, 4), np.float32), np.arange(count, dtype=np.int32),
+                        keypoints, visible, np.ones(count, np.float32), np.tile(np.eye(3, dtype=np.float32),
+                                                                                (count, 1, 1)))
+
+    labelled = gathered(np.stack([pose, pose + 50]), np.ones((2, 4), np.float32))
+    assert surprising(gathered(poses, visible), labelled).index.tolist() == [6]
+    twenty = gathered(np.concatenate([poses, poses]), np.concatenate([visible, visible]))
+    assert surprising(twenty, labelled).index.tolist() == [6, 16]
+
+
+# Variants
+
+
+def test_variants_suit_the_data_that_they_need():
+    of_any = set(VARIANTS) - {*ON_PEOPLE, *SEVERAL_PROJECTS}
+    assert of_any - {*ON_VIDEOS} == set(TINY_SYSTEM.applicable("tiny", TINY))
+    assert of_any == set(TINY_SYSTEM.applicable("videos", PRESETS["videos"]))
+    assert {*ON_PEOPLE} < set(TINY_SYSTEM.applicable("lspet", PRESETS["lspet"]))
+    assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
+
+
+@pytest.mark.slow
+def test_every_variant_is_a_method_that_can_be_traced(one_form):
+    points = tiny_data().skeleton
+    batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
+                    np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
+    subspace = PoseSubspace(np.zeros(20, np.float32), np.zeros((20, 3), np.float32), np.zeros((), np.float32))
+    for name, variant in VARIANTS.items():
+        if name in SEVERAL_PROJECTS:
+            continue  # run for real with projects of one's own
+        method = variant.recipe.build(TINY, setup_of(TINY, points))
+        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "supervised_warped_twice",
+                 "all_labels", "video_terms", "projected",
+                 *(name for name in VARIANTS if name.endswith(("_averaged", "_turned"))))
+        streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
+        assert variant.recipe.untrained or set(method.streams) == streams | (
+            {"video"} if variant.recipe.videos else set()), name
+        if name in (*RUN, "supervised") or variant.recipe.untrained:
+            continue  # run for real above, or never
+        streams = dict.fromkeys(method.streams, batch)
+        state = jax.eval_shape(method.init, jax.random.key(0), streams, {"subspace": subspace})
+        after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+        assert jax.tree.structure(after) == jax.tree.structure(state), name
+        assert "loss/supervised" in metrics, name
+
+
+def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
+    """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
+    config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
+    possible = TINY_SYSTEM.applicable("tiny", config)
+    assert set(VARIANTS) - set(possible) == {
+        "pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", "te_labelled_only", *ON_VIDEOS, *ON_PEOPLE,
+        *SEVERAL_PROJECTS}
+    setup = setup_of(config, points)
+    reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
+    assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_twice"}
+
+
+@pytest.mark.parametrize(("flags", "words"), [
+    (["--labelled", "2.5"], "--labelled: 2.5"),
+    (["--labelled", "0"], "--labelled: 0"),
+    (["--unlabelled-share", "2"], "--unlabelled-share: 2"),
+    (["--batch-size", "7"], "--batch-size: 7"),
+    (["--semantic", "0"], "--semantic: 0"),
+    (["--heatmap-size", "4"], "--heatmap-size: 4"),
+    (["--network", "hrnet", "--image-size", "48", "--heatmap-size", "12"], "--image-size: 48"),
+    (["--generator-size", "0"], "--generator-size: 0"),
+    (["--warm-start-steps", "-1"], "--warm-start-steps: -1"),
+    (["--labelled", "1", "--variants", "pl"], "'pl' does not suit"),
+])
+def test_flags_that_no_run_can_be_made_of(flags, words):
+    with pytest.raises(InputError, match=words):
+        read_command(TINY_SYSTEM, ["tiny", *flags])
+
+
+def test_presets_are_made_of_settings_that_fit():
+    small = {"demo", "demo_fine", "videos", "openfield", "faces", "tongue", "lips", "lspet_small", "athletes",
+             "fifty_athletes", "ten_athletes"}
+    assert small | {"lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
+    for name in ("mpii", "lsp", "cub", "atrw"):
+        config = flat(PRESETS[name])
+        assert [config[term] for term in ("semantic", "equivariance", "invariance")] == [0.5, 1e2, 1e2]
+        assert [config[field] for field in ("batch_size", "learning_rate", "image_size", "network")] == [
+            32, 1e-4, 256, "hrnet"]
+        assert config["warm_start_steps"] == 0
+        assert config["selection"] == "validation"
+    assert {PRESETS[name].selection for name in small} == {"last"}
+    assert shortened(TINY, 6).warm_start_steps == 4
+    assert shortened(PRESETS["lsp"], 6).warm_start_steps == 0
+
+
+def test_the_warp_of_a_config_is_the_one_that_it_names():
+    """Perspective maps have a third row of their own; rotations keep lengths, affine maps do not."""
+    def drawn(keys):
+        return {kind: jax.vmap(lambda key, kind=kind: Weights(warp=kind).draw_map()(key, (32, 32)))(keys)
+                for kind in ("perspective", "affine", "rotation")}
+
+    found = jax.tree.map(np.asarray, jax.jit(drawn)(jax.random.split(jax.random.key(0), 8)))
+    areas = {kind: np.linalg.det(maps[:, :2, :2]) for kind, maps in found.items()}
+    assert np.abs(found["perspective"][:, 2, :2]).min() > 1e-6
+    assert not found["affine"][:, 2, :2].any()
+    assert not found["rotation"][:, 2, :2].any()
+    assert areas["affine"].std() > 0.1
+    np.testing.assert_allclose(areas["rotation"], 1, atol=1e-5)
+
+
+def test_both_choices_of_the_step_are_kept():
+    seen = [Evaluation(step, {"validation/pck": value}) for step, value in ((10, 0.5), (20, 0.75), (30, 0.625))]
+    assert choices(seen) == {"last/validation/pck": 0.625, "best_validation/step": 20,
+                             "best_validation/validation/pck": 0.75}
+    nothing_counts = choices([Evaluation(10, {"validation/pck": float("nan")})])
+    assert set(nothing_counts) == {"last/validation/pck"}
+
+
+# Measures
+
+
+def test_equivariance_is_measured_under_the_same_maps_for_everyone():
+    """A network that always answers the same point is wrong by how far the maps carry that point."""
+    points, side, count = Skeleton(("a", "b")), 32, 12
+    answer = np.array([[4.0, 9.0], [20.0, 25.0]], np.float32)
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-2, 33, (count, 2, 2)).astype(np.float32)
+    inside = ((true >= -0.5) & (true < 31.5)).all(-1)
+    source = arrays(np.zeros((count, side, side, 3), np.uint8), true, np.ones((count, 2)), points, "made up")
+
+    def predict(state, example):
+        shape = (example.image.shape[0], 2, 2)
+        peaks = jnp.full((shape[0], 8, 8, 2), 0.25).at[:, 3, 4, 1].set(0.75)
+        return Prediction(jnp.broadcast_to(answer, shape), jnp.ones(shape[:2]), (peaks,))
+
+    method = Method(None, None, predict, (), points)
+    found = equivariance_and_peaks(method, Trained({}, {}), source, batch_size=8)
+    key = jax.random.fold_in(jax.random.key(0), 0xCEABD40F)
+    errors = []
+    for number in range(count):
+        map_ = PERSPECTIVE(jax.random.fold_in(key, number), (side, side))
+        moved, carried = (np.asarray(geometry.move_points(map_, each)) for each in (true[number], answer))
+        stays = inside[number] & ((moved >= -0.5) & (moved < 31.5)).all(-1)
+        errors += list(np.linalg.norm(carried - answer, axis=-1)[stays])
+    assert found["equivariance_px"] == pytest.approx(np.mean(errors), rel=1e-4)
+    assert found["mean_peak"] == pytest.approx((0.25 * inside[:, 0] + 0.75 * inside[:, 1]).sum() / inside.sum())
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.0, 1.0), (0.5, 0.25), (1.0, 0.0)])
+def test_what_is_left_to_learn_of_the_labelled_images(share, left):
+    """Maps of half the height keep a quarter of the error of empty maps, hidden keypoints and padding not counting."""
+    points = Skeleton(("a", "b"))
+    coded = codec(image_size=32, heatmap_size=8, sigma=1.0)
+    true = np.random.default_rng(0).uniform(4, 28, (11, 2, 2)).astype(np.float32)
+    visible = np.ones((11, 2))
+    visible[3, 1] = 0
+    source = arrays(np.zeros((11, 32, 32, 3), np.uint8), true, visible, points, "made up")
+
+    def predict(state, example):
+        maps = share * coded.encode(example._replace(visible=jnp.ones_like(example.visible)))[0]
+        maps = maps.at[..., 1].set(jnp.where(example.visible[:, None, None, 1] > 0, maps[..., 1], 9.0))
+        return Prediction(example.keypoints, example.visible, (maps[..., :1], maps[..., 1:]))
+
+    found = left_to_learn(Method(None, None, predict, (), points), coded, Trained({}, {}), source, batch_size=4)
+    assert found == pytest.approx(left, abs=1e-6)
+
+
+# Tables
+
+
+def test_the_papers_gaps_at_five_percent():
+    """Printed in the paper's text: +7.9, +26.8, +5.3 and +23.4 points over the labels alone."""
+    def printed(preset, labelled, variant):
+        return SYSTEM.paper(preset, changed(PRESETS[preset], labelled=labelled), variant).get("test/pck")
+
+    gaps = {preset: printed(preset, 0.05, "ours") - printed(preset, 0.05, "supervised")
+            for preset in ("mpii", "lsp", "cub", "atrw")}
+    assert gaps == pytest.approx({"mpii": 7.9, "lsp": 26.8, "cub": 5.3, "atrw": 23.4}, abs=0.06)
+    assert printed("lsp", 0.05, "all_labels") == 72.12
+    assert printed("lsp", 0.1, "no_sc") == 55.18
+    assert printed("lsp", 10.0, "ours") is printed("demo", 0.05, "ours") is None
