@@ -17,9 +17,9 @@ from data.annotations import Annotation, stored
 from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
 from data.prepared import Dataset
+from kpjax.errors import InputError
 from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.project import Project
-from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
 

@@ -5,108 +5,21 @@ Labels are in `keypoints.csv`, with the columns `video`, `frame`, `keypoint`, `x
 pixels of the frame, with the centre of the first at (0, 0). Keypoints are in the order of their first row. `scale` is
 the longer side of a frame.
 """
-import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from data.checking import number as finite_number
 from data.checking import refusal_of
 from data.prepared import Dataset, Record, record
-from kpjax.errors import InputError, summarise
-from kpjax.images import boxes
 from kpjax.images.video import Video, find_videos, frames_of_one_size
-from kpjax.input.source import arrays
-from kpjax.input.video_source import NO_KEYPOINTS, VideoSource, frame_name
-from kpjax.structures import Skeleton
+from kpjax.input.video_source import NO_KEYPOINTS, frame_name
+from kpjax.lab.formats.video_labels import TABLE, Labels, read_labels
 
-TABLE = "keypoints.csv"
-COLUMNS = ("video", "frame", "keypoint", "x", "y")
 HELD_OUT = 0.2
-
-
-class Labels(NamedTuple):
-    """The labelled points of videos: (x, y) px of the frame by (video, frame, index of the keypoint)."""
-
-    skeleton: Skeleton
-    points: Mapping[tuple[str, int, int], tuple[float, float]]
-
-    def of(self, title: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the keypoints (K, 2) float64 and visible (K,) bool of a frame."""
-        found = [self.points.get((title, frame, k)) for k in range(len(self.skeleton.names))]
-        return (np.array([point or (0.0, 0.0) for point in found]).reshape(-1, 2),
-                np.array([point is not None for point in found], bool))
-
-
-def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
-    """Reads a table of labels. frames: the number of frames of each video, by its name.
-
-    Raises InputError with all faults: a missing column, an unknown video or frame, a point that is labelled twice, or
-    a cell that is not a number.
-    """
-    faults: list[str] = []
-    points: dict[tuple[str, int, int], tuple[float, float]] = {}
-    names: dict[str, int] = {}
-    with Path(table).open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.DictReader(file)
-        if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-            raise InputError(f"{table}: column {missing[0]} is missing; required are {', '.join(COLUMNS)}")
-        for row in rows:
-            where = f"line {rows.line_num}"
-            before = len(faults)
-            title, frame, x, y = row["video"], row["frame"], *(finite_number(row[axis] or "", f"{where} {axis}", faults)
-                                                               for axis in "xy")
-            if title not in frames:
-                faults.append(f"{where}: video {title!r} is unknown")
-            elif not (frame or "").isdigit() or int(frame) >= frames[title]:
-                faults.append(f"{where}: expected a frame of {title} from 0 to {frames[title] - 1}, found {frame}")
-            if (row.get("visible") or "1") not in ("0", "1"):
-                faults.append(f"{where}: expected visible to be 0 or 1, found {row['visible']!r}")
-            point = names.setdefault(row["keypoint"], len(names))
-            if len(faults) > before or row.get("visible") == "0":
-                continue
-            if (title, int(frame), point) in points:
-                faults.append(f"{where}: {row['keypoint']} of frame {frame} of {title} is labelled twice")
-            points[title, int(frame), point] = x, y
-    if faults:
-        raise InputError(f"{table}: {len(faults)} faults: {summarise(faults)}; the videos are "
-                         f"{summarise(list(frames))}")
-    if not points:
-        raise InputError(f"{table}: no point is labelled; label some, or delete the table")
-    return Labels(Skeleton(tuple(names)), points)
-
-
-def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
-    """Adds the labels of a table to frames in memory, as `kpjax.input.video_source.read_videos` returns them.
-
-    A point outside the transformed image is not visible.
-
-    Args:
-        source: The frames.
-        table: The table of labels.
-        videos: The videos of these frames.
-
-    Raises:
-        InputError: As in `read_labels`.
-    """
-    labels = read_labels(table, {video.name: len(video) for video in videos})
-    examples = source.source.examples
-    keypoints, visible = [], []
-    for index in range(len(source)):
-        points, seen = labels.of(source.titles[source.video[index]], int(source.frame[index]))
-        moved = boxes.move_points(boxes.invert(examples.crop[source.order[index]]), points)
-        seen &= ((moved >= -0.5) & (moved < examples.image.shape[1] - 0.5)).all(-1)
-        keypoints.append(np.where(seen[:, None], moved, 0))
-        visible.append(seen)
-    labelled = arrays(examples.image[source.order], np.stack(keypoints), np.stack(visible), labels.skeleton,
-                      source.name, scale=examples.scale[source.order], crop=examples.crop[source.order])
-    return replace(source, source=labelled, order=np.arange(len(source)))
 
 
 def splits(folder: Path) -> dict[str, Iterator[Record | str]]:

@@ -24,9 +24,9 @@ from PIL import Image, ImageDraw
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+from kpjax.images.video import frames_of_one_size, open_video
 from kpjax.lab.formats.project import Project
 from kpjax.lab.formats.reading import read_project
-from kpjax.images.video import frames_of_one_size, open_video
 
 EDGES = (("head", "eyeL"), ("head", "eyeR"), ("head", "thorax"), ("thorax", "abdomen"), ("abdomen", "wingL"),
          ("abdomen", "wingR"), ("thorax", "forelegL4"), ("thorax", "forelegR4"), ("thorax", "midlegL4"),

@@ -1,10 +1,17 @@
-"""The command `render`: the images and labels that the tutorials learn from, in place of a person's own."""
+"""Renders what the tutorials learn from, in place of a person's own images and labels.
+
+Command   python -m experiments render regda                     what the tutorial on RegDA learns from, here
+          python -m experiments render pyramids --out FOLDER     elsewhere
+"""
+import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
+from tyro.conf import Positional, arg
 
 from data.figure_categories import PEOPLE, render_category
 from data.figure_faces import FACES
@@ -12,11 +19,11 @@ from data.figure_four_legged import FOUR_LEGGED
 from data.figure_poses import skeleton as of_people
 from data.figure_videos import figure_videos
 from data.figures import DOMAINS, figures, target
-from kpjax.lab.commands import Render
-from kpjax.lab.formats.plain_csv import write
-from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.images.video import write_video
 from kpjax.input.source import Source
+from kpjax.lab.formats.plain_csv import write
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.systems.parsing import exit_code_of, parse
 
 SIDE = 128  # px of the images
 OLD = ("head", "neck", "right_elbow", "left_elbow", "right_knee", "left_knee")  # of the clinic's first network
@@ -101,8 +108,27 @@ TUTORIALS: dict[str, Callable[[Path, float], None]] = {
     one.__name__: one for one in (regda, semi_supervised, incremental, pyramids, adaptation)}
 
 
-def render(asked: Render) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Render:
+    """Renders the images, videos and labels that a tutorial of the documentation learns from.
+
+    They stand in for a person's own, and nothing is downloaded. Poses are known exactly, so that a tutorial can also
+    measure what a person cannot.
+    """
+
+    # which tutorial
+    tutorial: Positional[Literal["regda", "semi_supervised", "incremental", "pyramids", "adaptation"]]
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path()  # where its folders go (default here)
+    share: float = 1.0  # of the number of images, for a quick look
+
+
+def main(arguments: Sequence[str]) -> None:
     """Renders what a tutorial learns from."""
+    asked = parse(Render, arguments, prog="python -m experiments render")
     TUTORIALS[asked.tutorial](asked.out, asked.share)
     made = sorted(path.name for path in asked.out.iterdir() if path.is_dir())
     print(f"{asked.out.resolve()} has {', '.join(made)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_code_of(lambda: main(sys.argv[1:])))

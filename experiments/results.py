@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from kpjax.systems.parsing import exit_code_of, parse
 from experiments.measure.advice import advice_text
 from experiments.measure.render import ORDER, ROOT, rendered, room_of
 from experiments.measure.rows import EXPERIMENTS, gathered
 from kpjax import InputError
+from kpjax.systems.parsing import exit_code_of, parse
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from etils import epath
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from kpjax.systems.configs import Checked, Count
-from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
-from kpjax.systems.system import Job, read_predictions, stored_run, system_of
+from experiments import system_of
 from kpjax import InputError
 from kpjax.drawing.overlays import prediction_sheet
 from kpjax.files import atomic
+from kpjax.systems.configs import Checked, Count
+from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from kpjax.systems.system import Job, read_predictions, stored_run
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class SideBySide(Checked):
     data_dir: str = "~/kpjax_data"
 
     def __call__(self) -> None:
-        system, rows = system_of(self.system, self.preset), []
+        system, rows = system_of(self.system), []
         for name in self.variants:
             if name not in system.variants:
                 raise InputError("variants", f"{name}; choose among {', '.join(system.variants)}")
-            job = Job(system.name, None, self.preset, name, self.seed, epath.Path(self.workdir),
+            job = Job(system, None, self.preset, name, self.seed, epath.Path(self.workdir),
                       epath.Path(self.data_dir).expanduser())
             if not (job.folder / "results.json").exists():
                 raise InputError(f"{job.folder}: is not finished; run it first")

@@ -15,12 +15,12 @@ from typing import Annotated
 from etils import epath
 from tyro.conf import Positional, arg
 
-from kpjax.systems.command_line import read_command
-from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse_known
 from experiments.measure.queue import chosen, run_table
 from experiments.measure.render import ORDER, Room, room_of
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError
+from kpjax.systems.command_line import read_command
+from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse_known
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,15 +8,15 @@ import shutil
 
 import pytest
 
-from kpjax.lab.commands import COMMANDS
 from experiments.side_by_side import SideBySide
+from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.own.needs import NEEDS
 from kpjax.systems.command_line import ALIASES, Shared, read_command
 from kpjax.systems.configs import flat
-from kpjax.lab.own.needs import NEEDS
 from kpjax.systems.parsing import parse
 from kpjax.systems.system import OWN, system_of
-from kpjax.lab.formats.reading import read_project
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]

@@ -6,7 +6,6 @@ import sys
 import types
 
 import pytest
-
 from kpjax.lazy import PACKAGES
 
 LAZY = [name for name in PACKAGES if hasattr(importlib.import_module(name), "__all__")]

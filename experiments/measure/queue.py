@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from etils import epath
 
-from kpjax.systems.command_line import Command, prepared_together
-from kpjax.systems.configs import flat
-from kpjax.systems.queue import Progress, called, progress_lines, raise_for_failures, work_through
-from kpjax.systems.system import Job
-from kpjax.systems.tables import cost_text, runs_in
 from experiments.measure.render import Room, Run, Table, runs_of, settings_of, table_text
 from experiments.measure.rows import Result, by_run
 from kpjax import InputError
 from kpjax.files import write_text
+from kpjax.systems.command_line import Command, prepared_together
+from kpjax.systems.configs import flat
+from kpjax.systems.queue import Progress, called, progress_lines, raise_for_failures, work_through
 from kpjax.systems.reports.table import markdown, read_run
+from kpjax.systems.system import Job
+from kpjax.systems.tables import cost_text, runs_in
 
 
 def chosen(table: Table, variants: Sequence[str] = (), preset: str = "") -> Table:

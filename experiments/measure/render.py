@@ -18,15 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kpjax.systems.configs import flat
-from kpjax.lab.own.needs import NEEDS
-from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.system import System, system_of
-from kpjax.systems.tables import difference_text, mean_text, over_seeds
+from experiments import system_of
 from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
+from kpjax.lab.own.needs import NEEDS
+from kpjax.systems.configs import flat
+from kpjax.systems.paper_numbers import paper_numbers
 from kpjax.systems.reports.table import markdown
+from kpjax.systems.system import System
+from kpjax.systems.tables import difference_text, mean_text, over_seeds
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
@@ -133,7 +134,7 @@ class Room(NamedTuple):
     @property
     def system(self) -> System | None:
         """The system of the room; None where its numbers are of something else."""
-        return system_of(self.name) if (self.path / "presets.py").exists() else None
+        return system_of(self.name) if (self.path / "__main__.py").exists() else None
 
     def shown(self) -> set[tuple[str, ...]]:
         """Returns preset, settings, variant and metric of all that its tables show."""

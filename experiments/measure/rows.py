@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from kpjax.systems.system import System
 from kpjax import InputError
 from kpjax.files import read_json
 from kpjax.systems.reports.table import read_run, variant_folders
+from kpjax.systems.system import System
 
 EXPERIMENTS = Path(__file__).parents[1]
 FILE = "results.csv"

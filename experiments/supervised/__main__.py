@@ -1,4 +1,5 @@
 """`python -m experiments.supervised PRESET`."""
+from experiments.supervised import SYSTEM
 from kpjax.systems.command_line import main
 
-main("supervised")
+main(SYSTEM)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kpjax.lab.own.pixel_errors import OF_PART, write_meaning_of_scores
-from kpjax.systems.system import PREDICTIONS, read_predictions
+from kpjax.files import read_json
 from kpjax.lab.animals.calibration import FILE as SCORES
 from kpjax.lab.animals.conformal import FILE as RADII
-from kpjax.files import read_json
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, read_errors
+from kpjax.lab.own.pixel_errors import OF_PART, write_meaning_of_scores
+from kpjax.systems.system import PREDICTIONS, read_predictions
 from kpjax.training.evaluation import Gathered
 
 

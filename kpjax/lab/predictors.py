@@ -1,7 +1,5 @@
 """Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
-import importlib
 import math
-import pkgutil
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,29 +11,27 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-import experiments
-from kpjax.systems import published
-from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
-from kpjax.lab.own.animals import Finder, open_finder
-from kpjax.lab.own.choices import facts_of
-from kpjax.systems.system import stored_run, system_of
 from kpjax import InputError, Method, Skeleton, Trained, methods
-from kpjax.lab.formats.reading import read_project
 from kpjax.errors import printable
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
-from kpjax.lab.animals.calibration import FILE as SCORE_TABLE
-from kpjax.lab.animals.conformal import FILE as RADII
-from kpjax.lab.animals.conformal import RadiusTable, radius_table_from
+from kpjax.files import absolute, read_json
+from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
+from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
+from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
+from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.export import reading
 from kpjax.lab.out.export.reading import RUN_FILES
 from kpjax.lab.out.export.standalone import LARGEST_SIDE
 from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
-from kpjax.files import absolute, read_json
-from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.lab.own.animals import Finder, open_finder
+from kpjax.lab.own.choices import facts_of
+from kpjax.lab.own.systems import system_of_run
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.pretrained import sha256_of
 from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.systems import published
 from kpjax.systems.reports.table import FinishedRun, read_run
+from kpjax.systems.system import stored_run
 from kpjax.training.trees import load_trained
 
 
@@ -197,12 +193,9 @@ def open_runs(folder: Path) -> OpenedRun:
 
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     run = read_run(folder)
-    # A run may come from elsewhere, so its experiment is looked for before it is imported.
-    if run.experiment not in [module.name for module in pkgutil.iter_modules(experiments.__path__)] or not hasattr(
-            importlib.import_module(f"experiments.{run.experiment}"), "SYSTEM"):
-        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; `python -m "
-                         "experiments` lists those that are known")
-    system = system_of(run.experiment, run.preset)
+    if (system := system_of_run(run.experiment, run.preset)) is None:
+        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; kpjax train lists "
+                         "those that are known")
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
     score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})

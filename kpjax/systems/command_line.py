@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import tyro
 from etils import epath
 
+from kpjax import InputError
+from kpjax.files import absolute, cache_folder, remove
 from kpjax.systems.configs import (
     NETWORKS,
     backbone_lines,
@@ -24,13 +26,10 @@ from kpjax.systems.configs import (
 )
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from kpjax.systems.queue import in_turn
-from kpjax.systems.system import OWN, Job, System, measure_again, preset_folder
-from kpjax.systems.system import run as run_job
-from kpjax.systems.tables import console_table, cost_text, difference_text, paired_differences
-from kpjax import InputError
-from kpjax.files import absolute, cache_folder, remove
 from kpjax.systems.reports.report import write_report
 from kpjax.systems.reports.table import Column, Entry, FinishedRun, tabulate
+from kpjax.systems.system import OWN, Job, System, measure_again, preset_folder, run as run_job
+from kpjax.systems.tables import console_table, cost_text, difference_text, paired_differences
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join

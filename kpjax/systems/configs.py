@@ -14,7 +14,6 @@ import optax
 import tyro
 from flax import linen as nn
 
-from kpjax.systems import published
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
 from kpjax.files import strict
@@ -34,6 +33,7 @@ from kpjax.models import (
 )
 from kpjax.models.movenet import MoveNetPyramid
 from kpjax.optimization import scale_backbone
+from kpjax.systems import published
 
 # A new backbone is its model file and its name in this union.
 Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork

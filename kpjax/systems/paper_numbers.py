@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-EXPERIMENTS = Path(__file__).parents[1]
+SYSTEMS = Path(__file__).parent
 
 
 class Line(NamedTuple):
@@ -24,7 +24,7 @@ class Line(NamedTuple):
 @functools.lru_cache
 def lines_of(system: str) -> tuple[Line, ...]:
     """Reads all tables of a system, none where its paper has no file."""
-    path = EXPERIMENTS / system / "paper.txt"
+    path = SYSTEMS / system / "paper.txt"
     found, table, header = [], "", None
     for line in path.read_text().splitlines() if path.exists() else ():
         keys, bar, cells = line.partition("|")

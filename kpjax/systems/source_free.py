@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import optax
 
-from kpjax.systems.configs import Checked, NotNegative, Positive, Share
 from kpjax import InputError, Method, Trained, augment, losses, methods
 from kpjax.augment import Augment
 from kpjax.evaluation.pose_statistics import PoseStatistics, pose_statistics
 from kpjax.input.source import Source, subset
 from kpjax.methods import Setup
+from kpjax.systems.configs import Checked, NotNegative, Positive, Share
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 

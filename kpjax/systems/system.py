@@ -7,17 +7,13 @@ preempted run needs stands here, and no system knows of it.
 """
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 from etils import epath
 
-from kpjax.systems.configs import config_as_json, config_from_json, flat
-from kpjax.systems.image_sets import TUNING_SEEDS
-from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.source_free import poses_of
-from kpjax.systems.tables import points_of, share_text
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
@@ -26,8 +22,13 @@ from kpjax.images.transforms import Transform
 from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
-from kpjax.systems.reports.table import Column, read_run
 from kpjax.structures import skeleton_from_json
+from kpjax.systems.configs import config_as_json, config_from_json, flat
+from kpjax.systems.image_sets import TUNING_SEEDS
+from kpjax.systems.paper_numbers import paper_numbers
+from kpjax.systems.reports.table import Column, read_run
+from kpjax.systems.source_free import poses_of
+from kpjax.systems.tables import points_of, share_text
 from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import DEFAULT_OPTIONS, Evaluation, FitOptions, Fitted, Select, fit
@@ -153,13 +154,12 @@ class OwnParts(NamedTuple):
 
 
 class System(NamedTuple):
-    """One paper: presets, variants, and the parts of a run that are its own."""
+    """One paper: variants, and the parts of a run that are its own. Who runs it adds presets, and opens their data."""
 
     name: str
     summary: str  # one line
-    presets: Mapping[str, Any]
+    template: Any  # a config: stored ones are of its class
     variants: Mapping[str, Variant]
-    open: Callable[[Job], Any]  # -> Data
     train: Callable[[Job, Any], Outcome]  # the paper's stages
     evaluated: Callable[[Job, Any], Mapping[str, Source]]  # the sets on which the result is predicted and measured
     measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
@@ -172,13 +172,16 @@ class System(NamedTuple):
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     parts_of_a_batch: int = 1  # equal ones, each a stream of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
+    about: About | None = None  # of a published system
+    poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
+    presets: Mapping[str, Any] = MappingProxyType({})  # configs by name
+    open: Callable[[Job], Any] | None = None  # -> Data
+    keypoints: Callable[[str], Skeleton] | None = None  # of a set by its name, for plans of runs that open no data
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
     # them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
-    about: About | None = None  # of a published system
     own: OwnParts | None = None  # of a system for people's own data
-    poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -302,14 +305,13 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
     """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
     folder = epath.Path(folder)
     path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
-    template = next(iter(system.presets.values()))
     if stored.get("variant") != run.variant or run.variant not in system.variants:
         raise InputError(f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
                          "from one run")
     if not isinstance(stored.get("config"), Mapping):
         raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
     try:
-        config = config_from_json(template, stored["config"])
+        config = config_from_json(system.template, stored["config"])
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
     return StoredRun(config, run.variant, skeleton_from_json(read_json(folder / "skeleton.json"),

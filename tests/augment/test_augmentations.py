@@ -5,8 +5,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kpjax import geometry
-from kpjax.augment import augmentations as augment
-from kpjax.augment import random_maps
+from kpjax.augment import augmentations as augment, random_maps
 from kpjax.structures import Example, Skeleton
 
 BATCH, SIDE, POINTS = 16, 32, 3

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from kpjax import InputError
 from kpjax.systems.plan.chips import slice_of
 from kpjax.systems.plan.plan import compiler_of
-from kpjax import InputError
 
 ONE = "supervised_learning.supervised"
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import __main__ as command
-from data import prepared
+from data import __main__ as command, prepared
 from data.prepared import Dataset, at_side, datasets, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.files import read_json

@@ -1,6 +1,7 @@
 """Sets, splits and files that cannot be evaluated, in one line that names what is wrong."""
 import numpy as np
 import pytest
+from kpjax.evaluation.probes.reconstruction import doublings_to, train_painter
 
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics
@@ -16,7 +17,6 @@ from kpjax.evaluation.probes.landmarks import (
     scaled_ridge,
 )
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe
-from kpjax.evaluation.probes.reconstruction import doublings_to, train_painter
 from kpjax.evaluation.probes.regression_errors import ratio_of_errors
 from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
 from kpjax.structures import Skeleton

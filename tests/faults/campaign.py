@@ -24,12 +24,12 @@ from damaging import PROJECTS
 from hostile import NAMES, changed_bytes, changed_json, changed_table, put, text_of
 from PIL import Image
 
-from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.writing import write_project
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
 from kpjax.images.video import open_video
+from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.formats.writing import write_project
 
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
 DAMAGED = (("coco", "labels.json"), ("table", "labels.csv"), ("video table", "labels.csv"),

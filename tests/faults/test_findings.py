@@ -14,23 +14,23 @@ from hostile import put, text_of
 from own_runs import untrained_run
 from PIL import Image
 
-from kpjax.systems.configs import config_as_json, config_from_json
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.predictors import open_run
-from kpjax.systems.system import Job, finished, read_predictions
-from kpjax.systems.semi_supervised.config import PRESETS
-from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.project_source import reference_lengths
-from kpjax.lab.formats.reading import read_project
 from kpjax.errors import InputError, printable
 from kpjax.files import read_content, read_json
 from kpjax.images.inputs import find_inputs
 from kpjax.images.reading import read_image
 from kpjax.images.video import open_video
 from kpjax.input.source import TfdsSource
+from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.project_source import reference_lengths
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.predictors import open_run
 from kpjax.models.weights.pretrained import read_weights
-from kpjax.systems.reports.table import read_history, read_run
 from kpjax.structures import Skeleton, skeleton_from_json
+from kpjax.systems.configs import config_as_json, config_from_json
+from kpjax.systems.parsing import exit_code_of
+from kpjax.systems.reports.table import read_history, read_run
+from kpjax.systems.semi_supervised.config import PRESETS
+from kpjax.systems.system import Job, finished, read_predictions
 from kpjax.training import hosts, run_folder
 
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"

@@ -10,13 +10,13 @@ from damaging import PROJECTS
 from hostile import NAMES, put, text_of
 from PIL import Image
 
+from kpjax.errors import InputError
+from kpjax.file_names import LONGEST, inside, leads_inside, portable
 from kpjax.lab.formats.manifest import free_or_listed, remove_files
 from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, write_project
-from kpjax.errors import InputError
 from kpjax.lab.out.export import reading, standalone
-from kpjax.file_names import LONGEST, inside, leads_inside, portable
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 from untrained import drawn
 
-from kpjax.systems.configs import changed, config_as_json
+from kpjax.files import write_json
 from kpjax.lab.own import animals, found_animals
-from kpjax.systems.system import Job
+from kpjax.structures import Example, Skeleton, Trained
+from kpjax.systems.configs import changed, config_as_json
 from kpjax.systems.semi_supervised.config import PRESETS
 from kpjax.systems.semi_supervised.variants import build
-from kpjax.files import write_json
-from kpjax.structures import Example, Skeleton, Trained
+from kpjax.systems.system import Job
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
 

@@ -4,13 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax import geometry
 from kpjax.augment import move_example
 from kpjax.heatmaps import codec
 from kpjax.images.transforms import BoxCrop, PersonCrop, Stretch
 from kpjax.input.source import stacked
 from kpjax.structures import Example, Skeleton
+from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.training.evaluation import Gathered
 
 # (x, y) in an image of 256 px -> sum of RegDA's target of 64 px, 0 where the point does not train

@@ -20,8 +20,8 @@ from kpjax.methods.semi_supervised_family.data_distillation import matching_thre
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_supervised_objective
 from kpjax.methods.semi_supervised_family.semantic_features import initial_semantic
 from kpjax.models.high_resolution import hrnet
-from kpjax.systems.reports.table import Summary
 from kpjax.structures import Skeleton
+from kpjax.systems.reports.table import Summary
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OFFICIAL = heatmaps.codec(image_size=256, heatmap_size=64, sigma=2.0, keep="window")

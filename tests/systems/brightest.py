@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import experiments
-from kpjax.systems.system import FORMAT, Predicting
 from kpjax.images.transforms import Letterbox
 from kpjax.structures import Method, Prediction, Skeleton, Trained
+from kpjax.systems.system import FORMAT, Predicting
 from kpjax.training.trees import save_trained
 
 SIDE = 64

@@ -10,6 +10,13 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
+from kpjax import models
+from kpjax.errors import InputError
+from kpjax.methods import imagenet_normalise, symmetric_normalise
+from kpjax.models import FeatureMaps, MobileNetV2, MobileNetV2Trunk, PoseResNet
+from kpjax.models.vgg import VGG
+from kpjax.models.weights import pretrained
+from kpjax.models.weights.pretrained import KnownWeights, sha256_of, write_safetensors
 from kpjax.systems import adaptation, semi_supervised, supervised
 from kpjax.systems.command_line import read_command, run, show_table
 from kpjax.systems.configs import (
@@ -26,13 +33,6 @@ from kpjax.systems.incremental.config import PRESETS as INCREMENTAL
 from kpjax.systems.regda.config import PRESETS as REGDA
 from kpjax.systems.semi_supervised.config import PRESETS as SEMI_SUPERVISED
 from kpjax.systems.supervised import PRESETS
-from kpjax import models
-from kpjax.errors import InputError
-from kpjax.methods import imagenet_normalise, symmetric_normalise
-from kpjax.models import FeatureMaps, MobileNetV2, MobileNetV2Trunk, PoseResNet
-from kpjax.models.vgg import VGG
-from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import KnownWeights, sha256_of, write_safetensors
 from kpjax.training.trees import load_trained
 
 TINY = ["demo", "--network", "mobilenet_v2", "--width-multiplier", "0.1", "--decoder-width", "8", "--image-size", "32",

@@ -1,8 +1,8 @@
 """Tables of results in a terminal: they fit it, and say what their marks mean."""
 import pytest
 
-from kpjax.systems.tables import console_table, points_of, share_interval, share_text
 from kpjax.systems.reports.table import Column, Entry, FinishedRun, VariantRuns, lines_of
+from kpjax.systems.tables import console_table, points_of, share_interval, share_text
 
 COLUMNS = [Column(f"test/{name}", f"{name} of the labelled body's diagonal, last step", "%", 100.0, 1, better)
            for name, better in (("pck", "higher"), ("nme", "lower"), ("mae", "lower"))]

@@ -9,15 +9,15 @@ from PIL import Image
 import data.prepared
 from data.bodies import BODY
 from data.hands import HAND
+from kpjax import geometry
+from kpjax.input.source import TfdsSource, stacked
+from kpjax.models import SmallUNet
 from kpjax.systems import adaptation, regda, semi_supervised
 from kpjax.systems.adaptation import images as adaptation_images
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import _open, open_domain
 from kpjax.systems.system import Job, result_of
-from kpjax import geometry
-from kpjax.input.source import TfdsSource, stacked
-from kpjax.models import SmallUNet
 from kpjax.training.evaluation import predict_source
 
 SMALL = {"image_size": 32, "heatmap_size": 8, "sigma": 1.0, "batch_size": 8, "steps": 2, "evaluations": 1,

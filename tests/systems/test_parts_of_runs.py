@@ -5,13 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kpjax.systems import adaptation, incremental, pyramids, semi_supervised, supervised
+from kpjax import InputError, Skeleton, arrays
+from kpjax.systems import adaptation, image_sets, incremental, pyramids, semi_supervised, supervised
 from kpjax.systems.adaptation.images import open_core_images, open_images
-from kpjax.systems import image_sets
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, parts_of_test, without_split
 from kpjax.systems.system import evaluated_in_words
-from kpjax import InputError, Skeleton, arrays
 from kpjax.training.evaluation import labels_of
 
 ASKED_FOR = ("data.prepared.open_source", "kpjax.systems.adaptation.images.open_source")

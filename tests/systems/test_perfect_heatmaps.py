@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data.dsprites import FACTORS
-from kpjax.systems.image_sets import open_domain
-from kpjax.systems.regda.variants import area, setup_of
 from kpjax import Example, Skeleton
 from kpjax.heatmaps import keypoint_cells, spatial_softmax
+from kpjax.systems.image_sets import open_domain
+from kpjax.systems.regda.variants import area, setup_of
 
 ONE = Skeleton(("point",), flip=(0,))
 # The largest error of a coordinate in cells: half a cell of arg-max, a quarter after its offset; the rest interpolate.

@@ -9,14 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from kpjax.systems import queue as job_queue
-from kpjax.systems import system
-from kpjax.systems.queue import called, progress_lines, raise_for_failures, work_through
-from kpjax.systems.system import Job
-from kpjax.systems.tables import cost_text, difference_text, mean_text, measured, paired_differences, runs_in
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
+from kpjax.systems import queue as job_queue, system
+from kpjax.systems.queue import called, progress_lines, raise_for_failures, work_through
 from kpjax.systems.reports.table import markdown
+from kpjax.systems.system import Job
+from kpjax.systems.tables import cost_text, difference_text, mean_text, measured, paired_differences, runs_in
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
 

@@ -4,6 +4,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from kpjax.evaluation.pose_statistics import PoseStatistics
+from kpjax.input.source import arrays
+from kpjax.structures import Skeleton, Trained
 from kpjax.systems import source_free
 from kpjax.systems.source_free import (
     Disagreement,
@@ -14,9 +17,6 @@ from kpjax.systems.source_free import (
     parted,
     start_of,
 )
-from kpjax.evaluation.pose_statistics import PoseStatistics
-from kpjax.input.source import arrays
-from kpjax.structures import Skeleton, Trained
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation, Fitted
 

@@ -3,8 +3,8 @@ import importlib
 
 import pytest
 
-from kpjax.systems.configs import config_as_json, config_from_json
 from kpjax import InputError
+from kpjax.systems.configs import config_as_json, config_from_json
 
 
 def test_an_unknown_field_and_a_missing_one_are_refused_by_name():

@@ -6,7 +6,16 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.systems.reports.report import finding, leaders, seeds_ahead
-from kpjax.systems.reports.table import Column, Entry, cell_text, read_history, read_run, read_variants, tabulate, text_table
+from kpjax.systems.reports.table import (
+    Column,
+    Entry,
+    cell_text,
+    read_history,
+    read_run,
+    read_variants,
+    tabulate,
+    text_table,
+)
 
 PCK = Column("target/pck", "PCK", "%", 100.0)
 MAE = Column("target/mae", "MAE", "px", decimals=2, better="lower")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data.figures import DOMAINS, TEN_POINTS, figures
 from data.prepared import at_side
-from kpjax.systems.image_sets import open_domain
+from experiments.images import open_domain
 from experiments.measure.benchmark.steps import DEMO, supervised_step
 from experiments.measure.benchmark.timing import Effort, Row, milliseconds, spread
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform

@@ -10,17 +10,18 @@ import numpy as np
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from kpjax.lab.commands.predict.pipeline import predicted, prepared
-from kpjax.systems.configs import changed
-from kpjax.lab.predictors import Predictor, as_function
 from experiments.measure.benchmark.steps import noise_batch, skeleton
 from experiments.measure.benchmark.timing import Effort, Row, milliseconds, spread
-from kpjax.systems.supervised import PRESETS, Config, build
+from experiments.supervised import PRESETS
 from kpjax import Trained
 from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import open_video, write_video
+from kpjax.lab.commands.predict.pipeline import predicted, prepared
+from kpjax.lab.predictors import Predictor, as_function
 from kpjax.models import PoseResNet
+from kpjax.systems.configs import changed
+from kpjax.systems.supervised import Config, build
 
 KEYPOINTS, BATCH = 4, 16
 SMALL = PRESETS["openfield"]

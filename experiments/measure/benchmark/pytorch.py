@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from kpjax.systems.configs import changed, network_of
 from experiments.measure.benchmark.steps import DEMO, LAPTOP, LARGE, noise_batch, skeleton, supervised_step
 from experiments.measure.benchmark.timing import Effort, Row, compared, spread
+from kpjax.models import PoseResNet
+from kpjax.systems.configs import changed, network_of
 from kpjax.systems.regda.config import Config
 from kpjax.systems.regda.variants import setup_of
-from kpjax.models import PoseResNet
 
 KEYPOINTS = 10
 NETWORKS: dict[str, Config] = {"demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP}  # for a CPU

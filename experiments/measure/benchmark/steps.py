@@ -2,10 +2,11 @@
 import jax
 import numpy as np
 
-from kpjax.systems.configs import changed, network_of
-from kpjax.systems.regda.config import PRESETS, Config
-from kpjax.systems.regda.variants import build_supervised, setup_of
+from experiments.regda import PRESETS
 from kpjax import Example, Method, Skeleton
+from kpjax.systems.configs import changed, network_of
+from kpjax.systems.regda.config import Config
+from kpjax.systems.regda.variants import build_supervised, setup_of
 
 DEMO = PRESETS["demo"]
 LAPTOP = changed(PRESETS["rhd_h3d"], depth=18, image_size=64, heatmap_size=16, sigma=1.0, batch_size=8,

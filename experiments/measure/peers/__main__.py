@@ -12,16 +12,16 @@ from etils import epath
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from kpjax.systems import semi_supervised
+from experiments.measure.rows import Result, merged, read_results, write_results
+from experiments.semi_supervised import PRESETS, SYSTEM
+from kpjax import InputError, Skeleton
+from kpjax.files import make_folder, read_json, write_json
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.writing import write_project
 from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.parsing import exit_code_of, run_named
 from kpjax.systems.system import Job, read_predictions
-from experiments.measure.rows import Result, merged, read_results, write_results
-from kpjax import InputError, Skeleton
-from kpjax.lab.formats.project import Frame, Instance, Project
-from kpjax.lab.formats.writing import write_project
-from kpjax.files import make_folder, read_json, write_json
 from kpjax.training.evaluation import Gathered, labels_of
 from kpjax.training.run_folder import commit
 
@@ -42,13 +42,13 @@ class Prepare(Checked):
     data_dir: Path = Path("~/kpjax_data")  # folder of prepared datasets
 
     def __call__(self) -> None:
-        if self.preset not in semi_supervised.PRESETS:
-            raise InputError("preset", f"{self.preset!r} is unknown; there are {', '.join(semi_supervised.PRESETS)}")
+        if self.preset not in PRESETS:
+            raise InputError("preset", f"{self.preset!r} is unknown; there are {', '.join(PRESETS)}")
         if self.out.exists():
             raise InputError("out", f"{self.out} is there already; name a new folder")
-        config = changed(semi_supervised.PRESETS[self.preset], labelled=self.labelled, image_size=self.side,
+        config = changed(PRESETS[self.preset], labelled=self.labelled, image_size=self.side,
                          heatmap_size=self.side // 4)
-        data = semi_supervised.open_data(Job("semi_supervised", config, self.preset, "supervised", self.subset,
+        data = SYSTEM.open(Job(SYSTEM, config, self.preset, "supervised", self.subset,
                                              epath.Path(), epath.Path(self.data_dir).expanduser()))
         images = self.out / SESSION
         make_folder(images)
@@ -151,7 +151,7 @@ def results_of(line: Line, split: Mapping[str, Any], points: int, schedule: str 
 
 def line_of(name: str, program: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float) -> Line:
     """Measures predictions by the threshold of a preset."""
-    config = semi_supervised.PRESETS[preset]
+    config = PRESETS[preset]
     values = keypoint_errors(found, skeleton, "test", threshold=config.pck_threshold, strict=False, pooled=True,
                              contours=config.data.contours)
     return Line(name, program, values["test/pck"], values["test/nme"], values["test/distance"], seconds,

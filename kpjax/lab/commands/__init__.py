@@ -220,24 +220,9 @@ class Weights:
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None  # what to fetch; without one all are listed
 
 
-@command
-@dataclass(frozen=True, kw_only=True)
-class Render:
-    """Renders the images, videos and labels that a tutorial of the documentation learns from.
-
-    They stand in for a person's own, and nothing is downloaded. Poses are known exactly, so that a tutorial can also
-    measure what a person cannot.
-    """
-
-    # which tutorial
-    tutorial: Positional[Literal["regda", "semi_supervised", "incremental", "pyramids", "adaptation"]]
-    out: Annotated[Path, arg(metavar="FOLDER")] = Path()  # where its folders go (default here)
-    share: float = 1.0  # of the number of images, for a quick look
-
-
 COMMANDS: dict[str, type] = {
     "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "smooth": Smooth,
-    "convert": Convert, "export": Export, "weights": Weights, "render": Render}
+    "convert": Convert, "export": Export, "weights": Weights}
 
 
 def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from kpjax.lab.commands import Check
-from kpjax.lab.own.choices import CROPS
-from kpjax.lab.own.needs import holdings_of, systems_lines
-from kpjax.lab.own.project import videos_of
-from kpjax.systems.parsing import as_flags, flags_of
 from kpjax import InputError
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import summarise
+from kpjax.lab.commands import Check
 from kpjax.lab.formats import checking
 from kpjax.lab.formats.project import Project
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import Options, format_of, project_and_faults
 from kpjax.lab.out.reports.label_sheet import Labels, label_sheet
-from kpjax.drawing.overlays import write_png
-from kpjax.errors import summarise
+from kpjax.lab.own.choices import CROPS
+from kpjax.lab.own.needs import holdings_of, systems_lines
+from kpjax.lab.own.project import videos_of
+from kpjax.systems.parsing import as_flags, flags_of
 
 LISTED = 40  # faults, each in a line of its own
 

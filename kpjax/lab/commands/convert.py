@@ -2,12 +2,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kpjax.lab.commands import Convert
 from kpjax import RunError
+from kpjax.errors import summarise
+from kpjax.lab.commands import Convert
 from kpjax.lab.formats.checking import compare
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
-from kpjax.errors import summarise
 
 FORMATS = {one.short: one.name for one in WRITERS.values()}
 

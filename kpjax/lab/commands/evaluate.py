@@ -6,27 +6,22 @@ from typing import Literal
 
 import numpy as np
 
-from kpjax.lab.commands import Evaluate
-from kpjax.lab.commands.evaluate_animals import evaluate_animals
-from kpjax.systems import published
-from kpjax.systems.configs import stored_fields
-from kpjax.lab.ensembles import seeds_below
-from kpjax.lab.own.people import renamed
-from kpjax.lab.own.project import renamed_to
-from kpjax.lab.predictors import Predictor, open_people, open_predictor
 from kpjax import InputError, Skeleton
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, decoded, project_source, read_frame, reference_lengths
-from kpjax.lab.formats.reading import read_project
 from kpjax.drawing.charts import coverage_plot
-from kpjax.lab.out.reports.error_sheet import Compared, error_sheet
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
-from kpjax.lab.animals.calibration import drawn_from
-from kpjax.lab.animals.conformal import RadiusTable, coverage, radii
 from kpjax.files import read_json, write_text
 from kpjax.geometry import move_points
 from kpjax.images.transforms import growth_of, needs_box
+from kpjax.lab.animals.calibration import drawn_from
+from kpjax.lab.animals.conformal import RadiusTable, coverage, radii
+from kpjax.lab.commands import Evaluate
+from kpjax.lab.commands.evaluate_animals import evaluate_animals
+from kpjax.lab.ensembles import seeds_below
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import box_of, decoded, project_source, read_frame, reference_lengths
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.out.reports.error_sheet import Compared, error_sheet
 from kpjax.lab.out.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
     DIAGONAL,
@@ -41,6 +36,11 @@ from kpjax.lab.out.reports.pixel_errors import (
     table_lines,
     write_errors,
 )
+from kpjax.lab.own.people import renamed
+from kpjax.lab.own.project import renamed_to
+from kpjax.lab.predictors import Predictor, open_people, open_predictor
+from kpjax.systems import published
+from kpjax.systems.configs import stored_fields
 
 WORST, COVERAGE = "worst.png", "coverage.svg"
 LENGTHS = {"diagonal": DIAGONAL, "longer_side": "the longer side of its box or labels"}

@@ -4,16 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.own.animals import found_on
-from kpjax.lab.predictors import Predictor
+from kpjax.images.transforms import Letterbox
+from kpjax.lab.animals.conformal import radii
+from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, follow_all, merged
 from kpjax.lab.formats.project import Instance, Project
 from kpjax.lab.formats.project_source import box_of, decoded, project_source
 from kpjax.lab.formats.several_animals import whole_frames
-from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
-from kpjax.lab.animals.conformal import radii
-from kpjax.images.transforms import Letterbox
 from kpjax.lab.out.reports.pixel_errors import Animals, counted
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, follow_all, merged
+from kpjax.lab.own.animals import found_on
+from kpjax.lab.predictors import Predictor
 
 LEVEL = 0.9  # of the radii by which tracks are told apart
 LEAST_FRAMES = 10  # of a video, from which on tracks are counted

@@ -5,16 +5,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from kpjax import InputError, RunError
+from kpjax.files import absolute
 from kpjax.lab.commands import Export
 from kpjax.lab.ensembles import seeds_below
-from kpjax.lab.own.animals import FOLDER
-from kpjax.lab.predictors import OpenedRun, open_runs
-from kpjax import InputError, RunError
 from kpjax.lab.out.export import onnx, standalone
 from kpjax.lab.out.export.onnx import write_onnx
 from kpjax.lab.out.export.reading import is_exported
 from kpjax.lab.out.export.writing import Provenance, check_free, write_predictor
-from kpjax.files import absolute
+from kpjax.lab.own.animals import FOLDER
+from kpjax.lab.predictors import OpenedRun, open_runs
 
 TOLERANCE = 1e-3  # pixels between a fresh process and this one, on the same machine
 

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from kpjax.lab.commands import Smooth
 from kpjax import InputError
+from kpjax.drawing.trajectories import trajectory_plot
+from kpjax.errors import summarise
+from kpjax.files import write_text
+from kpjax.lab.animals.gaps import filled, gap_lengths, median_filtered
+from kpjax.lab.animals.smoothing import ensemble_observations, ensemble_smoother, single_smoother
+from kpjax.lab.commands import Smooth
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable
-from kpjax.drawing.trajectories import trajectory_plot
-from kpjax.errors import summarise
-from kpjax.lab.animals.gaps import filled, gap_lengths, median_filtered
-from kpjax.lab.animals.smoothing import ensemble_observations, ensemble_smoother, single_smoother
-from kpjax.files import write_text
 
 ENDING = "_smoothed"
 NO_POINT = "no frame has a point; predict again"

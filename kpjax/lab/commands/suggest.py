@@ -6,15 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from kpjax.lab.commands import Suggest
-from kpjax.lab.predictors import open_predictor
 from kpjax import InputError, Skeleton
-from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
-from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.project_source import frames_at, read_frame
-from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.tables import rows_text
 from kpjax.drawing.overlays import (
     animal_colours,
     contact_sheet,
@@ -28,6 +20,13 @@ from kpjax.drawing.overlays import (
 from kpjax.errors import summarise
 from kpjax.files import write_text
 from kpjax.images.transforms import needs_box
+from kpjax.lab.commands import Suggest
+from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
+from kpjax.lab.formats.project import Frame
+from kpjax.lab.formats.project_source import frames_at, read_frame
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.out.suggest.frames import (
     NO_LABELS,
     LabelledFrames,
@@ -42,6 +41,7 @@ from kpjax.lab.out.suggest.frames import (
 from kpjax.lab.out.suggest.page import write_page
 from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, images_below, write_proposals
 from kpjax.lab.out.suggest.selection import apart_in_time, k_centre
+from kpjax.lab.predictors import open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.

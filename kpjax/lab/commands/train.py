@@ -3,17 +3,18 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from kpjax.systems.command_line import run
-from kpjax.lab.own.needs import NEEDS
-from kpjax.systems.system import OWN, system_of
 from kpjax import InputError
+from kpjax.lab.own.needs import NEEDS
+from kpjax.lab.own.systems import own_system
+from kpjax.systems.command_line import run
+from kpjax.systems.system import OWN
 
 PLAIN = "semi_supervised"  # trains where no system is named
 LABELS = "supervised"  # its variant of the labels alone has the report, the held-out part and --start of the others
 LABELS_ALONE = ("--variants", "supervised_warped")
 
 
-def train(arguments: Sequence[str]) -> epath.Path | None:
+def main(arguments: Sequence[str]) -> epath.Path | None:
     """Trains the system that is named first, or what suits the project if none is; returns the path of its report.
 
     Prints help without arguments. Raises InputError for an unknown system, and whatever its preset raises.
@@ -25,7 +26,7 @@ def train(arguments: Sequence[str]) -> epath.Path | None:
     if name not in NEEDS:
         raise InputError("train", f"{name!r} is not a system; there are {', '.join([LABELS, *NEEDS])}, and without one "
                          "kpjax train --project P trains on all labels of P")
-    return run(system_of(name), [OWN, *flags])
+    return run(own_system(name), [OWN, *flags])
 
 
 def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.names import forward
-from kpjax.lab.formats.tables import number, read_rows, whole_number
 from kpjax.errors import InputError, summarise
 from kpjax.files import read_content
+from kpjax.lab.formats.names import forward
+from kpjax.lab.formats.tables import number, read_rows, whole_number
 
 _SIDES = {"x": ("x", "box_x"), "y": ("y", "box_y"), "width": ("w", "width", "box_w"),
           "height": ("h", "height", "box_h")}

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.project import Frame, Instance, Project, outside
 from kpjax.errors import InputError, summarise
 from kpjax.images.reading import read_image
+from kpjax.lab.formats.project import Frame, Instance, Project, outside
 
 
 class KeypointCounts(NamedTuple):

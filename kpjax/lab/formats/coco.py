@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
 from kpjax.errors import InputError
 from kpjax.files import read_content, strict, write_text
+from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, with_sessions
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
 from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"

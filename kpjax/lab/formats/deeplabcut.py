@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from kpjax.lab.formats.names import derived_flip, flip_note, forward
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
-from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
 from kpjax.file_names import portable
 from kpjax.files import read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
+from kpjax.lab.formats.names import derived_flip, flip_note, forward
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
 from kpjax.structures import Skeleton
 
 _CONFIG = "config.yaml"

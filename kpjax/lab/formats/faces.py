@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from kpjax.errors import InputError
+from kpjax.files import read_content
+from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.face_points import FACE, NOTE
 from kpjax.lab.formats.names import common_folder, forward, with_sessions
 from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
 from kpjax.lab.formats.skeleton_file import FILE, read_skeleton
 from kpjax.lab.formats.tables import number
-from kpjax.errors import InputError
-from kpjax.files import read_content
-from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.structures import Skeleton
 
 _SIDES = ("left", "top", "width", "height")

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from kpjax.errors import InputError
+from kpjax.files import write_text
 from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.boxes_file import boxes_of_table
 from kpjax.lab.formats.names import image_frames, only_file
 from kpjax.lab.formats.project import STATED, Instance, Options, Project
-from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE
-from kpjax.lab.formats.skeleton_file import read_skeleton, skeleton_text
+from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
-from kpjax.errors import InputError
-from kpjax.files import write_text
 
 _LABELS = "CollectedData.csv"
 _BOXES = "bbox.csv"

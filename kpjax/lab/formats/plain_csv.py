@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.files import write_text
 from kpjax.lab.formats.names import forward, found_by_trailing_parts, image_frames, only_file, with_sessions
 from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
-from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE
-from kpjax.lab.formats.skeleton_file import read_skeleton, skeleton_text
+from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import Rows, first_line, number, read_rows, rows_text, separator_of, whole_number
-from kpjax.files import write_text
 
 _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.errors import InputError, summarise
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
 from kpjax.lab.formats.tables import has_table_header, number, read_rows, read_table, whole_number
-from kpjax.errors import InputError, summarise
 from kpjax.structures import Skeleton
 
 LARGEST = 1e6  # px, of a coordinate

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpjax.errors import InputError
+from kpjax.files import write_text
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.tables import Table, predicted_table, rows_text, table_text, write_h5
-from kpjax.errors import InputError
-from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"

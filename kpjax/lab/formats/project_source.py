@@ -13,13 +13,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.project import Frame, Instance, Project, outside
 from kpjax.errors import InputError, printable, summarise
 from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, digest_of, stacked
+from kpjax.lab.formats.project import Frame, Instance, Project, outside
 from kpjax.structures import Example, Skeleton
 
 

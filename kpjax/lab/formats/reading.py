@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats import coco, deeplabcut, faces, lightning_pose, plain_csv, sleap
-from kpjax.lab.formats.project import Frame, Options, Project, coordinate_notes, counted_from, outside
 from kpjax.errors import InputError, printable, summarise
 from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, depth_note, image_size
+from kpjax.lab.formats import coco, deeplabcut, faces, lightning_pose, plain_csv, sleap
+from kpjax.lab.formats.project import Frame, Options, Project, coordinate_notes, counted_from, outside
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
     from kpjax.images.video import Video

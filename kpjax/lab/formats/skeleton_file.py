@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kpjax.lab.formats.names import derived_flip, flip_note
 from kpjax.errors import InputError
 from kpjax.files import read_content
+from kpjax.lab.formats.names import derived_flip, flip_note
 from kpjax.structures import Skeleton
 
 FILE = "skeleton.json"

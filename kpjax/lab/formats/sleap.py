@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
 from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder
+from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
 from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.names import forward
 from kpjax.errors import InputError
 from kpjax.files import atomic, read_content
+from kpjax.lab.formats.names import forward
 
 Line = tuple[int, list[str]]  # number in the file, from 1, and cells
 FOLDER = "labeled-data"

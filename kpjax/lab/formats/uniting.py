@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.errors import InputError, summarise
 from kpjax.lab.formats.names import derived_flip
 from kpjax.lab.formats.project import Instance, Project
-from kpjax.errors import InputError, summarise
 from kpjax.structures import Skeleton
 
 

@@ -5,15 +5,15 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.reading import FORMATS
-from kpjax.lab.formats.tables import FOLDER
 from kpjax.errors import InputError, printable
 from kpjax.file_names import inside, portable
 from kpjax.files import make_folder, partial_path, read_content, read_json, writing
 from kpjax.images.reading import image_size
 from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
+from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.reading import FORMATS
+from kpjax.lab.formats.tables import FOLDER
 
 WRITERS = {one.name: one for one in FORMATS if one.write}
 _MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced

@@ -3,7 +3,7 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,34 +11,33 @@ import numpy as np
 import optax
 import tyro
 
-from kpjax.systems import configs, source_free, system
-from kpjax.systems.configs import FINE_RATE, Checked, Count, Heatmaps, Network, NotNegative, Positive, Share
-from kpjax.systems.image_sets import ImageSet
-from kpjax.systems.keypoint_errors import keypoint_errors
-from kpjax.lab.own import choices
-from kpjax.lab.own import project as projects
+from kpjax import InputError, Method, Skeleton, Trained, augment
+from kpjax.evaluation import pose_statistics
+from kpjax.evaluation.pose_statistics import PoseStatistics
+from kpjax.files import write_json
+from kpjax.images.transforms import Transform, needs_box
+from kpjax.input.source import Source
+from kpjax.lab.animals import calibration, conformal
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.project_source import decoded, frames_at, project_source
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT
+from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.choices import Choice, every_choice
 from kpjax.lab.own.earlier_run import EarlierRun, Start, earlier_run, with_start
 from kpjax.lab.own.found_animals import FoundAnimals, found_animals, open_found
 from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
 from kpjax.lab.own.project import Own
-from kpjax.systems.source_free import SourceFree
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
-from kpjax import InputError, Method, Skeleton, Trained, augment
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.project_source import decoded, frames_at, project_source
-from kpjax.lab.animals import calibration, conformal
-from kpjax.evaluation import pose_statistics
-from kpjax.evaluation.pose_statistics import PoseStatistics
-from kpjax.files import write_json
-from kpjax.images.transforms import Transform, needs_box
-from kpjax.input.source import Source
 from kpjax.methods import Setup
 from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import SmallUNet
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT
+from kpjax.systems import configs, source_free, system
+from kpjax.systems.configs import FINE_RATE, Checked, Count, Heatmaps, Network, NotNegative, Positive, Share
+from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
+from kpjax.systems.source_free import SourceFree
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax.training.evaluation import Gathered, predict_source
 
 LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
@@ -330,8 +329,8 @@ def parts(job: Job, data: Data) -> dict[str, Part]:
 
 
 SYSTEM = with_pixel_errors(System(
-    "adapt", "a finished run on images that look different, without its labels and images", {"own": OWN}, VARIANTS,
-    open=open_data, train=train, evaluated=lambda job, data: {"target": data.test} if data.test else {},
+    "adapt", "a finished run on images that look different, without its labels and images", OWN, VARIANTS,
+    train, lambda job, data: {"target": data.test} if data.test else {}, presets={"own": OWN}, open=open_data,
     measure=measure, columns=columns, predicting=predicting, resolved=resolved, draw=draw,
     short_list=lambda preset, config: ("start", "adapted") if config.data.target_project else ("adapted",),
     applicable=lambda preset, config: tuple(VARIANTS)), parts)

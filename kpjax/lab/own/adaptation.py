@@ -7,29 +7,28 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import tyro
 
-from kpjax.systems import adaptation
-from kpjax.systems.adaptation.images import Data, with_turns
-from kpjax.systems.adaptation.measures import checked
-from kpjax.systems.adaptation.config import SYNTHETIC, Config, with_appearance
-from kpjax.systems import published
-from kpjax.systems.configs import NETWORKS, Backbone, Network, changed, config_from_json, stored_fields
+from kpjax.errors import InputError, summarise
+from kpjax.files import read_json
+from kpjax.images.transforms import Letterbox
+from kpjax.input.source import ArraySource, check_disjoint
+from kpjax.input.video_source import NO_KEYPOINTS
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import frame_identity, frames_at
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
 from kpjax.lab.own.earlier_run import published_run
 from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.project import Own
 from kpjax.lab.predictors import open_run
-from kpjax.systems.system import Job
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frame_identity, frames_at
-from kpjax.errors import InputError, summarise
-from kpjax.files import read_json
-from kpjax.images.transforms import Letterbox
-from kpjax.input.source import ArraySource, check_disjoint
-from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.methods.adaptation_family.adaptation import HEAD
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
+from kpjax.systems import adaptation, published
+from kpjax.systems.adaptation.config import SYNTHETIC, Config, with_appearance
+from kpjax.systems.adaptation.images import Data, with_turns
+from kpjax.systems.adaptation.measures import checked
+from kpjax.systems.configs import NETWORKS, Backbone, Network, changed, config_from_json, stored_fields
+from kpjax.systems.system import Job
 from kpjax.training.trees import load_trained, tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images

@@ -11,23 +11,23 @@ import jax
 import numpy as np
 import optax
 
-from kpjax.systems.configs import Augmentation, changed
-from kpjax.lab.own.choices import Choice
-from kpjax.lab.own.project import Held, Own, open_animals
-from kpjax.systems.system import IMAGES, Job, Outcome, System, fit_sources
 from kpjax import InputError, Method
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
-from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
-from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
 from kpjax.files import read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, digest_of
+from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
+from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
+from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.project import Held, Own, open_animals
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
-from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.structures import Example, Skeleton, Trained
+from kpjax.systems.configs import Augmentation, changed
+from kpjax.systems.system import IMAGES, Job, Outcome, System, fit_sources
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import load_trained, save_trained, tree_digest

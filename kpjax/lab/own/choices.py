@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.systems.configs import changed, flat
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, reference_lengths
+from kpjax.systems.configs import changed, flat
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128

@@ -5,13 +5,13 @@ import re
 import shlex
 from pathlib import Path
 
-from kpjax.systems.command_line import Command, typed_fields
-from kpjax.systems.configs import config_as_json, flat
-from kpjax.lab.own.animals import FOLDER as ANIMALS
-from kpjax.lab.own.report import own_report
-from kpjax.systems.system import OwnParts
 from kpjax import InputError
 from kpjax.files import absolute, read_json
+from kpjax.lab.own.animals import FOLDER as ANIMALS
+from kpjax.lab.own.report import own_report
+from kpjax.systems.command_line import Command, typed_fields
+from kpjax.systems.configs import config_as_json, flat
+from kpjax.systems.system import OwnParts
 from kpjax.training.checkpoints import flat_identity
 
 

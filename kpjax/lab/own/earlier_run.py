@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kpjax.systems import published
-from kpjax.systems.configs import NETWORKS, Backbone, Network, config_from_json, flat, stored_fields
+from kpjax import InputError, Skeleton
+from kpjax.images.transforms import BoxOrWhole
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.predictors import OpenedRun, open_run
-from kpjax import InputError, Skeleton
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
-from kpjax.images.transforms import BoxOrWhole
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import STRIDE
+from kpjax.systems import published
+from kpjax.systems.configs import NETWORKS, Backbone, Network, config_from_json, flat, stored_fields
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.

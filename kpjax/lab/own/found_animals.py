@@ -6,17 +6,17 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
-from kpjax.lab.own.animals import FOLDER, FOUND, Learnt, finder_of, found_on, frames_of
-from kpjax.lab.own.project import Held, Own
-from kpjax.systems.system import Job, kept_arrays
 from kpjax import InputError, Skeleton
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
-from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.files import make_folder
 from kpjax.images.transforms import Letterbox, Transform
 from kpjax.input.source import ArraySource, check_disjoint, digest_of
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
+from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.own.animals import FOLDER, FOUND, Learnt, finder_of, found_on, frames_of
+from kpjax.lab.own.project import Held, Own
+from kpjax.systems.system import Job, kept_arrays
 
 NEARLY_NONE = 0.05  # of the frames have an animal, below which they look like none that the finder knows
 KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use

@@ -10,27 +10,25 @@ import numpy as np
 import tyro
 from flax.traverse_util import flatten_dict
 
-from kpjax.systems import incremental
-from kpjax.systems import published
-from kpjax.systems.configs import FINE_RATE, changed, flat
-from kpjax.lab.own import choices
-from kpjax.lab.own import project as projects
+from kpjax import Example, InputError, Skeleton, Variables
+from kpjax.input import source
+from kpjax.input.protocols import Protocol, ProtocolStep
+from kpjax.lab.formats.project import Project
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import crowd_lines, with_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
 from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
 from kpjax.lab.own.project import Own
-from kpjax.systems.system import Job, Outcome
-from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
-from kpjax.systems.incremental.steps import Data
-from kpjax import Example, InputError, Skeleton, Variables
-from kpjax.lab.formats.project import Project
-from kpjax.input import source
-from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.systems import incremental, published
+from kpjax.systems.configs import FINE_RATE, changed, flat
+from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
+from kpjax.systems.incremental.steps import Data
 from kpjax.systems.reports.table import Column
+from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered, predict_source
 
 

@@ -2,12 +2,12 @@
 from collections.abc import Collection
 from typing import Any
 
-from kpjax.systems import published
-from kpjax.systems.configs import FINE_RATE, NETWORKS
-from kpjax.lab.own.choices import Choice, Facts, image_choices, rate_choices, rotation_choice
 from kpjax import InputError
+from kpjax.lab.own.choices import Choice, Facts, image_choices, rate_choices, rotation_choice
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
+from kpjax.systems import published
+from kpjax.systems.configs import FINE_RATE, NETWORKS
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")

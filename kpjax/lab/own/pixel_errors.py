@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from kpjax.systems.system import Job, Outcome, StoredRun, System
 from kpjax import geometry
-from kpjax.lab.animals.calibration import ScoreTable, drawn_from, score_table, write_score_table
-from kpjax.lab.animals.conformal import LEVELS, needed, radius_table, write_radius_table
 from kpjax.files import make_folder
 from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities
+from kpjax.lab.animals.calibration import ScoreTable, drawn_from, score_table, write_score_table
+from kpjax.lab.animals.conformal import LEVELS, needed, radius_table, write_radius_table
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, Animals, joined, metrics_of, write_errors
+from kpjax.systems.system import Job, Outcome, StoredRun, System
 from kpjax.training.evaluation import Gathered
 
 OF_PART = "px of "  # before the names of parts, among a run's predictions

@@ -10,6 +10,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import summarise
+from kpjax.images.transforms import AroundBox, Transform
+from kpjax.images.video import VIDEO_SUFFIXES
+from kpjax.input.source import ArraySource
 from kpjax.lab.formats.project import Frame, Project, coordinate_notes
 from kpjax.lab.formats.project_source import (
     box_of,
@@ -21,10 +25,6 @@ from kpjax.lab.formats.project_source import (
 )
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.uniting import United, in_names, united
-from kpjax.errors import summarise
-from kpjax.images.transforms import AroundBox, Transform
-from kpjax.images.video import VIDEO_SUFFIXES
-from kpjax.input.source import ArraySource
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on

@@ -11,16 +11,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from data.videos import TABLE, with_labels
-from kpjax.systems import pyramids
-from kpjax.lab.commands.predict.drawing import Look, opacity_from, write_overlay_video
-from kpjax.lab.commands.predict.pipeline import Seen, in_original_pixels, shrunk
-from kpjax.systems.configs import Count, Rule, changed
-from kpjax.lab.own.choices import Choice, chosen
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
-from kpjax.systems.pyramids.config import SMALL, Config, Still, VideoSet
 from kpjax import InputError
-from kpjax.lab.formats.predictions import OK, PredictionTable, csv_text, empty_table, fill
 from kpjax.errors import summarise
 from kpjax.evaluation.motion import motion_box, temporal_variance
 from kpjax.files import write_text
@@ -28,6 +19,15 @@ from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import VideoSource, read_videos
+from kpjax.lab.commands.predict.drawing import Look, opacity_from, write_overlay_video
+from kpjax.lab.commands.predict.pipeline import Seen, in_original_pixels, shrunk
+from kpjax.lab.formats.predictions import OK, PredictionTable, csv_text, empty_table, fill
+from kpjax.lab.formats.video_labels import TABLE, with_labels
+from kpjax.lab.own.choices import Choice, chosen
+from kpjax.systems import pyramids
+from kpjax.systems.configs import Count, Rule, changed
+from kpjax.systems.pyramids.config import SMALL, Config, Still, VideoSet
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
 from kpjax.training.evaluation import Gathered
 
 PLACE = Rule(lambda place: not place or (len(place) == 4 and min(place[2:]) > 0), "give left, upper, width and height")

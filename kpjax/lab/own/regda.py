@@ -8,11 +8,16 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from kpjax.systems import regda
-from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import ImageSet, Splits
-from kpjax.lab.own import choices
-from kpjax.lab.own import project as projects
+from kpjax import InputError, Skeleton
+from kpjax.augment import Reach
+from kpjax.errors import summarise
+from kpjax.images.transforms import Transform
+from kpjax.input.source import Source
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.project_source import decoded, frame_identity, frames_at, project_source
+from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import crowd_lines, learnt_finder, with_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.earlier_run import Start, with_start
@@ -20,18 +25,12 @@ from kpjax.lab.own.found_animals import FoundAnimals, found_animals, open_found
 from kpjax.lab.own.networks import usual_choices
 from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
 from kpjax.lab.own.project import Held, Own
-from kpjax.systems.system import Job, Predicting, StoredRun
-from kpjax.systems.regda.config import PRESETS, Config, Domains
-from kpjax import InputError, Skeleton
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.project_source import decoded, frame_identity, frames_at, project_source
-from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.augment import Reach
-from kpjax.errors import summarise
-from kpjax.images.transforms import Transform
-from kpjax.input.source import Source
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.systems import regda
+from kpjax.systems.configs import changed
+from kpjax.systems.image_sets import ImageSet, Splits
+from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
 from kpjax.systems.reports.table import Column
+from kpjax.systems.system import Job, Predicting, StoredRun
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
 # Need labels of the target domain, or a known area of keypoints.
@@ -68,7 +67,8 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-LIKE = PRESETS["figures_lspet"]
+LIKE = changed(SMALL_BODIES, image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
+               coefficient_steps=100, augmentation="regda", rotation=30.0)
 OWN = OwnConfig(**vars(LIKE) | {
     "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
     "2 cores", "data": OwnDomains(), "backbone": Start(), "keypoints_never_in_target": (),

@@ -11,20 +11,20 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-from kpjax.lab.own.animals import held_out_text
 from kpjax import InputError, Skeleton
+from kpjax.files import in_bucket, read_json
+from kpjax.images.video import write_video
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
+from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.reports.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
-from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
-from kpjax.files import in_bucket, read_json
-from kpjax.images.video import write_video
 from kpjax.lab.out.reports.own_report import Film, OwnRun, Picture, films_in, write_own_report
 from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, LINE, Animals, errors_of, pixels, read_errors, table_lines
-from kpjax.systems.reports.table import Column, Line
 from kpjax.lab.out.reports.verdict import advice, verdict
+from kpjax.lab.own.animals import held_out_text
 from kpjax.structures import skeleton_from_json
+from kpjax.systems.reports.table import Column, Line
 
 WORST, OTHERS = 6, 6  # animals that are shown
 FILM, FILM_FRAMES, FILM_SIDE, FILM_RATE = "held_out.mp4", 100, 960, 2.0  # frames at most, px, frames a second

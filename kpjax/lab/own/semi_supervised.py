@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from kpjax.systems import semi_supervised
-from kpjax.systems.configs import changed
-from kpjax.lab.own import choices
-from kpjax.lab.own import project as projects
+from kpjax import InputError
+from kpjax.input import source
+from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.uniting import united_lines
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, counted
+from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import crowd_lines, learnt_finder, with_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
@@ -17,14 +20,10 @@ from kpjax.lab.own.found_animals import FoundAnimals, found_animals, held_out_fr
 from kpjax.lab.own.networks import usual_choices
 from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
 from kpjax.lab.own.project import Held, Own, Unlabelled
-from kpjax.systems.system import Job, Outcome
+from kpjax.systems import semi_supervised
+from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
-from kpjax import InputError
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.formats.uniting import united_lines
-from kpjax.input import source
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, counted
+from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered
 
 FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone; where labels are far too few for what "

@@ -21,8 +21,7 @@ from flax import linen as nn
 
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
-from kpjax.losses.differences import rotation_equivariance, structural_difference
-from kpjax.losses.differences import separation as separation_loss
+from kpjax.losses.differences import rotation_equivariance, separation as separation_loss, structural_difference
 from kpjax.losses.objective import Objective, Term
 from kpjax.losses.reconstruction import bounded_distances
 from kpjax.methods.forward import Normalise, checked_views, deinterleave, interleave

@@ -10,8 +10,7 @@ from typing import Literal
 
 from kpjax.heatmaps import spatial_softmax
 from kpjax.losses.objective import Objective, Term, without
-from kpjax.losses.pyramids import spring as spring_loss
-from kpjax.losses.pyramids import still_mass
+from kpjax.losses.pyramids import spring as spring_loss, still_mass
 from kpjax.methods.pyramids_family.discovery import FRAME, HEATMAPS, MOVING, POINTS, painting_term
 
 RECONSTRUCTION, TRANSPORT_FLAT = "reconstruction", "transport_flat"

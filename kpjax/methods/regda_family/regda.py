@@ -28,8 +28,7 @@ from kpjax.losses.adversarial import (
     warm_start,
 )
 from kpjax.losses.heatmap import heatmap_kl
-from kpjax.losses.objective import Objective, Term, total
-from kpjax.losses.objective import views as views_read
+from kpjax.losses.objective import Objective, Term, total, views as views_read
 from kpjax.methods.forward import (
     augmented,
     empty_images,

@@ -1,12 +1,5 @@
 """Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
 
-Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, renders its own data)
-          python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
-          python -m experiments.adaptation own --core RUN --images FOLDER    (one's own run and images)
-          python -m experiments study adaptation --seeds 5                                 (runs of the headline table)
-          python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
-
 A core learns landmarks of one category with labels, once for all variants of a seed. Every variant then learns
 landmarks of another category from images alone: from the points that it finds in one view of an image, a generator
 reconstructs that view out of another. Variants differ in their start and in the weights that they train. All have equal
@@ -20,21 +13,13 @@ kernels matter, `untrained_head` how much learning does.
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from kpjax.systems.adaptation import config as presets
-from kpjax.systems.adaptation.images import Data, loaded_core, open_core_images, open_images
-from kpjax.systems.adaptation.measures import checked, draw_sheets, found_in, measures_of
-from kpjax.systems.adaptation.config import RENDERED, Config
-from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start, plain_of
-from kpjax.systems import system
-from kpjax.systems.configs import changed, optimizer_of
-from kpjax.systems.keypoint_errors import keypoint_errors
-from kpjax.systems.system import About, Job, Outcome
 from kpjax import (
     InputError,
     Method,
@@ -50,8 +35,18 @@ from kpjax import (
 )
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
+from kpjax.input.source import Source
 from kpjax.models.hourglass_network import STRIDE
+from kpjax.systems import system
+from kpjax.systems.adaptation import config as presets
+from kpjax.systems.adaptation.config import RENDERED, Config
+from kpjax.systems.adaptation.images import Data, loaded_core
+from kpjax.systems.adaptation.measures import draw_sheets, found_in, measures_of
+from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start, plain_of
+from kpjax.systems.configs import changed, optimizer_of
+from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
+from kpjax.systems.system import About, Job, Outcome
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted
 from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
@@ -61,6 +56,10 @@ STAGE = "adaptation"
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 
 # The core: a supervised network of another category
+
+
+# (config, seed, data_dir) -> the labelled images that train a core, and those that test it, if any
+OpenCoreImages = Callable[[Config, int, Path], tuple[Source, Source | None]]
 
 
 class Core(NamedTuple):
@@ -93,7 +92,7 @@ def core_name(config: Config) -> str:
     return f"core_{data}" + ("_local_contrast" if config.data.appearance == "local_contrast" else "")
 
 
-def trained_core(job: Job) -> Core:
+def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
     """Returns the core of a seed at the epoch that the config names, trained if it has not been.
 
     Without an epoch it is the network with the backbone's published weights. Raises InputError if there are none.
@@ -102,18 +101,19 @@ def trained_core(job: Job) -> Core:
     if not config.core.core_epochs:
         return published_core(config, job.seed)
     preset = config.core_kept_by or job.base_preset
-    found = job.stage(name, lambda folder: _train_core(job, folder), config=presets.of_core(config), preset=preset)
+    found = job.stage(name, lambda folder: _train_core(job, folder, open_images), preset=preset,
+                      config=presets.of_core(config))
     trained, accuracy = found.trained, found.metrics.get("core/pck")
     if config.core.core_epoch not in (0, config.core.core_epochs):
-        seed = system.preset_folder(job.workdir, job.system, preset) / "stages" / name / f"seed-{job.seed}"
+        seed = system.preset_folder(job.workdir, job.system.name, preset) / "stages" / name / f"seed-{job.seed}"
         kept = seed / f"epoch-{config.core.core_epoch}"
         trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
     return Core(trained.variables, tree_digest(trained.variables), accuracy)
 
 
-def _train_core(job: Job, folder) -> Fitted:
+def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
     config, core = job.config, job.config.core
-    images, test = open_core_images(config, job.seed, job.data_dir)
+    images, test = open_images(config, job.seed, job.data_dir)
     method = build_core(config, images.skeleton)
 
     def evaluate(state) -> dict[str, float]:
@@ -164,7 +164,7 @@ def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
 # A run
 
 
-def train(job: Job, data: Data, *, core_of: Callable[[Job], Core] = trained_core) -> Outcome:
+def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     """Trains a variant, most from the core that `core_of` returns, and predicts all images that it is evaluated on."""
     config, recipe = job.config, VARIANTS[job.variant].recipe
     core, method = _core_of(job, core_of), build(config, job.variant)
@@ -279,8 +279,7 @@ ABOUT = About("a network for another category",
 
 
 SYSTEM = system.System(
-    "adaptation", "landmarks of another category of object, without labels", presets.PRESETS, VARIANTS,
-    open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)), train=train,
-    evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting, short_list=short_list,
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
+    "adaptation", "landmarks of another category of object, without labels", presets.SYNTHETIC, VARIANTS,
+    train=train, evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting,
+    short_list=short_list, applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
     batch_size=lambda config: PREDICTED_TOGETHER, about=ABOUT)

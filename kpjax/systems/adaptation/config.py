@@ -4,6 +4,14 @@ from typing import Annotated, Any, Literal
 
 import optax
 
+from kpjax import augment
+from kpjax.errors import InputError
+from kpjax.images import transforms
+from kpjax.images.transforms import Transform
+from kpjax.methods.adaptation_family.adaptation import released_learning_rate
+from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
+from kpjax.models import HourglassNetwork
+from kpjax.models.hourglass_network import STRIDE
 from kpjax.systems.configs import (
     Backbone,
     Checked,
@@ -17,14 +25,6 @@ from kpjax.systems.configs import (
     changed,
     config_as_json,
 )
-from kpjax import augment
-from kpjax.errors import InputError
-from kpjax.images import transforms
-from kpjax.images.transforms import Transform
-from kpjax.methods.adaptation_family.adaptation import released_learning_rate
-from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
-from kpjax.models import HourglassNetwork, MobileNetV2
-from kpjax.models.hourglass_network import STRIDE
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG
@@ -226,9 +226,6 @@ def of_method(config: Config) -> Config:
                    evaluation=Evaluation())
 
 
-MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),
-               fit="celeba/mafl_train", test="celeba/mafl_test", extra=1)
-ALIKE = replace(MAFL, core_kept_by="mpii_mafl")
 SYNTHETIC = changed(Config(
     "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
     "minutes"), core="rendered:people", core_test="rendered:people", core_transform="letterbox", core_epochs=10,
@@ -236,55 +233,3 @@ SYNTHETIC = changed(Config(
     target_transform="letterbox", test_transform="letterbox", target_side=64, width=64, depth=3, batch_size=16,
     steps=2000, schedule="cosine", shown=0.9, generator_width=8, generator_blocks=1, stand_in_widths=(8, 16),
     labelled_images=(10, 50, 100))
-FACES = changed(
-    SYNTHETIC, target="youtube_faces/train", test="youtube_faces/test", target_transform="landmark_crop",
-    target_side=80, target_tightness=40, test_transform="landmark_crop", test_tightness=25, shown=0.83,
-    core_background="patches", median_length=True, labelled_images=(10, 50))
-LEEDS = {"core": "lspet/train", "core_test": "lspet/test", "core_transform": "person_crop",
-         "core_crop_smallest": 100.0, "core_unused_keypoints": ("pelvis", "thorax"), "core_pck_threshold": 0.2,
-         "core_pck_over": "box"}
-PUBLISHED = {"core": "", "core_test": "", "core_epochs": 0}
-FLIES = changed(
-    SYNTHETIC, network=MobileNetV2(padding="tensorflow"), normalisation="symmetric", core_kept=(), target="flies/first",
-    test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000, labelled_images=(10, 50))
-
-PRESETS: dict[str, Config] = {
-    "demo": SYNTHETIC,
-    "demo_mobilenet": changed(SYNTHETIC, summary="as demo, MobileNetV2, 500 steps", network=MobileNetV2(), steps=500,
-                              core_epoch_steps=25),
-    "figures_faces": changed(
-        FACES, summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores"),
-    "lspet_faces": changed(
-        FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
-        **LEEDS, core_epoch_steps=600),
-    "faces_cores": changed(
-        FACES, summary="68 points of faces in videos, from published weights as the core: --weights NAME; 2 cores",
-        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500,
-                              core_epoch_steps=25),
-    "flies_pose": changed(
-        FLIES, **PUBLISHED, summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
-        weights="movenet_lightning.google"),
-    "flies_imagenet": changed(
-        FLIES, **PUBLISHED, summary="the same, from ImageNet's weights; 2 cores", weights="mobilenet_v2.google_in1k"),
-    "flies_learnt": changed(
-        FLIES, **LEEDS, summary="the same, from a core that learns people in sport; 2 cores"),
-    "mpii_mafl": MAFL,
-    "mpii_aflw": changed(
-        ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",
-        test="aflw/test", training_kept_by="mpii_mafl"),
-    "mpii_ls3d": changed(
-        ALIKE, summary="68 points of faces in all poses, LS3D-W, by what was trained on CelebA; one GPU",
-        fit="w300_lp/train", test="ls3d/test", training_kept_by="mpii_mafl"),
-    "mpii_zappos": changed(
-        ALIKE, summary="shoes, UT Zappos50K, without annotation; one GPU", target="ut_zappos50k/train", fit="",
-        test="ut_zappos50k/test", target_transform="letterbox", test_transform="letterbox", target_side=128, shown=1.0,
-        lengths="none"),
-    "mpii_cats": changed(
-        ALIKE, summary="heads of cats, the CAT dataset; one GPU", target="cats/train", fit="cats/train",
-        test="cats/test", labelled_images=(1, 5, 10, 100, 500, 1000)),
-    "mpii_bbc": changed(
-        ALIKE, summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train --core-test '' "
-        "--core-transform landmark_crop; one GPU", target="bbc_pose/train", fit="bbc_pose/train", test="bbc_pose/test",
-        target_transform="margin_crop", test_transform="window_crop", target_side=128, shown=0.9, lengths="object",
-        labelled_images=(1, 5, 10, 100, 500, 1000)),
-}

@@ -5,10 +5,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kpjax.systems.adaptation import config as presets
-from kpjax.systems.adaptation.config import STAND_IN, Config
-from kpjax.systems import configs
-from kpjax.systems.system import Variant
 from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods.adaptation_family.adaptation import HEAD, RELEASED_SIGMA, released_optimizer
 from kpjax.models import (
@@ -23,6 +19,10 @@ from kpjax.models import (
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
+from kpjax.systems import configs
+from kpjax.systems.adaptation import config as presets
+from kpjax.systems.adaptation.config import STAND_IN, Config
+from kpjax.systems.system import Variant
 
 
 class Recipe(NamedTuple):

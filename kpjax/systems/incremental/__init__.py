@@ -1,12 +1,5 @@
 """Incremental keypoint learning (KAMP, arXiv 2503.20248): new keypoints for a trained model whose data are gone.
 
-Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
-          python -m experiments.incremental demo --variants all --seeds 3
-          python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
-          python -m experiments study incremental triples --seeds 5        (differences between variants, by interval)
-          python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
-
 A protocol (`protocols/*.json`) lists the keypoints of each step and the images on which they are labelled. Step 0 is
 the base, which all variants of a seed share. Each later step learns from the labels of its own keypoints on its own
 images: no image and no label of another step. Variants with KA-Net spend a fifth of a step's optimizer steps on it; the
@@ -19,12 +12,25 @@ points that the old model finds, by weights fitted to the labels. Every variant 
 chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
 well weighted distillation has it.
 """
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
 
+from kpjax.drawing.accuracy_matrix import accuracy_matrix
+from kpjax.drawing.overlays import write_png
+from kpjax.files import make_folder, write_text
+from kpjax.input import protocols, source
+from kpjax.systems.image_sets import ImageSet, Splits
+from kpjax.systems.incremental import measures, steps as stages
+from kpjax.systems.incremental.association import associate, mean_copy_rates
+from kpjax.systems.incremental.builders import setting_of
+from kpjax.systems.incremental.config import SYNTHETIC, Config
+from kpjax.systems.incremental.steps import Data, Known, Run
+from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
+from kpjax.systems.reports.table import Column
 from kpjax.systems.system import (
     IMAGES,
     About,
@@ -35,26 +41,15 @@ from kpjax.systems.system import (
     System,
     draw_predictions,
 )
-from kpjax.systems.incremental import measures
-from kpjax.systems.incremental import steps as stages
-from kpjax.systems.incremental.association import associate, mean_copy_rates
-from kpjax.systems.incremental.builders import setting_of
-from kpjax.systems.incremental.config import PRESETS, Config
-from kpjax.systems.incremental.steps import Data, Known, Run
-from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
-from kpjax.drawing.accuracy_matrix import accuracy_matrix
-from kpjax.drawing.overlays import write_png
-from kpjax.files import make_folder, write_text
-from kpjax.input import protocols, source
-from kpjax.systems.reports.table import Column
 from kpjax.training.evaluation import Gathered
 
 SCORE_KIND = "mse_peak"
 
-def open_data(job: Job) -> Data:
+
+def open_data(job: Job, open_images: Callable[[ImageSet, int, Path], Splits]) -> Data:
     """Opens the images and the protocol of one seed. Raises InputError for sets or protocols that break a rule."""
     data = job.config.data
-    splits = data.open(job.seed, job.data_dir)
+    splits = open_images(data, job.seed, job.data_dir)
     if data.evaluated_on == "validation":  # presets of all training images contain the validation split
         source.check_disjoint(splits.train, splits.validation, by_pixels=False)
     protocol = protocols.resolve(data.protocol_path(), splits.train)
@@ -192,7 +187,7 @@ ABOUT = About("an old model, and new keypoints without the old data",
 
 
 SYSTEM = System(
-    "incremental", "new keypoints for a trained model whose data are gone", PRESETS, VARIANTS, open_data, train,
+    "incremental", "new keypoints for a trained model whose data are gone", SYNTHETIC, VARIANTS, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw, about=ABOUT)

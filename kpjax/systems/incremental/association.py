@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from kpjax.systems.incremental import builders as built
-from kpjax.systems.incremental.builders import KaNet, Setting
-from kpjax.systems.incremental.measures import accuracies
-from kpjax.systems.incremental.steps import Known, Prepared, Run, increment_at
 from kpjax import InputError, Method, Trained
 from kpjax.input import protocols
 from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.pseudo_label_confidence import kept_thresholds
 from kpjax.models import reach
+from kpjax.systems.incremental import builders as built
+from kpjax.systems.incremental.builders import KaNet, Setting
+from kpjax.systems.incremental.measures import accuracies
+from kpjax.systems.incremental.steps import Known, Prepared, Run, increment_at
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
 

@@ -7,8 +7,6 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.systems.configs import network_of, optimizer_of
-from kpjax.systems.incremental.config import Config, Weights
 from kpjax import Method, Skeleton, methods
 from kpjax.augment import hidden, hide_boxes, hide_in_turn
 from kpjax.losses import Objective, Term
@@ -17,6 +15,8 @@ from kpjax.methods.incremental_family import pseudo_label_confidence as confiden
 from kpjax.methods.incremental_family.importance import Measure
 from kpjax.models import RSN, association_network
 from kpjax.models.association import Variant as KaNet
+from kpjax.systems.configs import network_of, optimizer_of
+from kpjax.systems.incremental.config import Config, Weights
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: `setting_of` returns the same one for the same arguments

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 
 import optax
 
+from kpjax import HRNet, InputError, SmallUNet
+from kpjax.images.transforms import Stretch, Transform
 from kpjax.systems import configs
 from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, changed, flat
 from kpjax.systems.image_sets import ImageSet
-from kpjax import HRNet, InputError, SmallUNet
-from kpjax.images.transforms import Stretch, Transform
-from kpjax.models import MobileNetV2
 
 Thresholds = Annotated[tuple[float, float], Rule(lambda pair: min(pair) > 0, "give two lengths above 0")]
 PROTOCOLS = Path(__file__).with_name("protocols")
@@ -163,19 +162,6 @@ class Config(Checked):
         return {name: value for name, value in flat(self).items() if name not in unread}
 
 
-def _prepared(base: Config, name: str, summary: str, **values: Any) -> Config:
-    """Returns the preset of a prepared dataset, whose protocol has the same name unless `values` say otherwise."""
-    named = {"summary": summary, "protocol": name, "train": f"{name}/train", "test": f"{name}/test"}
-    return changed(base, **named | values)
-
-
-def _spatial(weight: float) -> dict[str, float]:
-    return dict.fromkeys(("kamp", "kamp_rerendered", "ksd_only", "self_training"), weight)
-
-
-PAPER = Config("", StepImages(scale_is="the head's size"))
-MPII = _prepared(PAPER, "mpii", "people, all 22,246 of MPII, 16 keypoints in five steps; one GPU",
-                 train="mpii/train+validation+rest", validation="mpii/validation")
 SYNTHETIC = Config(
     "synthetic people with clutter, 200 images, then 1,500 for the hands and 1,500 for the feet; 2 cores, minutes",
     StepImages("figures:target", "the image's side", protocol="figures", transform="letterbox", image_size=64,
@@ -194,58 +180,3 @@ SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
     base_steps=600, steps=500, learning_rate=2e-3, base_learning_rate=3e-3, association_learning_rate=3e-3,
     validation_share=0.1)
-MILLIMETRES = (2.0, 2.5, 3.0, 4.0)
-XRAY = changed(
-    PAPER, transform="letterbox", image_size=512, heatmap_size=128, augmentation="xray", flip=False, batch_size=16,
-    base_learning_rate=2e-3, learning_rate=2e-3, base_steps=1000, steps=1000)
-PRESETS: dict[str, Config] = {
-    "demo": SYNTHETIC,
-    "demo_faster": changed(
-        SYNTHETIC, summary="as demo, at twice the learning rates", learning_rate=3.2e-2, base_learning_rate=3.2e-2,
-        association_learning_rate=3.2e-2),
-    "demo_tuning": changed(
-        SYNTHETIC, summary="where the weights of the demo's variants are chosen: other keypoints first, validation "
-        "images", protocol="figures_tuning", evaluated_on="validation", held_out=0.1),
-    "limbs": changed(
-        SYNTHETIC, summary="synthetic people, elbows and knees first, then shoulders and wrists, hips and ankles on "
-        "either side of them; 2 cores, minutes", protocol="limbs", train="bodies:target", triples=2,
-        ka_variant="wide", unused_keypoints=("pelvis", "thorax")),
-    "faces": _prepared(
-        SMALL_REAL, "youtube_faces", "68 keypoints of faces in videos, in four steps; 2 cores", protocol="faces",
-        validation="youtube_faces/tune", scale_is="the distance between the eyes", pck_thresholds=(0.1, 0.05),
-        # On the tuning seed 8e-3 was the best of four rates for distillation alone.
-        network=MobileNetV2(padding="tensorflow", frozen_stride=4), weights="mobilenet_v2.google_in1k",
-        normalisation="symmetric",
-        learning_rate=8e-3, base_learning_rate=8e-3, association_learning_rate=8e-3, base_steps=300, steps=150),
-    "lspet_steps": _prepared(
-        SMALL_REAL, "lspet", "people in sport, 1,800 of LSP Extended, with the order of `limbs`; 2 cores",
-        protocol="lspet_steps", validation="lspet/tune", scale_is="the box's longer side", transform="person_crop",
-        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2),
-        triples=2),
-    "lspet": _prepared(
-        PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", validation="lspet/tune",
-        scale_is="the box's longer side",
-        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_thresholds=(0.1, 0.2)),
-    "mpii": MPII,
-    "cephalometric": _prepared(
-        XRAY, "cephalometric", "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
-        validation="cephalometric/tune",
-        scale_is="a millimetre", pck_thresholds=(2.0, 4.0), detection_limits=MILLIMETRES),
-    "cephalometric_2023": _prepared(
-        XRAY, "cephalometric_2023", "X-rays of heads, 38 landmarks (CL-Detection 2023) in five steps; one GPU",
-        validation="cephalometric_2023/validation", scale_is="a millimetre", pck_thresholds=(2.0, 4.0),
-        detection_limits=MILLIMETRES, base_steps=625, steps=500),
-    "chest": _prepared(
-        XRAY, "chest", "X-rays of chests, 6 landmarks in two steps; one GPU", validation="chest/validation",
-        transform="stretch", scale_is="a pixel of an image of 512", pck_thresholds=(6.0, 9.0),
-        detection_limits=(3.0, 6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
-    "atrw": _prepared(
-        PAPER, "atrw", "tigers, ATRW, 15 keypoints in four steps; one GPU", validation="atrw/validation",
-        scale_is="the box's longer side", crop_margin=1.0, pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3,
-        **_spatial(1e4), mse_distillation=150.0, pck_thresholds=(0.2, 0.1), base_steps=1700, steps=1700),
-    "upper_lower": changed(
-        MPII, summary="MPII, the lower body after the upper one, so that new keypoints are far from old ones; one GPU",
-        protocol="mpii_upper_lower"),
-    "low_shot": changed(
-        MPII, summary="MPII with 50 images in every step after the base; one GPU", low_shot=50, steps=1390),
-}

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.systems.incremental.config import Config
 from kpjax import geometry
 from kpjax.evaluation import metrics
 from kpjax.evaluation.incremental import incremental_summary, transfer_by_hops
 from kpjax.input.protocols import Protocol, hop_distances
 from kpjax.structures import Skeleton
+from kpjax.systems.incremental.config import Config
 from kpjax.training.evaluation import Gathered
 
 

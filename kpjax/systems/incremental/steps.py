@@ -10,10 +10,6 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax.systems.configs import config_as_json
-from kpjax.systems.system import Job, fit_sources, no_training
-from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, evaluated, importance_of
-from kpjax.systems.incremental.config import Config
 from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, rounded_share, subset
@@ -21,6 +17,10 @@ from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import combination, memories
 from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
+from kpjax.systems.configs import config_as_json
+from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, evaluated, importance_of
+from kpjax.systems.incremental.config import Config
+from kpjax.systems.system import Job, fit_sources, no_training
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard

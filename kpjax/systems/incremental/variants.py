@@ -2,10 +2,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kpjax.systems.system import Variant
+from kpjax import methods
 from kpjax.systems.incremental.builders import Recipe, associated, distilled, entropy, self_trained
 from kpjax.systems.incremental.steps import PLAIN
-from kpjax import methods
+from kpjax.systems.system import Variant
 
 KAMP = {"distillation": distilled, "association": associated}
 PENALTY = {"penalty": lambda s: methods.penalty_term()}

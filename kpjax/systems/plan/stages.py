@@ -1,9 +1,8 @@
 """The stages that a run will train, as shapes: methods, batches and first states of all systems, without any data.
 
-A plan needs shapes alone. Sides of images come from the config and skeletons from the data packages; of people's own
+A plan needs shapes alone. Sides of images come from the config and skeletons from `System.keypoints`; of people's own
 data, which are opened, both are read off the first image. Each function below follows its system's `train`.
 """
-import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.systems.image_sets import NEVER_LABELLED, ImageSet, loaded_domain
-from kpjax.systems.system import OWN, Job, system_of
-from kpjax import Example, InputError, Method, Skeleton
+from kpjax import Example, Method, Skeleton
 from kpjax.input.source import chosen_keypoints
+from kpjax.systems.image_sets import loaded_domain
+from kpjax.systems.system import Job
 
 
 class Planned(NamedTuple):
@@ -77,28 +76,6 @@ def stage_of(name: str, method: Method, images: Images | Mapping[str, Images], b
     return Planned(name, method, streams, steps, jax.eval_shape(method.init, key_shape(), streams, dict(start or {})))
 
 
-def skeleton_of(name: str) -> Skeleton:
-    """Returns the skeleton of a set by the name that a config gives it. Raises InputError for an unknown one."""
-    family, _, which = name.partition(":")
-    dataset = family.partition("/")[0]
-    if family in ("recoloured", "plain"):
-        return without_points(skeleton_of(which), NEVER_LABELLED if which == "lspet" else ())
-    if family == "bodies":
-        from data.bodies import BODY
-
-        return BODY
-    if family == "rendered":
-        from kpjax.systems.adaptation.images import CATEGORIES
-
-        return CATEGORIES[which].skeleton
-    module = {"videos": "figures", "sprites": "dsprites"}.get(dataset, dataset)
-    try:
-        return importlib.import_module(f"data.{module}").DATASET.skeleton(None)
-    except (ImportError, AttributeError, TypeError, InputError) as error:
-        raise InputError(f"{name}: its keypoints are only known from its data ({error}); plan a preset of another set"
-                         ) from None
-
-
 def without_points(skeleton: Skeleton, names: Sequence[str]) -> Skeleton:
     """Returns a skeleton without some keypoints, by name."""
     return chosen_keypoints(skeleton, [number for number, name in enumerate(skeleton.names) if name not in names])
@@ -108,9 +85,10 @@ def _opened(source: Any) -> Images:
     return Images(source.skeleton, source[0].image.shape[0])
 
 
-def _of_set(data: ImageSet, reach: Any) -> Images:
+def _of_set(job: Job, reach: Any) -> Images:
+    data = job.config.data
     loaded = data.loaded(reach)
-    return Images(skeleton_of(data.train), loaded.side if loaded else data.image_size)
+    return Images(job.system.keypoints(data.train), loaded.side if loaded else data.image_size)
 
 
 def planned_stages(job: Job) -> list[Planned]:
@@ -118,15 +96,14 @@ def planned_stages(job: Job) -> list[Planned]:
 
     Raises InputError for a set whose keypoints are only known from its data.
     """
-    own = job.base_preset == OWN
-    return list(STAGES[job.system](job, system_of(job.system, job.preset).open(job) if own else None))
+    return list(STAGES[job.system.name](job, job.system.open(job) if job.system.own else None))
 
 
 def _supervised(job: Job, data: Any) -> Iterator[Planned]:
     from kpjax.systems import supervised
 
     config = job.config
-    images = _opened(data.train) if data else _of_set(config.data, None)
+    images = _opened(data.train) if data else _of_set(job, None)
     yield stage_of(job.variant, supervised.build(config, images.skeleton, job.variant), images, config.batch_size,
                    config.steps)
 
@@ -139,7 +116,7 @@ def _regda(job: Job, data: Any) -> Iterator[Planned]:
 
     def domain(name: str) -> Images:
         loaded = loaded_domain(name, size, job.config.augment.reach)
-        return Images(skeleton_of(name), loaded.side if loaded else size)
+        return Images(job.system.keypoints(name), loaded.side if loaded else size)
 
     source, target = (_opened(data.source.train), _opened(data.target.train)) if data else (
         domain(config.data.source), domain(config.data.target))
@@ -158,14 +135,14 @@ def _regda(job: Job, data: Any) -> Iterator[Planned]:
 
 
 def _semi_supervised(job: Job, data: Any) -> Iterator[Planned]:
-    from kpjax.systems import semi_supervised as system
-    from kpjax.systems.configs import perceptual_start
     from kpjax.losses.pose_subspace import fit_pose_subspace
     from kpjax.methods.incremental_family.union import stream_of
+    from kpjax.systems import semi_supervised as system
+    from kpjax.systems.configs import perceptual_start
 
     recipe = system.VARIANTS[job.variant].recipe
     config = recipe.config(job.config)
-    images = _opened(data.labelled) if data else _of_set(config.data, config.augment.reach)
+    images = _opened(data.labelled) if data else _of_set(job, config.augment.reach)
 
     def stage(name: str, method: Method, steps: int, start: Mapping[str, Any] | None = None) -> Planned:
         return stage_of(name, method, dict.fromkeys(method.streams, images), config.batch_size // len(method.streams),
@@ -197,14 +174,14 @@ def _semi_supervised(job: Job, data: Any) -> Iterator[Planned]:
 
 
 def _incremental(job: Job, data: Any) -> Iterator[Planned]:
+    from kpjax.methods.incremental_family import memories
+    from kpjax.methods.incremental_family.step_spec import increment
     from kpjax.systems import incremental
     from kpjax.systems.incremental import builders
     from kpjax.systems.incremental.steps import PLAIN
-    from kpjax.methods.incremental_family import memories
-    from kpjax.methods.incremental_family.step_spec import increment
 
     config, recipe = job.config, incremental.VARIANTS[job.variant].recipe
-    images = _opened(data.train) if data else _of_set(config.data, None)
+    images = _opened(data.train) if data else _of_set(job, None)
     if data:
         count, mirrored = len(data.protocol.steps), data.protocol.mirrored
     else:
@@ -249,7 +226,7 @@ def _pyramids(job: Job, data: Any) -> Iterator[Planned]:
     if variant in (*pyramids.WITHOUT_NETWORK, "untrained"):
         return
     name = {"figures": "figures:source"}.get(config.data.data, config.data.data)
-    images = _opened(data.train) if data else Images(skeleton_of(name), config.data.image_size)
+    images = _opened(data.train) if data else Images(job.system.keypoints(name), config.data.image_size)
     differences = variant in pyramids.DIFFERENCES
     compares, network = (config.bkind.bkind_perceptual, pyramids.BKIND_PERCEPTUAL) if differences else (
         config.baselines.perceptual if variant == "keynet" else "", pyramids.PERCEPTUAL)
@@ -272,7 +249,7 @@ def _adaptation(job: Job, data: Any) -> Iterator[Planned]:
         yield from _adaptation(job._replace(variant="adapted"), data)
     if recipe.core == "trained" and config.core.core_epochs and not data:
         larger = adaptation.loaded_core(config)
-        images = Images(without_points(skeleton_of(config.core.core), config.core.core_unused_keypoints),
+        images = Images(without_points(job.system.keypoints(config.core.core), config.core.core_unused_keypoints),
                         larger[1].side if larger else config.data.image_size)
         yield stage_of("core", adaptation.build_core(config, images.skeleton), images, config.core.core_batch_size,
                        config.core.steps)
@@ -280,7 +257,7 @@ def _adaptation(job: Job, data: Any) -> Iterator[Planned]:
         return
     network, side = adaptation.network(config, config.landmarks), config.data.image_size
     core = jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), train=False), key_shape())
-    images = _opened(data.target) if data else Images(skeleton_of(config.data.target), config.data.target_side)
+    images = _opened(data.target) if data else Images(job.system.keypoints(config.data.target), config.data.target_side)
     yield stage_of(adaptation.STAGE, adaptation.build(config, job.variant), images, config.batch_size, config.steps,
                    {**adaptation.perceptual_start(config), **({} if recipe.core == "none" else {"core": core})})
 

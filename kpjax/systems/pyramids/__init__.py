@@ -1,11 +1,5 @@
 """Keypoint Pyramids (Qian et al., ECCV 2022): a hierarchy of keypoints from video, without labels.
 
-Command   python -m experiments.pyramids demo              (2 CPU cores, about 8 minutes, renders its own videos)
-          python -m experiments.pyramids demo --variants all --seeds 3
-          python -m experiments.pyramids own --videos clips other.mp4   (annotated videos, a table of coordinates)
-          python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
-
 Variants learn from pairs of frames of training videos and never see a label. On test videos, which no variant has seen,
 a linear function from keypoints to annotated joints is fitted on half of the videos and tested on the others. Such a
 probe flatters. An untrained network, the mean pose, and nine moments of whatever moves stand beside every variant, and
@@ -23,22 +17,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from kpjax import Method, Skeleton
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.evaluation.degeneracy import stop_if_collapsed
+from kpjax.images.transforms import Letterbox
+from kpjax.input.pairs import frame_pairs
+from kpjax.input.source import Source
+from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.methods.pyramids_family.discovery import STILL, rendered_still
 from kpjax.systems.configs import config_as_json, perceptual_start
-from kpjax.systems.system import (
-    IMAGES,
-    About,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    first_state,
-    fit_sources,
-    fit_streams,
-)
 from kpjax.systems.pyramids import probes
+from kpjax.systems.pyramids.config import SMALL, Config
 from kpjax.systems.pyramids.drawing import draw_keypoints_moving, draw_masks
-from kpjax.systems.pyramids.config import PRESETS, Config
 from kpjax.systems.pyramids.probes import FLAT
 from kpjax.systems.pyramids.variants import (
     BASELINES,
@@ -53,15 +43,19 @@ from kpjax.systems.pyramids.variants import (
     steps_of,
     still_start,
 )
-from kpjax import Method, Skeleton
-from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.evaluation.degeneracy import stop_if_collapsed
-from kpjax.images.transforms import Letterbox
-from kpjax.input.pairs import frame_pairs
-from kpjax.input.source import Source
-from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.methods.pyramids_family.discovery import STILL, rendered_still
 from kpjax.systems.reports.table import Column
+from kpjax.systems.system import (
+    IMAGES,
+    About,
+    Job,
+    Outcome,
+    Predicting,
+    StoredRun,
+    System,
+    first_state,
+    fit_sources,
+    fit_streams,
+)
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
@@ -230,8 +224,7 @@ ABOUT = About("videos without labels",
 
 
 SYSTEM = System(
-    "pyramids", "a hierarchy of keypoints from video, without labels", PRESETS, VARIANTS,
-    lambda job: Data(*job.config.data.open(job.seed, job.data_dir)), train,
+    "pyramids", "a hierarchy of keypoints from video, without labels", SMALL, VARIANTS, train,
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
     short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),

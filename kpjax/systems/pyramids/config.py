@@ -1,23 +1,15 @@
 """Settings of Keypoint Pyramids: what a run depends on, and presets."""
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import optax
 
-from data.figure_videos import figure_videos
-from data.flies import flies
-from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
-from data.tabletop import tabletop_videos
-from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Optimizer, Positive, Rule, changed
-from kpjax.systems.image_sets import TUNING_SEEDS
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import BASELINES
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
 from kpjax.input.pairs import Crop
-from kpjax.input.video_source import VideoSource, of_videos
 from kpjax.methods.pyramids_family.discovery import ReferencePass
+from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Optimizer, Positive, Rule, changed
 
 FROM_0_TO_1 = Rule(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
 PER_LEVEL = Rule(lambda pair: len(pair) == 2 and min(pair) > 0, "give two numbers above 0, the coarse level's first")
@@ -39,38 +31,6 @@ class VideoSet(Checked):
         """Returns the transform of a frame to a square image."""
         return (PersonCrop(self.image_size, margin=1.0) if self.data == "human36m_videos" else
                 Letterbox(self.image_size))
-
-    def open(self, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
-        """Opens training and test videos, kept for the next run of the same settings; the seed renders its own.
-
-        Of Human3.6M a tuning seed is tested on recordings of the training subjects that do not train, and of the flies
-        on calmer frames. Odd seeds train on the flies' second part and test on the first.
-        """
-        if self.data == "human36m_videos":
-            seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
-        if self.data == "flies":
-            seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else seed % 2
-        return _open(self, seed, data_dir)
-
-
-@functools.lru_cache(maxsize=2)
-def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
-    if videos.data == "human36m_videos":
-        train, test = (of_eleven_actions(human36m_videos(split, videos.square(), data_dir=data_dir))
-                       for split in ("train", "tune" if seed in TUNING_SEEDS else "test"))
-        return train, test
-    if videos.data == "flies":
-        parts = ("first", "tune") if seed in TUNING_SEEDS else ("first", "second")[::-1 if seed else 1]
-        return tuple(flies(part, videos.square(), data_dir=data_dir) for part in parts)
-    render = functools.partial(tabletop_videos if videos.data == "tabletop" else figure_videos,
-                               frames=videos.video_frames, side=videos.image_size, seed=seed)
-    return render(videos.training_videos, first=0), render(videos.test_videos, first=videos.training_videos)
-
-
-def of_eleven_actions(source: VideoSource) -> VideoSource:
-    """Returns the videos of Human3.6M of eleven actions: the paper keeps so many and does not list them."""
-    return of_videos(source, [
-        number for number, action in enumerate(source.facts["action"]) if action in ELEVEN_ACTIONS])
 
 
 @dataclass(frozen=True)
@@ -106,7 +66,6 @@ class Weights(Checked):
     motion: NotNegative = 0.0  # of the probability of keypoints where nothing moves, before a still camera; not in it
     reduction: Literal["mean", "sum"] = "mean"  # of squares over an image, and of distances between the levels
     unit: Literal["normalised", "pixels"] = "normalised"  # of these distances
-
 
 
 @dataclass(frozen=True)
@@ -216,24 +175,3 @@ SMALL = changed(
     learning_rate=1e-3, schedule="cosine", clip=1.0, evaluations=4, collapse_steps=500, spring=0.01, reduction="mean",
     reconstruction_width=0.2, transport_widths=(0.2, 0.1), reference_pass="separate",
     baselines_per_level=False, action_window=30, action_every=30, action_steps=400, action_per_level=False)
-
-# A step of the small pyramid has 2.06 times the operations of KeyNet's and 1.98 times those of Transporter's, and takes
-# 2.1 and 2.0 times as long on CPUs. The oracle's has a sixth of its operations, so that three times as many are cheap.
-# BKinD's has 1.22 times the operations of the pyramid's, counted with turned frames in every step.
-EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0, "bkind_steps": 0.82}
-
-# Chosen on seed 100 of the demo with half of the steps. BKinD reconstructs best at half of the others' rate.
-TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1, "bkind_reconstruction": 30.0,
-         "bkind_rate": 2e-3}
-
-PRESETS: dict[str, Config] = {
-    "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=650,
-                    evaluations=2, action_training_videos=160, **TUNED, **EQUAL_COMPUTE),
-    "tabletop": changed(
-        SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
-        data="tabletop", training_videos=360, test_videos=90, steps=2000, **TUNED, **EQUAL_COMPUTE),
-    "flies_part": changed(
-        SMALL, summary="two flies from above, a crop of either; the halves of a clip train and test; 2 cores",
-        data="flies", steps=600, evaluations=2, stretch=10, ridges=(0.0, 1.0, 10.0, 100.0, 1e3, 1e4),
-        **TUNED, **EQUAL_COMPUTE),
-    "h36m": PAPER}

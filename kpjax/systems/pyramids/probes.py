@@ -11,7 +11,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.systems.pyramids.config import Config, Evaluation
 from kpjax import Skeleton
 from kpjax.evaluation.degeneracy import live_keypoints, spread_of
 from kpjax.evaluation.motion import (
@@ -27,6 +26,7 @@ from kpjax.evaluation.probes.regression_errors import RegressionErrors, errors_i
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource
+from kpjax.systems.pyramids.config import Config, Evaluation
 from kpjax.training.evaluation import Gathered
 
 FLAT = "flat"

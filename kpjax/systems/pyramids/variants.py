@@ -9,11 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from kpjax.systems.configs import perceptual_options
-from kpjax.systems.system import Variant
-from kpjax.systems.pyramids.drawing import Render
-from kpjax.systems.pyramids.config import Config
-from kpjax.systems.pyramids.probes import frames_of
 from kpjax import Codec, Example, InputError, Method, Skeleton, geometry, methods, models, spatial_softmax
 from kpjax.augment import no_augmentation
 from kpjax.evaluation.probes.image_moments import image_moments
@@ -32,6 +27,11 @@ from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models import BKinD, KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
+from kpjax.systems.configs import perceptual_options
+from kpjax.systems.pyramids.config import Config
+from kpjax.systems.pyramids.drawing import Render
+from kpjax.systems.pyramids.probes import frames_of
+from kpjax.systems.system import Variant
 
 PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
 BKIND_LATER = 0.25  # share of BKinD's steps from which rotation and separation count

@@ -1,11 +1,5 @@
 """RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
 
-Command   python -m experiments.regda demo            (2 CPU cores, 4 to 7 minutes, renders its own data)
-          python -m experiments.regda own --source P --target V ...    (labels on one's own images; 2 CPU cores)
-          python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
-          python -m experiments study regda sprites --seeds 3          (all directions of the sprites)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
-
 Two stages. A network learns the source domain from labels; all variants of a seed share it. Then each method continues
 from its features with labelled source batches and unlabelled target batches. `source_only` and `oracle` get the steps
 of both. The result of a run is its last step. Beside it stand the step that is best on validation images, of the source
@@ -20,25 +14,25 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.systems import source_free, system
-from kpjax.systems.configs import score_kind
-from kpjax.systems.image_sets import Splits, open_domain
-from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
-from kpjax.systems.regda.config import PRESETS, Config, of_pretraining
-from kpjax.systems.regda.variants import (
-    VARIANTS,
-    build,
-    build_first,
-    setup_of,
-)
-from kpjax import InputError, Method, Skeleton, Trained, methods
+from kpjax import Method, Skeleton, Trained, methods
 from kpjax.evaluation import metrics
 from kpjax.evaluation.contours import contour_errors
 from kpjax.files import read_json
 from kpjax.heatmaps import keypoint_cells
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source, with_labels
+from kpjax.systems import source_free, system
+from kpjax.systems.configs import score_kind
+from kpjax.systems.image_sets import Splits
+from kpjax.systems.regda.config import SMALL_BODIES, Config, of_pretraining
+from kpjax.systems.regda.variants import (
+    VARIANTS,
+    build,
+    build_first,
+    setup_of,
+)
 from kpjax.systems.reports.table import Column
+from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select
 from kpjax.training.hosts import agreed
@@ -66,18 +60,6 @@ class Data(NamedTuple):
     @property
     def summary(self) -> str:
         return f"{len(self.source.train)} source and {len(self.target.train)} target images"
-
-
-def open_data(job: Job) -> Data:
-    """Opens both domains. Raises InputError if their keypoints differ."""
-    data = job.config.data
-    source, target = (open_domain(
-        name, side=data.image_size, seed=job.seed, data_dir=job.data_dir, train=data.training_examples,
-        test=data.test_examples, reach=job.config.augment.reach)
-        for name in (data.source, data.target))
-    if source.train.skeleton.names != target.train.skeleton.names:
-        raise InputError("target", f"{data.target} has other keypoints than {data.source}; choose sets of one skeleton")
-    return Data(source, target)
 
 
 def train(job: Job, data: Data) -> Outcome:
@@ -309,7 +291,7 @@ ABOUT = About("labels in one domain, images of another",
 
 
 SYSTEM = System(
-    "regda", "RegDA: unsupervised domain adaptation of keypoints", PRESETS, VARIANTS, open=open_data, train=train,
+    "regda", "RegDA: unsupervised domain adaptation of keypoints", SMALL_BODIES, VARIANTS, train,
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from kpjax.systems.configs import changed, network_of, optimizer_of
-from kpjax.systems.system import Variant
-from kpjax.systems.regda.config import Config, drops_of
 from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
 from kpjax.heatmaps import codec, decode_argmax
 from kpjax.methods import Setup
 from kpjax.methods.regda_family.teacher_adaptation import follow_heatmaps
 from kpjax.models import HeatmapHead
+from kpjax.systems.configs import changed, network_of, optimizer_of
+from kpjax.systems.regda.config import Config, drops_of
+from kpjax.systems.system import Variant
 
 
 @functools.lru_cache(maxsize=8)

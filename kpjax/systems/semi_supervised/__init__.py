@@ -1,11 +1,5 @@
 """Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled images and many without labels.
 
-Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, renders its own data)
-          python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
-          python -m experiments.semi_supervised own --project P --unlabelled V ...     (one's own project: minutes)
-          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
-
 `--labelled` up to 1 is a share of the training images, above it a count; seed n draws subset n, and smaller subsets lie
 in larger ones. All variants of a seed start from one warm start, supervised on the labelled images. It stands in for
 ImageNet weights where there are none; the paper's presets have no warm start. Test images are evaluated once, at the
@@ -18,31 +12,15 @@ stores which step the validation images choose and what they say of it and of th
 
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from kpjax.systems import published, system
-from kpjax.systems.configs import config_as_json, perceptual_start
-from kpjax.systems.image_sets import TUNING_SEEDS, Splits, parts_of_test
-from kpjax.systems.keypoint_errors import keypoint_errors
-from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
-from kpjax.systems.semi_supervised import measures
-from kpjax.systems.semi_supervised.config import PRESETS, Config, LabelledSubset
-from kpjax.systems.semi_supervised.variants import (
-    PERCEPTUAL,
-    SEVERAL_PROJECTS,
-    VARIANTS,
-    build,
-    build_warm_start,
-    distilled,
-    read_semantic,
-    setup_of,
-)
 from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
@@ -63,7 +41,24 @@ from kpjax.input.video_source import VideoSource, in_videos
 from kpjax.losses import PoseSubspace, fit_pose_subspace
 from kpjax.methods.incremental_family.union import stream_of
 from kpjax.models.weights.pretrained import MOVENET
+from kpjax.systems import published, system
+from kpjax.systems.configs import config_as_json, perceptual_start
+from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, Splits, parts_of_test
+from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
+from kpjax.systems.semi_supervised import measures
+from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
+from kpjax.systems.semi_supervised.variants import (
+    PERCEPTUAL,
+    SEVERAL_PROJECTS,
+    VARIANTS,
+    build,
+    build_warm_start,
+    distilled,
+    read_semantic,
+    setup_of,
+)
+from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, labels_of, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
 from kpjax.training.stages import Stage
@@ -87,6 +82,14 @@ class OfProject(NamedTuple):
     held_out: Source  # in the order of all that are held out
 
 
+class OpenedImages(NamedTuple):
+    """How labelled image sets are opened."""
+
+    open: Callable[..., Splits]  # (set, seed, data_dir, reach)
+    further: Callable[[ImageSet, str, Path], Source]  # another split as images of the set
+    test_parts: Callable[[ImageSet, Path], Mapping[str, Source]]
+
+
 class Data(NamedTuple):
     """Images of one seed."""
 
@@ -99,6 +102,7 @@ class Data(NamedTuple):
     plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
     plain_labelled: Source | None = None
     projects: Sequence[OfProject] = ()  # of several
+    test_parts: Mapping[str, Source] = MappingProxyType({})  # of the test images, measured apart
 
     @property
     def skeleton(self) -> Skeleton:
@@ -109,14 +113,14 @@ class Data(NamedTuple):
         return f"{len(self.labelled)} of {len(self.everything)} training images labelled, {len(self.unlabelled)} not"
 
 
-def open_data(job: Job) -> Data:
+def open_data(job: Job, images: OpenedImages) -> Data:
     """Opens the images of one seed: the labelled ones are drawn by it, and smaller subsets lie in larger ones.
 
-    Raises InputError if a set was not prepared, if more labels are asked for than there are, if no image is left
-    unlabelled (unless all are labelled), or if a training image is also a test image.
+    images: opens sets. Raises InputError if a set was not prepared, if more labels are asked for than there are, if no
+    image is left unlabelled (unless all are labelled), or if a training image is also a test image.
     """
     data = job.config.data
-    splits = data.open(job.seed, job.data_dir, job.config.augment.reach)
+    splits = images.open(data, job.seed, job.data_dir, job.config.augment.reach)
     chosen = labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
     labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
     if data.all_labelled:
@@ -129,19 +133,18 @@ def open_data(job: Job) -> Data:
     unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
                          for source in (splits.train, splits.plain_train))
     if data.further:
-        unlabelled = joined([in_memory(unlabelled), in_memory(further_images(data, job.data_dir, splits))],
+        further = further_images(images.further(data, data.further, job.data_dir), splits)
+        unlabelled = joined([in_memory(unlabelled), in_memory(further)],
                             f"{splits.train.name} and {data.further}, without labels")
     return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
                 {"labelled_digest": chosen.digest}, plain,
-                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name))
+                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name),
+                test_parts=images.test_parts(data, job.data_dir))
 
 
-def further_images(data: LabelledSubset, data_dir: Path, splits: Splits) -> Source:
-    """Opens the images without labels of another split. Raises InputError if one of them also tests or validates."""
-    from data.prepared import open_source  # only prepared sets have them
-
-    dataset, _, split = data.further.partition("/")
-    found = without_labels(open_source(dataset, split, data_dir=data_dir, transform=data.square()))
+def further_images(source: Source, splits: Splits) -> Source:
+    """Returns images of another split without labels. Raises InputError if one of them also tests or validates."""
+    found = without_labels(source)
     for other in (splits.validation, splits.test):
         check_disjoint(found, other)
     return found
@@ -307,7 +310,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
                   for name, value in errors(rare, data.skeleton, config, "test").items()}
     learning = {} if VARIANTS[job.variant].recipe.untrained else of_labelled(job, data, outcome)
     tuning = job.seed in TUNING_SEEDS  # another part is read as the test
-    apart = {} if tuning else parts_of_test(config.data, predictions["test"], data.test, job.data_dir)
+    apart = {} if tuning else parts_of_test(predictions["test"], data.test, data.test_parts)
     for part, of_part in apart.items():
         found |= {f"{part.removeprefix('test_')}/{name.removeprefix('part/')}": value
                   for name, value in errors(of_part, data.skeleton, config, "part").items()}
@@ -401,6 +404,6 @@ ABOUT = About("a handful of labels, many images",
 
 
 SYSTEM = System(
-    "semi_supervised", "keypoints from a few labelled images and many without labels", PRESETS, VARIANTS, open_data,
+    "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
     draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)

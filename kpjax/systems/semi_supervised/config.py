@@ -1,14 +1,11 @@
 """Settings of semi-supervised localization: what a run depends on, and presets."""
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import jax
 import optax
 
-from kpjax.systems import configs
-from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
-from kpjax.systems.image_sets import ImageSet
 from kpjax import InputError, augment
 from kpjax.augment import Augment
 from kpjax.augment.random_maps import (
@@ -21,7 +18,10 @@ from kpjax.losses import heatmap_focal, late_rise, log_weight
 from kpjax.methods import balanced_weights
 from kpjax.methods.semi_supervised_family.objectives import SQUARES
 from kpjax.methods.supervised_learning import HeatmapLoss
-from kpjax.models import HRNet, MobileNetV2, MoveNet, SmallUNet
+from kpjax.models import HRNet, SmallUNet
+from kpjax.systems import configs
+from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
+from kpjax.systems.image_sets import ImageSet
 
 
 @dataclass(frozen=True)
@@ -188,10 +188,6 @@ class Config(configs.Checked):
         return {"warm start": warm, "method": method, "both": joined}[stage]
 
 
-# The paper stops when the validation accuracy has not risen for some epochs. Here the steps are capped at 50 epochs of
-# the unlabelled images, as in the authors' settings for birds, and the best evaluation is the result.
-PAPER = Config("", LabelledSubset(scale_is="the box's longer side"))
-LEEDS = changed(PAPER, crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"))
 SYNTHETIC = Config(
     "synthetic people with clutter, 20 of 2,000 labelled; 2 cores, minutes",
     LabelledSubset("figures:target", "the image's side", labelled=20, transform="letterbox", image_size=64,
@@ -207,69 +203,3 @@ SYNTHETIC = Config(
 SMALL_REAL = changed(
     SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
     warm_start_steps=200, steps=300, learning_rate=2e-3, warm_start_learning_rate=3e-3, validation_share=0.15)
-
-PRETRAINED = {"weights": "mobilenet_v2.google_in1k", "normalisation": "symmetric", "learning_rate": 1e-3,
-              "warm_start_learning_rate": 1e-3, "evaluations": 1, "image_size": 128, "heatmap_size": 32}
-MOBILENET = MobileNetV2(padding="tensorflow", frozen_stride=4)
-SPEECH = changed(SMALL_REAL, **PRETRAINED, network=replace(MOBILENET, head_layers=2), labelled=50, generator_size=96,
-                 generator_widths=(8, 16, 32), rotation=15.0)
-
-SHORT = {"train": "lspet/train", "validation": "lspet/tune", "test": "lspet/test", "augmentation": "strong",
-         "batch_size": 16, "decoder": "dark", "grid": "half_pixel", "schedule": "cosine", "selection": "last",
-         "sigma": 1.0, "steps": 300, "targets": "sub_pixel", "warm_start_steps": 190}
-PRESETS: dict[str, Config] = {
-    "demo": SYNTHETIC,
-    "demo_fine": changed(SYNTHETIC, summary="as demo, heatmaps of 32 cells a side", heatmap_size=32),
-    "videos": changed(
-        SYNTHETIC, summary="videos of synthetic people in motion, 40 of 2,000 frames labelled; 2 cores, minutes",
-        train="videos:target", labelled=40, temporal_epsilon=5.0, temporal_exponent=13.0, pose_exponent=12.7),
-    "openfield": changed(
-        SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
-        train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",
-        scale_is="the labelled body's diagonal", labelled=10,
-        image_size=128, generator_size=64, generator_widths=(8, 16, 32), rotation=180.0, flip=False),
-    "faces": changed(
-        SMALL_REAL, summary="68 keypoints of faces in videos, 10 % labelled; 2 cores", train="youtube_faces/train",
-        validation="youtube_faces/tune", test="youtube_faces/test", scale_is="the distance between the eyes",
-        labelled=0.1, widths=(16, 32, 64, 64, 128), head_width=64),
-    "tongue": changed(
-        SPEECH, summary="the tongue in ultrasound, 50 of 420 frames labelled, other speakers test; 2 cores",
-        train="tongue/train", validation="tongue/tune", test="tongue/test", further="tongue/videos", flip=False,
-        scale_is="a centimetre", contours=("surface",), pck_threshold=0.5,
-        test_parts=("test_micro", "test_micro_wide", "test_ultrasonix", "test_by_hand")),
-    "lips": changed(
-        SPEECH, summary="the inner border of the lips, 50 of 164 frames labelled, other speakers test; 2 cores",
-        train="lips/train", validation="lips/tune", test="lips/test", further="lips/videos",
-        scale_is="the mouth's width", contours=("upper_lip", "lower_lip"), pck_threshold=0.05),
-    "lspet_small": changed(
-        SMALL_REAL, summary="people in sport, 50 of 1,800 images of LSP Extended labelled, at 128 px; 2 cores",
-        train="lspet/train", validation="lspet/tune", test="lspet/test", scale_is="the box's longer side",
-        transform="person_crop", pck_over="box", crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"),
-        labelled=50, image_size=128, generator_size=64, generator_widths=(8, 16, 32)),
-    "lspet": changed(
-        LEEDS, summary="people in sport, 5 % of 1,800 images of LSP Extended labelled; one GPU", train="lspet/train",
-        validation="lspet/tune", test="lspet/test"),
-    **{name: changed(
-        LEEDS, **SHORT, **PRETRAINED, network=MOBILENET, labelled=count, summary=f"people in sport, {count} of 1,800 "
-        "images of LSP Extended labelled, from ImageNet's weights, a short training; 2 cores")
-       for name, count in (("athletes", 200), ("fifty_athletes", 50))},
-    "ten_athletes": changed(
-        LEEDS, **SHORT | {"sigma": 2.0, "steps": 1500, "warm_start_steps": 0},
-        summary="people in sport, 10 of 1,800 images labelled, from a published network of people; 2 cores",
-        labelled=10, network=MoveNet(frozen_stride=16, sigmoid=True), weights="movenet_lightning.google",
-        normalisation="symmetric", backbone_statistics="frozen", relative_steps=True, image_size=192, heatmap_size=48,
-        learning_rate=3e-3, rotation=45.0, evaluations=1),
-    "mpii": changed(
-        PAPER, summary="people, 5 % of 10,000 MPII images labelled; one GPU", train="mpii/train", test="mpii/test",
-        scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,
-        uncounted_keypoints=("pelvis", "thorax")),
-    "lsp": changed(
-        LEEDS, summary="people in sport, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",
-        train="lspet/train+tune+test", validation="lsp/first_half", test="lsp/second_half"),
-    "cub": changed(
-        PAPER, summary="birds of other species, CUB-200-2011, 5 % labelled; one GPU", train="cub200_2011/train",
-        validation="cub200_2011/validation", test="cub200_2011/test", steps=17_500),
-    "atrw": changed(
-        PAPER, summary="tigers, ATRW, 5 % labelled; one GPU", train="atrw/train", validation="atrw/validation",
-        test="atrw/test", crop_margin=1.0, steps=10_800),
-}

@@ -5,11 +5,6 @@ from typing import Any, Literal, NamedTuple
 
 import optax
 
-from kpjax.systems import published
-from kpjax.systems.configs import changed, network_of, optimizer_of, perceptual_options
-from kpjax.systems.system import Variant
-from kpjax.systems.semi_supervised.measures import ReadSemantic
-from kpjax.systems.semi_supervised.config import Config
 from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
 from kpjax.augment import Hide, compose_augmentations, hidden, hide_boxes, on_half, random_warp
 from kpjax.losses import Objective, without
@@ -18,6 +13,11 @@ from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
+from kpjax.systems import published
+from kpjax.systems.configs import changed, network_of, optimizer_of, perceptual_options
+from kpjax.systems.semi_supervised.config import Config
+from kpjax.systems.semi_supervised.measures import ReadSemantic
+from kpjax.systems.system import Variant
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]

@@ -1,12 +1,5 @@
 """Learning keypoints from labelled images, and nothing else: the reference of every comparison.
 
-Command   python -m experiments.supervised demo                            (2 CPU cores, seconds, renders its own data)
-          python -m data deeplabcut --manual-dir my-project                (any DeepLabCut project of one animal)
-          python -m experiments.supervised openfield                       (2 CPU cores, about 2 minutes)
-          python -m experiments.supervised faces                           (2 CPU cores, about 3 minutes)
-          python -m experiments predict runs/supervised/openfield/supervised/seed-0 IMAGES --out FOLDER
-Expected  the table in experiments/RESULTS.md
-
 The checkpoint that is best on the images for tuning is the result. Test images are evaluated once, at the end. Frames
 of one video are much alike, so a random split of them would measure how well the gaps of a labelled video are filled,
 not how a new video will fare: the mouse's parts follow each other in time, with gaps, and faces are split by person.
@@ -17,6 +10,10 @@ from dataclasses import dataclass
 
 import optax
 
+from kpjax import Method, Skeleton
+from kpjax.losses import heatmap_kl, heatmap_mse
+from kpjax.methods import Setup, supervised
+from kpjax.models import SmallUNet
 from kpjax.systems import configs, system
 from kpjax.systems.configs import (
     Augmentation,
@@ -32,12 +29,8 @@ from kpjax.systems.configs import (
 )
 from kpjax.systems.image_sets import ImageSet, Splits
 from kpjax.systems.keypoint_errors import keypoint_errors
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
-from kpjax import Method, Skeleton
-from kpjax.losses import heatmap_kl, heatmap_mse
-from kpjax.methods import Setup, supervised
-from kpjax.models import SmallUNet
 from kpjax.systems.reports.table import Column
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Select
 
@@ -65,21 +58,6 @@ class Config(Checked):
 
 RISING_STEPS = 50  # over which the learning rate rises from zero
 SMALL = Config("", ImageSet(transform="letterbox", image_size=128, pck_over="scale", validation_share=0.15))
-PRESETS: dict[str, Config] = {
-    "demo": configs.changed(
-        SMALL, summary="synthetic people; 2 cores, seconds", train="figures:source", scale_is="the image's side",
-        pck_threshold=0.05, image_size=64, heatmap_size=16, sigma=1.0, steps=300, rotation=30.0, zoom=(0.9, 1.2),
-        shift=0.05, jitter=0.25, blur=0.8, evaluations=6, training_examples=500, test_examples=100),
-    "openfield": configs.changed(
-        SMALL, summary="a mouse from above, or any DeepLabCut project of one animal; 2 cores, minutes",
-        train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",
-        scale_is="the labelled body's diagonal"),
-    "faces": configs.changed(
-        SMALL, summary="68 keypoints of faces in videos; 2 cores, minutes", train="youtube_faces/train",
-        validation="youtube_faces/tune", test="youtube_faces/test", scale_is="the distance between the eyes",
-        heatmap_size=32, sigma=1.0,
-        widths=(16, 32, 64, 64, 128, 128), head_width=64, rotation=30.0, flip=True),
-}
 VARIANTS: dict[str, Variant] = {
     "supervised": Variant("method", "KL between the heatmap's softmax and a Gaussian", "heatmap KL", heatmap_kl),
     "supervised_mse": Variant("baseline", "squared error between the heatmap and a Gaussian", "heatmap MSE",
@@ -145,8 +123,8 @@ def predicting(stored: StoredRun) -> Predicting:
 
 
 SYSTEM = System(
-    "supervised", "keypoints from labelled images, the reference of every comparison", PRESETS, VARIANTS,
-    open=lambda job: job.config.data.open(job.seed, job.data_dir), train=train,
-    evaluated=lambda job, data: {"test": data.test}, measure=measure, columns=columns, predicting=predicting,
-    short_list=lambda preset, config: ("supervised",), applicable=lambda preset, config: tuple(VARIANTS), draw=draw,
+    "supervised", "keypoints from labelled images, the reference of every comparison", SMALL, VARIANTS,
+    train=train, evaluated=lambda job, data: {"test": data.test}, measure=measure, columns=columns,
+    predicting=predicting, short_list=lambda preset, config: ("supervised",),
+    applicable=lambda preset, config: tuple(VARIANTS), draw=draw,
     poses=lambda data: data.train)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from kpjax.systems.configs import changed
 from experiments.measure.benchmark import input, line, prediction, pytorch, run, timing
 from experiments.measure.benchmark.timing import Effort, Row, Samples, Spread, compared
 from kpjax import InputError
+from kpjax.systems.configs import changed
 
 ONCE = Effort(rounds=1, seconds=0.01)
 

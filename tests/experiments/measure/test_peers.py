@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.measure.peers.__main__ import main
+from kpjax.errors import InputError
+from kpjax.lab.formats.reading import read_project
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
-from experiments.measure.peers.__main__ import main
-from kpjax.lab.formats.reading import read_project
-from kpjax.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@ import re
 
 import pytest
 
-from experiments.results import stale
 from experiments.measure import render
 from experiments.measure.advice import ADVICE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, rendered, rooms, runs_of
 from experiments.measure.rows import BY_HAND, EXPERIMENTS, Result, by_run, read_results
+from experiments.results import stale
 from kpjax import InputError
 
 BY_HAND_ROWS = 90  # may only become fewer

@@ -3,14 +3,14 @@ import pytest
 import tiny_regda
 
 from experiments import study
-from kpjax.systems import queue as job_queue
-from kpjax.systems.command_line import Command, Shared
-from kpjax.systems.configs import changed
 from experiments.measure.queue import chosen, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError, RunError
 from kpjax.files import write_json
+from kpjax.systems import queue as job_queue
+from kpjax.systems.command_line import Command, Shared
+from kpjax.systems.configs import changed
 
 TABLE = Table("people", ("regda", "people trade_off=3/regda", "adabn", "regda - adabn"), ("target/pck",))
 

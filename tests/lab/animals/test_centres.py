@@ -8,9 +8,9 @@ import optax
 import pytest
 
 from kpjax import augment
-from kpjax.lab.animals import centres
 from kpjax.augment.augmentations import move_example
 from kpjax.input.source import arrays
+from kpjax.lab.animals import centres
 from kpjax.methods import Setup, supervised
 from kpjax.models import small_unet
 from kpjax.structures import Skeleton

@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 
 from experiments.__main__ import main as experiments_main
-from kpjax.lab.commands import COMMANDS, run_command
-from kpjax.systems.configs import flat
-from kpjax.lab.own.needs import NEEDS, Holdings, systems_lines
-from kpjax.systems.parsing import as_flags, exit_code_of, flags_in_messages, flags_of
-from kpjax.systems.system import OWN, system_of
 from kpjax import InputError, RunError
 from kpjax.__main__ import main as kpjax_main
-from kpjax.lab.out.reports.label_sheet import SIDE, Labels, label_sheet
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.images.video import write_video
+from kpjax.lab.commands import COMMANDS, run_command
+from kpjax.lab.out.reports.label_sheet import SIDE, Labels, label_sheet
+from kpjax.lab.own.needs import NEEDS, Holdings, systems_lines
 from kpjax.structures import Skeleton
+from kpjax.systems.configs import flat
+from kpjax.systems.parsing import as_flags, exit_code_of, flags_in_messages, flags_of
+from kpjax.systems.system import OWN, system_of
 
 main = functools.partial(run_command, "check")
 

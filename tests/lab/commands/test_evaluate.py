@@ -8,9 +8,9 @@ import pytest
 from brightest import as_system, write_run
 from PIL import Image
 
-from kpjax.lab.commands import run_command
 from kpjax.errors import InputError
 from kpjax.lab.animals.conformal import radius_table, write_radius_table
+from kpjax.lab.commands import run_command
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
 
 main = functools.partial(run_command, "evaluate")

@@ -4,8 +4,8 @@ import pytest
 from test_predict_animals import find, frame, passing, with_finder
 
 import kpjax.lab.commands.evaluate as command
-from kpjax.lab.commands import Evaluate
 from kpjax.images.video import write_video
+from kpjax.lab.commands import Evaluate
 
 FRAMES = 28
 

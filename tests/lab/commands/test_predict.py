@@ -10,13 +10,13 @@ from brightest import as_system, write_run
 from PIL import Image
 from predict_folder import predict_folder
 
+from kpjax.errors import InputError
+from kpjax.images.reading import read_image
+from kpjax.images.transforms import Letterbox
+from kpjax.lab.animals.conformal import radius_table, write_radius_table
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict.pipeline import in_original_pixels
 from kpjax.lab.predictors import open_run
-from kpjax.errors import InputError
-from kpjax.lab.animals.conformal import radius_table, write_radius_table
-from kpjax.images.reading import read_image
-from kpjax.images.transforms import Letterbox
 
 main = functools.partial(run_command, "predict")
 

@@ -8,14 +8,14 @@ from scipy import ndimage
 from test_predict_videos import HEIGHT, PREDICTOR, WIDTH
 
 import kpjax.lab.commands.predict as command
-from kpjax.lab.commands import Predict
-from kpjax.lab.own.animals import Finder
-from kpjax.lab.formats.boxes_file import boxes_of_video, read_boxes
-from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.animals.centres import Animals
 from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
+from kpjax.lab.animals.centres import Animals
+from kpjax.lab.commands import Predict
+from kpjax.lab.formats.boxes_file import boxes_of_video, read_boxes
+from kpjax.lab.formats.prediction_reading import read_predictions
+from kpjax.lab.own.animals import Finder
 
 SIDE, MOST = 64, 4
 

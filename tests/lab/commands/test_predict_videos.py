@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 import kpjax.lab.commands.predict as command
-from kpjax.lab.commands import Predict, run_command
-from kpjax.lab.commands.predict.pipeline import predicted
-from kpjax.lab.predictors import Predictor, trained_box_side
 from kpjax.errors import InputError, RunError
 from kpjax.images.inputs import find_inputs, from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
+from kpjax.lab.commands import Predict, run_command
+from kpjax.lab.commands.predict.pipeline import predicted
+from kpjax.lab.predictors import Predictor, trained_box_side
 from kpjax.structures import Skeleton
 
 SIDE, WIDTH, HEIGHT = 32, 64, 48

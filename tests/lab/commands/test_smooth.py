@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
+from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import check_formats, empty_table, fill, write_predictions
-from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "smooth")

@@ -13,18 +13,18 @@ from brightest import as_system, write_run
 from PIL import Image
 
 import kpjax.lab.commands.suggest as command
-from kpjax.lab.commands import run_command
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.formats.project import Frame, Instance, Project
-from kpjax.lab.formats.project_source import frames_at
-from kpjax.lab.formats.reading import read_project
 from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
-from kpjax.structures import Skeleton
+from kpjax.lab.commands import run_command
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project_source import frames_at
+from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.suggest.frames import has_label, labelled_frames
 from kpjax.lab.out.suggest.page import COLUMNS, write_page
 from kpjax.lab.out.suggest.proposals import Proposal, write_proposals
+from kpjax.structures import Skeleton
+from kpjax.systems.parsing import exit_code_of
 
 main = functools.partial(run_command, "suggest")
 LENGTH, JUMP, DIM = 48, 30, 12  # frames; where the spot leaps; where it is dim

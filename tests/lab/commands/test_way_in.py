@@ -5,14 +5,14 @@ import sys
 import pytest
 
 from experiments.__main__ import main
-from kpjax.lab.commands import COMMANDS
-from kpjax.systems.command_line import TO_KNOW, Shared, read_command
-from kpjax.systems.configs import flat
-from kpjax.lab.own.needs import NEEDS
-from kpjax.systems.parsing import WIDTH, exit_code_of, folded
-from kpjax.systems.system import OWN, system_of
 from kpjax import InputError
 from kpjax.images.inputs import find_inputs
+from kpjax.lab.commands import COMMANDS
+from kpjax.lab.own.needs import NEEDS
+from kpjax.systems.command_line import TO_KNOW, Shared, read_command
+from kpjax.systems.configs import flat
+from kpjax.systems.parsing import WIDTH, exit_code_of, folded
+from kpjax.systems.system import OWN, system_of
 
 
 def said(capsys, monkeypatch, *words):

@@ -14,16 +14,7 @@ import pytest
 from jax import export as jax_export
 from PIL import Image
 
-from kpjax.systems import supervised
-from kpjax.lab.commands import Export, run_command
-from kpjax.lab.commands.export import FRESH, export, in_fresh_process
-from kpjax.systems.configs import changed, config_as_json
-from kpjax.lab.predictors import open_predictor, open_run
-from kpjax.systems.system import FORMAT
 from kpjax.errors import InputError, RunError
-from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.reading import transform_of
-from kpjax.lab.out.export.writing import input_of
 from kpjax.files import write_json
 from kpjax.images.transforms import (
     AroundBox,
@@ -34,7 +25,16 @@ from kpjax.images.transforms import (
     Stretch,
     accepting_boxes,
 )
+from kpjax.lab.commands import Export, run_command
+from kpjax.lab.commands.export import FRESH, export, in_fresh_process
+from kpjax.lab.out.export import standalone
+from kpjax.lab.out.export.reading import transform_of
+from kpjax.lab.out.export.writing import input_of
+from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Example, Skeleton, Trained, skeleton_from_json
+from kpjax.systems import supervised
+from kpjax.systems.configs import changed, config_as_json
+from kpjax.systems.system import FORMAT
 from kpjax.training.trees import save_trained
 
 SIDE = 32

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import test_export
 
+from kpjax.errors import InputError
 from kpjax.lab.commands import Export
 from kpjax.lab.commands.export import export
-from kpjax.lab.predictors import open_predictor, open_run
-from kpjax.errors import InputError
 from kpjax.lab.out.export import onnx, standalone
+from kpjax.lab.predictors import open_predictor, open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of the converter
 run = test_export.run  # its fixture: a run that was never trained

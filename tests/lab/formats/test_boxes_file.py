@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 from kpjax.errors import InputError
+from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 
 
 def test_a_table_of_images_and_frames(tmp_path):

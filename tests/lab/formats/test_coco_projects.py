@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpjax.errors import InputError
 from kpjax.lab.formats import coco
 from kpjax.lab.formats.reading import format_of, read_project
-from kpjax.errors import InputError
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import pytest
 from damaging import ALL, DAMAGES
 from PIL import Image
 
+from kpjax.errors import InputError
+from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import Convert, run_command
 from kpjax.lab.commands.convert import FORMATS, convert
-from kpjax.systems.parsing import exit_code_of
 from kpjax.lab.formats.checking import compare
 from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
-from kpjax.errors import InputError
-from kpjax.images.video import open_video, write_video
 from kpjax.structures import Skeleton
+from kpjax.systems.parsing import exit_code_of
 
 HERE = Path(__file__).parents[1] / "samples"
 STAR = ((0, 1), (0, 2), (0, 3), (0, 4))

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpjax.errors import InputError
 from kpjax.lab.formats import lightning_pose
 from kpjax.lab.formats.reading import format_of, read_project
-from kpjax.errors import InputError
 
 TABLE = ["scorer,P,P,P,P,P,P", "bodyparts,paw,paw,paw,nose,nose,nose", "coords,x,y,visible,x,y,visible",
          "labeled-data/day1/a.png,1,2,2,3,4,2", r"labeled-data\day2\b.png,1,2,1,5,6,", "labeled-data/day2/c.png,,,0,,,"]

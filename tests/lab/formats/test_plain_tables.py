@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpjax.lab.formats import plain_csv
-from kpjax.lab.formats.reading import format_of, read_project
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
+from kpjax.lab.formats import plain_csv
+from kpjax.lab.formats.reading import format_of, read_project
 
 
 @pytest.fixture

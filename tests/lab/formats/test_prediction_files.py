@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kpjax.errors import InputError
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import check_formats, empty_table, fill, prediction_files, write_predictions
-from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),))

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpjax.lab.formats import project_source as module
-from kpjax.lab.formats.project import Frame, Instance, Project
-from kpjax.lab.formats.project_source import decoded, frames_at, project_source, reference_lengths, unlabelled_source
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.input.source import check_disjoint
+from kpjax.lab.formats import project_source as module
+from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project_source import decoded, frames_at, project_source, reference_lengths, unlabelled_source
 from kpjax.structures import Skeleton
 
 NONE = np.full(4, np.nan)

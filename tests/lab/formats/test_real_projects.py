@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from kpjax.lab.formats.reading import format_of, read_project
 from kpjax.errors import InputError
+from kpjax.lab.formats.reading import format_of, read_project
 
 # file: keypoints, edges, instances
 COCO = {

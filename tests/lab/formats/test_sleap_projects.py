@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpjax.errors import InputError
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.project import Options
 from kpjax.lab.formats.reading import read_project
-from kpjax.errors import InputError
 
 sio = pytest.importorskip("sleap_io", reason="sleap-io reads .slp files; install the extra kpjax[sleap]")
 

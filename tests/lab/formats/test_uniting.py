@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kpjax.errors import InputError
 from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.lab.formats.uniting import united, united_lines, united_skeleton
-from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
 FRONT = Skeleton(("nose", "left_ear", "right_ear"), edges=((0, 1), (0, 2)), flip=(0, 2, 1), groups={"head": (0, 1, 2)})

@@ -10,16 +10,15 @@ from own_projects import synthetic_project
 from own_runs import tiny_finders
 from PIL import Image
 
-from kpjax.systems.command_line import read_command
-from kpjax.lab.own import animals, found_animals
-from kpjax.lab.own import project as own_project
-from kpjax.systems.system import run
-from kpjax.lab.own.semi_supervised import SYSTEM, open_data
-from kpjax.lab.formats.project_source import frames_at
-from kpjax.lab.animals.centres import Animals
 from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox
+from kpjax.lab.animals.centres import Animals
+from kpjax.lab.formats.project_source import frames_at
+from kpjax.lab.own import animals, found_animals, project as own_project
+from kpjax.lab.own.semi_supervised import SYSTEM, open_data
 from kpjax.structures import Skeleton
+from kpjax.systems.command_line import read_command
+from kpjax.systems.system import run
 from kpjax.training.trees import load_trained
 
 TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",

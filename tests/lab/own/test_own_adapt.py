@@ -10,16 +10,16 @@ import pytest
 from own_projects import synthetic_project
 from own_runs import tiny_finders, untrained_run, write_untrained_finder
 
-from kpjax.lab.own.adapt import SYSTEM
-from kpjax.systems import source_free
-from kpjax.systems.command_line import read_command, run
-from kpjax.lab.own import project as own_project
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.predictors import open_predictor, open_run
-from kpjax.lab.animals.calibration import ScoreTable, write_score_table
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics, write_pose_statistics
 from kpjax.images.transforms import AroundBox
+from kpjax.lab.animals.calibration import ScoreTable, write_score_table
+from kpjax.lab.own import project as own_project
+from kpjax.lab.own.adapt import SYSTEM
+from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton
+from kpjax.systems import source_free
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.parsing import exit_code_of
 from kpjax.training.trees import load_trained
 
 TINY = ("--batch-size", "8", "--steps", "2", "--evaluations", "1")

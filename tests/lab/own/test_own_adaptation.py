@@ -9,21 +9,21 @@ from own_projects import synthetic_project
 from own_runs import untrained_run
 from untrained import drawn, shapes
 
-from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
-from kpjax.systems.adaptation.config import PRESETS, of_core
-from kpjax.systems.adaptation.variants import build, network, perceptual_of
-from kpjax.systems import published
-from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import changed
-from kpjax.lab.own import project as own_project
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.predictors import open_run
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.input.source import stacked
+from kpjax.lab.own import project as own_project
+from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
+from kpjax.lab.predictors import open_run
 from kpjax.models import FeatureMaps, HourglassNetwork, MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton, Trained
+from kpjax.systems import published
+from kpjax.systems.adaptation.config import PRESETS, of_core
+from kpjax.systems.adaptation.variants import build, network, perceptual_of
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.configs import changed
+from kpjax.systems.parsing import exit_code_of
 from kpjax.training.trees import save_trained
 
 TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",

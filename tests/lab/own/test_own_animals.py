@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 from own_projects import synthetic_project
 
-from kpjax.systems.command_line import read_command
-from kpjax.lab.own import animals
-from kpjax.lab.own import project as own_project
-from kpjax.lab.predictors import open_predictor
-from kpjax.systems.system import run
-from kpjax.lab.own.semi_supervised import SYSTEM
-from kpjax.lab.formats.several_animals import crowd_of, whole_frames
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
+from kpjax.lab.formats.several_animals import crowd_of, whole_frames
+from kpjax.lab.own import animals, project as own_project
+from kpjax.lab.own.semi_supervised import SYSTEM
+from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Skeleton
+from kpjax.systems.command_line import read_command
+from kpjax.systems.system import run
 
 TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
         "--evaluations", "1", "--steps", "2"]

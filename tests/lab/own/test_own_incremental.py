@@ -10,24 +10,24 @@ from own_projects import synthetic_project
 from own_runs import untrained_run
 from untrained import drawn, shapes
 
-from kpjax.lab.own.adaptation import own_core
+from kpjax.files import write_json
 from kpjax.lab.commands import Export
 from kpjax.lab.commands.export import export
-from kpjax.systems import published
-from kpjax.systems.command_line import read_command, run
 from kpjax.lab.own import project as own_project
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.predictors import open_run
-from kpjax.systems.incremental import run_of
-from kpjax.systems.incremental.association import triples_of
+from kpjax.lab.own.adaptation import own_core
 from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
-from kpjax.systems.incremental.steps import learn_base
-from kpjax.files import write_json
+from kpjax.lab.predictors import open_run
 from kpjax.methods import symmetric_normalise
 from kpjax.models import MoveNet, movenet_lightning, to_torch
 from kpjax.models.movenet import KEYPOINTS
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton
+from kpjax.systems import published
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.incremental import run_of
+from kpjax.systems.incremental.association import triples_of
+from kpjax.systems.incremental.steps import learn_base
+from kpjax.systems.parsing import exit_code_of
 from kpjax.training.evaluation import predict_source
 
 TINY = ("--batch-size", "8", "--steps", "2", "--augmentation", "none")

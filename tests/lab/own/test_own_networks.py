@@ -2,20 +2,22 @@
 import pytest
 from own_projects import synthetic_project
 
-from kpjax.systems.command_line import read_command
-from kpjax.systems.configs import changed
-from kpjax.lab.own import networks
-from kpjax.lab.own import project as own_project
-from kpjax.lab.own.choices import Facts, image_choices
-from kpjax.lab.own import incremental as incremental_own
-from kpjax.lab.own import regda as regda_own
-from kpjax.lab.own import semi_supervised as semi_supervised_own
-from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax import Skeleton
 from kpjax.errors import InputError
+from kpjax.lab.own import (
+    incremental as incremental_own,
+    networks,
+    project as own_project,
+    regda as regda_own,
+    semi_supervised as semi_supervised_own,
+)
+from kpjax.lab.own.choices import Facts, image_choices
+from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
+from kpjax.systems.command_line import read_command
+from kpjax.systems.configs import changed
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from data.figure_videos import figure_videos
+from kpjax.errors import InputError
+from kpjax.images.video import frames_of_one_size, open_video, write_video
+from kpjax.lab.own.pyramids import OWN, SYSTEM
+from kpjax.structures import Trained
 from kpjax.systems.command_line import exit_code_of, read_command, run
 from kpjax.systems.configs import changed
 from kpjax.systems.system import no_training
-from kpjax.lab.own.pyramids import OWN, SYSTEM
-from kpjax.errors import InputError
-from kpjax.images.video import frames_of_one_size, open_video, write_video
-from kpjax.structures import Trained
 
 TINY_SYSTEM = SYSTEM._replace(presets={
     "own": changed(OWN, image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, window=5)})

@@ -12,14 +12,14 @@ from own_projects import synthetic_project
 from own_runs import tiny_finders
 from PIL import Image
 
-from kpjax.systems.command_line import read_command, run
-from kpjax.lab.own import project as own_project
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.predictors import open_predictor, open_run
-from kpjax.lab.own.regda import SYSTEM, open_data
-from kpjax.systems.regda.variants import setup_of
 from kpjax.images.transforms import AroundBox
+from kpjax.lab.own import project as own_project
+from kpjax.lab.own.regda import SYSTEM, open_data
+from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.parsing import exit_code_of
+from kpjax.systems.regda.variants import setup_of
 
 TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--pretraining-head-layers", "1",
         "--batch-size", "8", "--augmentation", "none", "--evaluations", "1", "--steps", "1", "--pretraining-steps", "1")

@@ -12,19 +12,19 @@ import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
 
+from kpjax.errors import InputError
+from kpjax.images.video import write_video
+from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.commands.train import train
-from kpjax.systems.command_line import read_command, run
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
-from kpjax.systems.parsing import exit_code_of
-from kpjax.lab.predictors import open_run
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
-from kpjax.systems.semi_supervised.variants import setup_of
-from kpjax.errors import InputError
-from kpjax.lab.animals.calibration import read_score_table
-from kpjax.images.video import write_video
+from kpjax.lab.predictors import open_run
 from kpjax.structures import Skeleton
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.parsing import exit_code_of
+from kpjax.systems.semi_supervised.variants import setup_of
 
 TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kpjax.lab.ensembles import meaning_of_scores
-from kpjax.lab.own.pixel_errors import OF_PART, Part, with_pixel_errors
-from kpjax.lab.own.report import radius_text
-from kpjax.systems.system import Predicting, System, write_predictions
+from kpjax.input.source import ArraySource, arrays
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
-from kpjax.input.source import ArraySource, arrays
+from kpjax.lab.ensembles import meaning_of_scores
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, read_errors
+from kpjax.lab.own.pixel_errors import OF_PART, Part, with_pixel_errors
+from kpjax.lab.own.report import radius_text
 from kpjax.structures import Skeleton
+from kpjax.systems.system import Predicting, System, write_predictions
 from kpjax.training.evaluation import labels_of
 
 PAIR = Skeleton(("nose", "tail"))

@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 from untrained import drawn, shapes
 
-from kpjax.lab.commands import run_command
-from kpjax.lab import predictors
-from kpjax.systems import published
 from kpjax import Example
 from kpjax.errors import InputError
+from kpjax.lab import predictors
+from kpjax.lab.commands import run_command
 from kpjax.models import MobileNetV2Trunk, movenet_lightning, to_torch
 from kpjax.models.movenet import KEYPOINTS, person_box
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import fetch_weights, write_safetensors
 from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.systems import published
 
 evaluate, predict = (functools.partial(run_command, name) for name in ("evaluate", "predict"))
 MADE_UP = {"head_top": (20, 5), "LeftShoulder": (30, 20), "l_elbow": (34, 30), "tail": (3, 3)}

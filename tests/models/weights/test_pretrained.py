@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from untrained import drawn, shapes
 
-from kpjax.systems.configs import Network
 from kpjax.errors import InputError
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
@@ -27,6 +26,7 @@ from kpjax.models.weights.pretrained import (
     write_safetensors,
 )
 from kpjax.models.weights.torch_names import to_torch
+from kpjax.systems.configs import Network
 
 
 @pytest.fixture(scope="module")

@@ -11,23 +11,22 @@ from PIL import Image
 from predict_folder import predict_folder
 from safetensors.numpy import load_file
 
-from kpjax.systems import adaptation
-from kpjax.systems.adaptation import SYSTEM
-from kpjax.systems.adaptation.images import open_core_images, open_images, second_turns, with_turns
-from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
-from kpjax.systems.adaptation.config import PRESETS, of_core, of_training
-from kpjax.systems.adaptation.variants import VARIANTS, build
-from kpjax.systems.command_line import read_command
-from kpjax.systems.command_line import run as run_command
-from kpjax.systems.configs import changed
-from kpjax.systems.paper_numbers import lines_of
-from kpjax.systems.system import Job, measure_again, read_predictions, run
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
 from kpjax.input.source import arrays
 from kpjax.models.unet import SmallUNet
 from kpjax.models.vgg import random_features
 from kpjax.structures import Skeleton, named_key
+from kpjax.systems import adaptation
+from kpjax.systems.adaptation import SYSTEM
+from kpjax.systems.adaptation.config import PRESETS, of_core, of_training
+from kpjax.systems.adaptation.images import open_core_images, open_images, second_turns, with_turns
+from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
+from kpjax.systems.adaptation.variants import VARIANTS, build
+from kpjax.systems.command_line import read_command, run as run_command
+from kpjax.systems.configs import changed
+from kpjax.systems.paper_numbers import lines_of
+from kpjax.systems.system import Job, measure_again, read_predictions, run
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.trees import load_adapter, load_trained
 

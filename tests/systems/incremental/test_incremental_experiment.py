@@ -9,22 +9,21 @@ import pytest
 from safetensors.numpy import load_file
 
 from data.figures import figures, target
-from kpjax.systems.command_line import run
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.system import Job
-from kpjax.systems.system import run as run_job
-from kpjax.systems.incremental import SYSTEM, open_data, run_of
-from kpjax.systems.incremental.association import mean_copy_rates
-from kpjax.systems.incremental.builders import build_association, build_step
-from kpjax.systems.incremental.measures import Matrices, both_units, summary
-from kpjax.systems.incremental.config import LATER, PRESETS
-from kpjax.systems.incremental.steps import all_images, increment_at, step_images
-from kpjax.systems.incremental.variants import VARIANTS
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
 from kpjax.structures import Example
+from kpjax.systems.command_line import run
+from kpjax.systems.configs import changed, flat
+from kpjax.systems.incremental import SYSTEM, open_data, run_of
+from kpjax.systems.incremental.association import mean_copy_rates
+from kpjax.systems.incremental.builders import build_association, build_step
+from kpjax.systems.incremental.config import LATER, PRESETS
+from kpjax.systems.incremental.measures import Matrices, both_units, summary
+from kpjax.systems.incremental.steps import all_images, increment_at, step_images
+from kpjax.systems.incremental.variants import VARIANTS
+from kpjax.systems.system import Job, run as run_job
 from kpjax.training.fit import compiled_update, fit
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import load_trained

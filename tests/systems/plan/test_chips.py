@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from kpjax.systems.plan.chips import CHIPS, SHAPES, Slice, all_reduce_seconds, slice_of
 from kpjax import InputError
+from kpjax.systems.plan.chips import CHIPS, SHAPES, Slice, all_reduce_seconds, slice_of
 
 
 @pytest.mark.parametrize("name", CHIPS)

@@ -9,18 +9,17 @@ from etils import epath
 from PIL import Image
 from predict_folder import predict_folder
 
-from kpjax.systems.command_line import exit_code_of, read_command, run
-from kpjax.systems.configs import changed
-from kpjax.systems.system import Job, measure_again, no_training, preset_folder
-from kpjax.systems.system import run as run_job
-from kpjax.systems.pyramids import ORACLE, SYSTEM
-from kpjax.systems.pyramids.config import PRESETS
-from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
-from kpjax.systems.pyramids.variants import BASELINES, BKIND, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.errors import InputError, RunError
 from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Example, Skeleton, Trained, named_key
+from kpjax.systems.command_line import exit_code_of, read_command, run
+from kpjax.systems.configs import changed
+from kpjax.systems.pyramids import ORACLE, SYSTEM
+from kpjax.systems.pyramids.config import PRESETS
+from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
+from kpjax.systems.pyramids.variants import BASELINES, BKIND, VARIANTS, WITHOUT_NETWORK, build, steps_of
+from kpjax.systems.system import Job, measure_again, no_training, preset_folder, run as run_job
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.trees import load_trained
 

@@ -8,16 +8,16 @@ import pytest
 from PIL import Image
 
 from data.figures import TEN_POINTS
+from kpjax.errors import InputError
+from kpjax.evaluation.pose_statistics import read_pose_statistics
+from kpjax.structures import Example
 from kpjax.systems import regda
 from kpjax.systems.command_line import over_devices, read_command, run
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import open_domain
-from kpjax.systems.system import Job, StoredRun, finished
 from kpjax.systems.regda.config import PRESETS, of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
-from kpjax.errors import InputError
-from kpjax.evaluation.pose_statistics import read_pose_statistics
-from kpjax.structures import Example
+from kpjax.systems.system import Job, StoredRun, finished
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 

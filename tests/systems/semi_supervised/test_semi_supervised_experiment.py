@@ -7,15 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.systems import image_sets
-from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.system import Job
-from kpjax.systems.system import run as run_job
-from kpjax.systems.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, choices, shortened, videos_of
-from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
-from kpjax.systems.semi_supervised.config import PRESETS, Weights
-from kpjax.systems.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
 from kpjax import geometry
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.errors import InputError
@@ -23,6 +14,14 @@ from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.losses import PoseSubspace
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
+from kpjax.systems import image_sets
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.configs import changed, flat
+from kpjax.systems.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, choices, shortened, videos_of
+from kpjax.systems.semi_supervised.config import PRESETS, Weights
+from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
+from kpjax.systems.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
+from kpjax.systems.system import Job, run as run_job
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained

@@ -15,29 +15,29 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict import drawing
-from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
-from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
-from kpjax.lab.commands.smooth import ENDING, plot_of_table, smoothed_table
-from kpjax.lab.predictors import Predictor, open_predictor, trained_box_side
 from kpjax import InputError, RunError
-from kpjax.lab.formats import predictions
-from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
-from kpjax.lab.formats.manifest import remove_files
-from kpjax.lab.formats.predictions import PredictionTable
-from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.drawing.fonts import lacking
 from kpjax.drawing.overlays import dot_radius
 from kpjax.errors import summarise
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
-from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.file_names import inside
 from kpjax.files import write_text
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note, read_image
 from kpjax.images.transforms import needs_box
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
+from kpjax.lab.animals.conformal import LEVELS, missing
+from kpjax.lab.commands import Predict
+from kpjax.lab.commands.predict import drawing
+from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
+from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
+from kpjax.lab.commands.smooth import ENDING, plot_of_table, smoothed_table
+from kpjax.lab.formats import predictions
+from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
+from kpjax.lab.formats.manifest import remove_files
+from kpjax.lab.formats.predictions import PredictionTable
+from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.predictors import Predictor, open_predictor, trained_box_side
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 FOUND = ("_boxes.csv", "_doubts.csv")

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax.lab.commands.predict.pipeline import Seen, shrunk
-from kpjax.lab.commands.predict.tracked import names_of
 from kpjax import Skeleton
 from kpjax.drawing import overlays
 from kpjax.drawing.moving import kept_on_the_way, moving_rows, write_moving
@@ -18,6 +16,8 @@ from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
+from kpjax.lab.commands.predict.pipeline import Seen, shrunk
+from kpjax.lab.commands.predict.tracked import names_of
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400

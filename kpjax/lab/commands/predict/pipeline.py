@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax.lab.own.animals import Finder
-from kpjax.lab.predictors import Predictor
 from kpjax import InputError, RunError
-from kpjax.lab.animals.conformal import radii
-from kpjax.lab.out.export.standalone import in_original_pixels
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
+from kpjax.lab.animals.conformal import radii
+from kpjax.lab.out.export.standalone import in_original_pixels
+from kpjax.lab.own.animals import Finder
+from kpjax.lab.predictors import Predictor
 
 AT_ONCE = 2  # batches in the network
 FRAMES = 8  # on which animals are found at a time

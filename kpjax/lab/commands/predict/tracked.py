@@ -3,9 +3,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 from kpjax.lab.commands.predict.pipeline import Seen
 from kpjax.lab.formats.predictions import PredictionTable
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 
 NAME = "animal{}"
 DOUBTS = ("frame", "first", "second", "why")  # columns

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.images.transforms import Transform
 from kpjax.lab.out.export import standalone
 from kpjax.lab.out.export.writing import Provenance, check_free, input_of, without_labels, write_described
-from kpjax.images.transforms import Transform
 from kpjax.platforms import form_of
 from kpjax.structures import Method, Trained
 

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from kpjax.errors import InputError
-from kpjax.lab.out.export import standalone
 from kpjax.file_names import inside
 from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
+from kpjax.lab.out.export import standalone
 from kpjax.structures import Skeleton, Trained, skeleton_from_json
 from kpjax.training.trees import arrays_by_path
 

@@ -15,9 +15,9 @@ from jax import export
 from safetensors.numpy import save
 
 from kpjax.errors import InputError
-from kpjax.lab.out.export import standalone
 from kpjax.files import atomic, strict
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
+from kpjax.lab.out.export import standalone
 from kpjax.structures import Example, Method, Trained
 from kpjax.training import run_folder
 from kpjax.training.trees import named_leaves, on_host

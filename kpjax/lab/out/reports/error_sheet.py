@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kpjax.drawing.fonts import text_and_font
-from kpjax.lab.out.reports.label_sheet import window_of, with_list
 from kpjax.drawing.overlays import BACKGROUND, INK, dot_radius, draw_keypoints
+from kpjax.lab.out.reports.label_sheet import window_of, with_list
 from kpjax.structures import Skeleton
 
 LEAST, MOST = 360, 960  # px, of the longer side of a crop: smaller ones are enlarged, larger ones reduced

@@ -13,10 +13,20 @@ from markupsafe import Markup
 from kpjax.drawing.charts import Curve
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import write_text
-from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, NEAR, TRAINED, Animals, Errors, errors_of, frames_text, pixels
+from kpjax.lab.out.reports.pixel_errors import (
+    ALL,
+    HELD_OUT,
+    NEAR,
+    TRAINED,
+    Animals,
+    Errors,
+    errors_of,
+    frames_text,
+    pixels,
+)
+from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.systems.reports.report import TEMPLATES, curve_image, images_of, panels, provenance
 from kpjax.systems.reports.table import Column, Line, groups, header, lines_of, read_history
-from kpjax.lab.out.reports.verdict import advice, verdict
 
 # Curves that anybody can read: in metrics.jsonl, their title and unit, and what values are multiplied with.
 CURVES = {

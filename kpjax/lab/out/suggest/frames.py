@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import read_frame
 from kpjax.errors import InputError
 from kpjax.images.transforms import Transform
 from kpjax.images.video import open_video
-from kpjax.structures import Skeleton
+from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.suggest.selection import THUMBNAIL, thumbnail
+from kpjax.structures import Skeleton
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 # images (B, S, S, 3) uint8 -> keypoints (B, K, 2) float32 in their pixels, scores (B, K) float32

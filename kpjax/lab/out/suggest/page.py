@@ -14,8 +14,8 @@ from urllib.parse import quote
 from kpjax.drawing.overlays import animal_colours, keypoint_colours
 from kpjax.errors import InputError
 from kpjax.files import write_text
-from kpjax.structures import Skeleton
 from kpjax.lab.out.suggest.proposals import Proposal
+from kpjax.structures import Skeleton
 
 FILE, CORRECTED = "label.html", "corrected.csv"
 COLUMNS = ("image", "instance", "keypoint", "x", "y", "visible")  # of the table that the page writes

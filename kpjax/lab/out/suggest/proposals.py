@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import InputError
+from kpjax.files import write_text
 from kpjax.lab.formats import deeplabcut, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
 from kpjax.lab.formats.skeleton_file import skeleton_text
 from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, table_text
-from kpjax.drawing.overlays import write_png
-from kpjax.errors import InputError
-from kpjax.files import write_text
 from kpjax.structures import Skeleton
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}

@@ -1,0 +1,28 @@
+"""The keypoints of the sets that presets name, without their images: what a plan needs of them."""
+import importlib
+
+from kpjax import InputError, Skeleton
+from kpjax.systems.image_sets import NEVER_LABELLED
+from kpjax.systems.plan.stages import without_points
+
+
+def skeleton_of(name: str) -> Skeleton:
+    """Returns the skeleton of a set by the name that a config gives it. Raises InputError for an unknown one."""
+    family, _, which = name.partition(":")
+    dataset = family.partition("/")[0]
+    if family in ("recoloured", "plain"):
+        return without_points(skeleton_of(which), NEVER_LABELLED if which == "lspet" else ())
+    if family == "bodies":
+        from data.bodies import BODY
+
+        return BODY
+    if family == "rendered":
+        from experiments.adaptation.images import CATEGORIES
+
+        return CATEGORIES[which].skeleton
+    module = {"videos": "figures", "sprites": "dsprites"}.get(dataset, dataset)
+    try:
+        return importlib.import_module(f"data.{module}").DATASET.skeleton(None)
+    except (ImportError, AttributeError, TypeError, InputError) as error:
+        raise InputError(f"{name}: its keypoints are only known from its data ({error}); plan a preset of another set"
+                         ) from None

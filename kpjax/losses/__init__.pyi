@@ -1,0 +1,85 @@
+from .adversarial import (
+    PseudoMaps as PseudoMaps,
+    domain_confusion as domain_confusion,
+    ground_false_by_area as ground_false_by_area,
+    ground_false_by_others as ground_false_by_others,
+    maximum_disparity as maximum_disparity,
+    minimum_disparity as minimum_disparity,
+    multi_kernel_mmd as multi_kernel_mmd,
+    scale_gradient as scale_gradient,
+    softmax_discrepancy as softmax_discrepancy,
+    uniform_false as uniform_false,
+    warm_start as warm_start,
+)
+from .consistency import (
+    coordinate_equivariance as coordinate_equivariance,
+    semantic_consistency as semantic_consistency,
+    semantic_representation as semantic_representation,
+    surest as surest,
+    transformation_equivariance as transformation_equivariance,
+    transformation_invariance as transformation_invariance,
+    unit_representation as unit_representation,
+)
+from .continual import (
+    Walk as Walk,
+    fused_importance as fused_importance,
+    normalised_importance as normalised_importance,
+    quadratic_penalty as quadratic_penalty,
+    start_walk as start_walk,
+    walk_importance as walk_importance,
+    walk_on as walk_on,
+)
+from .differences import (
+    rotation_equivariance as rotation_equivariance,
+    separation as separation,
+    structural_difference as structural_difference,
+)
+from .distillation import (
+    centred_distillation as centred_distillation,
+    channel_distillation as channel_distillation,
+    line_entropy as line_entropy,
+    mse_distillation as mse_distillation,
+    spatial_distillation as spatial_distillation,
+)
+from .heatmap import (
+    coarse_to_fine as coarse_to_fine,
+    coarse_to_fine_targets as coarse_to_fine_targets,
+    hardest_keypoints_mse as hardest_keypoints_mse,
+    heatmap_focal as heatmap_focal,
+    heatmap_kl as heatmap_kl,
+    heatmap_kl_per_keypoint as heatmap_kl_per_keypoint,
+    heatmap_mse as heatmap_mse,
+)
+from .objective import (
+    Objective as Objective,
+    Term as Term,
+    replaced as replaced,
+    reweighted as reweighted,
+    total as total,
+    views as views,
+    without as without,
+)
+from .pose_subspace import (
+    PoseSubspace as PoseSubspace,
+    fit_pose_subspace as fit_pose_subspace,
+    onto_subspace as onto_subspace,
+    pose_subspace_loss as pose_subspace_loss,
+    rows_of_views as rows_of_views,
+    subspace_distances as subspace_distances,
+)
+from .pyramids import (
+    parent_of_child as parent_of_child,
+    spring as spring,
+    still_mass as still_mass,
+    transported as transported,
+    transporter_transported as transporter_transported,
+)
+from .reconstruction import (
+    balanced_distances as balanced_distances,
+    bounded_distances as bounded_distances,
+    feature_distances as feature_distances,
+    feature_sizes as feature_sizes,
+    moved_averages as moved_averages,
+    pixel_mse as pixel_mse,
+)
+from .video import late_rise as late_rise, log_weight as log_weight, temporal_difference as temporal_difference

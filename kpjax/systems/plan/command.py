@@ -1,0 +1,70 @@
+"""The command line of a plan: which system, preset and slice; the compiler runs in a process of its own."""
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kpjax import InputError, RunError
+from kpjax.systems.command_line import Command, over_devices, read_command
+from kpjax.systems.parsing import parse_known
+from kpjax.systems.plan.chips import slice_of
+from kpjax.systems.plan.plan import COMPILES, compiler_of, environment, plan
+from kpjax.systems.system import System
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is planned for; all other flags are those of the preset."""
+
+    chips: str = ""  # the slice, such as v5e-16
+    fit: bool = False  # find the largest batch
+    json: Path | None = None  # a file for the numbers
+
+
+def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: str, program: str
+         ) -> tuple[Plan, Command]:
+    """Reads a command line: a system, a preset where `preset` is empty, and flags.
+
+    Raises InputError in one line for an unknown system, preset, slice, flag or value.
+    """
+    name, *flags = arguments
+    system = system_of(name)
+    asked, rest = parse_known(Plan, flags, prog=program)
+    if not asked.chips:
+        raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
+    slice_ = slice_of(asked.chips)
+    command = read_command(system, [preset, *rest] if preset else rest)
+    compiler_of(slice_.chip.platform)
+    return asked, over_devices(command, slice_.chips)
+
+
+def main(arguments: Sequence[str], *, system_of: Callable[[str], System], program: str, module: str, usage: str,
+         preset: str = "") -> Any:
+    """Plans what a command line asks for; in a process of its own, in which the compiler finds its variables.
+
+    system_of: a system by its name. program: as it was typed. module: runs the same command line. preset: the only one.
+    Returns the plan as JSON in that process. Raises InputError in one line, and RunError where the compiler failed.
+    """
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(usage)
+        if not arguments:
+            raise InputError(f"{program}: name a system" + " and a preset" * (not preset))
+        raise SystemExit(0)
+    if COMPILES in os.environ:
+        asked, command = read(arguments, system_of, preset, program)
+        return plan(command, slice_of(asked.chips), fit=asked.fit, json=asked.json)
+    with contextlib.redirect_stdout(io.StringIO()):  # what is chosen is printed by the other process
+        slice_ = slice_of(read(arguments, system_of, preset, program)[0].chips)
+    done = subprocess.run([sys.executable, "-m", module, *arguments],
+                          env=os.environ | environment(slice_.chip.platform), check=False)
+    if done.returncode < 0:
+        raise RunError(f"the compiler was ended by signal {-done.returncode}, as for want of this machine's memory; "
+                       "what was compiled is kept, and the same command goes on")
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return None

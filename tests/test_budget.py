@@ -1,0 +1,108 @@
+"""The budget of the house: lines of rooms, arrows between floors, callers of options, results recorded by hand.
+
+A number here may only fall. To raise one, CHANGELOG says why.
+"""
+import ast
+import csv
+import re
+from collections import Counter
+from dataclasses import fields, is_dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from kpjax.systems.configs import flat
+from kpjax.systems.paper_numbers import lines_of
+
+ROOT = Path(__file__).parents[1]
+LINES = {  # of Python below a folder, without those of others
+    ("kpjax", "kpjax/systems", "kpjax/lab"): 21_000, ("kpjax/systems",): 6_000, ("kpjax/lab",): 10_500,
+    ("experiments",): 3_500, ("data",): 5_700, ("tests",): 23_000}
+WORDS = {"README.md": 700, "experiments/**/*.md": 9_000}
+BY_HAND = 0  # rows of all results.csv
+FLOORS = ("kpjax", "kpjax.systems", "kpjax.lab", "experiments")  # each imports those before it, the first three no data
+SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+
+
+def texts(folder: str, *without: str) -> dict[Path, str]:
+    """Returns the Python files below a folder, without those below others."""
+    return {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).rglob("*.py"))
+            if not any(path.is_relative_to(ROOT / name) for name in without)}
+
+
+def occurrences() -> Counter:
+    """Counts the words of all code that is no test, of README and of the documentation."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    found = Counter(word.replace("-", "_") for page in pages for word in re.findall(r"--([\w-]+)", page.read_text("utf-8")))
+    for folder in ("kpjax", "experiments", "data"):
+        for text in texts(folder).values():
+            found.update(re.findall(r"\w+", text))
+    return found
+
+
+@pytest.mark.parametrize("room", LINES, ids=lambda room: room[0])
+def test_rooms_do_not_grow(room):
+    assert sum(len(text.splitlines()) for text in texts(*room).values()) <= LINES[room]
+
+
+@pytest.mark.parametrize("pages", WORDS)
+def test_pages_do_not_grow(pages):
+    assert sum(len(path.read_text("utf-8").split()) for path in ROOT.glob(pages)) <= WORDS[pages]
+
+
+def test_no_floor_imports_one_above_it():
+    def floor_of(module: str) -> int:
+        return max((number for number, floor in enumerate(FLOORS) if f"{module}.".startswith(f"{floor}.")), default=-1)
+
+    upward = []
+    for path, text in (texts("kpjax") | texts("experiments")).items():
+        own = floor_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for node in ast.walk(ast.parse(text)):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else [
+                f"{node.module}.{one.name}" for one in node.names] if isinstance(node, ast.ImportFrom) else []
+            upward += [f"{path.relative_to(ROOT)} imports {name}" for name in names
+                       if floor_of(name) > own or (own < 3 and name.partition(".")[0] == "data")]
+    assert not upward
+
+
+def test_options_have_callers_that_are_no_tests():
+    words, unused = occurrences(), []
+    for folder in ("kpjax", "experiments", "data"):
+        for path, text in texts(folder).items():
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef):
+                    inside = Counter(re.findall(r"\w+", ast.get_source_segment(text, node)))
+                    unused += [f"{path.relative_to(ROOT)}: {node.name}({one.arg}=)"
+                               for one, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+                               if default is not None and words[one.arg] == inside[one.arg]]
+    assert not unused
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_fields_of_configs_are_set_by_somebody(name):
+    """A field that is only defined and read is a constant."""
+    presets = import_module(f"experiments.{name}").SYSTEM.presets.values()
+    documented = occurrences()
+    values = {}
+    for config in presets:
+        for field, value in flat(config).items():
+            values.setdefault(field, set()).add(repr(value))
+    constant = [field for field, found in values.items() if len(found) == 1 and documented[field] < 3]
+    assert not constant
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_variants_are_a_papers_or_have_a_recorded_row(name):
+    with (ROOT / "experiments" / name / "results.csv").open(newline="") as file:
+        recorded = {variant for row in csv.DictReader(file) for variant in row["variant"].split(" - ")}
+    printed = [line.keys["variant"] for line in lines_of(name) if "variant" in line.keys]
+    variants = import_module(f"experiments.{name}").SYSTEM.variants
+    assert not [variant for variant in variants if variant not in recorded
+                and not any(fnmatchcase(variant, pattern) for pattern in printed)]
+
+
+def test_no_result_is_recorded_by_hand():
+    rows = [row for path in (ROOT / "experiments").rglob("results.csv") for row in csv.DictReader(path.open(newline=""))]
+    assert sum(row["commit"] == "recorded by hand" for row in rows) <= BY_HAND
