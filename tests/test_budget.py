@@ -6,7 +6,6 @@ import ast
 import csv
 import re
 from collections import Counter
-from dataclasses import fields, is_dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path

@@ -13,10 +13,11 @@ from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.own.needs import NEEDS
+from kpjax.lab.own.systems import own_system
 from kpjax.systems.command_line import ALIASES, Shared, read_command
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import parse
-from kpjax.systems.system import OWN, system_of
+from kpjax.systems.system import OWN
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
@@ -33,7 +34,7 @@ def test_commands_of_the_pages_parse(page):
         if command == "train":
             system, _ = system_and_flags(arguments)
             assert system in NEEDS
-            known = {*flat(system_of(system, OWN).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
+            known = {*flat(own_system(system).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
         elif command == "side_by_side":
             parse(SideBySide, arguments, prog="kpjax")
@@ -60,7 +61,7 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
         for run in runs:
             taught = read_project(tmp_path / {"incremental": "old_labels", "adaptation": "people"}[name])
             shutil.copytree(untrained_run(tmp_path / "untrained", taught.skeleton, 64), run)
-        read = read_command(system_of(arguments[0], OWN), [OWN, *arguments[1:]])
+        read = read_command(own_system(arguments[0]), [OWN, *arguments[1:]])
         trained |= {str(read.folder / variant) for variant in read.variants}
     assert len(trained) >= 2
     assert "  --" in capsys.readouterr().out

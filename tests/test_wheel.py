@@ -1,4 +1,4 @@
-"""An installed wheel: it holds the library and, in a bundle, the experiments, the data and the commands."""
+"""An installed wheel: it holds the library, the systems and the laboratory, and needs no clone."""
 import os
 import re
 import subprocess
@@ -40,40 +40,34 @@ def script(installed):
 
 def test_a_wheel_owns_one_top_level_package(installed):
     assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"kpjax"}
-    for path in ("py.typed", "reports/report.css", "bundled/kpjax/systems/regda/__init__.py", "bundled/data/figures.py",
-                 "bundled/experiments/incremental/protocols/figures.json", "bundled/kpjax/systems/regda/paper.txt"):
+    for path in ("py.typed", "methods/__init__.pyi", "systems/regda/paper.txt", "systems/reports/report.css",
+                 "systems/incremental/protocols/figures.json", "lab/out/suggest/page.html"):
         assert (installed / "kpjax" / path).is_file()
-    bundled = installed / "kpjax" / "bundled" / "experiments"
-    rooms = {path.name for path in (ROOT / "experiments").iterdir() if any(path.glob("*.py"))}
-    of_a_clone = {"launch", "peers"}
-    assert rooms - of_a_clone <= {path.name for path in bundled.iterdir()}
-    assert not [path for name in of_a_clone for path in (bundled / name).glob("*.py")]
-    stub = (installed / "kpjax" / "methods" / "__init__.pyi").read_text()
-    assert "from kpjax.methods.supervised_learning import supervised as supervised\n" in stub
+    assert not list(installed.rglob("experiments"))
 
 
-def test_commands_and_experiments_run_without_a_clone(installed, tmp_path):
-    (tmp_path / "data").mkdir()  # of a person's own; it must not hide the bundled one
+def test_commands_run_without_a_clone(installed, tmp_path):
+    (tmp_path / "data").mkdir()  # of a person's own; it must hide nothing
     for program in (script(installed), ("-m", "kpjax")):
         listed = run(installed, tmp_path, program, "--help")
         assert listed.returncode == 0, listed.stderr
         assert "kpjax check MY_PROJECT" in listed.stdout
-    refused = run(installed, tmp_path, script(installed), "regda", "demoo")
-    assert refused.returncode == 2, refused.stderr
-    assert "preset 'demoo' is unknown; there are demo" in refused.stderr
     checked = run(installed, tmp_path, script(installed), "check", SAMPLE, "--out", "sheet.png")
     assert checked.returncode == 0, checked.stderr
     assert "  kpjax train --project P" in checked.stdout
     assert (tmp_path / "sheet.png").is_file()
+    asked = run(installed, tmp_path, script(installed), "train", "regda", "--help")
+    assert asked.returncode == 0, asked.stderr
+    assert "--target" in asked.stdout
 
 
 def test_nothing_that_only_published_data_need_is_imported():
     """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
-    code = ("import importlib, pkgutil, sys, kpjax.lab.commands, data.figures, data.dsprites\n"
+    code = ("import importlib, pkgutil, sys, kpjax.lab.commands.train, data.figures, data.dsprites\n"
             "for entry in pkgutil.iter_modules(kpjax.lab.commands.__path__, 'kpjax.lab.commands.'):\n"
             "    importlib.import_module(entry.name)\n"
             "for system in kpjax.lab.commands.train.NEEDS:\n"
-            "    importlib.import_module(f'experiments.{system}.own')\n"
+            "    importlib.import_module(f'kpjax.lab.own.{system}')\n"
             "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
             "set(sys.modules)))")
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

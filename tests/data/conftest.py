@@ -1,9 +1,8 @@
 """Fixtures that prepare datasets from folders."""
-import contract
 import pytest
 
 
 @pytest.fixture
 def records(tmp_path):
     """`records(dataset, folder)` prepares a set and returns {split: {name: record}}."""
-    return lambda dataset, folder, **options: contract.records(dataset, folder, tmp_path / "prepared", **options)
+    return lambda dataset, folder, **options: dataset_contract.records(dataset, folder, tmp_path / "prepared", **options)

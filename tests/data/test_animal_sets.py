@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from contract import Sample, ids, names_its_faults, of_sample, placed, write_image
+from dataset_contract import Sample, ids, names_its_faults, of_sample, placed, write_image
 from PIL import Image
 
 from data import atrw, cub200_2011, ut_zappos50k

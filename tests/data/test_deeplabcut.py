@@ -1,7 +1,7 @@
 """DeepLabCut projects as a set: frames without labels stay, parts by video or by time, what is refused."""
 import numpy as np
 import pytest
-from contract import Sample, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, names_its_faults, of_sample, write_image
 
 from data.deeplabcut import DATASET, check, read, skeleton, video_of
 from kpjax.errors import InputError

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import scipy.io
-from contract import Sample, ids, names_its_faults, of_sample, placed, write_image
+from dataset_contract import Sample, ids, names_its_faults, of_sample, placed, write_image
 
 from data import aflw, cats, celeba, ls3d, w300_lp, youtube_faces
 from data.torch7 import read_tensor

@@ -4,10 +4,10 @@ import pytest
 
 from data import flies
 from data.flies import DATASET, FLY
+from experiments.pyramids import PRESETS
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.systems.configs import changed
-from kpjax.systems.pyramids.config import PRESETS
 
 sleap_io = pytest.importorskip("sleap_io", reason="sleap-io reads the clip; install the extra kpjax[sleap]")
 WIDTH, HEIGHT, COUNT = 96, 80, 12

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
+from dataset_contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
 from PIL import Image
 
 from data import freihand, h3d, rhd

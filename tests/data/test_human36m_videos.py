@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.io
-from contract import write_image
+from dataset_contract import write_image
 
 from data.human36m_videos import DATASET, ELEVEN_ACTIONS, OF_32, SEVENTEEN, STRIDE, facts, human36m_videos
 from data.prepared import prepare

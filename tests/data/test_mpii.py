@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import scipy.io
-from contract import Sample, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, names_its_faults, of_sample, write_image
 
 from data.mpii import DATASET, PERSON, RELEASE, Person, draw, person_box
 from kpjax.images.transforms import PersonCrop

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import scipy.io
-from contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
+from dataset_contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
 
 from data import bbc_pose, human36m, lsp, lspet, surreal
 

@@ -1,7 +1,7 @@
 """The two speech projects: parts by speaker, faults, points that a network placed, frames of videos."""
 import numpy as np
 import pytest
-from contract import write_image
+from dataset_contract import write_image
 
 from data import lips, speech, tongue
 from data.parts import PARTS

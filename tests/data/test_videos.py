@@ -4,12 +4,13 @@ import pytest
 from PIL import Image
 
 from data.prepared import open_source, prepare
-from data.videos import DATASET, TABLE, read_labels, split, with_labels
+from data.videos import DATASET, split
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, write_video
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.video_source import in_videos, read_videos
+from kpjax.lab.formats.video_labels import TABLE, read_labels, with_labels
 
 ROWS = ["video,frame,keypoint,x,y,visible", "a.mp4,0,nose,10,20,1", "a.mp4,0,tail,30,21.5,", "a.mp4,3,tail,1,2,0",
         "a.mp4,3,nose,500,2,1", "sub/b.mp4,7,tail,5,6,1"]

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from contract import Sample, ids, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, ids, names_its_faults, of_sample, write_image
 from PIL import Image
 
 from data import cephalometric, cephalometric_2023, chest, metaimage

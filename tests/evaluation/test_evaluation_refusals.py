@@ -1,12 +1,11 @@
 """Sets, splits and files that cannot be evaluated, in one line that names what is wrong."""
 import numpy as np
 import pytest
-from kpjax.evaluation.probes.reconstruction import doublings_to, train_painter
 
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics
 from kpjax.evaluation.probes.actions import action_probe, windows
-from kpjax.evaluation.probes.image_moments import image_moments, moving_masks
+from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.evaluation.probes.landmarks import (
     Landmarks,
     between_eyes,
@@ -17,7 +16,6 @@ from kpjax.evaluation.probes.landmarks import (
     scaled_ridge,
 )
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe
-from kpjax.evaluation.probes.regression_errors import ratio_of_errors
 from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
 from kpjax.structures import Skeleton
 
@@ -38,20 +36,13 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
     (lambda: held_out(["S9", "S11"], ["S7"]), "test groups S7 are not among"),
     (lambda: held_out(["S9", "S11"], ["S9", "S11"]), "nothing is left to fit"),
     (lambda: random_halves(1, 0), "at least 2"),
-    (lambda: ratio_of_errors(SHOWN[:20], SHOWN[:20], np.zeros(20)), "at least 2 videos"),
     (lambda: linear_probe(POINTS, JOINTS, LATE, HALVES), "no fitted example shows joint 0"),
     (lambda: linear_probe(POINTS * np.nan, JOINTS, SHOWN, HALVES), "40 examples are not finite"),
     (lambda: best_ridge(POINTS, JOINTS, SHOWN, np.arange(5), np.zeros(40), (0.0, 1.0)), "2 ridges and 1 groups"),
-    (lambda: doublings_to((100, 100)), "100x100 are not a small map doubled; bring their sides to multiples of 16"),
-    (lambda: train_painter(POINTS, IMAGES, np.arange(40), widths=(8, 8)), "take 3 scales"),
-    (lambda: train_painter(POINTS * np.nan, IMAGES, np.arange(40)), "not finite"),
-    (lambda: train_painter(POINTS, IMAGES, np.arange(0)), "no example to fit"),
     (lambda: windows(np.zeros(7, int), length=8), "longest run of frames has 7"),
-    (lambda: windows(np.zeros(7, int), length=4, every=0), "at least 1 of both"),
     (lambda: action_probe(POINTS, ROWS, ACTIONS, Split(np.arange(0, 10, 2), np.arange(10))), "shows right"),
     (lambda: action_probe(POINTS * np.nan, ROWS, ACTIONS, Split(np.arange(5), np.arange(5, 10))), "not finite"),
     (lambda: image_moments([VIDEO[:1]]), "video of 1 frame"), (lambda: image_moments([]), "there is no video"),
-    (lambda: moving_masks(VIDEO, background="first"), "choose median or mean"),
     (lambda: both_errors(FACES, FACES, normaliser=constant(1.0), regressor=scaled_ridge(64), images=(10, 100)),
      r"100 labelled images are asked for, there are 24 .* at most 24, or for all"),
     (lambda: labelled_subsets(24, 24, extra=1), r"25 labelled images are asked for, there are 24 .* at most 23"),

@@ -14,6 +14,8 @@ from hostile import put, text_of
 from own_runs import untrained_run
 from PIL import Image
 
+from experiments import system_of
+from experiments.semi_supervised import PRESETS
 from kpjax.errors import InputError, printable
 from kpjax.files import read_content, read_json
 from kpjax.images.inputs import find_inputs
@@ -29,7 +31,6 @@ from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json
 from kpjax.systems.parsing import exit_code_of
 from kpjax.systems.reports.table import read_history, read_run
-from kpjax.systems.semi_supervised.config import PRESETS
 from kpjax.systems.system import Job, finished, read_predictions
 from kpjax.training import hosts, run_folder
 
@@ -180,7 +181,7 @@ def test_small_files_of_a_run_are_what_was_written(run, capsys):
 
 def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
     config = config_from_json(PRESETS["demo"], read_json(run / "config.json")["config"])
-    job = Job("semi_supervised", config, "demo", "supervised", 0, run.parents[3], None)
+    job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], None)
     assert finished(job)
     (run / "model").rename(tmp_path / "model")
     try:

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 from untrained import drawn
 
+from experiments import system_of
+from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
 from kpjax.lab.own import animals, found_animals
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.systems.configs import changed, config_as_json
-from kpjax.systems.semi_supervised.config import PRESETS
 from kpjax.systems.semi_supervised.variants import build
 from kpjax.systems.system import Job
 from kpjax.training.run_folder import write_config, write_results
@@ -41,7 +42,7 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
     config."""
     config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 4),
                      head_layers=1, head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
-    job = Job("semi_supervised", config, "demo", "supervised", 0, workdir, None)
+    job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)
     batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),
                     np.zeros((8, count), np.float32), np.ones(8, np.float32), np.tile(np.eye(3, dtype=np.float32),

@@ -260,7 +260,7 @@ def test_warm_start():
 
 
 def test_learning_rates_of_the_published_setting():
-    from kpjax.systems.regda.config import PRESETS  # only here: the other cases need no experiment
+    from experiments.regda import PRESETS  # only here: the other cases need no experiment
 
     config = PRESETS["rhd_h3d"]
     steps = jnp.array([0, 500, 4999, 14999], jnp.float32)

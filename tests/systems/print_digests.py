@@ -21,9 +21,9 @@ sys.path.insert(0, os.getcwd())
 import numpy as np
 from safetensors.numpy import load_file
 
+from experiments import system_of
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems.command_line import run
-from kpjax.systems.system import system_of
 
 SMALL = ["--steps", "3", "--evaluations", "1", "--training-examples", "200", "--test-examples", "32"]
 RUNS = {

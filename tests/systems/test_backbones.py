@@ -10,6 +10,10 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
+from experiments.incremental import PRESETS as INCREMENTAL
+from experiments.regda import PRESETS as REGDA
+from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED
+from experiments.supervised import PRESETS
 from kpjax import models
 from kpjax.errors import InputError
 from kpjax.methods import imagenet_normalise, symmetric_normalise
@@ -29,10 +33,6 @@ from kpjax.systems.configs import (
     with_network,
     with_weights,
 )
-from kpjax.systems.incremental.config import PRESETS as INCREMENTAL
-from kpjax.systems.regda.config import PRESETS as REGDA
-from kpjax.systems.semi_supervised.config import PRESETS as SEMI_SUPERVISED
-from kpjax.systems.supervised import PRESETS
 from kpjax.training.trees import load_trained
 
 TINY = ["demo", "--network", "mobilenet_v2", "--width-multiplier", "0.1", "--decoder-width", "8", "--image-size", "32",

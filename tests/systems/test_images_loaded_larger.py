@@ -9,6 +9,7 @@ from PIL import Image
 import data.prepared
 from data.bodies import BODY
 from data.hands import HAND
+from experiments import system_of
 from kpjax import geometry
 from kpjax.input.source import TfdsSource, stacked
 from kpjax.models import SmallUNet
@@ -63,7 +64,7 @@ def sides(*sources):
 
 
 def test_semi_supervised_training_images_are_larger(tmp_path):
-    job = Job("semi_supervised", LEEDS, "tiny", "pl", 0, tmp_path, None)
+    job = Job(system_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
     opened = semi_supervised.open_data(job)
     larger = opened.labelled[0].image.shape[0]
     assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
@@ -86,13 +87,13 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
 
 def test_without_the_official_augmentation_nothing_is_larger():
     config = changed(LEEDS, augmentation="none")
-    opened = semi_supervised.open_data(Job("semi_supervised", config, "tiny", "ours", 0, None, None))
+    opened = semi_supervised.open_data(Job(system_of("semi_supervised"), config, "tiny", "ours", 0, None, None))
     assert sides(opened.labelled, opened.test) == [32, 32]
     assert opened.plain_unlabelled is None
 
 
 def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
-    opened = regda.open_data(Job("regda", HANDS, "tiny", "regda", 0, tmp_path, None))
+    opened = regda.open_data(Job(system_of("regda"), HANDS, "tiny", "regda", 0, tmp_path, None))
     assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
     assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
     streams = {name: stacked([source[number] for number in range(8)]) for name, source in (

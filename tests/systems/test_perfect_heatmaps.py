@@ -46,7 +46,7 @@ def test_perfect_heatmaps_decode_to_the_labels(name, preset):
 @pytest.mark.parametrize(("preset", "largest"), [("dsprites_noisy_scream", 0.0), ("dsprites_small_noisy_scream", 0.5)])
 def test_perfect_heatmaps_of_sprites_leave_their_quantisation(preset, largest):
     """At the paper's size every position has a cell of its own; at the small one every second has."""
-    config = importlib.import_module("kpjax.systems.regda").PRESETS[preset]
+    config = importlib.import_module("experiments.regda").PRESETS[preset]
     source = open_domain(config.data.target, side=config.data.image_size, seed=0, data_dir=None, train=1, test=200)
     points = np.stack([source.test[number].keypoints for number in range(200)])
     error = abs(decoded("regda", config, points) - points)

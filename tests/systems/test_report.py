@@ -2,10 +2,10 @@
 import base64
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import Page
 
 from kpjax.drawing.overlays import write_png
 from kpjax.systems.reports.report import described, duration, write_report
@@ -15,35 +15,6 @@ NASTY = "<script>alert('&')</script>"
 ENTRIES = (Entry("ours", "method", NASTY, {"target/pck": 72.5}, note="a & b"), Entry("other", "baseline"),
            Entry("later", "baseline"), Entry("oracle", "oracle"))
 COLUMNS = (Column("target/pck", "PCK", "%", 100.0), Column("target/mae", "MAE", "px", decimals=2, better="lower"))
-EMPTY = {"meta", "br", "img"}
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and keeps the text and the cells of every table row."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.texts, self.rows, self.attributes = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.attributes += attributes
-        if tag not in EMPTY:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
 """RegDA that trains for seconds; as a program, one process of it on several: python tiny_regda.py PRESET [flags]."""
 import sys
 
+from experiments.regda import PRESETS, SYSTEM
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.regda import SYSTEM
-from kpjax.systems.regda.config import PRESETS
 
 SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 4), "head_layers": 1, "pretraining_head_layers": 1,
          "batch_size": 8, "pretraining_steps": 2, "steps": 3, "evaluations": 1, "training_examples": 16,

@@ -16,10 +16,11 @@ from kpjax.images.video import write_video
 from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.lab.out.reports.label_sheet import SIDE, Labels, label_sheet
 from kpjax.lab.own.needs import NEEDS, Holdings, systems_lines
+from kpjax.lab.own.systems import own_system
 from kpjax.structures import Skeleton
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import as_flags, exit_code_of, flags_in_messages, flags_of
-from kpjax.systems.system import OWN, system_of
+from kpjax.systems.system import OWN
 
 main = functools.partial(run_command, "check")
 
@@ -93,7 +94,7 @@ def test_what_is_no_project(tmp_path, capsys):
 
 def test_every_preset_own_has_the_flags_that_the_table_names():
     for system, needs in NEEDS.items():
-        fields = flat(system_of(system, OWN).presets[OWN])
+        fields = flat(own_system(system).presets[OWN])
         for flag in re.findall(r"--([a-z-]+)", needs.takes):
             assert flag.replace("-", "_") in fields, (system, flag)
 

@@ -4,15 +4,17 @@ import sys
 
 import pytest
 
+from experiments import system_of
 from experiments.__main__ import main
 from kpjax import InputError
 from kpjax.images.inputs import find_inputs
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.own.needs import NEEDS
+from kpjax.lab.own.systems import own_system
 from kpjax.systems.command_line import TO_KNOW, Shared, read_command
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import WIDTH, exit_code_of, folded
-from kpjax.systems.system import OWN, system_of
+from kpjax.systems.system import OWN
 
 
 def said(capsys, monkeypatch, *words):
@@ -49,17 +51,17 @@ def test_the_help_of_a_system_has_the_flags_to_know_and_that_with_all_has_all(na
     short = said(capsys, monkeypatch, "train", name, "--help")
     flags = [line.split()[0] for line in short.splitlines() if line.startswith("  --")]
     assert 7 <= len(flags) <= 12
-    fields = {*flat(system_of(name, OWN).presets[OWN]), *(field.name for field in dataclasses.fields(Shared))}
+    fields = {*flat(own_system(name).presets[OWN]), *(field.name for field in dataclasses.fields(Shared))}
     assert {flag[2:].replace("-", "_") for flag in flags} <= fields
     assert f"kpjax train {name} --help-all" in short
     assert short.index(NEEDS[name].takes.split()[0]) < short.index("--start" if "--start" in flags else "--steps")
     with pytest.raises(SystemExit):
-        read_command(system_of(name), [OWN, "--help-all"])
+        read_command(own_system(name), [OWN, "--help-all"])
     assert "--require-accelerator" in capsys.readouterr().out
 
 
 def test_every_flag_to_know_is_one():
-    fields = {name for system in NEEDS for name in flat(system_of(system, OWN).presets[OWN])}
+    fields = {name for system in NEEDS for name in flat(own_system(system).presets[OWN])}
     assert set(TO_KNOW) <= fields | {field.name for field in dataclasses.fields(Shared)}
 
 

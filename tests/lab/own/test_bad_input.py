@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from experiments.regda import SYSTEM
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems.command_line import run, spelled
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.regda import SYSTEM
 
 
 @pytest.fixture

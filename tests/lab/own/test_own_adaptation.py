@@ -9,6 +9,7 @@ from own_projects import synthetic_project
 from own_runs import untrained_run
 from untrained import drawn, shapes
 
+from experiments.adaptation import PRESETS
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.input.source import stacked
@@ -19,7 +20,7 @@ from kpjax.models import FeatureMaps, HourglassNetwork, MoveNet, SmallUNet, move
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton, Trained
 from kpjax.systems import published
-from kpjax.systems.adaptation.config import PRESETS, of_core
+from kpjax.systems.adaptation.config import of_core
 from kpjax.systems.adaptation.variants import build, network, perceptual_of
 from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import changed

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from own_projects import synthetic_project
 
+from experiments import system_of
 from kpjax.lab.commands.evaluate import in_keypoints_of
 from kpjax.lab.commands.train import train
 from kpjax.lab.formats.uniting import in_names
@@ -17,7 +18,6 @@ from kpjax.lab.predictors import open_run
 from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.system import system_of
 
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")

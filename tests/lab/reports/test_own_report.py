@@ -6,8 +6,8 @@ import shlex
 
 import numpy as np
 import pytest
+from pages import Page
 from test_pixel_errors import NAMES, made
-from test_report import Page
 
 from kpjax.lab.out.reports.own_report import Film, OwnRun, Picture, films_in, write_own_report
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined

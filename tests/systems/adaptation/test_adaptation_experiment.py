@@ -11,6 +11,8 @@ from PIL import Image
 from predict_folder import predict_folder
 from safetensors.numpy import load_file
 
+from experiments import system_of
+from experiments.adaptation import PRESETS, SYSTEM
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
 from kpjax.input.source import arrays
@@ -18,8 +20,7 @@ from kpjax.models.unet import SmallUNet
 from kpjax.models.vgg import random_features
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems import adaptation
-from kpjax.systems.adaptation import SYSTEM
-from kpjax.systems.adaptation.config import PRESETS, of_core, of_training
+from kpjax.systems.adaptation.config import of_core, of_training
 from kpjax.systems.adaptation.images import open_core_images, open_images, second_turns, with_turns
 from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
 from kpjax.systems.adaptation.variants import VARIANTS, build
@@ -55,7 +56,7 @@ def all_finished(finished):
 
 
 def job_in(finished, variant="adapted", config=TINY, preset="tiny"):
-    return Job("adaptation", config, preset, variant, 0, finished.parents[1], None)
+    return Job(system_of("adaptation"), config, preset, variant, 0, finished.parents[1], None)
 
 
 def results_of(folder, variant):
@@ -235,7 +236,7 @@ def interrupted(finished, monkeypatch, tmp_path):
         fit(method, streams, **options | {"steps": 2, "options": FitOptions(save_every=1)})
         raise Stopped
 
-    job = Job("adaptation", TINY, "tiny", "adapted", 0, tmp_path, None)
+    job = Job(system_of("adaptation"), TINY, "tiny", "adapted", 0, tmp_path, None)
     shutil.copytree(finished / "stages", job.preset_folder / "stages")
     with monkeypatch.context() as patch:
         patch.setattr("kpjax.systems.system.fit", first_two)
@@ -431,7 +432,7 @@ def test_bad_flags_are_named(flags, words):
 ])
 def test_bad_input_is_one_line_before_anything_is_trained(changes, words, monkeypatch, tmp_path):
     monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    job = Job("adaptation", changed(TINY, **changes), "tiny-bad", "random_core", 0, tmp_path, tmp_path)
+    job = Job(system_of("adaptation"), changed(TINY, **changes), "tiny-bad", "random_core", 0, tmp_path, tmp_path)
     with pytest.raises(InputError, match=words) as caught:
         run(TINY_SYSTEM, job)
     assert "\n" not in str(caught.value)

@@ -9,6 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from data.figures import figures, target
+from experiments import system_of
+from experiments.incremental import PRESETS, SYSTEM
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.heatmaps import gaussian_bumps
@@ -16,10 +18,10 @@ from kpjax.input.source import subset
 from kpjax.structures import Example
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
-from kpjax.systems.incremental import SYSTEM, open_data, run_of
+from kpjax.systems.incremental import open_data, run_of
 from kpjax.systems.incremental.association import mean_copy_rates
 from kpjax.systems.incremental.builders import build_association, build_step
-from kpjax.systems.incremental.config import LATER, PRESETS
+from kpjax.systems.incremental.config import LATER
 from kpjax.systems.incremental.measures import Matrices, both_units, summary
 from kpjax.systems.incremental.steps import all_images, increment_at, step_images
 from kpjax.systems.incremental.variants import VARIANTS
@@ -72,7 +74,7 @@ def matrix_of(folder, variant):
 
 
 def job_of(tiny, variant="kamp", workdir="nowhere", **changes):
-    return Job("incremental", changed(tiny.presets["tiny"], **changes), "tiny", variant, 0, workdir, None)
+    return Job(system_of("incremental"), changed(tiny.presets["tiny"], **changes), "tiny", variant, 0, workdir, None)
 
 
 def opened(tiny, variant="kamp", **changes):

@@ -7,6 +7,7 @@ import pytest
 from etils import epath
 from own_projects import synthetic_project
 
+from experiments import system_of
 from kpjax import InputError, RunError
 from kpjax.lab.commands import plan as command
 from kpjax.lab.formats.writing import write_project
@@ -15,7 +16,7 @@ from kpjax.systems.plan import plan as planning
 from kpjax.systems.plan.chips import slice_of
 from kpjax.systems.plan.plan import COMPILES, LARGEST, Tried, environment, largest_batch, tables, times_of
 from kpjax.systems.plan.stages import STAGES, planned_stages, skeleton_of
-from kpjax.systems.system import Job, system_of
+from kpjax.systems.system import Job
 from kpjax.training.mesh import data_mesh
 
 

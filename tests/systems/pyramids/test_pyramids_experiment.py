@@ -9,14 +9,15 @@ from etils import epath
 from PIL import Image
 from predict_folder import predict_folder
 
+from experiments import system_of
+from experiments.pyramids import PRESETS, SYSTEM
 from kpjax.errors import InputError, RunError
 from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.systems.command_line import exit_code_of, read_command, run
 from kpjax.systems.configs import changed
-from kpjax.systems.pyramids import ORACLE, SYSTEM
-from kpjax.systems.pyramids.config import PRESETS
+from kpjax.systems.pyramids import ORACLE
 from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
 from kpjax.systems.pyramids.variants import BASELINES, BKIND, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.systems.system import Job, measure_again, no_training, preset_folder, run as run_job
@@ -33,7 +34,7 @@ SLOW = ("transporter", "bkind", "untrained", "mean_pose", "image_moments", "supe
 
 
 def job_of(workdir, variant="pyramids", config=TINY):
-    return Job("pyramids", config, "tiny", variant, 0, epath.Path(workdir), None)
+    return Job(system_of("pyramids"), config, "tiny", variant, 0, epath.Path(workdir), None)
 
 
 def results_of(folder, variant):

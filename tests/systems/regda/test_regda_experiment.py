@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from data.figures import TEN_POINTS
+from experiments import system_of
+from experiments.regda import PRESETS
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import read_pose_statistics
 from kpjax.structures import Example
@@ -15,7 +17,7 @@ from kpjax.systems import regda
 from kpjax.systems.command_line import over_devices, read_command, run
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import open_domain
-from kpjax.systems.regda.config import PRESETS, of_pretraining
+from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, StoredRun, finished
 from kpjax.training.evaluation import predict_source
@@ -113,7 +115,7 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regd
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.variables["params"], after.variables["params"])
     assert 0 < max(jax.tree.leaves(moved)) < 0.01
     # Another rate of the adaptation begins from the same start, which does not read it; another rate of the start not.
-    job = Job("regda", changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0, tmp_path,
+    job = Job(system_of("regda"), changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0, tmp_path,
               None)
     assert finished(regda._start_of(job, start))
     with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):

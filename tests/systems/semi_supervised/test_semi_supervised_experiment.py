@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import system_of
+from experiments.semi_supervised import PRESETS, SYSTEM
 from kpjax import geometry
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.errors import InputError
@@ -17,8 +19,8 @@ from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
 from kpjax.systems import image_sets
 from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import changed, flat
-from kpjax.systems.semi_supervised import ON_PEOPLE, ON_VIDEOS, SYSTEM, choices, shortened, videos_of
-from kpjax.systems.semi_supervised.config import PRESETS, Weights
+from kpjax.systems.semi_supervised import ON_PEOPLE, ON_VIDEOS, choices, shortened, videos_of
+from kpjax.systems.semi_supervised.config import Weights
 from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
 from kpjax.systems.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
 from kpjax.systems.system import Job, run as run_job
@@ -46,7 +48,7 @@ def results_of(folder, variant):
 
 
 def tiny_job(variant="ours", workdir="nowhere", **changes):
-    return Job("semi_supervised", changed(TINY, **changes), "tiny", variant, 0, workdir, None)
+    return Job(system_of("semi_supervised"), changed(TINY, **changes), "tiny", variant, 0, workdir, None)
 
 
 def tiny_data(**changes):

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.supervised import PRESETS
 from kpjax.errors import InputError
 from kpjax.structures import Example
 from kpjax.systems import command_line, supervised
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import decoder, score_kind
-from kpjax.systems.supervised import PRESETS
 
 TINY = ["demo", "--image-size", "32", "--heatmap-size", "8", "--widths", "4", "8", "8", "--head-width", "8",
         "--training-examples", "24", "--test-examples", "10", "--batch-size", "8", "--evaluations", "2"]
