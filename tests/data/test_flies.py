@@ -83,14 +83,6 @@ def test_seeds_exchange_the_parts(clip, records, tmp_path):
     assert isinstance(videos.square(), Letterbox)
 
 
-def test_other_labels_are_refused(tmp_path):
-    write(tmp_path, names=FLY.names[:2])
-    assert "keypoints are head, thorax; expected head, thorax, abdomen" in DATASET.check(tmp_path)[0]
-    write(tmp_path, tracks=())
-    assert "a fly has no track" in DATASET.check(tmp_path)[0]
-    assert "clip.slp is missing" in DATASET.check(tmp_path / "nothing")[0]
-
-
 def test_the_real_copy(published):
     real = published("sleap_tracks")
     assert DATASET.check(real) == []

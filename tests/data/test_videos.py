@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from data.prepared import open_source, prepare
-from data.videos import DATASET, split
+from data.videos import DATASET
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, write_video
@@ -95,13 +95,3 @@ def test_a_folder_without_video_and_broken_frames(folder, tmp_path):
     builder = prepare(DATASET, folder, tmp_path / "prepared", on_bad_image="skip")
     assert builder.skipped == ["sub/frames#000002: the frame does not decode"]
     assert sum(part.num_examples for part in builder.info.splits.values()) == 23
-
-
-def test_few_videos_are_cut_in_two(folder):
-    videos = find_videos(folder)
-    parts = split(videos[:2])
-    assert [list(kept) for _, kept in parts["test"]] == [[8, 9], [6, 7]]
-    assert [len(kept) for _, kept in parts["train"]] == [8, 6]
-    whole = split(videos)
-    assert len(whole["test"]) == 1
-    assert {video.name for video, _ in whole["train"]} | {whole["test"][0][0].name} == {one.name for one in videos}

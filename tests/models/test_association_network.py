@@ -98,15 +98,3 @@ def test_a_distant_network_answers_anywhere_and_hears_every_input():
     odd = AssociationInputs(*(leaf[:, :15, :13] if leaf.ndim == 4 else leaf for leaf in given))
     fresh, _ = jax.jit(lambda key: network.init_with_output(key, odd, train=False))(jax.random.key(0))
     assert fresh.shape == (1, 15, 13, 1)
-
-
-def test_works_in_bfloat16():
-    network, given = AssociationNetwork(dtype=jnp.bfloat16), inputs(16, [(3, 4), (5, 2)])
-    given = given._replace(features=given.features.astype(jnp.bfloat16))
-    found, _ = network.init_with_output(jax.random.key(0), given, train=True)
-    assert found.dtype == jnp.float32
-
-
-def test_a_network_that_sees_features_is_warned_about():
-    with pytest.warns(UserWarning, match="copy"):
-        assert association_network("with_features").variant == "with_features"

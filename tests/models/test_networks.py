@@ -13,7 +13,7 @@ from kpjax.models.hourglass_network import HourglassNetwork
 from kpjax.models.inverted_residuals import MobileNetV2
 from kpjax.models.movenet import MoveNet, movenet_lightning
 from kpjax.models.residual_steps import RSN
-from kpjax.models.resnet import PoseResNet, ResNet, pose_resnet
+from kpjax.models.resnet import PoseResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
 from kpjax.models.vision_transformer import ViT
 
@@ -43,16 +43,6 @@ def test_heads_have_the_published_number_of_parameters(layers, keypoints, parame
 def test_whole_networks_have_the_published_number_of_parameters(depth, keypoints, layers, heads, parameters):
     params = shapes(pose_resnet(depth, keypoints, layers))["params"]
     assert count(params) + (heads - 1) * count(params["head"]) == parameters
-
-
-@pytest.mark.parametrize("depth", [18, 50])
-def test_a_resnet_returns_maps_from_fine_to_coarse(depth):
-    network = ResNet(depth)
-    features = jax.eval_shape(
-        lambda key, x: network.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((2, 64, 96, 3)))
-    wider = 1 if depth < 50 else 4
-    assert [f.shape for f in features] == [
-        (2, 16, 24, 64 * wider), (2, 8, 12, 128 * wider), (2, 4, 6, 256 * wider), (2, 2, 3, 512 * wider)]
 
 
 @pytest.mark.parametrize("stride", [2, 4])
@@ -136,14 +126,6 @@ def test_rematerialisation_keeps_less_and_changes_no_number(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one))
     assert kept[1] < kept[0]
-
-
-def test_specifications_pass_their_options_on():
-    assert PoseResNet(depth=18, head_layers=2).build(3) == pose_resnet(18, 3, head_layers=2)
-    small = SmallUNet(widths=(4, 8, 8), head_layers=2, head_width=5)
-    expected = small_unet(3, widths=(4, 8, 8), heatmap_stride=2, head_layers=2, head_width=5)
-    assert shapes(small.build(3, stride=2)) == shapes(expected)
-    small.check(36, 18)
 
 
 @pytest.mark.parametrize(("specification", "options", "said"), [

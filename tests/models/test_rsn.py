@@ -58,16 +58,6 @@ def test_all_units_predict_heatmaps_in_any_precision(variables, images):
         assert all(np.abs(every[number] - other).max() > 1e-2 * largest for other in every[:number])
 
 
-def test_what_the_heads_read_has_its_stages_and_dtype(images):
-    """Of each size the later stage first; the first map is what `features` hands to heads."""
-    network = small_rsn(3, stages=2, dtype=jnp.bfloat16)
-    maps, features = jax.eval_shape(
-        lambda key: network.init_with_output(key, images, False, method=lambda model, *given: (
-            model.backbone_features(*given), model.features(*given)))[0], jax.random.key(0))
-    assert [map_.shape for map_ in maps] == [(2, 64 // s, 32 // s, 8) for s in (4, 4, 8, 8, 16, 16, 32, 32)]
-    assert (features.shape, features.dtype) == ((2, 16, 8, 8), jnp.bfloat16)
-
-
 def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
     """A fresh head's heatmaps are small beside targets of peak 1, of any features; drawn by itself it has one unit.
 

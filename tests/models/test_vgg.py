@@ -70,10 +70,3 @@ def test_pytorch_sees_the_same(depth):
 def test_pools_drop_a_last_odd_pixel_as_pytorch_does():
     x = jnp.arange(15.0).reshape(1, 3, 5, 1)
     np.testing.assert_array_equal(max_pool_pairs(x)[0, :, :, 0], [[6, 8]])
-
-
-def test_it_computes_in_bfloat16():
-    network = VGG(16, ("relu1_1", "relu2_1"), jnp.bfloat16)
-    features = jax.eval_shape(network.apply, shapes(network), jnp.zeros((1, 8, 8, 3), jnp.bfloat16))
-    assert {f.dtype for f in features} == {np.dtype(jnp.bfloat16)}
-    assert {leaf.dtype for leaf in jax.tree.leaves(shapes(network))} == {np.dtype(np.float32)}

@@ -11,7 +11,7 @@ from untrained import drawn, shapes, small_rsn, zeros
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.residual_steps import rsn
-from kpjax.models.resnet import ResNet, pose_resnet
+from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
 from kpjax.models.vision_transformer import vit
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
@@ -114,18 +114,6 @@ def test_heads_of_other_depths_and_adversaries_have_names():
     assert_equal_trees(from_torch(tensors, jax.tree.map(jnp.zeros_like, single)).variables, single)
 
 
-def test_parts_that_are_not_given_keep_their_values():
-    variables = variables_of("pose_resnet")
-    trunk_only = {name: tensor for name, tensor in to_torch(variables).items() if name.startswith("backbone.")}
-    other = drawn(variables, seed=1)
-    read, report = from_torch(trunk_only | {"backbone.fc.weight": np.zeros((10, 512))}, other)
-    assert_equal_trees(read["params"]["backbone"], variables["params"]["backbone"])
-    assert_equal_trees(read["params"]["head"], other["params"]["head"])
-    assert "backbone.fc.weight" in report.skipped
-    assert "params/upsampling/transposed_conv1/kernel" in report.missing
-    assert not any("backbone" in path for path in report.missing)
-
-
 @pytest.mark.parametrize(("name", "changed", "shape", "message"), [
     ("pose_resnet", "backbone.layer3.1.conv2.weight", None, r"of shape \(256, 256, 3, 3\) is absent"),
     ("pose_resnet", "backbone.layer1.2.conv1.weight", (64, 64, 3, 3), "no place for tensor"),
@@ -147,12 +135,6 @@ def test_weights_that_do_not_fit_are_refused_by_name(name, changed, shape, messa
     assert str(caught.value).startswith("w.pth: ")
     assert changed in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_the_first_tensor_of_another_architecture_is_named():
-    tensors = to_torch(drawn(shapes(ResNet(18))))
-    with pytest.raises(InputError, match=r"layer1\.0\.bn3\.bias of shape \(256,\) is absent"):
-        from_torch(tensors, shapes(ResNet(50)))
 
 
 # Beside PyTorch
