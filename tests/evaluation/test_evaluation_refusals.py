@@ -16,7 +16,7 @@ from kpjax.evaluation.probes.landmarks import (
     scaled_ridge,
 )
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe
-from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
+from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.structures import Skeleton
 
 RNG = np.random.default_rng(0)
@@ -33,8 +33,6 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: halves_by(["a", "a"], 0), "1 group cannot be split"),
     (lambda: halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"]), r"1 groups are of several kinds \(b\)"),
-    (lambda: held_out(["S9", "S11"], ["S7"]), "test groups S7 are not among"),
-    (lambda: held_out(["S9", "S11"], ["S9", "S11"]), "nothing is left to fit"),
     (lambda: random_halves(1, 0), "at least 2"),
     (lambda: linear_probe(POINTS, JOINTS, LATE, HALVES), "no fitted example shows joint 0"),
     (lambda: linear_probe(POINTS * np.nan, JOINTS, SHOWN, HALVES), "40 examples are not finite"),
