@@ -43,8 +43,3 @@ def applied(augment, shape=(2, 32, 32, 3), dtype=jnp.float32):
 def test_refused(call, words):
     with pytest.raises(InputError, match=words):
         call()
-
-
-def test_images_are_made_floating_point_first():
-    with pytest.raises(TypeError, match="uint8"):
-        applied(augmentations.random_warp(random_maps.draw_rotation(10.0)), dtype=jnp.uint8)

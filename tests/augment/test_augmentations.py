@@ -255,9 +255,3 @@ def test_blur_is_a_gaussian(key):
     np.testing.assert_allclose(out, np.tile(np.outer(line, line)[None, ..., None], (4, 1, 1, 3)), atol=1e-5)
     same = jax.jit(augment.random_blur((0.0, 0.0)))(key, batch._replace(image=jnp.ones_like(batch.image) * 0.3))
     np.testing.assert_allclose(same[0].image, 0.3, atol=1e-6)
-
-
-def test_bfloat16_images_stay_so(example, key):
-    moved, maps = jitted["regda"](key, example._replace(image=example.image.astype(jnp.bfloat16)))
-    assert moved.image.dtype == jnp.bfloat16
-    assert maps.dtype == moved.keypoints.dtype == jnp.float32

@@ -17,15 +17,13 @@ from kpjax.drawing.charts import (
     Difference,
     Dots,
     band,
-    bars,
     coverage_plot,
     dot_plot,
     error_curves,
     forest_plot,
     line_plot,
 )
-from kpjax.drawing.feature_map import embedded, scatter
-from kpjax.drawing.overlays import keypoint_colours
+from kpjax.drawing.feature_map import embedded
 from kpjax.drawing.trajectories import STRETCHES, trajectory_plot
 from kpjax.errors import InputError
 
@@ -75,13 +73,6 @@ def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
     assert forest_plot([], title="", axis="") == ""
 
 
-def test_bars_reach_their_values(figures):
-    axes = bars([("ours", 40.0), ("other", 90.0)], title="PCK", highest=100.0).axes[0]
-    assert [patch.get_width() for patch in axes.patches] == [40.0, 90.0]
-    assert [text.get_text() for text in axes.texts] == ["40.0", "90.0"]
-    assert axes.get_xlim() == (0, 100)
-
-
 def test_dot_plot_shows_every_seed_the_mean_and_the_papers_number(figures):
     groups = [("Method", [Dots("ours", 0, [90.0, 92.0, NAN], 72.5)]), ("Baselines", [Dots("not run", 1, [])])]
     figure = dot_plot(groups, title="")
@@ -120,21 +111,6 @@ def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
     shaded, = figure.axes[0].collections
     np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
-
-
-def test_line_plot_of_hardly_anything(figures):
-    assert line_plot([Curve("a", 0, [])], title="") == ""
-    assert line_plot([Curve("a", 0, [[(1, -1.0)]])], title="", logarithmic=True) == ""
-    point, = line_plot([Curve("", 0, [[(1, 5.0)]])], title="").axes[0].lines
-    assert point.get_marker() == "o"
-
-
-@pytest.mark.parametrize(("low", "high"), [(2.1, 5.5), (2.1, 4.9), (0.21, 0.34), (1e-5, 2e-5), (0.05, 20), (3, 3.1)])
-def test_a_logarithmic_axis_has_several_ticks(figures, low, high):
-    axes = line_plot([Curve("", 0, [[(1, low), (2, high)]])], title="", logarithmic=True).axes[0]
-    lower, upper = axes.get_ylim()
-    shown = [tick for tick in axes.get_yticks() if lower <= tick <= upper]
-    assert 2 <= len(shown) <= 10
 
 
 def test_error_curves_leave_out_what_was_not_measured(figures):
@@ -176,11 +152,6 @@ def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
     assert lines_of(figure, 2)[-1][0][:, 1].tolist() == [0.4, 0.4]
 
 
-def test_a_keypoint_that_is_nowhere_has_an_empty_panel():
-    text = trajectory_plot(np.arange(5), np.full((5, 1, 2), NAN), np.zeros((5, 1)), ["none"], title="t")
-    assert "none" in "".join(ElementTree.fromstring(text).itertext())
-
-
 def test_of_many_frames_each_stretch_keeps_its_extremes():
     frames = np.arange(20 * STRETCHES)
     values = np.zeros(len(frames))
@@ -212,14 +183,6 @@ def test_keypoints_of_a_matrix_stand_in_the_order_of_their_steps(monkeypatch):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "c", "b"]
     assert [text.get_text() for text in axes.texts] == ["50", "100", "0", "75", "25"]
     assert sorted(patch.get_xy() for patch in axes.patches) == [(-0.46, -0.44), (0.54, -0.44), (1.54, 0.56)]
-
-
-def test_points_of_a_map_have_the_colours_of_their_kinds(monkeypatch):
-    monkeypatch.setattr("kpjax.drawing.feature_map.painted", figure_of)
-    places = np.array([[0.0, 0.0], [2.0, 1.0], [3.0, 3.0]])
-    found = lines_of(scatter(places, np.array([0, 1, 0]), ("left", "right")))
-    assert [points.tolist() for points, _ in found] == [[[0, 0], [3, 3]], [[2, 1]]]
-    assert [colour for _, colour in found] == [to_hex(colour / 255) for colour in keypoint_colours(2)]
 
 
 def test_groups_of_features_stay_together(monkeypatch):

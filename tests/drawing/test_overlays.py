@@ -1,7 +1,6 @@
 """Where points land, what is left out, and the sheets."""
 import numpy as np
 import pytest
-from PIL import Image
 
 from kpjax.drawing.overlays import (
     animal_colours,
@@ -9,12 +8,10 @@ from kpjax.drawing.overlays import (
     dot_radius,
     draw_keypoints,
     draw_on_frame,
-    enlarged,
     keypoint_colours,
     legend_strip,
     opacity_of_scores,
     prediction_sheet,
-    write_png,
 )
 from kpjax.structures import Skeleton
 
@@ -68,14 +65,6 @@ def test_opacity_follows_scores_on_any_positive_scale():
     assert opacity_of_scores(np.zeros((0,))).shape == (0,)
 
 
-@pytest.mark.parametrize("count", [1, 8, 9, 21, 68])
-def test_every_keypoint_has_a_colour_of_its_own(count):
-    colours = keypoint_colours(count)
-    assert colours.shape == (count, 3)
-    assert colours.dtype == np.uint8
-    assert len({tuple(colour) for colour in colours}) == count
-
-
 def test_sheets_have_room_for_every_image_and_caption():
     sizes, levels = ((40, 50), (30, 20), (40, 50)), (100, 200, 9)
     images = [np.full((*size, 3), level, np.uint8) for size, level in zip(sizes, levels, strict=True)]
@@ -90,14 +79,6 @@ def test_sheets_have_room_for_every_image_and_caption():
     predicted = prediction_sheet([BLACK] * 3, points, np.ones((3, 2)), PAIR, true=points + 3, visible=np.ones((3, 2)),
                                  captions=["a", "b", "c"], columns=3)
     assert predicted.shape[1] == 3 * (240 + 6) + 6
-
-
-def test_write_png_is_whole_and_exact(tmp_path):
-    image = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
-    write_png(tmp_path / "new" / "x.png", image)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "x.png")), image)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.png"]
-    assert enlarged(image, 20).shape == (27, 21, 3)
 
 
 def test_fast_points_lines_and_opacity():
@@ -116,12 +97,6 @@ def test_fast_points_lines_and_opacity():
     nothing = draw_on_frame(image, points, np.zeros((2, 3)), CHAIN)
     np.testing.assert_array_equal(nothing, image)
     assert (draw_on_frame(image, points, np.zeros((2, 3)), CHAIN, caption="17") != image).any()
-
-
-def test_a_fast_disc_is_centred_on_its_point():
-    drawn = draw_on_frame(np.zeros((41, 41, 3), np.uint8), np.array([[[20, 12]]]), np.ones((1, 1)), Skeleton(("a",)))
-    y, x = np.argwhere(drawn.sum(-1) > 0).T
-    assert (x.min() + x.max(), y.min() + y.max()) == (40, 24)
 
 
 def test_dots_shrink_with_the_animal_and_with_the_number_of_its_points():

@@ -85,21 +85,6 @@ def test_all_images_of_a_set_have_one_brightness(tmp_path):
     assert (read_image(folder / "0.png") > dark).any()
 
 
-def test_images_of_eight_bits_need_no_depth(tmp_path):
-    Image.fromarray(EIGHT).save(tmp_path / "0.png")
-    (tmp_path / "1.png").touch()
-    assert common_depth([tmp_path / "0.png", tmp_path / "1.png", tmp_path / "2.png"]) == 0
-    assert common_depth([]) == 0
-    assert frames_at([tmp_path / "0.png"])[0].depth == 0
-
-
-def test_a_turned_image_of_sixteen_bits_is_turned(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(deep(12)).save(tmp_path / "turned.png", exif=exif)
-    assert read_image(tmp_path / "turned.png").shape == (30, 20, 3)
-
-
 def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypatch):
     Image.new("RGB", (400, 300)).save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
