@@ -48,17 +48,6 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
-@pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)
-def test_transposed_convolution_equals_pytorch(size, padding, output_padding):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    x, kernel = draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6)
-    mirrored = np.ascontiguousarray(np.asarray(kernel)[::-1, ::-1].transpose(2, 3, 0, 1))
-    theirs = torch.nn.functional.conv_transpose2d(
-        torch.tensor(np.asarray(x).transpose(0, 3, 1, 2)), torch.tensor(mirrored),
-        stride=2, padding=padding, output_padding=output_padding)
-    np.testing.assert_allclose(transposed_convolution(x, kernel), theirs.numpy().transpose(0, 2, 3, 1), atol=2e-5)
-
-
 @pytest.mark.parametrize(("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)])
 def test_a_dot_of_patches_equals_the_convolution(size, stride, padding):
     assert_same_function(
