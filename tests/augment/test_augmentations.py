@@ -142,13 +142,6 @@ def test_scale_follows_a_zoom(example, key):
     np.testing.assert_allclose(moved.scale, example.scale * zoom, rtol=1e-5)
 
 
-def test_rotation_and_crop_are_sampled_once(example, key):
-    """One resampling of two maps equals warping by their product."""
-    both = augment.random_warp(augment.draw_rotation(30.0), augment.draw_square_crop())
-    moved, maps = jax.jit(both)(key, example)
-    np.testing.assert_allclose(moved.image, jax.jit(geometry.warp)(example.image, maps), atol=1e-5)
-
-
 def draws(draw, count=4000, size=(64, 64)):
     return np.asarray(jax.jit(jax.vmap(lambda key: draw(key, size)))(jax.random.split(jax.random.key(0), count)))
 

@@ -54,15 +54,6 @@ def test_points_and_boxes_of_tigers(tmp_path, monkeypatch):
         assert record["scale"] == 90
 
 
-def test_the_real_files_of_atrw(published):
-    faults = []
-    splits = atrw.read(published("atrw_annotations"), faults)
-    assert [len(tigers) for tigers in splits.values()] == [2193, 343, 0]  # of 3,609 and 515 listed
-    assert len(faults) == 1  # no labels of test images there
-    assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831
-    assert all((tiger.box == [0, 0, *tiger.size]).all() for tiger in splits["train"])
-
-
 # CUB-200-2011
 
 CLASSES = {1: 1, 2: 100, 3: 101, 4: 150, 5: 151, 7: 200}  # of the images
@@ -110,13 +101,6 @@ def test_parts_and_boxes_of_birds(tmp_path, monkeypatch):
         assert record["image"][30, 50].min() > 200  # the beak is on its dot, counted from 0
         np.testing.assert_array_equal(record["box"], [rows[0, 0], 8, 60, 40 + rows[0, 0]])
         assert record["scale"] == 60
-
-
-def test_the_real_tables_of_cub(published):
-    faults = []
-    splits = cub200_2011.read(published("cub_200_2011_annotations"), faults)
-    assert faults == []
-    assert [len(birds) for birds in splits.values()] == [5864, 2958, 2966]
 
 
 # UT Zappos50K

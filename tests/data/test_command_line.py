@@ -89,23 +89,6 @@ def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
     assert example.visible.tolist() == [1, 0]
 
 
-def test_a_set_may_be_decoded_at_reduced_size(toys, tmp_path, capsys):
-    """The set says so, and its digest, since a resumed run must see the same pixels."""
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)).save(toys / "a.jpg")
-    arguments = ["toy_animals", "--manual-dir", toys, "--on-bad-image", "skip", "--data-dir"]
-    run(capsys, *arguments, tmp_path / "full")
-    run(capsys, *arguments, tmp_path / "reduced", "--reduced-decoding")
-    full, reduced = (open_source(TOYS, "train", data_dir=tmp_path / name, transform=Letterbox(16))
-                     for name in ("full", "reduced"))
-    assert (full.reduced, reduced.reduced) == (False, True)
-    assert full.digest != reduced.digest
-    number = [full.identity(index) for index in range(3)].index("a.jpg")
-    one, other = full[number], reduced[number]
-    assert (one.image != other.image).any()
-    np.testing.assert_array_equal(one.keypoints, other.keypoints)
-    np.testing.assert_array_equal(one.crop, other.crop)
-
-
 def test_a_digest_is_made_when_a_set_is_prepared(toys, tmp_path, capsys):
     """No record is read for it later; a part of a split has one of its own."""
     run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path, "--on-bad-image", "skip")

@@ -2,7 +2,7 @@
 import numpy as np
 from dataset_contract import Sample, names_its_faults, of_sample, write_image
 
-from data.deeplabcut import DATASET, check, read
+from data.deeplabcut import DATASET, read
 
 CONFIG = "scorer: Ann\nbodyparts: [snout, left ear, tail]\nskeleton:\n- [snout, left ear]\n- [snout, tail]\n"
 HEADER = ["scorer,Ann,Ann,Ann,Ann,Ann,Ann", "bodyparts,tail,tail,snout,snout,left ear,left ear", "coords,x,y,x,y,x,y"]
@@ -60,11 +60,3 @@ def test_gaps_sizes_and_the_order_of_the_config(tmp_path, monkeypatch):
 
 def test_faults_are_named(tmp_path, monkeypatch):
     names_its_faults(SAMPLE, tmp_path, monkeypatch)
-
-
-def test_the_open_field_mouse(published):
-    real = published("deeplabcut_openfield")
-    assert check(real) == []
-    splits = read(real, [])
-    numbers = [[int(frame.name[-8:-4]) for frame in frames] for frames in splits.values()]
-    assert numbers == [list(range(57)), list(range(63, 79)), list(range(85, 116))]

@@ -219,15 +219,6 @@ def test_alpha_is_dropped_and_the_eyes_give_the_scale(tmp_path, monkeypatch):
         np.testing.assert_allclose(record["scale"], np.linalg.norm(keypoints[36] - keypoints[45]), rtol=1e-6)
 
 
-def test_the_real_faces_of_youtube(published):
-    real = published("youtube_faces_68")
-    assert youtube_faces.DATASET.check(real) == []
-    splits = youtube_faces.read(real, [])
-    assert [len(faces) for faces in splits.values()] == [162, 49, 89]
-    persons = [{youtube_faces.person(face) for face in faces} for faces in splits.values()]
-    assert len(set.union(*persons)) == sum(map(len, persons))
-
-
 # Cats
 
 CAT_POINTS = np.array([[30, 40], [60, 41], [44, 62], [10, 30], [12, 5], [25, 20], [64, 22], [80, -4], [82, 33]])
@@ -254,13 +245,6 @@ def test_points_of_cats_outside_stay_labelled(tmp_path, monkeypatch):
     np.testing.assert_array_equal(record["keypoints"], CAT_POINTS)
     assert record["image"][62, 44].min() > 150  # the mouth is on its dot
     np.testing.assert_allclose(record["scale"], np.hypot(30, 1), rtol=1e-6)
-
-
-def test_the_real_cats(published):
-    real = published("cats")
-    assert cats.DATASET.check(real) == []
-    found = cats.read(real, [])["train"]
-    assert len(found) == 24
 
 
 @pytest.mark.parametrize("sample", [AFLW, CELEBA, LARGE_POSES, BALANCED, YOUTUBE, CATS], ids=ids)

@@ -81,11 +81,3 @@ def test_seeds_exchange_the_parts(clip, records, tmp_path):
     assert videos.open(100, tmp_path / "prepared")[1].frame.max() == 3
     assert videos.open(2, tmp_path / "prepared")[0] is videos.open(4, tmp_path / "prepared")[0]
     assert isinstance(videos.square(), Letterbox)
-
-
-def test_the_real_copy(published):
-    real = published("sleap_tracks")
-    assert DATASET.check(real) == []
-    found = flies.read(real, [])
-    assert {track for track, _ in found.points} == {"female", "male"}
-    assert len(found.points) == 3000

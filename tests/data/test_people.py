@@ -192,17 +192,6 @@ def test_flags_and_filler_of_lsp_extended(tmp_path, monkeypatch):
     assert every["im00001"]["visible"][0] == 1  # also outside
 
 
-def test_the_real_lsp_extended(published):
-    real = published("lsp_extended")
-    assert lspet.DATASET.check(real) == []
-    splits = lspet.read(real, [])
-    assert [len(people) for people in splits.values()] == [1800, 200, 500]
-    assert splits["tune"][0].name == "im01801"
-    visible = np.mean([person.visible for people in splits.values() for person in people], axis=0)
-    assert not visible[6:8].any()
-    assert 0.85 < np.delete(visible, [6, 7]).mean() < 0.92  # of the 14 joints 12 % are not labelled
-
-
 # BBC-Pose
 
 LABELLED = (3, 12)  # frames of a video that trains; of the others the first

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from kpjax.drawing import charts, trajectories
+from kpjax.drawing import charts
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.charts import (
     ABOVE,
@@ -23,9 +23,7 @@ from kpjax.drawing.charts import (
     forest_plot,
     line_plot,
 )
-from kpjax.drawing.feature_map import embedded
-from kpjax.drawing.trajectories import STRETCHES, trajectory_plot
-from kpjax.errors import InputError
+from kpjax.drawing.trajectories import trajectory_plot
 
 NAN = np.nan
 
@@ -152,17 +150,6 @@ def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
     assert lines_of(figure, 2)[-1][0][:, 1].tolist() == [0.4, 0.4]
 
 
-def test_of_many_frames_each_stretch_keeps_its_extremes():
-    frames = np.arange(20 * STRETCHES)
-    values = np.zeros(len(frames))
-    values[777], values[5000:5100] = 50.0, NAN
-    at, found = trajectories.thinned(frames, values)
-    assert len(at) == len(found) == 2 * STRETCHES
-    assert (np.nanmax(found), at[np.nanargmax(found)]) == (50, 760)
-    assert np.isnan(found).sum() == 10
-    assert trajectories.thinned(frames[:9], values[:9])[0] is not None
-
-
 # Matrices and maps
 
 def figure_of(draw, **size):
@@ -183,17 +170,3 @@ def test_keypoints_of_a_matrix_stand_in_the_order_of_their_steps(monkeypatch):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "c", "b"]
     assert [text.get_text() for text in axes.texts] == ["50", "100", "0", "75", "25"]
     assert sorted(patch.get_xy() for patch in axes.patches) == [(-0.46, -0.44), (0.54, -0.44), (1.54, 0.56)]
-
-
-def test_groups_of_features_stay_together(monkeypatch):
-    monkeypatch.setattr("kpjax.drawing.feature_map.can_embed", lambda: False)
-    with pytest.raises(InputError, match="pip install scikit-learn"):
-        embedded(np.zeros((5, 2)))
-    monkeypatch.undo()
-    pytest.importorskip("sklearn")
-    rng = np.random.default_rng(0)
-    kinds = np.repeat(np.arange(3), 12)
-    places = embedded(10 * rng.normal(size=(3, 8))[kinds] + 0.1 * rng.normal(size=(36, 8)))
-    apart = np.linalg.norm(places[:, None] - places, axis=-1)
-    np.fill_diagonal(apart, np.inf)
-    assert (kinds[apart.argmin(1)] == kinds).all()

@@ -12,7 +12,6 @@ from kpjax.input.protocols import (
     check,
     introduced_in,
     low_shot,
-    old_keypoints,
     resolve,
     single_new,
     step_source,
@@ -154,13 +153,6 @@ def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
                         (lambda: single_new(low_shot(protocol, 1), BODY), "1 images for 2 keypoints")):
         with pytest.raises(InputError, match=words):
             call()
-
-
-def test_old_keypoints_and_when_they_came(protocol):
-    assert old_keypoints(protocol, 0) == ()
-    assert old_keypoints(protocol, 2) == ("head", "neck", *HANDS)
-    assert introduced_in(protocol, BODY).tolist() == [0, 0, 1, 1, 2, 2]
-    assert introduced_in(protocol._replace(steps=protocol.steps[:2]), BODY).tolist() == [0, 0, 1, 1, -1, -1]
 
 
 def test_triples_are_stated_or_chosen(protocol):

@@ -12,7 +12,6 @@ from kpjax.models.layers import (
     convolve_in_blocks,
     transposed_by_dilation,
     transposed_convolution,
-    upsample_nearest,
 )
 from kpjax.models.resnet import max_pool
 
@@ -77,8 +76,3 @@ def test_max_pool_equals_the_windowed_maximum():
     shape = (2, 8, 6, 3)
     distinct = jax.random.permutation(jax.random.key(0), np.prod(shape)).reshape(shape).astype(jnp.float32)
     assert_same_function(max_pool, lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), distinct - 100)
-
-
-def test_upsample_nearest_repeats_every_pixel():
-    x = draw(0, 2, 3, 5, 4)
-    np.testing.assert_array_equal(upsample_nearest(x), x.repeat(2, 1).repeat(2, 2))

@@ -19,12 +19,6 @@ from kpjax.models.layers import GroupNorm
 close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
 
 
-def test_sharpness_multiplies_the_heatmap():
-    heatmaps = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
-    for read in (normalised_points, normalised_points_by_axis):
-        close(read(heatmaps, sharpness=4.0), read(4 * heatmaps))
-
-
 def test_the_corners_of_a_map_that_is_not_square_are_at_one():
     heatmaps = jnp.zeros((1, 5, 9, 2)).at[0, 0, 0, 0].set(1e4).at[0, 4, 8, 1].set(1e4)
     for read in (normalised_points, normalised_points_by_axis):

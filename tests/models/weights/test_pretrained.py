@@ -1,5 +1,4 @@
 """Pretrained trunks: from a file, by name, what is known of them, and what is said when there is none."""
-import hashlib
 import pathlib
 import pickle
 import sys
@@ -131,17 +130,6 @@ def test_a_file_is_known_by_its_digest_whatever_its_name(weights, monkeypatch):
     made = KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights))
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
     assert known_weights(weights) == made
-
-
-def test_a_digest_is_computed_once_until_the_file_changes(tmp_path, monkeypatch):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(b"one")
-    first = sha256_of(path)
-    with monkeypatch.context() as patch:
-        patch.delattr(hashlib, "file_digest")
-        assert sha256_of(path) == first == hashlib.sha256(b"one").hexdigest()
-    path.write_bytes(b"another")
-    assert sha256_of(path) == hashlib.sha256(b"another").hexdigest()
 
 
 def test_a_file_of_another_digest_than_its_name_has_is_refused(weights, variables, monkeypatch):
