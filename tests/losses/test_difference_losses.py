@@ -3,9 +3,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.losses.differences import rotation_equivariance, separation, structural_difference
+from kpjax.losses import differences
 
 close = np.testing.assert_allclose
+rotation_equivariance, structural_difference = map(jax.jit, (
+    differences.rotation_equivariance, differences.structural_difference))
+separation = jax.jit(differences.separation, static_argnames="width")
 SIZE = 24, 40
 
 
