@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from experiments import semi_supervised
+from experiments.measure.peers import __main__ as program
 from experiments.measure.peers.__main__ import main
 from kpjax.lab.formats.reading import read_project
-from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
 
 
@@ -16,7 +17,7 @@ def folder(tmp_path_factory):
     """Five labelled images of synthetic people, and three that test."""
     small = changed(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(semi_supervised, "PRESETS", {"demo": small})
+        patch.setattr(program, "PRESETS", {"demo": small})
         out = tmp_path_factory.mktemp("peers") / "five"
         main(["prepare", "demo", "--labelled", "5", "--subset", "3", "--side", "64", "--out", str(out)])
         yield out
