@@ -2,8 +2,7 @@
 import json
 
 import numpy as np
-import pytest
-from dataset_contract import Sample, ids, names_its_faults, of_sample, placed, write_image
+from dataset_contract import Sample, of_sample, placed, write_image
 
 from data import atrw, cub200_2011, ut_zappos50k
 
@@ -121,8 +120,3 @@ def test_shoes_are_squared_with_white(tmp_path, monkeypatch):
     assert record["image"].shape == (60, 60, 3)
     assert record["image"][:8].min() > 245
     assert record["scale"] == 60
-
-
-@pytest.mark.parametrize("sample", [ATRW, CUB, SHOES], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

@@ -1,6 +1,6 @@
 """DeepLabCut projects as a set: frames without labels stay, parts by video or by time, what is refused."""
 import numpy as np
-from dataset_contract import Sample, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, of_sample, write_image
 
 from data.deeplabcut import DATASET, read
 
@@ -56,7 +56,3 @@ def test_gaps_sizes_and_the_order_of_the_config(tmp_path, monkeypatch):
         np.testing.assert_allclose(frames[name]["keypoints"], keypoints)
         assert frames[name]["image"].shape == size
     np.testing.assert_allclose(frames["a/img2.png"]["scale"], np.hypot(4, 4), rtol=1e-6)
-
-
-def test_faults_are_named(tmp_path, monkeypatch):
-    names_its_faults(SAMPLE, tmp_path, monkeypatch)

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import scipy.io
-from dataset_contract import Sample, ids, names_its_faults, of_sample, placed, write_image
+from dataset_contract import Sample, ids, of_sample, placed, write_image
 
 from data import aflw, cats, celeba, ls3d, w300_lp, youtube_faces
 from data.torch7 import read_tensor
@@ -245,8 +245,3 @@ def test_points_of_cats_outside_stay_labelled(tmp_path, monkeypatch):
     np.testing.assert_array_equal(record["keypoints"], CAT_POINTS)
     assert record["image"][62, 44].min() > 150  # the mouth is on its dot
     np.testing.assert_allclose(record["scale"], np.hypot(30, 1), rtol=1e-6)
-
-
-@pytest.mark.parametrize("sample", [AFLW, CELEBA, LARGE_POSES, BALANCED, YOUTUBE, CATS], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

@@ -3,8 +3,7 @@ import json
 import pickle
 
 import numpy as np
-import pytest
-from dataset_contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
+from dataset_contract import Sample, of_sample, shuffled, write_image
 from PIL import Image
 
 from data import freihand, h3d, rhd
@@ -166,8 +165,3 @@ def test_hands_of_freihand_are_projected_cut_and_mirrored(tmp_path, monkeypatch)
         np.testing.assert_allclose(record["keypoints"], expected, atol=1e-3)
         x, y = record["keypoints"][0].round().astype(int)
         assert record["image"][y, x].min() > 200  # the wrist is still on its dot
-
-
-@pytest.mark.parametrize("sample", [RHD, H3D, FREIHAND], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

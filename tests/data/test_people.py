@@ -4,9 +4,8 @@ import random
 from collections import Counter
 
 import numpy as np
-import pytest
 import scipy.io
-from dataset_contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
+from dataset_contract import Sample, of_sample, shuffled, write_image
 
 from data import bbc_pose, human36m, lsp, lspet, surreal
 
@@ -236,8 +235,3 @@ def test_joints_and_boxes_of_bbc_pose(tmp_path, monkeypatch):
         np.testing.assert_array_equal(found[split][name]["keypoints"], joints.T - 1)  # counted from 1
         np.testing.assert_allclose(found[split][name]["box"], [*(joints.min(1) - 1), *np.ptp(joints, axis=1)])
     assert Counter(name.partition("/")[0] for name in found["train"]) == {str(number): 2 for number in range(1, 11)}
-
-
-@pytest.mark.parametrize("sample", [SURREAL, HUMAN36M, LSP, LSPET, BBC_POSE], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from dataset_contract import Sample, ids, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, of_sample, write_image
 from PIL import Image
 
 from data import cephalometric, cephalometric_2023, chest, metaimage
@@ -214,8 +214,3 @@ def test_the_real_labels_of_chests(tmp_path, published):
     splits = chest.read(tmp_path, faults)
     assert faults == []
     assert [len(of) for of in splits.values()] == [195, 34, 50]
-
-
-@pytest.mark.parametrize("sample", [HEADS, *STACKS, CHEST], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

@@ -40,30 +40,24 @@ def around_person(points) -> Example:
                   np.array([300 - 102.4, 300 - 102.4, 204.8, 204.8]))
 
 
-@pytest.mark.parametrize("augmented", [False, True], ids=["placed", "augmented"])
-def test_what_regda_trains_of_points_outside(augmented):
+def shifted(place, points, shift):
+    """The example whose augmentation by a shift brings its points to these places."""
+    example = place(geometry.move_points(geometry.invert(shift[0]), points))
+    return jax.jit(lambda one: move_example(one, shift, geometry.warp(one.image, shift)))(example)
+
+
+def test_what_regda_trains_of_points_outside():
     points = np.array(list(REGDA), np.float32)
-    if augmented:  # a shift that brings points from inside the square to these places
-        shift = geometry.translation(-10.0, 4.0)[None]
-        example = stretched(geometry.move_points(geometry.invert(shift[0]), points))
-        example = jax.jit(lambda one: move_example(one, shift, geometry.warp(one.image, shift)))(example)
-    else:
-        example = stretched(points)
+    example = shifted(stretched, points, geometry.translation(-10.0, 4.0)[None])
     np.testing.assert_allclose(example.keypoints[0], points, atol=1e-3)
     targets, weights = regda_codec.encode(example)
     np.testing.assert_allclose(targets.sum((1, 2))[0], list(REGDA.values()), rtol=1e-5)
     np.testing.assert_array_equal(weights[0], np.array(list(REGDA.values())) > 0)
 
 
-@pytest.mark.parametrize("augmented", [False, True], ids=["placed", "augmented"])
-def test_what_hrnet_trains_of_points_outside(augmented):
+def test_what_hrnet_trains_of_points_outside():
     points = np.array(list(HRNET), np.float32)
-    shift = geometry.translation(-4.0, 4.0)[None]
-    if augmented:
-        example = around_person(geometry.move_points(geometry.invert(shift[0]), points))
-        example = move_example(example, shift, geometry.warp(example.image, shift))
-    else:
-        example = around_person(points)
+    example = shifted(around_person, points, geometry.translation(-4.0, 4.0)[None])
     np.testing.assert_allclose(example.keypoints[0], points, atol=1e-3)
     targets, weights = hrnet_codec.encode(example)
     np.testing.assert_array_equal(weights[0], [weight for weight, _ in HRNET.values()])

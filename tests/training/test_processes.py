@@ -67,7 +67,7 @@ def test_two_processes_equal_one(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not():
-    done = subprocess.run([sys.executable, str(FAULTS / "kill.py"), "--times", "3"], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, str(FAULTS / "kill.py"), "3"], capture_output=True, text=True,
                           check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 

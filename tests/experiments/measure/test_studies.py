@@ -56,7 +56,7 @@ def test_a_study_goes_on_and_names_what_is_missing(ran, tmp_path):
 def test_variants_and_a_preset_choose_lines():
     assert chosen(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
     assert chosen(TABLE, (), "people").lines == ["regda", "adabn", "regda - adabn"]
-    assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people batch_size=24/regda"]
+    assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people mcd_trade_off=3/regda"]
     several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
     assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
 
