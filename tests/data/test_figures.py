@@ -1,6 +1,4 @@
 """Synthetic people: repeatable, labelled on the body, all joints inside, left and right distinct."""
-import sys
-from functools import partial
 
 import numpy as np
 import pytest
@@ -8,10 +6,7 @@ from PIL import Image
 
 from data.figure_looks import PHOTO_LIKE, background, finish
 from data.figure_poses import JOINTS, NUMBERS, joints
-from data.figures import ALL_JOINTS, SOURCE, TEN_POINTS, Domain, figures, named, target
-from data.prepared import open_source, prepare, rendered
-from kpjax.errors import InputError
-from kpjax.images.transforms import Letterbox
+from data.figures import ALL_JOINTS, SOURCE, Domain, figures, target
 
 
 @pytest.fixture(scope="module")
@@ -75,23 +70,3 @@ def test_hidden_joints_are_covered_and_not_labelled():
     assert 0.1 < 1 - visible.mean() < 0.3
     assert not hidden.examples.keypoints[visible == 0].any()
     np.testing.assert_array_equal(hidden.examples.keypoints[visible > 0], shown.examples.keypoints[visible > 0])
-
-
-def test_figures_can_be_prepared_and_opened(tmp_path):
-    small = rendered("figures", TEN_POINTS, {"target_train": partial(named, target(), range(4)),
-                                             "source_test": partial(named, SOURCE, range(4, 6))})
-    prepare(small, data_dir=tmp_path)
-    source = open_source("figures", "target_train[:3]+source_test", data_dir=tmp_path, transform=Letterbox(64))
-    assert len(source) == 5
-    assert source.skeleton == TEN_POINTS
-    shown = {f"target_{n:05d}": example for n, example in enumerate(figures(4, target(), 0, 64))}
-    for index in range(3):
-        np.testing.assert_array_equal(source[index].image, shown[source.identity(index)].image)
-        np.testing.assert_allclose(source[index].keypoints, shown[source.identity(index)].keypoints, atol=1e-4)
-    with pytest.raises(InputError, match="split 'validation'"):
-        open_source("figures", "validation", data_dir=tmp_path, transform=Letterbox(64))
-    with pytest.raises(InputError, match=r"nothing prepared at .* run python -m data figures"):
-        open_source("figures", "source_train", data_dir=tmp_path / "other", transform=Letterbox(64))
-    with pytest.raises(InputError, match="'portraits' is unknown; choose among "):
-        open_source("portraits", "train", data_dir=tmp_path, transform=Letterbox(64))
-    assert "tensorflow" not in sys.modules  # neither writing nor reading needs it

@@ -91,25 +91,3 @@ def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypa
     for read in (read_image, image_size):
         with pytest.raises(InputError, match=r"large\.png: 0\.12 megapixels, and at most 0\.1 are read; save"):
             read(tmp_path / "large.png")
-
-
-def test_an_exported_predictor_reads_every_depth_as_the_library_does(tmp_path):
-    """Both rules are written twice: at the least and the highest value of each depth, alone and as a set."""
-    peaks = [peak for bits in (8, 10, 12, 14, 16) for peak in ((1 << bits) - 1, 1 << bits)][:-1]
-    files = []
-    for peak in peaks:
-        values = np.linspace(0, peak, 12).astype(np.uint16).reshape(3, 4)
-        files.append(tmp_path / f"{peak}.png")
-        Image.fromarray(values).save(files[-1])
-    write_coloured(tmp_path / "colours.png", np.full((2, 2, 3), 1500, np.uint16))
-    Image.fromarray(EIGHT).save(tmp_path / "grey.png")
-    plain = [tmp_path / "colours.png", tmp_path / "grey.png"]
-    for path in (*files, *plain):
-        for depth in (0, 8, 10, 12, 14, 16):
-            np.testing.assert_array_equal(standalone.read_image(path, depth), read_image(path, depth))
-    for number in range(1, len(files)):
-        some = files[:number]
-        assert standalone.common_depth(some) == common_depth(some) == next(
-            bits for bits in (8, 10, 12, 14, 16) if peaks[number - 1] < 1 << bits)
-    assert standalone.common_depth(plain) == common_depth(plain) == 12
-    assert standalone.common_depth(plain[1:]) == common_depth(plain[1:]) == 0

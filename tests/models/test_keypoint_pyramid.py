@@ -13,12 +13,10 @@ from kpjax.models.pyramid import (
     Decoder,
     KeypointLevels,
     blobs_of_points,
-    keypoint_pyramid,
     points_of_maps,
     small_keypoint_pyramid,
 )
 from kpjax.models.pyramid_baselines import published_keynet, published_transporter
-from kpjax.models.resnet import ResNet
 
 
 def shapes(module, images, **options):
@@ -151,16 +149,3 @@ def test_small_networks_suit_their_images(side, stem, scales):
     outputs = jax.eval_shape(lambda x: network.init_with_output(
         jax.random.key(0), x, x, train=False, method=forward)[0], images)
     assert {outputs[image].shape for image in outputs if image not in ("points", "heatmaps")} == {images.shape}
-
-
-@pytest.mark.parametrize("network", [
-    small_keypoint_pyramid(dtype=jnp.bfloat16, side=16).keypoints,
-    keypoint_pyramid(backbone=ResNet(18, jnp.bfloat16), dtype=jnp.bfloat16).keypoints,
-    published_transporter(dtype=jnp.bfloat16).keypoints], ids=["small", "pyramid", "transporter"])
-def test_keypoints_are_float32_in_bfloat16(network):
-    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    levels, variables = jax.eval_shape(
-        lambda x: network.init_with_output(jax.random.key(0), x, train=False), images)
-    assert {leaf.dtype for leaf in (*levels.heatmaps, *levels.points, *jax.tree.leaves(variables))} == {
-        np.dtype(np.float32)}
-    assert {leaf.dtype for leaf in levels.features} == {np.dtype(jnp.bfloat16)}

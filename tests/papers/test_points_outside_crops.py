@@ -7,7 +7,7 @@ import pytest
 from kpjax import geometry
 from kpjax.augment import move_example
 from kpjax.heatmaps import codec
-from kpjax.images.transforms import BoxCrop, PersonCrop, Stretch
+from kpjax.images.transforms import PersonCrop, Stretch
 from kpjax.input.source import stacked
 from kpjax.structures import Example, Skeleton
 from kpjax.systems.keypoint_errors import keypoint_errors
@@ -78,10 +78,3 @@ def test_a_joint_outside_the_crop_is_a_miss():
     assert values["test/pck"] == pytest.approx(2 / 3)
     assert values["test/pck/c"] == 0
     assert values["test/distance"] == pytest.approx(45 / 3, abs=1e-3)
-
-
-def test_a_point_without_a_label_never_counts():
-    made = BoxCrop(32)(np.zeros((100, 100, 3), np.uint8), np.array([(20, 20), (30, 30), (95, 95)], np.float32),
-                       np.array([1, 1, 0]), np.float32(1))
-    assert made[2].tolist() == [1, 1, 0]
-    assert not made[1][2].any()
