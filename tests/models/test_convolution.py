@@ -12,6 +12,7 @@ from kpjax.models.layers import (
     convolve_in_blocks,
     transposed_by_dilation,
     transposed_convolution,
+    upsample_nearest,
 )
 from kpjax.models.resnet import max_pool
 
@@ -47,6 +48,17 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
+@pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)
+def test_transposed_convolution_equals_pytorch(size, padding, output_padding):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    x, kernel = draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6)
+    mirrored = np.ascontiguousarray(np.asarray(kernel)[::-1, ::-1].transpose(2, 3, 0, 1))
+    theirs = torch.nn.functional.conv_transpose2d(
+        torch.tensor(np.asarray(x).transpose(0, 3, 1, 2)), torch.tensor(mirrored),
+        stride=2, padding=padding, output_padding=output_padding)
+    np.testing.assert_allclose(transposed_convolution(x, kernel), theirs.numpy().transpose(0, 2, 3, 1), atol=2e-5)
+
+
 @pytest.mark.parametrize(("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)])
 def test_a_dot_of_patches_equals_the_convolution(size, stride, padding):
     assert_same_function(
@@ -76,3 +88,8 @@ def test_max_pool_equals_the_windowed_maximum():
     shape = (2, 8, 6, 3)
     distinct = jax.random.permutation(jax.random.key(0), np.prod(shape)).reshape(shape).astype(jnp.float32)
     assert_same_function(max_pool, lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), distinct - 100)
+
+
+def test_upsample_nearest_repeats_every_pixel():
+    x = draw(0, 2, 3, 5, 4)
+    np.testing.assert_array_equal(upsample_nearest(x), x.repeat(2, 1).repeat(2, 2))

@@ -8,7 +8,7 @@ from untrained import count, shapes
 
 from kpjax.models.inverted_residuals import MobileNetV2Trunk
 from kpjax.models.layers import depthwise_by_groups, depthwise_by_shifts, spatial_padding
-from kpjax.models.weights.pretrained import load_backbone, read_safetensors
+from kpjax.models.weights.pretrained import load_backbone, read_safetensors, write_safetensors
 from kpjax.models.weights.torch_names import from_torch
 
 try:
@@ -17,6 +17,7 @@ try:
 except ImportError:
     torch = None
 
+WIDTHS = (16, 24, 32, 96, 320)
 # Of five photographs: class, probability, mean magnitudes of the feature maps of strides 2 to 32.
 PHOTOGRAPHS = {
     "parrot": (89, 0.924, (3.4237, 5.2669, 4.4529, 3.1322, 1.3604)),
@@ -57,6 +58,22 @@ def test_it_equals_torchvisions(train):
             x = layer(x)
             if number in (1, 3, 6, 13, 17):
                 theirs.append(x.numpy().transpose(0, 2, 3, 1))
+    for mine, twins in zip(maps, theirs, strict=True):
+        np.testing.assert_allclose(mine, twins, atol=1e-4 * np.abs(twins).max())
+
+
+def test_timms_names_are_read(tmp_path):
+    timm = pytest.importorskip("timm")
+    twin = with_random_statistics(timm.create_model("mobilenetv2_100", features_only=True)).eval()
+    whole = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
+    write_safetensors(tmp_path / "w.safetensors", whole)
+    network = MobileNetV2Trunk()
+    read, report = load_backbone(shapes(network), tmp_path / "w.safetensors")
+    assert report.missing == ()
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    maps = jax.jit(lambda v, x: network.apply(v, x, False))(read, images)
+    with torch.no_grad():
+        theirs = [x.numpy().transpose(0, 2, 3, 1) for x in twin(torch.from_numpy(images.transpose(0, 3, 1, 2)))]
     for mine, twins in zip(maps, theirs, strict=True):
         np.testing.assert_allclose(mine, twins, atol=1e-4 * np.abs(twins).max())
 

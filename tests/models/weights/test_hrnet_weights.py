@@ -3,14 +3,16 @@ import functools
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn, shapes
+from untrained import drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors
-from kpjax.models.weights.torch_names import to_torch
+from kpjax.models.weights.torch_names import describe, from_torch, to_torch
+from kpjax.systems.configs import Backbone
 
 SMALL = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
 
@@ -68,6 +70,26 @@ def test_a_classifier_fills_the_trunk(variables, classifier_file, tmp_path, suff
     assert set(skipped) <= {name.removeprefix("module.") for name in report.skipped}
 
 
+def test_a_pose_network_for_other_points_fills_the_trunk(variables, pose_file, tmp_path):
+    path = tmp_path / "pose_hrnet.safetensors"
+    write_safetensors(path, pose_file)
+    read, report = load_backbone(jax.tree.map(np.zeros_like, zeros(hrnet(7, **SMALL))), path)
+    jax.tree.map(np.testing.assert_array_equal, read["params"]["backbone"], variables["params"]["backbone"])
+    assert {"final_layer.weight", "final_layer.bias"} <= set(report.skipped)
+    with pytest.raises(InputError, match=r"final_layer\.bias has shape \(3,\), the network expects \(7,\)"):
+        from_torch(pose_file, zeros(hrnet(7, **SMALL)))
+
+
+def test_a_report_is_told_in_one_line(variables, classifier_file):
+    _, report = from_torch(classifier_file, variables)
+    line = describe(report)
+    assert line.startswith(f"{len(report.matched)} tensors matched, ")
+    assert "stage4 2, incre_modules 1, downsamp_modules 1, final_layer 2, classifier 1)" in line
+    assert f"num_batches_tracked {sum('num_batches' in name for name in classifier_file)}" in line
+    assert line.endswith("2 missing (params/head 2)")
+    assert describe(report._replace(skipped=(), missing=())) == f"{len(report.matched)} tensors matched"
+
+
 def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
     whole = tmp_path / "whole.pth"
@@ -84,3 +106,17 @@ def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match=r"whole\.pth: reading it needs PyTorch"):
         read_pytorch(whole)
+
+
+def test_a_run_starts_from_a_file_and_says_what_it_took(classifier_file, tmp_path, capsys, monkeypatch):
+    path = tmp_path / "hrnet_made.safetensors"
+    write_safetensors(path, classifier_file)
+    network = hrnet(3, **SMALL)
+    drawn = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), shapes(network))
+    # `init` itself takes half a minute to compile.
+    monkeypatch.setattr(type(network), "init", lambda self, key, images, train: drawn)
+    start = Backbone(str(path)).variables(network, image_size=32, seed=0)
+    kernel = start["variables"]["params"]["backbone"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), classifier_file["conv1.weight"])
+    assert "missing (params/head 2)" in capsys.readouterr().out
+    assert Backbone().variables(network, image_size=32, seed=0) == {}
