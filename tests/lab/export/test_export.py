@@ -50,7 +50,7 @@ def quiet(line):
 def run(tmp_path_factory):
     """The folder of a finished run, with an array and a mapping that no point depends on."""
     folder = tmp_path_factory.mktemp("runs") / "seed-3"
-    config = changed(supervised.PRESETS["demo"], image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
+    config = changed(supervised.SMALL, image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
     write_json(folder / "config.json", {
         "format": FORMAT, "variant": "supervised", "seed": 3, "config": config_as_json(config)})
     write_json(folder / "skeleton.json", asdict(POINTS))
@@ -194,7 +194,7 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(side):
 @pytest.mark.parametrize("name", FILES)
 def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
     whole = (copied / name).read_bytes()
-    for position in {0, len(whole) - 1, *np.linspace(1, len(whole) - 2, 12).astype(int).tolist()}:
+    for position in (0, len(whole) // 3, len(whole) - 1):
         damaged = bytearray(whole)
         damaged[position] ^= 1
         (copied / name).write_bytes(damaged)
@@ -213,13 +213,12 @@ def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
 def test_another_format_is_refused_in_one_line(copied):
     path = copied / "predictor.json"
     other = path.read_bytes().replace(b'"format": 2', b'"format": 3')
-    path.write_bytes(other)
-    with pytest.raises(InputError, match="format 3, this program reads format 2, or the file is damaged"):
-        open_predictor(copied)
-    before = json.loads(other)["checksum"].encode()
-    path.write_bytes(other.replace(before, standalone.digest_of_description(other).encode()))
-    with pytest.raises(InputError, match=r"json: format 3, this program reads format 2; use the run.py in its"):
-        open_predictor(copied)
+    for content, words in ((other, "reads format 2, or the file is damaged"), (other.replace(
+            json.loads(other)["checksum"].encode(), standalone.digest_of_description(other).encode()),
+            "json: format 3, this program reads format 2; use the run.py in its")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=words):
+            open_predictor(copied)
 
 
 def test_wrong_images_are_refused_by_dimension(exported):

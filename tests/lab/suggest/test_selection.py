@@ -1,6 +1,5 @@
 """The selection of images to label against closed forms."""
 import numpy as np
-
 from kpjax.lab.out.suggest.selection import apart_in_time, k_centre, thumbnail
 
 
