@@ -263,10 +263,10 @@ def test_it_is_made_again_from_itself(run, exported, tmp_path):
 def test_run_py_as_a_program(exported, tmp_path, capsys):
     """Keypoints of images in a table, and the self-test in a fresh process, which fails where the points differ."""
     assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
-    with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
+    with pytest.raises(RunError, match=r"fails in a fresh process: error: nowhere.png: .*No such file"):
         in_fresh_process(exported / "run.py", "nowhere.png")
     runner = loaded(exported / "run.py")
-    with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from those at export"):
+    with pytest.raises(runner.InputError, match=r"points lie up to 0 px from those at export"):
         runner.main(["--self-test", "-1"])
     paths = [tmp_path / "a b.png", tmp_path / "c.png"]
     for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
@@ -281,7 +281,7 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
     runner.main([str(paths[0]), "--box", "1", "2", "30", "30"])
     assert "a b.png,left," in capsys.readouterr().out
     (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:100])
-    with pytest.raises(runner.PredictorError, match=r"cut.png: cannot be read"):
+    with pytest.raises(runner.InputError, match=r"cut.png: "):
         runner.main([str(tmp_path / "cut.png")])
 
 

@@ -13,7 +13,7 @@ from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.export.standalone import in_original_pixels
-from kpjax.lab.predictors import Predictor
+from kpjax.lab.predictors import Predictor, in_batches
 from kpjax.structures import Skeleton
 
 THUMBNAIL = 16  # px
@@ -97,20 +97,14 @@ def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], 
               ) -> tuple[np.ndarray, np.ndarray]:
     """Predicts M animals, one on each image (H, W, 3) uint8, perhaps in a box (4,).
 
-    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64. Every batch has one shape, so
-    that the network is compiled once; the first square fills the last one up.
+    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64.
     """
     none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
     made = [predictor.transform(image, none, unseen, np.float32(1), box)
             for image, box in zip(images, boxes, strict=True)]
-    squares, points, scores = [square for square, *_ in made], [], []
-    for start in range(0, len(squares), batch_size):
-        batch = squares[start:start + batch_size]
-        found = predictor.predict(np.stack(batch + batch[:1] * (batch_size - len(batch))))
-        points += [in_original_pixels(crop, one.astype(np.float64))
-                   for (*_, crop), one in zip(made[start:start + batch_size], found[0], strict=False)]
-        scores += list(np.asarray(found[1], np.float64)[:len(batch)])
-    return np.stack(points), np.stack(scores)
+    points, scores = in_batches(predictor.predict, np.stack([square for square, *_ in made]), batch_size)
+    return np.stack([in_original_pixels(crop, one.astype(np.float64)) for (*_, crop), one in
+                     zip(made, points, strict=True)]), scores.astype(np.float64)
 
 
 def _images(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | None]]:
