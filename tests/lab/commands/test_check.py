@@ -98,6 +98,7 @@ def test_every_preset_own_has_the_flags_that_the_table_names():
             assert flag.replace("-", "_") in fields, (system, flag)
 
 
+@pytest.mark.slow
 def test_every_command_explains_itself_without_jax():
     code = (f"import sys; from kpjax.lab.program import main\n"
             f"for name in {list(COMMANDS)}:\n    sys.argv[1:] = [name, '--help']\n"

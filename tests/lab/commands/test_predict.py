@@ -1,5 +1,4 @@
 """A made run, whose method finds the brightest pixel, on images of several sizes, kinds and faults."""
-import csv
 import functools
 import json
 import sys
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from brightest import as_system, write_run
 from PIL import Image
-from predict_folder import predict_folder
+from predict_folder import predict_folder, rows_of
 
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
@@ -49,11 +48,6 @@ CASES = [
     ("below/tall.png", (200, 50), 25, 150, "RGBA"),
     ("wide.png", (64, 128), 64, 32, "P"),
 ]
-
-
-def rows_of(table):
-    with table.open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tmp_path):

@@ -1,11 +1,11 @@
 """Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
-import csv
 import json
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
+from predict_folder import rows_of
 
 import kpjax.lab.commands.predict as command
 from kpjax.errors import InputError, RunError
@@ -43,8 +43,7 @@ def predict(monkeypatch, tmp_path):
         printed = []
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
         written = command.predict(asked, tell=printed.append)
-        with written[0].open() as file:
-            return list(csv.DictReader(file)), printed, tmp_path / "out"
+        return rows_of(written[0]), printed, tmp_path / "out"
     return run
 
 
@@ -77,8 +76,7 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypa
     monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(follow=around))
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
     written = command.predict(Predict(run="made", inputs=(clip,), out=tmp_path / "out"), tell=lambda line: None)
-    with written[0].open() as file:
-        errors = found(list(csv.DictReader(file)))
+    errors = found(rows_of(written[0]))
     assert looked_at == 12 * [(WIDTH, HEIGHT)]
     # A pixel of the network is one of the frame, but of the first frame and the sixth, which it sees as a whole, two.
     assert max(error for number, error in errors.items() if number not in (0, 5)) < 2
@@ -99,10 +97,7 @@ def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp
     assert [path.name for path in written] == ["points.csv", "clip.csv", "clip_smoothed.csv"]
     said = f"frames in order, several networks: smoothed points in {written[2]}, as predicted in {written[1]}"
     assert printed.count(said) == 1
-    tables = []
-    for path in written:
-        with path.open() as file:
-            tables.append(list(csv.DictReader(file)))
+    tables = [rows_of(path) for path in written]
     assert {row["spread"] for row in (*tables[0], *tables[1])} == {f"{2 * np.sqrt(8):.3f}"}  # two px of the frame each
     assert max(found(tables[1]).values()) <= 2
     assert "spread" not in tables[2][0]
@@ -252,8 +247,7 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     rows, printed, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
     assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
     assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
-    with (out / "deep" / "clip.mp4.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(out / "deep" / "clip.mp4.csv")
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
     assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in printed[0]
@@ -266,7 +260,7 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     (["points.png", "points.mp4"], {}, "points.csv would be of two inputs"),
     (["nothing.mp4"], {}, "does not exist"), (["text.mp4"], {}, "not a video that can be read"),
     (["points.mp4"], {"formats": "xls"}, "'xls' is unknown"),
-    (["points.mp4"], {"cutoff": float("nan")}, "nan is not a score"),
+    (["points.mp4"], {"cutoff": float("nan")}, "cutoff: nan; must be a score"),
     (["points.mp4"], {"dot_size": 0.0}, "dot_size: 0"), (["points.mp4"], {"trails": -1}, "trails: -1"),
     (["points.png"], {"boxes": "boxes.csv"}, "no box belongs to one of the 1 images"),
     *((["points.mp4"], {"frames": text}, "frames: .* is not a range") for text in ("5", "a:b", "0:9:0", "-3:"))])

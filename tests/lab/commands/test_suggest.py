@@ -1,6 +1,5 @@
 """Frames to label next, by a made run whose method finds the brightest pixel, on videos and images made here."""
 import contextlib
-import csv
 import functools
 import json
 import re
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from brightest import as_system, write_run
 from PIL import Image
+from predict_folder import rows_of
 
 import kpjax.lab.commands.suggest as command
 from kpjax.errors import InputError
@@ -58,11 +58,6 @@ def suggested(made, out, *flags, inputs=("mouse.mp4",)):
     main([str(made / "runs/brightest/demo/spot/seed-0"), *(str(made / name) for name in inputs), "--out", str(out),
           "--batch-size", "8", *map(str, flags)])
     return rows_of(out / "suggestions.csv")
-
-
-def rows_of(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_frames_that_look_unlike_are_found_whole_and_apart(made, tmp_path, capsys):
