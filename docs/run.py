@@ -7,7 +7,7 @@ python docs/run.py --images --folder F PAGE      in a folder that stays: finishe
 
 Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by flags in place of those
 that are shown, unless images are made. Pages on tools have synthetic people in the format of their tool, tutorials
-what `kpjax render` makes. Needs the extras dlc and sleap.
+what `python -m experiments render` makes. Needs the extras dlc and sleap.
 """
 import argparse
 import contextlib
