@@ -7,7 +7,7 @@ TITLES = {
     "heatmap": "the taught Gaussian (control)", "temperature": "the same, widened by half of the images (control)",
     "single": "one network, mean of five", "single_smoothed": "the same, smoothed", "ensemble": "median of the five",
     "ensemble_smoothed": "the same, smoothed, as `kpjax predict`", "all_labels": "all 68 points on all images",
-    "mask": "mask (control)", "start": "the start, which `kpjax train adapt` keeps here",
+    "mask": "mask (control)", "start": "the start, which is kept here",
     "adapted": "adapted all the same"}
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100), "error": ("mean error, px of the frame", 1, 2, True),

@@ -114,7 +114,7 @@ REFUSED = [
     (["--source", "P"], "--target: name images or videos"),
     (["--source", "P", "--target", "nowhere"], "nowhere: there is no such file or folder"),
     (["--source", "P", "--target", "TARGET", "--target-project", "other"],
-     "has other keypoints than the source: right_hand only in --source, tail only in --target-project"),
+     "has other keypoints than --source: right_hand only in --source, tail only in --target-project"),
     (["--source", "P", "--target", "TARGET", "--transform", "around_box"],
      "would be cropped by boxes, which target frames do not have, and no frame shows two animals"),
 ]

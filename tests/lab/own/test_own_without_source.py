@@ -1,4 +1,4 @@
-"""A finished run adapted to a person's own images, and all that is refused."""
+"""RegDA's target without its source: a finished run is adapted to a person's own images."""
 import json
 import re
 import shutil
@@ -14,7 +14,7 @@ from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_st
 from kpjax.images.transforms import AroundBox
 from kpjax.lab.animals.calibration import ScoreTable, write_score_table
 from kpjax.lab.own import project as own_project
-from kpjax.lab.own.adapt import SYSTEM
+from kpjax.lab.own.regda import SYSTEM
 from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton
 from kpjax.systems import source_free
@@ -112,18 +112,18 @@ def test_a_run_on_crops_is_adapted_on_animals_that_its_finder_finds(made, tmp_pa
     assert predictor.transform == AroundBox(32)
     assert predictor.finder.most == 2
     opened = SYSTEM.open(read_command(SYSTEM, typed).jobs()[0])
-    assert (len(opened.target), len(opened.test)) == (48, 20)
+    assert (len(opened.target.train), len(opened.target.test)) == (48, 20)
 
 
 REFUSED = [
-    (["--start", ""], "--start: name a finished run's folder"),
+    (["--validation", "0.5"], "--validation: without --source no label is held out; leave it out"),
     (["--target"], "--target: name images or videos that look different"),
     (["--target", "nowhere"], "nowhere: there is no such file or folder"),
     (["--target", "FEW"], "--target: 1 frames; give at least 20"),
     (["--start", "bare"], "--start: there is no .*pose_statistics.json: an earlier version .* --prior none"),
     (["--start", "other"], "--start: .*pose_statistics.json is of a, b, c, d, the run finds head, "),
     (["--start", "boxes"], "--start: .* reads crops around boxes, which target frames do not have"),
-    (["--target-project", "tail"], "--target-project: .* labels .*, tail, the run at --start finds .*; name"),
+    (["--target-project", "tail"], "--target-project: .* has other keypoints than --start: .*, tail only in --target-project; name"),
     (["--size", "64"], "--image-size: the run at --start decides it"),
 ]
 
