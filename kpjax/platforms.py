@@ -10,6 +10,7 @@ To trace all forms, and to derive them, takes up to twice as long as one alone. 
 known before it is traced, as those of a step on a mesh are, it is traced `with known_platform(device.platform)`.
 """
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -40,6 +41,21 @@ def by_platform(
     if not forms or known_platform.value:
         return forms.get(known_platform.value, default)(*arrays)
     return jax.lax.platform_dependent(*arrays, default=default, **forms)
+
+
+def run_once(function: Callable[..., Any], *, platform: str = "", **options: Any) -> Callable[..., Any]:
+    """Returns `jax.jit` of a function that runs once, as all that draws first variables does.
+
+    For CPUs it is not optimised: compiling takes a tenth of the time. Numbers may differ from those of an optimised
+    program in the last bit, so whatever must agree goes through here.
+
+    platform: of its devices, by default that on which JAX computes. options: of `jax.jit`.
+    """
+    quick = {"xla_backend_optimization_level": 0}
+    if metadata.version("jaxlib").startswith("0.10."):  # other versions refuse what they do not know
+        quick["xla_cpu_use_fusion_emitters"] = False
+    on_cpu = (platform or jax.default_backend()) == "cpu"
+    return jax.jit(function, compiler_options=quick if on_cpu else None, **options)
 
 
 def form_of(platform: str, traced: ClosedJaxpr) -> Callable[..., list[Any]]:

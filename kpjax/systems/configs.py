@@ -33,6 +33,7 @@ from kpjax.models import (
 )
 from kpjax.models.movenet import MoveNetPyramid
 from kpjax.optimization import scale_backbone
+from kpjax.platforms import run_once
 from kpjax.systems import published
 
 # A new backbone is its model file and its name in this union.
@@ -201,7 +202,7 @@ class Backbone(Checked):
         from kpjax.models.weights.whole_movenet import load_movenet_heatmaps
 
         images = jnp.zeros((1, image_size, image_size, 3))
-        fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(seed), images)
+        fresh = run_once(functools.partial(network.init, train=False))(jax.random.key(seed), images)
         if isinstance(network.upsampling, MoveNetPyramid):
             known = published.channels(names) if getattr(network.head, "sigmoid", False) else ()
             imported = load_movenet_heatmaps(
@@ -284,7 +285,7 @@ def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[s
     from kpjax.models.weights.torch_names import describe
 
     network = perceptual_options(weights, vgg)["perceptual"]
-    fresh = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
+    fresh = run_once(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
     imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
     print(f"images are compared by features of {weights}: {describe(imported.report)}")
     return {"perceptual": imported.variables}

@@ -22,6 +22,7 @@ from kpjax.images.transforms import Transform
 from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
+from kpjax.platforms import run_once
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
@@ -416,7 +417,7 @@ def first_state(job: Job, method: Method, source: Source, stage: str, start: Map
     source: of examples like those that the method reads. start: as for `fit`.
     """
     key = named_key(named_key(jax.random.key(job.seed), stage), "init")
-    state = jax.jit(method.init)(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
+    state = run_once(method.init)(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
     return Trained(state.variables, state.frozen)
 
 

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
 from kpjax.input.stream import BatchStream, in_background, read_ahead, read_by_processes, workers_for
+from kpjax.platforms import run_once
 from kpjax.structures import Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
@@ -53,7 +54,7 @@ def compiled_update(update, mesh: Mesh):
 @functools.lru_cache(maxsize=16)
 def compiled_init(init, mesh: Mesh):
     """Returns the first state of a method on a mesh, a function like `init` that is compiled once."""
-    return jax.jit(traced_for(mesh, init), out_shardings=replicated(mesh))
+    return run_once(traced_for(mesh, init), platform=mesh.devices.flat[0].platform, out_shardings=replicated(mesh))
 
 
 def not_finite(state) -> str | None:
@@ -187,10 +188,11 @@ def fit(
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
     first = {name: stream[0] for name, stream in streams.items()}
-    init = functools.partial(compiled_init(method.init, mesh),
-                             named_key(named_key(key, stage), "init"), shard(first, mesh), start)
-    template = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(init))
+    compiled, drawn_from = compiled_init(method.init, mesh), (
+        named_key(named_key(key, stage), "init"), shard(first, mesh), start)
+    init = functools.partial(compiled, *drawn_from)
+    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+                            compiled.trace(*drawn_from).out_info)
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
 
     with contextlib.ExitStack() as stack:

@@ -24,6 +24,7 @@ from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Own
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
+from kpjax.platforms import run_once
 from kpjax.systems import incremental, published
 from kpjax.systems.configs import FINE_RATE, changed, flat
 from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
@@ -85,7 +86,7 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
     network: has a channel for each. Raises InputError where its layers are not those of the old one.
     """
     images = jnp.zeros((1, image_size, image_size, 3))
-    fresh = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
+    fresh = run_once(functools.partial(network.init, train=False))(jax.random.key(0), images)
     known, count = flatten_dict(old.opened.trained.variables, sep="/"), len(old.skeleton.names)
 
     def of_leaf(path, leaf):

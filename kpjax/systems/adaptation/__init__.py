@@ -37,6 +37,7 @@ from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source
 from kpjax.models.hourglass_network import STRIDE
+from kpjax.platforms import run_once
 from kpjax.systems import system
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import RENDERED, Config
@@ -148,7 +149,7 @@ def published_core(config: Config, seed: int) -> Core:
 def untrained_core(config: Config, seed: int) -> Core:
     """Returns a fresh network in place of a trained core."""
     images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-    fresh = jax.jit(functools.partial(network(config, config.landmarks).init, train=False))
+    fresh = run_once(functools.partial(network(config, config.landmarks).init, train=False))
     variables = fresh(named_key(jax.random.key(seed), "random core"), images)
     return Core(variables, tree_digest(variables))
 

@@ -17,6 +17,7 @@ from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import combination, memories
 from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
+from kpjax.platforms import run_once
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, evaluated, importance_of
 from kpjax.systems.incremental.config import Config
@@ -290,7 +291,7 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
         return finished(reduce(measure, trained, some, batch_size=IMPORTANCE_BATCH))
 
     begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
-    copy = jax.jit(plain.init)(key, batch_at(0), replicate(begin, mesh))
+    copy = run_once(plain.init)(key, batch_at(0), replicate(begin, mesh))
     epoch_steps = max(1, len(source) // config.batch_size)
     return memories.expanded_copy(copy), (epoch_steps, memories.train_expanded(
         lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup
 
 from kpjax.drawing.charts import Curve
@@ -28,6 +29,7 @@ from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.systems.reports.report import TEMPLATES, curve_image, images_of, panels, provenance
 from kpjax.systems.reports.table import Column, Line, groups, header, lines_of, read_history
 
+PAGES = TEMPLATES.overlay(loader=ChoiceLoader([FileSystemLoader(Path(__file__).parent), TEMPLATES.loader]))
 # Curves that anybody can read: in metrics.jsonl, their title and unit, and what values are multiplied with.
 CURVES = {
     "validation/distance": ("Mean error on held-out frames", "px of the original images", 1.0),
@@ -36,6 +38,7 @@ CURVES = {
 COLUMNS = (Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
            Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
            Column("trained_on/px", "mean error on learnt frames", "px", decimals=1, better="lower"))
+
 
 class Picture(NamedTuple):
     """One animal: its labels and its predictions on a crop of the original image, as JPEG."""
@@ -88,7 +91,7 @@ def write_own_report(
     tables = {part: errors_of(some, run.cutoff) for part, some in parts.items()}
     colours = {name: "rgb({}, {}, {})".format(*colour) for name, colour in
                zip(run.animals.names, keypoint_colours(len(run.animals.names)).tolist(), strict=True)}
-    page = TEMPLATES.get_template("own_report.html.jinja").render(
+    page = PAGES.get_template("own_report.html.jinja").render(
         path=[folder.parent.name, folder.name], summary=summary, verdict=verdict(run.animals, run.cutoff),
         advice=advice(run.animals, run.cutoff), tiles=_tiles(tables),
         cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
