@@ -20,6 +20,7 @@ from kpjax.lab.own.animals import crowd_lines
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
+from kpjax.lab.own.people import renamed
 from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Own
 from kpjax.models import KeypointNetwork, MoveNet
@@ -77,7 +78,7 @@ def project_of(config: "OwnConfig", tell: Callable[[str], None] = lambda line: N
     project = projects.needed_project(config.data.project, config.own)
     if not published.is_published(config.data.old):
         return project
-    return published.renamed(project, tell, known=published.PERSON.names, needed=False)
+    return renamed(project, tell, known=published.PERSON.names, needed=False)
 
 
 def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:

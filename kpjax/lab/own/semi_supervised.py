@@ -17,7 +17,7 @@ from kpjax.lab.own.animals import crowd_lines, learnt_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
-from kpjax.lab.own.found_animals import FoundAnimals, found_animals, held_out_frames, open_found
+from kpjax.lab.own.found_animals import open_frames
 from kpjax.lab.own.networks import usual_choices
 from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Held, Own, Unlabelled
@@ -183,19 +183,7 @@ def open_data(job: Job) -> semi_supervised.Data:
     """
     if job.config.data.several:
         return _open_several(job.config.data, job.config.own)
-    return _open(job.config.data, job.config.own, job.seed, _found(job))
-
-
-def _found(job: Job) -> FoundAnimals | None:
-    """Finds the animals of frames without labels where labelled ones have several; None where nothing is looked for."""
-    data, own = job.config.data, job.config.own
-    project, held = opened(job.config)
-    if data.transform != "around_box" or data.all_labelled or not data.unlabelled:
-        return None
-    frames = projects.unlabelled_frames(project, held, data.unlabelled).taken(max(own.every, 1), project.root)
-    learnt = learnt_finder(job, opened)
-    return found_animals(job, learnt, frames, own=own, root=project.root, argument="unlabelled",
-                         least=job.config.batch_size, held_out=lambda: held_out_frames(learnt, project, held, own))
+    return _open(job._replace(variant=""))
 
 
 @functools.lru_cache(maxsize=2)
@@ -217,18 +205,16 @@ def _open_several(data: OwnSubset, own: Own) -> semi_supervised.Data:
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: OwnSubset, own: Own, seed: int, crops: FoundAnimals | None) -> semi_supervised.Data:
-    project = projects.needed_project(data.project, own)
-    held = projects.hold_out(project, own.validation)
+def _open(job: Job) -> semi_supervised.Data:
+    data, own, (project, held) = job.config.data, job.config.own, opened(job.config)
     train, held_out = projects.open_labelled(data.project, own, data.square())
-    drawn = source.labelled_subset(train, **data.amount, seed=seed)
+    drawn = source.labelled_subset(train, **data.amount, seed=job.seed)
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
-    if data.transform == "letterbox" and not data.all_labelled:
+    if not data.all_labelled and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(max(own.every, 1), project.root):
-            pools.append(projects.open_unlabelled(own, data.square(), frames, train.skeleton, root=project.root))
-    if crops:
-        pools.append(open_found(own, data.square(), crops, train.skeleton, root=project.root))
+            pools.append(open_frames(job, frames, train.skeleton, lambda: learnt_finder(job, opened), root=project.root,
+                                     argument="unlabelled", name="without labels", held_out=(project, held)))
     if not pools and not data.all_labelled:
         raise InputError("unlabelled", "no frame without labels; name images or videos, or leave out --unlabelled-pool")
     # Of the labels alone it is empty, and no variant reads it.

@@ -15,7 +15,7 @@ from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import decoded, frames_at, project_source
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.animals import Learnt
-from kpjax.lab.own.found_animals import found_animals, open_found
+from kpjax.lab.own.found_animals import open_frames
 from kpjax.lab.own.project import Own
 from kpjax.systems.image_sets import ImageSet
 from kpjax.systems.regda.config import Domains
@@ -68,16 +68,9 @@ def labelled_target(data: OwnDomains, own: Own, skeleton: Skeleton, known_by: st
 
 
 def open_target(job: Job, skeleton: Skeleton, root: Path, learnt: Callable[[], Learnt]) -> ArraySource:
-    """Reads the target's frames, or crops of the animals that are found on them, named by their paths below `root`.
-
-    learnt: returns the network that finds animals. Raises InputError as `found_animals` does.
-    """
-    data, own = job.config.data, job.config.own
-    if data.transform == "letterbox":
-        return projects.open_unlabelled(own, data.square(), frames_at(data.target), skeleton, root=root, name="target")
-    frames = [frame for frame in frames_at(data.target) if not (frame.number or 0) % max(own.every, 1)]
-    found = found_animals(job, learnt(), frames, own=own, root=root, argument="target", least=job.config.batch_size)
-    return open_found(own, data.square(), found, skeleton, root=root, name="target")
+    """Reads the target's frames as `open_frames` does, named by their paths below `root`."""
+    return open_frames(job, frames_at(job.config.data.target), skeleton, learnt, root=root, argument="target",
+                       name="target")
 
 
 def open_tests(data: OwnDomains, own: Own, project: Project | None) -> ArraySource | None:
