@@ -14,7 +14,7 @@ from own_runs import untrained_run
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
 from kpjax.lab.animals.calibration import read_score_table
-from kpjax.lab.commands.train import train
+from kpjax.lab.commands.train import main as train
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
