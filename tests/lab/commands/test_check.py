@@ -57,7 +57,7 @@ def test_everything_is_said_at_once(project, tmp_path, capsys):
     last = out.partition("can be trained:\n")[2].splitlines()
     assert last[0].split() == ["kpjax", "train", "--project", "P", "(all", "labels)"]
     assert "semi_supervised --project P --unlabelled FOLDER_OR_VIDEO  (its 59 frames without labels)" in last[1]
-    assert "adapt --target FOLDER_OR_VIDEO --start RUN" in last[3]
+    assert "regda --target FOLDER_OR_VIDEO --start RUN" in last[3]
     assert "pyramids --videos" in last[5]
     assert last[6] == "cannot: adaptation (6 images, it needs 50)"
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -139,7 +139,7 @@ def test_messages_name_flags():
 
 def test_systems_that_can_run():
     nothing = systems_lines(Holdings(0, 0, 0, 0))
-    assert nothing[1].split()[:3] == ["kpjax", "train", "adapt"]  # what it learns from is not in the project
+    assert nothing[1].split()[:3] == ["kpjax", "train", "regda"]  # what it learns from is not in the project
     assert all(system in nothing[2] for system in NEEDS)
     lines = systems_lines(Holdings(4, 0, 60, 0))
     assert any("semi_supervised --project P" in line for line in lines[:-1])
@@ -147,7 +147,7 @@ def test_systems_that_can_run():
     assert lines[-1] == "cannot: pyramids (no video, it needs one of 50)"
     crowd = systems_lines(Holdings(4, 10, 60, 0, several=True))
     assert crowd[1] == "  kpjax train --project P  (all labels)"
-    assert [line.split()[2] for line in crowd[2:-1]] == ["semi_supervised", "regda", "adapt", "incremental"]
+    assert [line.split()[2] for line in crowd[2:-1]] == ["semi_supervised", "regda", "regda", "incremental"]
     assert "adaptation (several animals on a frame)" in crowd[-1]
 
 
