@@ -4,7 +4,6 @@ It has the columns `video`, `frame`, `keypoint`, `x`, `y` and optionally `visibl
 point. `video` is a path relative to the folder; frames count from 0; `x` and `y` are pixels of the frame, with the
 centre of the first at (0, 0). Keypoints are in the order of their first row.
 """
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from kpjax.images import boxes
 from kpjax.images.video import Video
 from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource
+from kpjax.lab.formats.tables import read_rows, whole_number
 from kpjax.structures import Skeleton
 
 TABLE = "keypoints.csv"
@@ -46,27 +46,27 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     faults: list[str] = []
     points: dict[tuple[str, int, int], tuple[float, float]] = {}
     names: dict[str, int] = {}
-    with Path(table).open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.DictReader(file)
-        if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-            raise InputError(f"{table}: column {missing[0]} is missing; required are {', '.join(COLUMNS)}")
-        for row in rows:
-            where = f"line {rows.line_num}"
-            before = len(faults)
-            title, frame, x, y = row["video"], row["frame"], *(_number(row[axis] or "", f"{where} {axis}", faults)
-                                                               for axis in "xy")
-            if title not in frames:
-                faults.append(f"{where}: video {title!r} is unknown")
-            elif not (frame or "").isdigit() or int(frame) >= frames[title]:
-                faults.append(f"{where}: expected a frame of {title} from 0 to {frames[title] - 1}, found {frame}")
-            if (row.get("visible") or "1") not in ("0", "1"):
-                faults.append(f"{where}: expected visible to be 0 or 1, found {row['visible']!r}")
-            point = names.setdefault(row["keypoint"], len(names))
-            if len(faults) > before or row.get("visible") == "0":
-                continue
-            if (title, int(frame), point) in points:
-                faults.append(f"{where}: {row['keypoint']} of frame {frame} of {title} is labelled twice")
-            points[title, int(frame), point] = x, y
+    rows = read_rows(Path(table), faults, (*COLUMNS, "visible"))
+    if missing := rows.lacks(*COLUMNS):
+        raise InputError(f"{table}: column {missing[0]} is missing; required are {', '.join(COLUMNS)}")
+    for row in rows.rows:
+        before, title, keypoint = len(faults), row.get("video"), row.get("keypoint")
+        frame = whole_number(row.get("frame"))
+        x, y = row.number("x"), row.number("y")
+        if title not in frames:
+            row.fault(f"video {title!r} is unknown")
+        elif frame is None or frame >= frames[title]:
+            row.fault(f"expected a frame of {title} from 0 to {frames[title] - 1}, found {row.get('frame')}")
+        if (visible := row.get("visible") or "1") not in ("0", "1"):
+            row.fault(f"expected visible to be 0 or 1, found {visible!r}")
+        elif visible == "1" and math.isnan(x + y):
+            row.fault("x or y is empty; give both, or visible 0")
+        point = names.setdefault(keypoint, len(names))
+        if len(faults) > before or visible == "0":
+            continue
+        if (title, frame, point) in points:
+            row.fault(f"{keypoint} of frame {frame} of {title} is labelled twice")
+        points[title, frame, point] = x, y
     if faults:
         raise InputError(f"{table}: {len(faults)} faults: {summarise(faults)}; the videos are "
                          f"{summarise(list(frames))}")
@@ -100,15 +100,3 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     labelled = arrays(examples.image[source.order], np.stack(keypoints), np.stack(visible), labels.skeleton,
                       source.name, scale=examples.scale[source.order], crop=examples.crop[source.order])
     return replace(source, source=labelled, order=np.arange(len(source)))
-
-
-def _number(cell: str, where: str, faults: list[str]) -> float:
-    """Converts a cell to a finite number; NaN, and a fault, for any other."""
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        faults.append(f"{where}: expected a finite number, found {cell!r}")
-        return math.nan
-    return value

@@ -23,7 +23,7 @@ from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
 from kpjax.structures import Skeleton
 from kpjax.systems.parsing import exit_code_of
 
-HERE = Path(__file__).parents[1] / "samples"
+HERE = Path(__file__).parents[2] / "samples"
 STAR = ((0, 1), (0, 2), (0, 3), (0, 4))
 WALK = "labeled-data/walk/img"
 # path: format, edges, points of each instance, names of frames
