@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("faults", "annotations")]
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("faults", "lab/formats")]
 
 import numpy as np
 from damaging import PROJECTS
