@@ -16,7 +16,7 @@ from kpjax.errors import InputError
 from kpjax.files import read_content
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.face_points import FACE, NOTE
-from kpjax.lab.formats.names import common_folder, forward, only_file, with_sessions
+from kpjax.lab.formats.names import forward, image_frames, only_file, with_sessions
 from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
 from kpjax.lab.formats.skeleton_file import FILE, read_skeleton
 from kpjax.lab.formats.tables import number
@@ -74,18 +74,15 @@ def read_xml(path: Path, faults: list[str], options: Options = STATED) -> Projec
         parts.sort(key=int)
     skeleton = _skeleton(file.parent, parts, 0, notes, faults)
     at = {name: parts.index(name) if skeleton is FACE else skeleton.names.index(name) for name in parts}
-    names = [tuple(forward(image.get("file", "")).lstrip("/").split("/")) for image in images]
-    folder, dropped = common_folder(names, [file.parent]) if names else (file.parent, 0)
-    frames, instances, ignored = [], [], 0
-    for count, (image, stored) in enumerate(zip(images, names, strict=True)):
-        name = "/".join(stored[dropped:] or stored)
-        if not name:
+    frames = image_frames([forward(image.get("file", "")) for image in images], file.parent, [file.parent])
+    instances, ignored = [], 0
+    for count, (image, frame) in enumerate(zip(images, frames, strict=True)):
+        if not image.get("file"):
             faults.append(f"{file.name}, image {count + 1}: no file is named; name it")
-        frames.append(Frame(name, folder / name, None, (0, 0), ""))
         for box in image.findall("box"):
             ignored += box.get("ignore") == "1"
             if box.get("ignore") != "1" and box.find("part") is not None:
-                instances.append(_of_box(box, count, at, f"{file.name}, {name}", len(skeleton.names), faults))
+                instances.append(_of_box(box, count, at, f"{file.name}, {frame.name}", len(skeleton.names), faults))
     if ignored:
         notes.append(f"{ignored} boxes are marked to be ignored, and are")
     return Project(file.parent, "dlib", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))

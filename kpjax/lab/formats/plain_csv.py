@@ -59,32 +59,25 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes labels.csv and skeleton.json, and returns their paths. Names of images are those of their frames."""
-    images = any(frame.number is None for frame in project.frames)
-    videos = any(frame.number is not None for frame in project.frames)
-    extra = [field for field in ("split", "session") if any(getattr(frame, field) for frame in project.frames)]
-    tracked = ["track"] if any(one.track for one in project.instances) else []
-    boxed = list(_BOX) if any(np.isfinite(one.box).all() for one in project.instances) else []
-    columns = [*(["image"] if images or not videos else []), *(["video", "frame"] if videos else []), *extra,
-               "instance", *tracked, *_POINT, *boxed]
     of_frame: list[list[Instance]] = [[] for _ in project.frames]
     for one in project.instances:
         of_frame[one.frame].append(one)
-    rows = [columns]
+    rows = []
     for frame, instances in zip(project.frames, of_frame, strict=True):
-        cells = {"split": frame.split, "session": frame.session}
-        if frame.number is None:
-            cells["image"] = frame.name
-        else:
-            cells |= {"video": frame.name.rpartition("/")[0], "frame": frame.number}
-        if not instances:
-            rows.append([cells.get(column, "") for column in columns])
+        place = {"image": frame.name} if frame.number is None else {
+            "video": frame.name.rpartition("/")[0], "frame": frame.number}
+        place |= {"split": frame.split, "session": frame.session}
+        rows += [] if instances else [place]
         for count, one in enumerate(instances):
-            box = dict(zip(_BOX, one.box.tolist(), strict=True))
+            box = dict(zip(_BOX, one.box.tolist(), strict=True)) if np.isfinite(one.box).all() else {}
             for k in np.flatnonzero(one.visible > 0).tolist():
                 x, y = one.keypoints[k].tolist()
-                point = {"instance": count, "track": one.track, "keypoint": project.skeleton.names[k], "x": x, "y": y,
-                         "visible": 1, "occluded": int(one.occluded[k])}
-                rows.append([{**cells, **point, **box}.get(column, "") for column in columns])
+                rows.append({**place, **box, "instance": count, "track": one.track,
+                             "keypoint": project.skeleton.names[k], "x": x, "y": y, "visible": 1,
+                             "occluded": int(one.occluded[k])})
+    columns = [column for column in ("image", "video", "frame", "split", "session", "instance", "track", *_POINT, *_BOX)
+               if column in ("instance", *_POINT) or any(row.get(column, "") != "" for row in rows)]
+    rows = [columns, *([row.get(column, "") for column in columns] for row in rows)]
     return [write_text(folder / _FILE, rows_text(rows)),
             write_text(folder / SKELETON_FILE, skeleton_text(project.skeleton))]
 
