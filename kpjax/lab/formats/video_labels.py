@@ -1,10 +1,7 @@
-"""Labels of videos in a folder: the table `keypoints.csv`.
+"""Labels of videos in a folder: `keypoints.csv`, a plain table (`plain_csv`) with the columns `video` and `frame`.
 
-It has the columns `video`, `frame`, `keypoint`, `x`, `y` and optionally `visible` (0 or 1), and a row for each labelled
-point. `video` is a path relative to the folder; frames count from 0; `x` and `y` are pixels of the frame, with the
-centre of the first at (0, 0). Keypoints are in the order of their first row.
+`video` is a path relative to the folder; frames count from 0.
 """
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +14,10 @@ from kpjax.images import boxes
 from kpjax.images.video import Video
 from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource
-from kpjax.lab.formats.tables import read_rows, whole_number
+from kpjax.lab.formats import plain_csv
 from kpjax.structures import Skeleton
 
 TABLE = "keypoints.csv"
-COLUMNS = ("video", "frame", "keypoint", "x", "y")
 
 
 class Labels(NamedTuple):
@@ -40,39 +36,29 @@ class Labels(NamedTuple):
 def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     """Reads a table of labels. frames: the number of frames of each video, by its name.
 
-    Raises InputError with all faults: a missing column, an unknown video or frame, a point that is labelled twice, or
-    a cell that is not a number.
+    Raises InputError with all faults: those of a plain table, and unknown videos and frames.
     """
     faults: list[str] = []
-    points: dict[tuple[str, int, int], tuple[float, float]] = {}
-    names: dict[str, int] = {}
-    rows = read_rows(Path(table), faults, (*COLUMNS, "visible"))
-    if missing := rows.lacks(*COLUMNS):
-        raise InputError(f"{table}: column {missing[0]} is missing; required are {', '.join(COLUMNS)}")
-    for row in rows.rows:
-        before, title, keypoint = len(faults), row.get("video"), row.get("keypoint")
-        frame = whole_number(row.get("frame"))
-        x, y = row.number("x"), row.number("y")
-        if title not in frames:
-            row.fault(f"video {title!r} is unknown")
-        elif frame is None or frame >= frames[title]:
-            row.fault(f"expected a frame of {title} from 0 to {frames[title] - 1}, found {row.get('frame')}")
-        if (visible := row.get("visible") or "1") not in ("0", "1"):
-            row.fault(f"expected visible to be 0 or 1, found {visible!r}")
-        elif visible == "1" and math.isnan(x + y):
-            row.fault("x or y is empty; give both, or visible 0")
-        point = names.setdefault(keypoint, len(names))
-        if len(faults) > before or visible == "0":
-            continue
-        if (title, frame, point) in points:
-            row.fault(f"{keypoint} of frame {frame} of {title} is labelled twice")
-        points[title, frame, point] = x, y
+    try:
+        project = plain_csv.read(Path(table), faults)
+    except InputError as error:
+        raise InputError(f"{table}: {summarise([*faults, str(error)])}") from None
+    points = {}
+    for one in project.instances:
+        frame = project.frames[one.frame]
+        title = frame.name.rpartition("/")[0]
+        if frame.number is None or title not in frames:
+            faults.append(f"video {title!r} is unknown")
+        elif frame.number >= frames[title]:
+            faults.append(f"expected a frame of {title} from 0 to {frames[title] - 1}, found {frame.number}")
+        for k in np.flatnonzero(one.visible).tolist():
+            points[title, frame.number, k] = tuple(one.keypoints[k].tolist())
     if faults:
         raise InputError(f"{table}: {len(faults)} faults: {summarise(faults)}; the videos are "
                          f"{summarise(list(frames))}")
     if not points:
         raise InputError(f"{table}: no point is labelled; label some, or delete the table")
-    return Labels(Skeleton(tuple(names)), points)
+    return Labels(project.skeleton, points)
 
 
 def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
