@@ -19,7 +19,7 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import read_content, strict, write_text
 from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, json_of, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"
@@ -83,7 +83,7 @@ def _with_splits(path: Path) -> list[tuple[Path, str]]:
     found = files_of(path)
     if len(found) == 1:
         return [(found[0], "")]
-    splits, rests = zip(*map(_split_of, found), strict=True)
+    splits, rests = zip(*map(_split_of, found), strict=True) if found else ((), ())
     if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
         return list(zip(found, splits, strict=True))
     names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
@@ -306,10 +306,10 @@ def _read_instances(
             skipped["without a labelled keypoint, left out"] += 1
         elif frame is not None:
             labelled = triples[:, 2] > 0
-            instances.append(Instance(
-                frame, np.where(labelled[:, None], triples[:, :2], np.nan), labelled.astype(np.float32),
-                (triples[:, 2] == 1) & (not binary), _box(annotation, where, skipped, faults),
-                str(annotation.get("track", annotation.get("track_id", "")))))
+            instances.append(instance_of(
+                frame, np.where(labelled[:, None], triples[:, :2], np.nan),
+                occluded=(triples[:, 2] == 1) & (not binary), box=_box(annotation, where, skipped, faults),
+                track=str(annotation.get("track", annotation.get("track_id", "")))))
             identities.append(annotation.get("id"))
     for file in files:
         counts = Counter(_key(annotation.get("id")) for annotation in file.content["annotations"])

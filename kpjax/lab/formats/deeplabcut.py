@@ -20,7 +20,7 @@ from kpjax.file_names import portable
 from kpjax.files import read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.lab.formats.names import derived_flip, flip_note, forward
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.lab.formats.tables import FOLDER, Table, one_line, read_table, table_text, write_h5
 from kpjax.structures import Skeleton
 
@@ -350,13 +350,8 @@ def instances_of_row(
     for (individual, part), value in zip(points, values, strict=True):
         keypoints = found.setdefault(individual if several else "", np.full((len(names), 2), np.nan))
         keypoints[names.index(part)] = value[:2]
-    instances = []
-    for individual, keypoints in found.items():
-        visible = ~np.isnan(keypoints[:, 0])
-        if visible.any():
-            instances.append(Instance(frame, keypoints, visible.astype(np.float32), np.zeros(len(names), bool),
-                                      np.full(4, np.nan), individual))
-    return instances
+    instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
+    return [one for one in instances if one.visible.any()]
 
 
 def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:

@@ -17,7 +17,7 @@ from kpjax.files import read_content
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.face_points import FACE, NOTE
 from kpjax.lab.formats.names import forward, image_frames, only_file, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.lab.formats.skeleton_file import FILE, read_skeleton
 from kpjax.lab.formats.tables import number
 from kpjax.structures import Skeleton
@@ -45,12 +45,6 @@ def _skeleton(
         notes.append(NOTE)
         return FACE
     return read_skeleton(folder, names, notes, faults)
-
-
-def _instance(frame: int, points: np.ndarray, box: np.ndarray | None = None) -> Instance:
-    seen = np.isfinite(points).all(1)
-    return Instance(frame, np.where(seen[:, None], points, np.nan), seen.astype(np.float32),
-                    np.zeros(len(points), bool), np.full(4, np.nan) if box is None else box)
 
 
 # dlib
@@ -114,8 +108,8 @@ def _of_box(
             faults.append(f"{where}, part {name!r}: x or y is missing; give both, or delete the part")
         points[at[name]] = x, y
         taken.add(name)
-    return _instance(frame, points, np.array([number(box.get(side) or "", f"{where}, box, {side}", faults)
-                                              for side in _SIDES]))
+    return instance_of(frame, points, box=np.array([
+        number(box.get(side) or "", f"{where}, box, {side}", faults) for side in _SIDES]))
 
 
 # menpo and 300-W
@@ -143,7 +137,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
     images = [_image_of(file) for file, _ in found]
     frames = [Frame(image.relative_to(root).as_posix() if image.is_relative_to(root) else image.as_posix(), image,
                     None, (0, 0), "") for image in images]
-    instances = [_instance(at, points) for at, (_, points) in enumerate(found) if np.isfinite(points).all(1).any()]
+    instances = [instance_of(at, points) for at, (_, points) in enumerate(found) if np.isfinite(points).all(1).any()]
     return Project(root, "pts", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))
 
 

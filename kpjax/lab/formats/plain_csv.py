@@ -17,7 +17,7 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats.names import forward, found_by_trailing_parts, image_frames, only_file, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
 
@@ -219,4 +219,4 @@ def _instance(one: _Animal, frame: int, names: tuple[str, ...], graded: bool) ->
         if not math.isnan(x + y) and visible != "0":
             keypoints[names.index(name)] = x, y
             occluded[names.index(name)] = hidden == "1" or (graded and visible == "1")
-    return Instance(frame, keypoints, np.isfinite(keypoints[:, 0]).astype(np.float32), occluded, one.box, one.track)
+    return instance_of(frame, keypoints, occluded=occluded, box=one.box, track=one.track)

@@ -59,6 +59,17 @@ class Options(NamedTuple):
 
 STATED = Options()  # the files say everything
 
+def instance_of(
+    frame: int, points: np.ndarray, *, occluded: np.ndarray | None = None, box: np.ndarray | None = None,
+    track: str = "",
+) -> Instance:
+    """Returns an animal whose labelled keypoints are those of (K, 2) points that are finite."""
+    visible = np.isfinite(points).all(1)
+    return Instance(frame, np.where(visible[:, None], points, np.nan), visible.astype(np.float32),
+                    np.zeros(len(points), bool) if occluded is None else occluded,
+                    np.full(4, np.nan) if box is None else box, track)
+
+
 LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder
 from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.lab.formats.tables import one_line
 from kpjax.structures import Skeleton
 
@@ -271,11 +271,9 @@ def _frame(file: Path, video: _Video, number: int, faults: list[str]) -> Frame |
 
 def _instance(frame: int, user: Any) -> Instance | None:
     points = np.array(user.points["xy"], np.float64)
-    visible = np.isfinite(points).all(1) & np.array(user.points["visible"], bool)
-    points[~visible] = np.nan
-    track = user.track.name if user.track is not None else ""
-    return Instance(frame, points, visible.astype(np.float32), np.zeros(len(points), bool), np.full(4, np.nan),
-                    track or "") if visible.any() else None
+    points[~np.array(user.points["visible"], bool)] = np.nan
+    one = instance_of(frame, points, track=(user.track and user.track.name) or "")
+    return one if one.visible.any() else None
 
 
 def _embedded_images(
