@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from kpjax import InputError
-from kpjax.lab.own.needs import NEEDS
+from kpjax.lab.own.needs import NEEDS, ways
 from kpjax.lab.own.systems import own_system
 from kpjax.systems.command_line import run
 from kpjax.systems.system import OWN
@@ -46,7 +46,7 @@ def usage() -> str:
     lines = {"--project P": "all labels of a project; the rest is chosen from it",
              f"{LABELS} --project P": "the same, and nothing but the labels",
              f"{LABELS} --project A --project B": "projects that name different keypoints, as one network",
-             **{f"{name} {needs.takes}": needs.gives for name, needs in NEEDS.items()}}
+             **{f"{name} {needs.takes}": needs.gives for name, needs in ways()}}
     return "\n".join(["usage: kpjax train [SYSTEM] [flags]", "",
                       *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()), "",
                       "Flags that are not typed are chosen from the data, and printed with the reason.",

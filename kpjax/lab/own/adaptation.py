@@ -16,6 +16,7 @@ from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import frame_identity, frames_at
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
+from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import published_run
 from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.project import Own
@@ -236,8 +237,10 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         f"{len(split.target)} images, the core of {config.core.core}; held out: {split.words}"))
 
 
-SYSTEM = adaptation.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, resolved=resolved,
-    train=functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core).core),
-    short_list=lambda preset, config: ("random_core", "adapted") if config.own.control else ("adapted",),
-    shortened=lambda config, steps: replace(config, steps=steps))
+SYSTEM = made(OwnSystem(
+    adaptation.SYSTEM, OWN, resolved, open_data,
+    short_list=lambda config: ("random_core", "adapted") if config.own.control else ("adapted",),
+    applicable=lambda config: adaptation.SYSTEM.applicable("own", config),
+    differences={
+        "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core).core),
+        "shortened": lambda config, steps: replace(config, steps=steps)}))

@@ -27,7 +27,7 @@ from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.systems.configs import Augmentation, changed
-from kpjax.systems.system import IMAGES, Job, Outcome, System, fit_sources
+from kpjax.systems.system import IMAGES, Job, fit_sources
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import load_trained, save_trained, tree_digest
@@ -42,7 +42,7 @@ STEPS, BATCH, RATE = 600, 8, 3e-3
 MORE = 4  # animals that are looked for beyond the most on a labelled frame
 FOUND, FAINT = 0.3, 0.1  # the score from which an animal is there; where their number is known, it is lower
 SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
-Opened = Callable[[Job], tuple[Project, Held]]  # a job's project, and what of it is held out
+Opened = Callable[[Any], tuple[Project, Held]]  # of a config: the project, and what of it is held out
 
 
 class Finder(NamedTuple):
@@ -106,23 +106,6 @@ def frame_size(crowd: Crowd, longer_side: float) -> Choice:
                   f"{near}")
 
 
-def with_finder(system: System, opened: Opened, found: Callable[[Any], Source | None] = lambda data: None) -> System:
-    """Returns a system whose runs on crops of several animals also keep a network that finds animals.
-
-    opened: a job's project, and what of it is held out. found: of a run's data, crops of animals that it found itself.
-    """
-    def train(job: Job, data: Any) -> Outcome:
-        if job.config.data.transform == "around_box":
-            project, _ = opened(job)
-            if crowd_of(project).most > 1:
-                learnt = learnt_finder(job, opened)
-                print(found_text(learnt.described["held_out"]))
-                keep_finder(job, learnt, found(data))
-        return system.train(job, data)
-
-    return system._replace(train=train)
-
-
 def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
     """Writes a network that finds animals into a run's folder, and an image of some that it found."""
     if jax.process_index() == 0:
@@ -141,7 +124,7 @@ def learnt_finder(job: Job, opened: Opened) -> Learnt:
 
 @functools.lru_cache(maxsize=2)
 def _learnt_finder(job: Job, opened: Opened) -> Learnt:
-    project, held = opened(job)
+    project, held = opened(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
     side = frame_size(crowd, max(max(frame.size) for frame in project.frames)).value

@@ -1,31 +1,25 @@
 """Animals on frames without labels: found once, kept in the folder of the runs, and cropped as labelled ones are."""
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from kpjax import InputError, Skeleton
 from kpjax.files import make_folder
-from kpjax.images.transforms import Letterbox, Transform
+from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint, digest_of
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
 from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.animals import FOLDER, FOUND, Learnt, finder_of, found_on, frames_of
-from kpjax.lab.own.project import Held, Own
+from kpjax.lab.own.project import Held, Own, open_unlabelled
 from kpjax.systems.system import Job, kept_arrays
 
 NEARLY_NONE = 0.05  # of the frames have an animal, below which they look like none that the finder knows
 KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use
-
-
-class Reading(Protocol):
-    """How images are read."""
-
-    on_bad_frame: str
 
 
 class FoundAnimals(NamedTuple):
@@ -35,13 +29,26 @@ class FoundAnimals(NamedTuple):
     boxes: tuple[tuple[float, ...], ...]  # N: x, y, width, height
 
 
-def held_out_frames(learnt: Learnt, project: Project, held: Held, own: Own) -> ArraySource:
-    """Reads the held-out frames of a project as the finder sees them."""
-    return frames_of(project, whole_frames(project)[0], held.held_out, own, learnt.described["image_size"],
-                     f"{project.root.name}, held out")
+def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Callable[[], Learnt], *, root: Path,
+                argument: str, name: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
+    """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.
+
+    learnt: returns the network that finds them. argument: names the frames. held_out: a project, and the part of it
+    from which nothing may be learnt. Raises InputError as `found_animals` does.
+    """
+    own, square = job.config.own, job.config.data.square()
+    if job.config.data.transform == "letterbox":
+        return open_unlabelled(own, square, frames, skeleton, root=root, name=name)
+    finder = learnt()
+    frames = [frame for frame in frames if not (frame.number or 0) % max(own.every, 1)]
+    found = found_animals(job, finder, frames, own=own, root=root, argument=argument, least=job.config.batch_size,
+                          held_out=held_out and (lambda: frames_of(
+                              held_out[0], whole_frames(held_out[0])[0], held_out[1].held_out, own,
+                              finder.described["image_size"], f"{held_out[0].root.name}, held out")))
+    return open_unlabelled(own, square, found.frames, skeleton, root=root, name=name, boxes=found.boxes)
 
 
-def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Reading, root: Path, argument: str,
+def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own, root: Path, argument: str,
                   least: int, held_out: Callable[[], ArraySource] | None = None) -> FoundAnimals:
     """Finds the animals of frames without labels, or reads those that the same network found on them before.
 
@@ -71,7 +78,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Rea
                         tuple(tuple(box) for box in kept["box"].tolist()))
 
 
-def _found(learnt: Learnt, frames: Sequence[Frame], own: Reading, root: Path, argument: str,
+def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argument: str,
            held_out: Callable[[], ArraySource] | None) -> Mapping[str, np.ndarray]:
     """Finds animals on whole frames: those that are there for sure, and no more than are on every labelled frame, where
     these have equally many."""
@@ -88,10 +95,3 @@ def _found(learnt: Learnt, frames: Sequence[Frame], own: Reading, root: Path, ar
         boxes += there.tolist()
     return {"frame": np.array(on, np.int64), "box": np.array(boxes, np.float64).reshape(-1, 4),
             "frames": np.array(len(source))}
-
-
-def open_found(own: Reading, transform: Transform, found: FoundAnimals, skeleton: Skeleton, *, root: Path,
-               name: str = "without labels") -> ArraySource:
-    """Reads crops of animals that were found, once."""
-    return decoded(unlabelled_source(found.frames, transform, skeleton, boxes=found.boxes, root=root, name=name),
-                   on_bad_frame=own.on_bad_frame)

@@ -16,10 +16,12 @@ from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import crowd_lines, with_finder
+from kpjax.lab.own.animals import crowd_lines
 from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
-from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
+from kpjax.lab.own.people import renamed
+from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Own
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
@@ -76,7 +78,7 @@ def project_of(config: "OwnConfig", tell: Callable[[str], None] = lambda line: N
     project = projects.needed_project(config.data.project, config.own)
     if not published.is_published(config.data.old):
         return project
-    return published.renamed(project, tell, known=published.PERSON.names, needed=False)
+    return renamed(project, tell, known=published.PERSON.names, needed=False)
 
 
 def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
@@ -221,23 +223,23 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
             Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
 
 
-# Without those that need images of the old model.
-APPLICABLE = tuple(name for name, variant in incremental.VARIANTS.items()
-                   if not variant.recipe.memory and variant.recipe.base != "joint")
 def parts(job: Job, data: Data) -> dict[str, Part]:
     """Returns the animals that train, of whose labels those of new keypoints teach, and those held out."""
     root = projects.needed_project(job.config.data.project, job.config.own).root
     return {TRAINED: Part(data.train, root), HELD_OUT: Part(open_project(job.config)[1], root)}
 
 
-def opened(job: Job) -> tuple[Project, projects.Held]:
-    """Returns a job's project, of which all labelled points show where an animal is, and what is held out."""
-    project = project_of(job.config)
-    return project, projects.hold_out(project, job.config.own.validation)
+def opened(config: OwnConfig) -> tuple[Project, projects.Held]:
+    """Returns the project, of which all labelled points show where an animal is, and what is held out."""
+    project = project_of(config)
+    return project, projects.hold_out(project, config.own.validation)
 
 
-SYSTEM = with_finder(with_pixel_errors(incremental.SYSTEM._replace(
-    presets={"own": OWN}, open=lambda job: open_project(job.config)[0], measure=measure, columns=columns,
-    resolved=resolved, applicable=lambda preset, config: APPLICABLE,
-    short_list=lambda preset, config: ("combination", "ksd_only") if config.own.control else ("ksd_only",),
-    poses=lambda data: data.train), parts), opened)
+SYSTEM = made(OwnSystem(
+    incremental.SYSTEM, OWN, resolved, lambda job: open_project(job.config)[0],
+    short_list=lambda config: ("combination", "ksd_only") if config.own.control else ("ksd_only",),
+    # Without those that need images of the old model.
+    applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
+                                    if not variant.recipe.memory and variant.recipe.base != "joint"),
+    parts=parts, opened=opened,
+    differences={"measure": measure, "columns": columns, "poses": lambda data: data.train}))

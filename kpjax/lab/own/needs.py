@@ -16,6 +16,7 @@ class Needs(NamedTuple):
     video_frames: int = 0  # of one video at least
     beside: str = ""  # what the project cannot tell, and must be there too
     one_animal: bool = False  # on every frame
+    otherwise: "Needs | None" = None  # another way to use the system
 
 
 UNLABELLED = "images without labels"
@@ -25,15 +26,20 @@ NEEDS = {
     "semi_supervised": Needs("--project P --unlabelled FOLDER_OR_VIDEO", "labels, and images or videos without",
                              labelled_frames=LEAST_LABELLED, beside=UNLABELLED),
     "regda": Needs("--source P --target FOLDER_OR_VIDEO", "labels of one kind of images, for images of another",
-                   labelled_frames=LEAST_LABELLED, beside="images of the other domain"),
-    "adapt": Needs("--target FOLDER_OR_VIDEO --start RUN", "a finished run for images that look different, without its "
-                   "labels", beside="a finished run of the same keypoints"),
+                   labelled_frames=LEAST_LABELLED, beside="images of the other domain", otherwise=Needs(
+                       "--target FOLDER_OR_VIDEO --start RUN", "a finished run for images that look different, without "
+                       "its labels", beside="a finished run of the same keypoints")),
     "incremental": Needs("--old RUN --project P", "new keypoints for a finished run, without its images",
                          labelled_frames=LEAST_LABELLED, beside="a finished run with other keypoints"),
     "pyramids": Needs("--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50),
     "adaptation": Needs("--core RUN --images FOLDER", "points of another category, from a finished run",
                         images=50, beside="a finished run of another category", one_animal=True),
 }
+
+
+def ways() -> list[tuple[str, Needs]]:
+    """Returns each system with what it needs, once for every way to use it."""
+    return [(system, way) for system, needs in NEEDS.items() for way in (needs, needs.otherwise) if way]
 
 
 class Holdings(NamedTuple):
@@ -74,7 +80,7 @@ def systems_lines(holdings: Holdings) -> list[str]:
     """Returns which systems can be trained on a project, a line each with what they need beside it, and a line that
     says why the others cannot."""
     able, unable = [], []
-    for system, needs in NEEDS.items():
+    for system, needs in ways():
         if reason := missing(needs, holdings):
             unable.append(f"{system} ({reason})")
         else:

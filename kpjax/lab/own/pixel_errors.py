@@ -1,20 +1,17 @@
-"""Errors in pixels of the original images that every run on a person's own labels keeps, and its table of scores."""
+"""Errors of a run on a person's own labels in pixels of the original images, and what its scores mean."""
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from kpjax import geometry
-from kpjax.files import make_folder
 from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities
-from kpjax.lab.animals.calibration import ScoreTable, drawn_from, score_table, write_score_table
+from kpjax.lab.animals.calibration import ScoreTable, score_table, write_score_table
 from kpjax.lab.animals.conformal import LEVELS, needed, radius_table, write_radius_table
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, Animals, joined, metrics_of, write_errors
-from kpjax.systems.system import Job, Outcome, StoredRun, System
+from kpjax.lab.out.reports.pixel_errors import Animals, joined
 from kpjax.training.evaluation import Gathered
 
 OF_PART = "px of "  # before the names of parts, among a run's predictions
@@ -27,42 +24,6 @@ class Part(NamedTuple):
     root: Path
 
 
-def with_pixel_errors(system: System, parts: Callable[[Job, Any], Mapping[str, Part]]) -> System:
-    """Returns a system whose runs also keep errors.csv and errors_by_keypoint.csv, and metrics such as `held_out/px`.
-
-    Scores get a meaning, too, from the animals held out: score_table.json has the cutoff, radius_table.json the radii
-    within which the truth lies.
-
-    parts: (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT, whose `scale` is the
-    diagonal of the labelled body. None of these is kept where there are no parts.
-    """
-    def evaluated(job: Job, data: Any) -> dict[str, Source]:
-        return dict(system.evaluated(job, data)) | {
-            OF_PART + name: part.source for name, part in parts(job, data).items()}
-
-    def measure(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-        values = dict(system.measure(job, data, outcome, _without_parts(predictions)))
-        if OF_PART + HELD_OUT not in predictions:  # measured again: a run made before these were kept
-            return values
-        animals = animals_of(parts(job, data), predictions)
-        return values | metrics_of(animals, drawn_from(_scores_of(predictions[OF_PART + HELD_OUT]).cutoff))
-
-    def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-        system.draw(job, data, outcome, _without_parts(predictions))
-        if jax.process_index() == 0 and OF_PART + HELD_OUT in predictions:
-            kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
-            make_folder(job.folder)
-            animals, found = animals_of(parts(job, data), predictions), predictions[OF_PART + HELD_OUT]
-            table = write_meaning_of_scores(job.folder, found, animals.by_part()[HELD_OUT].recordings, kind)
-            write_errors(job.folder, animals, drawn_from(table.cutoff))
-
-    return system._replace(evaluated=evaluated, measure=measure, draw=draw)
-
-
-def _without_parts(predictions: Mapping[str, Gathered]) -> dict[str, Gathered]:
-    return {name: found for name, found in predictions.items() if not name.startswith(OF_PART)}
-
-
 def write_meaning_of_scores(folder: Path, found: Gathered, recordings: Sequence[str], kind: str) -> ScoreTable:
     """Writes score_table.json and radius_table.json of the animals held out, and returns the first.
 
@@ -71,7 +32,7 @@ def write_meaning_of_scores(folder: Path, found: Gathered, recordings: Sequence[
 
     found: predictions on animals whose `scale` is the diagonal of the labelled body. recordings: those of the animals.
     """
-    table = _scores_of(found, kind)
+    table = scores_of(found, kind)
     write_score_table(folder, table)
     errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
     several = len(set(recordings)) >= needed(max(LEVELS))
@@ -80,7 +41,8 @@ def write_meaning_of_scores(folder: Path, found: Gathered, recordings: Sequence[
     return table
 
 
-def _scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
+def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
+    """Computes what scores mean from animals whose `scale` is the diagonal of the labelled body."""
     distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
     return score_table(found.scores, distances, found.visible, kind=kind)
 

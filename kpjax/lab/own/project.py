@@ -290,7 +290,8 @@ def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequ
 
 
 def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
-                    name: str = "without labels") -> ArraySource:
-    """Reads frames without labels once, every `own.every`th of each video."""
-    source = unlabelled_source(frames, transform, skeleton, every=max(own.every, 1), root=root, name=name)
+                    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None) -> ArraySource:
+    """Reads frames without labels once, every `own.every`th of each video, or the box of each frame."""
+    every = 1 if boxes else max(own.every, 1)
+    source = unlabelled_source(frames, transform, skeleton, every=every, boxes=boxes, root=root, name=name)
     return decoded(source, on_bad_frame=own.on_bad_frame)

@@ -24,6 +24,7 @@ from kpjax.lab.commands.predict.pipeline import Seen, in_original_pixels, shrunk
 from kpjax.lab.formats.predictions import OK, PredictionTable, csv_text, empty_table, fill
 from kpjax.lab.formats.video_labels import TABLE, with_labels
 from kpjax.lab.own.choices import Choice, chosen
+from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.systems import pyramids
 from kpjax.systems.configs import Count, Rule, changed
 from kpjax.systems.pyramids.config import SMALL, Config, Still, VideoSet
@@ -207,10 +208,11 @@ def predicting(stored: StoredRun) -> Predicting:
     return pyramids.predicting(stored)._replace(transform=stored.config.data.square())
 
 
+# They stand first in the table: own videos seldom have labels.
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
-# These stand first in the table: own videos seldom have labels.
-SYSTEM = pyramids.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, draw=draw, resolved=resolved, predicting=predicting,
-    columns=lambda config: sorted(pyramids.columns(config), key=lambda column: column.metric not in SIGNS),
-    short_list=lambda preset, config: ("pyramids", "untrained") if config.control else ("pyramids",),
-    applicable=lambda preset, config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE))
+SYSTEM = made(OwnSystem(
+    pyramids.SYSTEM, OWN, resolved, open_data,
+    short_list=lambda config: ("pyramids", "untrained") if config.control else ("pyramids",),
+    applicable=lambda config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE),
+    differences={"draw": draw, "predicting": predicting, "columns": lambda config: sorted(
+        pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))

@@ -1,36 +1,35 @@
-"""RegDA on people's own data: a project on one kind of images, and unlabelled images of another kind."""
+"""RegDA on people's own data: a project on one kind of images, or a finished run without its labels and images, and
+unlabelled images of another kind."""
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import tyro
 
-from kpjax import InputError, Skeleton
-from kpjax.augment import Reach
+from kpjax import InputError
 from kpjax.errors import summarise
-from kpjax.images.transforms import Transform
 from kpjax.input.source import Source
 from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.project_source import decoded, frame_identity, frames_at, project_source
+from kpjax.lab.formats.project_source import frame_identity
 from kpjax.lab.formats.several_animals import crowd_of
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
-from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import crowd_lines, learnt_finder, with_finder
+from kpjax.lab.own import choices, project as projects, without_source
+from kpjax.lab.own.animals import crowd_lines, learnt_finder
 from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.declaration import OwnSystem, either, made
 from kpjax.lab.own.earlier_run import Start, with_start
-from kpjax.lab.own.found_animals import FoundAnimals, found_animals, open_found
 from kpjax.lab.own.networks import usual_choices
-from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
+from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Held, Own
+from kpjax.lab.own.target import OwnDomains, labelled_target, open_target, open_tests, target_frames
 from kpjax.systems import regda
-from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import ImageSet, Splits
-from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
+from kpjax.systems.configs import Share, changed
+from kpjax.systems.image_sets import Splits
+from kpjax.systems.regda.config import SMALL_BODIES, Config
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import Job, Predicting, StoredRun
+from kpjax.systems.system import Job
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
 # Need labels of the target domain, or a known area of keypoints.
@@ -39,39 +38,22 @@ UNSUITED = (*(name for name, variant in regda.VARIANTS.items() if variant.kind =
 
 
 @dataclass(frozen=True)
-class OwnDomains(Domains):
-    """A project, and images that look different."""
-
-    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
-    target: tuple[str, ...] = ()  # images, videos and folders of them, that look different and have no labels
-    target_project: str = ""  # labels of the target domain, with the same keypoints: they test and teach nothing
-    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
-    crop_margin: float = 1.25  # side of that square over the longer side of the box
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
-
-    def loaded(self, reach: Reach | None) -> tuple[None, None]:
-        """Returns that people's own images are not loaded larger."""
-        return None, None
-
-    def square(self) -> Transform:
-        """Returns the transform of a frame to a square image."""
-        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
-                        ).square_of_new()
-
-
-@dataclass(frozen=True)
 class OwnConfig(Config):
     """All that a run between two kinds of people's own images depends on."""
 
     backbone: Start = Start()
     own: Own = Own()
+    # Of runs without a source, as are the next two
+    prior: Literal["poses", "none"] = "poses"  # none: does without the start's statistics of poses
+    familiar: Share = 0.3  # quantile of the start's held-out scores; a target whose median reaches it is left alone
+    logits: tyro.conf.Suppress[bool] = False  # whether the network's maps go through a softmax, as the start's do
 
 
 LIKE = changed(SMALL_BODIES, image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
                coefficient_steps=100, augmentation="regda", rotation=30.0)
 OWN = OwnConfig(**vars(LIKE) | {
-    "summary": "one's own labels on images that look different: --source P --target V ... [--target-project P2]; "
-    "2 cores", "data": OwnDomains(), "backbone": Start(), "keypoints_never_in_target": (),
+    "summary": "labels P, or a run without them, for images that look different: --source P (or --start RUN) "
+    "--target V ...; 2 cores", "data": OwnDomains(), "backbone": Start(), "keypoints_never_in_target": (),
     "pretraining_selection": "last", "pck_threshold": 0.1, "pck_over": "scale",
     "heatmaps": replace(LIKE.heatmaps, heatmap_size=0, grid="half_pixel", targets="sub_pixel", decoder="dark")})
 
@@ -84,17 +66,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """
     data, own = config.data, config.own
     project = projects.needed_project(data.source, own, "source")
-    if data.target_project:
-        in_order_of(project.skeleton, projects.needed_project(data.target_project, own, "target_project"))
-    if not data.target:
-        raise InputError("target", "name images or videos that look different and have no labels")
-    frames = frames_at(data.target)
-    held = projects.hold_out(project, own.validation)
+    labelled_target(data, own, project.skeleton, "--source")
+    frames, held = target_frames(data), projects.hold_out(project, own.validation)
     facts = choices.facts_of(project, held.train)
-    several = crowd_of(project).most > 1
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
-    if facts.several and not several:
+    if facts.several and crowd_of(project).most < 2:
         raise InputError("source", f"{project.root} would be cropped by boxes, which target frames do not have, and no "
                          "frame shows two animals from which finding them could be learnt; leave out --transform")
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
@@ -102,8 +79,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         print(*crowd_lines(project), sep="\n")
     size, batch, labelled = data.image_size if "image_size" in typed else None, config.batch_size, len(held.train)
     config = choices.chosen(config, [
-        *with_start(usual_choices(facts, size, config, typed), config, project.skeleton, typed,
-                    "softmax_peak"),
+        *with_start(usual_choices(facts, size, config, typed), config, project.skeleton, typed, "softmax_peak"),
         choices.every_choice(frames),
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
@@ -114,57 +90,27 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                    f"{summarise(list(data.target), 2)}; held out: {held.words}")
 
 
-def in_order_of(skeleton: Skeleton, project: Project) -> Project:
-    """Returns a project with its keypoints in another's order. Raises InputError for a keypoint that one lacks."""
-    wanted, names = skeleton.names, project.skeleton.names
-    only = {"--source": [name for name in wanted if name not in names],
-            "--target-project": [name for name in names if name not in wanted]}
-    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
-        raise InputError("target_project", f"{project.root} has other keypoints than the source: {', '.join(found)}; "
-                         "name them alike")
-    order = [names.index(name) for name in wanted]
-    instances = tuple(one._replace(keypoints=one.keypoints[order], visible=one.visible[order],
-                                   occluded=one.occluded[order]) for one in project.instances)
-    return project._replace(skeleton=skeleton, instances=instances)
+def opened(config: OwnConfig) -> tuple[Project, Held]:
+    """Returns the source's project, and what of it is held out."""
+    project = projects.needed_project(config.data.source, config.own, "source")
+    return project, projects.hold_out(project, config.own.validation)
 
 
 def open_data(job: Job) -> regda.Data:
     """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
-    data, own, crops = job.config.data, job.config.own, None
-    if data.transform == "around_box":
-        frames = [frame for frame in frames_at(data.target) if not (frame.number or 0) % max(own.every, 1)]
-        crops = found_animals(job, learnt_finder(job, opened), frames, own=own, root=_root(data, own),
-                              argument="target", least=job.config.batch_size)
-    return _open(data, own, crops)
-
-
-def opened(job: Job) -> tuple[Project, Held]:
-    """Returns the source's project, and what of it is held out."""
-    project = projects.needed_project(job.config.data.source, job.config.own, "source")
-    return project, projects.hold_out(project, job.config.own.validation)
-
-
-def _root(data: OwnDomains, own: Own) -> Path:
-    """Returns the folder below which target images are named: that of their labels, where some are labelled."""
-    if data.target_project:
-        return projects.needed_project(data.target_project, own, "target_project").root
-    return projects.needed_project(data.source, own, "source").root
+    finds = job.config.data.transform == "around_box"  # by a network of the seed
+    return _open(job._replace(variant="", seed=job.seed if finds else 0))
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: OwnDomains, own: Own, crops: FoundAnimals | None) -> regda.Data:
-    project = projects.needed_project(data.source, own, "source")
+def _open(job: Job) -> regda.Data:
+    data, own = job.config.data, job.config.own
+    project, _ = opened(job.config)
     train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
-    labels = projects.needed_project(data.target_project, own, "target_project") if data.target_project else None
-    root, test = _root(data, own), None
-    if crops:
-        target = open_found(own, data.square(), crops, project.skeleton, root=root, name="target")
-    else:
-        target = projects.open_unlabelled(own, data.square(), frames_at(data.target), project.skeleton, root=root,
-                                          name="target")
+    labels = labelled_target(data, own, project.skeleton, "--source")
+    root, test = (labels or project).root, open_tests(data, own, labels)
+    target = open_target(job, project.skeleton, root, lambda: learnt_finder(job, opened))
     if labels:
-        test = decoded(project_source(in_order_of(project.skeleton, labels), data.square(),
-                                      occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
         tested = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
         if shared := len(tested & {target.identity(number) for number in range(len(target))}):
             print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
@@ -192,22 +138,20 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
 
 def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     """Returns the source's animals that train, those held out, and the target's where they are labelled."""
-    own, images = job.config.own, job.config.data
-    root = projects.needed_project(images.source, own, "source").root
+    own, domains, root = job.config.own, job.config.data, opened(job.config)[0].root
     found = {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)}
     if data.target.test:
-        found["target"] = Part(data.target.test, projects.needed_project(images.target_project, own).root)
+        found["target"] = Part(data.target.test, projects.needed_project(domains.target_project, own).root)
     return found
 
 
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images, letterboxed or cropped as those were that it learnt from."""
-    return regda.predicting(stored)._replace(transform=stored.config.data.square())
-
-
-SYSTEM = with_finder(with_pixel_errors(regda.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, columns=columns, resolved=resolved, predicting=predicting,
-    short_list=lambda preset, config: ("source_only", "regda", "teacher_adaptation") if config.own.control else (
+WITH_SOURCE = OwnSystem(
+    regda.SYSTEM, OWN, resolved, open_data,
+    short_list=lambda config: ("source_only", "regda", "teacher_adaptation") if config.own.control else (
         "teacher_adaptation",),
-    applicable=lambda preset, config: tuple(name for name in regda.VARIANTS if name not in UNSUITED)), parts), opened,
-    lambda data: data.target.train)
+    applicable=lambda config: tuple(name for name in regda.VARIANTS if name not in UNSUITED),
+    parts=parts, opened=opened, found=lambda data: data.target.train,
+    differences={"columns": columns, "predicting": lambda stored: regda.predicting(stored)._replace(
+        transform=stored.config.data.square())})  # letterboxed or cropped as the images were that it learnt from
+SYSTEM = either(made(WITH_SOURCE), made(without_source.declared(regda.SYSTEM, OWN)),
+                lambda config: bool(config.backbone.start) and not config.data.source)

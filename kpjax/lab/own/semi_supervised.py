@@ -13,12 +13,13 @@ from kpjax.lab.formats.several_animals import crowd_of
 from kpjax.lab.formats.uniting import united_lines
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, counted
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import crowd_lines, learnt_finder, with_finder
+from kpjax.lab.own.animals import crowd_lines, learnt_finder
 from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
-from kpjax.lab.own.found_animals import FoundAnimals, found_animals, held_out_frames, open_found
+from kpjax.lab.own.found_animals import open_frames
 from kpjax.lab.own.networks import usual_choices
-from kpjax.lab.own.pixel_errors import Part, with_pixel_errors
+from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Held, Own, Unlabelled
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
@@ -94,7 +95,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if data.several:
         config = _with_several(config, typed)
         data = config.data
-    project, held = _learnt(data, own)
+    project, held = opened(config)
     facts = choices.facts_of(project, held.train)
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
@@ -143,8 +144,9 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                    f"{held.words}")
 
 
-def _learnt(data: OwnSubset, own: Own) -> tuple[Project, Held]:
+def opened(config: OwnConfig) -> tuple[Project, Held]:
     """Returns the project that a run learns from, or several as one, and what is held out."""
+    data, own = config.data, config.own
     if not data.several:
         project = projects.needed_project(data.project, own)
         return project, projects.hold_out(project, own.validation)
@@ -181,19 +183,7 @@ def open_data(job: Job) -> semi_supervised.Data:
     """
     if job.config.data.several:
         return _open_several(job.config.data, job.config.own)
-    return _open(job.config.data, job.config.own, job.seed, _found(job))
-
-
-def _found(job: Job) -> FoundAnimals | None:
-    """Finds the animals of frames without labels where labelled ones have several; None where nothing is looked for."""
-    data, own = job.config.data, job.config.own
-    project, held = _learnt(data, own)
-    if data.transform != "around_box" or data.all_labelled or not data.unlabelled:
-        return None
-    frames = projects.unlabelled_frames(project, held, data.unlabelled).taken(max(own.every, 1), project.root)
-    learnt = learnt_finder(job, opened)
-    return found_animals(job, learnt, frames, own=own, root=project.root, argument="unlabelled",
-                         least=job.config.batch_size, held_out=lambda: held_out_frames(learnt, project, held, own))
+    return _open(job._replace(variant=""))
 
 
 @functools.lru_cache(maxsize=2)
@@ -215,18 +205,16 @@ def _open_several(data: OwnSubset, own: Own) -> semi_supervised.Data:
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: OwnSubset, own: Own, seed: int, crops: FoundAnimals | None) -> semi_supervised.Data:
-    project = projects.needed_project(data.project, own)
-    held = projects.hold_out(project, own.validation)
+def _open(job: Job) -> semi_supervised.Data:
+    data, own, (project, held) = job.config.data, job.config.own, opened(job.config)
     train, held_out = projects.open_labelled(data.project, own, data.square())
-    drawn = source.labelled_subset(train, **data.amount, seed=seed)
+    drawn = source.labelled_subset(train, **data.amount, seed=job.seed)
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
-    if data.transform == "letterbox" and not data.all_labelled:
+    if not data.all_labelled and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(max(own.every, 1), project.root):
-            pools.append(projects.open_unlabelled(own, data.square(), frames, train.skeleton, root=project.root))
-    if crops:
-        pools.append(open_found(own, data.square(), crops, train.skeleton, root=project.root))
+            pools.append(open_frames(job, frames, train.skeleton, lambda: learnt_finder(job, opened), root=project.root,
+                                     argument="unlabelled", name="without labels", held_out=(project, held)))
     if not pools and not data.all_labelled:
         raise InputError("unlabelled", "no frame without labels; name images or videos, or leave out --unlabelled-pool")
     # Of the labels alone it is empty, and no variant reads it.
@@ -259,7 +247,7 @@ def measure(job: Job, data: semi_supervised.Data, outcome: Outcome, predictions:
     return values
 
 
-def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
+def short_list(config: OwnConfig) -> tuple[str, ...]:
     """Returns the method and its control; the control alone on a real backbone, as good with 20 labels, and without
     frames that have no labels."""
     if config.data.several:
@@ -269,27 +257,22 @@ def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
     return ("supervised_warped", "ours") if config.own.control else ("ours",)
 
 
-def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
+def applicable(config: OwnConfig) -> tuple[str, ...]:
     """Returns all variants but `all_labels` and those of published sets; without frames that have no labels, none that
     needs them."""
     if config.data.several:
         return semi_supervised.SEVERAL_PROJECTS
-    names = semi_supervised.applicable(preset, config) if config.data.all_labelled else semi_supervised.VARIANTS
+    names = semi_supervised.applicable("own", config) if config.data.all_labelled else semi_supervised.VARIANTS
     return tuple(name for name in names
                  if name not in ("all_labels", *semi_supervised.ON_PEOPLE, *semi_supervised.SEVERAL_PROJECTS))
 
 
 def parts(job: Job, data: semi_supervised.Data) -> dict[str, Part]:
     """Returns the animals whose labels train, and those held out."""
-    root = _learnt(job.config.data, job.config.own)[0].root
+    root = opened(job.config)[0].root
     return {TRAINED: Part(data.labelled, root), HELD_OUT: Part(data.validation, root)}
 
 
-def opened(job: Job) -> tuple[Project, Held]:
-    """Returns what a job learns from as one project, and what is held out."""
-    return _learnt(job.config.data, job.config.own)
-
-
-SYSTEM = with_finder(with_pixel_errors(semi_supervised.SYSTEM._replace(
-    presets={"own": OWN}, open=open_data, measure=measure, resolved=resolved, short_list=short_list,
-    applicable=applicable), parts), opened, lambda data: data.unlabelled)
+SYSTEM = made(OwnSystem(
+    semi_supervised.SYSTEM, OWN, resolved, open_data, short_list, applicable, parts, opened,
+    found=lambda data: data.unlabelled, differences={"measure": measure}))

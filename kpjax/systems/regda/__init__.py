@@ -107,7 +107,7 @@ def _start_of(job: Job, variant: str) -> Job:
     other = job._replace(variant=variant)
     if not agreed(lambda: (other.folder / "results.json").exists()):
         return other
-    made = system.stored_run(SYSTEM, other.folder).config
+    made = system.stored_run(job.system, other.folder).config
     return other._replace(config=replace(
         job.config, source_free=made.source_free, source_free_share=made.source_free_share))
 

@@ -1,6 +1,5 @@
 """Animals on frames without labels: found once, kept, cropped, and refused where there are none."""
 import shutil
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,11 +22,6 @@ from kpjax.training.trees import load_trained
 
 TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
         "--evaluations", "1", "--steps", "2"]
-
-
-@dataclass
-class Reading:
-    on_bad_frame: str = "stop"
 
 
 @pytest.fixture
@@ -57,8 +51,8 @@ def look(monkeypatch, tmp_path):
     def run(frames, digest="a", least=1):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
         job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"))
-        return found_animals.found_animals(job, learnt, frames, own=Reading(), root=tmp_path, argument="unlabelled",
-                                           least=least)
+        return found_animals.found_animals(job, learnt, frames, own=own_project.Own(), root=tmp_path,
+                                           argument="unlabelled", least=least)
     return run, asked
 
 
@@ -74,7 +68,8 @@ def test_animals_are_found_once_and_kept(frames, look, tmp_path, capsys):
     assert find(frames, digest="b") == found
     assert len(asked) == 2 * often
     assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
-    crops = found_animals.open_found(Reading(), AroundBox(16, 1.0), found, Skeleton(("a",)), root=tmp_path)
+    crops = own_project.open_unlabelled(own_project.Own(), AroundBox(16, 1.0), found.frames, Skeleton(("a",)),
+                                        root=tmp_path, boxes=found.boxes)
     assert crops.examples.image.shape == (8, 16, 16, 3)
     assert crops.examples.image.min() == 255
     assert not crops.examples.visible.any()

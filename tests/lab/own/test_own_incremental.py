@@ -1,6 +1,4 @@
 """The preset `own` of incremental learning: a run of another system learns the new keypoints of a project."""
-import json
-import shutil
 
 import jax
 import jaxtyping
@@ -10,7 +8,6 @@ from own_projects import synthetic_project
 from own_runs import untrained_run
 from untrained import drawn, shapes
 
-from kpjax.files import write_json
 from kpjax.lab.commands import Export
 from kpjax.lab.commands.export import export
 from kpjax.lab.own import project as own_project
@@ -27,7 +24,6 @@ from kpjax.systems.command_line import read_command, run
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import triples_of
 from kpjax.systems.incremental.steps import learn_base
-from kpjax.systems.parsing import exit_code_of
 from kpjax.training.evaluation import predict_source
 
 TINY = ("--batch-size", "8", "--steps", "2", "--augmentation", "none")
@@ -133,63 +129,6 @@ def test_a_published_network_is_an_old_model(people, movenet, capsys):
     peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
     np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
     assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
-
-
-@pytest.mark.slow
-def test_from_a_published_network_to_one_that_knows_more(people, movenet, tmp_path):
-    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "kamp")).parent
-    finished = tmp_path / folder / "kamp" / "seed-0"
-    metrics = json.loads((finished / "results.json").read_text())["metrics"]
-    assert {"new/pck", "old/pck", "old/pck_before"} <= set(metrics)
-    assert all(np.isfinite(value) for name, value in metrics.items() if name.startswith(("new/", "old/")))
-    assert open_run(finished).method.skeleton.names[:17] == KEYPOINTS
-
-
-@pytest.mark.slow
-def test_from_a_run_and_a_project_to_a_result(project, old, tmp_path):
-    folder = run(SYSTEM, command(old, "--workdir", str(tmp_path), "--variants", "mse_distillation")).parent
-    finished = tmp_path / folder / "mse_distillation" / "seed-0"
-    assert {"new/pck", "old/pck", "old/pck_before", "at"} <= set(json.loads(
-        (finished / "results.json").read_text())["metrics"])
-    assert (finished / "score_table.json").exists()
-    opened = open_run(finished)
-    assert (len(opened.method.skeleton.names), opened.side) == (7, 32)
-    assert not (folder / "stages" / "base").exists()
-    # The result is an old model in its turn.
-    assert len(old_run(str(finished)).skeleton.names) == 7
-
-
-REFUSED = [
-    (["--project", "P"], "--old: name a finished run's folder"),
-    (["--old", "nowhere", "--project", "P"], "nowhere does not exist"),
-    (["--old", "RUN"], "--project: name an annotation project"),
-    (["--old", "RUN", "--project", "P", "--network", "hrnet", "--modules", "1", "1", "1"],
-     "--modules: the old run's network, small_unet, has no such option"),
-    (["--old", "RUN", "--project", "P", "--weights", "vit.safetensors"],
-     "--weights: the old run brings them; leave them out"),
-]
-
-
-@pytest.mark.parametrize(("flags", "line"), REFUSED)
-def test_refused_in_one_line(project, old, flags, line, tmp_path, capsys):
-    flags = [str(old) if flag == "RUN" else flag for flag in flags]
-    code = exit_code_of(lambda: run(SYSTEM, ["own", *flags, "--workdir", str(tmp_path)]))
-    error = capsys.readouterr().err.splitlines()
-    assert (code, len(error)) == (2, 1), error
-    assert line in error[0]
-
-
-def test_a_project_without_new_keypoints_and_logits_are_refused(project, old, monkeypatch, tmp_path, capsys):
-    two = project._replace(skeleton=Skeleton(project.skeleton.names[:2]), instances=tuple(
-        one._replace(keypoints=one.keypoints[:2], visible=one.visible[:2], occluded=one.occluded[:2])
-        for one in project.instances))
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: two)
-    assert exit_code_of(lambda: run(SYSTEM, command(old))) == 2
-    assert "labels no keypoint that the old run does not know" in capsys.readouterr().err
-    logits = shutil.copytree(old, tmp_path / "logits")
-    write_json(logits / "score_table.json", {"kind": "logit_peak"})
-    assert exit_code_of(lambda: run(SYSTEM, command(logits))) == 2
-    assert "are no Gaussians of height 1" in capsys.readouterr().err
 
 
 @pytest.fixture

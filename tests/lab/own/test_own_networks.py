@@ -149,6 +149,6 @@ def test_finer_heatmaps_are_those_of_small_images():
 
 def test_own_projects_are_trained_as_advised():
     weights = changed(semi_supervised_own.OWN, weights="mobilenet_v2.google_in1k")
-    assert semi_supervised_own.short_list("own", weights) == ("supervised_warped",)
+    assert semi_supervised_own.short_list(weights) == ("supervised_warped",)
     assert "teacher_adaptation" in regda_own.SYSTEM.short_list("own", regda_own.OWN)
     assert incremental_own.SYSTEM.short_list("own", incremental_own.OWN) == ("combination", "ksd_only")

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from data.figure_videos import figure_videos
-from kpjax.errors import InputError
 from kpjax.images.video import frames_of_one_size, open_video, write_video
 from kpjax.lab.own.pyramids import OWN, SYSTEM
 from kpjax.structures import Trained
@@ -139,12 +138,6 @@ def test_settings_are_chosen_from_own_videos(clip, capsys):
     assert "the longest video has 9 frames; pairs are at most half of it apart" in capsys.readouterr().out
     read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip), "--size", "32", "--no-control"])
     assert (read.config.data.mixed_sizes, list(read.variants)) == (True, ["pyramids"])
-    for flags, words in (([], "--videos: no video is named"),
-                         (["--videos", str(clip), "--window", "5"], "has 9 frames, and a window of 5 needs 10"),
-                         (["--videos", str(clip), "--every", "9"], r"1 frames \(every 9th\), and a window of 1"),
-                         (["--videos", str(clip), "--variants", "supervised_bound"], "does not suit preset 'own'")):
-        with pytest.raises(InputError, match=words):
-            read_command(TINY_SYSTEM, ["own", *flags])
 
 
 @pytest.mark.slow

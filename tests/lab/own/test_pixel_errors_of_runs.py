@@ -11,7 +11,8 @@ from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
 from kpjax.lab.ensembles import meaning_of_scores
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, read_errors
-from kpjax.lab.own.pixel_errors import OF_PART, Part, with_pixel_errors
+from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.pixel_errors import OF_PART, Part
 from kpjax.lab.own.report import radius_text
 from kpjax.structures import Skeleton
 from kpjax.systems.system import Predicting, System, write_predictions
@@ -56,9 +57,9 @@ def system(parts, seen):
         seen.predictions.append(sorted(predictions))
         return {"test/pck": 0.5}
 
-    bare = System("made", "", {}, {}, None, None, lambda job, data: {"test": "the test set"}, given, None,
+    bare = System("made", "", {}, {}, None, lambda job, data: {"test": "the test set"}, given, None,
                   lambda run: Predicting(None, None, "made_peak"), None, None, draw=given)
-    return with_pixel_errors(bare, lambda job, data: parts)
+    return made(OwnSystem(bare, None, None, None, None, None, parts=lambda job, data: parts))
 
 
 def predictions_of(parts, errors=0.0, scores=1.0):

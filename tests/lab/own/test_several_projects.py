@@ -9,7 +9,7 @@ from own_projects import synthetic_project
 
 from experiments import system_of
 from kpjax.lab.commands.evaluate import in_keypoints_of
-from kpjax.lab.commands.train import train
+from kpjax.lab.commands.train import main as train
 from kpjax.lab.formats.uniting import in_names
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.incremental import SYSTEM as INCREMENTAL

@@ -1,0 +1,79 @@
+"""Images that look different, as RegDA learns from them: frames without labels, and perhaps others that test."""
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from kpjax import InputError, Skeleton
+from kpjax.augment import Reach
+from kpjax.errors import summarise
+from kpjax.images.transforms import Transform
+from kpjax.input.source import ArraySource
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import decoded, frames_at, project_source
+from kpjax.lab.own import project as projects
+from kpjax.lab.own.animals import Learnt
+from kpjax.lab.own.found_animals import open_frames
+from kpjax.lab.own.project import Own
+from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.regda.config import Domains
+from kpjax.systems.system import Job
+
+
+@dataclass(frozen=True)
+class OwnDomains(Domains):
+    """A project or a finished run, and images that look different."""
+
+    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    target: tuple[str, ...] = ()  # images, videos and folders of them, that look different and have no labels
+    target_project: str = ""  # labels of the target domain, with the same keypoints: they test and teach nothing
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    crop_margin: float = 1.25  # side of that square over the longer side of the box
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+
+    def loaded(self, reach: Reach | None) -> tuple[None, None]:
+        """Returns that people's own images are not loaded larger."""
+        return None, None
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
+                        ).square_of_new()
+
+
+def target_frames(data: OwnDomains) -> tuple[Frame, ...]:
+    """Returns all frames of the target. Raises InputError if none is named."""
+    if not data.target:
+        raise InputError("target", "name images or videos that look different and have no labels")
+    return frames_at(data.target)
+
+
+def labelled_target(data: OwnDomains, own: Own, skeleton: Skeleton, known_by: str) -> Project | None:
+    """Returns the project that tests, its keypoints in the order of a skeleton; None where nothing tests.
+
+    known_by: the flag of that skeleton. Raises InputError for a keypoint that one of the two lacks.
+    """
+    if not data.target_project:
+        return None
+    project = projects.needed_project(data.target_project, own, "target_project")
+    wanted, names = skeleton.names, project.skeleton.names
+    only = {known_by: [name for name in wanted if name not in names],
+            "--target-project": [name for name in names if name not in wanted]}
+    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
+        raise InputError("target_project", f"{project.root} has other keypoints than {known_by}: {', '.join(found)}; "
+                         "name them alike")
+    return projects.renamed_to(project, skeleton)
+
+
+def open_target(job: Job, skeleton: Skeleton, root: Path, learnt: Callable[[], Learnt]) -> ArraySource:
+    """Reads the target's frames as `open_frames` does, named by their paths below `root`."""
+    return open_frames(job, frames_at(job.config.data.target), skeleton, learnt, root=root, argument="target",
+                       name="target")
+
+
+def open_tests(data: OwnDomains, own: Own, project: Project | None) -> ArraySource | None:
+    """Reads the labelled animals of the project that tests, None where none does."""
+    return project and decoded(project_source(project, data.square(), occluded=own.occluded, name="target, labelled"),
+                               on_bad_frame=own.on_bad_frame)

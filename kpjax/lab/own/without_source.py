@@ -1,0 +1,245 @@
+"""RegDA's target without its source: a finished run in place of labels and images. A mean teacher adapts it to the
+target, and a check stops it."""
+import functools
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from kpjax import InputError, Method, Skeleton, Trained, augment
+from kpjax.evaluation import pose_statistics
+from kpjax.evaluation.pose_statistics import PoseStatistics
+from kpjax.files import write_json
+from kpjax.images.transforms import needs_box
+from kpjax.lab.animals import calibration, conformal
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT
+from kpjax.lab.own import choices
+from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
+from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.declaration import OwnSystem
+from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
+from kpjax.lab.own.pixel_errors import Part
+from kpjax.lab.own.target import labelled_target, open_target, open_tests, target_frames
+from kpjax.methods import Setup
+from kpjax.models import SmallUNet
+from kpjax.systems import configs, source_free, system
+from kpjax.systems.configs import FINE_RATE
+from kpjax.systems.image_sets import Splits
+from kpjax.systems.keypoint_errors import keypoint_errors
+from kpjax.systems.reports.table import Column
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax.training.evaluation import Gathered, predict_source
+
+LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
+LOOKED_AT = 200  # frames of the target, on which the start's scores are compared with those that it knows
+PASSES, FEWEST_STEPS, MOST_STEPS = 30, 300, 1000
+VARIANTS = {
+    "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
+    "start": Variant("control", "the start as it is")}
+
+
+# The start
+
+
+def start_of(config: Any) -> EarlierRun:
+    """Opens the run at --start. Raises InputError as `earlier_run` does, and for one on crops that finds no animals."""
+    run = earlier_run(config.backbone.start, "start", "")
+    if needs_box(run.opened.transform) and finder_of_start(config) is None:
+        raise InputError("start", f"{config.backbone.start} reads crops around boxes, which target frames do not have, "
+                         "and keeps no network that finds animals; give a run's own folder, trained on several animals")
+    return run
+
+
+def finder_of_start(config: Any) -> Learnt | None:
+    """Returns what the run at --start has learnt to find animals with, None where it sees whole frames."""
+    return kept_finder(Path(config.backbone.start).expanduser())
+
+
+def poses_of(config: Any) -> PoseStatistics | None:
+    """Returns the statistics of poses that the start keeps, None where the config does without.
+
+    Raises InputError where it keeps none, or those of other keypoints.
+    """
+    if config.prior == "none":
+        return None
+    run, folder = start_of(config), config.backbone.start
+    path = f"{folder}/{pose_statistics.FILE}"
+    if pose_statistics.FILE not in run.opened.files:
+        raise InputError("start", f"there is no {path}: an earlier version made the run, or fewer poses had all "
+                         "keypoints than there are coordinates; train it again, or do without: --prior none")
+    found = pose_statistics.pose_statistics_from(run.opened.files[pose_statistics.FILE], path)
+    if found.names != run.skeleton.names:
+        raise InputError("start", f"{path} is of {', '.join(found.names)}, the run finds "
+                         f"{', '.join(run.skeleton.names)}; copy both from one run")
+    return found
+
+
+def variables_of(config: Any, skeleton: Skeleton) -> Mapping[str, Any]:
+    """Returns what the start has learnt. Raises InputError if that is not of the network that its config describes."""
+    network, side = configs.network_of(config, len(skeleton.names)), config.data.image_size
+    learnt = config.backbone.variables(network, image_size=side, seed=0)["variables"]
+    shapes = [jax.tree.map(jnp.shape, {name: tree.get(name, {}) for name in ("params", "batch_stats")})
+              for tree in (learnt, jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0),
+                                                  jnp.zeros((1, side, side, 3))))]
+    if shapes[0] != shapes[1]:
+        raise InputError("start", f"{config.backbone.start} has other layers than its config describes; give a run of "
+                         "one network with one head")
+    return learnt
+
+
+# The config and the images
+
+
+def resolved(config: Any, typed: Collection[str]) -> Any:
+    """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons.
+
+    Raises InputError for a start that is unfit, for fewer than twenty target frames, and for labels of other keypoints.
+    """
+    if "validation" in typed:
+        raise InputError("validation", "without --source no label is held out; leave it out")
+    run, poses, frames = start_of(config), poses_of(config), target_frames(config.data)
+    every = choices.every_choice(frames)
+    step = max(config.own.every, 1) if "every" in typed else every.value
+    count = sum(not (frame.number or 0) % step for frame in frames)
+    if count < LEAST_FRAMES:
+        raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
+    labelled_target(config.data, config.own, run.skeleton, "--start")
+    kept = f"{poses.poses} poses" if poses else "no poses"
+    print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
+    small = isinstance(run.taken_over["network"], SmallUNet)
+    stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
+    crops = [Choice("transform", "around_box", "several animals on a frame, as the run at --start has it"),
+             Choice("crop_margin", float(stored.get("crop_margin", 1.25)), "as the run at --start has it")]
+    most = finder_of_start(config).described["animals"] if cropped else 1
+    looked_at = "frames" if most == 1 else f"frames, {most} animals on each"
+    chosen = [*(crops if cropped else ()), *with_start([], config, run.skeleton, typed, ""), every,
+              Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
+                     "degrees, as the images were turned that the start learnt from"),
+              choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
+                                      most=MOST_STEPS)._replace(
+                  reason=f"{PASSES} passes over the target's {looked_at}, between {FEWEST_STEPS} and {MOST_STEPS}"),
+              *([] if small else [Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
+                                         "published weights are changed slowly")])]
+    return configs.changed(choices.chosen(config, chosen, typed), logits=run.opened.score["kind"] != "mse_peak",
+                           summary=f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without "
+                           "labels")
+
+
+class Data(NamedTuple):
+    """Images of the target, and labelled ones that test."""
+
+    target: Splits
+    root: Path
+    identity: Mapping[str, Any]
+
+    source = Splits(None, None, None)
+
+    @property
+    def summary(self) -> str:
+        """The number of images."""
+        return f"{len(self.target.train)} target images"
+
+
+def open_data(job: Job) -> Data:
+    """Opens the target's images, and the labelled ones if a project tests."""
+    return _open(job._replace(variant="", seed=0))
+
+
+@functools.lru_cache(maxsize=2)
+def _open(job: Job) -> Data:
+    config = job.config
+    run = start_of(config)
+    labels = labelled_target(config.data, config.own, run.skeleton, "--start")
+    root, test = labels.root if labels else Path("/"), open_tests(config.data, config.own, labels)
+    target = open_target(job, run.skeleton, root, lambda: finder_of_start(config))
+    return Data(Splits(target, None, test), root, MappingProxyType({"start_digest": run.opened.result["digest"]}))
+
+
+# A run
+
+
+@functools.lru_cache(maxsize=2)
+def build(config: Any, skeleton: Skeleton) -> Method:
+    """Builds the method once, so that all seeds share what is compiled."""
+    setup = Setup(configs.network_of(config, len(skeleton.names)), skeleton,
+                  config.heatmaps.codec(config.data.image_size, logits=config.logits),
+                  configs.optimizer_of(config, optax.scale_by_adam()), optax.constant_schedule(0.0),
+                  augment.no_augmentation(), config.backbone.normalise)
+    return config.source_free.build(setup, config.steps, view=config.teacher.view(), logits=config.logits)
+
+
+def train(job: Job, data: Data) -> Outcome:
+    """Adapts the start, or keeps it where the check fails."""
+    config, target = job.config, data.target.train
+    method, variables = build(config, target.skeleton), variables_of(config, target.skeleton)
+    start, batch = Trained(variables, {}), 2 * config.batch_size
+    if job.variant == "start":
+        return Outcome(method, start, 0, metrics={"kept_start": 1.0})
+    scores = predict_source(method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch).scores
+    # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
+    edges = np.array(start_of(config).opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
+    if why := source_free.familiar(scores, edges, config.familiar):
+        print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
+        return Outcome(method, start, 0, metrics={"kept_start": 1.0})
+    parted = source_free.parted(target)
+    check = source_free.check_of(method, start, parted.held, batch_size=batch,
+                                 least=config.source_free.least_agreement)
+    fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
+        job, method, {"target": parted.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses_of(config)),
+        evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
+        start, job.title)
+    return system.outcome_of(method, fitted)._replace(metrics=checked)
+
+
+def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    """Measures errors on labelled target images, where there are any."""
+    return keypoint_errors(predictions["target"], outcome.method.skeleton, "target", threshold=job.config.pck_threshold,
+                           details=True) if "target" in predictions else {}
+
+
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on target images, and keeps the start's statistics of poses, and the finder of its animals.
+
+    Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known without labels.
+    """
+    system.draw_predictions(outcome, data.target.train, job.folder / system.IMAGES / "target.png", minimum_side=320)
+    kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()
+    files = start_of(job.config).opened.files
+    if jax.process_index() == 0:
+        for name in {pose_statistics.FILE, *kept} & set(files):
+            write_json(job.folder / name, files[name])
+    if learnt := finder_of_start(job.config):
+        described = {name: value for name, value in learnt.described.items() if name != "held_out"}  # the start's
+        keep_finder(job, learnt._replace(described=described), data.target.train)
+
+
+def columns(config: Any) -> tuple[Column, ...]:
+    """Returns errors where target images are labelled, and what the check has found."""
+    agree = Column(source_free.AGREEMENTS[0], "sure points of the start that stay", "%", 100.0, 1)
+    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
+    return (Column("target/pck", f"target: {over}", "%", 100.0, 1), agree) if config.data.target_project else (agree,)
+
+
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed or cropped as the start has it."""
+    config, _, skeleton = stored
+    return Predicting(build(config, skeleton), config.data.square(),
+                      configs.score_kind(config.heatmaps.decoder, logits=config.logits))
+
+
+def declared(paper: System, config: Any) -> OwnSystem:
+    """Declares what RegDA's data are adapted to without a source. All labelled target animals are held out."""
+    return OwnSystem(
+        paper, config, resolved, open_data,
+        short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
+        applicable=lambda config: tuple(VARIANTS),
+        parts=lambda job, data: {HELD_OUT: Part(data.target.test, data.root)} if data.target.test else {},
+        differences={"variants": VARIANTS, "train": train, "measure": measure, "draw": draw, "columns": columns,
+                     "predicting": predicting, "shortened": lambda config, steps: configs.changed(config, steps=steps),
+                     "evaluated": lambda job, data: {"target": data.target.test} if data.target.test else {}})

@@ -1,0 +1,144 @@
+"""What every system on people's own data does: choices, training, errors, prediction, and refusals in a line."""
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_projects import synthetic_project
+from own_runs import untrained_run
+
+from data.figure_videos import figure_videos
+from kpjax.evaluation.pose_statistics import FILE, pose_statistics, write_pose_statistics
+from kpjax.files import write_json
+from kpjax.images.video import write_video
+from kpjax.lab.own import project as own_project
+from kpjax.lab.own.systems import own_system
+from kpjax.lab.predictors import open_predictor
+from kpjax.structures import Skeleton
+from kpjax.systems.command_line import read_command, run
+from kpjax.systems.parsing import exit_code_of
+
+U_NET = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1")
+STEPS = ("--batch-size", "8", "--evaluations", "1", "--steps", "2")
+SLOW = pytest.mark.slow
+SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
+    pytest.param("semi_supervised", ["--project", "P", "--feature-width", "8", "--warm-start-steps", "1", *U_NET,
+                                     *STEPS], "ours", {"test/pck", "held_out/px", "chosen_by/step"}, 4,
+                 id="semi_supervised"),
+    pytest.param("regda", ["--source", "P", "--target", "IMAGES", "--target-project", "P", "--pretraining-head-layers",
+                           "1", "--pretraining-steps", "1", "--augmentation", "none", *U_NET, *STEPS],
+                 "regda", {"target/pck", "source/pck", "held_out/px"}, 4, id="regda", marks=SLOW),
+    pytest.param("regda", ["--start", "SAME", "--target", "IMAGES", "--target-project", "P", "--least-agreement",
+                           "1e-9", *STEPS], "adapted",
+                 {"target/pck", "agreement/start", "agreement/networks", "held_out/px"}, 4, id="without_source",
+                 marks=SLOW),
+    pytest.param("incremental", ["--old", "OLD", "--project", "P", "--augmentation", "none", "--batch-size", "8",
+                                 "--steps", "2"], "mse_distillation",
+                 {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"}, 5, id="incremental", marks=SLOW),
+    pytest.param("pyramids", ["--videos", "CLIP", "--size", "32", "--level-sizes", "2", "4", "--batch-size", "8",
+                              "--steps", "2", "--window", "4"], "untrained", {"live_points"}, 6, id="pyramids",
+                 marks=SLOW),
+    pytest.param("adaptation", ["--core", "OLD", "--images", "IMAGES", "--project", "P", "--labelled-images", "5",
+                                "--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
+                                "--stand-in-widths", "4", "--repeats", "1"], "adapted",
+                 {"forward/5", "backward/all", "consistency", "varying_points"}, 3, id="adaptation", marks=SLOW)]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """What a person may name: sixty images, of which twenty have labels, runs, a video, and what is wrong with some."""
+    folder = tmp_path_factory.mktemp("given")
+    project = synthetic_project(folder / "P", recordings=("a", "b"), labelled=10, unlabelled=20)
+    names = project.skeleton.names
+    made = {"IMAGES": project.root, "ONE": project.root / "a", "FEW": project.frames[0].path,
+            "SAME": untrained_run(folder / "same", project.skeleton),
+            "OLD": untrained_run(folder / "old", Skeleton((*names[:2], "tail"))),
+            "BOXES": untrained_run(folder / "boxes", project.skeleton, transform="around_box"),
+            "CLIP": folder / "clip.mp4"}
+    made |= {name: Path(shutil.copytree(made["SAME"], folder / name)) for name in ("BARE", "OTHER", "LOGITS")}
+    write_json(made["LOGITS"] / "score_table.json", {"kind": "logit_peak"})
+    shapes = np.random.default_rng(0).normal(size=(40, 4, 2))
+    write_pose_statistics(made["SAME"], pose_statistics(shapes, np.ones((40, 4)), names, share=0.5))
+    write_pose_statistics(made["OTHER"], pose_statistics(shapes, np.ones((40, 4)), ("a", "b", "c", "d")))
+    shutil.copy(made["SAME"] / FILE, made["BOXES"])
+    rendered = figure_videos(1, 9, 48)
+    write_video(made["CLIP"], [rendered[row].image for row in range(9)], times=np.arange(9) / 10)
+    tail = project._replace(skeleton=Skeleton((*names[:-1], "tail")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda path, *rest: {"P": project, "tail": tail}[path])
+        yield {name: str(path) for name, path in made.items()}
+
+
+@pytest.mark.parametrize(("name", "flags", "variant", "metrics", "keypoints"), SYSTEMS)
+def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metrics, keypoints, given, tmp_path, capsys):
+    command = ["own", *(given.get(flag, flag) for flag in flags), "--variants", variant, "--workdir", str(tmp_path)]
+    report = run(own_system(name), command)
+    said = capsys.readouterr().out
+    assert "--steps" in said  # each choice has its reason
+    folder = report.parent / variant / "seed-0"
+    assert f"run: {folder}" in said
+    assert folder == tmp_path / name / "own" / variant / "seed-0"
+    results = json.loads((folder / "results.json").read_text())
+    assert metrics <= set(results["metrics"])
+    kept = ("errors.csv", "errors_by_keypoint.csv", "score_table.json", "radius_table.json")
+    assert [(folder / file).is_file() for file in kept] == ["held_out/px" in metrics] * 4
+    predictor = open_predictor(folder)
+    points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
+    assert np.isfinite(points).all()
+    assert (predictor.side, scores.shape) == (32, (2, keypoints))
+    run(own_system(name), command)
+    assert capsys.readouterr().out.count("finished before") == 1
+
+
+REFUSED = [
+    ("semi_supervised", "", "--project: name an annotation project"),
+    ("semi_supervised", "--project P --labelled 17", "--labelled: 17 of 16 labelled animals"),
+    ("semi_supervised", "--project P --validation four", "--validation: 'four' is not a labelled recording"),
+    ("semi_supervised", "--project P --unlabelled nowhere", "nowhere: there is no such file or folder"),
+    ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
+    ("semi_supervised", "--project P --label-loss focal", "focal is for heatmaps between 0 and 1: --network movenet"),
+    ("semi_supervised", "--project P --image-size 100", "--image-size: 100; small_unet needs a multiple of 16"),
+    ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
+    ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
+    ("regda", "", "--source: name an annotation project"),
+    ("regda", "--source P", "--target: name images or videos"),
+    ("regda", "--source P --target nowhere", "nowhere: there is no such file or folder"),
+    ("regda", "--source P --target IMAGES --target-project tail",
+     "has other keypoints than --source: right_hand only in --source, tail only in --target-project"),
+    ("regda", "--source P --target IMAGES --transform around_box",
+     "would be cropped by boxes, which target frames do not have, and no frame shows two animals"),
+    ("regda", "--start SAME", "--target: name images or videos that look different"),
+    ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
+    ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),
+    ("regda", "--start BARE --target IMAGES", "no .*pose_statistics.json: an earlier version .* --prior none"),
+    ("regda", "--start OTHER --target IMAGES", "pose_statistics.json is of a, b, c, d, the run finds head, "),
+    ("regda", "--start BOXES --target IMAGES", "reads crops around boxes, which target frames do not have"),
+    ("regda", "--start SAME --target IMAGES --target-project tail", "has other keypoints than --start: .*; name"),
+    ("regda", "--start SAME --target IMAGES --size 64", "--image-size: the run at --start decides it"),
+    ("incremental", "--project P", "--old: name a finished run's folder"),
+    ("incremental", "--old nowhere --project P", "nowhere does not exist"),
+    ("incremental", "--old OLD", "--project: name an annotation project"),
+    ("incremental", "--old OLD --project P --network hrnet --modules 1 1 1",
+     "--modules: the old run's network, small_unet, has no such option"),
+    ("incremental", "--old OLD --project P --weights vit.safetensors", "--weights: the old run brings them"),
+    ("incremental", "--old SAME --project P", "labels no keypoint that the old run does not know"),
+    ("incremental", "--old LOGITS --project P", "are no Gaussians of height 1"),
+    ("pyramids", "", "--videos: no video is named"),
+    ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
+    ("pyramids", "--videos CLIP --every 9", r"1 frames \(every 9th\), and a window of 1"),
+    ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
+    ("adaptation", "", "--core: name a finished run's folder"),
+    ("adaptation", "--core OLD", "--images: name images, videos"),
+    ("adaptation", "--core nowhere --images IMAGES", "nowhere does not exist"),
+    ("adaptation", "--core OLD --images ONE", "--images: 30 images; points are found on at least 50"),
+]
+
+
+@pytest.mark.parametrize(("name", "flags", "line"), REFUSED)
+def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
+    typed = [given.get(flag, flag) for flag in flags.split()]
+    assert exit_code_of(lambda: read_command(own_system(name), ["own", *typed, "--workdir", str(tmp_path)])) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert re.search(line, error), error
