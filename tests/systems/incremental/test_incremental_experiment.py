@@ -18,7 +18,7 @@ from kpjax.input.source import subset
 from kpjax.structures import Example
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
-from kpjax.systems.incremental import open_data, run_of
+from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import mean_copy_rates
 from kpjax.systems.incremental.builders import build_association, build_step
 from kpjax.systems.incremental.config import LATER
@@ -79,7 +79,7 @@ def job_of(tiny, variant="kamp", workdir="nowhere", **changes):
 
 def opened(tiny, variant="kamp", **changes):
     job = job_of(tiny, variant, **changes)
-    return run_of(job, open_data(job))
+    return run_of(job, SYSTEM.open(job))
 
 
 def refuse(*arguments, **options):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from data.figures import TEN_POINTS
 from experiments import system_of
+from experiments.images import open_domain
 from experiments.regda import PRESETS
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import read_pose_statistics
@@ -16,7 +17,6 @@ from kpjax.structures import Example
 from kpjax.systems import regda
 from kpjax.systems.command_line import over_devices, read_command, run
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import open_domain
 from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, StoredRun, finished
