@@ -28,13 +28,13 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
     coding = heatmaps.codec(side, logits=logits)
     if heatmaps.targets == "official":  # the authors' targets and decoder
         coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
-                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+                       decoder=functools.partial(decode_argmax, strict_positive=True))
     if hasattr(network, "head_layers"):
         network = replace(network, head_layers=config.pretraining_head_layers)
     return Setup(
         network_of(replace(config, network=network), len(skeleton.names)), skeleton, coding,
         optimizer_of(config, config.optimizer.build()),
-        config.optimizer.adaptation_rates(config.steps, config.adaptation_share),
+        config.optimizer.adaptation_rates(config.steps),
         MappingProxyType(config.augment.build(*config.data.loaded(config.augment.reach))), config.backbone.normalise)
 
 
@@ -75,7 +75,7 @@ def _pseudo_maps(config: Config, kind: str = "") -> Callable:
     kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
     return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
-                             strict_positive=config.strict_positive)
+                             strict_positive=True)
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:

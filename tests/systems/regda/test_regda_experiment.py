@@ -216,7 +216,7 @@ def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_reg
 
 def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
     config = tiny_regda.presets["people"]
-    alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area", adaptation_share=0.5)
+    alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area")
     assert of_pretraining(alike) == of_pretraining(config)
     for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
                     {"teacher_learning_rate": 0.01}):
