@@ -303,6 +303,7 @@ def test_images_without_annotation_have_consistency_only(finished):
 # Variants
 
 
+@pytest.mark.slow
 def test_every_variant_trains_its_own_weights(one_form):
     batch = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], 4, 0), images().target[0])
     variables = jax.eval_shape(lambda: adaptation.network(HOURGLASS, 4).init(

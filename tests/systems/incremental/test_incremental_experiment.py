@@ -347,6 +347,7 @@ def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0
 
 
+@pytest.mark.slow
 def test_every_variant_can_be_traced(tiny, one_form):
     this = opened(tiny)
     variables = jax.eval_shape(lambda: this.setting.setup.model.init(

@@ -217,6 +217,7 @@ def test_baselines_have_a_run_for_each_level_if_asked(monkeypatch, tmp_path):
 # Variants
 
 
+@pytest.mark.slow
 def test_every_variant_can_be_traced_and_drops_what_it_says(one_form):
     joints = open_videos(TINY.data, 0, None)[1].skeleton
     batch = Example(np.zeros((8, 16, 16, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
