@@ -34,7 +34,8 @@ def texts(folder: str, *without: str) -> dict[Path, str]:
 def occurrences() -> Counter:
     """Counts the words of all code that is no test, of README and of the documentation."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    found = Counter(word.replace("-", "_") for page in pages for word in re.findall(r"--([\w-]+)", page.read_text("utf-8")))
+    found = Counter(word.replace("-", "_") for page in pages
+                    for word in re.findall(r"--([\w-]+)", page.read_text("utf-8")))
     for folder in ("kpjax", "experiments", "data"):
         for text in texts(folder).values():
             found.update(re.findall(r"\w+", text))
@@ -103,5 +104,6 @@ def test_variants_are_a_papers_or_have_a_recorded_row(name):
 
 
 def test_no_result_is_recorded_by_hand():
-    rows = [row for path in (ROOT / "experiments").rglob("results.csv") for row in csv.DictReader(path.open(newline=""))]
-    assert sum(row["commit"] == "recorded by hand" for row in rows) <= BY_HAND
+    files = (ROOT / "experiments").rglob("results.csv")
+    assert sum(line.endswith(",recorded by hand") for path in files for line in path.read_text("utf-8").splitlines()
+               ) <= BY_HAND

@@ -45,7 +45,6 @@ from .heatmap import (
     coarse_to_fine as coarse_to_fine,
     coarse_to_fine_targets as coarse_to_fine_targets,
     hardest_keypoints_mse as hardest_keypoints_mse,
-    heatmap_focal as heatmap_focal,
     heatmap_kl as heatmap_kl,
     heatmap_kl_per_keypoint as heatmap_kl_per_keypoint,
     heatmap_mse as heatmap_mse,

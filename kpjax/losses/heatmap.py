@@ -28,27 +28,6 @@ def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool =
     return (0.5 if half else 1.0) * (weights.astype(jnp.float32) * squares).mean()
 
 
-def heatmap_focal(heatmaps: Maps, targets: Maps, weights: Weights) -> Scalar:
-    """Computes the mean over batch * keypoints * height * width of (t - y)² times the cross-entropy of y and t.
-
-    It is for heatmaps y strictly between 0 and 1, such as sigmoids, and targets t in [0, 1]. At y = t it is 0. Of y it
-    is the gradient by the logit that counts. Squared errors have (y - t) y (1 - y) there, which vanishes where a peak
-    has faded, while thousands of empty cells still pull a bias that all share down. Here the faded peak has the largest
-    gradient, and an empty cell nearly none. Source: Li et al. 2020 (Generalized Focal Loss, the quality focal loss),
-    the form for soft targets of what CenterNet (Zhou et al. 2019) learns its heatmaps by.
-
-    weights: of keypoints; the values of a map of weight 0 are never read.
-    """
-    counted = weights.astype(jnp.float32)[:, None, None]
-    y = jnp.where(counted > 0, heatmaps.astype(jnp.float32), 0.5)
-    t = targets.astype(jnp.float32)
-    # A sigmoid in float32 can be 1 exactly, and 0 only far below the smallest number here.
-    rest = jnp.log1p(-jnp.minimum(y, 1 - 2.0**-23))
-    surprise = -(t * jnp.log(jnp.maximum(y, 1e-30)) + (1 - t) * rest)
-    costs = jnp.square(t - y) * surprise
-    return (counted * costs).mean()
-
-
 def heatmap_kl_per_keypoint(
     logits: Maps, targets: Maps, weights: Weights, *, epsilon: float = 0.0
 ) -> Float[Array, "batch keypoints"]:

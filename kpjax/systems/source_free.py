@@ -9,20 +9,23 @@ to gain.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import optax
 
-from kpjax import InputError, Method, Trained, augment, losses, methods
+from kpjax import InputError, Method, Trained, losses, methods
 from kpjax.augment import Augment
 from kpjax.evaluation.pose_statistics import PoseStatistics, pose_statistics
 from kpjax.input.source import Source, subset
 from kpjax.methods import Setup
-from kpjax.systems.configs import Checked, NotNegative, Positive, Share
+from kpjax.systems.configs import Checked, Positive, Share
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
+TEACHER_DECAY = 0.99  # of the teacher's average
+UNSURE_SHARE = 0.2  # of a keypoint's points in a batch, the least sure ones, which teach nothing
+SLACK = 0.05  # sizes of a pose by which points may lie further from plausible ones than labels do
 MOST_POSES = 1000
 HELD_SHARE, HELD_MOST = 0.1, 500  # of the target's images, for the check
 NEAR = 0.1  # of the median diagonal of the start's poses: points within it are the same
@@ -34,24 +37,15 @@ class SourceFree(Checked):
     """Settings of `source_free`."""
 
     adapted_rate: Positive = 4e-3  # Adam's, down to zero along a cosine
-    adapted_decay: Share = 0.99  # of the teacher's average
-    unsure_share: NotNegative = 0.2  # of a keypoint's points in a batch, the least sure ones, which teach nothing
-    slack: NotNegative = 0.05  # sizes of a pose by which points may lie further from plausible ones than labels do
-    student_colours: NotNegative = 0.0  # strength of random colours, blur and noise of the student's views; 0 for none
-    target_statistics: Literal["batch", "frozen"] = "batch"  # that BatchNorm normalises by; frozen: the start's
     least_agreement: Share = 0.8  # of points, below which the adaptation stops and the start is kept
 
     def build(self, setup: Setup, steps: int, *, view: Augment, logits: bool = False) -> Method:
         """Builds the method of so many steps. logits: whether the network's maps go through a softmax."""
         loss = losses.heatmap_kl if logits else losses.heatmap_mse
-        harder = augment.compose_augmentations(
-            augment.random_colour_matrix(self.student_colours, about=(0.0, 1.0)), augment.random_blur((0.0, 0.8)),
-            augment.random_noise(0.15)) if self.student_colours else None
         return methods.source_free(
             setup._replace(learning_rate=optax.cosine_decay_schedule(self.adapted_rate, steps)),
-            objective=methods.source_free_objective(setup.codec, loss=loss), view=view, harder=harder,
-            decay=self.adapted_decay, left_out=self.unsure_share, slack=self.slack,
-            frozen_statistics=self.target_statistics == "frozen")
+            objective=methods.source_free_objective(setup.codec, loss=loss), view=view,
+            decay=TEACHER_DECAY, left_out=UNSURE_SHARE, slack=SLACK)
 
 
 def start_of(variables: Mapping[str, Any], poses: PoseStatistics | None) -> dict[str, Any]:

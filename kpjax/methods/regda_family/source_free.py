@@ -91,8 +91,8 @@ def sure_and_plausible(
 
 
 def source_free(
-    setup: Setup, *, objective: Objective, view: Augment | None = None, harder: Augment | None = None,
-    decay: float = 0.999, left_out: float = 0.5, slack: float = 0.1, frozen_statistics: bool = False
+    setup: Setup, *, objective: Objective, view: Augment | None = None, decay: float = 0.999,
+    left_out: float = 0.5, slack: float = 0.1
 ) -> Method:
     """Builds the method; it reads the stream `target`, whose labels it does not read, and results in the teacher.
 
@@ -102,11 +102,8 @@ def source_free(
     Args:
         objective: of `source_free_objective`. Terms read STUDENT, the student's heatmaps of its view, and ANSWER.
         view: applied after the setup's augmentation, once for each network; None is `target_view()`.
-        harder: changes the colours of the student's view further; None does not.
         decay: of the average of parameters.
         left_out, slack: as in `sure_and_plausible`.
-        frozen_statistics: normalise by the start's BatchNorm statistics; else by those of each batch, and running ones
-            follow the target.
 
     Raises ValueError for a term that reads an unknown output.
     """
@@ -121,9 +118,6 @@ def source_free(
         return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), kept)
 
     def passed(params, statistics, images):
-        if frozen_statistics:
-            variables = {"params": params, "batch_stats": statistics}
-            return model.apply(variables, normalise(images), train=False), statistics
         return train_pass(model, params, statistics, normalise(images))
 
     def answered(state: State, teacher, plain: Example, seen: Example, maps, to_student):
@@ -141,8 +135,6 @@ def source_free(
         seen, to_student = change(named_key(key, "student view"), plain)
         shown, to_teacher = change(named_key(key, "teacher view"), plain)
         answer, implausible, teacher_statistics = answered(state, teacher, plain, shown, to_teacher, to_student)
-        if harder is not None:
-            seen, _ = harder(named_key(key, "harder"), seen)
         boxes = hide_one_box(plain.image.shape[1])
         image = boxes(named_key(key, "hidden"), seen.image, answer.labels.keypoints, answer.weights)
 

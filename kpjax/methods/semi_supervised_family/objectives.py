@@ -217,7 +217,7 @@ def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
     equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
     ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    unit: bool = False, loss: HeatmapLoss = SQUARES
+    unit: bool = False
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -229,10 +229,9 @@ def semi_supervised_objective(
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
         ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
         unit: of L_ti, see `invariance_term`.
-        loss: L_sup.
     """
     in_equivariance = ground_truth if ground_truth_in_equivariance is None else ground_truth_in_equivariance
-    return _supervised(codec, supervised_weight, loss=loss) | {
+    return _supervised(codec, supervised_weight) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
         "equivariance": equivariance_term(
             codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance),
@@ -260,7 +259,7 @@ def equivariant_landmark_objective(
 
 
 def pseudo_label_objective(
-    codec: Codec, *, supervised_weight: float = 1.0, labelled_share: float = 0.5, loss: HeatmapLoss = SQUARES
+    codec: Codec, *, supervised_weight: float = 1.0, labelled_share: float = 0.5
 ) -> Objective:
     """Builds L_sup of the whole batch, where `unlabelled` carries a teacher's labels (Radosavovic et al. 2018).
 
@@ -269,11 +268,10 @@ def pseudo_label_objective(
         labelled_share: the part of it that `supervised` has. At 0.5 they are the mean over both halves of the batch.
             At another share the batch keeps its halves, and the gradient is on average that of a batch of which this
             share is labelled.
-        loss: L_sup.
     """
-    pseudo = _supervised(codec, supervised_weight * (1 - labelled_share), UNLABELLED, loss)["supervised"]
-    return _supervised(codec, supervised_weight * labelled_share, loss=loss) | {"pseudo_labels": pseudo}
+    pseudo = _supervised(codec, supervised_weight * (1 - labelled_share), UNLABELLED)["supervised"]
+    return _supervised(codec, supervised_weight * labelled_share) | {"pseudo_labels": pseudo}
 
 
-def _supervised(codec: Codec, weight: float, stream: str = LABELLED, loss: HeatmapLoss = SQUARES) -> dict[str, Term]:
-    return dict(supervised_objective(codec, loss, stream, weight))
+def _supervised(codec: Codec, weight: float, stream: str = LABELLED) -> dict[str, Term]:
+    return dict(supervised_objective(codec, SQUARES, stream, weight))

@@ -128,8 +128,8 @@ class BKinDOptions(Checked):
 class Evaluation(Checked):
     """The linear probe for joints, and the recurrent one for actions, about which nothing is stated."""
 
-    ridge: NotNegative = 0.0  # of the linear probe
-    ridges: tuple[float, ...] = ()  # among which each level's is chosen by fitted videos left out, in place of it
+    # of the linear probe: each level's is chosen among these by fitted videos left out; none: 0
+    ridges: tuple[float, ...] = ()
     stretch: CountOrZero = 0  # frames into which videos are cut for its halves; 0 keeps them whole
     action_window: Count = 50  # frames
     action_every: Count = 25  # frames from one window to the next

@@ -102,8 +102,7 @@ def regression(features: Features, truth: Truth, source: VideoSource, config: Co
             guess = mean_pose(joints, visible, chosen)
         else:
             ridges = config.evaluation.ridges
-            ridge = best_ridge(found, joints, visible, chosen.fit, groups, ridges) if ridges else (
-                config.evaluation.ridge)
+            ridge = best_ridge(found, joints, visible, chosen.fit, groups, ridges) if ridges else 0.0
             guess = linear_probe(found, joints, visible, chosen, ridge=ridge)
         guess, *true = (part[chosen.test] for part in (guess, joints, visible))
         return errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])

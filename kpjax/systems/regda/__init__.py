@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax import Method, Skeleton, Trained, methods
+from kpjax import Method, Skeleton, Trained
 from kpjax.evaluation import metrics
 from kpjax.evaluation.contours import contour_errors
 from kpjax.files import read_json
 from kpjax.heatmaps import keypoint_cells
 from kpjax.images.transforms import Letterbox
-from kpjax.input.source import Source, with_labels
+from kpjax.input.source import Source
 from kpjax.systems import source_free, system
 from kpjax.systems.configs import score_kind
 from kpjax.systems.image_sets import Splits
@@ -88,9 +88,7 @@ def train(job: Job, data: Data) -> Outcome:
     else:
         steps = {"adaptation": config.steps, "both stages": config.steps_of_both_stages,
                  "equal cost": config.steps_of_equal_cost}[recipe.train]
-        labelled = {"labelled": data.source.train, "unlabelled": _pseudo_labelled(job, data, recipe.teacher)
-                    } if recipe.teacher else {}
-        fitted = _fit(job, method, data, steps, job.folder, job.variant, start, labelled)
+        fitted = _fit(job, method, data, steps, job.folder, job.variant, start)
     target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
     rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
@@ -124,20 +122,6 @@ def _adapt_further(job: Job, method: Method, data: Data, start: Trained) -> tupl
     return source_free.adapted_or_start(lambda: _fit(
         job, method, data, config.steps_without_source, job.folder, job.variant, kept, {"target": target.learnt},
         check=check), start, job.title)
-
-
-def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
-    """Returns the target's training images under the surer answers of a finished variant, made once and kept."""
-    def make() -> dict[str, np.ndarray]:
-        trained, source = system.result_of(job._replace(variant=teacher)), data.source.train
-        found = predict_source(build(job.config, source.skeleton, teacher), trained, data.target.train,
-                               batch_size=2 * job.config.batch_size)
-        visible = np.stack([source[number].visible for number in range(len(source))])
-        labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
-        return {"keypoints": labels.keypoints, "visible": labels.visible}
-
-    return with_labels(data.target.train, **system.kept_arrays(job.folder / "pseudo_labels.npz", make),
-                       name=f"{data.target.train.name} under pseudo-labels")
 
 
 def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, start: Mapping[str, Any],
@@ -246,8 +230,6 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
     if config.augment.colours:  # all variants have these colours already
         unsuited += tuple(name for name in VARIANTS if "augmented" in name)
-    if any(config.data.loaded(config.augment.reach)):  # images are loaded larger than RegDA's network reads them
-        unsuited += tuple(name for name, variant in VARIANTS.items() if variant.recipe.teacher)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += tuple(name for name, variant in VARIANTS.items() if variant.kind == "oracle")
     return tuple(name for name in VARIANTS if name not in unsuited)

@@ -113,15 +113,14 @@ class DomainOptimizer(Checked):
                       for rate in (self.learning_rate, self.learning_rate * self.feature_factor))
         return {"backbone": slow, "upsampling": fast, "head": fast}
 
-    def adaptation_rates(self, steps: int, share: float = 1.0) -> dict[str, optax.Schedule]:
-        """Builds the rates, a share of the first stage's: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for
-        all features."""
+    def adaptation_rates(self, steps: int) -> dict[str, optax.Schedule]:
+        """Builds the rates: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all features."""
         if self.optimizer == "adam":
-            rate = optax.cosine_decay_schedule(share * self.learning_rate, steps)
+            rate = optax.cosine_decay_schedule(self.learning_rate, steps)
             return dict.fromkeys(("features", "head", "adversary"), rate)
 
         def rate(factor):
-            return lambda step: share * factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
+            return lambda step: factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
 
         return {"features": rate(self.feature_factor), "head": rate(1.0), "adversary": rate(1.0)}
 
@@ -181,7 +180,6 @@ class Config(Checked):
     batch_size: Count = 32  # of each domain
     pretraining_steps: Count = 35_000
     steps: Count = 15_000  # of adaptation
-    adaptation_share: Positive = 1.0  # of the learning rate, in the adaptation
     margin: float = 4.0  # gamma
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
@@ -191,7 +189,6 @@ class Config(Checked):
     source_free_share: Share = 0.1  # of the steps of adaptation, after those of the network that it starts from
     ground_false: Literal["others", "area"] = "others"
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
-    strict_positive: bool = True  # a map whose maximum is not positive decodes to (0, 0), as in the authors' code
     pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
     evaluations: Count = 10
     pck_threshold: Positive = 0.05  # of what pck_over names
@@ -221,7 +218,7 @@ class Config(Checked):
 
 
 OF_ADAPTATION = (
-    "summary", "adaptation_share", "margin", "coefficient", "coefficient_steps", "baselines",
+    "summary", "margin", "coefficient", "coefficient_steps", "baselines",
     "source_free", "source_free_share", "ground_false")
 
 

@@ -12,7 +12,6 @@ import optax
 from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
 from kpjax.heatmaps import codec, decode_argmax
 from kpjax.methods import Setup
-from kpjax.methods.regda_family.teacher_adaptation import follow_heatmaps
 from kpjax.models import HeatmapHead
 from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.regda.config import Config, drops_of
@@ -29,13 +28,13 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
     coding = heatmaps.codec(side, logits=logits)
     if heatmaps.targets == "official":  # the authors' targets and decoder
         coding = codec(image_size=side, heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, grid=heatmaps.grid,
-                       decoder=functools.partial(decode_argmax, strict_positive=config.strict_positive))
+                       decoder=functools.partial(decode_argmax, strict_positive=True))
     if hasattr(network, "head_layers"):
         network = replace(network, head_layers=config.pretraining_head_layers)
     return Setup(
         network_of(replace(config, network=network), len(skeleton.names)), skeleton, coding,
         optimizer_of(config, config.optimizer.build()),
-        config.optimizer.adaptation_rates(config.steps, config.adaptation_share),
+        config.optimizer.adaptation_rates(config.steps),
         MappingProxyType(config.augment.build(*config.data.loaded(config.augment.reach))), config.backbone.normalise)
 
 
@@ -76,7 +75,7 @@ def _pseudo_maps(config: Config, kind: str = "") -> Callable:
     kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
     return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
-                             strict_positive=config.strict_positive)
+                             strict_positive=True)
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
@@ -134,13 +133,12 @@ def build_mcd(config: Config, setup: Setup) -> Method:
 
 def build_teacher_adaptation(
     config: Config, setup: Setup, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
-    equal_cost: bool = False, follow: Callable | None = None, restyled: float = 0.5
+    restyled: float = 0.5
 ) -> Method:
     """Builds adaptation by a teacher's surer answers.
 
-    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for the steps of both stages,
-    or with `equal_cost` for as many as cost the same as both. follow: in place of the consistency with surer answers,
-    see `follow_heatmaps`. restyled: the probability that a batch is restyled.
+    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for as many steps as cost the
+    same as both. restyled: the probability that a batch is restyled.
     """
     settings, base = config.teacher, setup.augment
     if config.augment.published:  # views turn images and change their colours themselves
@@ -148,14 +146,11 @@ def build_teacher_adaptation(
         base = {name: augment.random_warp(augment.draw_square_crop(), loaded=one)
                 for name, one in zip(("source", "target"), loaded, strict=True)}
     objective = methods.teacher_adaptation_objective(setup.codec)
-    if follow:
-        objective = losses.replaced(objective, consistency=follow)
     if phase != "adaptation":
         objective = losses.without(objective, "consistency")
     rates = {"labels first": optax.constant_schedule(settings.teacher_learning_rate),
              "adaptation": settings.adaptation_rate(config.steps),
-             "both": settings.adaptation_rate(
-                 config.steps_of_equal_cost if equal_cost else config.steps_of_both_stages)}
+             "both": settings.adaptation_rate(config.steps_of_equal_cost)}
     adam = setup._replace(
         augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates[phase])
     return methods.teacher_adaptation(
@@ -170,16 +165,6 @@ def build_source_free(config: Config, setup: Setup) -> Method:
         augment.no_augmentation())
     adam = setup._replace(augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()))
     return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view())
-
-
-def build_on_target(config: Config, setup: Setup) -> Method:
-    """Builds semi-supervised learning with labelled source images, pseudo-labels of the target's, and equivariance."""
-    objective = methods.pseudo_label_objective(setup.codec) | {
-        "equivariance": methods.equivariance_term(setup.codec, streams=("unlabelled",))}
-    return methods.semi_supervised(setup._replace(
-        augment={"labelled": setup.augment["source"], "unlabelled": setup.augment["target"]},
-        optimizer=optimizer_of(config, optax.scale_by_adam()),
-        learning_rate=config.teacher.adaptation_rate(config.steps)), objective=objective)
 
 
 def build_adabn(config: Config, setup: Setup, *, two_heads: bool = False, in_area: bool = False) -> Method:
@@ -220,7 +205,6 @@ class Recipe(NamedTuple):
     train: Literal["adaptation", "both stages", "equal cost", "statistics", "nothing", "further"] = "adaptation"
     changes: Mapping[str, Any] = MappingProxyType({})  # of the config's fields
     pretrain: Build = build_pretraining  # of the stage, where it starts from one
-    teacher: str = ""  # the variant whose predictions label the target images; the source ones are then `labelled`
     logits: bool = True  # whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them
 
     def config(self, config: Config) -> Config:
@@ -238,23 +222,13 @@ def _in_random_colours(**options: Any) -> Recipe:
     return _alone(stream="source", **options)._replace(changes=STRONG_COLOURS)
 
 
-def _in_views(*, equal_cost: bool = False, restyled: float = 0.5) -> Recipe:
-    build = functools.partial(build_teacher_adaptation, phase="both", equal_cost=equal_cost, restyled=restyled)
-    return Recipe(build, "", "equal cost" if equal_cost else "both stages", logits=False)
+def _in_views(*, restyled: float = 0.5) -> Recipe:
+    return Recipe(functools.partial(build_teacher_adaptation, phase="both", restyled=restyled), "", "equal cost",
+                  logits=False)
 
 
 def _ablation(line: str, **options: Any) -> Variant:
     return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
-
-
-def _teacher(follow: Callable | None = None) -> Recipe:
-    return Recipe(functools.partial(build_teacher_adaptation, follow=follow), "pretraining_restyled",
-                  pretrain=functools.partial(build_teacher_adaptation, phase="labels first"), logits=False)
-
-
-def _labels_of(teacher: str) -> Recipe:
-    return Recipe(build_on_target, "pretraining_mse", teacher=teacher,
-                  pretrain=functools.partial(build_pretraining, mse=True), logits=False)
 
 
 # Chosen on tuning seed 100 of the demo: the controls gain from stronger colours about a random grey.
@@ -273,16 +247,15 @@ VARIANTS: dict[str, Variant] = {
     "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
     "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
     "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
-                                  "UDAPE", _teacher()),
-    "source_only_restyled": Variant(
-        "control", "no adaptation: heatmap MSE on source images in the colours of target images", "", _in_views()),
+                                  "UDAPE", Recipe(
+                                      build_teacher_adaptation, "pretraining_restyled", pretrain=functools.partial(
+                                          build_teacher_adaptation, phase="labels first"), logits=False)),
     "source_only_restyled_long": Variant(
-        "control", "the same for as long as teacher_adaptation takes", "", _in_views(equal_cost=True)),
+        "control", "no adaptation: heatmap MSE on source images in the colours of target images, for as long as "
+        "teacher_adaptation takes", "", _in_views()),
     "source_only_views_long": Variant(
         "control", "source images turned, sheared, resized and recoloured as by teacher_adaptation, for as long as it "
-        "takes; no target image", "", _in_views(equal_cost=True, restyled=0.0)),
-    "mean_teacher": Variant("control", "teacher_adaptation that follows all of the teacher's heatmaps as they are", "",
-                            _teacher(follow=follow_heatmaps)),
+        "takes; no target image", "", _in_views(restyled=0.0)),
     "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
                      Recipe(build_adabn, "source_only", "statistics")),
     "source_free": Variant(
@@ -294,9 +267,6 @@ VARIANTS: dict[str, Variant] = {
     "source_only_augmented": Variant(
         "control", "source_only with random colours, blur and noise", "source only, augmented",
         _in_random_colours()),
-    "source_only_augmented_long": Variant(
-        "control", "source_only_augmented for as long as teacher_adaptation takes", "",
-        _in_random_colours(equal_cost=True)),
     "source_only_augmented_mse": Variant(
         "control", "source_only_augmented with the squared errors and the rates of teacher_adaptation", "",
         _in_random_colours(mse=True, rates_of="teacher")),
@@ -319,11 +289,6 @@ VARIANTS: dict[str, Variant] = {
     **{f"gamma_{margin}": Variant("ablation", f"margin {margin}", recipe=Recipe(changes={"margin": float(margin)}))
        for margin in (1, 2, 8)},
     "shallow_adversary": _ablation("adversary of one layer", shallow=True),
-    "regda_then_labels": Variant(
-        "ablation", "RegDA, whose answers are pseudo-labels of the target images, with equivariance there", "",
-        _labels_of("regda")),
-    "adabn_augmented_then_labels": Variant("control", "the same with the answers of adabn_augmented", "",
-                                           _labels_of("adabn_augmented")),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
     "oracle_mse": Variant("oracle", "the same with the squared errors and the rates of teacher_adaptation",
                           "oracle, MSE", _alone(mse=True, rates_of="teacher")),

@@ -14,10 +14,8 @@ from kpjax.augment.random_maps import (
     draw_affine,
     draw_whole_degrees,
 )
-from kpjax.losses import heatmap_focal, late_rise, log_weight
+from kpjax.losses import late_rise, log_weight
 from kpjax.methods import balanced_weights
-from kpjax.methods.semi_supervised_family.objectives import SQUARES
-from kpjax.methods.supervised_learning import HeatmapLoss
 from kpjax.models import HRNet, SmallUNet
 from kpjax.systems import configs
 from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
@@ -63,8 +61,6 @@ class Weights(configs.Checked):
     They are brought to the heatmaps of a run, so that their shares stay.
     """
 
-    # "focal" is for heatmaps between 0 and 1 (`sigmoid`), which squared errors let fade
-    label_loss: Literal["squares", "focal"] = "squares"
     semantic: Positive = 0.5  # as the next two: of maps of 64 cells, sigma 2 and 15 keypoints
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
@@ -79,11 +75,6 @@ class Weights(configs.Checked):
             heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, keypoints=keypoints,
             feature_width=self.feature_width, semantic=self.semantic, equivariance=self.equivariance,
             invariance=self.invariance)
-
-    @property
-    def loss_of_labels(self) -> HeatmapLoss:
-        """L_sup."""
-        return heatmap_focal if self.label_loss == "focal" else SQUARES
 
     def draw_map(self) -> DrawMap:
         """Builds g."""
@@ -169,8 +160,6 @@ class Config(configs.Checked):
         super().__post_init__()
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
-        if self.weights.label_loss == "focal" and not getattr(self.network, "sigmoid", False):
-            raise InputError("label_loss", "focal is for heatmaps between 0 and 1: --network movenet --sigmoid")
         if self.batch_size % 2:
             raise InputError("batch_size", f"{self.batch_size}; half of it is labelled, so it must be even")
 

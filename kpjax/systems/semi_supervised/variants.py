@@ -43,7 +43,7 @@ def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
     weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
     return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **{
-        "unit": config.weights.representations == "unit", "loss": config.weights.loss_of_labels} | changes)
+        "unit": config.weights.representations == "unit"} | changes)
 
 
 def build_ours(
@@ -74,8 +74,7 @@ def build_elt(
 
 def _pseudo_label_objective(config: Config, setup: Setup) -> Objective:
     return methods.pseudo_label_objective(
-        setup.codec, labelled_share=config.baselines.labelled_share, supervised_weight=LABELS,
-        loss=config.weights.loss_of_labels)
+        setup.codec, labelled_share=config.baselines.labelled_share, supervised_weight=LABELS)
 
 
 def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:

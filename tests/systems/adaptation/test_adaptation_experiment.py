@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from experiments import system_of
 from experiments.adaptation import PRESETS, SYSTEM
+from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
 from kpjax.input.source import arrays
@@ -21,7 +22,7 @@ from kpjax.models.vgg import random_features
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import of_core, of_training
-from kpjax.systems.adaptation.images import open_core_images, open_images, second_turns, with_turns
+from kpjax.systems.adaptation.images import second_turns, with_turns
 from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
 from kpjax.systems.adaptation.variants import VARIANTS, build
 from kpjax.systems.command_line import read_command, run as run_command
@@ -38,6 +39,7 @@ HOURGLASS = changed(
     repeats=2)
 TINY = changed(HOURGLASS, network=SmallUNet((4, 4, 4, 4), head_layers=1))  # a fourth of the layers
 TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+core_of = functools.partial(adaptation.trained_core, open_images=open_core_images)
 RUN = ("adapted", "untrained_head")
 SLOW = ("finetuned", "random_core")
 
@@ -140,7 +142,7 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
                               last["params"]["backbone"]["stem_conv1"]["kernel"])
 
     def core_of(**changes):
-        return adaptation.trained_core(job_in(finished, config=changed(TINY, **changes)))
+        return core_of(job_in(finished, config=changed(TINY, **changes)))
 
     found = core_of(core_epoch=1)
     jax.tree.map(np.testing.assert_array_equal, dict(found.variables), early)
@@ -154,14 +156,14 @@ def test_published_weights_are_a_core_without_training(monkeypatch):
     """A core of no epoch: the backbone's weights, and all else drawn by the seed."""
     untrained = changed(TINY, core_epochs=0, core_kept=())
     with pytest.raises(InputError, match="name the published weights"):
-        adaptation.trained_core(job_in(Path("runs/adaptation/tiny"), config=untrained))
+        core_of(job_in(Path("runs/adaptation/tiny"), config=untrained))
 
     def published(backbone, network, *, image_size, seed, names=()):
         return {"variables": adaptation.untrained_core(untrained, seed).variables}
 
     monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", published)
     monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    core = adaptation.trained_core(job_in(Path("runs/adaptation/tiny"), config=changed(untrained, weights="published")))
+    core = core_of(job_in(Path("runs/adaptation/tiny"), config=changed(untrained, weights="published")))
     assert core.digest == adaptation.untrained_core(TINY, 0).digest
     assert core.accuracy is None
 
@@ -249,7 +251,7 @@ def interrupted(finished, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_a_resumed_run_is_the_same_and_another_core_is_refused(finished, interrupted):
     job = interrupted
-    learnt = adaptation.trained_core(job)
+    learnt = core_of(job)
     other = learnt._replace(variables=jax.tree.map(lambda leaf: leaf + 1, learnt.variables), digest="other")
     system = TINY_SYSTEM._replace(train=functools.partial(adaptation.train, core_of=lambda job: other))
     with pytest.raises(InputError, match=r"of another configuration: config\.core digest is .* there and other"):
@@ -301,6 +303,7 @@ def test_images_without_annotation_have_consistency_only(finished):
 # Variants
 
 
+@pytest.mark.slow
 def test_every_variant_trains_its_own_weights(one_form):
     batch = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], 4, 0), images().target[0])
     variables = jax.eval_shape(lambda: adaptation.network(HOURGLASS, 4).init(

@@ -18,7 +18,7 @@ from kpjax.input.source import subset
 from kpjax.structures import Example
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
-from kpjax.systems.incremental import open_data, run_of
+from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import mean_copy_rates
 from kpjax.systems.incremental.builders import build_association, build_step
 from kpjax.systems.incremental.config import LATER
@@ -79,7 +79,7 @@ def job_of(tiny, variant="kamp", workdir="nowhere", **changes):
 
 def opened(tiny, variant="kamp", **changes):
     job = job_of(tiny, variant, **changes)
-    return run_of(job, open_data(job))
+    return run_of(job, SYSTEM.open(job))
 
 
 def refuse(*arguments, **options):
@@ -347,6 +347,7 @@ def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0
 
 
+@pytest.mark.slow
 def test_every_variant_can_be_traced(tiny, one_form):
     this = opened(tiny)
     variables = jax.eval_shape(lambda: this.setting.setup.model.init(

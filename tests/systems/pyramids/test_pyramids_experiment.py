@@ -11,6 +11,7 @@ from predict_folder import predict_folder
 
 from experiments import system_of
 from experiments.pyramids import PRESETS, SYSTEM
+from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
 from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
@@ -62,7 +63,7 @@ def all_finished(finished):
 
 
 def check_results(finished, variants):
-    joints = TINY.data.open(0, None)[1].skeleton
+    joints = open_videos(TINY.data, 0, None)[1].skeleton
     for variant in variants:
         found, folder = results_of(finished, variant), finished / variant / "seed-0"
         metrics = found["metrics"]
@@ -216,8 +217,9 @@ def test_baselines_have_a_run_for_each_level_if_asked(monkeypatch, tmp_path):
 # Variants
 
 
+@pytest.mark.slow
 def test_every_variant_can_be_traced_and_drops_what_it_says(one_form):
-    joints = TINY.data.open(0, None)[1].skeleton
+    joints = open_videos(TINY.data, 0, None)[1].skeleton
     batch = Example(np.zeros((8, 16, 16, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
     terms = {}
@@ -280,7 +282,7 @@ def test_bkind_compares_by_the_features_of_vgg_19_only(monkeypatch):
 
 
 def test_a_linear_pose_is_found_and_the_oracle_is_not_fitted():
-    source = TINY.data.open(0, None)[1]
+    source = open_videos(TINY.data, 0, None)[1]
     truth = truth_of(source)
     turned = truth.joints @ np.array([[0.0, 2.0], [-1.0, 0.5]]) + 3
     assert regression({"flat": turned}, truth, source, TINY, 0)["rmse/flat"] == pytest.approx(0, abs=1e-3)

@@ -6,10 +6,10 @@ import pytest
 
 import data.prepared
 from data.other_colours import LIGHT, in_other_colours
+from experiments.images import open_domain
 from kpjax import InputError, Skeleton, arrays
 from kpjax.images.transforms import PersonCrop, ScaledByBox
 from kpjax.input.source import check_disjoint
-from kpjax.systems.image_sets import open_domain
 
 POINTS = Skeleton(("nose", "tail"))
 

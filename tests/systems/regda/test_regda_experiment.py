@@ -9,6 +9,7 @@ from PIL import Image
 
 from data.figures import TEN_POINTS
 from experiments import system_of
+from experiments.images import open_domain
 from experiments.regda import PRESETS
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import read_pose_statistics
@@ -16,7 +17,6 @@ from kpjax.structures import Example
 from kpjax.systems import regda
 from kpjax.systems.command_line import over_devices, read_command, run
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import open_domain
 from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, StoredRun, finished
@@ -115,8 +115,8 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regd
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.variables["params"], after.variables["params"])
     assert 0 < max(jax.tree.leaves(moved)) < 0.01
     # Another rate of the adaptation begins from the same start, which does not read it; another rate of the start not.
-    job = Job(system_of("regda"), changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0, tmp_path,
-              None)
+    job = Job(system_of("regda"), changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0,
+              tmp_path, None)
     assert finished(regda._start_of(job, start))
     with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
         finished(job._replace(variant=start))
@@ -216,7 +216,7 @@ def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_reg
 
 def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
     config = tiny_regda.presets["people"]
-    alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area", adaptation_share=0.5)
+    alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area")
     assert of_pretraining(alike) == of_pretraining(config)
     for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
                     {"teacher_learning_rate": 0.01}):

@@ -7,24 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import system_of
+from experiments import images, system_of
 from experiments.semi_supervised import PRESETS, SYSTEM
 from kpjax import geometry
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
-from kpjax.losses import PoseSubspace
 from kpjax.structures import Example, Method, Prediction, Skeleton, Trained
-from kpjax.systems import image_sets
 from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import changed, flat
-from kpjax.systems.semi_supervised import ON_PEOPLE, ON_VIDEOS, choices, shortened, videos_of
+from kpjax.systems.semi_supervised import ON_PEOPLE, choices, shortened
 from kpjax.systems.semi_supervised.config import Weights
-from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn, surprising
+from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn
 from kpjax.systems.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
 from kpjax.systems.system import Job, run as run_job
-from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained
 
@@ -142,8 +139,8 @@ def test_subsets_that_cannot_be_drawn(changes, message):
 
 
 def test_an_image_may_not_be_trained_on_and_tested(monkeypatch):
-    splits = TINY.data.open(0, None)
-    monkeypatch.setattr(image_sets, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
+    splits = images.open_images(TINY.data, 0, None)
+    monkeypatch.setattr(images, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
     with pytest.raises(InputError, match="24 of 24 images are in the test split"):
         tiny_data(difficulty=0.31)
 
@@ -186,52 +183,12 @@ def test_further_images_without_labels_join_the_others_unless_they_test(monkeypa
         tiny_data(**asked_for, further="tongue/videos", transform="person_crop")
 
 
-def test_rendered_videos_have_whole_ones_in_each_split_and_frames_find_theirs():
-    data = tiny_data(train="videos:target", training_examples=200, test_examples=100, labelled=40)
-    assert [len(part) for part in (data.everything, data.validation, data.test)] == [200, 100, 100]
-    found = videos_of(data.unlabelled)
-    assert len(found) == 160
-    assert len(found.titles) == 2
-    with pytest.raises(InputError, match="none of its images is a frame of a video"):
-        videos_of(tiny_data().unlabelled)
-
-
-def test_too_few_labels_for_a_subspace_are_refused_before_anything_is_trained(monkeypatch, tmp_path):
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    of_videos = {"train": "videos:target", "training_examples": 200, "test_examples": 100, "labelled": 20}
-    job = tiny_job("video_terms", tmp_path, **of_videos)
-    with pytest.raises(InputError, match="20 labelled poses of 34 coordinates; label at least as many"):
-        SYSTEM.train(job, tiny_data(**of_videos))
-
-
-def test_surprising_are_the_poses_farthest_from_the_labelled_ones_wherever_they_stand():
-    """Ten poses: one is stretched by half, another has a keypoint far off that no one sees."""
-    pose = np.array([[0, 0], [4, 0], [0, 8], [4, 8]], np.float32)
-    poses = np.stack([pose + 3 * number for number in range(10)])
-    poses[6] = 1.5 * pose
-    poses[2, 3] += 100
-    visible = np.ones((10, 4), np.float32)
-    visible[2, 3] = 0
-
-    def gathered(keypoints, visible):
-        count = len(keypoints)
-        return Gathered(np.zeros_like(keypoints), np.zeros((count, 4), np.float32), np.arange(count, dtype=np.int32),
-                        keypoints, visible, np.ones(count, np.float32), np.tile(np.eye(3, dtype=np.float32),
-                                                                                (count, 1, 1)))
-
-    labelled = gathered(np.stack([pose, pose + 50]), np.ones((2, 4), np.float32))
-    assert surprising(gathered(poses, visible), labelled).index.tolist() == [6]
-    twenty = gathered(np.concatenate([poses, poses]), np.concatenate([visible, visible]))
-    assert surprising(twenty, labelled).index.tolist() == [6, 16]
-
-
 # Variants
 
 
 def test_variants_suit_the_data_that_they_need():
     of_any = set(VARIANTS) - {*ON_PEOPLE, *SEVERAL_PROJECTS}
-    assert of_any - {*ON_VIDEOS} == set(TINY_SYSTEM.applicable("tiny", TINY))
-    assert of_any == set(TINY_SYSTEM.applicable("videos", PRESETS["videos"]))
+    assert of_any == set(TINY_SYSTEM.applicable("tiny", TINY))
     assert {*ON_PEOPLE} < set(TINY_SYSTEM.applicable("lspet", PRESETS["lspet"]))
     assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
 
@@ -241,21 +198,18 @@ def test_every_variant_is_a_method_that_can_be_traced(one_form):
     points = tiny_data().skeleton
     batch = Example(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 10, 2), np.float32), np.ones((8, 10), np.float32),
                     np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
-    subspace = PoseSubspace(np.zeros(20, np.float32), np.zeros((20, 3), np.float32), np.zeros((), np.float32))
     for name, variant in VARIANTS.items():
         if name in SEVERAL_PROJECTS:
             continue  # run for real with projects of one's own
         method = variant.recipe.build(TINY, setup_of(TINY, points))
-        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "supervised_warped_twice",
-                 "all_labels", "video_terms", "projected",
+        alone = ("supervised", "supervised_warped", "supervised_warped_twice", "all_labels",
                  *(name for name in VARIANTS if name.endswith(("_averaged", "_turned"))))
         streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
-        assert variant.recipe.untrained or set(method.streams) == streams | (
-            {"video"} if variant.recipe.videos else set()), name
+        assert variant.recipe.untrained or set(method.streams) == streams, name
         if name in (*RUN, "supervised") or variant.recipe.untrained:
             continue  # run for real above, or never
         streams = dict.fromkeys(method.streams, batch)
-        state = jax.eval_shape(method.init, jax.random.key(0), streams, {"subspace": subspace})
+        state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
         after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
         assert jax.tree.structure(after) == jax.tree.structure(state), name
         assert "loss/supervised" in metrics, name
@@ -266,7 +220,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
-        "pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", "te_labelled_only", *ON_VIDEOS, *ON_PEOPLE,
+        "pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", "te_labelled_only", *ON_PEOPLE,
         *SEVERAL_PROJECTS}
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
@@ -291,7 +245,7 @@ def test_flags_that_no_run_can_be_made_of(flags, words):
 
 
 def test_presets_are_made_of_settings_that_fit():
-    small = {"demo", "demo_fine", "videos", "openfield", "faces", "tongue", "lips", "lspet_small", "athletes",
+    small = {"demo", "demo_fine", "openfield", "faces", "tongue", "lips", "lspet_small", "athletes",
              "fifty_athletes", "ten_athletes"}
     assert small | {"lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
     for name in ("mpii", "lsp", "cub", "atrw"):
