@@ -65,8 +65,12 @@ def skeleton(folder: Path | None) -> Skeleton:
 
 def _project_of_one(folder: Path, faults: list[str]) -> Project | None:
     """Reads a single-animal project, None (and a fault) if it has several animals."""
-    project = deeplabcut.read(folder, faults)
-    if project is not None and (individuals := project.details["config"].individuals):
+    try:
+        project = deeplabcut.read(folder, faults)
+    except InputError as error:
+        faults.append(str(error))
+        return None
+    if individuals := project.details["config"].individuals:
         faults.append(f"config.yaml: this is a multi-animal project ({', '.join(individuals)}); only single-animal "
                       "projects can be prepared")
         return None

@@ -46,7 +46,7 @@ def read(folder: Path, faults: list[str]) -> Flies | None:
         faults.append(f"{LABELS} is missing in {folder}; it lies with clip.mp4 in tests/data/tracks")
         return None
     project = sleap.read(folder / LABELS, faults)
-    if project is None or not project.frames:
+    if not project.frames:
         return None
     if project.skeleton.names != FLY.names:
         faults.append(f"{LABELS}: keypoints are {', '.join(project.skeleton.names)}; expected {', '.join(FLY.names)}")

@@ -76,8 +76,10 @@ def read(project: str, names: Sequence[str], folder: Path, faults: list[str]) ->
         faults: Receives every fault.
     """
     known, found = recordings(project), {part: [] for part in PARTS}
-    read_project = deeplabcut.read(folder, faults)
-    if read_project is None:
+    try:
+        read_project = deeplabcut.read(folder, faults)
+    except InputError as error:
+        faults.append(str(error))
         return found
     if missing := [name for name in names if name not in read_project.skeleton.names]:
         faults.append(f"config.yaml: no bodypart is called {', '.join(missing)}; give the project of the {project}")

@@ -5,6 +5,8 @@ sphinx-build -W --keep-going -n -b html docs site       (strict: a broken link o
 Two sets of pages are written at the start of a build, into docs/reference: what the commands say of themselves, and the
 reference, from docstrings and types, grouped by the modules of each package.
 """
+import ast
+import functools
 import importlib
 import inspect
 import os
@@ -17,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
-from kpjax.lazy import PACKAGES
+PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models")  # with lazy names, in stubs
 
 REPOSITORY = (HERE / "repository.txt").read_text(encoding="utf-8").strip()  # its address, or words until it has one
 IS_ADDRESS = REPOSITORY.startswith("https://")
@@ -57,8 +59,9 @@ MODULES = {  # what is used under the name of its module: a page -> its modules 
         "kpjax.images.reading": ("read_image", "image_size", "common_depth"),
         "kpjax.images.video": ("open_video", "find_videos", "write_video", "VideoFile", "FrameFolder"),
         "kpjax.images.transforms": ()},
-    "Evaluation": {f"kpjax.evaluation.{name}": () for name in (
-        "metrics", "calibration", "conformal", "smoothing", "motion")},
+    "Evaluation": {f"kpjax.{name}": () for name in (
+        "evaluation.metrics", "evaluation.motion", "lab.animals.calibration", "lab.animals.conformal",
+        "lab.animals.smoothing")},
     "Drawing and export": {
         "kpjax.drawing.overlays": (), "kpjax.lab.out.reports.label_sheet": (), "kpjax.lab.out.export.standalone": (
             "open_predictor", "points_on", "read_image", "common_depth")},
@@ -104,6 +107,14 @@ def write_pages(app):
         (folder / f"{name}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+@functools.cache
+def _table(package: str) -> dict[str, str]:
+    """Returns the module, below a package, of each of its public names, as its stub lists them."""
+    stub = Path(importlib.import_module(package).__file__).with_suffix(".pyi")
+    return {one.name: node.module for node in ast.parse(stub.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.ImportFrom) and node.module for one in node.names}
+
+
 def _index(pages) -> list[str]:
     return [*_heading("Reference", "="), "Names stand where they are imported from, with their types and a link to "
             "their source.", "", ".. toctree::", "   :maxdepth: 2", "", *(f"   {name}" for name in pages)]
@@ -113,7 +124,7 @@ def _package_page(package: str) -> list[str]:
     """Returns the page of a package with lazy names: a section for each module, in the order of the package."""
     whole = importlib.import_module(package)
     sections: dict[str, list[str]] = {}
-    for name, module in whole.__getattr__.table.items():
+    for name, module in _table(package).items():
         sections.setdefault(f"{package}.{module}", []).append(name)
     lines = [*_heading(package, "="), f".. currentmodule:: {package}", "", _first_line(whole), ""]
     for module, names in sections.items():
@@ -130,7 +141,7 @@ def _package_page(package: str) -> list[str]:
 def _home(name: str, module: str) -> str:
     """Returns the first package that exports a name of a module."""
     for package in PACKAGES:
-        table = importlib.import_module(package).__getattr__.table
+        table = _table(package)
         if name in table and f"{package}.{table[name]}".startswith(module.rpartition(".")[0]):
             value = getattr(importlib.import_module(module), name)
             if getattr(importlib.import_module(package), name) is value:
@@ -206,7 +217,7 @@ def public_name(app, env, node, content):
     if not module.startswith("kpjax."):
         return None
     for package in PACKAGES:
-        if name in importlib.import_module(package).__getattr__.table:
+        if name in _table(package):
             found = env.domains["py"].resolve_any_xref(env, node["refdoc"], app.builder, f"{package}.{name}", node,
                                                        content)
             if found:

@@ -1,13 +1,14 @@
 """Runs every command of the pages on small projects with few steps, and makes their images.
 
 python docs/run.py [PAGE...]                       small: all pages with commands, some minutes on two cores
+python docs/run.py --list [PAGE...]                says what would run, and runs nothing
 python docs/run.py --outputs [PAGE...]           the same, and keeps what the pages show of the commands' words
 python docs/run.py --images [PAGE...]            as they are shown, and keeps the images of the pages
 python docs/run.py --images --folder F PAGE      in a folder that stays: finished runs are not trained again
 
 Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by flags in place of those
 that are shown, unless images are made. Pages on tools have synthetic people in the format of their tool, tutorials
-what `kpjax render` makes. Needs the extras dlc and sleap.
+what `python -m experiments render` makes. Needs the extras dlc and sleap.
 """
 import argparse
 import contextlib
@@ -26,7 +27,7 @@ import numpy as np
 from PIL import Image, ImageSequence
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests" / "experiments")]
+sys.path[:0] = [str(ROOT), str(ROOT / "docs"), str(ROOT / "tests" / "lab")]
 
 from own_projects import synthetic_project
 
@@ -59,7 +60,7 @@ SMALL = {  # flags in place of those of a page, by system
     "regda": "--batch-size 8 --augmentation none --evaluations 1 --steps 1 --pretraining-steps 1",
     "incremental": "--batch-size 8 --steps 2 --augmentation none",
     "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
-    "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --compare pixels --repeats 1"}
+    "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --repeats 1"}
 OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 WIDTH, KEPT = 88, (12, 6)  # characters that a code box shows at 1280 px; first and last lines of an output that stay
@@ -67,6 +68,11 @@ KEPT_OF = {"train": (17, 20), "evaluate": (13, 8)}  # of a command
 SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}  # of a page that says so, where images are made
 LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
+
+
+def name_of(words: list[str]) -> str:
+    """Returns the name of a command: behind `kpjax`, or behind `python -m experiments`."""
+    return words[3 if words[0] == "python" else 1]
 
 
 def commands(page: str) -> list[list[str]]:
@@ -78,8 +84,8 @@ def commands(page: str) -> list[list[str]]:
 
 def made_smaller(words: list[str]) -> list[str]:
     """Returns a command with few steps, if it trains; a run that it goes on from decides the network."""
-    if words[:2] == ["kpjax", "render"]:
-        return [*words, "--share", str(LEAST_SHARE)]
+    if words[0] == "python":
+        return words if words[3] != "render" else [*words, "--share", str(LEAST_SHARE)]
     if words[:2] != ["kpjax", "train"]:
         return words
     system, _ = system_and_flags(words[2:])
@@ -140,20 +146,20 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
         make_inputs(folder, form)
     for words in commands(page):
         shown, made = words, words if as_shown else made_smaller(words)
-        if as_shown and words[1] == "train" and "--start" not in words:
+        if as_shown and name_of(words) == "train" and "--start" not in words:
             made = [*made, *shlex.split(SHOWN.get(page, ""))]
         if "--out" in words:
             shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
-        if words[1] == "render" and any(folder.iterdir()):
+        if name_of(words) == "render" and any(folder.iterdir()):
             continue
         print("$", *shown, flush=True)
         program = [sys.executable] if made[0] == "python" else [sys.executable, "-m", "kpjax"]
         said = subprocess.run([*program, *made[1:]], cwd=folder, check=True, text=True, encoding="utf-8",
                               stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
         print(said, flush=True)
-        kept = OUTPUTS / f"{page.rpartition('/')[2]}_{words[1]}.txt"
+        kept = OUTPUTS / f"{page.rpartition('/')[2]}_{name_of(words)}.txt"
         if outputs and kept.name in ALL_PAGES:
-            kept.write_text(shortened(said, folder, *KEPT_OF.get(words[1], KEPT)), encoding="utf-8")
+            kept.write_text(shortened(said, folder, *KEPT_OF.get(name_of(words), KEPT)), encoding="utf-8")
     for written, name in IMAGES.get(page, {}).items() if as_shown else ():
         keep_image(folder / written, ROOT / "docs" / "images" / name)
 
@@ -214,10 +220,14 @@ def working_folder(folder: Path | None) -> Iterator[Path]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} (default: all)")
+    parser.add_argument("--list", action="store_true", help="say what would run, and run nothing")
     parser.add_argument("--images", action="store_true", help="run commands as they are shown, and keep the images")
     parser.add_argument("--outputs", action="store_true", help="keep what the commands print, where pages show it")
     parser.add_argument("--folder", type=Path, help="where they run (default: a folder that is removed)")
     asked = parser.parse_args()
     for page in asked.pages or PAGES:
+        if asked.list:
+            print(*(shlex.join(made_smaller(words)) for words in commands(page)), sep="\n")
+            continue
         with working_folder(asked.folder) as folder:
             run_page(page, PAGES[page], folder, as_shown=asked.images, outputs=asked.outputs)

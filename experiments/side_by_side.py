@@ -1,6 +1,7 @@
 """Draws the same test images under the predictions of several finished variants, a row each; true positions are rings.
 
 Command   python -m experiments side_by_side regda demo --variants source_only regda --out sheet.jpg
+          python -m experiments side_by_side regda own --variants source_only regda --out sheet.jpg    (of kpjax train)
 """
 import sys
 from collections.abc import Sequence
@@ -17,9 +18,10 @@ from experiments import system_of
 from kpjax import InputError
 from kpjax.drawing.overlays import prediction_sheet
 from kpjax.files import atomic
+from kpjax.lab.own.systems import own_system
 from kpjax.systems.configs import Checked, Count
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
-from kpjax.systems.system import Job, read_predictions, stored_run
+from kpjax.systems.system import OWN, Job, read_predictions, stored_run
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class SideBySide(Checked):
     data_dir: str = "~/kpjax_data"
 
     def __call__(self) -> None:
-        system, rows = system_of(self.system), []
+        system, rows = own_system(self.system) if self.preset == OWN else system_of(self.system), []
         for name in self.variants:
             if name not in system.variants:
                 raise InputError("variants", f"{name}; choose among {', '.join(system.variants)}")

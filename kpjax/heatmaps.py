@@ -215,21 +215,18 @@ def _blur(heatmaps: Float[Array, "batch height width keypoints"], sigma: float):
 
 
 def decode_dark(
-    heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True,
-    max_step: float | None = 1.0,
+    heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
     """Refines the arg-max by one Newton step on the logarithm of the blurred map, exact for a Gaussian.
 
     No step is taken at cells 0, 1 and the last two of an axis, nor where the logarithm is not strictly concave: it
-    would lead away from the maximum. Source: Zhang et al. 2020 (DARK), with the finite differences of its official
-    code.
+    would lead away from the maximum. The step is at most a heatmap pixel along each axis; the official code allows any,
+    which is far on a nearly flat map. Source: Zhang et al. 2020 (DARK), with the finite differences of its code.
 
     Args:
         heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits need `spatial_softmax` first.
         sigma: of the targets in heatmap pixels; it sets the blur.
         blur: False for maps that are already smooth.
-        max_step: largest refinement along each axis, in heatmap pixels. None, as in the official code, allows any
-            distance, which is far on a nearly flat map.
 
     Returns:
         Points (x, y) in heatmap pixels and the maxima of the maps as given, float32.
@@ -252,9 +249,7 @@ def decode_dark(
     steady &= (columns < width - 2) & (rows < height - 2)
     divisor = jnp.where(steady, determinant, 1.0)
     step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
-    if max_step is not None:
-        step = jnp.clip(step, -max_step, max_step)
-    return _points(columns, rows) + jnp.where(steady[..., None], step, 0.0), scores
+    return _points(columns, rows) + jnp.where(steady[..., None], jnp.clip(step, -1.0, 1.0), 0.0), scores
 
 
 def decode_soft_argmax(

@@ -1,8 +1,10 @@
 """Strictness for every test: 8 host devices, no silent promotion of ranks or dtypes, warnings as errors."""
+import ctypes
 import gc
 import importlib.metadata
 import os
 import pathlib
+import platform
 import sys
 
 # Nearly all time goes into compiling programs that then run a few times: they are not optimised. By the environment, so
@@ -45,6 +47,8 @@ from kpjax.allocator import keep_freed_memory
 from kpjax.training.process import forget_programs
 
 keep_freed_memory()
+MEMORY = 3 * 2**28  # bytes that a worker may hold when a file of tests begins
+SECONDS = 10.0  # of processors for a default test in CI: 5 on a quiet computer, and no test fails on a busy one
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
@@ -58,10 +62,37 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def resident_bytes():
+    """Memory that this process holds, where the system says so."""
+    pages = pathlib.Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
+
+
 @pytest.fixture(scope="module", autouse=True)
 def room_for_programs():
-    """A worker compiles more programs than a process can hold."""
-    forget_programs()
+    """A worker compiles and traces more programs than a process can hold: a file of tests begins with few."""
+    if not forget_programs() and resident_bytes() > MEMORY:
+        jax.clear_caches()
+        gc.collect()
+        if platform.libc_ver()[0] == "glibc":  # the allocator keeps what is freed
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def processor_seconds():
+    """Of this process and of those that it started and that have ended: no clock on the wall, which others can stop."""
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """In CI, a default test that computes for long fails, so that the default stays a matter of minutes."""
+    began = processor_seconds()
+    result = yield
+    used = processor_seconds() - began
+    if os.environ.get("CI") and used > SECONDS and item.get_closest_marker("slow") is None:
+        pytest.fail(f"it computed for {used:.1f} s, and a default test may for {SECONDS:g}: "
+                    "mark it slow or make it cheaper", pytrace=False)
+    return result
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from experiments.render import Render
 from experiments.side_by_side import SideBySide
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
@@ -22,7 +23,7 @@ from kpjax.systems.system import OWN
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "reference" not in page.parts]
-DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")  # also finds the helpers of tests/experiments
+DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")  # also finds the helpers of tests/lab
 untrained_run = importlib.import_module("own_runs").untrained_run
 
 
@@ -30,16 +31,17 @@ untrained_run = importlib.import_module("own_runs").untrained_run
 def test_commands_of_the_pages_parse(page):
     found = DOCS["commands"](page)
     assert found
-    for _, command, *arguments in found:
+    for words in found:
+        command, arguments = DOCS["name_of"](words), words[4 if words[0] == "python" else 2:]
         if command == "train":
             system, _ = system_and_flags(arguments)
             assert system in NEEDS
             known = {*flat(own_system(system).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
             assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
         elif command == "side_by_side":
-            parse(SideBySide, arguments, prog="kpjax")
+            parse(SideBySide, arguments, prog="python")
         elif command == "render":
-            assert parse(COMMANDS[command], arguments, prog="kpjax").tutorial == page.partition("/")[2]
+            assert parse(Render, arguments, prog="python").tutorial == page.partition("/")[2]
         else:
             parse(COMMANDS[command], arguments, prog="kpjax")
 
@@ -53,7 +55,7 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     DOCS["TUTORIALS"][name](tmp_path, 0)
     trained = set()
-    for program, command, *arguments in DOCS["commands"](f"tutorials/{name}"):
+    for program, command, *arguments in DOCS["commands"](f"tutorials/{name}"):  # python, -m, ... for a clone's
         runs = [word for word in arguments if word.startswith("runs/")]
         assert {str(tmp_path / pathlib.Path(run).parent) for run in runs} <= trained
         if (program, command) != ("kpjax", "train"):

@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, make_folder, read_json, remove, strict, write_json, write_text
+from kpjax.files import atomic, make_folder, read_json, strict, write_json, write_text
 
 
 @pytest.fixture(params=[pathlib.Path, epath.Path])
@@ -60,14 +60,6 @@ def test_what_the_disc_refuses_is_one_line_that_names_the_path(folder):
     with pytest.raises(InputError, match="taken: cannot be written: Is a directory"):
         write_json(folder / "taken", {})
     assert names(folder) == ["file", "taken"]
-
-
-def test_files_and_folders_are_removed(folder):
-    (folder / "a" / "b").mkdir(parents=True)
-    (folder / "file").write_text("")
-    for name in ("a", "file", "nothing"):
-        remove(folder / name)
-    assert names(folder) == []
 
 
 def test_json_is_strict_and_broken_json_is_named(folder):

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from experiments.__main__ import main
+from kpjax.lab.program import main
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "docs" / "notebooks"
 TINY = ["--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
@@ -29,7 +29,7 @@ def executed(tmp_path, monkeypatch):
     def command(*words):
         monkeypatch.setattr("sys.argv", ["kpjax", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            main("kpjax")
+            main()
         assert ended.value.code in (0, None)
 
     def execute(name):

@@ -2,8 +2,8 @@
 
 Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
           python -m experiments.incremental demo --variants all --seeds 3
-          python -m experiments.incremental own --old RUN --project P         (new keypoints for one's own run)
-          python -m experiments study incremental triples --seeds 5        (differences between variants, by interval)
+          kpjax train incremental --old RUN --project P         (new keypoints for one's own run)
+          python -m experiments study incremental --seeds 5                (differences between variants, by interval)
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 """

@@ -1,4 +1,4 @@
-# docker build -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all -v /shared:/shared kpjax regda demo --workdir /shared/runs
+# docker build -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all -v /shared:/shared kpjax experiments.regda demo --workdir /shared/runs
 # Not built: no Docker was at hand. CUDA's libraries come with the Python packages; the host needs the driver alone.
 FROM python:3.11-slim
 WORKDIR /kpjax
@@ -7,4 +7,4 @@ COPY kpjax kpjax
 COPY experiments experiments
 COPY data data
 RUN pip install --no-cache-dir -e '.[cuda,gcs]'
-ENTRYPOINT ["python", "-m", "kpjax"]
+ENTRYPOINT ["python", "-m"]

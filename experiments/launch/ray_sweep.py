@@ -14,7 +14,7 @@ import ray
 @ray.remote(max_retries=10)
 def train(line: str) -> int:
     """Trains, and returns the exit code."""
-    return subprocess.run([sys.executable, "-m", "experiments", *line.split()], check=False).returncode
+    return subprocess.run([sys.executable, "-m", *f"experiments.{line}".split()], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import system_of
+from experiments import system_of, systems
 from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
@@ -134,7 +134,7 @@ class Room(NamedTuple):
     @property
     def system(self) -> System | None:
         """The system of the room; None where its numbers are of something else."""
-        return system_of(self.name) if (self.path / "__main__.py").exists() else None
+        return system_of(self.name) if self.name in systems() else None
 
     def shown(self) -> set[tuple[str, ...]]:
         """Returns preset, settings, variant and metric of all that its tables show."""
@@ -209,9 +209,9 @@ class Cell(NamedTuple):
         return f"{gains} points of {name}" if unit == "%" else f"{gains} {unit} ({name})"
 
     def helps(self) -> str:
-        """Returns "yes", "no" or "not decided", by whether the interval of the gain lies above or below zero."""
+        """Returns "yes" where the interval of the gain lies above zero, "no" where it lies below, else "open"."""
         found = self.gain()
-        return "not decided" if not found or found.low <= 0 <= found.high else "yes" if found.low > 0 else "no"
+        return "open" if not found or found.low <= 0 <= found.high else "yes" if found.low > 0 else "no"
 
 
 def cell_of(room: Room, line: str, preset: str, metric: str) -> Cell:
@@ -269,13 +269,6 @@ def differences(room: Room) -> list[tuple[str, Cell]]:
     return [(line, cell_of(room, line, *table.columns[0])) for line in table.lines if " - " in line]
 
 
-def status_text(room: Room) -> str:
-    """Returns whether a method helps beyond its control, from the first difference in the headline table."""
-    line, cell = differences(room)[0]
-    one, other = line.split(" - ")
-    return f"{cell.helps()}: `{one}` over `{other}`, {cell.gain_text()}"
-
-
 def forest_of(room: Room) -> str:
     """Returns the gains in a room's headline table as a plot; lines without an interval are left out."""
     found = [(line, cell.gain()) for line, cell in differences(room)]
@@ -300,11 +293,14 @@ def chart_of(room: Room) -> str:
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a row for every system: the problem, the paper, the command, and whether the method helps."""
-    docs = os.path.relpath(ROOT / "docs" / "papers", page.parent)
-    return markdown(["what you have", "system", "`kpjax train`", "does it help beyond its control?"], [
-        [found[name].system.about.problem, found[name].system.about.publication, f"`{name} {NEEDS[name].takes}`",
-         f"{status_text(found[name])}. [Tables]({docs}/{name}.md)"] for name in ORDER]) + "\n"
+    """Returns a row for every system: the problem, the command, and the first difference of its headline table."""
+    docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
+    for name in ORDER:
+        about, (_, cell) = found[name].system.about, differences(found[name])[0]
+        lines.append([about.problem, f"`kpjax train {name} {NEEDS[name].takes}`",
+                      f"[{about.publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}", cell.helps()])
+    return markdown(["what you have", "command", "method: gain over its control [95 % interval]", "does it help?"],
+                    lines) + "\n"
 
 
 def headlines_text(page: Path, found: Mapping[str, Room]) -> str:

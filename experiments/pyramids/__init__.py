@@ -2,7 +2,7 @@
 
 Command   python -m experiments.pyramids demo              (2 CPU cores, about 8 minutes, renders its own videos)
           python -m experiments.pyramids demo --variants all --seeds 3
-          python -m experiments.pyramids own --videos clips other.mp4   (annotated videos, a table of coordinates)
+          kpjax train pyramids --videos clips other.mp4   (annotated videos, a table of coordinates)
           python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
 """

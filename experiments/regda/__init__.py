@@ -1,9 +1,9 @@
 """RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
 
 Command   python -m experiments.regda demo            (2 CPU cores, 4 to 7 minutes, renders its own data)
-          python -m experiments.regda own --source P --target V ...    (labels on one's own images; 2 CPU cores)
+          kpjax train regda --source P --target V ...    (labels on one's own images; 2 CPU cores)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
-          python -m experiments study regda sprites --seeds 3          (all directions of the sprites)
+          python -m experiments study regda paper --seeds 3            (the paper's presets)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 """
 import itertools

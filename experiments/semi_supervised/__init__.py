@@ -2,7 +2,7 @@
 
 Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, renders its own data)
           python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
-          python -m experiments.semi_supervised own --project P --unlabelled V ...     (one's own project: minutes)
+          kpjax train semi_supervised --project P --unlabelled V ...     (one's own project: minutes)
           python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 """

@@ -6,7 +6,7 @@ AVERAGED = ("supervised_warped_averaged", "supervised_warped_twice_averaged", "p
 TABLES = {
     "headline": ("demo", (
         "supervised", "supervised_warped", "supervised_warped_averaged", "supervised_warped_twice",
-        "supervised_warped_twice_averaged", "ours", "mean_teacher_warped", "mean_teacher_ramped", "pl_warped",
+        "supervised_warped_twice_averaged", "ours", "mean_teacher_warped", "pl_warped",
         "pl_warped_averaged", "easy_hard", "easy_hard_twice", "pl_easy_hard", "all_labels", "ours - supervised_warped",
         "demo_fine/ours - supervised_warped", "pl_warped - supervised_warped_twice",
         "pl_warped - supervised_warped_averaged", "pl_warped_averaged - supervised_warped_twice_averaged",

@@ -4,7 +4,7 @@ Command   python -m experiments.supervised demo                            (2 CP
           python -m data deeplabcut --manual-dir my-project                (any DeepLabCut project of one animal)
           python -m experiments.supervised openfield                       (2 CPU cores, about 2 minutes)
           python -m experiments.supervised faces                           (2 CPU cores, about 3 minutes)
-          python -m experiments predict runs/supervised/openfield/supervised/seed-0 IMAGES --out FOLDER
+          kpjax predict runs/supervised/openfield/supervised/seed-0 IMAGES --out FOLDER
 Expected  the table in experiments/RESULTS.md
 """
 from experiments.images import open_images

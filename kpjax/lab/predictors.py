@@ -21,7 +21,7 @@ from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.export import reading
 from kpjax.lab.out.export.reading import RUN_FILES
-from kpjax.lab.out.export.standalone import LARGEST_SIDE
+from kpjax.lab.out.export.standalone import LARGEST_SIDE, checked_description
 from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
 from kpjax.lab.own.animals import Finder, open_finder
 from kpjax.lab.own.choices import facts_of
@@ -156,7 +156,7 @@ def open_run(folder: Path) -> OpenedRun:
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
     """
     if reading.is_exported(folder):
-        description = reading.description_of(folder)
+        description = checked_description(Path(folder))
         with tempfile.TemporaryDirectory() as restored:
             reading.write_run_files(description, Path(restored))
             trained = reading.exported_trained(folder, description)
@@ -250,6 +250,14 @@ def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tupl
         return np.asarray(found["keypoints"]), np.asarray(found["scores"])
 
     return predict
+
+
+def in_batches(predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], images: np.ndarray, size: int
+               ) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts N squares, `size` at a time; the first is repeated to fill the last batch: one program is compiled."""
+    filled = np.concatenate([images, np.repeat(images[:1], -len(images) % size, 0)])
+    found = [predict(filled[first:first + size]) for first in range(0, len(filled), size)]
+    return tuple(np.concatenate(arrays)[:len(images)] for arrays in zip(*found, strict=True))
 
 
 def as_function_of_members(member: Method, trained: Trained

@@ -136,12 +136,13 @@ def hardest_keypoints_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, ha
 
 def coarse_to_fine(
     heatmaps: Sequence[Maps], targets: Sequence[Maps], weights: Weights, *,
-    levels: int = 4, coarse_weight: float = 0.25, hardest: int | None = 8, absent_is_empty: bool = False
+    levels: int = 4, hardest: int | None = 8
 ) -> Scalar:
-    """Sums over stages the squared errors of coarse levels, times `coarse_weight`, and that of the finest level.
+    """Sums over stages a quarter of the squared errors of coarse levels, and that of the finest level.
 
     Errors are plain means of squares, without a factor 1/2. With `levels=1` and the heatmaps of a single-level network,
-    only the finest term remains.
+    only the finest term remains. Keypoints of weight 0 are ignored, so that the network does not unlearn those that an
+    image has no label for; in the official code they have an empty target at the coarse levels.
 
     Args:
         heatmaps: stage by stage, `levels` of them from coarse to fine, as a network's `all_heatmaps` returns them.
@@ -150,11 +151,7 @@ def coarse_to_fine(
             in RSN.
         weights: of keypoints.
         levels: heatmaps per stage.
-        coarse_weight: factor of the coarse levels.
         hardest: number of keypoints per image that count at the finest level (`hardest_keypoints_mse`); None: all.
-        absent_is_empty: whether keypoints of weight 0 have an empty target at the coarse levels (and at the finest if
-            `hardest` is None), as in the official code. By default they are ignored, so that the network does not
-            unlearn keypoints that an image has no label for.
 
     Raises:
         ValueError: the heatmaps are no whole stages, or there are too few targets.
@@ -162,15 +159,14 @@ def coarse_to_fine(
     if not heatmaps or len(heatmaps) % levels or len(targets) < levels:
         raise ValueError(f"coarse_to_fine: {len(heatmaps)} heatmaps and {len(targets)} targets do not make stages of "
                          f"{levels} levels; give whole stages and at least {levels} targets")
-    counted = jnp.ones_like(weights) if absent_is_empty else weights
     loss = jnp.float32(0)
     for number, predicted in enumerate(heatmaps):
         level, is_last_stage = number % levels, number >= len(heatmaps) - levels
         target = (targets[-levels:] if is_last_stage else targets[:levels])[level]
         if level < levels - 1:
-            loss += coarse_weight * heatmap_mse(predicted, target, counted, half=False)
+            loss += 0.25 * heatmap_mse(predicted, target, weights, half=False)
         elif hardest is None:
-            loss += heatmap_mse(predicted, target, counted, half=False)
+            loss += heatmap_mse(predicted, target, weights, half=False)
         else:
             loss += hardest_keypoints_mse(predicted, target, weights, hardest=hardest)
     return loss

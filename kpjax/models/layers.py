@@ -341,7 +341,7 @@ def _depthwise_gradients(stride: int, inputs: tuple[jax.Array, jax.Array], pull:
 
     def add_row(total: jax.Array, row: jax.Array) -> tuple[jax.Array, None]:
         pulled = jax.lax.dynamic_index_in_dim(pull, row, 1, keepdims=False).astype(jnp.float32)
-        seen = jax.lax.dynamic_slice_in_dim(x, row * stride, k, 1)
+        seen = jax.lax.dynamic_slice_in_dim(x, row * stride, k, 1).astype(jnp.float32)
         taps = [(seen[:, tap, column:column + (width - 1) * stride + 1:stride] * pulled).sum(1)
                 for tap in range(k) for column in range(k)]
         return total + jnp.stack(taps, axis=1), None

@@ -7,7 +7,7 @@ import pytest
 from kpjax.augment import Loaded, augmentations, random_maps
 from kpjax.augment.occlusion import hide_boxes
 from kpjax.errors import InputError
-from kpjax.images.transforms import AroundBox, Stretch, enlarged
+from kpjax.images.transforms import Stretch, enlarged
 from kpjax.structures import Example, Skeleton
 
 PLAIN = Skeleton(("a", "b"))
@@ -22,29 +22,16 @@ def applied(augment, shape=(2, 32, 32, 3), dtype=jnp.float32):
 
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: augmentations.random_flip(PLAIN), "no flip permutation"),
-    (lambda: augmentations.random_flip(MIRRORED, probability=1.5), "probability is 1.5"),
     (lambda: augmentations.colour_jitter(1.5), "strength is 1.5"),
     (lambda: augmentations.random_blur((-1.0, 0.5)), "deviation"),
-    (lambda: augmentations.random_noise(-0.1), "strength is -0.1"),
-    (lambda: random_maps.draw_rotation(-3.0), "degrees is -3.0"),
     (lambda: random_maps.draw_rotation(float("nan")), "degrees is nan"),
     (lambda: random_maps.draw_square_crop((1.3, 0.6)), "smaller first"),
-    (lambda: random_maps.draw_square_crop((0.0, 0.6)), "more than 0"),
     (lambda: random_maps.draw_affine(scale=(0.0, 1.0)), "more than 0"),
-    (lambda: random_maps.draw_affine(shear_degrees=90.0), "below 90"),
     (lambda: random_maps.draw_homography(0.5), "variation is 0.5"),
-    (lambda: random_maps.draw_scale_rotation(rotated=1.5), "rotated is 1"),
-    (lambda: random_maps.draw_scale_rotation(scale=1.0), "scale is 1"),
     (lambda: hide_boxes(0), "count is 0"), (lambda: hide_boxes(half_sides=(3.0, 2.0)), "half_sides"),
     (lambda: enlarged(Stretch(64), field=1.5), "cannot be enlarged"),
-    (lambda: enlarged(AroundBox(64), field=1.0), "cannot be enlarged"),
     (lambda: applied(augmentations.random_warp(random_maps.draw_square_crop()), (2, 16, 32, 3)), "32 x 16"),
     (lambda: applied(augmentations.random_warp(loaded=Loaded(96, np.eye(3), 64))), "images loaded at 96 px")])
 def test_refused(call, words):
     with pytest.raises(InputError, match=words):
         call()
-
-
-def test_images_are_made_floating_point_first():
-    with pytest.raises(TypeError, match="uint8"):
-        applied(augmentations.random_warp(random_maps.draw_rotation(10.0)), dtype=jnp.uint8)

@@ -142,13 +142,6 @@ def test_scale_follows_a_zoom(example, key):
     np.testing.assert_allclose(moved.scale, example.scale * zoom, rtol=1e-5)
 
 
-def test_rotation_and_crop_are_sampled_once(example, key):
-    """One resampling of two maps equals warping by their product."""
-    both = augment.random_warp(augment.draw_rotation(30.0), augment.draw_square_crop())
-    moved, maps = jax.jit(both)(key, example)
-    np.testing.assert_allclose(moved.image, jax.jit(geometry.warp)(example.image, maps), atol=1e-5)
-
-
 def draws(draw, count=4000, size=(64, 64)):
     return np.asarray(jax.jit(jax.vmap(lambda key: draw(key, size)))(jax.random.split(jax.random.key(0), count)))
 
@@ -255,9 +248,3 @@ def test_blur_is_a_gaussian(key):
     np.testing.assert_allclose(out, np.tile(np.outer(line, line)[None, ..., None], (4, 1, 1, 3)), atol=1e-5)
     same = jax.jit(augment.random_blur((0.0, 0.0)))(key, batch._replace(image=jnp.ones_like(batch.image) * 0.3))
     np.testing.assert_allclose(same[0].image, 0.3, atol=1e-6)
-
-
-def test_bfloat16_images_stay_so(example, key):
-    moved, maps = jitted["regda"](key, example._replace(image=example.image.astype(jnp.bfloat16)))
-    assert moved.image.dtype == jnp.bfloat16
-    assert maps.dtype == moved.keypoints.dtype == jnp.float32

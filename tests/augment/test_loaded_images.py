@@ -78,21 +78,6 @@ def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
         assert black.mean() > 0.05  # where the plain crop has nothing to show
 
 
-def test_a_bright_dot_stays_under_its_keypoint():
-    down, across = np.mgrid[:HEIGHT, :WIDTH]
-    dots = [255 * np.exp(-((across - x) ** 2 + (down - y) ** 2) / 32) for x, y in POINTS]
-    image = np.stack(dots, -1).astype(np.uint8)
-    larger, *frame = enlarged(PersonCrop(SIDE), **random_maps.scale_rotation_reach()._asdict())
-    build = augmentations.random_scale_rotation(loaded=Loaded(*frame, SIDE))
-    moved, _ = jax.jit(build)(jax.random.key(0), batch_of(larger, image))
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    for b in range(BATCH):
-        for k in range(len(POINTS)):
-            weight = np.asarray(moved.image[b, ..., k], np.float64) ** 2
-            found = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
-            np.testing.assert_allclose(found, moved.keypoints[b, k], atol=0.1)
-
-
 @pytest.mark.parametrize("transform", [PersonCrop(SIDE), PersonCrop(SIDE, 1.0, smallest=200.0), Stretch(SIDE),
                                        ScaledByBox(PersonCrop(SIDE))], ids=repr)
 def test_without_a_draw_a_larger_image_becomes_the_plain_crop(transform):

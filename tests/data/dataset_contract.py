@@ -67,8 +67,7 @@ def records(dataset, folder, data_dir, **options):
 
 def of_sample(sample, tmp_path, monkeypatch):
     """Returns the records of a sample after the checks that all sets share."""
-    for name, value in sample.constants.items():
-        monkeypatch.setattr(f"data.{name}", value)
+    names_its_faults(sample, tmp_path, monkeypatch)
     folder = tmp_path / "downloaded"
     folder.mkdir()
     sample.write(folder)

@@ -2,9 +2,7 @@
 import json
 
 import numpy as np
-import pytest
-from dataset_contract import Sample, ids, names_its_faults, of_sample, placed, write_image
-from PIL import Image
+from dataset_contract import Sample, of_sample, placed, write_image
 
 from data import atrw, cub200_2011, ut_zappos50k
 
@@ -53,21 +51,6 @@ def test_points_and_boxes_of_tigers(tmp_path, monkeypatch):
         np.testing.assert_array_equal(record["keypoints"], labels[:, :2])
         np.testing.assert_array_equal(record["box"], [0, 0, 90, 70 + number])
         assert record["scale"] == 90
-
-
-def test_the_layout_of_mmpose(tmp_path):
-    write_atrw(tmp_path, "annotations/", "images/")
-    assert atrw.DATASET.check(tmp_path) == []
-    assert [one.name for one in atrw.read(tmp_path, [])["test"]] == ATRW.names["test"]
-
-
-def test_the_real_files_of_atrw(published):
-    faults = []
-    splits = atrw.read(published("atrw_annotations"), faults)
-    assert [len(tigers) for tigers in splits.values()] == [2193, 343, 0]  # of 3,609 and 515 listed
-    assert len(faults) == 1  # no labels of test images there
-    assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831
-    assert all((tiger.box == [0, 0, *tiger.size]).all() for tiger in splits["train"])
 
 
 # CUB-200-2011
@@ -119,13 +102,6 @@ def test_parts_and_boxes_of_birds(tmp_path, monkeypatch):
         assert record["scale"] == 60
 
 
-def test_the_real_tables_of_cub(published):
-    faults = []
-    splits = cub200_2011.read(published("cub_200_2011_annotations"), faults)
-    assert faults == []
-    assert [len(birds) for birds in splits.values()] == [5864, 2958, 2966]
-
-
 # UT Zappos50K
 
 def write_shoes(folder, release="ut-zap50k-images", width=60):
@@ -144,18 +120,3 @@ def test_shoes_are_squared_with_white(tmp_path, monkeypatch):
     assert record["image"].shape == (60, 60, 3)
     assert record["image"][:8].min() > 245
     assert record["scale"] == 60
-
-
-def test_the_square_release_is_stored_as_it_is(records, tmp_path, monkeypatch):
-    monkeypatch.setattr("data.ut_zappos50k.TESTING", 2)
-    write_shoes(tmp_path / "shoes")
-    write_shoes(tmp_path / "shoes", "ut-zap50k-images-square", 40)
-    square = next((tmp_path / "shoes" / "ut-zap50k-images-square").rglob("70.0.jpg"))
-    found = records(ut_zappos50k.DATASET, tmp_path / "shoes")
-    stored = next(of["Boots/Ankle/Maker & Co./70.0"] for of in found.values() if "Boots/Ankle/Maker & Co./70.0" in of)
-    np.testing.assert_array_equal(stored["image"], np.asarray(Image.open(square)))
-
-
-@pytest.mark.parametrize("sample", [ATRW, CUB, SHOES], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

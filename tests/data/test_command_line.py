@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data import __main__ as command, prepared
-from data.prepared import Dataset, at_side, datasets, open_source, png, record
+from data.prepared import Dataset, at_side, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox, Stretch
@@ -54,15 +54,6 @@ def run(capsys, *arguments):
     return (code, *capsys.readouterr())
 
 
-def test_every_dataset_is_listed_with_where_to_get_it(capsys):
-    code, listed, _ = run(capsys)
-    assert code == 0
-    lines = listed.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(datasets())
-    assert {"figures", "lsp"} <= datasets().keys()
-    assert all(len(line.split(maxsplit=1)[1]) > 10 for line in lines)
-
-
 def test_faults_are_one_line_and_exit_code_2(toys, tmp_path, capsys):
     (toys / "list.txt").unlink()
     (toys / "licence.txt").unlink()
@@ -98,36 +89,6 @@ def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
     assert example.visible.tolist() == [1, 0]
 
 
-def test_preparing_again_replaces_what_was_there(toys, tmp_path, capsys):
-    arguments = ["toy_animals", "--manual-dir", toys, "--data-dir", tmp_path]
-    for names in ("a.jpg b.jpg", "c.jpg"):
-        (toys / "list.txt").write_text(names)
-        assert run(capsys, *arguments)[0] == 0
-    assert len(open_source(TOYS, "train", data_dir=tmp_path, transform=Letterbox(16))) == 1
-    (toys / "list.txt").write_text("a.jpg a.jpg")
-    code, _, error = run(capsys, *arguments)
-    assert code == 2
-    assert "a.jpg occurs twice" in error
-    assert len(open_source(TOYS, "train", data_dir=tmp_path, transform=Letterbox(16))) == 1
-
-
-def test_a_set_may_be_decoded_at_reduced_size(toys, tmp_path, capsys):
-    """The set says so, and its digest, since a resumed run must see the same pixels."""
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 200, 3), np.uint8)).save(toys / "a.jpg")
-    arguments = ["toy_animals", "--manual-dir", toys, "--on-bad-image", "skip", "--data-dir"]
-    run(capsys, *arguments, tmp_path / "full")
-    run(capsys, *arguments, tmp_path / "reduced", "--reduced-decoding")
-    full, reduced = (open_source(TOYS, "train", data_dir=tmp_path / name, transform=Letterbox(16))
-                     for name in ("full", "reduced"))
-    assert (full.reduced, reduced.reduced) == (False, True)
-    assert full.digest != reduced.digest
-    number = [full.identity(index) for index in range(3)].index("a.jpg")
-    one, other = full[number], reduced[number]
-    assert (one.image != other.image).any()
-    np.testing.assert_array_equal(one.keypoints, other.keypoints)
-    np.testing.assert_array_equal(one.crop, other.crop)
-
-
 def test_a_digest_is_made_when_a_set_is_prepared(toys, tmp_path, capsys):
     """No record is read for it later; a part of a split has one of its own."""
     run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path, "--on-bad-image", "skip")
@@ -136,15 +97,6 @@ def test_a_digest_is_made_when_a_set_is_prepared(toys, tmp_path, capsys):
     assert replace(whole, records=()).digest == whole.digest != part.digest
     stored = read_json(next(tmp_path.rglob("skeleton.json")))
     assert stored["labels"]["train"] == labels_digest(whole.records)
-
-
-def test_a_full_disc_is_one_line(toys, tmp_path, capsys, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-    monkeypatch.setattr(command, "prepare", full)
-    code, _, error = run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path)
-    assert code == 2
-    assert "No space left on device; free some space" in error
 
 
 @pytest.mark.parametrize(("keypoint", "scale", "said"), [
@@ -191,11 +143,3 @@ def test_an_image_keeps_what_a_crop_shows_and_is_never_enlarged():
     assert {name: value.dtype for name, value in small.items() if name not in ("image", "id")} == {
         name: value.dtype for name, value in whole.items() if name not in ("image", "id")}
     assert at_side(whole, 40) is whole
-
-
-def test_a_set_that_is_not_prepared_at_a_size_is_asked_for(toys, tmp_path, capsys):
-    with pytest.raises(InputError, match=f"run python -m data toy_animals --data-dir {tmp_path} --side 64 --manual"):
-        open_source(TOYS, "train", data_dir=tmp_path / "side-64", transform=Letterbox(16))
-    code, _, error = run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path, "--side", 0)
-    assert (code, error.count("\n")) == (2, 1)
-    assert "side: 0" in error

@@ -1,10 +1,8 @@
 """DeepLabCut projects as a set: frames without labels stay, parts by video or by time, what is refused."""
 import numpy as np
-import pytest
-from dataset_contract import Sample, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, of_sample, write_image
 
-from data.deeplabcut import DATASET, check, read, skeleton, video_of
-from kpjax.errors import InputError
+from data.deeplabcut import DATASET, read
 
 CONFIG = "scorer: Ann\nbodyparts: [snout, left ear, tail]\nskeleton:\n- [snout, left ear]\n- [snout, tail]\n"
 HEADER = ["scorer,Ann,Ann,Ann,Ann,Ann,Ann", "bodyparts,tail,tail,snout,snout,left ear,left ear", "coords,x,y,x,y,x,y"]
@@ -58,34 +56,3 @@ def test_gaps_sizes_and_the_order_of_the_config(tmp_path, monkeypatch):
         np.testing.assert_allclose(frames[name]["keypoints"], keypoints)
         assert frames[name]["image"].shape == size
     np.testing.assert_allclose(frames["a/img2.png"]["scale"], np.hypot(4, 4), rtol=1e-6)
-
-
-def test_skeleton_of_the_config_or_of_the_table(tmp_path):
-    write(tmp_path)
-    assert skeleton(tmp_path).edges == ((0, 1), (0, 2))
-    (tmp_path / "config.yaml").unlink()
-    assert skeleton(tmp_path).names == ("tail", "snout", "left ear")
-    assert check(tmp_path) == []
-    with pytest.raises(InputError, match="--manual-dir"):
-        skeleton(None)
-
-
-def test_whole_videos_change_sides_if_there_are_three(tmp_path):
-    write(tmp_path)
-    write_image(tmp_path / "labeled-data" / "c" / "img0.png", 30, 30)
-    write_table(tmp_path, "c", [*SECOND[:3], "labeled-data,c,img0.png,7,8,,,,"])
-    videos = [{video_of(frame) for frame in frames} for frames in read(tmp_path, []).values()]
-    assert [len(part) for part in videos] == [1, 1, 1]
-    assert set.union(*videos) == {"a", "b", "c"}
-
-
-def test_faults_are_named(tmp_path, monkeypatch):
-    names_its_faults(SAMPLE, tmp_path, monkeypatch)
-
-
-def test_the_open_field_mouse(published):
-    real = published("deeplabcut_openfield")
-    assert check(real) == []
-    splits = read(real, [])
-    numbers = [[int(frame.name[-8:-4]) for frame in frames] for frames in splits.values()]
-    assert numbers == [list(range(57)), list(range(63, 79)), list(range(85, 116))]

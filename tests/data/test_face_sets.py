@@ -5,11 +5,10 @@ import struct
 import numpy as np
 import pytest
 import scipy.io
-from dataset_contract import Sample, ids, names_its_faults, of_sample, placed, write_image
+from dataset_contract import Sample, ids, of_sample, placed, write_image
 
 from data import aflw, cats, celeba, ls3d, w300_lp, youtube_faces
 from data.torch7 import read_tensor
-from kpjax.lab.formats.face_points import FACE
 
 # AFLW
 
@@ -220,25 +219,6 @@ def test_alpha_is_dropped_and_the_eyes_give_the_scale(tmp_path, monkeypatch):
         np.testing.assert_allclose(record["scale"], np.linalg.norm(keypoints[36] - keypoints[45]), rtol=1e-6)
 
 
-def mean_is_its_mirror(shapes, flip, most):
-    mean = shapes.mean(0) if len(shapes) > 100 else np.median(shapes, axis=0)
-    assert np.abs(mean[list(flip)] * [-1, 1] - mean).max() < most
-    return mean
-
-
-def test_the_real_faces_of_youtube(published):
-    real = published("youtube_faces_68")
-    assert youtube_faces.DATASET.check(real) == []
-    splits = youtube_faces.read(real, [])
-    assert [len(faces) for faces in splits.values()] == [162, 49, 89]
-    persons = [{youtube_faces.person(face) for face in faces} for faces in splits.values()]
-    assert len(set.union(*persons)) == sum(map(len, persons))
-    shapes = np.stack([face.keypoints for faces in splits.values() for face in faces])
-    shapes -= shapes.mean(1, keepdims=True)
-    mean = mean_is_its_mirror(shapes, FACE.flip, 0.1 * np.ptp(shapes.mean(0)[:, 0]))
-    assert all(mean[FACE.index("right_eye_0"), 0] < mean[FACE.index(name), 0] for name in ("bridge_0", "left_eye_0"))
-
-
 # Cats
 
 CAT_POINTS = np.array([[30, 40], [60, 41], [44, 62], [10, 30], [12, 5], [25, 20], [64, 22], [80, -4], [82, 33]])
@@ -265,22 +245,3 @@ def test_points_of_cats_outside_stay_labelled(tmp_path, monkeypatch):
     np.testing.assert_array_equal(record["keypoints"], CAT_POINTS)
     assert record["image"][62, 44].min() > 150  # the mouth is on its dot
     np.testing.assert_allclose(record["scale"], np.hypot(30, 1), rtol=1e-6)
-
-
-def test_the_real_cats(published):
-    real = published("cats")
-    assert cats.DATASET.check(real) == []
-    found = cats.read(real, [])["train"]
-    assert len(found) == 24
-    shapes = np.stack([cat.keypoints for cat in found])
-    shapes -= shapes[:, :2].mean(1, keepdims=True)
-    shapes /= np.linalg.norm(shapes[:, :1] - shapes[:, 1:2], axis=-1, keepdims=True)
-    mean = mean_is_its_mirror(shapes, cats.CAT.flip, 0.2)
-    assert mean[cats.CAT.index("left_eye"), 0] < 0
-    assert mean[cats.CAT.index("left_ear_outer"), 0] < mean[cats.CAT.index("left_ear_inner"), 0]
-    assert mean[cats.CAT.index("left_ear_tip"), 1] < mean[cats.CAT.index("left_ear_inner"), 1]
-
-
-@pytest.mark.parametrize("sample", [AFLW, CELEBA, LARGE_POSES, BALANCED, YOUTUBE, CATS], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

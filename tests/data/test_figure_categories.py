@@ -1,16 +1,12 @@
 """Synthetic categories: repeatable, points on the object, backgrounds that change nothing else, prepared datasets."""
-from functools import partial
 
 import numpy as np
 import pytest
 
-from data.figure_backgrounds import BACKGROUNDS, backdrop
-from data.figure_categories import PEOPLE, closed_curve, named, render_category
+from data.figure_backgrounds import BACKGROUNDS
+from data.figure_categories import PEOPLE, closed_curve, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
-from data.prepared import open_source, prepare, rendered
-from kpjax.errors import InputError
-from kpjax.images.transforms import Letterbox
 
 CATEGORIES = (PEOPLE, FACES, FOUR_LEGGED)
 
@@ -70,21 +66,6 @@ def test_points_are_inside_and_on_the_object(category):
     np.testing.assert_allclose((bare(category, 3, 128).examples.keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3)
 
 
-def test_sides_of_a_face_and_ends_of_an_animal():
-    face, animal = (bare(category, 40, side=32).examples.keypoints for category in (FACES, FOUR_LEGGED))
-    at = {name: face[:, k] for k, name in enumerate(FACES.skeleton.names)}
-    for name in ("eye", "mouth", "temple", "jaw", "fringe", "hair"):
-        assert (at[f"left_{name}"][:, 0] < at[f"right_{name}"][:, 0]).all()
-    assert (at["chin"][:, 1] > at["nose"][:, 1]).all()
-    at = {name: animal[:, k] for k, name in enumerate(FOUR_LEGGED.skeleton.names)}
-    assert (at["nose"][:, 0] < at["shoulder"][:, 0]).all()
-    assert (at["shoulder"][:, 0] < at["hip"][:, 0]).all()
-    assert (at["near_front_paw"][:, 1] > at["shoulder"][:, 1]).all()
-    for category, points in ((FACES, face), (FOUR_LEGGED, animal)):
-        spread = np.linalg.norm(points - points.mean(0), axis=-1).mean(0)
-        assert spread.min() > 1, category.name  # no point stays in place, where a constant would predict it
-
-
 def test_the_labels_of_a_face_tell_where_its_hair_is():
     shown_faces = bare(FACES, 300).examples
     points, images = shown_faces.keypoints, shown_faces.image.max(-1)
@@ -96,37 +77,7 @@ def test_the_labels_of_a_face_tell_where_its_hair_is():
         assert below <= np.sqrt(np.mean(error ** 2)) <= above
 
 
-def test_backgrounds_differ_from_each_other_and_keep_to_their_amplitude():
-    generator = np.random.default_rng(0)
-    images = {kind: np.stack([backdrop(kind, generator, 48, 0.6) for _ in range(6)]) for kind in BACKGROUNDS}
-    for image in images.values():
-        assert image.shape == (6, 48, 48, 3)
-        assert 0 <= image.min() <= image.max() <= 0.6
-    steps = {kind: np.abs(np.diff(image, axis=2)).mean() for kind, image in images.items()}
-    assert steps["plain"] == 0
-    assert min(steps["clutter"], steps["patches"]) > 0.005
-    colourful = {kind: np.ptp(image, axis=-1).mean() for kind, image in images.items()}
-    assert colourful["patches"] < 0.5 * colourful["clutter"]  # photographs have muted colours
-    with pytest.raises(InputError, match="background 'wallpaper' is unknown; choose among plain, smooth, photo-"):
-        render_category(FACES, 1, 0, 32, background="wallpaper")
-    with pytest.raises(InputError, match="figure_faces: expected a positive count of images, found 0"):
-        render_category(FACES, 0, 0, 32)
-
-
 def test_closed_curves_go_through_their_points():
     points = np.random.default_rng(0).random((7, 2))
     np.testing.assert_allclose(closed_curve(points, 5)[::5], points)
     np.testing.assert_allclose(closed_curve(np.tile(points[:1], (4, 1))), np.tile(points[:1], (24, 1)))
-
-
-def test_categories_can_be_prepared_and_opened(tmp_path):
-    for category in (FACES, FOUR_LEGGED):
-        prepare(rendered(category.name, category.skeleton, {
-            "patches_test": partial(named, category, "patches", range(3, 5))}), data_dir=tmp_path)
-        source = open_source(category.name, "patches_test", data_dir=tmp_path, transform=Letterbox(64))
-        assert source.skeleton == category.skeleton
-        shown = render_category(category, 2, 0, 64, background="patches", first=3)
-        by_name = {f"patches_{3 + number:05d}": shown[number] for number in range(2)}
-        for number in range(2):
-            np.testing.assert_array_equal(source[number].image, by_name[source.identity(number)].image)
-            np.testing.assert_allclose(source[number].scale, by_name[source.identity(number)].scale, rtol=1e-5)

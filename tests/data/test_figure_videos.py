@@ -2,12 +2,10 @@
 import numpy as np
 import pytest
 
-from data.figure_actions import ACTIONS, SEVENTEEN, Recording, perform, seventeen
+from data.figure_actions import ACTIONS, SEVENTEEN, perform, seventeen
 from data.figure_looks import SOURCE
 from data.figure_poses import JOINTS, NUMBERS, joints
 from data.figure_videos import figure_videos
-from kpjax.errors import InputError
-from kpjax.input.pairs import frame_pairs
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +46,6 @@ def test_seventeen_joints_lie_on_the_body():
     assert (np.linalg.norm(at["head_top"] - at["neck"], axis=1) > np.linalg.norm(at["head"] - at["neck"], axis=1)).all()
 
 
-def test_the_background_stands_still_and_the_figure_moves():
-    video = figure_videos(1, 8, 32, domain=SOURCE).source.examples
-    assert len(np.unique(video.image[:, 0, 0])) == 1
-    steps = np.linalg.norm(np.diff(video.keypoints, axis=0), axis=-1)
-    assert steps.max() > 0.5
-    pelvis, neck = (video.keypoints[:, SEVENTEEN.index(name)] for name in ("pelvis", "neck"))
-    heights = np.linalg.norm(pelvis - neck, axis=-1)
-    assert heights.max() / heights.min() < 1.01
-
-
 def test_actions_differ():
     """The nearest mean spectrum identifies most actions; chance is 1 in 8."""
     def spectra(seed):
@@ -68,26 +56,3 @@ def test_actions_differ():
     means, new = spectra(0).mean(1), spectra(1)
     nearest = np.linalg.norm(new[:, :, None] - means, axis=-1).argmin(-1)
     assert (nearest == np.arange(len(ACTIONS))[:, None]).mean() > 0.6
-
-
-def test_recordings_are_performed_beside_or_instead():
-    points = np.zeros((9, 15, 3))
-    points[:, :, 1] = -np.linspace(0, 1.6, 15)
-    points[:, :, 0] = np.linspace(-0.3, 0.3, 15) * np.linspace(-1, 1, 9)[:, None]
-    recordings = [Recording("reading", points), Recording("waving", points)]
-    videos = figure_videos(len(ACTIONS) + 1, 4, 32, recordings=recordings)
-    assert videos.facts["action"] == (*ACTIONS, "reading")
-    plain = figure_videos(1, 4, 32)
-    assert (videos[0].keypoints != plain[0].keypoints).any()
-    assert figure_videos(2, 4, 32, actions=(), recordings=recordings[:1]).facts["action"] == ("reading", "reading")
-    with pytest.raises(InputError, match="action 'juggling' is unknown; choose among waving, "):
-        figure_videos(1, 4, 32, actions=("juggling",))
-    with pytest.raises(InputError, match="found 0 videos of 4 frames"):
-        figure_videos(0, 4, 32)
-
-
-def test_pairs_of_figures(videos):
-    pairs = frame_pairs(videos, window=8, batch_size=6, seed=0)
-    frame, reference = pairs["frame"][2], pairs["reference"][2]
-    np.testing.assert_array_equal(videos.video[frame.index], videos.video[reference.index])
-    assert frame.image.shape == (6, 32, 32, 3)

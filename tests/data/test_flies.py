@@ -5,6 +5,7 @@ import pytest
 from data import flies
 from data.flies import DATASET, FLY
 from experiments.pyramids import PRESETS
+from experiments.pyramids.videos import open_videos
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.systems.configs import changed
@@ -74,26 +75,14 @@ def test_labels_lie_on_their_fly_and_crops_move(clip, records):
 def test_seeds_exchange_the_parts(clip, records, tmp_path):
     records(DATASET, clip)
     videos = changed(PRESETS["flies_part"], image_size=16).data
-    train, test = videos.open(0, tmp_path / "prepared")
-    other_train, other_test = videos.open(1, tmp_path / "prepared")
+
+    def opened(seed):
+        return open_videos(videos, seed, tmp_path / "prepared")
+
+    train, test = opened(0)
+    other_train, other_test = opened(1)
     assert (train.frame.min(), test.frame.min()) == (4, 8)
     assert (other_train.frame.min(), other_test.frame.min()) == (8, 4)
-    assert videos.open(100, tmp_path / "prepared")[1].frame.max() == 3
-    assert videos.open(2, tmp_path / "prepared")[0] is videos.open(4, tmp_path / "prepared")[0]
+    assert opened(100)[1].frame.max() == 3
+    assert opened(2)[0] is opened(4)[0]
     assert isinstance(videos.square(), Letterbox)
-
-
-def test_other_labels_are_refused(tmp_path):
-    write(tmp_path, names=FLY.names[:2])
-    assert "keypoints are head, thorax; expected head, thorax, abdomen" in DATASET.check(tmp_path)[0]
-    write(tmp_path, tracks=())
-    assert "a fly has no track" in DATASET.check(tmp_path)[0]
-    assert "clip.slp is missing" in DATASET.check(tmp_path / "nothing")[0]
-
-
-def test_the_real_copy(published):
-    real = published("sleap_tracks")
-    assert DATASET.check(real) == []
-    found = flies.read(real, [])
-    assert {track for track, _ in found.points} == {"female", "male"}
-    assert len(found.points) == 3000

@@ -3,13 +3,10 @@ import json
 import pickle
 
 import numpy as np
-import pytest
-from dataset_contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
+from dataset_contract import Sample, of_sample, shuffled, write_image
 from PIL import Image
 
 from data import freihand, h3d, rhd
-from data.prepared import prepare
-from kpjax.errors import InputError
 
 # Rendered Handpose
 
@@ -87,16 +84,6 @@ def test_hands_of_rhd_are_chosen_reordered_cut_and_mirrored(tmp_path, monkeypatc
     # The thumb's rows run from its tip, 1, to its base, 4: row 3 at (60, 80) is point 2, and the crop is at (35, 55).
     np.testing.assert_allclose(whole["keypoints"][2], [25, 25])
     np.testing.assert_allclose(whole["scale"], np.hypot(100, 100), rtol=1e-6)
-
-
-def test_a_truncated_image_is_named_or_left_out(tmp_path):
-    write_rhd(tmp_path)
-    path = tmp_path / RHD_TRAINING / "color" / "00007.png"
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(InputError, match=r"2 of 4 images cannot be read: training/00007-left.*--on-bad-image skip"):
-        prepare(rhd.DATASET, tmp_path, tmp_path / "prepared")
-    builder = prepare(rhd.DATASET, tmp_path, tmp_path / "prepared", on_bad_image="skip")
-    assert builder.info.splits["train"].num_examples == len(builder.skipped) == 2
 
 
 # Hand-3D-Studio
@@ -178,8 +165,3 @@ def test_hands_of_freihand_are_projected_cut_and_mirrored(tmp_path, monkeypatch)
         np.testing.assert_allclose(record["keypoints"], expected, atol=1e-3)
         x, y = record["keypoints"][0].round().astype(int)
         assert record["image"][y, x].min() > 200  # the wrist is still on its dot
-
-
-@pytest.mark.parametrize("sample", [RHD, H3D, FREIHAND], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

@@ -6,7 +6,7 @@ import pytest
 import scipy.io
 from dataset_contract import write_image
 
-from data.human36m_videos import DATASET, ELEVEN_ACTIONS, OF_32, SEVENTEEN, STRIDE, facts, human36m_videos
+from data.human36m_videos import DATASET, OF_32, SEVENTEEN, STRIDE, human36m_videos
 from data.prepared import prepare
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox, PersonCrop
@@ -104,8 +104,3 @@ def test_faults_come_at_once(toolbox, tmp_path):
     assert "entry 0 (s_09_act_02_subact_01_ca_03/s_09_act_02_subact_01_ca_03_000001.jpg) joints_2d: expected " in said
     assert "entry 1 (s_09/frame.jpg): expected an image name such as s_01_act_02" in said
     assert "neither h36m_train.pkl (layout of H36M-Toolbox) nor" in DATASET.check(tmp_path / "nothing")[0]
-
-
-def test_facts_and_actions():
-    assert len(ELEVEN_ACTIONS) == 11
-    assert facts("s_11_act_16_subact_02_ca_04") == {"subject": "S11", "action": "WalkingTogether", "camera": "4"}

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import scipy.io
-from dataset_contract import Sample, names_its_faults, of_sample, write_image
+from dataset_contract import Sample, of_sample, write_image
 
 from data.mpii import DATASET, PERSON, RELEASE, Person, draw, person_box
 from kpjax.images.transforms import PersonCrop
@@ -114,7 +114,3 @@ def test_the_draw_takes_whole_images_in_the_order_of_the_seed():
     assert [person.image for person in first] == [f"{order[k]:02d}" for k in (0, 0, 1, 1, 2)]
     assert [person.image for person in second] == [f"{order[k]:02d}" for k in (3, 3, 4, 4, 5, 5)]
     assert [person.annotation % 2 for person in first] == [0, 1, 0, 1, 0]
-
-
-def test_faults_are_named(tmp_path, monkeypatch):
-    names_its_faults(SAMPLE, tmp_path, monkeypatch)

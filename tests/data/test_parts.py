@@ -6,8 +6,6 @@ import pytest
 from data.human36m import recording
 from data.human36m_videos import recording as recording_of_video
 from data.parts import by_time, by_unit, with_tune
-from data.prepared import datasets, tuning_split
-from kpjax import InputError
 
 
 def units(items):
@@ -58,12 +56,3 @@ def test_a_recording_is_the_same_for_all_its_cameras():
               "S1/Walking 1.60457274#6", "S1/Walking.54138969#1"]
     assert [recording_of_video(SimpleNamespace(name=name)) for name in videos] == [
         "s_05_act_03_subact_02", "s_05_act_03_subact_02", "S1/Walking 1", "S1/Walking 1", "S1/Walking"]
-
-
-def test_splits_for_tuning():
-    assert tuning_split("lspet/train") == "lspet/tune"
-    assert tuning_split("mpii/test") == "mpii/validation"
-    assert tuning_split("lsp") == ""
-    with pytest.raises(InputError, match="'mars' is unknown"):
-        tuning_split("mars/test")
-    assert {dataset.tune for dataset in datasets().values()} == {"tune", "validation", "mafl_tune", ""}

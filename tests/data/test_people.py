@@ -4,9 +4,8 @@ import random
 from collections import Counter
 
 import numpy as np
-import pytest
 import scipy.io
-from dataset_contract import Sample, ids, names_its_faults, of_sample, shuffled, write_image
+from dataset_contract import Sample, of_sample, shuffled, write_image
 
 from data import bbc_pose, human36m, lsp, lspet, surreal
 
@@ -192,17 +191,6 @@ def test_flags_and_filler_of_lsp_extended(tmp_path, monkeypatch):
     assert every["im00001"]["visible"][0] == 1  # also outside
 
 
-def test_the_real_lsp_extended(published):
-    real = published("lsp_extended")
-    assert lspet.DATASET.check(real) == []
-    splits = lspet.read(real, [])
-    assert [len(people) for people in splits.values()] == [1800, 200, 500]
-    assert splits["tune"][0].name == "im01801"
-    visible = np.mean([person.visible for people in splits.values() for person in people], axis=0)
-    assert not visible[6:8].any()
-    assert 0.85 < np.delete(visible, [6, 7]).mean() < 0.92  # of the 14 joints 12 % are not labelled
-
-
 # BBC-Pose
 
 LABELLED = (3, 12)  # frames of a video that trains; of the others the first
@@ -247,8 +235,3 @@ def test_joints_and_boxes_of_bbc_pose(tmp_path, monkeypatch):
         np.testing.assert_array_equal(found[split][name]["keypoints"], joints.T - 1)  # counted from 1
         np.testing.assert_allclose(found[split][name]["box"], [*(joints.min(1) - 1), *np.ptp(joints, axis=1)])
     assert Counter(name.partition("/")[0] for name in found["train"]) == {str(number): 2 for number in range(1, 11)}
-
-
-@pytest.mark.parametrize("sample", [SURREAL, HUMAN36M, LSP, LSPET, BBC_POSE], ids=ids)
-def test_faults_are_named(sample, tmp_path, monkeypatch):
-    names_its_faults(sample, tmp_path, monkeypatch)

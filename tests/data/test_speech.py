@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from dataset_contract import write_image
 
-from data import lips, speech, tongue
+from data import speech, tongue
 from data.parts import PARTS
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
@@ -60,17 +60,6 @@ def test_frames_enter_by_folder_or_by_name_without_what_is_known_to_be_wrong(pro
                                                        "test_ultrasonix", "test_micro_wide"]
     by_hand = speech.by_hand(found["test"][0])
     assert [tongue.TONGUE.names[k] for k in np.flatnonzero(~by_hand.visible)] == ["tongueTip1"]
-
-
-def test_another_project_is_refused(tmp_path):
-    folder = write(tmp_path, ["vallecula", "hyoid"], {"a/img1.png": {"hyoid": (3, 4)}})
-    faults = []
-    assert tongue.read(folder, faults) == {part: [] for part in PARTS}
-    assert faults[0].startswith("config.yaml: no bodypart is called tongueRoot1")
-    names = dict.fromkeys(lips.LIPS.names, (2.5, 3.5))
-    folder = write(tmp_path / "lips", lips.LIPS.names, {"mine/img1.png": names})
-    lips.read(folder, faults := [])
-    assert faults[0].startswith("mine/img1.png: is of no published recording")
 
 
 def test_every_fifth_frame_of_a_training_speakers_video(project):

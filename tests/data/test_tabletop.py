@@ -1,14 +1,10 @@
 """Tabletop videos: repeatable, links of constant length, bounded steps of the gripper, toys that move when pushed."""
-from functools import partial
 
 import numpy as np
 import pytest
 
-from data.prepared import open_source, prepare, rendered
-from data.tabletop import ARM_AND_TOYS, GRIPPER_RADIUS, JOINTS, LINKS, RADII, REACH, motion, named, tabletop_videos
+from data.tabletop import ARM_AND_TOYS, GRIPPER_RADIUS, JOINTS, LINKS, RADII, REACH, motion, tabletop_videos
 from kpjax.errors import InputError
-from kpjax.images.transforms import Letterbox
-from kpjax.input.video_source import in_videos
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +53,3 @@ def test_the_gripper_is_rendered_at_its_label():
         x, y = video[index].keypoints[ARM_AND_TOYS.index("gripper")].round().astype(int)
         colours.append(video[index].image[y - 1:y + 2, x - 1:x + 2].astype(float).mean((0, 1)))
     assert np.ptp(colours, axis=0).max() < 40  # of one colour, but for noise
-
-
-def test_the_table_can_be_prepared(tmp_path):
-    prepare(rendered("tabletop", ARM_AND_TOYS, {"train": partial(named, range(2), 32)}), data_dir=tmp_path)
-    source = in_videos(open_source("tabletop", "train", data_dir=tmp_path, transform=Letterbox(32)))
-    shown = tabletop_videos(2, 30, 32)
-    assert source.titles == shown.titles
-    assert source.identity(31) == "tabletop-00001#000001"
-    for index in (0, 31, 59):
-        np.testing.assert_array_equal(source[index].image, shown[index].image)
-        np.testing.assert_allclose(source[index].keypoints, shown[index].keypoints, atol=1e-4)

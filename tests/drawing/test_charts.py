@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from kpjax.drawing import charts, trajectories
+from kpjax.drawing import charts
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.charts import (
     ABOVE,
@@ -17,17 +17,13 @@ from kpjax.drawing.charts import (
     Difference,
     Dots,
     band,
-    bars,
     coverage_plot,
     dot_plot,
     error_curves,
     forest_plot,
     line_plot,
 )
-from kpjax.drawing.feature_map import embedded, scatter
-from kpjax.drawing.overlays import keypoint_colours
-from kpjax.drawing.trajectories import STRETCHES, trajectory_plot
-from kpjax.errors import InputError
+from kpjax.drawing.trajectories import trajectory_plot
 
 NAN = np.nan
 
@@ -75,13 +71,6 @@ def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
     assert forest_plot([], title="", axis="") == ""
 
 
-def test_bars_reach_their_values(figures):
-    axes = bars([("ours", 40.0), ("other", 90.0)], title="PCK", highest=100.0).axes[0]
-    assert [patch.get_width() for patch in axes.patches] == [40.0, 90.0]
-    assert [text.get_text() for text in axes.texts] == ["40.0", "90.0"]
-    assert axes.get_xlim() == (0, 100)
-
-
 def test_dot_plot_shows_every_seed_the_mean_and_the_papers_number(figures):
     groups = [("Method", [Dots("ours", 0, [90.0, 92.0, NAN], 72.5)]), ("Baselines", [Dots("not run", 1, [])])]
     figure = dot_plot(groups, title="")
@@ -120,21 +109,6 @@ def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
     shaded, = figure.axes[0].collections
     np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
-
-
-def test_line_plot_of_hardly_anything(figures):
-    assert line_plot([Curve("a", 0, [])], title="") == ""
-    assert line_plot([Curve("a", 0, [[(1, -1.0)]])], title="", logarithmic=True) == ""
-    point, = line_plot([Curve("", 0, [[(1, 5.0)]])], title="").axes[0].lines
-    assert point.get_marker() == "o"
-
-
-@pytest.mark.parametrize(("low", "high"), [(2.1, 5.5), (2.1, 4.9), (0.21, 0.34), (1e-5, 2e-5), (0.05, 20), (3, 3.1)])
-def test_a_logarithmic_axis_has_several_ticks(figures, low, high):
-    axes = line_plot([Curve("", 0, [[(1, low), (2, high)]])], title="", logarithmic=True).axes[0]
-    lower, upper = axes.get_ylim()
-    shown = [tick for tick in axes.get_yticks() if lower <= tick <= upper]
-    assert 2 <= len(shown) <= 10
 
 
 def test_error_curves_leave_out_what_was_not_measured(figures):
@@ -176,22 +150,6 @@ def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
     assert lines_of(figure, 2)[-1][0][:, 1].tolist() == [0.4, 0.4]
 
 
-def test_a_keypoint_that_is_nowhere_has_an_empty_panel():
-    text = trajectory_plot(np.arange(5), np.full((5, 1, 2), NAN), np.zeros((5, 1)), ["none"], title="t")
-    assert "none" in "".join(ElementTree.fromstring(text).itertext())
-
-
-def test_of_many_frames_each_stretch_keeps_its_extremes():
-    frames = np.arange(20 * STRETCHES)
-    values = np.zeros(len(frames))
-    values[777], values[5000:5100] = 50.0, NAN
-    at, found = trajectories.thinned(frames, values)
-    assert len(at) == len(found) == 2 * STRETCHES
-    assert (np.nanmax(found), at[np.nanargmax(found)]) == (50, 760)
-    assert np.isnan(found).sum() == 10
-    assert trajectories.thinned(frames[:9], values[:9])[0] is not None
-
-
 # Matrices and maps
 
 def figure_of(draw, **size):
@@ -212,25 +170,3 @@ def test_keypoints_of_a_matrix_stand_in_the_order_of_their_steps(monkeypatch):
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "c", "b"]
     assert [text.get_text() for text in axes.texts] == ["50", "100", "0", "75", "25"]
     assert sorted(patch.get_xy() for patch in axes.patches) == [(-0.46, -0.44), (0.54, -0.44), (1.54, 0.56)]
-
-
-def test_points_of_a_map_have_the_colours_of_their_kinds(monkeypatch):
-    monkeypatch.setattr("kpjax.drawing.feature_map.painted", figure_of)
-    places = np.array([[0.0, 0.0], [2.0, 1.0], [3.0, 3.0]])
-    found = lines_of(scatter(places, np.array([0, 1, 0]), ("left", "right")))
-    assert [points.tolist() for points, _ in found] == [[[0, 0], [3, 3]], [[2, 1]]]
-    assert [colour for _, colour in found] == [to_hex(colour / 255) for colour in keypoint_colours(2)]
-
-
-def test_groups_of_features_stay_together(monkeypatch):
-    monkeypatch.setattr("kpjax.drawing.feature_map.can_embed", lambda: False)
-    with pytest.raises(InputError, match="pip install scikit-learn"):
-        embedded(np.zeros((5, 2)))
-    monkeypatch.undo()
-    pytest.importorskip("sklearn")
-    rng = np.random.default_rng(0)
-    kinds = np.repeat(np.arange(3), 12)
-    places = embedded(10 * rng.normal(size=(3, 8))[kinds] + 0.1 * rng.normal(size=(36, 8)))
-    apart = np.linalg.norm(places[:, None] - places, axis=-1)
-    np.fill_diagonal(apart, np.inf)
-    assert (kinds[apart.argmin(1)] == kinds).all()

@@ -4,7 +4,6 @@ import pytest
 
 from kpjax.drawing import fonts
 from kpjax.drawing.overlays import contact_sheet
-from kpjax.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +19,3 @@ def test_europes_alphabets_are_drawn_and_other_letters_become_escapes():
     image = np.zeros((40, 200, 3), np.uint8)
     one, other = (contact_sheet([image], captions=[text]) for text in ("лапа", "клюв"))
     assert (one != other).any()
-
-
-def test_another_font_can_be_named(monkeypatch, tmp_path):
-    serif = fonts.font("", 12).path.replace("DejaVuSans.ttf", "DejaVuSerif.ttf")
-    monkeypatch.setenv(fonts.VARIABLE, serif)
-    assert fonts.text_and_font("plain", 14)[1].path == serif
-    (tmp_path / "x.ttf").write_text("no font")
-    monkeypatch.setenv(fonts.VARIABLE, str(tmp_path / "x.ttf"))
-    with pytest.raises(InputError, match=r"KPJAX_FONT: .*x\.ttf is no font"):
-        fonts.text_and_font("a", 12)

@@ -1,20 +1,16 @@
 """Where points land, what is left out, and the sheets."""
 import numpy as np
 import pytest
-from PIL import Image
 
 from kpjax.drawing.overlays import (
     animal_colours,
-    contact_sheet,
     dot_radius,
     draw_keypoints,
     draw_on_frame,
-    enlarged,
     keypoint_colours,
     legend_strip,
     opacity_of_scores,
     prediction_sheet,
-    write_png,
 )
 from kpjax.structures import Skeleton
 
@@ -68,38 +64,6 @@ def test_opacity_follows_scores_on_any_positive_scale():
     assert opacity_of_scores(np.zeros((0,))).shape == (0,)
 
 
-@pytest.mark.parametrize("count", [1, 8, 9, 21, 68])
-def test_every_keypoint_has_a_colour_of_its_own(count):
-    colours = keypoint_colours(count)
-    assert colours.shape == (count, 3)
-    assert colours.dtype == np.uint8
-    assert len({tuple(colour) for colour in colours}) == count
-
-
-def test_sheets_have_room_for_every_image_and_caption():
-    sizes, levels = ((40, 50), (30, 20), (40, 50)), (100, 200, 9)
-    images = [np.full((*size, 3), level, np.uint8) for size, level in zip(sizes, levels, strict=True)]
-    sheet = contact_sheet(images, columns=2, gap=4)
-    assert sheet.shape == (2 * 44 + 4, 2 * 54 + 4, 3)
-    assert (sheet == 200).all(-1).sum() == 600
-    captioned = contact_sheet(images, columns=2, gap=4, captions=["short", "a name too long by far: äöü", ""])
-    assert captioned.shape[0] > sheet.shape[0]
-    assert captioned.shape[1] == sheet.shape[1]
-    assert contact_sheet(images[:1], columns=5).shape[1] == 50 + 12
-    points = np.random.default_rng(0).uniform(5, 60, (3, 2, 2))
-    predicted = prediction_sheet([BLACK] * 3, points, np.ones((3, 2)), PAIR, true=points + 3, visible=np.ones((3, 2)),
-                                 captions=["a", "b", "c"], columns=3)
-    assert predicted.shape[1] == 3 * (240 + 6) + 6
-
-
-def test_write_png_is_whole_and_exact(tmp_path):
-    image = np.random.default_rng(0).integers(0, 255, (9, 7, 3), np.uint8)
-    write_png(tmp_path / "new" / "x.png", image)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "new" / "x.png")), image)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x.png"]
-    assert enlarged(image, 20).shape == (27, 21, 3)
-
-
 def test_fast_points_lines_and_opacity():
     image = np.full((60, 80, 3), 128, np.uint8)
     points = np.array([[[10, 20], [60, 20], [30, 50]], [[40, 5], [np.nan, np.nan], [1e9, 3]]])
@@ -116,12 +80,6 @@ def test_fast_points_lines_and_opacity():
     nothing = draw_on_frame(image, points, np.zeros((2, 3)), CHAIN)
     np.testing.assert_array_equal(nothing, image)
     assert (draw_on_frame(image, points, np.zeros((2, 3)), CHAIN, caption="17") != image).any()
-
-
-def test_a_fast_disc_is_centred_on_its_point():
-    drawn = draw_on_frame(np.zeros((41, 41, 3), np.uint8), np.array([[[20, 12]]]), np.ones((1, 1)), Skeleton(("a",)))
-    y, x = np.argwhere(drawn.sum(-1) > 0).T
-    assert (x.min() + x.max(), y.min() + y.max()) == (40, 24)
 
 
 def test_dots_shrink_with_the_animal_and_with_the_number_of_its_points():
@@ -153,18 +111,6 @@ def test_a_legend_names_keypoints_and_animals_and_fits():
     assert legend_strip(60, Skeleton(("a name that is far too long",))).shape[1] == 60
     sheet = prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR, legend=True)
     assert sheet.shape[0] > prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR).shape[0]
-
-
-def test_several_animals_have_boxes_edges_and_names_of_their_colours():
-    points = np.array([[[10.0, 20], [30, 20]], [[50, 40], [70, 40]]])
-    boxes = np.array([[5.0, 15, 30, 10], [45, 35, 30, 10]])
-    drawn = draw_on_frame(BLACK, points, np.ones((2, 2)), PAIR, animals=("one", "two"), boxes=boxes)
-    for animal, colour in enumerate(animal_colours(2)):
-        found = np.argwhere((drawn == colour).all(-1))
-        assert len(found) > 30
-        assert (abs(found[:, 0] - (20, 40)[animal]) < 25).all()
-    assert not (draw_on_frame(BLACK, points[:1], np.ones((1, 2)), PAIR, animals=("one",), boxes=boxes[:1])
-                == animal_colours(1)[0]).all(-1).any()
 
 
 def test_trails_fade_towards_the_past():

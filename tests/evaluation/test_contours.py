@@ -27,11 +27,6 @@ def test_a_contour_that_ends_early_costs_what_lacks():
     assert found == pytest.approx((0 + 0.25) / 2, rel=1e-2)
 
 
-def test_it_does_not_depend_on_the_order_of_the_two():
-    one, other = np.random.default_rng(0).normal(size=(2, 6, 2))
-    assert contour_distance(one, other) == pytest.approx(contour_distance(other, one))
-
-
 def test_errors_are_relative_over_labelled_points_and_mean_of_contours():
     true = np.zeros((3, 5, 2))
     true[..., 0] = np.arange(5)

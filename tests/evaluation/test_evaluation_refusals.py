@@ -16,7 +16,7 @@ from kpjax.evaluation.probes.landmarks import (
     scaled_ridge,
 )
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe
-from kpjax.evaluation.probes.splits import Split, halves_by, held_out, random_halves
+from kpjax.evaluation.probes.splits import Split, halves_by
 from kpjax.structures import Skeleton
 
 RNG = np.random.default_rng(0)
@@ -33,20 +33,14 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: halves_by(["a", "a"], 0), "1 group cannot be split"),
     (lambda: halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"]), r"1 groups are of several kinds \(b\)"),
-    (lambda: held_out(["S9", "S11"], ["S7"]), "test groups S7 are not among"),
-    (lambda: held_out(["S9", "S11"], ["S9", "S11"]), "nothing is left to fit"),
-    (lambda: random_halves(1, 0), "at least 2"),
     (lambda: linear_probe(POINTS, JOINTS, LATE, HALVES), "no fitted example shows joint 0"),
-    (lambda: linear_probe(POINTS * np.nan, JOINTS, SHOWN, HALVES), "40 examples are not finite"),
     (lambda: best_ridge(POINTS, JOINTS, SHOWN, np.arange(5), np.zeros(40), (0.0, 1.0)), "2 ridges and 1 groups"),
     (lambda: windows(np.zeros(7, int), length=8), "longest run of frames has 7"),
-    (lambda: action_probe(POINTS, ROWS, ACTIONS, Split(np.arange(0, 10, 2), np.arange(10))), "shows right"),
     (lambda: action_probe(POINTS * np.nan, ROWS, ACTIONS, Split(np.arange(5), np.arange(5, 10))), "not finite"),
     (lambda: image_moments([VIDEO[:1]]), "video of 1 frame"), (lambda: image_moments([]), "there is no video"),
     (lambda: both_errors(FACES, FACES, normaliser=constant(1.0), regressor=scaled_ridge(64), images=(10, 100)),
      r"100 labelled images are asked for, there are 24 .* at most 24, or for all"),
     (lambda: labelled_subsets(24, 24, extra=1), r"25 labelled images are asked for, there are 24 .* at most 23"),
-    (lambda: labelled_subsets(24, 0), "0 labelled images"),
     (lambda: forward_errors(FACES, FACES._replace(visible=0 * FACES.visible), constant(1.0), np.arange(24)[None],
                             scaled_ridge(64)), "none of the 24 test images shows all of its 4"),
     (lambda: between_eyes(Skeleton(("toe", "heel"))), "distances between eyes, and the landmarks are toe; heel"),

@@ -58,7 +58,3 @@ def test_videos_follow_one_another_each_with_its_own_background():
     centre = 2 * (2 * np.arange(9) + 1.5) / 23 - 1
     np.testing.assert_allclose(two[:9, :2], np.stack([centre, centre], 1), atol=0.01)
     np.testing.assert_allclose(two[9:], two[:9][::-1], atol=1e-6)
-
-
-def test_a_still_video_has_no_moments():
-    np.testing.assert_array_equal(image_moments([np.full((3, 8, 8, 3), 7, np.uint8)]), np.zeros((3, 9)))

@@ -54,15 +54,6 @@ def test_what_is_hidden_is_never_read(linear):
     assert max(error.mean for error in found.values()) < 1e-6
 
 
-def test_errors_fall_with_more_labelled_images(linear):
-    noisy = linear._replace(discovered=linear.discovered + np.random.default_rng(1).normal(size=(60, 2, 2)))
-    found = both_errors(part(noisy, slice(0, 50)), part(noisy, slice(50, 60)), normaliser=ONE_LENGTH,
-                        regressor=scaled_ridge(64), images=(6, 20, ALL))
-    assert found["forward/6"].mean > found["forward/20"].mean > 0.9 * found["forward/all"].mean
-    assert found["forward/6"].deviation > found["forward/all"].deviation == 0
-    assert found["forward/6"].mean == pytest.approx(found["forward/6"].per_subset.mean())
-
-
 def test_subsets_are_the_same_for_all_and_contained_in_larger_ones():
     few, more = (labelled_subsets(30, count, repeats=4, seed=3) for count in (5, 12))
     np.testing.assert_array_equal(few, more[:, :5])

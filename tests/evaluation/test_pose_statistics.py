@@ -53,16 +53,6 @@ def test_the_nearest_pose_is_that_of_weighted_least_squares(statistics):
         np.testing.assert_allclose(apart, np.linalg.norm(one - expected, axis=1) / size, rtol=0.01, atol=0.01)
 
 
-def test_a_point_of_weight_0_lies_where_the_others_say(statistics):
-    points = poses(8, seed=3).astype(np.float32)
-    moved, weights = points.copy(), np.ones((8, 5), np.float32)
-    moved[:, 2] += 100
-    weights[:, 2] = 0
-    nearest, distances = jax.jit(plausible_poses)(moved, weights, statistics.span())
-    np.testing.assert_allclose(nearest[:, 2], points[:, 2], atol=2.0)
-    assert np.min(distances[:, 2]) > 1
-
-
 def test_the_statistics_are_kept_in_a_file(statistics, tmp_path):
     assert read_pose_statistics(tmp_path) is None
     write_pose_statistics(tmp_path, statistics)

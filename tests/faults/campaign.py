@@ -14,15 +14,13 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("faults", "annotations")]
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("faults", "lab/formats")]
 
 import numpy as np
 from damaging import PROJECTS
-from hostile import NAMES, changed_bytes, changed_json, changed_table, put, text_of
-from PIL import Image
+from hostile import CELLS, NAMES, VALUES, put, text_of
 
 from kpjax.errors import InputError
 from kpjax.images.reading import read_image
@@ -31,33 +29,51 @@ from kpjax.lab.formats.boxes_file import read_boxes
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import write_project
 
-TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
 DAMAGED = (("coco", "labels.json"), ("table", "labels.csv"), ("video table", "labels.csv"),
-           ("video table", "a day.mp4"), ("deeplabcut", "config.yaml"), ("deeplabcut", TABLE),
+           ("video table", "a day.mp4"), ("deeplabcut", "config.yaml"),
+           ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
            ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("coco", "images/0.png"))
 SECONDS = 25  # of a try
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
+def places(content, depth=0):
+    """Yields (parent, key) of all nodes of JSON but those of the deepest nests."""
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in list(items):
+        yield content, key
+        if depth < 20:
+            yield from places(value, depth + 1)
+
+
 def damage(path: Path, chance: random.Random) -> None:
-    """Changes a file by its kind, its bytes in one of four tries, and a name of COCO's images in another."""
+    """Changes up to three values of a file by its kind, or its bytes in one of four tries."""
     content, deed = path.read_bytes(), chance.random()
     if path.suffix == ".json" and deed < 0.25:
-        path.write_bytes(text_of(put(json.loads(content), "images/0/file_name", chance.choice(NAMES))))
+        content = text_of(put(json.loads(content), "images/0/file_name", chance.choice(NAMES)))
     elif path.suffix == ".json" and deed < 0.75:
-        path.write_bytes(text_of(changed_json(json.loads(content), chance)))
+        found = json.loads(content)
+        for _ in range(chance.choice((1, 1, 3))):
+            parent, key = chance.choice(list(places(found)))
+            parent[key] = chance.choice((*VALUES, [parent[key]], json.loads("[" * 300 + "]" * 300)))
+        content = text_of(found)
     elif path.suffix == ".csv" and deed < 0.75:
-        path.write_bytes(changed_table(content.decode(), chance))
+        rows = [line.split(",") for line in content.decode().splitlines()]
+        for _ in range(chance.choice((1, 1, 3))):
+            at = chance.randrange(len(rows))
+            column = chance.randrange(len(rows[at]))
+            rows[at][column:] = chance.choice(([chance.choice(CELLS), *rows[at][column + 1:]],) * 6 + (["x"], rows[at]))
+        content = ("\n".join(map(",".join, rows)) + "\n").encode("utf-8", "surrogatepass")
     else:
-        path.write_bytes(changed_bytes(content, chance))
+        at, length = chance.randrange(len(content)), chance.choice((1, 2, 8, 64))
+        before, cut, after = content[:at], content[at:at + length], content[at + length:]
+        flipped = bytes([cut[0] ^ 4]) + cut[1:]
+        content = before + chance.choice((b"", cut * 3, bytes(length), b"9" * 5000, flipped)) + after
+    path.write_bytes(content)
 
 
 def use(kind: str, file: Path, folder: Path, chance: random.Random) -> None:
-    """Reads what was damaged, and writes it for another tool.
-
-    Raises:
-        AssertionError: labels that no file can mean were taken.
-    """
+    """Reads what was damaged, and writes it for another tool. Raises AssertionError if nonsense is taken."""
     if file.suffix == ".png":
         read_image(file)
     elif file.suffix == ".mp4":
@@ -68,21 +84,19 @@ def use(kind: str, file: Path, folder: Path, chance: random.Random) -> None:
         assert all((np.abs(box) <= 1e6).all() and (box[2:] > 0).all() for box in boxes), "a box that is none"
     else:
         project = read_project(folder / "p")
-        for one in project.instances:
-            seen = one.keypoints[one.visible > 0]
-            assert len(seen), "an instance without labels"
-            assert (np.abs(seen) <= 1e6).all(), "a label that is none"
+        seen = [one.keypoints[one.visible > 0] for one in project.instances]
+        assert all(len(points) and (np.abs(points) <= 1e6).all() for points in seen), "labels that are none"
         labels = write_project(project, chance.choice(("coco", "csv", "deeplabcut")), folder / "out")
         assert all(path.resolve().is_relative_to(folder / "out") for path in labels), "labels elsewhere"
 
 
-def tried(number: int, seed: int, samples: dict[str, Path], root: Path, written: list[str]) -> tuple[str, str]:
+def tried(number: int, seed: int, root: Path, written: list[str]) -> tuple[str, str]:
     """Makes one try; returns its outcome (refused, accepted or wrong) and what was said."""
     chance = random.Random(1_000_003 * seed + number)
     kind, name = DAMAGED[number % len(DAMAGED)]
     folder = root / "try"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(samples[kind], folder / "p")
+    shutil.copytree(root / kind, folder / "p")
     damage(folder / "p" / name, chance)
     written.clear()
     signal.alarm(SECONDS)
@@ -99,7 +113,7 @@ def tried(number: int, seed: int, samples: dict[str, Path], root: Path, written:
     return ("wrong", f"written: {elsewhere[:3]}") if elsewhere else found
 
 
-def run(tries: int, seed: int = 0, say: Callable[[str], None] = print) -> Counter:
+def run(tries: int, seed: int = 0) -> Counter:
     """Makes tries of all kinds in turn; returns the number of each outcome."""
     counts, written = Counter(), []
 
@@ -115,16 +129,15 @@ def run(tries: int, seed: int = 0, say: Callable[[str], None] = print) -> Counte
     signal.signal(signal.SIGALRM, hangs)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
-        samples = {kind: root / kind for kind, _ in DAMAGED}
-        for kind, sample in samples.items():
-            PROJECTS[kind](sample)
-        Image.new("RGB", (4, 4)).save(root / "victim.png")
+        for kind in dict(DAMAGED):
+            PROJECTS[kind](root / kind)
+        (root / "victim.png").touch()
         sys.addaudithook(watch)
         for number in range(tries):
-            outcome, said = tried(number, seed, samples, root, written)
+            outcome, said = tried(number, seed, root, written)
             counts[outcome] += 1
             if outcome == "wrong":
-                say(f"try {number} of seed {seed}, {DAMAGED[number % len(DAMAGED)]}: {said}")
+                print(f"try {number} of seed {seed}, {DAMAGED[number % len(DAMAGED)]}: {said}")
     return counts
 
 

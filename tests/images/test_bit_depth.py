@@ -85,46 +85,9 @@ def test_all_images_of_a_set_have_one_brightness(tmp_path):
     assert (read_image(folder / "0.png") > dark).any()
 
 
-def test_images_of_eight_bits_need_no_depth(tmp_path):
-    Image.fromarray(EIGHT).save(tmp_path / "0.png")
-    (tmp_path / "1.png").touch()
-    assert common_depth([tmp_path / "0.png", tmp_path / "1.png", tmp_path / "2.png"]) == 0
-    assert common_depth([]) == 0
-    assert frames_at([tmp_path / "0.png"])[0].depth == 0
-
-
-def test_a_turned_image_of_sixteen_bits_is_turned(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(deep(12)).save(tmp_path / "turned.png", exif=exif)
-    assert read_image(tmp_path / "turned.png").shape == (30, 20, 3)
-
-
 def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypatch):
     Image.new("RGB", (400, 300)).save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
     for read in (read_image, image_size):
         with pytest.raises(InputError, match=r"large\.png: 0\.12 megapixels, and at most 0\.1 are read; save"):
             read(tmp_path / "large.png")
-
-
-def test_an_exported_predictor_reads_every_depth_as_the_library_does(tmp_path):
-    """Both rules are written twice: at the least and the highest value of each depth, alone and as a set."""
-    peaks = [peak for bits in (8, 10, 12, 14, 16) for peak in ((1 << bits) - 1, 1 << bits)][:-1]
-    files = []
-    for peak in peaks:
-        values = np.linspace(0, peak, 12).astype(np.uint16).reshape(3, 4)
-        files.append(tmp_path / f"{peak}.png")
-        Image.fromarray(values).save(files[-1])
-    write_coloured(tmp_path / "colours.png", np.full((2, 2, 3), 1500, np.uint16))
-    Image.fromarray(EIGHT).save(tmp_path / "grey.png")
-    plain = [tmp_path / "colours.png", tmp_path / "grey.png"]
-    for path in (*files, *plain):
-        for depth in (0, 8, 10, 12, 14, 16):
-            np.testing.assert_array_equal(standalone.read_image(path, depth), read_image(path, depth))
-    for number in range(1, len(files)):
-        some = files[:number]
-        assert standalone.common_depth(some) == common_depth(some) == next(
-            bits for bits in (8, 10, 12, 14, 16) if peaks[number - 1] < 1 << bits)
-    assert standalone.common_depth(plain) == common_depth(plain) == 12
-    assert standalone.common_depth(plain[1:]) == common_depth(plain[1:]) == 0

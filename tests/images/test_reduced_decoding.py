@@ -64,17 +64,3 @@ def test_full_size_where_pixels_would_be_missing(transform):
     whole, reduced = opened(photograph()), opened(photograph())
     np.testing.assert_array_equal(applied(transform, reduced)[0], applied(transform, np.asarray(whole))[0])
     assert reduced.size == (251, 187)
-
-
-def test_other_formats_are_decoded_in_full():
-    png = opened(photograph(), "PNG")
-    np.testing.assert_array_equal(applied(Letterbox(20), png)[0], applied(Letterbox(20), photograph())[0])
-
-
-@pytest.mark.parametrize(("width", "height"), [(9, 640), (640, 9), (17, 17)])
-def test_images_of_few_pixels(width, height):
-    image = photograph(width, height)
-    found = Letterbox(8)(opened(image), POINTS[:0], np.zeros(0), np.float32(1))
-    expected = Letterbox(8)(image, POINTS[:0], np.zeros(0), np.float32(1))
-    np.testing.assert_array_equal(found[4], expected[4])
-    assert np.abs(found[0].astype(int) - expected[0]).mean() < 10

@@ -6,16 +6,12 @@ from kpjax.errors import InputError
 from kpjax.images.transforms import (
     AroundBox,
     BoxCrop,
-    BoxOrWhole,
     Letterbox,
-    LocalContrast,
     PadToSquare,
     PersonCrop,
     ScaledByBox,
     Stretch,
     Turned,
-    accepting_boxes,
-    needs_box,
 )
 
 
@@ -159,18 +155,3 @@ def test_a_box_counts_edges():
     assert not square[0].any()
     with pytest.raises(InputError, match="box: the transform crops around the annotated box"):
         AroundBox(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))
-
-
-def test_transforms_are_values_that_know_what_they_need():
-    assert len({Letterbox(32), Letterbox(32), Letterbox(64), Stretch(32), LocalContrast(Letterbox(32))}) == 4
-    assert accepting_boxes(LocalContrast(Letterbox(32))) == LocalContrast(BoxOrWhole(32, 1.25))
-    for transform in (Stretch(32), AroundBox(32, 1.5)):
-        assert accepting_boxes(transform) is transform
-    image, none, unseen = np.zeros((30, 60, 3), np.uint8), np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    for plain in (Letterbox(8), BoxOrWhole(8), AroundBox(8), PersonCrop(8), ScaledByBox(Letterbox(8))):
-        for transform in (plain, LocalContrast(plain)):
-            if needs_box(transform):
-                with pytest.raises(InputError, match="the example has none"):
-                    transform(image, none, unseen, np.float32(1))
-            else:
-                assert transform(image, none, unseen, np.float32(1))[0].shape == (8, 8, 3)

@@ -19,15 +19,6 @@ def random_source(count=10, side=8, visible=1.0):
                   generator.uniform(0, side - 1, (count, 2, 2)), np.full((count, 2), visible), SKELETON, "toy")
 
 
-def test_fields_have_the_types_that_an_example_promises():
-    example = random_source()[3]
-    assert [np.asarray(field).dtype.name for field in example] == ["uint8", *["float32"] * 4, "int32"]
-    assert example.index == 3
-    assert example.scale == 8
-    with pytest.raises(IndexError, match="toy has 10 examples"):
-        random_source()[10]
-
-
 def test_subset_renumbers_and_changes_the_digest():
     source = random_source()
     part = subset(source, [7, 2])
@@ -37,14 +28,6 @@ def test_subset_renumbers_and_changes_the_digest():
     digests = {source.digest, part.digest, subset(source, [2, 7]).digest, without_labels(source).digest}
     assert len(digests) == 4
     assert random_source().digest == source.digest
-
-
-def test_stripped_labels_are_gone_and_the_shape_stays():
-    example = without_labels(random_source())[0]
-    assert example.keypoints.shape == (2, 2)
-    assert not example.keypoints.any()
-    assert not example.visible.any()
-    assert example.image.any()
 
 
 def test_other_labels_over_the_same_images():

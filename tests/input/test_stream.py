@@ -1,6 +1,5 @@
 """Batches as a function of the step: repeatable, complete, and the same for any number of processes."""
 import contextlib
-import os
 
 import jax
 import numpy as np
@@ -9,8 +8,8 @@ from records import stored_record
 
 from kpjax.errors import InputError
 from kpjax.images.transforms import Stretch
-from kpjax.input.source import TfdsSource, arrays, subset
-from kpjax.input.stream import read_by_processes, stream, workers_for
+from kpjax.input.source import TfdsSource, arrays
+from kpjax.input.stream import read_by_processes, stream
 from kpjax.structures import Example, Skeleton
 
 
@@ -83,12 +82,3 @@ def test_processes_read_the_same_batches_and_raise_where_it_is_due():
         assert_equal(next(read)["labelled"], batches[1])
         with pytest.raises(InputError, match=r"set/train, image_5\.jpg: .*prepare the set again"):
             next(read)
-
-
-def test_processes_read_where_files_are_decoded_and_cores_are_left(source, monkeypatch):
-    records = TfdsSource([stored_record(0)], Skeleton(("left", "right")), Stretch(8), "set/train")
-    monkeypatch.setattr(os, "cpu_count", lambda: 12)
-    assert workers_for([source, subset(records, [0])]) == 10
-    assert workers_for([source, subset(source, [0])]) == 0
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert workers_for([records]) == 0

@@ -54,15 +54,3 @@ def test_a_image_of_the_test_split_among_the_training_images_is_named():
         check_disjoint(leaking, test)
     with pytest.raises(InputError, match=r"2 of 14 .*number 12 is number 0 of test"):
         check_disjoint(subset(unnamed(whole), range(14), "train"), subset(unnamed(whole), range(12, 20), "test"))
-
-
-def test_a_name_that_two_splits_share_counts_only_where_names_hold_across_splits():
-    train = named(range(5))
-    test = dataclasses.replace(named(range(10, 15)), names=train.names)
-    with pytest.raises(InputError, match="5 of 5 images are in the test split"):
-        check_disjoint(train, test)
-    check_disjoint(train, test, by_name=False)
-    same_pixels = dataclasses.replace(named(range(5)), names=train.names[::-1], name="copies")
-    check_disjoint(same_pixels, unnamed(train), by_pixels=False)
-    with pytest.raises(InputError, match=r"copies: 5 of 5 images are in the test split: image_00. is number 0"):
-        check_disjoint(same_pixels, unnamed(train))

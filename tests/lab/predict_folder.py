@@ -1,4 +1,5 @@
-"""Prediction of a folder of images, as the command line asks for it."""
+"""Prediction of a folder of images, as the command line asks for it, and tables as they are read back."""
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,3 +11,9 @@ def predict_folder(run: Path, images: Path, out: Path, *, overlays: bool = True,
                    tell: Callable[[str], None] = print, **options) -> Path:
     """Predicts all images in a folder and returns the path of points.csv."""
     return predict(Predict(run=run, inputs=(images,), out=out, no_overlay=not overlays, **options), tell=tell)[0]
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    """Returns the rows of a csv by the names of its columns."""
+    with table.open() as file:
+        return list(csv.DictReader(file))

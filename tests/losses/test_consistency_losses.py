@@ -12,11 +12,10 @@ from kpjax.losses.consistency import (
     coordinate_equivariance,
     semantic_consistency,
     semantic_representation,
-    transformation_equivariance,
     transformation_invariance,
     unit_representation,
 )
-from kpjax.models.keypoint_classification import KeypointClassifier, KeypointFeatures
+from kpjax.models.keypoint_classification import KeypointFeatures
 
 close = np.testing.assert_allclose
 
@@ -68,13 +67,6 @@ def test_of_equal_products_the_first_takes_the_gradient():
         np.testing.assert_array_equal(gradient[0, :, :, 0], [[0, 1, 0], [0, 0, 0]])
 
 
-def test_bfloat16_features_get_a_float32_representation_and_a_bfloat16_gradient():
-    features = normal(0, 2, 4, 4, 3).astype(jnp.bfloat16)
-    _, (by_features, _) = weighted(semantic_representation)(features, normal(1, 2, 4, 4, 2))
-    assert semantic_representation(features, normal(1, 2, 4, 4, 2)).dtype == jnp.float32
-    assert by_features.dtype == jnp.bfloat16
-
-
 @pytest.mark.parametrize("keypoints", [16, 64])
 def test_the_product_over_all_axes_is_never_in_memory(keypoints):
     """Batch 32 of 64 x 64 maps, 64 features: the plain product of 16 keypoints takes 537 MB."""
@@ -115,29 +107,6 @@ def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
     close(semantic_consistency(logits, weights), expected, rtol=1e-5)
 
 
-def test_semantic_consistency_of_nothing_is_zero_with_no_gradient():
-    value, gradient = jax.value_and_grad(semantic_consistency)(normal(0, 2, 3, 3), jnp.zeros((2, 3)))
-    assert value == 0
-    assert not gradient.any()
-
-
-def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
-    first, second = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
-    weights = jnp.zeros((2, 5)).at[0, 1].set(1).at[1].set(1)
-    expected = (np.asarray(weights)[:, None, None] * (np.asarray(first) - np.asarray(second)) ** 2).mean()
-    close(transformation_equivariance(first, second, weights), expected, rtol=1e-6)
-    by_first, by_second = jax.grad(transformation_equivariance, (0, 1))(first, second, weights)
-    close(by_first, -by_second)
-    assert not by_first[0, ..., 0].any()
-
-
-def test_invariance_as_a_mean_and_as_a_sum():
-    z, other, weights = normal(0, 2, 3, 4), normal(1, 2, 3, 4), jnp.array([[1.0, 0, 1], [1, 1, 1]])
-    squares = np.asarray(weights)[..., None] * (np.asarray(z) - np.asarray(other)) ** 2
-    close(transformation_invariance(z, other, weights), squares.mean(), rtol=1e-6)
-    close(transformation_invariance(z, other, weights, reduction="sum"), squares.sum((1, 2)).mean(), rtol=1e-6)
-
-
 def test_coordinate_equivariance_counts_in_shares_of_the_sides():
     points, maps = jnp.array([[[1.0, 2], [3, 4]]]), geometry.translation(2, 1)[None]
     moved = geometry.move_points(maps, points)
@@ -147,18 +116,6 @@ def test_coordinate_equivariance_counts_in_shares_of_the_sides():
 
 
 # The networks beside
-
-
-def test_features_of_hrnet_w32_and_the_classifier_have_the_papers_number_of_parameters():
-    channels = [(32, 16), (32, 16), (32, 16), (64, 8), (64, 8), (128, 4)]
-    maps = [jax.ShapeDtypeStruct((1, side, side, count), jnp.float32) for count, side in channels]
-    shapes = jax.eval_shape(lambda key: KeypointFeatures().init(
-        key, [jnp.zeros(each.shape) for each in maps], (16, 16)), jax.random.key(0))
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 22592
-    for keypoints, count in ((14, 910), (15, 975), (16, 1040)):
-        classifier = jax.eval_shape(KeypointClassifier(keypoints).init, jax.random.key(0),
-                                    jnp.zeros((1, keypoints, 64)))
-        assert sum(leaf.size for leaf in jax.tree.leaves(classifier)) == count
 
 
 def test_features_equal_resizing_concatenating_and_one_convolution():

@@ -3,9 +3,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.losses.differences import rotation_equivariance, separation, structural_difference
+from kpjax.losses import differences
 
 close = np.testing.assert_allclose
+rotation_equivariance, structural_difference = map(jax.jit, (
+    differences.rotation_equivariance, differences.structural_difference))
+separation = jax.jit(differences.separation, static_argnames="width")
 SIZE = 24, 40
 
 
@@ -26,11 +29,6 @@ def test_differences_are_symmetric_and_zero_where_nothing_changes():
     assert found[:, 5, 5].min() > 0.1
     assert found.max() <= 2
     close(structural_difference(images, images + 0.1), 0, atol=1e-3)
-
-
-def test_before_a_moving_camera_everything_differs():
-    images = textured()
-    assert structural_difference(images, jnp.roll(images, 3, axis=2)).min() > 0.5
 
 
 def test_noise_on_an_even_background_is_structure():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.losses.pyramids import kept_weight, parent_of_child, spring, still_mass, transported, transporter_transported
+from kpjax.losses.pyramids import kept_weight, parent_of_child, still_mass, transported, transporter_transported
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 
@@ -43,28 +43,12 @@ def test_closed_forms_are_the_loops(keypoints):
     close(jax.jit(transported)(*row), equation_2_loop(*row))
 
 
-def test_the_order_of_keypoints_matters_to_transporter_only():
-    row = random_row(4)
-    turned = [*row[:2], *(maps[..., ::-1] for maps in row[2:])]
-    close(transported(*turned), transported(*row))
-    assert np.abs(transporter_transported(*turned) - transporter_transported(*row)).max() > 1e-2
-
-
 def test_masks_of_overlapping_blobs():
     """Two keypoints of 0.8 and 0.6 on one cell of the frame, none of the reference."""
     maps = jnp.array([0.8, 0.6]).reshape(1, 1, 1, 2)
     masks = {combine: float(kept_weight(0 * maps, maps, combine=combine).squeeze())
              for combine in ("product", "sum", "clamped_sum", "max")}
     close([masks["product"], masks["sum"], masks["clamped_sum"], masks["max"]], [0.08, -0.4, 0, 0.2])
-
-
-def test_bfloat16_features_are_mixed_in_float32():
-    row = random_row(3)
-    half = [jnp.asarray(features, jnp.bfloat16) for features in row[:2]]
-    for rule in (transported, transporter_transported):
-        mixed = rule(*half, *row[2:])
-        assert mixed.dtype == jnp.float32
-        close(mixed, rule(*(features.astype(jnp.float32) for features in half), *row[2:]))
 
 
 def test_still_mass_is_the_probability_where_nothing_moves():
@@ -74,12 +58,6 @@ def test_still_mass_is_the_probability_where_nothing_moves():
     probabilities[0, 0, 0, 0], probabilities[0, 1, 1, 1], probabilities[0, 0, 1, 2] = 1, 1, 1
     close(still_mass(jnp.asarray(probabilities), jnp.asarray(moving)), (0 + 0.5 + 1) / 3)
     close(still_mass(jnp.asarray(probabilities), jnp.zeros((1, 4, 4, 1))), 1)
-
-
-def test_springs_in_pixels_measure_each_axis_by_its_side():
-    parents, children = jnp.zeros((1, 1, 2)), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
-    in_pixels = functools.partial(spring, parents, children, unit="pixels", reduction="sum")
-    close(in_pixels(size=(10, 20)), 10**2 + 5**2)
 
 
 @pytest.mark.parametrize(("parents", "children", "proposed"), [(10, 25, 20), (10, 5, 10), (4, 0, 4)])

@@ -30,18 +30,6 @@ def random_variables(network, given):
     return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32)), variables)
 
 
-def test_products_of_the_spec():
-    features = jnp.array([1, 2, 0, -1, 3, 0.5, 2, 2], jnp.float32).reshape(1, 2, 2, 2)
-    maps = jnp.stack([jnp.array([[1, 0.5], [0.5, 0.25]]), jnp.array([[0, 0.5], [0.5, 1]])], -1)[None]
-    found = products(features, maps)
-    np.testing.assert_allclose(found.reshape(4, 4), [
-        [1, 2, 0, 0], [0, -0.5, 0, -0.5], [1.5, 0.25, 1.5, 0.25], [0.5, 0.5, 2, 2]])
-    answer = found.reshape(4, 4) @ jnp.array([0.1, -0.2, 0.3, 0.4]) + 0.05
-    np.testing.assert_allclose(answer, [-0.25, -0.05, 0.70, 1.40], atol=1e-6)
-    np.testing.assert_allclose(products(features, maps[..., :1]).reshape(4, 2), [
-        [1, 2], [0, -0.5], [1.5, 0.25], [0.5, 0.5]])
-
-
 def test_products_are_zero_outside_the_gaussians():
     given = inputs()
     outside = np.asarray(given.maps[0, :, :, 0]) == 0
@@ -98,15 +86,3 @@ def test_a_distant_network_answers_anywhere_and_hears_every_input():
     odd = AssociationInputs(*(leaf[:, :15, :13] if leaf.ndim == 4 else leaf for leaf in given))
     fresh, _ = jax.jit(lambda key: network.init_with_output(key, odd, train=False))(jax.random.key(0))
     assert fresh.shape == (1, 15, 13, 1)
-
-
-def test_works_in_bfloat16():
-    network, given = AssociationNetwork(dtype=jnp.bfloat16), inputs(16, [(3, 4), (5, 2)])
-    given = given._replace(features=given.features.astype(jnp.bfloat16))
-    found, _ = network.init_with_output(jax.random.key(0), given, train=True)
-    assert found.dtype == jnp.float32
-
-
-def test_a_network_that_sees_features_is_warned_about():
-    with pytest.warns(UserWarning, match="copy"):
-        assert association_network("with_features").variant == "with_features"

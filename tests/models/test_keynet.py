@@ -8,7 +8,6 @@ import pytest
 
 from kpjax.models.image_generation import (
     ImageEncoder,
-    draw_normalised_points,
     image_generator,
     image_generator_for,
     normalised_points,
@@ -20,21 +19,10 @@ from kpjax.models.layers import GroupNorm
 close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
 
 
-def test_sharpness_multiplies_the_heatmap():
-    heatmaps = jax.random.normal(jax.random.key(0), (2, 6, 4, 3))
-    for read in (normalised_points, normalised_points_by_axis):
-        close(read(heatmaps, sharpness=4.0), read(4 * heatmaps))
-
-
 def test_the_corners_of_a_map_that_is_not_square_are_at_one():
     heatmaps = jnp.zeros((1, 5, 9, 2)).at[0, 0, 0, 0].set(1e4).at[0, 4, 8, 1].set(1e4)
     for read in (normalised_points, normalised_points_by_axis):
         close(read(heatmaps)[0], [[-1, -1], [1, 1]])
-
-
-def test_blobs_of_any_leading_axes_on_maps_of_two_cells_or_more():
-    assert jax.eval_shape(lambda points: draw_normalised_points(points, (6, 8)), jnp.zeros((2, 3, 4, 2))).shape == (
-        2, 3, 6, 8, 4)
 
 
 def test_upsampling_is_bilinear():

@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from kpjax.errors import InputError
 from kpjax.methods.pyramids_family.pyramids import painting_pass
-from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
+from kpjax.models.feature_pyramid import FeaturePyramid
 from kpjax.models.pyramid import (
     Decoder,
-    KeypointEncoder,
     KeypointLevels,
     blobs_of_points,
-    keypoint_pyramid,
     points_of_maps,
     small_keypoint_pyramid,
 )
 from kpjax.models.pyramid_baselines import published_keynet, published_transporter
-from kpjax.models.resnet import ResNet
 
 
 def shapes(module, images, **options):
@@ -51,12 +47,6 @@ def test_a_pyramid_adds_what_is_coarser():
     twice = functools.partial(np.kron, b=np.ones((1, 2, 2, 1)))
     np.testing.assert_allclose(coarse, maps[1] + twice(maps[2]), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(fine, maps[0] + twice(maps[1] + twice(maps[2])), rtol=1e-5, atol=1e-6)
-
-
-def test_sides_that_do_not_halve_are_refused():
-    trunk = SmallTrunk((), (8, 8, 8))
-    with pytest.raises(InputError, match=r"images of 16 x 18 .* coarsest stride"):
-        shapes(FeaturePyramid(trunk, width=8), jnp.zeros((1, 16, 18, 3)))
 
 
 def test_only_a_conditioned_level_reads_the_points_above():
@@ -159,34 +149,3 @@ def test_small_networks_suit_their_images(side, stem, scales):
     outputs = jax.eval_shape(lambda x: network.init_with_output(
         jax.random.key(0), x, x, train=False, method=forward)[0], images)
     assert {outputs[image].shape for image in outputs if image not in ("points", "heatmaps")} == {images.shape}
-
-
-@pytest.mark.parametrize("network", [
-    small_keypoint_pyramid(dtype=jnp.bfloat16, side=16).keypoints,
-    keypoint_pyramid(backbone=ResNet(18, jnp.bfloat16), dtype=jnp.bfloat16).keypoints,
-    published_transporter(dtype=jnp.bfloat16).keypoints], ids=["small", "pyramid", "transporter"])
-def test_keypoints_are_float32_in_bfloat16(network):
-    images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-    levels, variables = jax.eval_shape(
-        lambda x: network.init_with_output(jax.random.key(0), x, train=False), images)
-    assert {leaf.dtype for leaf in (*levels.heatmaps, *levels.points, *jax.tree.leaves(variables))} == {
-        np.dtype(np.float32)}
-    assert {leaf.dtype for leaf in levels.features} == {np.dtype(jnp.bfloat16)}
-
-
-def test_images_are_float32_in_bfloat16():
-    network = small_keypoint_pyramid(dtype=jnp.bfloat16, side=16)
-    forward = painting_pass(("reconstruction", "transport_level1", "transport_flat"), 2)
-    outputs = jax.eval_shape(lambda x: network.init_with_output(
-        jax.random.key(0), x, x, train=True, method=forward)[0], jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32))
-    assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {np.dtype(np.float32)}
-
-
-def test_a_decoder_doubles_between_widths_and_an_encoder_ends_without_bias():
-    features = jnp.zeros((1, 3, 5, 4))
-    decoder = Decoder((8, 4), depth=1)
-    assert jax.eval_shape(lambda x: decoder.init_with_output(
-        jax.random.key(0), x, train=False)[0], features).shape == (1, 6, 10, 3)
-    params = shapes(KeypointEncoder(7, (6,)), features)["params"]
-    assert set(params["output"]) == {"kernel"}
-    assert params["output"]["kernel"].shape == (1, 1, 6, 7)

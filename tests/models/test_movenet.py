@@ -77,29 +77,6 @@ def test_it_has_the_published_size():
     assert count(params) == 2_333_750
 
 
-def test_maps_have_the_stated_sizes():
-    network = movenet_lightning(dtype=jnp.bfloat16)
-    variables, images = shapes(network), jnp.zeros((2, 64, 96, 3))
-    maps = jax.eval_shape(lambda v: network.apply(v, images, False), variables)
-    cells = (2, 16, 24)
-    assert [x.shape for x in maps] == [cells, (*cells, 17), (*cells, 17, 2), (*cells, 17, 2)]
-    assert {x.dtype for x in maps} == {jnp.dtype(jnp.float32)}
-    features = jax.eval_shape(lambda v: network.apply(v, images, False, method="features"), variables)
-    assert features.shape == (*cells, 24)
-
-
-@pytest.mark.slow
-def test_the_trunk_gives_other_maps_of_the_same_network():
-    usual, chosen = MobileNetV2Trunk(), MobileNetV2Trunk(taps=(1, 2, 3, 6))
-    variables = drawn(shapes(usual))
-    images = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
-    maps, others = (jax.jit(lambda v, network=network: network.apply(v, images, False))(variables)
-                    for network in (usual, chosen))
-    for x, y in zip((maps[1], maps[2], maps[4]), (others[0], others[1], others[3]), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-5)
-    assert others[2].shape == (1, 2, 2, 64)
-
-
 @pytest.mark.slow
 def test_nothing_flows_into_layers_up_to_the_frozen_stride():
     network = movenet_lightning(frozen_stride=16)

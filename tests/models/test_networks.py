@@ -8,12 +8,13 @@ import pytest
 from untrained import count, drawn, shapes
 
 from kpjax.errors import InputError
+from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
 from kpjax.models.high_resolution import HRNet
 from kpjax.models.hourglass_network import HourglassNetwork
 from kpjax.models.inverted_residuals import MobileNetV2
 from kpjax.models.movenet import MoveNet, movenet_lightning
 from kpjax.models.residual_steps import RSN
-from kpjax.models.resnet import PoseResNet, ResNet, pose_resnet
+from kpjax.models.resnet import PoseResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
 from kpjax.models.vision_transformer import ViT
 
@@ -45,16 +46,6 @@ def test_whole_networks_have_the_published_number_of_parameters(depth, keypoints
     assert count(params) + (heads - 1) * count(params["head"]) == parameters
 
 
-@pytest.mark.parametrize("depth", [18, 50])
-def test_a_resnet_returns_maps_from_fine_to_coarse(depth):
-    network = ResNet(depth)
-    features = jax.eval_shape(
-        lambda key, x: network.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((2, 64, 96, 3)))
-    wider = 1 if depth < 50 else 4
-    assert [f.shape for f in features] == [
-        (2, 16, 24, 64 * wider), (2, 8, 12, 128 * wider), (2, 4, 6, 256 * wider), (2, 2, 3, 512 * wider)]
-
-
 @pytest.mark.parametrize("stride", [2, 4])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_small_unet_has_the_size_of_its_stride(stride, layers):
@@ -77,8 +68,12 @@ NETWORKS = {
     "vit": ViT("tiny", layer_scale=True, registers=4),
     "hourglass": HourglassNetwork(width=16, depth=1),
 }
+PINNED = {  # mean and deviation
+    "small_unet": (1.52235, 2.36965), "pose_resnet": (0.835564, 0.501242), "hrnet": (-2.41207, 14.7999),
+    "rsn": (3.53859, 5.9689), "mobilenet_v2": (3.65789, 7.38862), "movenet": (2.29921, 17.905),
+    "vit": (1.05003, 0.327681), "hourglass": (15.7657, 26.2206)}
 # A few layers each; of the others programs take long to compile.
-QUICK = ("small_unet", "hourglass")
+QUICK = ("small_unet",)
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
 
 
@@ -92,7 +87,8 @@ def step(network, variables, images):
     return (value, moved, *backward(jnp.float32(1))), count(backward)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [
+    name if name not in ("rsn", "movenet") else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS])
 def test_maps_are_float32_around_a_computation_in_bfloat16(name):
     """So are parameters, statistics and gradients: forward and backward pass trace under strict promotion."""
     options = dataclasses.replace(NETWORKS[name], dtype="bfloat16")
@@ -105,16 +101,16 @@ def test_maps_are_float32_around_a_computation_in_bfloat16(name):
     assert {leaf.dtype for leaf in jax.tree.leaves((variables, traced, heatmaps))} == {jnp.dtype(jnp.float32)}
     features = jax.eval_shape(lambda v: network.apply(v, images, False, method="features"), variables)
     assert (features.dtype, features.shape[:3]) == (jnp.bfloat16, (2, 16, 8))
-    with pytest.raises(InputError, match=r"^heatmap_size: 7 for images of 64 px; the heatmaps of \w+ are"):
-        options.check(64, 7)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bfloat16_stays_close_to_float32(name):
+def test_heatmaps_have_their_numbers_and_bfloat16_stays_close(name):
+    """Of drawn variables; the numbers are those of today's layers, so that none changes unseen."""
     exact, rounded = (dataclasses.replace(NETWORKS[name], dtype=dtype).build(3) for dtype in ("float32", "bfloat16"))
     images = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype(np.float32)
     expected, found = jax.jit(lambda v: [network.apply(v, images, False) for network in (exact, rounded)])(
         drawn(shapes(exact)))
+    np.testing.assert_allclose([np.mean(expected), np.std(expected)], PINNED[name], rtol=1e-3)
     assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
 
 
@@ -138,34 +134,17 @@ def test_rematerialisation_keeps_less_and_changes_no_number(name):
     assert kept[1] < kept[0]
 
 
-def test_specifications_pass_their_options_on():
-    assert PoseResNet(depth=18, head_layers=2).build(3) == pose_resnet(18, 3, head_layers=2)
-    small = SmallUNet(widths=(4, 8, 8), head_layers=2, head_width=5)
-    expected = small_unet(3, widths=(4, 8, 8), heatmap_stride=2, head_layers=2, head_width=5)
-    assert shapes(small.build(3, stride=2)) == shapes(expected)
-    small.check(36, 18)
-
-
-@pytest.mark.parametrize(("specification", "options", "said"), [
-    (SmallUNet, {"widths": (4, 8)}, "widths: 2 given"), (SmallUNet, {"head_width": 0}, "head_width: 0"),
-    (PoseResNet, {"depth": 20}, "depth: 20; pose"), (PoseResNet, {"dtype": "float16"}, "dtype: 'float16' is unknown"),
-    (HRNet, {"modules": (1, 4)}, "modules: 2 given"), (HRNet, {"taps": "all"}, "taps: 'all' is unknown"),
-    (RSN, {"depth": 101}, "depth: 101; rsn has depth 18 or 50"), (RSN, {"stem_width": 2}, "stem_width: 2; give 3"),
-    (MobileNetV2, {"padding": "reflect"}, "padding: 'reflect'"),
-    (MobileNetV2, {"frozen_stride": 3}, "frozen_stride: 3"),
-    (MobileNetV2, {"width_multiplier": 0.0}, "width_multiplier: 0.0"), (ViT, {"vit_size": "huge"}, "vit_size: 'huge'"),
-    (ViT, {"registers": 2}, "registers: 2; vit has 0 or 4"), (HourglassNetwork, {"width": 24}, "width: 24")])
-def test_a_specification_names_the_option_that_is_wrong(specification, options, said):
-    with pytest.raises(InputError, match=f"^{said}"):
-        specification(**options)
-
-
 @pytest.mark.parametrize(("call", "said"), [
-    (lambda: PoseResNet().build(3, stride=2), "stride: 2; the heatmaps of"),
-    (lambda: HRNet().check(40, 10), "image_size: 40; hrnet needs a multiple of 32"),
-    (lambda: ViT().check(72, 18), "image_size: 72; vit needs a multiple of 16"),
-    (lambda: shapes(movenet_lightning(), 48), "images: sides of about")])
-def test_sizes_that_do_not_fit_are_refused(call, said):
+    (lambda: SmallUNet(widths=(4, 8)), "widths: 2 given"), (lambda: PoseResNet(depth=20), "depth: 20"),
+    (lambda: PoseResNet(dtype="float16"), "dtype: 'float16'"), (lambda: HRNet(modules=(1, 4)), "modules: 2 given"),
+    (lambda: HRNet(taps="all"), "taps: 'all'"), (lambda: RSN(depth=101), "depth: 101"),
+    (lambda: MobileNetV2(frozen_stride=3), "frozen_stride: 3"), (lambda: ViT(vit_size="huge"), "vit_size: 'huge'"),
+    (lambda: ViT(registers=2), "registers: 2"), (lambda: HourglassNetwork(width=24), "width: 24"),
+    (lambda: PoseResNet().build(3, stride=2), "stride: 2"), (lambda: HRNet().check(40, 10), "image_size: 40"),
+    (lambda: PoseResNet().check(64, 7), "heatmap_size: 7"), (lambda: shapes(movenet_lightning(), 48), "images: sides"),
+    (lambda: jax.eval_shape(lambda key: FeaturePyramid(SmallTrunk((), (8, 8, 8)), width=8).init(
+        key, jnp.zeros((1, 16, 18, 3)), False), jax.random.key(0)), "images of 16 x 18")])
+def test_what_does_not_fit_is_refused(call, said):
     with pytest.raises(InputError, match=said):
         call()
 

@@ -7,7 +7,7 @@ from multiply_adds import multiply_adds
 from untrained import count, drawn, shapes, small_rsn
 
 from kpjax.models.layers import resize_bilinear
-from kpjax.models.residual_steps import DownPath, rsn
+from kpjax.models.residual_steps import rsn
 
 
 @pytest.mark.parametrize(("network", "parameters", "multiply_add_count"), [
@@ -33,39 +33,23 @@ def images():
     return np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
 
 
-def test_all_units_predict_heatmaps_in_any_precision(variables, images):
-    """The head reads them from the trunk's maps, and those of `__call__` are the last. bfloat16 stays close to float32.
-
-    That two stages are in the right order is seen beside PyTorch, in tests/models/weights.
-    """
-    exact, rounded = small_rsn(3), small_rsn(3, dtype=jnp.bfloat16)
-    assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
+def test_all_units_predict_heatmaps(variables, images):
+    """The head reads them from the trunk's maps, and those of `__call__` are the last."""
+    network = small_rsn(3)
     head = {collection: tree["head"] for collection, tree in variables.items()}
 
     def run(variables):
-        maps = exact.apply(variables, images, False, method="backbone_features")
-        every = (*exact.head.apply(head, maps, False, method="coarse"), exact.head.apply(head, maps[0], False))
-        return (maps, every, exact.apply(variables, images, False),
-                rounded.apply(variables, images, False, method="all_heatmaps"))
+        maps = network.apply(variables, images, False, method="backbone_features")
+        every = (*network.head.apply(head, maps, False, method="coarse"), network.head.apply(head, maps[0], False))
+        return maps, every, network.apply(variables, images, False)
 
-    maps, every, heatmaps, low = jax.jit(run)(variables)
+    maps, every, heatmaps = jax.jit(run)(variables)
     assert [map_.shape for map_ in maps] == [(2, 64 // stride, 32 // stride, 8) for stride in (4, 8, 16, 32)]
-    assert [(map_.shape, map_.dtype) for map_ in (*every, *low)] == 8 * [((2, 16, 8, 3), jnp.float32)]
+    assert [(map_.shape, map_.dtype) for map_ in every] == 4 * [((2, 16, 8, 3), jnp.float32)]
     np.testing.assert_allclose(heatmaps, every[-1], atol=1e-5 * np.abs(heatmaps).max())
     for number in range(4):
         largest = np.abs(every[number]).max()
-        assert 0 < np.abs(low[number] - every[number]).max() < 0.1 * largest
         assert all(np.abs(every[number] - other).max() > 1e-2 * largest for other in every[:number])
-
-
-def test_what_the_heads_read_has_its_stages_and_dtype(images):
-    """Of each size the later stage first; the first map is what `features` hands to heads."""
-    network = small_rsn(3, stages=2, dtype=jnp.bfloat16)
-    maps, features = jax.eval_shape(
-        lambda key: network.init_with_output(key, images, False, method=lambda model, *given: (
-            model.backbone_features(*given), model.features(*given)))[0], jax.random.key(0))
-    assert [map_.shape for map_ in maps] == [(2, 64 // s, 32 // s, 8) for s in (4, 4, 8, 8, 16, 16, 32, 32)]
-    assert (features.shape, features.dtype) == ((2, 16, 8, 8), jnp.bfloat16)
 
 
 def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
@@ -83,39 +67,6 @@ def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
     assert sorted(fresh["params"]["head"]) == [f"stage0_up{unit}" for unit in (1, 2, 3, 4)]
     _, moved = jax.eval_shape(lambda v: network.apply(v, images, True, mutable=["batch_stats"]), fresh)
     assert jax.tree.map(jnp.shape, moved["batch_stats"]) == jax.tree.map(jnp.shape, fresh["batch_stats"])
-
-
-@pytest.mark.slow
-def test_rematerialisation_keeps_less_and_changes_no_number():
-    """Of one level of the way down: output, statistics and every gradient; a backward pass is handed fewer numbers.
-
-    No parameter is idle but the biases that BatchNorm takes away.
-    """
-    plain, again = (DownPath((1,), 2, 8, "input", choice, jnp.float32) for choice in (False, True))
-    x = np.random.default_rng(2).normal(size=(2, 8, 8, 8)).astype(np.float32)
-    variables = drawn(jax.eval_shape(lambda key: plain.init(key, x, [], False), jax.random.key(0)))
-    assert rsn(3, rematerialise=True).backbone.rematerialise
-
-    def loss(path):
-        def of(params):
-            (y,), moved = path.apply(variables | {"params": params}, x, [], True, mutable=["batch_stats"])
-            return jnp.square(y - 1).mean(), moved
-        return of
-
-    one, other = jax.jit(
-        lambda params: [jax.value_and_grad(loss(path), has_aux=True)(params) for path in (plain, again)],
-    )(variables["params"])
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
-    gradients, _ = jax.tree_util.tree_flatten_with_path(one[1])
-    idle = {jax.tree_util.keystr(path[-2:]) for path, leaf in gradients if np.abs(leaf).max() < 1e-5}
-    assert idle == {"['conv']['bias']"}
-
-    def kept(path):
-        return count(jax.eval_shape(
-            lambda params: jax.vjp(loss(path), params, has_aux=True)[1], variables["params"]))
-
-    assert kept(again) < kept(plain) / 2
 
 
 @pytest.mark.parametrize(("before", "after"), [((4, 3), (8, 6)), ((1, 1), (4, 2)), ((2, 4), (16, 4)), ((3, 5), (1, 7))])

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kpjax.losses import pyramids as losses
 from kpjax.losses.objective import replaced, total
-from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
+from kpjax.losses.pyramids import parent_of_child
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.pyramids_family.objectives import (
     all_reconstruction,
@@ -21,16 +22,17 @@ from kpjax.methods.pyramids_family.objectives import (
     pyramids_objective,
 )
 from kpjax.methods.pyramids_family.pyramids import painting_pass
-from kpjax.models.image_generation import (
-    draw_normalised_points,
-    normalised_points,
-    normalised_points_by_axis,
-    upsample_bilinear,
-)
+from kpjax.models import image_generation
 from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter, published_keynet, published_transporter
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+transported, transporter_transported = (
+    jax.jit(rule, static_argnames="stop_reference") for rule in (losses.transported, losses.transporter_transported))
+spring = jax.jit(losses.spring, static_argnames=("reduction", "unit", "size"))
+normalised_points, normalised_points_by_axis, upsample_bilinear = map(jax.jit, (
+    image_generation.normalised_points, image_generation.normalised_points_by_axis, image_generation.upsample_bilinear))
+draw_normalised_points = jax.jit(image_generation.draw_normalised_points, static_argnums=(1, 2))
 
 
 def one_map(side, **cells):

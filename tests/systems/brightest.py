@@ -1,6 +1,6 @@
 """A made system that finds the brightest pixel, and a second keypoint at a distance that is its only parameter.
 
-Its folder is put into `experiments.__path__`, so that `experiments.brightest` is a system like others.
+Its folder is put into `kpjax.systems.__path__`, so that `kpjax.systems.brightest` is a system like others.
 """
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import experiments
+from kpjax import systems
 from kpjax.images.transforms import Letterbox
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.systems.system import FORMAT, Predicting
@@ -41,7 +41,7 @@ def predict(trained, example):
 
 
 SYSTEM = SimpleNamespace(
-    name="brightest", summary="", presets={"demo": Config()}, variants={"spot": None},
+    name="brightest", summary="", template=Config(), presets={"demo": Config()}, variants={"spot": None},
     predicting=lambda run: Predicting(Method(None, None, predict, (), run.skeleton), Letterbox(SIDE), "peak"))
 
 
@@ -62,5 +62,5 @@ def write_run(folder: Path, offset: tuple[float, float], *, seed: int = 0) -> Pa
 
 def as_system(patch: pytest.MonkeyPatch) -> None:
     """Makes this module a system until the patch is undone."""
-    patch.setattr(experiments, "__path__", [*experiments.__path__, str(Path(__file__).parent)])
-    patch.delitem(sys.modules, "experiments.brightest", raising=False)
+    patch.setattr(systems, "__path__", [*systems.__path__, str(Path(__file__).parent)])
+    patch.delitem(sys.modules, "kpjax.systems.brightest", raising=False)

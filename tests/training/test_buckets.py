@@ -2,7 +2,7 @@
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.files import GrowingFile, absolute, atomic, local_copy, read_json, remove, write_json
+from kpjax.files import absolute, atomic, local_copy, read_json, remove, write_json
 from kpjax.training.hosts import check_folder
 from kpjax.training.loggers import read_rows
 from kpjax.training.logging import Log
@@ -59,17 +59,3 @@ def test_a_bucket_that_refuses_is_named_in_one_line(bucket, fault):
     with pytest.raises(InputError, match=r"^gs://box/runs/.*cannot be written: .*gcsfs") as raised:
         check_folder(absolute("gs://box/runs"))
     assert "\n" not in str(raised.value)
-
-
-def test_a_file_grows_where_it_can(tmp_path):
-    for _ in range(2):
-        file = GrowingFile(absolute(tmp_path / "log"))
-        file.write(b"row\n")
-        assert (tmp_path / "log").read_bytes().endswith(b"row\n")
-        file.close()
-    assert (tmp_path / "log").read_bytes() == b"row\nrow\n"
-
-
-def test_other_buckets_are_refused():
-    with pytest.raises(InputError, match=r"^s3://box: s3:// is not supported"):
-        absolute("s3://box")

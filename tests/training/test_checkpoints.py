@@ -93,16 +93,6 @@ def test_a_missing_or_truncated_file(folder, tmp_path, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
-def test_a_damaged_step_is_replaced_by_a_new_one(folder, tmp_path, capsys):
-    shutil.copytree(folder, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "checkpoints" / "5" / "state")
-    with open_checkpoints(tmp_path / "run", IDENTITY) as checkpoints:
-        assert checkpoints.restore(template()).step == 4
-        checkpoints.save(5, state_of(5), {}, 5)
-        checkpoints.wait()
-        assert checkpoints.restore(template()).step == 5
-
-
 def test_all_damaged(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "run")
     for step in (2, 4, 5):
@@ -136,12 +126,6 @@ def test_leftovers_of_killed_processes_are_harmless(folder, tmp_path):
     shutil.copytree(folder / "checkpoints" / "5", tmp_path / "run" / "checkpoints" / "6.orbax-checkpoint-tmp")
     (tmp_path / "run" / ".frozen.1.partial.safetensors").write_bytes(b"half")
     assert restore(tmp_path / "run").step == 5
-
-
-def test_another_format(folder, monkeypatch):
-    monkeypatch.setattr("kpjax.training.checkpoints.FORMAT", 2)
-    with pytest.raises(InputError, match="format is 1 there and 2 here"):
-        restore(folder)
 
 
 def still_at_step_five(folder):

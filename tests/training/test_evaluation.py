@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from tiny import Images, tiny
 
-from kpjax.errors import InputError
 from kpjax.training.evaluation import predict_source, reduce
 
 METHOD = tiny()
@@ -38,11 +37,6 @@ def test_labels_are_hidden_unless_asked_for(state):
     hidden = predict_source(METHOD, state, Images(8), batch_size=8)
     seen = predict_source(METHOD, state, Images(8), batch_size=8, labelled=True)
     np.testing.assert_allclose(seen.keypoints - hidden.keypoints, hidden.true_keypoints, atol=1e-5)
-
-
-def test_an_empty_source(state):
-    with pytest.raises(InputError, match="tiny: the set is empty"):
-        predict_source(METHOD, state, Images(0), batch_size=8)
 
 
 def sums(state, batch, weights):

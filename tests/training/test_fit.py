@@ -12,7 +12,6 @@ import pytest
 from tiny import Batches, Images, bits, tiny
 
 from kpjax.errors import InputError, RunError
-from kpjax.input.stream import stream
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, Select, fit
 from kpjax.training.loggers import read_rows
@@ -159,12 +158,6 @@ def test_refused_with_one_line(whole, tmp_path, name):
     assert _steps(whole[0])[-1] == 14
 
 
-def test_a_stream_that_repeats_may_have_batches_larger_than_its_set(tmp_path):
-    handful = stream(Images(5), batch_size=8, seed=0, repeats=True)
-    fitted = run(tmp_path, streams={"labelled": handful}, steps=2, evaluate=None, select=None)
-    assert fitted.steps == 2
-
-
 def spoiled(where):
     """A method that goes wrong in its step 8, in its loss or in its gradient only."""
     def spoil(step, loss, gradient):
@@ -189,11 +182,6 @@ def test_not_finite(tmp_path, where, message):
         with pytest.raises(RunError, match=r"step 8: (teacher|variables).* is not finite.*checkpoint is of step 4"):
             run(folder, spoiled(where), evaluate=None, select=None, options=replace(OPTIONS, save_every=4))
         assert _steps(folder) == [4]
-
-
-def test_between_must_keep_the_state(tmp_path):
-    with pytest.raises(ValueError, match=r"between: .*velocity"):
-        run(tmp_path, between=(1, lambda state, step: state._replace(velocity={})))
 
 
 def test_one_and_eight_devices_take_the_same_steps(whole, tmp_path):

@@ -5,7 +5,7 @@ import jax
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.training import hosts, run_folder
+from kpjax.training import hosts
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -20,23 +20,6 @@ def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypat
     monkeypatch.setattr(hosts, "PATIENCE", 0.3)
     with pytest.raises(InputError, match=message):
         hosts.join(**arguments)
-
-
-def test_what_jax_cannot_find_is_asked_for(monkeypatch):
-    def initialize(*arguments, **options):
-        raise ValueError("The process id of the current process must be defined.")
-
-    monkeypatch.setattr(jax.distributed, "initialize", initialize)
-    with pytest.raises(InputError, match=r"coordinator: The process id .* Give .coordinator., .num_processes. and"):
-        hosts.join("localhost:1", 2)
-
-
-def test_a_single_machine_joins_nobody(monkeypatch):
-    hosts.join()
-    monkeypatch.setenv("SLURM_NTASKS", "1")
-    hosts.join()
-    hosts.join(num_processes=1)
-    assert jax.process_count() == 1
 
 
 @pytest.fixture
@@ -61,9 +44,3 @@ def test_a_folder_that_is_not_shared_is_said(of_two, tmp_path, monkeypatch):
     of_two(b"\1")
     hosts.check_folder(tmp_path / "runs")
     assert not list((tmp_path / "runs").iterdir())
-
-
-def test_windows_is_sent_to_wsl(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "fcntl", None)
-    with pytest.raises(InputError, match="WSL"), run_folder.held(tmp_path):
-        pass

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kpjax.training.process import forget_programs
-
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "faults"))
 import one_of_many
 
@@ -69,7 +67,7 @@ def test_two_processes_equal_one(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not():
-    done = subprocess.run([sys.executable, str(FAULTS / "kill.py"), "--times", "3"], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, str(FAULTS / "kill.py"), "3"], capture_output=True, text=True,
                           check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -79,11 +77,3 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not():
 def test_programs_are_dropped_above_a_share_of_the_maps():
     """In a process of its own, since those of other tests would be dropped, too."""
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=120)
-
-
-def test_other_systems_have_no_such_limit(monkeypatch):
-    def absent(path, *arguments, **options):
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(pathlib.Path, "read_text", absent)
-    assert not forget_programs(share=0.0)

@@ -11,7 +11,6 @@ from kpjax.input.stream import read_ahead
 from kpjax.training import run_folder
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import keep_rows
-from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.stages import stage
 from kpjax.training.trees import leaf_digests
 
@@ -80,13 +79,6 @@ def test_rows_of_other_stages_stay(tmp_path):
     path.write_text("\n".join(lines))
     keep_rows(path, "b", 2)
     assert path.read_text().splitlines() == lines[:2]
-
-
-def test_the_first_lines():
-    assert environment_lines()[0] == "cpu: 8 x cpu"
-    assert "jax 0." in environment_lines()[1]
-    with pytest.raises(InputError, match="only the CPU"):
-        require_accelerator()
 
 
 def test_read_ahead_keeps_the_order_and_raises_where_it_is_due():

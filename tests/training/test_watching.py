@@ -1,6 +1,4 @@
 """What a run tells of itself: loggers, TensorBoard's events, traces, and the use of a device."""
-import sys
-import types
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +6,9 @@ import numpy as np
 import pytest
 from tiny import Batches, tiny
 
-from kpjax.errors import InputError
 from kpjax.training import loggers, profiling
 from kpjax.training.fit import FitOptions, fit
-from kpjax.training.loggers import TensorBoard, read_rows, weights_and_biases
-from kpjax.training.logging import LINE, stage_lines
+from kpjax.training.loggers import TensorBoard, read_rows
 from kpjax.training.mesh import data_mesh
 from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
 
@@ -20,14 +16,6 @@ from kpjax.training.profiling import device_metrics, peak_teraflops, step_terafl
 def train(folder, steps=4, **options):
     return fit(tiny(), {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
                config={}, options=FitOptions(quiet=True, log_every=2, **options))
-
-
-class Named(list):
-    """Data of one example."""
-
-    def __init__(self, name):
-        super().__init__([0])
-        self.name = name
 
 
 class Written:
@@ -44,17 +32,6 @@ class Written:
 
     def close(self):
         self.calls.append("close")
-
-
-def test_the_first_lines_of_a_stage_fit_the_screen_whatever_the_name_of_the_project():
-    name = f"{'openfield-' * 9}2018, training"
-    state = types.SimpleNamespace(variables={"params": {"kernel": np.zeros((3, 4))}}, frozen={"core": np.zeros(5)})
-    batch = {"labelled": types.SimpleNamespace(visible=np.array([[1, 0]]))}
-    lines = stage_lines("supervised_warped", {"labelled": Named(name)}, batch, state)
-    assert max(map(len, lines)) <= LINE
-    assert " ".join(line.strip() for line in lines) == (
-        f"supervised_warped: labelled = {name}, 1 example, 50% of the first keypoints visible "
-        "supervised_warped: 17 parameters, 5 of them in fixed networks")
 
 
 def test_a_logger_of_ones_own_gets_every_row(tmp_path):
@@ -79,22 +56,6 @@ def test_a_record_is_that_of_another_writer_of_the_format(tmp_path, monkeypatch)
                          "0000803e4342b85f") in path.read_bytes()
 
 
-def test_steps_are_traced_by_number(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: calls.append(folder))
-    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: calls.append("stop"))
-    with profiling.traced_steps(tmp_path, range(1, 3)) as before:
-        for step in range(2):
-            before(step, lambda: calls.append("wait"))
-        assert calls == ["wait", str(tmp_path / "profile")]
-        before(2, lambda: None)
-        before(3, lambda: calls.append("wait"))
-    assert calls[2:] == ["wait", "stop"]
-    with profiling.traced_steps(tmp_path, range(0, 9)) as before:  # the run ends in the middle
-        before(0, lambda: None)
-    assert calls[-2:] == [str(tmp_path / "profile"), "stop"]
-
-
 def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert peak_teraflops("NVIDIA H100 80GB HBM3") == 989.0
     assert peak_teraflops("TPU v5 lite") == 197.0
@@ -109,18 +70,3 @@ def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))
     train(tmp_path)
     assert 0 < read_rows(tmp_path / "metrics.jsonl")[1]["flops_utilisation"] < 1
-
-
-def test_weights_and_biases_goes_on_in_the_same_run(tmp_path, monkeypatch):
-    calls = []
-    run = types.SimpleNamespace(define_metric=lambda *name, **by: None, log=calls.append,
-                                finish=lambda: calls.append("finish"))
-    module = types.SimpleNamespace(init=lambda **options: calls.append(options) or run)
-    monkeypatch.setitem(sys.modules, "wandb", module)
-    train(tmp_path / "demo" / "regda" / "seed-0", loggers=(weights_and_biases("mice"),))
-    assert (calls[0]["project"], calls[0]["resume"]) == ("mice", "allow")
-    assert calls[0]["id"].endswith("demo-regda-seed-0-main")
-    assert (calls[1]["step"], calls[-1]) == (2, "finish")
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match=r"install kpjax\[wandb\]"):
-        weights_and_biases("mice")

@@ -163,7 +163,7 @@ COMMANDS = {"prepare": Prepare, "score": Score}
 
 def main(arguments: Sequence[str]) -> None:
     """Runs a command."""
-    run_named(COMMANDS, arguments, prog="python -m experiments.peers")
+    run_named(COMMANDS, arguments, prog="python -m experiments.measure.peers")
 
 
 if __name__ == "__main__":

@@ -19,11 +19,6 @@ class AnimalsOverTime(NamedTuple):
     """Counts over all frames of a video."""
 
     frames: int
-    animals: int  # true ones, on all frames
-    found: int
-    twice: int  # further predictions of animals that were found
-    frames_twice: int  # frames with such ones
-    others: int  # predictions of no animal
     swaps: int  # frames on which an animal goes on with a track that was another animal's
     fragments: int  # times that an animal goes on with a track that was nobody's
     matched: np.ndarray  # (T, A) int, the track of each animal; -1 where it was not found
@@ -81,24 +76,20 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     count = true.shape[1]
     matched = np.full(true.shape[:2], -1)
     last, owner = np.full(count, -1), {}
-    there = np.isfinite(true).all(-1).any(-1)
     middles, extents, guesses = centres_of(true), extents_of(true), centres_of(predicted)
-    twice, frames_twice, others, swaps, fragments = 0, 0, 0, 0, 0
+    swaps, fragments = 0, 0
     for row in range(len(true)):
         away = np.linalg.norm(true[row][:, None] - predicted[row][None], axis=-1)
         known = np.isfinite(away)
         apart = np.where(known, away, 0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)
-        one = match_by_centre(middles[row], extents[row], guesses[row], apart=apart)
-        matched[row] = one.predicted
-        twice, frames_twice, others = twice + one.twice, frames_twice + (one.twice > 0), others + one.others
+        matched[row] = match_by_centre(middles[row], extents[row], guesses[row], apart=apart).predicted
         swapped = False
-        for animal in np.flatnonzero(one.predicted >= 0):
-            track = one.predicted[animal]
+        for animal in np.flatnonzero(matched[row] >= 0):
+            track = matched[row, animal]
             if last[animal] not in (-1, track):
                 swapped |= owner.get(track, animal) != animal
                 fragments += track not in owner
             last[animal] = track
         swaps += swapped
-        owner |= {int(track): animal for animal, track in enumerate(one.predicted) if track >= 0}
-    return AnimalsOverTime(len(true), int(there.sum()), int((matched >= 0).sum()), twice, frames_twice, others, swaps,
-                           fragments, matched)
+        owner |= {int(track): animal for animal, track in enumerate(matched[row]) if track >= 0}
+    return AnimalsOverTime(len(true), swaps, fragments, matched)

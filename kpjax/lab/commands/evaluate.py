@@ -38,7 +38,7 @@ from kpjax.lab.out.reports.pixel_errors import (
 )
 from kpjax.lab.own.people import renamed
 from kpjax.lab.own.project import renamed_to
-from kpjax.lab.predictors import Predictor, open_people, open_predictor
+from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor
 from kpjax.systems import published
 from kpjax.systems.configs import stored_fields
 
@@ -185,9 +185,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     seen = source.examples
     instances = [project.instances[numbers[number]] for number in seen.index]
     frames = [project.frames[one.frame] for one in instances]
-    found = [predict_batch(predictor, seen.image[first:first + asked.batch_size], asked.batch_size)
-             for first in range(0, len(source), asked.batch_size)]
-    points, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
     return Animals(
@@ -202,13 +200,6 @@ def lengths_of(project: Project, kind: Literal["diagonal", "longer_side"]) -> np
     if kind == "diagonal":
         return reference_lengths(project)
     return np.array([np.nan if (box := box_of(one)) is None else max(box[2:]) for one in project.instances])
-
-
-def predict_batch(predictor: Predictor, images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts up to `size` images; the first is repeated to fill the last batch, so that one program is compiled."""
-    filled = np.concatenate([images, np.repeat(images[:1], size - len(images), 0)])
-    keypoints, scores = predictor.predict(filled)
-    return keypoints[:len(images)], scores[:len(images)]
 
 
 def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int, tell: Callable[[str], None]

@@ -69,10 +69,7 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
 def compared(opened: OpenedRun, model: Path) -> str:
     """Returns how far a model is from its run on twenty images. Raises RunError if that is too far."""
     images = onnx.trial_images(opened.side)
-    try:
-        found = onnx.largest_difference(opened.method, opened.trained, model, images)
-    except standalone.PredictorError as error:
-        raise InputError("to", f"the model cannot be tried ({error})") from None
+    found = onnx.largest_difference(opened.method, opened.trained, model, images)
     said = f"{len(images)} images by ONNX Runtime: heatmaps within {found:.1e} of their peak"
     if not found <= onnx.BOUND:
         raise RunError(f"{model}: {said}; at most {onnx.BOUND:g} is right")

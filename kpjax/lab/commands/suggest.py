@@ -27,21 +27,11 @@ from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
-from kpjax.lab.out.suggest.frames import (
-    NO_LABELS,
-    LabelledFrames,
-    Network,
-    SeenFrames,
-    boxes_of_frames,
-    has_label,
-    labelled_frames,
-    look_at,
-    points_on,
-)
+from kpjax.lab.out.suggest import frames as looks
+from kpjax.lab.out.suggest.frames import NO_LABELS, LabelledFrames, SeenFrames
 from kpjax.lab.out.suggest.page import write_page
 from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, images_below, write_proposals
-from kpjax.lab.out.suggest.selection import apart_in_time, k_centre
-from kpjax.lab.predictors import open_predictor
+from kpjax.lab.predictors import Predictor, open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.
@@ -63,26 +53,25 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     known, to = NO_LABELS, asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
-        known = labelled_frames(project, predictor.skeleton)
+        known = looks.labelled_frames(project, predictor.skeleton)
         to = asked.to or FORMAT_OF_PROJECT.get(project.format, "csv")
     frames = [frame for frame in frames_at(asked.inputs)
               if not frame.path.resolve().is_relative_to(asked.out.resolve())]
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = boxes_of_frames(read_boxes(asked.boxes), frames)
+        animals, boxes = looks.boxes_of_frames(read_boxes(asked.boxes), frames)
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
     if every > 1 and asked.every is None:
         tell(f"every {ordinal(every)} frame of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
-        seen = look_at(frames, every=every, boxes=boxes, tick=bar.update)
+        seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
     chosen = chosen_frames(seen, frames, known, asked)
     if not len(chosen):
         raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
-    proposals = proposals_of(chosen, frames, animals, boxes, Network(predictor.predict, predictor.transform),
-                             asked.batch_size)
+    proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
     remove_files(asked.out, earlier)
     of_others = files_in(asked.out)  # labels that were made here since
     written = write_proposals(to, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
@@ -114,24 +103,24 @@ def _check(asked: Suggest) -> list[Path]:
 
 def chosen_frames(seen: SeenFrames, frames: Sequence[Frame], known: LabelledFrames, asked: Suggest) -> np.ndarray:
     """Returns the numbers of the frames to label, in their order, without those that have labels."""
-    free = np.flatnonzero(~has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
+    free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
     there = [frames[row] for row in seen.rows[free]]
     paths = {path: number for number, path in enumerate(dict.fromkeys(frame.path for frame in there))}
     videos, numbers = (np.array(values, np.int64) for values in (
         [-1 if frame.number is None else paths[frame.path] for frame in there],
         [-1 if frame.number is None else frame.number for frame in there]))
-    free = free[apart_in_time(videos, numbers, asked.apart)]
-    return seen.rows[free[k_centre(seen.features[free], asked.count, taken=known.features)]]
+    free = free[looks.apart_in_time(videos, numbers, asked.apart)]
+    return seen.rows[free[looks.k_centre(seen.features[free], asked.count, taken=known.features)]]
 
 
 def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str, ...], boxes: np.ndarray | None,
-                 network: Network, batch_size: int) -> list[Proposal]:
+                 predictor: Predictor, batch_size: int) -> list[Proposal]:
     """Reads and predicts the chosen frames. Names of images are unique in their folder."""
     images = {row: read_frame(frames[row]) for row in chosen.tolist()}
     there = [(row, animal) for row in images for animal in range(len(animals))
              if boxes is None or np.isfinite(boxes[row, animal]).all()]
-    points, scores = points_on([images[row] for row, _ in there],
-                               [None if boxes is None else boxes[one] for one in there], network, batch_size)
+    points, scores = looks.points_on([images[row] for row, _ in there],
+                               [None if boxes is None else boxes[one] for one in there], predictor, batch_size)
     placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
     for (row, animal), found, certain in zip(there, points, scores, strict=True):
         placed[row][animal] = np.concatenate([found, certain[:, None]], -1)

@@ -8,7 +8,6 @@ A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 span
   `frame`, or the image's path in the first column, as in `bbox.csv` of Lightning Pose. `instance` names the animals of
   a frame.
 """
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -16,14 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError, summarise
-from kpjax.files import read_content
-from kpjax.lab.formats.names import forward
-from kpjax.lab.formats.tables import number, read_rows, whole_number
+from kpjax.errors import InputError
+from kpjax.lab.formats.names import forward, json_of
+from kpjax.lab.formats.project import LARGEST, refuse
+from kpjax.lab.formats.tables import read_rows, whole_number
 
-_SIDES = {"x": ("x", "box_x"), "y": ("y", "box_y"), "width": ("w", "width", "box_w"),
-          "height": ("h", "height", "box_h")}
-LARGEST = 1e6  # px, of any number of a box: no image is so large
+_SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
+_KEYS = ("image", "video", "frame", "instance")
 _OF_VIDEO = "_bbox"  # the end of the name of a table with a row for each frame
 _Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
@@ -41,8 +39,7 @@ def read_boxes(path: Path) -> Boxes:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
     found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
-    if faults:
-        raise InputError(f"{path}: {len(faults)} faults: {summarise(faults)}")
+    refuse(path, faults)
     if not found:
         raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
     return Boxes(path, found)
@@ -109,10 +106,7 @@ def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...]
 
 
 def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
-    try:
-        content = json.loads(read_content(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: invalid json ({error}); write it again") from None
+    content = json_of(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
                                                 ("images", "annotations")):
         raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
@@ -129,62 +123,48 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
         elif "bbox" in annotation and not annotation.get("iscrowd"):
             of_image = found.setdefault((names[image], None), {})
             stored = annotation["bbox"]
-            try:
-                sides = [float(side) for side in stored if isinstance(side, int | float)]
-                sides = sides if isinstance(stored, list) and len(sides) == len(stored) else []
-            except (TypeError, OverflowError):
-                sides = []
-            box = _checked(sides, where, faults)
+            whole = isinstance(stored, list) and all(isinstance(side, int | float) for side in stored)
+            box = _checked(stored if whole else [], where, faults)
             if box is not None:
                 of_image[str(len(of_image))] = box
     return found
 
 
 def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
-    """Reads a table of boxes. faults: Receives all that is wrong."""
-    rows = read_rows(path, faults, keep_empty=True)
-    if rows is None:
-        return {}
-    header = [name.lower() for name in rows.header]
-    sides = {side: next((header.index(name) for name in names if name in header), None)
-             for side, names in _SIDES.items()}
-    missing = [names[0] for side, names in _SIDES.items() if sides[side] is None]
-    column = {name: header.index(name) for name in ("image", "video", "frame", "instance") if name in header}
-    per_frame, before = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(column), len(faults)
-    if missing:
-        faults.append(f"line 1: its header is {','.join(header)} and lacks {', '.join(missing)}; name the columns "
-                      "image (or video and frame), instance, x, y, w, h")
-    elif "video" in column and "frame" not in column:
-        faults.append("column video lacks a column frame; add the number of each frame from 0")
-    elif not per_frame and not column and min(sides.values()) == 0:
-        faults.append("no column says which image a box belongs to; add image, or video and frame")
-    if len(faults) > before:
-        return {}
+    """Reads a table of boxes. faults: Receives all wrong rows. Raises InputError if its header says too little."""
+    table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)}, keep_empty=True)
+    sides = [next((name for name in names if name in table.columns), None) for names in _SIDES]
+    keys = [name for name in _KEYS if name in table.columns]
+    per_frame = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(keys)
+    first = f"{path.name} line 1"
+    if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if side is None]:
+        raise InputError(f"{first}: its header is {','.join(table.columns)} and lacks {', '.join(missing)}; name the "
+                         "columns image (or video and frame), instance, x, y, w, h")
+    if "video" in keys and "frame" not in keys:
+        raise InputError(f"{first}: column video lacks a column frame; add the number of each frame from 0")
+    if not per_frame and not keys and table.columns[0] in sides:
+        raise InputError(f"{first}: no column says which image a box belongs to; add image, or video and frame")
     found: dict[_Key, dict[str, np.ndarray]] = {}
-    for at, (line, cells) in enumerate(rows.rows):
-        where, before = f"line {line}", len(faults)
-        box = [number(cells[at_side], f"{where}, {side}", faults, rows.separator) for side, at_side in sides.items()]
+    for at, row in enumerate(table.rows):
+        before, box = len(faults), [row.number(side) for side in sides]
         if len(faults) > before or all(map(math.isnan, box)):
             continue
-        box = _checked(box, where, faults)
+        box = _checked(box, row.where, faults)
         if per_frame:
             key = path.stem.removesuffix(_OF_VIDEO), at
-        elif "video" in column and cells[column["video"]]:
-            frame = cells[column["frame"]]
-            if (counted := whole_number(frame)) is None:
-                faults.append(f"{where}, frame: {frame!r:.60} where the number of a frame belongs, counted from 0; "
-                              "correct it")
+        elif video := row.get("video"):
+            key = forward(video), row.frame()
+            if key[1] is None:
                 continue
-            key = forward(cells[column["video"]]), counted
         else:
-            key = forward(cells[column.get("image", 0)]), None
+            key = forward(row.get("image" if "image" in keys else table.columns[0])), None
         if not key[0]:
-            faults.append(f"{where}: the name of its image is empty; fill it in")
+            row.fault("the name of its image is empty; fill it in")
         elif box is not None:
             of_frame = found.setdefault(key, {})
-            instance = cells[column["instance"]] if "instance" in column else str(len(of_frame))
+            instance = row.get("instance") if "instance" in keys else str(len(of_frame))
             if instance in of_frame:
-                faults.append(f"{where}: a second box of instance {instance!r} on the same frame; rename one")
+                row.fault(f"a second box of instance {instance!r} on the same frame; rename one")
             of_frame[instance] = box
     return found
 
@@ -192,8 +172,7 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.nda
 def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
     """Returns a box of four numbers; None, with a fault, for anything else."""
     if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
-        found = ", ".join(f"{side:g}" for side in box) or "nothing"
-        faults.append(f"{where}: a box of {found} where four numbers belong, x, y and a positive width and height; "
+        faults.append(f"{where}: {list(box)!s:.60} where four numbers belong, x, y and a positive width and height; "
                       "correct it")
         return None
-    return np.array(box)
+    return np.array(box, np.float64)

@@ -4,11 +4,12 @@ Coordinates count from 0 at the centre of the first pixel. `keypoints` are x, y,
 is filler), 1 occluded, 2 visible. In files that use 0 and 1 only, 1 means visible. `skeleton` counts from 1, in some
 files from 0. Crowds (`iscrowd`) and annotations without a labelled keypoint are not instances.
 """
+import contextlib
 import json
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +18,8 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import read_content, strict, write_text
-from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, json_of, with_sessions
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"
@@ -32,17 +33,15 @@ def recognises(path: Path) -> bool:
     return bool(files_of(path))
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a json file, or a folder that holds one, or one each for train, val and test.
 
     Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
-    Returns the project, with ids and category in `details`; None if no category can be read. faults: Receives a line
-    for everything that is wrong. The option `category` is a name or id, where several have keypoints.
+    Returns the project, with ids and category in `details`. Raises InputError if no category can be read. The option
+    `category` is a name or id, where several have keypoints.
     """
-    files = _annotation_files(path, faults)
-    chosen = _read_category(files, options.category, faults) if files else None
-    if chosen is None:
-        return None
+    files = [_File(file, _read_content(file), split) for file, split in _with_splits(path)]
+    category, notes = _read_category(files, options.category, faults)
     before = len(faults)
     images = [(file, image) for file in files for image in _images_of(file, faults)]
     root, paths = _image_paths(path, files, [image for _, image in images])
@@ -50,12 +49,12 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project | 
     for (file, image), image_path in zip(images, paths, strict=True):
         numbers[file.path, image["id"]] = len(frames)
         frames.append(_frame_of(image, image_path, root, file.split))
-    instances, identities, notes = _read_instances(files, chosen, numbers, len(faults) == before, faults)
-    details = {"category": chosen.stored, "annotation_ids": tuple(identities),
+    instances, identities, more = _read_instances(files, category, numbers, len(faults) == before, faults)
+    details = {"category": category.stored, "annotation_ids": tuple(identities),
                "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
                "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
-    return Project(root, "coco", chosen.skeleton, tuple(with_sessions(frames)), tuple(instances),
-                   (*chosen.notes, *notes), details)
+    return Project(root, "coco", category.skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more),
+                   details)
 
 
 # Annotation files
@@ -66,33 +65,21 @@ class _File(NamedTuple):
     split: str  # train, validation, test or ""
 
 
-def _annotation_files(path: Path, faults: list[str]) -> list[_File]:
-    """Reads the files of a project. Returns none, with a fault, if they are ambiguous or one is damaged."""
-    found = _with_splits(path, faults)
-    files = [_File(file, content, split) for file, split in found
-             if (content := _read_content(file, faults)) is not None]
-    return files if len(files) == len(found) else []
-
-
 def files_of(path: Path) -> list[Path]:
     """Returns the json files that look like annotations, two levels down; with some of the fields if none has all."""
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" else []
-    words = {file: _words_in(file) for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)}
-    most = [file for file, count in words.items() if count == len(_WORDS)]
-    return sorted(most or [file for file, count in words.items() if count])
+    counts = {}
+    for file in (file for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)):
+        with contextlib.suppress(InputError):
+            content = read_content(file)
+            counts[file] = sum(word in content for word in _WORDS)
+    most = [file for file, count in counts.items() if count == len(_WORDS)]
+    return sorted(most or [file for file, count in counts.items() if count])
 
 
-def _words_in(path: Path) -> int:
-    try:
-        content = read_content(path)
-    except InputError:
-        return 0
-    return sum(word in content for word in _WORDS)
-
-
-def _with_splits(path: Path, faults: list[str]) -> list[tuple[Path, str]]:
-    """Returns the annotation files of a project, each with its split."""
+def _with_splits(path: Path) -> list[tuple[Path, str]]:
+    """Returns the annotation files of a project, each with its split. Raises InputError if they are ambiguous."""
     found = files_of(path)
     if len(found) == 1:
         return [(found[0], "")]
@@ -100,9 +87,8 @@ def _with_splits(path: Path, faults: list[str]) -> list[tuple[Path, str]]:
     if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
         return list(zip(found, splits, strict=True))
     names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
-    faults.append(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and test; "
-                  "name one of them instead of the folder")
-    return []
+    raise InputError(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and test; "
+                     "name one of them instead of the folder")
 
 
 def _split_of(path: Path) -> tuple[str, str]:
@@ -114,28 +100,19 @@ def _split_of(path: Path) -> tuple[str, str]:
     return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
-def _read_content(path: Path, faults: list[str]) -> Mapping[str, Any] | None:
-    try:
-        content = json.loads(read_content(path))
-    except (ValueError, RecursionError) as error:  # of damaged json, and of text that is not UTF-8
-        faults.append(f"{path.name}: invalid json ({error}); save or fetch it again")
-        return None
+def _read_content(path: Path) -> Mapping[str, Any]:
+    content = json_of(path)
     if not isinstance(content, dict):
-        results = isinstance(content, list) and all(isinstance(one, dict) and "image_id" in one for one in content)
-        found = "a list, like results" if results else "a list" if isinstance(content, list) else _shown(content)
-        mend = "name the file with the labels" if results else (
-            "write the points as a csv table with the columns image, keypoint, x, y, and name that")
-        faults.append(f"{path.name}: {found} where an object with images, annotations and categories belongs; {mend}")
-        return None
+        found = "a list" if isinstance(content, list) else _shown(content)
+        raise InputError(f"{path.name}: {found} where an object with images, annotations and categories belongs; name "
+                         "the file with the labels")
     for field in ("images", "annotations", "categories"):
         stored = content.get(field)
         if not isinstance(stored, list):
-            faults.append(f"{path.name}, {field}: {_shown(stored)} where a list belongs; save it again")
-            return None
+            raise InputError(f"{path.name}, {field}: {_shown(stored)} where a list belongs; save it again")
         if wrong := [at for at, one in enumerate(stored) if not isinstance(one, dict)]:
-            faults.append(f"{path.name}, {field} number {wrong[0]}: {_shown(stored[wrong[0]])} where an object "
-                          "belongs; save it again")
-            return None
+            raise InputError(f"{path.name}, {field} number {wrong[0]}: {_shown(stored[wrong[0]])} where an object "
+                             "belongs; save it again")
     return content
 
 
@@ -214,75 +191,58 @@ class _Category(NamedTuple):
     name: str
     skeleton: Skeleton
     stored: Mapping[str, Any]  # as the file has it
-    notes: tuple[str, ...]
+    annotations: list[Mapping[str, Any]]  # those that have keypoints
 
 
-def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> _Category | None:
-    """Reads the category called `wanted`, or the only one with keypoints. Returns None, with a fault, if unclear."""
-    where = files[0].path.name
-    labelled = Counter(_key(annotation.get("category_id")) for file in files
-                       for annotation in file.content["annotations"] if annotation.get("keypoints"))
+def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tuple[_Category, list[str]]:
+    """Reads the category called `wanted`, or the only one with keypoints, with notes; InputError if it is unclear."""
+    where, labelled = files[0].path.name, defaultdict(list)
+    for annotation in (one for file in files for one in file.content["annotations"] if one.get("keypoints")):
+        labelled[_key(annotation.get("category_id"))].append(annotation)
     known = {_key(category.get("id")): category for file in reversed(files) for category in file.content["categories"]}
     if unknown := [identity for identity in labelled if identity not in known]:
-        faults.append(f"{where}, categories: none has the id {json.dumps(unknown[0])}, which {labelled[unknown[0]]} "
-                      "annotations with keypoints name; add it")
-        return None
+        raise InputError(f"{where}, categories: none has the id {json.dumps(unknown[0])}, which "
+                         f"{len(labelled[unknown[0]])} annotations with keypoints name; add it")
     if differing := [file.path.name for file in files for category in file.content["categories"]
                      if category.get("keypoints") != known[_key(category.get("id"))].get("keypoints")]:
-        faults.append(f"{differing[0]}, categories: other keypoints than in {where}; give all files the same")
-        return None
+        raise InputError(f"{differing[0]}, categories: other keypoints than in {where}; give all files the same")
     # Categories without annotations count only if no other has any: so a project without labels still has a skeleton.
     usable = list(labelled) or [identity for identity, one in known.items() if one.get("keypoints")]
     names = {identity: str(known[identity].get("name", identity)) for identity in usable}
-    if wanted:
-        usable = [identity for identity in usable if wanted in (names[identity], str(identity))]
-    if len(usable) == 1:
-        return _category(files, known[usable[0]], names[usable[0]], faults)
-    listed = ", ".join(f"{name!r} ({labelled[identity]})" for identity, name in names.items())
     if not names:
-        faults.append(f"{where}, annotations: none has keypoints; name a file with labelled keypoints")
-    elif wanted:
-        faults.append(f"`category`: {wanted!r} has no keypoints in {where}; choose one of {listed}")
-    else:
-        faults.append(f"`category`: {len(names)} in {where} have keypoints; choose one of {listed}")
-    return None
+        raise InputError(f"{where}, annotations: none has keypoints; name a file with labelled keypoints")
+    usable = [identity for identity in usable if not wanted or wanted in (names[identity], str(identity))]
+    if len(usable) != 1:
+        found = f"{wanted!r} has no keypoints in {where}" if wanted else f"{len(names)} in {where} have keypoints"
+        listed = ", ".join(f"{name!r} ({len(labelled[identity])})" for identity, name in names.items())
+        raise InputError(f"`category`: {found}; choose one of {listed}")
+    identity, notes = usable[0], []
+    stored, name = known[identity], names[identity]
+    skeleton = _skeleton(stored, name, labelled[identity], f"{where}, category {name!r}", notes, faults)
+    return _Category(identity, name, skeleton, stored, labelled[identity]), notes
 
 
-def _category(files: Sequence[_File], stored: Mapping[str, Any], name: str, faults: list[str]) -> _Category | None:
-    where = f"{files[0].path.name}, category {name!r}"
+def _skeleton(
+    stored: Mapping[str, Any], name: str, annotations: Sequence[Mapping[str, Any]], where: str, notes: list[str],
+    faults: list[str],
+) -> Skeleton:
     names = stored.get("keypoints") or []
-    notes: list[str] = []
     if not isinstance(names, list):
-        faults.append(f"{where}, keypoints: {_shown(names)} where a list of names belongs; correct the list")
-        return None
-    if not names:
-        names = [f"point_{number}" for number in range(_usual_count(files, _key(stored.get("id"))))]
+        raise InputError(f"{where}, keypoints: {_shown(names)} where a list of names belongs; correct the list")
+    if not names:  # as many as most annotations have
+        counts = Counter(len(found) for one in annotations if (found := _triples(one)) is not None)
+        names = [f"point_{number}" for number in range(max(counts, key=counts.get, default=0))]
         notes.append(f"category {name!r} names no keypoints: they are called point_0 to point_{len(names) - 1}")
     if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
-        faults.append(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; correct the list")
-        return None
+        raise InputError(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; correct the list")
     edges = _edges(stored.get("skeleton") or [], len(names), where, notes, faults)
     flip = _stored_flip(stored, names) or derived_flip(names)
     if "flip" not in stored:
         notes.append(flip_note(names, flip))
     try:
-        return _Category(_key(stored.get("id")), name, Skeleton(tuple(names), edges, flip or ()), stored, tuple(notes))
+        return Skeleton(tuple(names), edges, flip or ())
     except InputError as error:
-        faults.append(f"{where}: {error}")
-        return None
-
-
-def _usual_count(files: Sequence[_File], identity: Any) -> int:
-    """Returns how many keypoints most annotations of a category have."""
-    counts = Counter(len(triples) for annotation in _labelled(files, identity)
-                     if (triples := _triples(annotation)) is not None)
-    return counts.most_common(1)[0][0] if counts else 0
-
-
-def _labelled(files: Sequence[_File], identity: Any) -> list[Mapping[str, Any]]:
-    """Returns the annotations of a category that have keypoints."""
-    return [annotation for file in files for annotation in file.content["annotations"]
-            if annotation.get("keypoints") and _key(annotation.get("category_id")) == identity]
+        raise InputError(f"{where}: {error}") from None
 
 
 def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[str]) -> tuple[tuple[int, int], ...]:
@@ -290,8 +250,7 @@ def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[s
     if not isinstance(stored, list) or not all(
             isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in stored):
         faults.append(f"{where}, skeleton: {_shown(stored)} where a list of pairs of numbers belongs; correct or "
-                      "delete "
-                      "it")
+                      "delete it")
         return ()
     first = 0 if any(0 in edge for edge in stored) else 1
     if not first:
@@ -321,7 +280,9 @@ def _read_instances(
     files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
 ) -> tuple[list[Instance], list[Any], list[str]]:
     """Returns a category's instances, their stored ids, and notes. frames: numbers by file and image id."""
-    binary = _is_binary(files, category)
+    known = [found for one in category.annotations if (found := _triples(one)) is not None]
+    flags = {flag for triples in known for flag in triples[:, 2].tolist()}
+    binary = 1.0 in flags and flags <= {0.0, 1.0}
     instances, identities, skipped = [], [], Counter()
     stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))
     for path, at, annotation in stored:
@@ -345,10 +306,10 @@ def _read_instances(
             skipped["without a labelled keypoint, left out"] += 1
         elif frame is not None:
             labelled = triples[:, 2] > 0
-            instances.append(Instance(
-                frame, np.where(labelled[:, None], triples[:, :2], np.nan), labelled.astype(np.float32),
-                (triples[:, 2] == 1) & (not binary), _box(annotation, where, skipped, faults),
-                str(annotation.get("track", annotation.get("track_id", "")))))
+            instances.append(instance_of(
+                frame, np.where(labelled[:, None], triples[:, :2], np.nan),
+                occluded=(triples[:, 2] == 1) & (not binary), box=_box(annotation, where, skipped, faults),
+                track=str(annotation.get("track", annotation.get("track_id", "")))))
             identities.append(annotation.get("id"))
     for file in files:
         counts = Counter(_key(annotation.get("id")) for annotation in file.content["annotations"])
@@ -358,15 +319,20 @@ def _read_instances(
     return instances, identities, notes + ["v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded"] * binary
 
 
-def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
-    """Returns (n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is neither."""
+def _numbers(stored: Any) -> np.ndarray | None:
+    """Returns lists of numbers as float64; None for anything else."""
     try:
-        flat = np.asarray(annotation.get("keypoints"), np.float64)
+        return np.asarray(stored, np.float64)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
-    if flat.ndim == 1 and flat.size % 3 == 0:
-        return flat.reshape(-1, 3)
-    return flat if flat.ndim == 2 and flat.shape[1] == 3 else None
+
+
+def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
+    """Returns (n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is neither."""
+    found = _numbers(annotation.get("keypoints"))
+    if found is not None and found.ndim == 1 and found.size % 3 == 0:
+        return found.reshape(-1, 3)
+    return found if found is not None and found.ndim == 2 and found.shape[1] == 3 else None
 
 
 def _checked_triples(
@@ -390,23 +356,13 @@ def _checked_triples(
     return triples
 
 
-def _is_binary(files: Sequence[_File], category: _Category) -> bool:
-    """Returns whether v is 0 or 1, and 1 somewhere, in all annotations of a category."""
-    found = {v for annotation in _labelled(files, category.identity) if (triples := _triples(annotation)) is not None
-             for v in triples[:, 2].tolist()}
-    return 1.0 in found and found <= {0.0, 1.0}
-
-
 def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], faults: list[str]) -> np.ndarray:
     """Returns (4,) x, y, width, height; nan if there is none, or only the one that `write` put around the points."""
     none, stored = np.full(4, np.nan), annotation.get("bbox")
     if not stored or annotation.get("bbox_from_points"):
         return none
-    try:
-        box = np.asarray(stored, np.float64)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        box = none
-    if box.shape != (4,) or not np.isfinite(box).all():
+    box = _numbers(stored)
+    if box is None or box.shape != (4,) or not np.isfinite(box).all():
         faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; correct or delete it")
         return none
     if not (box[2:] > 0).all():

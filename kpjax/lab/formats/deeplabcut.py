@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
+from kpjax.errors import InputError
 from kpjax.file_names import portable
 from kpjax.files import read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.lab.formats.names import derived_flip, flip_note, forward
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
-from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.tables import FOLDER, Table, one_line, read_table, table_text, write_h5
 from kpjax.structures import Skeleton
 
 _CONFIG = "config.yaml"
@@ -28,7 +29,6 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 2
 _MULTI = "MULTI!"  # in place of the body parts in a project of several animals
 _SINGLE = "single"  # the individual with the body parts that an image has once
-_H5_IS_NEWER = 60.0  # seconds; the files of one save, or of one copy of a project, are closer to each other
 # Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
 _SETTINGS = {
     "identity": False, "engine": "pytorch", "start": 0, "stop": 1, "numframes2pick": 20, "skeleton_color": "black",
@@ -65,7 +65,7 @@ def recognises(path: Path) -> bool:
     return is_table(path)
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a project. Frames are the rows of its tables in order, followed by the images that no table lists.
 
     Empty cells are unlabelled points. Keypoints are in the order of the config. In projects of several animals, the
@@ -76,24 +76,28 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project | 
     path, notes = Path(path), []
     roots = [path.parents[2]] if is_table(path) else [path.parent] if path.is_file() else _roots(path)
     if len(roots) != 1:
-        faults.append(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
-        return None
+        raise InputError(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
     root = roots[0]
     config = _read_config(root / _CONFIG, notes, faults) if (root / _CONFIG).is_file() else None
-    if config is None and faults:
-        return None
-    tables = _read_tables([path] if is_table(path) else _tables_of(root), notes, faults)
+    tables = _read_tables([path] if is_table(path) else _tables_of(root), faults)
     if config is None:
         if not tables:
-            faults.append(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled project")
-            return None
+            raise InputError(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled "
+                             "project")
         config = _config_of_tables([table for _, table in tables])
         notes.append(f"no {_CONFIG}: body parts are in the order of {_label(tables[0][0])}")
     frames, instances, homes = [], [], {}
     for file, table in tables:
-        if _fits(table, config, _label(file), faults):
+        if misfit := _misfit(table, config):
+            faults.append(f"{_label(file)}: {misfit}")
+        else:
             _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
-            _note_order(table, file, config, notes)
+            parts = list(dict.fromkeys(part for _, part in table.points))
+            if missing := [name for name in config.names if name not in parts]:
+                notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
+            elif parts != list(config.names):
+                notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order "
+                             f"of {_CONFIG}")
     if not is_table(path):
         _add_unlisted(root, frames, notes)
     if not frames and not faults:
@@ -175,37 +179,31 @@ class _Settings(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, "<< is not read", node.start_mark)
 
 
-def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config | None:
-    data = read_content(file)
+def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
+    data, before = read_content(file), len(faults)
     try:
         content = yaml.load(data.decode("utf-8-sig"), _Settings)
-    except UnicodeDecodeError as error:
-        faults.append(f"{file.name}: byte 0x{data[error.start]:02x} is no UTF-8; save the file as UTF-8")
-        return None
     except Exception as error:  # beside its own errors, yaml raises many kinds for dates, numbers and tags
-        faults.append(f"{file.name} cannot be read: {' '.join(str(error).split())[:200]}; correct it in an editor")
-        return None
+        raise InputError(f"{file.name} cannot be read: {one_line(error)}; correct it in an editor") from None
     if not isinstance(content, dict):
-        faults.append(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
-        return None
-    several, before = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject")), len(faults)
+        raise InputError(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
+    several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
     parts = _names(content, "multianimalbodyparts" if several else "bodyparts", file, faults)
     unique = _names(content, "uniquebodyparts", file, faults) if several and content.get("uniquebodyparts") else ()
     individuals = _names(content, "individuals", file, faults) if several else ()
     if both := sorted(set(parts) & set(unique)):
         faults.append(f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one")
+    scorer = content.get("scorer") or ""
+    if not _plain([scorer]):
+        faults.append(f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; correct it")
     if len(faults) > before:
-        return None
+        raise InputError(faults.pop())
     lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
     pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
     kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts + unique))
     if len(kept) < len(pairs):
         notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
                      "parts and are dropped")
-    scorer = content.get("scorer") or ""
-    if not isinstance(scorer, str | int | float | datetime.date):
-        faults.append(f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; correct it")
-        return None
     return Config(parts, unique, individuals, kept, str(scorer), content)
 
 
@@ -216,7 +214,7 @@ def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]
         faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; "
                       "correct it")
         return ()
-    return tuple(str(name) for name in found)
+    return tuple(map(str, found))
 
 
 def _plain(found: Any) -> bool:
@@ -282,36 +280,35 @@ def _label(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
 
 
-def _read_tables(files: Sequence[Path], notes: list[str], faults: list[str]) -> list[tuple[Path, Table]]:
+def _read_tables(files: Sequence[Path], faults: list[str]) -> list[tuple[Path, Table]]:
     tables = []
     for file in files:
-        twin = file.with_suffix(".h5")
-        if file.suffix == ".csv" and twin.is_file() and twin.stat().st_mtime > file.stat().st_mtime + _H5_IS_NEWER:
-            notes.append(f"{_label(twin)} is newer than the csv, which is read; if labels are missing, save it anew")
-        table = read_table(file, _label(file), faults)
-        if table is not None and table.coordinates != ("x", "y"):
+        try:
+            table = read_table(file, _label(file), faults)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        if table.coordinates == ("x", "y"):
+            tables.append((file, table))
+        else:
             faults.append(f"{_label(file)}: labels have no column {table.coordinates[2]}; predictions train nothing, "
                           "remove the file")
-        elif table is not None:
-            tables.append((file, table))
     return tables
 
 
-def _fits(table: Table, config: Config, label: str, faults: list[str]) -> bool:
-    """Returns whether the config has all animals and body parts of a table's header."""
-    before, names = len(faults), config.individuals
-    individuals = list(dict.fromkeys(individual for individual, _ in table.points))
+def _misfit(table: Table, config: Config) -> str:
+    """Returns what a table's header has that the config lacks; "" if it has all animals and body parts."""
+    names, individuals = config.individuals, list(dict.fromkeys(individual for individual, _ in table.points))
     if unknown := [part for _, part in table.points if part not in config.names]:
-        faults.append(f"{label}: body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.names)}")
-    elif not names and len(individuals) > 1:
-        faults.append(f"{label}: {len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one "
-                      "animal; name them in config.yaml as individuals of a multi-animal project")
-    elif names and individuals == [""]:
-        faults.append(f"{label}: header row individuals is missing in a multi-animal project; convert the labels with "
-                      "DeepLabCut")
-    elif names and (unknown := [name for name in individuals if name not in (*names, _SINGLE)]):
-        faults.append(f"{label}: individual {unknown[0]!r} is unknown; config.yaml has {', '.join(names)}")
-    return len(faults) == before
+        return f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.names)}"
+    if not names and len(individuals) > 1:
+        return (f"{len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one animal; name them "
+                "in config.yaml as individuals of a multi-animal project")
+    if names and individuals == [""]:
+        return "header row individuals is missing in a multi-animal project; convert the labels with DeepLabCut"
+    if names and (unknown := [name for name in individuals if name not in (*names, _SINGLE)]):
+        return f"individual {unknown[0]!r} is unknown; config.yaml has {', '.join(names)}"
+    return ""
 
 
 def _add_rows(
@@ -353,23 +350,8 @@ def instances_of_row(
     for (individual, part), value in zip(points, values, strict=True):
         keypoints = found.setdefault(individual if several else "", np.full((len(names), 2), np.nan))
         keypoints[names.index(part)] = value[:2]
-    instances = []
-    for individual, keypoints in found.items():
-        visible = ~np.isnan(keypoints[:, 0])
-        if visible.any():
-            instances.append(Instance(frame, keypoints, visible.astype(np.float32), np.zeros(len(names), bool),
-                                      np.full(4, np.nan), individual))
-    return instances
-
-
-def _note_order(table: Table, file: Path, config: Config, notes: list[str]) -> None:
-    """Notes body parts that a table lacks, or has in another order than the config."""
-    parts = list(dict.fromkeys(part for _, part in table.points))
-    if missing := [name for name in config.names if name not in parts]:
-        notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
-    elif parts != list(config.names):
-        notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order of "
-                     f"{_CONFIG}")
+    instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
+    return [one for one in instances if one.visible.any()]
 
 
 def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:

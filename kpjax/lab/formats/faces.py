@@ -16,8 +16,8 @@ from kpjax.errors import InputError
 from kpjax.files import read_content
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.face_points import FACE, NOTE
-from kpjax.lab.formats.names import common_folder, forward, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.names import forward, image_frames, only_file, with_sessions
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.lab.formats.skeleton_file import FILE, read_skeleton
 from kpjax.lab.formats.tables import number
 from kpjax.structures import Skeleton
@@ -38,7 +38,7 @@ def recognises_pts(path: Path) -> bool:
 
 def _skeleton(
     folder: Path, names: Sequence[str], first: int, notes: list[str], faults: list[str]
-) -> Skeleton | None:
+) -> Skeleton:
     """Returns the skeleton of points; those of a face, which count from `first`, get the names and pairs of one."""
     numbers = [name.lstrip("0") or "0" for name in names]
     if numbers == [str(first + k) for k in range(len(FACE.names))] and not (folder / FILE).is_file():
@@ -47,53 +47,36 @@ def _skeleton(
     return read_skeleton(folder, names, notes, faults)
 
 
-def _instance(frame: int, points: np.ndarray, box: np.ndarray | None = None) -> Instance:
-    seen = np.isfinite(points).all(1)
-    return Instance(frame, np.where(seen[:, None], points, np.nan), seen.astype(np.float32),
-                    np.zeros(len(points), bool), np.full(4, np.nan) if box is None else box)
-
-
 # dlib
 
-def read_xml(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read_xml(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads an xml file, or the only one of a folder.
 
     An animal is a box with parts; boxes marked `ignore` are left out, and a part that a box lacks is unlabelled.
     Images are below the file's folder. Keypoints have the names of the parts, in the order of these.
     """
-    files = _xml_files(path)
-    if len(files) != 1:
-        faults.append(f"{path.name}: {len(files)} xml files ({', '.join(file.name for file in files[:8])}); name one "
-                      "of them instead of the folder")
-        return None
-    file, notes = files[0], []
+    file, notes = only_file(path, _xml_files(path), "xml files"), []
     try:
         content = read_content(file)
         if b"<!ENTITY" in content:
             raise ElementTree.ParseError("it defines entities, as no file of dlib does")
         images = ElementTree.fromstring(content).findall("./images/image")
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        faults.append(f"{file.name}: invalid xml ({error}); save it again")
-        return None
+        raise InputError(f"{file.name}: invalid xml ({error}); save it again") from None
     parts = sorted({part.get("name", "") for image in images for part in image.iterfind("box/part")})
     if all(name.isdecimal() for name in parts):
         parts.sort(key=int)
     skeleton = _skeleton(file.parent, parts, 0, notes, faults)
-    if skeleton is None:
-        return None
     at = {name: parts.index(name) if skeleton is FACE else skeleton.names.index(name) for name in parts}
-    names = [tuple(forward(image.get("file", "")).lstrip("/").split("/")) for image in images]
-    folder, dropped = common_folder(names, [file.parent]) if names else (file.parent, 0)
-    frames, instances, ignored = [], [], 0
-    for count, (image, stored) in enumerate(zip(images, names, strict=True)):
-        name = "/".join(stored[dropped:] or stored)
-        if not name:
+    frames = image_frames([forward(image.get("file", "")) for image in images], file.parent, [file.parent])
+    instances, ignored = [], 0
+    for count, (image, frame) in enumerate(zip(images, frames, strict=True)):
+        if not image.get("file"):
             faults.append(f"{file.name}, image {count + 1}: no file is named; name it")
-        frames.append(Frame(name, folder / name, None, (0, 0), ""))
         for box in image.findall("box"):
             ignored += box.get("ignore") == "1"
             if box.get("ignore") != "1" and box.find("part") is not None:
-                instances.append(_of_box(box, count, at, f"{file.name}, {name}", len(skeleton.names), faults))
+                instances.append(_of_box(box, count, at, f"{file.name}, {frame.name}", len(skeleton.names), faults))
     if ignored:
         notes.append(f"{ignored} boxes are marked to be ignored, and are")
     return Project(file.parent, "dlib", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))
@@ -125,13 +108,13 @@ def _of_box(
             faults.append(f"{where}, part {name!r}: x or y is missing; give both, or delete the part")
         points[at[name]] = x, y
         taken.add(name)
-    return _instance(frame, points, np.array([number(box.get(side) or "", f"{where}, box, {side}", faults)
-                                              for side in _SIDES]))
+    return instance_of(frame, points, box=np.array([
+        number(box.get(side) or "", f"{where}, box, {side}", faults) for side in _SIDES]))
 
 
 # menpo and 300-W
 
-def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads all files `.pts` of a folder, or one of them.
 
     Images have the same names and lie beside the files, or in another folder beside that of the files. All must have
@@ -143,21 +126,18 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
     found = [(file, points) for file in files
              if (points := _points(file, file.relative_to(root).as_posix(), faults)) is not None]
     if not found:
-        return None
+        raise InputError(faults.pop())
     count = len(found[0][1])
     if other := [(file, points) for file, points in found if len(points) != count]:
-        faults.append(f"{other[0][0].name}: {len(other[0][1])} points where {found[0][0].name} has {count}; read files "
-                      "of one kind at a time")
-        return None
+        raise InputError(f"{other[0][0].name}: {len(other[0][1])} points where {found[0][0].name} has {count}; read "
+                         "files of one kind at a time")
     skeleton = _skeleton(root, [str(k + 1) for k in range(count)], 1, notes, faults)
-    if skeleton is None or len(skeleton.names) != count:
-        if skeleton is not None:
-            faults.append(f"{FILE}, names: {len(skeleton.names)}, and the files have {count} points; correct it")
-        return None
+    if len(skeleton.names) != count:
+        raise InputError(f"{FILE}, names: {len(skeleton.names)}, and the files have {count} points; correct it")
     images = [_image_of(file) for file, _ in found]
     frames = [Frame(image.relative_to(root).as_posix() if image.is_relative_to(root) else image.as_posix(), image,
                     None, (0, 0), "") for image in images]
-    instances = [_instance(at, points) for at, (_, points) in enumerate(found) if np.isfinite(points).all(1).any()]
+    instances = [instance_of(at, points) for at, (_, points) in enumerate(found) if np.isfinite(points).all(1).any()]
     return Project(root, "pts", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))
 
 
@@ -170,17 +150,13 @@ def _pts_files(path: Path) -> list[Path]:
 def _points(file: Path, label: str, faults: list[str]) -> np.ndarray | None:
     """Returns (K, 2) float64, counted from 0, nan where unlabelled; None, with a fault, for a damaged file."""
     form = _FORM.fullmatch(read_content(file).decode("utf-8-sig", errors="replace"))
-    if form is None:
-        faults.append(f"{label}: not of the form version: 1, n_points: K, {{ x y ... }}; save it again")
-        return None
     try:
-        rows = [[float(cell) for cell in line.split()] for line in form[2].splitlines() if line.strip()]
+        rows = [[float(cell) for cell in line.split()] for line in form[2].splitlines() if line.strip()] if form else []
     except ValueError as error:
         faults.append(f"{label}: {error}; correct the line")
         return None
-    if len(rows) != int(form[1]) or any(len(row) != 2 for row in rows) or not rows:
-        faults.append(f"{label}: {len(rows)} lines of points where n_points says {form[1]}, of two numbers each; save "
-                      "it again")
+    if form is None or len(rows) != int(form[1]) or any(len(row) != 2 for row in rows) or not rows:
+        faults.append(f"{label}: not of the form version: 1, n_points: K, {{ K lines of x and y }}; save it again")
         return None
     points = np.array(rows, np.float64)
     empty = ~np.isfinite(points).all(1) | (points == -1).all(1) | (points == 0).all(1)

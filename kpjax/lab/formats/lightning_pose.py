@@ -26,28 +26,22 @@ def recognises(path: Path) -> bool:
     return bool(_tables(Path(path))) and not deeplabcut.recognises(path)
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a table, or the table of a folder; `CollectedData.csv` if there are several.
 
     Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1 (hidden). Edges and
     flip pairs are those of a skeleton.json beside the table. A session is a folder of images. details: scorer.
     """
     tables, notes = _tables(Path(path)), []
-    named = [file for file in tables if file.name == _LABELS]
-    file = only_file(Path(path), named or tables, "tables of labels", faults)
-    table = None if file is None else read_table(file, file.name, faults)
-    if table is None:
-        return None
+    file = only_file(Path(path), [file for file in tables if file.name == _LABELS] or tables, "tables of labels")
+    table = read_table(file, file.name, faults)
     if len(tables) > 1:
         notes.append(f"{_LABELS} is read, {', '.join(other.name for other in tables if other != file)} are not")
     if "likelihood" in table.coordinates:
-        faults.append(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in your "
-                      "tool and save them as labels")
-        return None
+        raise InputError(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in "
+                         "your tool and save them as labels")
     values = _labelled_points(table, file.name, notes, faults)
     skeleton = read_skeleton(file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults)
-    if skeleton is None:
-        return None
     # Images are below the table's folder, or its parent if the table was moved.
     keys = [str(key) for key in table.keys]
     frames = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
@@ -60,9 +54,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project | 
                           "two rows")
         instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names, several=several)
     if (beside := file.parent / _BOXES).is_file():
-        found: list[str] = []
-        boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, found).items()}
-        faults += [f"{_BOXES} {fault.removeprefix(f'{_BOXES} ')}" for fault in found]
+        boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, faults).items()}
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
         if boxes and (without := sum(np.isnan(one.box).any() for one in instances)):
             notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
@@ -106,12 +98,12 @@ def _labelled_points(table: Table, label: str, notes: list[str], faults: list[st
     if "visible" not in table.coordinates:
         return points
     flags = table.values[..., 2]
-    for row, column in np.argwhere(~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))):
+    wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
+    for row, column in np.argwhere(wrong | ((flags == _SEEN) & np.isnan(points[..., 0]))):
+        said = "where 0, 1 or 2 belongs; correct the cell" if wrong[row, column] else (
+            "and x and y are empty; give both, or visible 0")
         faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is {flags[row, column]:g} "
-                      "where 0, 1 or 2 belongs; correct the cell")
-    for row, column in np.argwhere((flags == _SEEN) & np.isnan(points[..., 0])):
-        faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is 2 and x and y are empty;"
-                      " give both, or visible 0")
+                      f"{said}")
     points[np.isin(flags, (0, 1))] = np.nan
     notes.append(f"visible: {(flags == 0).sum()} omitted and {(flags == 1).sum()} hidden points have no label")
     return points

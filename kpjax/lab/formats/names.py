@@ -1,13 +1,25 @@
-"""Names in annotation projects: paths stored on another machine, and keypoints that mirror each other."""
+"""What formats share: paths stored on another machine, json, and keypoints that mirror each other by name."""
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
+from kpjax.errors import InputError
+from kpjax.files import read_content
 from kpjax.lab.formats.project import Frame
 
 _TRIED = 200  # images that `common_folder` searches at most
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 _LETTERS = (("l", "r"), ("L", "R"))
+
+
+def json_of(path: Path) -> Any:
+    """Reads a json file. Raises InputError if it is none, or no UTF-8."""
+    try:
+        return json.loads(read_content(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name}: invalid json ({error}); save or fetch it again") from None
 
 
 def forward(stored: str) -> str:
@@ -68,13 +80,12 @@ def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> 
             for path in paths]
 
 
-def only_file(path: Path, files: Sequence[Path], what: str, faults: list[str]) -> Path | None:
-    """Returns the only file of a project; None, with a fault, if there are several. what: They are, in plural."""
+def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
+    """Returns the only file of a project. Raises InputError if there are several. what: They are, in plural."""
     if len(files) == 1:
         return files[0]
-    faults.append(f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one of them "
-                  "instead of the folder")
-    return None
+    raise InputError(f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one of "
+                     "them instead of the folder")
 
 
 def with_sessions(frames: Sequence[Frame]) -> list[Frame]:

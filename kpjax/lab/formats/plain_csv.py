@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats.names import forward, found_by_trailing_parts, image_frames, only_file, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
-from kpjax.lab.formats.tables import Rows, first_line, number, read_rows, rows_text, separator_of, whole_number
+from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
 
 _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
@@ -32,27 +33,21 @@ def recognises(path: Path) -> bool:
     return bool(_files_of(path))
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a table, or the only table of a folder.
 
     Images are below the table's folder. Videos are there or below the option `video_root`, under as many of the last
     parts of their stored path as exist.
     """
-    file = only_file(path, _files_of(path), "tables of labels", faults)
-    rows = None if file is None else read_rows(file, faults)
-    if rows is None:
-        return None
-    if set(_PREDICTED) <= {column.lower() for column in rows.header}:
-        faults.append(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
-                      "points, then remove these two columns")
-        return None
-    is_long = "keypoint" in {column.lower() for column in rows.header}
-    animals, frames, names, notes = _read_rows(rows, is_long, file.name, faults)
+    file = only_file(path, _files_of(path), "tables of labels")
+    rows = read_rows(file, faults, (*_KNOWN, *_POINT, *_PREDICTED))
+    if not rows.lacks(*_PREDICTED):
+        raise InputError(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
+                         "points, then remove these two columns")
+    animals, frames, names, notes = _read_rows(rows, file.name)
     if rows.separator != ",":
         notes.append(f"cells are separated by {'tabs' if rows.separator == chr(9) else 'semicolons'}")
     skeleton = read_skeleton(file.parent, names, notes, faults)
-    if skeleton is None:
-        return None
     graded = any(flag == "2" for one in animals for *_, flag, _ in one.points.values())
     if graded:
         notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
@@ -64,32 +59,25 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project | 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes labels.csv and skeleton.json, and returns their paths. Names of images are those of their frames."""
-    images = any(frame.number is None for frame in project.frames)
-    videos = any(frame.number is not None for frame in project.frames)
-    extra = [field for field in ("split", "session") if any(getattr(frame, field) for frame in project.frames)]
-    tracked = ["track"] if any(one.track for one in project.instances) else []
-    boxed = list(_BOX) if any(np.isfinite(one.box).all() for one in project.instances) else []
-    columns = [*(["image"] if images or not videos else []), *(["video", "frame"] if videos else []), *extra,
-               "instance", *tracked, *_POINT, *boxed]
     of_frame: list[list[Instance]] = [[] for _ in project.frames]
     for one in project.instances:
         of_frame[one.frame].append(one)
-    rows = [columns]
+    rows = []
     for frame, instances in zip(project.frames, of_frame, strict=True):
-        cells = {"split": frame.split, "session": frame.session}
-        if frame.number is None:
-            cells["image"] = frame.name
-        else:
-            cells |= {"video": frame.name.rpartition("/")[0], "frame": frame.number}
-        if not instances:
-            rows.append([cells.get(column, "") for column in columns])
+        place = {"image": frame.name} if frame.number is None else {
+            "video": frame.name.rpartition("/")[0], "frame": frame.number}
+        place |= {"split": frame.split, "session": frame.session}
+        rows += [] if instances else [place]
         for count, one in enumerate(instances):
-            box = dict(zip(_BOX, one.box.tolist(), strict=True))
+            box = dict(zip(_BOX, one.box.tolist(), strict=True)) if np.isfinite(one.box).all() else {}
             for k in np.flatnonzero(one.visible > 0).tolist():
                 x, y = one.keypoints[k].tolist()
-                point = {"instance": count, "track": one.track, "keypoint": project.skeleton.names[k], "x": x, "y": y,
-                         "visible": 1, "occluded": int(one.occluded[k])}
-                rows.append([{**cells, **point, **box}.get(column, "") for column in columns])
+                rows.append({**place, **box, "instance": count, "track": one.track,
+                             "keypoint": project.skeleton.names[k], "x": x, "y": y, "visible": 1,
+                             "occluded": int(one.occluded[k])})
+    columns = [column for column in ("image", "video", "frame", "split", "session", "instance", "track", *_POINT, *_BOX)
+               if column in ("instance", *_POINT) or any(row.get(column, "") != "" for row in rows)]
+    rows = [columns, *([row.get(column, "") for column in columns] for row in rows)]
     return [write_text(folder / _FILE, rows_text(rows)),
             write_text(folder / SKELETON_FILE, skeleton_text(project.skeleton))]
 
@@ -132,107 +120,95 @@ class _Animal(NamedTuple):
     points: dict[str, tuple[float, float, str, str]]  # x, y, visible and occluded of each keypoint
 
 
-def _read_rows(
-    rows: Rows, is_long: bool, label: str, faults: list[str]
-) -> tuple[list[_Animal], dict[_Key, dict[str, str]], list[str], list[str]]:
+def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[_Key, Row], list[str], list[str]]:
     """Returns instances, the first row of each frame, keypoints in order of appearance, and notes."""
-    known = (*_KNOWN, *_POINT) if is_long else _KNOWN
-    columns = [column.lower() if column.lower() in known else column for column in rows.header]
-    wide = [] if is_long else [column[:-2] for column in columns if column.endswith("_x")
-                               and f"{column[:-2]}_y" in columns and column not in _BOX]
-    used = {*known, *(f"{name}_{field}" for name in wide for field in _POINT[1:])}
-    ignored = [column for column in columns if column not in used]
+    is_long = "keypoint" in rows.columns
+    wide = [] if is_long else [column[:-2] for column in rows.columns if column.endswith("_x")
+                               and f"{column[:-2]}_y" in rows.columns and column not in _BOX]
+    used = {*_KNOWN, *(_POINT if is_long else (f"{name}_{field}" for name in wide for field in _POINT[1:]))}
+    ignored = [column for column in rows.columns if column not in used]
     notes = [f"columns that are not read: {', '.join(ignored)}"] if ignored else []
-    missing = [column for column in ("x", "y") if is_long and column not in columns]
-    if not is_long and not wide:
-        missing.append("keypoint, and no pair <keypoint>_x and <keypoint>_y")
-    if "image" not in columns and not {"video", "frame"} <= set(columns):
-        missing.append("image (or video and frame)")
+    missing = rows.lacks("x", "y") if is_long else [] if wide else [
+        "keypoint, and no pair <keypoint>_x and <keypoint>_y"]
+    missing += ["image (or video and frame)"] if rows.lacks("image") and rows.lacks("video", "frame") else []
     if missing:
-        faults.append(f"{label} line 1: no column {', '.join(missing)}; add it to the header and the rows")
-        return [], {}, [], notes
+        raise InputError(f"{label} line 1: no column {', '.join(missing)}; add it to the header and the rows")
     animals: dict[tuple[_Key, str], _Animal] = {}
-    frames, names, lines = {}, dict.fromkeys(wide), {}
-    for line, cells in rows.rows:
-        where, row = f"{label} line {line}", dict(zip(columns, cells, strict=True))
-        key = _frame_key(row, where, faults)
+    frames, names, places = {}, dict.fromkeys(wide), {}
+    for row in rows.rows:
+        key = _frame_key(row)
         if key is None:
             continue
         frames.setdefault(key, row)
         instance = row.get("instance") or "0"
-        for name in wide or [row["keypoint"]]:
-            point = _point(row, name, "" if is_long else f"{name}_", where, rows.separator, faults)
+        for name in wide or [row.get("keypoint")]:
+            point = _point(row, name, "" if is_long else f"{name}_")
             if not name:
                 continue
             names.setdefault(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
-            if (first := lines.setdefault((key, what), line)) != line:
-                faults.append(f"{where}: {what} of {' '.join(key).strip()} is in line {first} too; delete one")
+            if (first := places.setdefault((key, what), row.where)) != row.where:
+                row.fault(f"{what} of {' '.join(key).strip()} is in{first.removeprefix(label)} too; delete one")
                 break
             if (key, instance) not in animals:
                 track = row.get("track") or ("" if instance.isdecimal() else instance)
-                animals[key, instance] = _Animal(key, track, _box(row, where, rows.separator, faults), {})
+                animals[key, instance] = _Animal(key, track, _box(row), {})
             animals[key, instance].points[name] = point
     return list(animals.values()), frames, list(names), notes
 
 
-def _frame_key(row: Mapping[str, str], where: str, faults: list[str]) -> _Key | None:
+def _frame_key(row: Row) -> _Key | None:
     """Returns (image, "") or (video, number); None, with a fault, if a row names neither."""
     if image := row.get("image"):
         return forward(image), ""
-    if not row.get("video"):
-        field = "video" if "video" in row else "image"
-        faults.append(f"{where}, {field}: empty; name the {field}, or delete the row")
-    elif (at := whole_number(row.get("frame", ""))) is None:
-        faults.append(f"{where}, frame: {row.get('frame', '')!r:.60} where the number of a frame belongs, counted from "
-                      "0; correct it")
-    else:
-        return forward(row["video"]), str(at)
-    return None
+    if not (video := row.get("video")):
+        field = "video" if "video" in row.cells else "image"
+        row.fault(f"empty; name the {field}, or delete the row", field)
+        return None
+    number = row.frame()
+    return None if number is None else (forward(video), str(number))
 
 
-def _point(
-    row: Mapping[str, str], name: str, prefix: str, where: str, separator: str, faults: list[str]
-) -> tuple[float, float, str, str]:
+def _point(row: Row, name: str, prefix: str) -> tuple[float, float, str, str]:
     """Returns x, y, visible ("", 0, 1 or 2) and occluded of a point; nan, with a fault, if they contradict."""
-    x, y = (number(row[prefix + axis], f"{where}, {prefix}{axis}", faults, separator) for axis in "xy")
+    x, y = (row.number(prefix + axis) for axis in "xy")
     flags = []
     for field, known in (("visible", ("", "0", "1", "2")), ("occluded", ("", "0", "1"))):
-        cell = row.get(prefix + field, "")
+        cell = row.get(prefix + field)
         flags.append({"true": "1", "false": "0"}.get(cell.lower(), cell.removesuffix(".0")))
         if name and flags[-1] not in known:
-            faults.append(f"{where}, {name}, {field}: {cell!r} where 0 or 1 belongs; correct the cell")
+            row.fault(f"{cell!r} where 0 or 1 belongs; correct the cell", f"{name}, {field}")
             return math.nan, math.nan, "0", ""
-    if math.isinf(x) or math.isinf(y):  # `number` reported it
+    if math.isinf(x) or math.isinf(y):  # a fault already
         return math.nan, math.nan, *flags
     if not name and not (math.isnan(x) and math.isnan(y)):
-        faults.append(f"{where}, keypoint: empty; name the point at ({x:g}, {y:g})")
+        row.fault(f"empty; name the point at ({x:g}, {y:g})", "keypoint")
     elif math.isnan(x) != math.isnan(y):
-        faults.append(f"{where}, {name}: one of x and y is empty; give both or none")
+        row.fault(ONE_OF_TWO, name)
     elif math.isnan(x) and flags[0] in ("1", "2"):
-        faults.append(f"{where}, {name}: visible is {flags[0]} and x and y are empty; give both, or visible 0")
+        row.fault(f"visible is {flags[0]} and x and y are empty; give both, or visible 0", name)
     return x, y, *flags
 
 
-def _box(row: Mapping[str, str], where: str, separator: str, faults: list[str]) -> np.ndarray:
-    if not set(_BOX) <= set(row):
+def _box(row: Row) -> np.ndarray:
+    if not set(_BOX) <= set(row.cells):
         return np.full(4, np.nan)
-    box = np.array([number(row[name], f"{where}, {name}", faults, separator) for name in _BOX])
+    box = np.array([row.number(name) for name in _BOX])
     if np.isnan(box).any() and not np.isnan(box).all():
-        faults.append(f"{where}, {_BOX[int(np.isnan(box).argmax())]}: empty; give all four numbers of the box or none")
+        row.fault("empty; give all four numbers of the box or none", _BOX[int(np.isnan(box).argmax())])
     elif not np.isnan(box).any() and not (box[2:] > 0).all():
-        faults.append(f"{where}, box_w, box_h: {box[2]:g} and {box[3]:g}; both must be positive")
+        row.fault(f"{box[2]:g} and {box[3]:g}; both must be positive", "box_w, box_h")
     return np.where(np.isnan(box).any(), np.nan, box)
 
 
-def _frames(root: Path, rows: Mapping[_Key, Mapping[str, str]], video_root: Path | None) -> list[Frame]:
+def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> list[Frame]:
     images = iter(image_frames([name for name, at in rows if not at], root, [root]))
     videos = {name: found_by_trailing_parts(name, [root, *([video_root] if video_root else [])]) or root / name
               for name, at in rows if at}
     found = []
     for (name, at), row in rows.items():
         frame = Frame(f"{name}/{at}", videos[name], int(at), (0, 0), name) if at else next(images)
-        found.append(frame._replace(split=row.get("split", ""), session=row.get("session") or frame.session))
+        found.append(frame._replace(split=row.get("split"), session=row.get("session") or frame.session))
     return with_sessions(found)
 
 
@@ -243,4 +219,4 @@ def _instance(one: _Animal, frame: int, names: tuple[str, ...], graded: bool) ->
         if not math.isnan(x + y) and visible != "0":
             keypoints[names.index(name)] = x, y
             occluded[names.index(name)] = hidden == "1" or (graded and visible == "1")
-    return Instance(frame, keypoints, np.isfinite(keypoints[:, 0]).astype(np.float32), occluded, one.box, one.track)
+    return instance_of(frame, keypoints, occluded=occluded, box=one.box, track=one.track)

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError, summarise
+from kpjax.errors import InputError
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
-from kpjax.lab.formats.tables import has_table_header, number, read_rows, read_table, whole_number
+from kpjax.lab.formats.project import LARGEST, refuse
+from kpjax.lab.formats.tables import has_table_header, read_rows, read_table, whole_number
 from kpjax.structures import Skeleton
 
-LARGEST = 1e6  # px, of a coordinate
 MOST_FRAMES = 10_000_000  # between the first and the last one
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
 
@@ -52,8 +52,7 @@ def read_predictions(path: Path) -> PredictionTable:
         raise InputError(f"{path}: predictions are .csv, .h5 or .slp; name one of these, as `predict` writes them")
     reader = _of_sleap if ending == ".slp" else _of_table if ending == ".h5" or has_table_header(path) else _of_csv
     found = reader(path, faults)
-    if faults or found is None:
-        raise InputError(f"{path}: {summarise(faults)}")
+    refuse(path, faults)
     return _dense(found, path)
 
 
@@ -92,35 +91,28 @@ def _dense(found: _Found, path: Path) -> PredictionTable:
     return table
 
 
-def _of_csv(path: Path, faults: list[str]) -> _Found | None:
-    rows = read_rows(path, faults)
-    if rows is None:
-        return None
-    column = {name.lower(): at for at, name in enumerate(rows.header)}
-    if "image" in column and "video" not in column:
+def _of_csv(path: Path, faults: list[str]) -> _Found:
+    table = read_rows(path, faults, (*_COLUMNS, "image", "instance", "time"))
+    if "image" in table.columns and "video" not in table.columns:
         raise _of_images(path, "it has points")
-    if missing := [name for name in _COLUMNS if name not in column]:
+    if missing := table.lacks(*_COLUMNS):
         raise InputError(f"{path}: no column {missing[0]}; predictions have {', '.join(_COLUMNS)}")
     points: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     names, videos, times, last = {}, {}, {}, None
-    for line, cells in rows.rows:
-        frame = whole_number(cells[column["frame"]])
+    for row in table.rows:
+        frame, keypoint = row.frame(), row.get("keypoint")
         if frame is None:
-            faults.append(f"line {line}, frame: {cells[column['frame']]!r:.40} where a number from 0 belongs")
             continue
         if frame in points and frame != last:
-            raise InputError(f"{path}: frame {frame} comes after frame {last} in line {line}; sort the rows by frame")
-        videos[cells[column["video"]]] = last = frame
-        keypoint = cells[column["keypoint"]]
+            raise InputError(f"{row.where}: frame {frame} comes after frame {last}; sort the rows by frame")
+        videos[row.get("video")] = last = frame
         names.setdefault(keypoint)
-        animal = cells[column["instance"]] if "instance" in column else "0"
-        of_animal = points.setdefault(frame, {}).setdefault(animal, {})
+        of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
         if keypoint in of_animal:
-            faults.append(f"line {line}: {keypoint} of frame {frame} is there already; delete one")
-        of_animal[keypoint] = tuple(number(cells[column[name]], f"line {line}, {name}", faults, rows.separator)
-                                    for name in ("x", "y", "score"))
-        if "time" in column:
-            times[frame] = number(cells[column["time"]], f"line {line}, time", faults, rows.separator)
+            row.fault(f"{keypoint} of frame {frame} is there already; delete one")
+        of_animal[keypoint] = tuple(map(row.number, ("x", "y", "score")))
+        if "time" in table.columns:
+            times[frame] = row.number("time")
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
     empty = (math.nan,) * 3
@@ -130,10 +122,8 @@ def _of_csv(path: Path, faults: list[str]) -> _Found | None:
     return _Found(name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times)
 
 
-def _of_table(path: Path, faults: list[str]) -> _Found | None:
+def _of_table(path: Path, faults: list[str]) -> _Found:
     table = read_table(path, path.name, faults)
-    if table is None or faults:
-        return None
     if table.coordinates != ("x", "y", "likelihood"):
         raise InputError(f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points")
     names = list(dict.fromkeys(part for _, part in table.points))

@@ -1,10 +1,11 @@
 """Annotation projects independent of the tool that wrote them: frames, and the labelled animals on them."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpjax.errors import InputError, summarise
 from kpjax.structures import Skeleton
 
 
@@ -57,6 +58,26 @@ class Options(NamedTuple):
 
 
 STATED = Options()  # the files say everything
+
+def instance_of(
+    frame: int, points: np.ndarray, *, occluded: np.ndarray | None = None, box: np.ndarray | None = None,
+    track: str = "",
+) -> Instance:
+    """Returns an animal whose labelled keypoints are those of (K, 2) points that are finite."""
+    visible = np.isfinite(points).all(1)
+    return Instance(frame, np.where(visible[:, None], points, np.nan), visible.astype(np.float32),
+                    np.zeros(len(points), bool) if occluded is None else occluded,
+                    np.full(4, np.nan) if box is None else box, track)
+
+
+LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
+
+
+def refuse(path: Path, faults: Sequence[str]) -> None:
+    """Raises InputError with all faults of a file or a project in one line, if there are any."""
+    if faults:
+        raise InputError(f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}: {summarise(faults)}")
+
 
 # Checks of coordinates that need no image
 

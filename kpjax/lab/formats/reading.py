@@ -1,11 +1,11 @@
 """Annotation projects of every format as a `Project`; the format is recognised by content.
 
 A format is a module and an entry of `FORMATS`. `recognises(path) -> bool` does not raise. `read(path, faults, options)
--> Project | None` appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on, or
-raises InputError; it returns where images and videos should be. `write(project, folder) -> paths` writes labels only.
+-> Project` appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on, or raises
+InputError where it cannot; it returns where images and videos should be. `write(project, folder) -> paths` writes
+labels only.
 Missing files, sizes and frame numbers are checked here for all formats.
 """
-import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError, printable, summarise
-from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, depth_note, image_size
+from kpjax.errors import InputError, printable
+from kpjax.images.reading import common_depth, depth_note, image_size
 from kpjax.lab.formats import coco, deeplabcut, faces, lightning_pose, plain_csv, sleap
-from kpjax.lab.formats.project import Frame, Options, Project, coordinate_notes, counted_from, outside
+from kpjax.lab.formats.project import LARGEST, Frame, Options, Project, coordinate_notes, counted_from, outside, refuse
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
     from kpjax.images.video import Video
 
-LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
 LAST_FRAME = 2 ** 31  # of a video
 
 
@@ -32,7 +31,7 @@ class Format(NamedTuple):
     name: str
     because: str  # what identifies it
     recognises: Callable[[Path], bool]
-    read: Callable[[Path, list[str], Options], Project | None]
+    read: Callable[[Path, list[str], Options], Project]
     write: Callable[[Project, Path], list[Path]] | None = None
     short: str = ""  # its name on the command line, where it is written
     files: tuple[str, ...] = ()  # what `write` calls its files beside images
@@ -66,11 +65,8 @@ def format_of(path: Path) -> Format:
     for one in FORMATS:
         if one.recognises(path):
             return one
-    if alone := _without_labels(path):
-        raise InputError(f"{path}: {alone} and no labels; label some frames; without any, only pyramids learns, from "
-                         "videos")
-    found = f"{_content(path)}; " if path.is_dir() else "the file is empty; " if not path.stat().st_size else ""
-    raise InputError(f"{path}: {found}this is not a known annotation project, which is of {_KNOWN}")
+    raise InputError(f"{path}: this is not a known annotation project, which is of {_KNOWN}; without labels, only "
+                     "pyramids learns, from videos")
 
 
 def project_and_faults(path: Path, options: Options) -> tuple[Project | None, list[str]]:
@@ -84,17 +80,14 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
         return None, faults
     except InputError as error:
         return None, [*faults, str(error)]
-    if project is None:
-        return None, faults or [f"{path.name}: nothing can be read from it; save the project again"]
     if not faults and not project.frames:
         faults.append(f"{path.name}: there is no frame in it; label some and save")
     elif not faults and not project.instances:
         faults.append(f"{path.name}: no keypoint is labelled in any of its {len(project.frames)} frames; label some "
                       "and save")
     if options.pixels_from not in (0, 1):
-        faults.append(f"`pixels_from`: {options.pixels_from}; pixels count from 0 or 1")
-    project = _checked(project, path, faults)
-    project = counted_from(project, options.pixels_from if options.pixels_from in (0, 1) else 0)
+        raise InputError("pixels_from", f"{options.pixels_from}; pixels count from 0 or 1")
+    project = counted_from(_checked(project, path, faults), options.pixels_from)
     if options.check_files:
         project = _with_files(project, faults, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
@@ -117,34 +110,8 @@ def read_project(
     if root is not None and not root.is_dir():
         raise InputError("video_root", f"{root} is not a folder; name the one that holds the videos")
     project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, check_files))
-    if faults:
-        raise InputError(fault_line(path, faults))
+    refuse(path, faults)
     return project
-
-
-def fault_line(path: Path, faults: list[str]) -> str:
-    """Formats all faults of a project as one line."""
-    return f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''}: {summarise(faults)}"
-
-
-def _without_labels(path: Path) -> str:
-    """Returns how many images and videos lie at a path; "" if none does, or something else is there."""
-    files = [path] if path.is_file() else [
-        file for pattern in ("*", "*/*") for file in path.glob(pattern) if file.is_file() and file.name[0] != "."]
-    images, videos = (sum(file.suffix.lower() in suffixes for file in files)
-                      for suffixes in (IMAGE_SUFFIXES, VIDEO_SUFFIXES))
-    if not files or images + videos < len(files):
-        return ""
-    return " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in (
-        (images, "image"), (videos, "video")) if count)
-
-
-def _content(folder: Path) -> str:
-    """Describes the content of a folder in a few words."""
-    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
-    if not names:
-        return "the folder is empty"
-    return f"it holds {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 # What no format may hold, whatever its reader lets pass
@@ -194,17 +161,16 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
     Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are followed, as a person's own.
     """
     path, root = Path(os.path.normpath(frame.path)), Path(os.path.normpath(project.root))
-    named_outside = ".." in PurePosixPath(frame.name).parts or (project.format == "coco" and
-                                                                not path.is_relative_to(root))
-    if frame.number is not None or (".." not in frame.path.parts and not named_outside):
+    leads_out = ".." in PurePosixPath(frame.name).parts or (project.format == "coco" and not path.is_relative_to(root))
+    if frame.number is not None or (".." not in frame.path.parts and not leads_out):
         return frame
     if path.is_relative_to(root):
         return frame._replace(path=path, name=path.relative_to(root).as_posix())
-    if named_outside and project.format != "sleap":
+    if project.format == "sleap":
+        return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
+    if leads_out:
         faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move "
                       "it there and name it anew")
-    elif project.format == "sleap":
-        return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
     return frame
 
 
@@ -278,9 +244,7 @@ def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tu
             return None
         return None if video is None else video.size
     if not (_is_there(frame.path) and frame.path.is_file()):
-        alike = _alike(frame.path)
-        mend = f"there is {alike}, rename one of the two" if alike else "copy it there or delete its labels"
-        faults.append(f"{frame.name}: the image is missing at {frame.path}; {mend}")
+        faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
         return None
     try:
         return image_size(frame.path)
@@ -288,16 +252,3 @@ def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tu
         faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
         return None
 
-
-def _alike(path: Path) -> str:
-    """Returns the name of an image beside a missing one that differs in case or ending only; "" without one."""
-    stem = path.stem.casefold()
-    alike = sorted(name for name in _names(path.parent) if Path(name).stem.casefold() == stem
-                   and Path(name).suffix.lower() in IMAGE_SUFFIXES)
-    return min(alike, key=lambda name: name.casefold() != path.name.casefold(), default="")
-
-
-@functools.lru_cache(maxsize=1)
-def _names(folder: Path) -> frozenset[str]:
-    """Returns the names in a folder; read once for all images that it lacks."""
-    return frozenset(os.listdir(folder)) if _is_there(folder) and folder.is_dir() else frozenset()

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.project import Instance, Project
+from kpjax.lab.formats.project import Instance, Project, instance_of
 from kpjax.lab.formats.project_source import box_of
 from kpjax.structures import Skeleton
 
@@ -62,10 +62,7 @@ def whole_frames(project: Project) -> tuple[Project, int]:
         points = np.full((most, per, 2), np.nan)
         for place, animal in enumerate(of_frame[frame]):
             points[place, :len(animal)] = animal
-        points = points.reshape(-1, 2)
-        visible = np.isfinite(points).all(1)
-        instances.append(Instance(frame, points, visible.astype(np.float32), np.zeros(len(points), bool),
-                                  np.full(4, np.nan)))
+        instances.append(instance_of(frame, points.reshape(-1, 2)))
     names = tuple(f"animal {animal} point {point}" for animal in range(most) for point in range(per))
     # Mirrored, every point keeps its name: only the boxes about them count.
     skeleton = Skeleton(names, flip=tuple(range(len(names))))

@@ -14,8 +14,9 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder
-from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project
+from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.tables import one_line
 from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"
@@ -35,7 +36,7 @@ def recognises(path: Path) -> bool:
     return bool(_files_of(Path(path)))
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project | None:
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads the labels of a .slp file, without predicted instances.
 
     A point is labelled if it has coordinates and SLEAP's mark as visible. Keypoints are in the skeleton's order; the
@@ -44,21 +45,16 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project | 
     that share a folder with their stored path. Images inside a package are copied to the cache folder
     (XDG_CACHE_HOME). Raises InputError for a damaged file, and without the extra kpjax[sleap].
     """
-    files = _files_of(Path(path))
-    if len(files) != 1:
-        faults.append(f"{path} holds {len(files)} .slp files; name one of them")
-        return None
-    labels = load(files[0])
+    file = only_file(Path(path), _files_of(Path(path)), ".slp files")
+    labels = load(file)
     if len(labels.skeletons) != 1:
-        faults.append(f"{files[0].name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of "
-                      "one skeleton to a file of their own")
-        return None
+        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
+                         "skeleton to a file of their own")
     try:
-        return project_of(labels, files[0], options.video_root, faults)
+        return project_of(labels, file, options.video_root, faults)
     except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
-        faults.append(f"{files[0].name}: its tables do not belong together ({' '.join(str(error).split())[:200]}); "
-                      "save it again with SLEAP")
-        return None
+        raise InputError(f"{file.name}: its tables do not belong together ({one_line(error)}); save it again with SLEAP"
+                         ) from None
 
 
 def project_of(labels: Any, file: Path, video_root: Path | None, faults: list[str]) -> Project:
@@ -121,8 +117,8 @@ def load(file: Path) -> Any:
             raise OSError("it is no file")
         return sio.load_slp(str(file), open_videos=False)
     except Exception as error:  # HDF5 and sleap-io raise many kinds on a damaged file
-        raise InputError(f"{file.name} cannot be read as a SLEAP file ({' '.join(str(error).split())[:200]}); save it "
-                         "again with SLEAP") from None
+        raise InputError(f"{file.name} cannot be read as a SLEAP file ({one_line(error)}); save it again with SLEAP"
+                         ) from None
 
 
 def save(
@@ -275,11 +271,9 @@ def _frame(file: Path, video: _Video, number: int, faults: list[str]) -> Frame |
 
 def _instance(frame: int, user: Any) -> Instance | None:
     points = np.array(user.points["xy"], np.float64)
-    visible = np.isfinite(points).all(1) & np.array(user.points["visible"], bool)
-    points[~visible] = np.nan
-    track = user.track.name if user.track is not None else ""
-    return Instance(frame, points, visible.astype(np.float32), np.zeros(len(points), bool), np.full(4, np.nan),
-                    track or "") if visible.any() else None
+    points[~np.array(user.points["visible"], bool)] = np.nan
+    one = instance_of(frame, points, track=(user.track and user.track.name) or "")
+    return one if one.visible.any() else None
 
 
 def _embedded_images(

@@ -6,7 +6,7 @@ import math
 import pickle
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,45 +22,76 @@ _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
 _H5_KEY = "df_with_missing"
+ONE_OF_TWO = "one of x and y is empty; give both or none"
 
-# Plain csv
+# Csv tables whose first line names their columns
+
+class Row(NamedTuple):
+    """A row: its place for faults, and its cells by column."""
+
+    where: str
+    cells: Mapping[str, str]
+    separator: str
+    faults: list[str]
+
+    def get(self, column: str) -> str:
+        """Returns a cell, "" in a table without this column."""
+        return self.cells.get(column, "")
+
+    def fault(self, text: str, field: str = "") -> None:
+        """Adds a fault of the row, or of one of its fields."""
+        self.faults.append(f"{self.where}{f', {field}' if field else ''}: {text}")
+
+    def number(self, column: str) -> float:
+        """Returns the number in a cell as `number` does."""
+        return number(self.get(column), f"{self.where}, {column}", self.faults, self.separator)
+
+    def frame(self) -> int | None:
+        """Returns the number in the column `frame`; None, with a fault, for anything else."""
+        if (found := whole_number(self.get("frame"))) is None:
+            self.fault(f"{self.get('frame')!r:.60} where the number of a frame belongs, counted from 0; correct it",
+                       "frame")
+        return found
+
 
 class Rows(NamedTuple):
-    """A csv table whose first line names its columns."""
+    """A table."""
 
-    header: tuple[str, ...]
-    rows: tuple[tuple[int, tuple[str, ...]], ...]  # the line of each row, from 1, and its cells
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
     separator: str
 
+    def lacks(self, *wanted: str) -> list[str]:
+        """Returns the columns that are not there."""
+        return [name for name in wanted if name not in self.columns]
 
-def read_rows(path: Path, faults: list[str], *, keep_empty: bool = False) -> Rows | None:
+
+def read_rows(path: Path, faults: list[str], known: Collection[str], *, keep_empty: bool = False) -> Rows:
     """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
-    Returns the table without its faulty rows, or None if the file or its header is unusable. faults: Receives a line
-    for everything that is wrong, such as rows with a wrong number of cells. keep_empty: Keeps rows whose cells are all
-    empty, for tables in which the position of a row counts.
+    Raises InputError if the file or its header is unusable.
+
+    Args:
+        faults: Receives a line for every row with a wrong number of cells, which is left out.
+        known: Columns that may be written in capitals.
+        keep_empty: Keeps rows whose cells are all empty, for tables in which the position of a row counts.
     """
     separator = separator_of(first_line(path))
-    lines = _csv_lines(path, path.name, separator, faults)
-    if lines is None:
-        return None
-    found = [(line, tuple(cell.strip() for cell in cells)) for line, cells in lines
+    found = [(line, [cell.strip() for cell in cells]) for line, cells in _csv_lines(path, path.name, separator)
              if any(cell.strip() for cell in cells) or (keep_empty and cells)]
     if not found:
-        faults.append(f"{path.name}: the table is empty; save the labels again")
-        return None
+        raise InputError(f"{path.name}: the table is empty; save the labels again")
     (first, header), rows = found[0], []
-    if (repeated := Counter(name for name in header if name).most_common(1)) and repeated[0][1] > 1:
-        faults.append(f"{path.name} line {first}: two columns are called {repeated[0][0]!r}; rename or delete one")
-        return None
+    columns = tuple(name.lower() if name.lower() in known else name for name in header)
+    if (repeated := Counter(name for name in columns if name).most_common(1)) and repeated[0][1] > 1:
+        raise InputError(f"{path.name} line {first}: two columns are called {repeated[0][0]!r}; rename or delete one")
     for line, cells in found[1:]:
-        cells = _without_empty_tail(cells, len(header))
-        if len(cells) == len(header):
-            rows.append((line, cells))
+        cells, where = _without_empty_tail(cells, len(columns)), f"{path.name} line {line}"
+        if len(cells) == len(columns):
+            rows.append(Row(where, dict(zip(columns, cells, strict=True)), separator, faults))
         else:
-            faults.append(f"{path.name} line {line}: {len(cells)} cells where the header has {len(header)} columns; "
-                          "restore the row")
-    return Rows(header, tuple(rows), separator)
+            faults.append(f"{where}: {len(cells)} cells where the header has {len(columns)} columns; restore the row")
+    return Rows(columns, tuple(rows), separator)
 
 
 def separator_of(header: str) -> str:
@@ -86,17 +117,18 @@ def number(cell: str, where: str, faults: list[str], separator: str = ",") -> fl
     return value
 
 
+def whole_number(cell: str) -> int | None:
+    """Returns the number that a cell of at most 15 plain digits, perhaps with ".0", stands for; None for all else."""
+    cell = cell.removesuffix(".0")
+    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
+
+
 def rows_text(rows: Sequence[Sequence[object]]) -> str:
     """Formats rows as csv. Floats keep all their digits; nan becomes an empty cell."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(
         ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows)
     return file.getvalue()
-
-
-def encoding_of(content: bytes) -> str:
-    """Returns the encoding of a table by its first bytes: UTF-8, or UTF-16 as spreadsheets save "Unicode text"."""
-    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def first_line(path: Path) -> str:
@@ -106,22 +138,23 @@ def first_line(path: Path) -> str:
             start = file.read(1_000_000)
     except OSError:
         return ""
-    return next(iter(start.decode(encoding_of(start), errors="replace").splitlines()), "")
+    return next(iter(start.decode(_encoding_of(start), errors="replace").splitlines()), "")
 
 
-def _csv_lines(path: Path, label: str, separator: str, faults: list[str]) -> list[Line] | None:
-    """Returns the lines of a csv file; None, with a fault, if it is no csv in UTF-8 or UTF-16."""
+def _encoding_of(content: bytes) -> str:
+    """Returns the encoding of a table by its first bytes: UTF-8, or UTF-16 as spreadsheets save "Unicode text"."""
+    return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _csv_lines(path: Path, label: str, separator: str) -> list[Line]:
+    """Returns the lines of a csv file. Raises InputError if it is no csv in UTF-8 or UTF-16."""
+    content = read_content(path)
     try:
-        content = read_content(path)
-        text = content.decode(encoding_of(content))
+        text = content.decode(_encoding_of(content))
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
-        faults.append(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
-                      "UTF-8")
-        return None
-    except InputError as error:
-        faults.append(f"{label} cannot be read: {str(error).removeprefix(f'{path}: ')}")
-        return None
+        raise InputError(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
+                         "UTF-8") from None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     lines, before = [], 0
     try:
@@ -129,8 +162,8 @@ def _csv_lines(path: Path, label: str, separator: str, faults: list[str]) -> lis
             lines.append((before + 1, cells))
             before = reader.line_num
     except csv.Error as error:
-        faults.append(f"{label} line {reader.line_num}: invalid csv ({error}); look for an unclosed quote")
-        return None
+        raise InputError(f"{label} line {reader.line_num}: invalid csv ({error}); look for an unclosed quote"
+                         ) from None
     return lines
 
 
@@ -155,21 +188,17 @@ class Table(NamedTuple):
     values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
 
 
-def read_table(path: Path, label: str, faults: list[str]) -> Table | None:
-    """Reads a .csv or .h5 table, without damaged rows, as `read_rows` does. label: The name of the file in faults."""
-    lines = (_h5_lines(path, label, faults) if path.suffix == ".h5" else _csv_lines(path, label, ",", faults))
-    return None if lines is None else _parsed(lines, label, faults)
+def read_table(path: Path, label: str, faults: list[str]) -> Table:
+    """Reads a .csv or .h5 table. Raises InputError if the file or its header is unusable.
+
+    label: The name of the file in faults. faults: Receives a line for every damaged row, which is left out.
+    """
+    return _parsed(_h5_lines(path, label) if path.suffix == ".h5" else _csv_lines(path, label, ","), label, faults)
 
 
 def has_table_header(path: Path) -> bool:
     """Returns whether a file begins like such a table."""
     return path.is_file() and re.split("[,;\t]", first_line(path))[0].strip() == "scorer"
-
-
-def whole_number(cell: str) -> int | None:
-    """Returns the number that a cell of at most 15 plain digits, perhaps with ".0", stands for; None for all else."""
-    cell = cell.removesuffix(".0")
-    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
 
 
 def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
@@ -224,16 +253,15 @@ def predicted_table(
     return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), tuple(range(len(keys))), values)
 
 
-def _h5_lines(path: Path, label: str, faults: list[str]) -> list[Line] | None:
-    """Returns an .h5 table as the lines that its csv would have."""
+def _h5_lines(path: Path, label: str) -> list[Line]:
+    """Returns an .h5 table as the lines that its csv would have. Raises InputError if it cannot be read."""
     try:
         import h5py  # noqa: F401
         import pandas
         import tables  # noqa: F401
     except ImportError as error:
-        faults.append(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
-                      "labels as csv with DeepLabCut")
-        return None
+        raise InputError(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
+                         "labels as csv with DeepLabCut") from None
     try:
         _refuse_code(path)
         frame = pandas.read_hdf(path, _H5_KEY)
@@ -242,9 +270,13 @@ def _h5_lines(path: Path, label: str, faults: list[str]) -> list[Line] | None:
         frame.index.names = [None] * frame.index.nlevels
         return list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
     except Exception as error:  # HDF5, PyTables and pandas raise many kinds on a damaged file, or one of another tool
-        found = " ".join(str(error).split())[:200] or type(error).__name__
-        faults.append(f"{label}: cannot be read: {found}; save the labels as csv with DeepLabCut")
-    return None
+        raise InputError(f"{label}: cannot be read: {one_line(error)}; save the labels as csv with DeepLabCut"
+                         ) from None
+
+
+def one_line(error: Exception) -> str:
+    """Returns what another library says of a file, in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 class _Plain(pickle.Unpickler):
@@ -292,49 +324,39 @@ def _refuse_code(path: Path) -> None:
 
 # The header and the rows
 
-def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table | None:
-    head = {cells[0].strip(): (line, cells) for line, cells in lines[:4] if cells and cells[0].strip() in _HEADER}
+def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table:
+    head = {cells[0].strip(): (line, [cell.strip() for cell in cells]) for line, cells in lines[:4]
+            if cells and cells[0].strip() in _HEADER}
     if missing := [row for row in ("bodyparts", "coords") if row not in head]:
         joined = lines[0][1][0] if lines and lines[0][1] else ""
-        other = "semicolons" if ";" in joined else "tabs" if "\t" in joined else ""
-        mend = f"its cells are separated by {other}, save them with commas" if other else "save the labels anew"
-        faults.append(f"{label}: header row {missing[0]} is missing; {mend}")
-        return None
-    last, coordinates = head["coords"][0], [cell.strip() for cell in head["coords"][1]]
+        mend = "save its cells with commas between them" if set(joined) & {";", "\t"} else "save the labels anew"
+        raise InputError(f"{label}: header row {missing[0]} is missing; {mend}")
+    last, coordinates = head["coords"]
     first = next((at for at, cell in enumerate(coordinates) if at and cell), len(coordinates))
-    names = coordinates[first:]
-    parts = [cell.strip() for cell in head["bodyparts"][1][first:]]
-    individuals = [cell.strip() for cell in head["individuals"][1][first:]] if "individuals" in head else [
-        ""] * len(parts)
+    names, parts = coordinates[first:], head["bodyparts"][1][first:]
+    individuals = head["individuals"][1][first:] if "individuals" in head else [""] * len(parts)
     kind = next((kind for kind in _COORDINATES if tuple(names[:len(kind)]) == kind), ())
     columns = list(zip(individuals, parts, strict=False))
     points = columns[::len(kind)] if kind else []
     if not points or names != list(kind) * len(points) or columns != [one for one in points for _ in kind]:
-        faults.append(f"{label}: header rows bodyparts and coords must name x and y of each part in turn; save the "
-                      "labels anew")
-        return None
+        raise InputError(f"{label}: header rows bodyparts and coords must name x and y of each part in turn; save the "
+                         "labels anew")
     (individual, part), times = Counter(points).most_common(1)[0]
     if times > 1:
         whose = f" of {individual!r}" if individual else ""
-        faults.append(f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own")
-        return None
-    scorer = next((cell.strip() for cell in head.get("scorer", (0, []))[1][1:] if cell.strip()), "")
-    keys, at, values = [], [], []
-    for line, cells in lines:
-        if line > last and any(cell.strip() for cell in cells):
-            row = _row(cells, points, len(kind), f"{label} line {line}", faults)
-            if row is not None:
-                keys.append(row[0])
-                at.append(line)
-                values.append(row[1])
-    shape = len(keys), len(points), len(kind)
-    return Table(scorer, tuple(points), kind, tuple(keys), tuple(at), np.array(values, np.float64).reshape(shape))
+        raise InputError(f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own")
+    scorer = next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), "")
+    rows = [(line, _row(cells, points, len(kind), f"{label} line {line}", faults)) for line, cells in lines
+            if line > last and any(cell.strip() for cell in cells)]
+    rows = [(line, *row) for line, row in rows if row is not None]
+    values = np.array([row[2] for row in rows], np.float64).reshape(len(rows), len(points), len(kind))
+    return Table(scorer, tuple(points), kind, tuple(row[1] for row in rows), tuple(row[0] for row in rows), values)
 
 
 def _row(
     cells: Sequence[str], points: Sequence[tuple[str, str]], kind: int, where: str, faults: list[str]
 ) -> tuple[str, list[float]] | None:
-    """Returns the key and the numbers of a row, or None if it is damaged."""
+    """Returns the key and the numbers of a row; None, with a fault, if it is damaged."""
     key_cells = 3 if cells[0].strip() == FOLDER else 1
     width = key_cells + len(points) * kind
     cells = _without_empty_tail(cells, width)
@@ -346,5 +368,5 @@ def _row(
         named = f"{where}, {' of '.join(name for name in point[::-1] if name)}"
         values += (numbers := [number(cell, named, faults) for cell in cells[key_cells + at * kind:][:kind]])
         if math.isnan(numbers[0]) != math.isnan(numbers[1]):
-            faults.append(f"{named}: one of x and y is empty; give both or none")
+            faults.append(f"{named}: {ONE_OF_TWO}")
     return (forward("/".join(cell.strip() for cell in cells[:key_cells])), values) if len(faults) == before else None

@@ -1,11 +1,7 @@
-"""Labels of videos in a folder: the table `keypoints.csv`.
+"""Labels of videos in a folder: `keypoints.csv`, a plain table (`plain_csv`) with the columns `video` and `frame`.
 
-It has the columns `video`, `frame`, `keypoint`, `x`, `y` and optionally `visible` (0 or 1), and a row for each labelled
-point. `video` is a path relative to the folder; frames count from 0; `x` and `y` are pixels of the frame, with the
-centre of the first at (0, 0). Keypoints are in the order of their first row.
+`video` is a path relative to the folder; frames count from 0.
 """
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +14,10 @@ from kpjax.images import boxes
 from kpjax.images.video import Video
 from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource
+from kpjax.lab.formats import plain_csv
 from kpjax.structures import Skeleton
 
 TABLE = "keypoints.csv"
-COLUMNS = ("video", "frame", "keypoint", "x", "y")
 
 
 class Labels(NamedTuple):
@@ -40,39 +36,29 @@ class Labels(NamedTuple):
 def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     """Reads a table of labels. frames: the number of frames of each video, by its name.
 
-    Raises InputError with all faults: a missing column, an unknown video or frame, a point that is labelled twice, or
-    a cell that is not a number.
+    Raises InputError with all faults: those of a plain table, and unknown videos and frames.
     """
     faults: list[str] = []
-    points: dict[tuple[str, int, int], tuple[float, float]] = {}
-    names: dict[str, int] = {}
-    with Path(table).open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.DictReader(file)
-        if missing := [column for column in COLUMNS if column not in (rows.fieldnames or ())]:
-            raise InputError(f"{table}: column {missing[0]} is missing; required are {', '.join(COLUMNS)}")
-        for row in rows:
-            where = f"line {rows.line_num}"
-            before = len(faults)
-            title, frame, x, y = row["video"], row["frame"], *(_number(row[axis] or "", f"{where} {axis}", faults)
-                                                               for axis in "xy")
-            if title not in frames:
-                faults.append(f"{where}: video {title!r} is unknown")
-            elif not (frame or "").isdigit() or int(frame) >= frames[title]:
-                faults.append(f"{where}: expected a frame of {title} from 0 to {frames[title] - 1}, found {frame}")
-            if (row.get("visible") or "1") not in ("0", "1"):
-                faults.append(f"{where}: expected visible to be 0 or 1, found {row['visible']!r}")
-            point = names.setdefault(row["keypoint"], len(names))
-            if len(faults) > before or row.get("visible") == "0":
-                continue
-            if (title, int(frame), point) in points:
-                faults.append(f"{where}: {row['keypoint']} of frame {frame} of {title} is labelled twice")
-            points[title, int(frame), point] = x, y
+    try:
+        project = plain_csv.read(Path(table), faults)
+    except InputError as error:
+        raise InputError(f"{table}: {summarise([*faults, str(error)])}") from None
+    points = {}
+    for one in project.instances:
+        frame = project.frames[one.frame]
+        title = frame.name.rpartition("/")[0]
+        if frame.number is None or title not in frames:
+            faults.append(f"video {title!r} is unknown")
+        elif frame.number >= frames[title]:
+            faults.append(f"expected a frame of {title} from 0 to {frames[title] - 1}, found {frame.number}")
+        for k in np.flatnonzero(one.visible).tolist():
+            points[title, frame.number, k] = tuple(one.keypoints[k].tolist())
     if faults:
         raise InputError(f"{table}: {len(faults)} faults: {summarise(faults)}; the videos are "
                          f"{summarise(list(frames))}")
     if not points:
         raise InputError(f"{table}: no point is labelled; label some, or delete the table")
-    return Labels(Skeleton(tuple(names)), points)
+    return Labels(project.skeleton, points)
 
 
 def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
@@ -100,15 +86,3 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     labelled = arrays(examples.image[source.order], np.stack(keypoints), np.stack(visible), labels.skeleton,
                       source.name, scale=examples.scale[source.order], crop=examples.crop[source.order])
     return replace(source, source=labelled, order=np.arange(len(source)))
-
-
-def _number(cell: str, where: str, faults: list[str]) -> float:
-    """Converts a cell to a finite number; NaN, and a fault, for any other."""
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        faults.append(f"{where}: expected a finite number, found {cell!r}")
-        return math.nan
-    return value

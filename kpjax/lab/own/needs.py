@@ -7,7 +7,7 @@ from kpjax.lab.formats.project import Project
 
 
 class Needs(NamedTuple):
-    """What `kpjax train <system>` must be given, and how much of it."""
+    """What `kpjax train SYSTEM` must be given, and how much of it."""
 
     takes: str  # what it is for: the flags of its own, without the project's
     gives: str  # what one has at the end, in a line

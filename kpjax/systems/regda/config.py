@@ -139,7 +139,7 @@ class Baselines(Checked):
     dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
 
 
-TEACHER_COST = 2.65  # of a step, in steps of the labels alone (`python -m experiments.benchmark teachers`)
+TEACHER_COST = 2.65  # of a step, in steps of the labels alone (measured on CPUs)
 
 
 @dataclass(frozen=True)

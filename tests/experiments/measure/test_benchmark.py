@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from experiments.measure.benchmark import input, line, prediction, pytorch, run, timing
-from experiments.measure.benchmark.timing import Effort, Row, Samples, Spread, compared
-from kpjax import InputError
+from experiments.measure.benchmark import input, prediction, pytorch, run, timing
+from experiments.measure.benchmark.timing import Effort, compared
 from kpjax.systems.configs import changed
 
 ONCE = Effort(rounds=1, seconds=0.01)
@@ -44,26 +43,11 @@ def test_turns_are_interleaved(monkeypatch):
     assert compared("", times["a"], times["b"]).figure == pytest.approx((2.0, 2.0, 2.0), rel=1e-4)
 
 
-def test_a_row_compares_two_candidates_round_by_round():
-    slow, fast = Samples((2.0, 9.0, 4.0), (2.0, 2.0, 2.0)), Samples((1.0, 3.0, 4.0), (1.0, 1.0, 1.0))
-    row = compared("slow / fast", slow, fast, note="why")
-    assert row == Row("slow / fast", Spread(2.0, 1.0, 3.0), note="4000.0 ms and 3000.0 ms; processor time 2.00; why")
-    assert "1 .. 3 x" in line(row)
-
-
 def test_the_command_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     run(["pytorch", "--rounds", "1", "--json", str(tmp_path / "rows.json")])
     assert "PyTorch is not installed" in capsys.readouterr().out
     assert json.loads((tmp_path / "rows.json").read_text())[0]["figure"] is None
-
-
-@pytest.mark.parametrize(("arguments", "named"), [
-    (["sppeed"], "sppeed"), (["--rounds", "0"], "--rounds"), (["--roundz", "3"], "--roundz"),
-    (["--rounds", "many"], "many")])
-def test_bad_arguments_are_named(arguments, named):
-    with pytest.raises(InputError, match=named):
-        run(arguments)
 
 
 @pytest.mark.slow

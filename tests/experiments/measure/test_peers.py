@@ -1,15 +1,14 @@
 """Folders for DeepLabCut and Lightning Pose, and the table of their predictions."""
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments import semi_supervised
+from experiments.measure.peers import __main__ as program
 from experiments.measure.peers.__main__ import main
-from kpjax.errors import InputError
 from kpjax.lab.formats.reading import read_project
-from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
 
 
@@ -18,7 +17,7 @@ def folder(tmp_path_factory):
     """Five labelled images of synthetic people, and three that test."""
     small = changed(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(semi_supervised, "PRESETS", {"demo": small})
+        patch.setattr(program, "PRESETS", {"demo": small})
         out = tmp_path_factory.mktemp("peers") / "five"
         main(["prepare", "demo", "--labelled", "5", "--subset", "3", "--side", "64", "--out", str(out)])
         yield out
@@ -32,13 +31,6 @@ def test_both_peers_are_given_the_same_labels(folder, capsys):
         assert (project.format, project.skeleton.names) == (form, tuple(split["keypoints"]))
         assert {frame.path.name for frame in project.frames} == {*split["train"], *split["test"]}
         assert {frame.size for frame in project.frames} == {(64, 64)}
-
-
-def test_all_labels_are_also_those_that_validate(folder, tmp_path, capsys):
-    main(["prepare", "demo", "--labelled", "1", "--side", "64", "--out", str(tmp_path / "all")])
-    split = json.loads((tmp_path / "all" / "split.json").read_text())
-    assert len(set(split["train"])) == 20 + 3
-    assert len(split["test"]) == 3
 
 
 def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys):
@@ -66,18 +58,3 @@ def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys
     with (tmp_path / "results.csv").open() as file:
         settings = [row["settings"] for row in csv.DictReader(file) if row["metric"] == "test/nme"]
     assert sorted(settings) == 2 * ["labelled=5 schedule=full side=64"] + 2 * ["labelled=5 side=64"]
-
-
-@pytest.mark.parametrize(("arguments", "line"), [
-    ([], "'' is not a command; there are prepare, score"), (["score", "NOWHERE"], "NOWHERE has no split.json"),
-    (["prepare", "deme", "--out", "x"], "'deme' is unknown; there are demo")])
-def test_wrong_commands_are_refused_in_a_line(arguments, line):
-    with pytest.raises(InputError, match=line):
-        main(arguments)
-
-
-def test_programs_of_the_peers_shadow_no_module():
-    """A script's folder comes first where its program looks for modules: `tables.py` there would hide pandas' own."""
-    folder = Path(main.__code__.co_filename).parent / "programs"
-    assert {path.stem for path in folder.glob("*.py")} == {
-        "deeplabcut_run", "lightning_pose_run", "mobilenet_v2", "peer"}

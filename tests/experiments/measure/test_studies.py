@@ -12,7 +12,7 @@ from kpjax.systems import queue as job_queue
 from kpjax.systems.command_line import Command, Shared
 from kpjax.systems.configs import changed
 
-TABLE = Table("people", ("regda", "people trade_off=3/regda", "adabn", "regda - adabn"), ("target/pck",))
+TABLE = Table("people", ("regda", "people mcd_trade_off=3/regda", "adabn", "regda - adabn"), ("target/pck",))
 
 
 def room(of):
@@ -31,7 +31,7 @@ def ran(monkeypatch):
         if (job.variant, job.seed) == ("adabn", 1):
             raise InputError("made up")
         write_json(job.folder / "results.json", {
-            "experiment": job.system, "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 800,
+            "experiment": job.system.name, "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 800,
             "metrics": {"target/pck": 0.5 + 0.1 * job.seed}})
 
     monkeypatch.setattr(job_queue, "run", run)
@@ -50,13 +50,13 @@ def test_a_study_goes_on_and_names_what_is_missing(ran, tmp_path):
     assert "| adabn (control) | 50.0 |" in text
     assert "| regda - adabn | +0.0 |" in text
     assert "Not finished: people adabn, seed 1." in text
-    assert "| people | trade_off=3 | regda | 800 steps, 0 images, 0 s |" in text
+    assert "| people | mcd_trade_off=3 | regda | 800 steps, 0 images, 0 s |" in text
 
 
 def test_variants_and_a_preset_choose_lines():
-    assert chosen(TABLE, ["regda"]).lines == ["regda", "people trade_off=3/regda"]
+    assert chosen(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
     assert chosen(TABLE, (), "people").lines == ["regda", "adabn", "regda - adabn"]
-    assert chosen(TABLE, (), "people trade_off=3").lines == ["people trade_off=3/regda"]
+    assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people mcd_trade_off=3/regda"]
     several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
     assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
 

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.__main__ import main as experiments_main
 from kpjax import InputError, RunError
-from kpjax.__main__ import main as kpjax_main
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.images.video import write_video
 from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.lab.out.reports.label_sheet import SIDE, Labels, label_sheet
 from kpjax.lab.own.needs import NEEDS, Holdings, systems_lines
 from kpjax.lab.own.systems import own_system
+from kpjax.lab.program import main as kpjax_main
 from kpjax.structures import Skeleton
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import as_flags, exit_code_of, flags_in_messages, flags_of
@@ -99,31 +98,30 @@ def test_every_preset_own_has_the_flags_that_the_table_names():
             assert flag.replace("-", "_") in fields, (system, flag)
 
 
-@pytest.mark.parametrize(("package", "program"), [("kpjax", "kpjax"), ("experiments", "python -m experiments")])
-def test_every_command_explains_itself_without_jax(package, program):
-    code = (f"import sys; from {package}.__main__ import main\n"
+@pytest.mark.slow
+def test_every_command_explains_itself_without_jax():
+    code = (f"import sys; from kpjax.lab.program import main\n"
             f"for name in {list(COMMANDS)}:\n    sys.argv[1:] = [name, '--help']\n"
             "    try: main()\n    except SystemExit as stop: assert not stop.code\nassert 'jax' not in sys.modules")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in COMMANDS:
-        assert f"usage: {program} {name} " in done.stdout
+        assert f"usage: kpjax {name} " in done.stdout
 
 
-@pytest.mark.parametrize("main", [experiments_main, kpjax_main])
-def test_train_is_the_preset_own_of_a_system(main, monkeypatch, capsys):
-    for typed, code, words in (([], 0, "kpjax train regda --source P"), (["people"], 2, "'people' is not a system"),
-                               ([], 0, "kpjax train --project P\n"),
-                               (["--project", "nowhere"], 2, "nowhere: there is no such file or folder"),
-                               (["supervised", "--project", "nowhere"], 2, "nowhere: there is no such file or folder"),
-                               (["regda", "--help"], 0, "--source P"), (["regda", "--help-all"], 0, "--learning-rate"),
-                               (["regda", "--sources", "P"], 2, "train regda: "),
-                               (["regda"], 2, "--source: name an annotation project")):
-        monkeypatch.setattr(sys, "argv", ["kpjax", "train", *typed])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        assert stop.value.code == code
-        assert words in "".join(capsys.readouterr())
+@pytest.mark.parametrize(("typed", "code", "words"), [
+    ([], 0, "kpjax train regda --source P"), ([], 0, "kpjax train --project P\n"),
+    (["people"], 2, "'people' is not a system"),
+    (["--project", "nowhere"], 2, "nowhere: there is no such file or folder"),
+    (["supervised", "--project", "nowhere"], 2, "nowhere: there is no such file or folder"),
+    (["regda", "--help"], 0, "--source P"), (["regda", "--help-all"], 0, "--learning-rate"),
+    (["regda", "--sources", "P"], 2, "train regda: "), (["regda"], 2, "--source: name an annotation project")])
+def test_train_is_the_preset_own_of_a_system(typed, code, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["kpjax", "train", *typed])
+    with pytest.raises(SystemExit) as stop:
+        kpjax_main()
+    assert stop.value.code == code
+    assert words in "".join(capsys.readouterr())
 
 
 def test_messages_name_flags():

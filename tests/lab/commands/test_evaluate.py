@@ -1,5 +1,4 @@
 """The command `evaluate`: errors of a made run, whose method finds the brightest pixel, on labelled images."""
-import csv
 import functools
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import numpy as np
 import pytest
 from brightest import as_system, write_run
 from PIL import Image
+from predict_folder import rows_of
 
 from kpjax.errors import InputError
 from kpjax.lab.animals.conformal import radius_table, write_radius_table
@@ -45,8 +45,8 @@ def test_errors_are_in_pixels_of_the_frames_and_the_worst_come_first(run, tmp_pa
     out = capsys.readouterr().out
     assert "not known to the run, and not measured: tail" in out
     assert "labelled: 3 frames" in out
-    with (tmp_path / "out" / "errors.csv").open() as file:
-        found = {(row["image"].rpartition("/")[2], row["keypoint"]): row for row in csv.DictReader(file)}
+    rows = rows_of(tmp_path / "out" / "errors.csv")
+    found = {(row["image"].rpartition("/")[2], row["keypoint"]): row for row in rows}
     assert found.keys() == {(f"{name}.png", keypoint) for name in "abc" for keypoint in ("spot", "beside")} - {
         ("c.png", "beside")}
     for (name, keypoint), row in found.items():  # a pixel of the run is two of the frames
@@ -68,8 +68,7 @@ def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path, capsy
     main([run, labels, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     assert "score from 0.55 on (the cutoff)" in out
-    with (tmp_path / "out" / "errors_by_keypoint.csv").open() as file:
-        found = {row["keypoint"]: row for row in csv.DictReader(file)}
+    found = {row["keypoint"]: row for row in rows_of(tmp_path / "out" / "errors_by_keypoint.csv")}
     assert [found[name]["hidden_by_cutoff"] for name in ("spot", "beside", "all keypoints")] == ["0", "2", "2"]
     assert found["beside"]["mean_px_from_cutoff"] == "nan"
     assert float(found["all keypoints"]["mean_px_from_cutoff"]) == float(found["spot"]["mean_px"]) < 4
@@ -102,8 +101,8 @@ def test_frames_that_were_learnt_from_stand_below_those_held_out(run, tmp_path, 
     out = capsys.readouterr().out
     parts = [line for line in out.splitlines() if line.endswith(": 1 frame")]
     assert parts == ["held out: 1 frame", "trained on: 1 frame", "other labels: 1 frame"]
-    with (tmp_path / "out" / "errors.csv").open() as file:
-        assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
+    parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]
+    assert parts == ["trained on", "held out", "other labels"]
     assert "worst.png: 2 animals" in out  # without the one that was learnt from
     with pytest.raises(InputError, match="is the run's own folder"):
         main([run, labels, "--out", run])
@@ -118,8 +117,8 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
             ("spot",), parts, (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"), (None, None),
             ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one), 0.5)
     main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
-    with (tmp_path / "out" / "errors.csv").open() as file:
-        assert [row["part"] for row in csv.DictReader(file)] == ["trained on", "held out", "other labels"]
+    parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]
+    assert parts == ["trained on", "held out", "other labels"]
     with pytest.raises(InputError, match="is the run's own folder"):
         main([str(Path(run).parent), labels, "--out", run, "--overwrite"])
 
@@ -128,8 +127,7 @@ def test_animals_of_one_frame_are_cropped_by_their_labels(run, tmp_path, capsys)
     labels = project(tmp_path / "labelled", [
         "a.png,0,spot,100,40", "a.png,0,tail,80,60", "a.png,1,spot,30,100", "a.png,1,tail,10,90"])
     main([run, labels, "--out", str(tmp_path / "out")])
-    with (tmp_path / "out" / "errors.csv").open() as file:
-        errors = [float(row["error"]) for row in csv.DictReader(file)]
+    errors = [float(row["error"]) for row in rows_of(tmp_path / "out" / "errors.csv")]
     assert errors[0] < 4  # the spot is 5 px wide, and its first pixel is found
     assert errors[1] > 20  # the bright spot is not in its crop
     assert "labelled: 1 frame, 2 animals" in capsys.readouterr().out

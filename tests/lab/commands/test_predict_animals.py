@@ -4,6 +4,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from predict_folder import rows_of
 from scipy import ndimage
 from test_predict_videos import HEIGHT, PREDICTOR, WIDTH
 
@@ -58,8 +59,7 @@ def predict(monkeypatch, tmp_path):
         printed = []
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
         written = command.predict(asked, tell=printed.append)
-        with written[0].open() as file:
-            return list(csv.DictReader(file)), printed, tmp_path / "out"
+        return rows_of(written[0]), printed, tmp_path / "out"
     return run
 
 

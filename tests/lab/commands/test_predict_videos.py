@@ -1,11 +1,11 @@
 """Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
-import csv
 import json
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
+from predict_folder import rows_of
 
 import kpjax.lab.commands.predict as command
 from kpjax.errors import InputError, RunError
@@ -13,7 +13,7 @@ from kpjax.images.inputs import find_inputs, from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
-from kpjax.lab.commands import Predict, run_command
+from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import predicted
 from kpjax.lab.predictors import Predictor, trained_box_side
 from kpjax.structures import Skeleton
@@ -43,8 +43,7 @@ def predict(monkeypatch, tmp_path):
         printed = []
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
         written = command.predict(asked, tell=printed.append)
-        with written[0].open() as file:
-            return list(csv.DictReader(file)), printed, tmp_path / "out"
+        return rows_of(written[0]), printed, tmp_path / "out"
     return run
 
 
@@ -77,8 +76,7 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypa
     monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(follow=around))
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
     written = command.predict(Predict(run="made", inputs=(clip,), out=tmp_path / "out"), tell=lambda line: None)
-    with written[0].open() as file:
-        errors = found(list(csv.DictReader(file)))
+    errors = found(rows_of(written[0]))
     assert looked_at == 12 * [(WIDTH, HEIGHT)]
     # A pixel of the network is one of the frame, but of the first frame and the sixth, which it sees as a whole, two.
     assert max(error for number, error in errors.items() if number not in (0, 5)) < 2
@@ -99,10 +97,7 @@ def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp
     assert [path.name for path in written] == ["points.csv", "clip.csv", "clip_smoothed.csv"]
     said = f"frames in order, several networks: smoothed points in {written[2]}, as predicted in {written[1]}"
     assert printed.count(said) == 1
-    tables = []
-    for path in written:
-        with path.open() as file:
-            tables.append(list(csv.DictReader(file)))
+    tables = [rows_of(path) for path in written]
     assert {row["spread"] for row in (*tables[0], *tables[1])} == {f"{2 * np.sqrt(8):.3f}"}  # two px of the frame each
     assert max(found(tables[1]).values()) <= 2
     assert "spread" not in tables[2][0]
@@ -111,20 +106,20 @@ def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp
 
 
 def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
-    """1,000 frames at 1/30 s, then 600 at 1/10 s."""
-    times = np.concatenate([np.arange(1000) / 30, 1000 / 30 + np.arange(600) / 10])
-    clip = write_video(tmp_path / "clip.mp4", map(moving, range(1600)), times=times)
+    """100 frames at 1/30 s, then 60 at 1/10 s."""
+    times = np.concatenate([np.arange(100) / 30, 100 / 30 + np.arange(60) / 10])
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(160)), times=times)
     rows, printed, out = predict(clip, overlay=True, batch_size=64)
-    assert len(rows) == 2 * 1600
-    assert [int(row["frame"]) for row in rows[::2]] == list(range(1600))
+    assert len(rows) == 2 * 160
+    assert [int(row["frame"]) for row in rows[::2]] == list(range(160))
     np.testing.assert_allclose([float(row["time"]) for row in rows[::2]], times, atol=1e-4)
     assert max(found(rows).values()) <= 2  # a pixel of the network's image is two of the frame
     assert {row["status"] for row in rows[::2]} == {"ok"}
     drawn = open_video(out / "clip_overlay.mp4")
-    assert len(drawn) == 1600
+    assert len(drawn) == 160
     np.testing.assert_allclose(drawn.times - drawn.times[0], times, atol=1e-4)
     assert (out / "clip_sheet.jpg").is_file()
-    assert "1600 frames of clip.mp4 in" in printed[1]
+    assert "160 frames of clip.mp4 in" in printed[1]
     assert "0 unreadable" in printed[1]
 
 
@@ -242,10 +237,6 @@ def test_trails_and_the_size_of_points(predict, tmp_path):
     assert abs(last["trails"] - last["plain"])[before].max() > 30
     coloured = {name: int((np.ptp(image[:HEIGHT], axis=-1) > 60).sum()) for name, image in last.items()}
     assert coloured["large"] > 1.5 * coloured["plain"]
-    with pytest.raises(InputError, match="dot_size: 0"):
-        predict(clip, dot_size=0.0)
-    with pytest.raises(InputError, match="trails: -1"):
-        predict(clip, trails=-1)
 
 
 def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
@@ -256,8 +247,7 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     rows, printed, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
     assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
     assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
-    with (out / "deep" / "clip.mp4.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(out / "deep" / "clip.mp4.csv")
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
     assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in printed[0]
@@ -265,40 +255,37 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
-def test_what_is_refused(predict, tmp_path, monkeypatch):
-    image = tmp_path / "points.png"
-    Image.fromarray(moving(0)).save(image)
-    clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
-
-    def refused(*inputs, **options):
-        with pytest.raises(InputError) as caught:
-            predict(*inputs, **options)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    assert "selects frames of videos, and the inputs are images only" in refused(image, frames="0:2")
-    assert "points.csv would be of two inputs" in refused(image, clip)
-    assert "does not exist" in refused(tmp_path / "nothing.mp4")
-    assert "not a video that can be read" in refused(_written(tmp_path / "text.mp4", "text"))
-    assert "'xls' is unknown" in refused(clip, formats="xls")
-    assert "nan is not a score" in refused(clip, cutoff=float("nan"))
-    boxes = _written(tmp_path / "boxes.csv", "image,x,y,w,h\nother.png,1,1,5,5\n")
-    assert "no box belongs to one of the 1 images" in refused(image, boxes=boxes)
-    for text in ("5", "a:b", "0:9:0", "-3:"):
-        with pytest.raises(InputError, match="--frames"):
-            run_command("predict", [str(tmp_path), str(clip), "--out", str(tmp_path / "out"), f"--frames={text}"])
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
-    assert "boxes: the run was trained on crops" in refused(clip)
+@pytest.mark.parametrize(("inputs", "options", "words"), [
+    (["points.png"], {"frames": "0:2"}, "selects frames of videos, and the inputs are images only"),
+    (["points.png", "points.mp4"], {}, "points.csv would be of two inputs"),
+    (["nothing.mp4"], {}, "does not exist"), (["text.mp4"], {}, "not a video that can be read"),
+    (["points.mp4"], {"formats": "xls"}, "'xls' is unknown"),
+    (["points.mp4"], {"cutoff": float("nan")}, "cutoff: nan; must be a score"),
+    (["points.mp4"], {"dot_size": 0.0}, "dot_size: 0"), (["points.mp4"], {"trails": -1}, "trails: -1"),
+    (["points.png"], {"boxes": "boxes.csv"}, "no box belongs to one of the 1 images"),
+    *((["points.mp4"], {"frames": text}, "frames: .* is not a range") for text in ("5", "a:b", "0:9:0", "-3:"))])
+def test_what_is_refused(predict, tmp_path, inputs, options, words):
+    Image.fromarray(moving(0)).save(tmp_path / "points.png")
+    write_video(tmp_path / "points.mp4", map(moving, range(2)))
+    (tmp_path / "text.mp4").write_text("text")
+    (tmp_path / "boxes.csv").write_text("image,x,y,w,h\nother.png,1,1,5,5\n")
+    if "boxes" in options:
+        options = {"boxes": tmp_path / options["boxes"]}
+    with pytest.raises(InputError, match=words) as caught:
+        predict(*(tmp_path / name for name in inputs), **options)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_path, monkeypatch):
+    clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
+    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
+    with pytest.raises(InputError, match="boxes: the run was trained on crops"):
+        predict(clip)
     monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(
         predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2)))))
     with pytest.raises(RunError, match=r"points.mp4, frame 0: .*not finite"):
         predict(clip)
-
-
-def _written(path, text):
-    path.write_text(text)
-    return path
 
 
 def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):

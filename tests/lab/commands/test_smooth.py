@@ -1,11 +1,11 @@
 """Points over time: gaps, outliers, bands, and the files of four tools."""
-import csv
 import functools
 import re
 import shutil
 
 import numpy as np
 import pytest
+from predict_folder import rows_of
 
 from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
@@ -32,11 +32,6 @@ def table(tmp_path):
             points[0, 0], scores[0, 0] = 0, 0.05
         fill(made, row, (100, 60), points, scores, np.ones(1, bool))
     return made
-
-
-def rows_of(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def nose(path):

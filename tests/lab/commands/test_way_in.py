@@ -4,13 +4,12 @@ import sys
 
 import pytest
 
-from experiments import system_of
-from experiments.__main__ import main
 from kpjax import InputError
 from kpjax.images.inputs import find_inputs
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.systems import own_system
+from kpjax.lab.program import main
 from kpjax.systems.command_line import TO_KNOW, Shared, read_command
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import WIDTH, exit_code_of, folded
@@ -21,7 +20,7 @@ def said(capsys, monkeypatch, *words):
     monkeypatch.setenv("COLUMNS", str(WIDTH))
     monkeypatch.setattr(sys, "argv", ["kpjax", *words])
     with pytest.raises(SystemExit) as stop:
-        main("kpjax")
+        main()
     printed = capsys.readouterr()
     assert not stop.value.code, printed.err
     assert max(map(len, printed.out.splitlines())) <= WIDTH
@@ -36,10 +35,6 @@ def test_the_bare_program_lists_the_commands_and_how_to_begin(typed, capsys, mon
         assert f"\n  {name} " in shown
     assert "kpjax check MY_PROJECT,  then  kpjax train --project MY_PROJECT" in shown
     assert "openfield" not in shown
-
-
-def test_presets_have_a_command_of_their_own(capsys, monkeypatch):
-    assert "kpjax regda demo" in said(capsys, monkeypatch, "presets")
 
 
 def test_the_version(capsys, monkeypatch):
@@ -65,11 +60,6 @@ def test_every_flag_to_know_is_one():
     assert set(TO_KNOW) <= fields | {field.name for field in dataclasses.fields(Shared)}
 
 
-def test_a_system_without_a_preset_for_own_projects_says_what_trains_on_them():
-    with pytest.raises(InputError, match="kpjax train supervised --project P for a project of your own"):
-        read_command(system_of("supervised"), ["own"])
-
-
 def test_long_lines_are_folded_at_spaces_and_others_stay(capsys):
     words = " ".join(["word"] * 50)
     for line, indent in ((words, 4), (f"  --flag  {words}", 10), (f"      {words}", 10)):
@@ -90,7 +80,7 @@ def test_the_help_of_a_command_fits_the_screen(name, capsys, monkeypatch):
 def test_errors_fit_the_screen_and_say_one_thing_after_the_other(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kpjax", "train", "--projects", "a folder"])
     with pytest.raises(SystemExit) as stop:
-        main("kpjax")
+        main()
     error = capsys.readouterr().err
     assert stop.value.code == 2
     assert max(map(len, error.splitlines())) <= WIDTH

@@ -50,7 +50,7 @@ def quiet(line):
 def run(tmp_path_factory):
     """The folder of a finished run, with an array and a mapping that no point depends on."""
     folder = tmp_path_factory.mktemp("runs") / "seed-3"
-    config = changed(supervised.PRESETS["demo"], image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
+    config = changed(supervised.SMALL, image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
     write_json(folder / "config.json", {
         "format": FORMAT, "variant": "supervised", "seed": 3, "config": config_as_json(config)})
     write_json(folder / "skeleton.json", asdict(POINTS))
@@ -194,7 +194,7 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(side):
 @pytest.mark.parametrize("name", FILES)
 def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
     whole = (copied / name).read_bytes()
-    for position in {0, len(whole) - 1, *np.linspace(1, len(whole) - 2, 12).astype(int).tolist()}:
+    for position in (0, len(whole) // 3, len(whole) - 1):
         damaged = bytearray(whole)
         damaged[position] ^= 1
         (copied / name).write_bytes(damaged)
@@ -213,13 +213,12 @@ def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
 def test_another_format_is_refused_in_one_line(copied):
     path = copied / "predictor.json"
     other = path.read_bytes().replace(b'"format": 2', b'"format": 3')
-    path.write_bytes(other)
-    with pytest.raises(InputError, match="format 3, this program reads format 2, or the file is damaged"):
-        open_predictor(copied)
-    before = json.loads(other)["checksum"].encode()
-    path.write_bytes(other.replace(before, standalone.digest_of_description(other).encode()))
-    with pytest.raises(InputError, match=r"json: format 3, this program reads format 2; use the run.py in its"):
-        open_predictor(copied)
+    for content, words in ((other, "reads format 2, or the file is damaged"), (other.replace(
+            json.loads(other)["checksum"].encode(), standalone.digest_of_description(other).encode()),
+            "json: format 3, this program reads format 2; use the run.py in its")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=words):
+            open_predictor(copied)
 
 
 def test_wrong_images_are_refused_by_dimension(exported):
@@ -264,10 +263,10 @@ def test_it_is_made_again_from_itself(run, exported, tmp_path):
 def test_run_py_as_a_program(exported, tmp_path, capsys):
     """Keypoints of images in a table, and the self-test in a fresh process, which fails where the points differ."""
     assert in_fresh_process(exported / "run.py", "--self-test", "1e-3").startswith("self-test: at most 0 px")
-    with pytest.raises(RunError, match=r"fails in a fresh process: error: .*nowhere.png: cannot be read"):
+    with pytest.raises(RunError, match=r"fails in a fresh process: error: nowhere.png: .*No such file"):
         in_fresh_process(exported / "run.py", "nowhere.png")
     runner = loaded(exported / "run.py")
-    with pytest.raises(runner.PredictorError, match=r"points lie up to 0 px from those at export"):
+    with pytest.raises(runner.InputError, match=r"points lie up to 0 px from those at export"):
         runner.main(["--self-test", "-1"])
     paths = [tmp_path / "a b.png", tmp_path / "c.png"]
     for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
@@ -282,7 +281,7 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
     runner.main([str(paths[0]), "--box", "1", "2", "30", "30"])
     assert "a b.png,left," in capsys.readouterr().out
     (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:100])
-    with pytest.raises(runner.PredictorError, match=r"cut.png: cannot be read"):
+    with pytest.raises(runner.InputError, match=r"cut.png: "):
         runner.main([str(tmp_path / "cut.png")])
 
 

@@ -51,7 +51,7 @@ def test_coco_boxes_without_crowds(tmp_path):
     ("b.csv", "x,y,w,h\n1,2,3,4\n", "which image a box belongs"),
     ("b.csv", "video,x,y,w,h\nv,1,2,3,4\n", "lacks a column frame"),
     ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
-     "3 faults: b.csv line 4: 2 cells.*; line 2: .*positive.*; line 3, width: 'zero'"),
+     "3 faults: b.csv line 4: 2 cells.*line 2: .*positive.*line 3, w: 'zero'"),
     ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
     ("b.csv", "image,x,y,w,h\n", "no box in it"),
     ("b.json", "[{}]", "does not name its images"),

@@ -1,7 +1,7 @@
 """The selection of images to label against closed forms."""
 import numpy as np
 
-from kpjax.lab.out.suggest.selection import apart_in_time, k_centre, thumbnail
+from kpjax.lab.out.suggest.frames import apart_in_time, k_centre, thumbnail
 
 
 def test_k_centre_takes_the_farthest_and_keeps_away_from_what_has_labels():

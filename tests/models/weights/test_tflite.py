@@ -41,18 +41,6 @@ def test_numbers_have_one_scale_and_zero_point_for_a_tensor(tmp_path):
 
 # What is refused
 
-def test_files_that_are_no_models_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"absent\.tflite: cannot be read"):
-        read_convolutions(tmp_path / "absent.tflite")
-    for content in (b"", b"TFL3", b"no model at all"):
-        (tmp_path / "foreign.tflite").write_bytes(content)
-        with pytest.raises(InputError, match=r"foreign\.tflite: is not a TensorFlow Lite model"):
-            read_convolutions(tmp_path / "foreign.tflite")
-    other = write(tmp_path / "other.tflite", [], identifier=b"ABCD")
-    with pytest.raises(InputError, match=r"other\.tflite: is not a TensorFlow Lite model"):
-        read_convolutions(other)
-
-
 def test_a_truncated_file_is_refused_where_it_lacks_anything(tmp_path):
     path = write(tmp_path / "m.tflite", [Operator(
         CONVOLUTION, Stored(whole_numbers((2, 1, 1, 3)), (0.5,), (0,)), Stored(whole_numbers((2,), "int32"), (0.5,)))])
@@ -68,15 +56,6 @@ def test_a_truncated_file_is_refused_where_it_lacks_anything(tmp_path):
             np.testing.assert_array_equal(read.bias, bias)
     assert len(messages) > 0.8 * len(content)
     assert set(messages) == {f"{path}: is not a whole TensorFlow Lite model; fetch it again"}
-
-
-def test_numbers_of_other_kinds_are_refused(tmp_path):
-    path = write(tmp_path / "m.tflite", [Operator(CONVOLUTION, Stored(np.zeros((1, 1, 1, 1), np.float64)))])
-    with pytest.raises(InputError, match=r"m\.tflite: has numbers of type 10"):
-        read_convolutions(path)
-    write(path, [Operator(CONVOLUTION, Stored(np.zeros((1, 1, 1, 1), np.int8)))])
-    with pytest.raises(InputError, match=r"m\.tflite: has whole numbers without a scale"):
-        read_convolutions(path)
 
 
 # MoveNet
@@ -112,24 +91,34 @@ def test_batch_norm_adds_the_folded_bias_and_nothing_else(tmp_path):
     np.testing.assert_allclose(y, x + tensors["features.5.conv.1.0.weight"].flat[0], rtol=1e-6)
 
 
-def test_models_with_other_layers_are_refused(tmp_path):
+def changed(place, operator):
+    """MoveNet's operators with another one at a place."""
     whole = made_movenet()
-    path = write(tmp_path / "m.tflite", whole[:-1])
-    with pytest.raises(InputError, match=r"m\.tflite: its 73 convolutions are not those of MoveNet"):
-        read_movenet(path)
-    swapped = [whole[1], whole[0], *whole[2:]]
-    with pytest.raises(InputError, match=r"m\.tflite: its 74 convolutions are not those of MoveNet"):
-        read_movenet(write(path, swapped))
-    names, _ = _movenet_layers()
-    place = names.index("final_layer.smooth8.depthwise")
-    whole[place] = whole[place]._replace(bias=Stored(np.ones(1, np.float32)))
-    with pytest.raises(InputError, match=r"m\.tflite: final_layer\.smooth8\.depthwise has a bias"):
-        read_movenet(write(path, whole))
+    whole[place] = operator(whole[place])
+    return whole
 
 
-def test_a_trunk_that_trains_is_not_started_from_a_file_without_batch_norm(tmp_path):
-    with pytest.raises(InputError, match=r"m\.tflite: BatchNorm is folded"):
-        load_backbone({"params": {}, "batch_stats": {}}, write(tmp_path / "m.tflite", []))
+SMOOTH8 = _movenet_layers()[0].index("final_layer.smooth8.depthwise")
+
+
+@pytest.mark.parametrize(("read", "written", "said"), [
+    (read_convolutions, b"", "is not a TensorFlow Lite"), (read_convolutions, b"TFL3", "is not a TensorFlow Lite"),
+    (read_convolutions, b"no model at all", "is not a TensorFlow Lite model"),
+    (read_convolutions, [Operator(CONVOLUTION, Stored(np.zeros((1, 1, 1, 1), np.float64)))], "has numbers of type 10"),
+    (read_convolutions, [Operator(CONVOLUTION, Stored(np.zeros((1, 1, 1, 1), np.int8)))], "numbers without a scale"),
+    (read_movenet, made_movenet()[:-1], "its 73 convolutions are not those of MoveNet"),
+    (read_movenet, [*made_movenet()[1::-1], *made_movenet()[2:]], "its 74 convolutions are not those of MoveNet"),
+    (read_movenet, changed(SMOOTH8, lambda one: one._replace(bias=Stored(np.ones(1, np.float32)))),
+     r"final_layer\.smooth8\.depthwise has a bias"),
+    (lambda path: load_backbone({"params": {}, "batch_stats": {}}, path), [], "BatchNorm is folded")])
+def test_what_cannot_be_read_is_refused(read, written, said, tmp_path):
+    path = tmp_path / "m.tflite"
+    if isinstance(written, bytes):
+        path.write_bytes(written)
+    else:
+        write(path, written)
+    with pytest.raises(InputError, match=rf"m\.tflite: .*{said}"):
+        read(path)
 
 
 def test_the_published_file_equals_the_safetensors(published_weights):

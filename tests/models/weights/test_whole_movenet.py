@@ -6,7 +6,6 @@ from untrained import drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models import (
-    HeatmapHead,
     MobileNetV2Trunk,
     MoveNet,
     load_backbone,
@@ -44,15 +43,6 @@ def test_its_trunk_starts_another_network(whole):
     assert (len(report.matched), len(report.skipped), report.missing) == (255, 39, ())
 
 
-def test_a_trunk_alone_is_no_movenet(whole, tmp_path):
-    variables, _ = whole
-    trunk = {collection: tree["backbone"] for collection, tree in variables.items()}
-    write_safetensors(tmp_path / "trunk.safetensors",
-                      {name: array for name, array in to_torch(trunk).items() if array.ndim})
-    with pytest.raises(InputError, match=r"trunk\.safetensors: holds no whole MoveNet"):
-        load_movenet(zeros(movenet_lightning()), tmp_path / "trunk.safetensors")
-
-
 def test_as_a_heatmap_network_it_starts_with_the_published_heatmaps_of_what_it_knows(whole):
     variables, path = whole
     network = MoveNet(sigmoid=True).build(3)
@@ -68,16 +58,6 @@ def test_as_a_heatmap_network_it_starts_with_the_published_heatmaps_of_what_it_k
     assert report.missing
     _, report = load_movenet_heatmaps(fresh, path, channels=(5, 6, 0))
     assert not report.missing
-
-
-def test_another_head_keeps_its_own_variables(whole):
-    variables, path = whole
-    network = MoveNet().build(3).clone(head=HeatmapHead(3))
-    fresh = drawn(shapes(network), seed=1)
-    read, report = load_movenet_heatmaps(fresh, path)
-    jax.tree.map(np.testing.assert_array_equal, read["params"]["head"], fresh["params"]["head"])
-    jax.tree.map(np.testing.assert_array_equal, read["params"]["upsampling"], variables["params"]["upsampling"])
-    assert report.missing == ("params/head/output",)
 
 
 def test_the_published_file_trains_on_its_own_statistics_alone(tmp_path):

@@ -1,4 +1,4 @@
-"""A run that the campaigns kill: python trained_child.py FOLDER [MEGABYTES of live state].
+"""A run that `kill.py` kills: python trained_child.py FOLDER.
 
 Prints `ready` when it is about to train, and the digest of its final state at the end.
 """
@@ -11,7 +11,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 sys.path[:0] = [str(pathlib.Path(__file__).parents[number]) for number in (1, 3)]
 
 
-def main(folder, megabytes=4):
+def main(folder):
     import jax
     import numpy as np
     from tiny import Batches, Images, tiny
@@ -22,8 +22,7 @@ def main(folder, megabytes=4):
     from kpjax.training.process import Interrupted
     from kpjax.training.trees import tree_digest
 
-    # Two matrices and their velocities in float32, averages in bfloat16: 52 x 10 bytes for each unit of width.
-    width = megabytes * 1_000_000 // 520
+    width = 7_700  # of 4 MB: two matrices and their velocities in float32, averages in bfloat16
     method = tiny(width=width, rate=0.01 / width)
 
     def error_of(state):
@@ -42,4 +41,4 @@ def main(folder, megabytes=4):
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    main(pathlib.Path(sys.argv[1]))

@@ -116,18 +116,16 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     """Returns the frames of videos and the formats. Raises InputError for a value that means nothing."""
     if not asked.inputs:
         raise InputError("inputs", "name images, videos, or folders of them")
-    if asked.batch_size < 1:
-        raise InputError("batch_size", f"{asked.batch_size}; must be at least 1")
-    if asked.dot_size is not None and not 0 < asked.dot_size < 1e4:
-        raise InputError("dot_size", f"{asked.dot_size}; must be above 0")
-    if asked.animals is not None and not 0 <= asked.animals < MOST_ANIMALS:
-        raise InputError("animals", f"{asked.animals}; give how many there are, or 0 if they come and go")
-    if asked.trails < 0:
-        raise InputError("trails", f"{asked.trails}; must be 0 or more frames")
-    if asked.cutoff is not None and not np.isfinite(asked.cutoff):
-        raise InputError("cutoff", f"{asked.cutoff} is not a score")
-    if asked.level not in LEVELS:
-        raise InputError("level", f"{asked.level:g}; choose {', '.join(f'{level:g}' for level in LEVELS)}")
+    for name, right, mend in (
+            ("batch_size", asked.batch_size >= 1, "must be at least 1"),
+            ("dot_size", asked.dot_size is None or 0 < asked.dot_size < 1e4, "must be above 0"),
+            ("animals", asked.animals is None or 0 <= asked.animals < MOST_ANIMALS,
+             "give how many there are, or 0 if they come and go"),
+            ("trails", asked.trails >= 0, "must be 0 or more frames"),
+            ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a score"),
+            ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}")):
+        if not right:
+            raise InputError(name, f"{getattr(asked, name)}; {mend}")
     if asked.overlay and asked.no_overlay:
         raise InputError("overlay", "--no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")

@@ -117,8 +117,6 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
     """
     keypoints, box = len(predictor.skeleton.names), None
     transform = replace(predictor.transform, margin=1.0)
-    empty = (np.full((1, keypoints, 2), np.nan), np.zeros((1, keypoints)), np.zeros(1, bool))
-    unknown = np.full((1, keypoints), np.nan)  # a published network has no radii
 
     def read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | InputError]:
         try:
@@ -129,19 +127,18 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
     with closing(in_background(read_ahead(read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
         for row, image in frames:
             if isinstance(image, InputError):
-                yield Seen(row, (0, 0), *empty, image, None, unknown)
+                yield _unseen(row, (0, 0), 1, keypoints, fault=image)
                 continue
             size = (image.shape[1], image.shape[0])
-            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
-                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
+            square, crop = _square(image, transform, keypoints, box)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             points = in_original_pixels(crop, found)
             if not np.isfinite(points).all():
                 raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: the network gives a point that "
                                "is not finite")
             box = predictor.follow(points, scores, size)
-            yield Seen(row, size, points[None], scores[None], np.ones(1, bool), None,
-                       shrunk(image, side) if row in shown else None, unknown)
+            yield _unseen(row, size, 1, keypoints, image=shrunk(image, side) if row in shown else None)._replace(
+                keypoints=points[None], scores=scores[None], present=np.ones(1, bool))
 
 
 def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
@@ -154,7 +151,7 @@ def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, b
         try:
             image = read()
         except InputError as error:
-            return _unreadable(row, error, len(places), keypoints)
+            return _Pending(_unseen(row, (0, 0), len(places), keypoints, fault=error), [])
         return _cut(row, image, places, transform, keypoints, row in shown, side)
 
     threads = min(4, os.cpu_count() or 1)
@@ -175,8 +172,7 @@ def located(sequence: ImageSequence, transform: Transform, keypoints: int, finde
             image = read()
         except InputError as error:
             return row, error, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
-        square, _, _, _, crop = whole(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(1))
-        return row, image, square, crop
+        return row, image, *_square(image, whole, 0)
 
     def find(looked: list) -> list[tuple[int, Any, np.ndarray, int]]:
         squares = [square for _, _, square, _ in looked]
@@ -187,7 +183,7 @@ def located(sequence: ImageSequence, transform: Transform, keypoints: int, finde
     def cut(found: tuple[int, Any, np.ndarray, int]) -> _Pending:
         row, image, boxes, there = found
         if isinstance(image, InputError):
-            return _unreadable(row, image, 0, keypoints)
+            return _Pending(_unseen(row, (0, 0), 0, keypoints, fault=image), [])
         pending = _cut(row, image, boxes, transform, keypoints, row in shown, side)
         return replace(pending, seen=pending.seen._replace(boxes=boxes, more=max(there - len(boxes), 0)))
 
@@ -209,21 +205,24 @@ def _cut(row: int, image: np.ndarray, places: Sequence[np.ndarray | None], trans
     size, crops = (image.shape[1], image.shape[0]), []
     for animal, box in enumerate(places):
         if box is None or np.isfinite(box).all():
-            square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32),
-                                              np.zeros(keypoints, np.float32), np.float32(max(size)), box)
-            crops.append((animal, square, crop))
-    seen = Seen(row, size, *_nothing(len(places), keypoints), None, shrunk(image, side) if shown else None,
-                np.full((len(places), keypoints), np.nan))
-    return _Pending(seen, crops)
+            crops.append((animal, *_square(image, transform, keypoints, box)))
+    return _Pending(_unseen(row, size, len(places), keypoints, image=shrunk(image, side) if shown else None), crops)
 
 
-def _unreadable(row: int, error: InputError, animals: int, keypoints: int) -> _Pending:
-    return _Pending(Seen(row, (0, 0), *_nothing(animals, keypoints), error, None,
-                         np.full((animals, keypoints), np.nan)), [])
+def _square(image: np.ndarray, transform: Transform, keypoints: int, box: np.ndarray | None = None
+            ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the square that a network takes, and its map to the image."""
+    square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32), np.zeros(keypoints, np.float32),
+                                      np.float32(max(image.shape[:2])), box)
+    return square, crop
 
 
-def _nothing(animals: int, keypoints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (np.full((animals, keypoints, 2), np.nan), np.zeros((animals, keypoints)), np.zeros(animals, bool))
+def _unseen(row: int, size: tuple[int, int], animals: int, keypoints: int, *, fault: InputError | None = None,
+            image: np.ndarray | None = None) -> Seen:
+    """Returns a frame before the network has seen it: nothing is known of its animals."""
+    shape = animals, keypoints
+    return Seen(row, size, np.full((*shape, 2), np.nan), np.zeros(shape), np.zeros(animals, bool), fault, image,
+                np.full(shape, np.nan))
 
 
 def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:

@@ -40,32 +40,14 @@ def is_exported(folder: Path) -> bool:
     return (Path(folder) / standalone.DESCRIPTION).is_file()
 
 
-def description_of(folder: Path) -> dict[str, Any]:
-    """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
-    try:
-        return standalone.checked_description(Path(folder))
-    except standalone.PredictorError as error:
-        raise InputError(str(error)) from None
-
-
 def open_exported(folder: Path) -> Exported:
     """Opens and verifies a folder as a predictor.
 
     Raises InputError for damage, another format, and a jax that cannot load it; `predict` raises it for images of
     another size or dtype.
     """
-    try:
-        description, predict = standalone.open_predictor(Path(folder))
-    except standalone.PredictorError as error:
-        raise InputError(str(error)) from error
-
-    def checked_predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            return predict(images)
-        except standalone.PredictorError as error:
-            raise InputError(str(error)) from None
-
-    return Exported(checked_predict, skeleton_from_json(
+    description, predict = standalone.open_predictor(Path(folder))
+    return Exported(predict, skeleton_from_json(
         description["skeleton"], f"{Path(folder) / standalone.DESCRIPTION}: skeleton"), description)
 
 

@@ -17,20 +17,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+# An exported folder has the code itself in place of these two lines (`kpjax.lab.out.export.writing.runner`).
+from kpjax.errors import InputError
+from kpjax.images.reading import common_depth, read_image
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
 FORMAT = 2  # of predictor.json
 DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
-PILLOW_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 ONNX = "predict.onnx"  # in place of the function and the weights
 LARGEST_SIDE = 8192  # px, of the square images
 CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself with 64 zeros here
-
-
-class PredictorError(Exception):
-    """An unusable folder or image, in one line: which, why, and the mend."""
 
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -47,27 +46,27 @@ class Predictor(NamedTuple):
 # The folder
 
 def checked_description(folder: Path) -> dict[str, Any]:
-    """Reads predictor.json and verifies the sha256 of every file. Raises PredictorError."""
+    """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
     path = Path(folder) / DESCRIPTION
     text = _bytes(path)
     try:
         found = json.loads(text)
         made_by = found["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise PredictorError(f"{path}: damaged, no description of a predictor ({error}); copy the folder again"
+        raise InputError(f"{path}: damaged, no description of a predictor ({error}); copy the folder again"
                              ) from None
     whole = digest_of_description(text) == str(found.get("checksum"))
     if made_by != FORMAT:
         damage = "" if whole else ", or the file is damaged"
-        raise PredictorError(f"{path}: format {made_by!r}, this program reads format {FORMAT}{damage}; use the "
+        raise InputError(f"{path}: format {made_by!r}, this program reads format {FORMAT}{damage}; use the "
                              f"{RUNNER} in its folder, or export the run again")
     if not whole:
-        raise PredictorError(f"{path}: damaged: its checksum does not fit its content; copy the folder again")
+        raise InputError(f"{path}: damaged: its checksum does not fit its content; copy the folder again")
     if wrong := wrong_field(found):
-        raise PredictorError(f"{path}: {wrong} is not what an export writes; export the run again")
+        raise InputError(f"{path}: {wrong} is not what an export writes; export the run again")
     for name, digest in found["files"].items():
         if hashlib.sha256(_bytes(Path(folder) / name)).hexdigest() != digest:
-            raise PredictorError(f"{Path(folder) / name}: damaged: its sha256 is not the one in {DESCRIPTION}; copy "
+            raise InputError(f"{Path(folder) / name}: damaged: its sha256 is not the one in {DESCRIPTION}; copy "
                                  "the folder again")
     return found
 
@@ -114,14 +113,14 @@ def digest_of_description(text: bytes) -> str:
 def _bytes(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
-            raise PredictorError(f"{path}: is not a file; copy the folder again")  # a pipe would be waited for
+            raise InputError(f"{path}: is not a file; copy the folder again")  # a pipe would be waited for
         return path.read_bytes()
     except OSError as error:
-        raise PredictorError(f"{path}: {error.strerror or error}; copy the folder again") from None
+        raise InputError(f"{path}: {error.strerror or error}; copy the folder again") from None
 
 
 def open_predictor(folder: Path) -> Predictor:
-    """Opens and verifies a folder. Raises PredictorError for damage, and for a jax that cannot load it."""
+    """Opens and verifies a folder. Raises InputError for damage, and for a jax that cannot load it."""
     folder = Path(folder)
     description = checked_description(folder)
     shape = (1, *description["input"]["shape"][1:])
@@ -141,18 +140,18 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
         from jax import export
         from safetensors.numpy import load
     except ImportError as error:
-        raise PredictorError(f"{error}; {INSTALL}") from None
+        raise InputError(f"{error}; {INSTALL}") from None
     content, made_by = _bytes(folder / WEIGHTS), description["versions"]["jax"]
     try:
         weights = load(content)
     except Exception as error:  # safetensors raises many kinds
-        raise PredictorError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
+        raise InputError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
                              ) from None
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
         compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults appear only here
     except Exception as error:  # jax raises errors of many kinds for a file that is too old or too new for it
-        raise PredictorError(
+        raise InputError(
             f"{folder / FUNCTION}: made by jax {made_by}, and jax {jax.__version__} does not load it "
             f"({_first_line(error)}); pip install jax=={made_by}, or export it again: kpjax export --from {folder} "
             "--out NEW") from error
@@ -177,17 +176,17 @@ def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, .
 
 
 def onnx_session(path: Path) -> Any:
-    """Opens a model by ONNX Runtime. Raises PredictorError if that is not installed, or does not load it."""
+    """Opens a model by ONNX Runtime. Raises InputError if that is not installed, or does not load it."""
     try:
         import onnxruntime
     except ImportError as error:
-        raise PredictorError(f"{error}; {INSTALL_ONNX}") from None
+        raise InputError(f"{error}; {INSTALL_ONNX}") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
     try:
         return onnxruntime.InferenceSession(_bytes(path), options, providers=onnxruntime.get_available_providers())
     except Exception as error:  # its errors have no common class
-        raise PredictorError(f"{path}: onnxruntime {onnxruntime.__version__} does not load it "
+        raise InputError(f"{path}: onnxruntime {onnxruntime.__version__} does not load it "
                              f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
 
 
@@ -196,74 +195,18 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
-    """Raises PredictorError naming the wrong dtype or dimension."""
+    """Raises InputError naming the wrong dtype or dimension."""
     if images.dtype != np.uint8:
-        raise PredictorError(f"images: dtype {images.dtype}, uint8 is needed")
+        raise InputError(f"images: dtype {images.dtype}, uint8 is needed")
     if images.ndim != 4:
-        raise PredictorError(f"images: {images.ndim} dimensions, 4 are needed: batch, height, width, channels")
+        raise InputError(f"images: {images.ndim} dimensions, 4 are needed: batch, height, width, channels")
     for name, size, expected in zip(("height", "width", "channels"), images.shape[1:], wanted[1:], strict=True):
         if size != expected:
-            raise PredictorError(f"images: {name} is {size}, {expected} is needed; `to_square` brings an image of any "
+            raise InputError(f"images: {name} is {size}, {expected} is needed; `to_square` brings an image of any "
                                  "size to the right one")
 
 
 # Images
-
-def read_image(path: Path, depth: int = 0) -> np.ndarray:
-    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than 8 bits as 8.
-
-    depth: Bits in use where values have 16 (`common_depth`); 0 takes those that this image's own highest value needs.
-    """
-    try:
-        with Image.open(path, formats=PILLOW_FORMATS) as image:
-            values = _deep_values(image, path)
-            if values is None:
-                ImageOps.exif_transpose(image, in_place=True)
-                return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-            depth = depth or _depth_of(int(values.max(initial=0)))
-            image = (np.clip(values, 0, (1 << depth) - 1) >> depth - 8).astype(np.uint8)
-            return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
-    except Exception as error:  # Pillow raises many kinds for damage
-        raise PredictorError(f"{path}: cannot be read: {error}") from None
-
-
-def common_depth(paths: Sequence[Path]) -> int:
-    """Returns the bits in use of images that belong together, from up to 48 of them; 0 if none has more than 8."""
-    peak = -1
-    for number in np.unique(np.linspace(0, len(paths) - 1, min(48, len(paths))).round().astype(int)).tolist():
-        if not Path(paths[number]).is_file():  # opening a pipe would wait for somebody to write
-            continue
-        try:
-            with Image.open(paths[number], formats=PILLOW_FORMATS) as image:
-                if (values := _deep_values(image, paths[number])) is not None:
-                    peak = max(peak, int(values.max(initial=0)))
-        except Exception:  # read_image says what is wrong
-            continue
-    return 0 if peak < 0 else _depth_of(peak)
-
-
-def _depth_of(peak: int) -> int:
-    return next((depth for depth in (8, 10, 12, 14, 16) if peak < 1 << depth), 16)
-
-
-def _deep_values(image: Image.Image, path: Path) -> np.ndarray | None:
-    """Returns integers (H, W) or (H, W, 3) of an image with more than 8 bits, None for all others."""
-    if image.mode.startswith("I"):
-        return np.asarray(ImageOps.exif_transpose(image), np.int64)
-    stored = image.tile[0].args if image.tile else ""
-    raw = stored[0] if isinstance(stored, tuple) and stored else stored
-    if not isinstance(raw, str) or not re.fullmatch(r"(RGB|RGBA|RGBX|LA);16[BLN]", raw):
-        return None
-    if raw.startswith("LA"):
-        raise PredictorError("grey of 16 bits with transparency; save it without transparency")
-    upper = np.asarray(ImageOps.exif_transpose(image))[..., :3]
-    with Image.open(path, formats=PILLOW_FORMATS) as again:
-        # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
-        swapped = raw[:-1] + {"B": "L", "L": "B", "N": "B"}[raw[-1]]
-        again.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
-                      for tile in again.tile]
-        return upper.astype(np.int64) << 8 | np.asarray(ImageOps.exif_transpose(again))[..., :3]
-
 
 def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
               ) -> tuple[np.ndarray, np.ndarray]:
@@ -298,7 +241,7 @@ def _cropped(image: np.ndarray, side: int, box: Sequence[float], margin: float) 
     x, y, width, height = (float(number) for number in box)
     length = margin * max(width, height)
     if not length > 0:
-        raise PredictorError(f"box: width {width:g} and height {height:g}; one of them must be positive")
+        raise InputError(f"box: width {width:g} and height {height:g}; one of them must be positive")
     left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
     # Whole pixels that hold the square; those beyond the image come out black.
     corner = math.floor(left), math.floor(upper)
@@ -332,12 +275,12 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
               ) -> tuple[np.ndarray, np.ndarray]:
     """Predicts N images (H, W, 3) uint8 of any sizes, or one box of each.
 
-    Returns (keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32). Raises PredictorError for
+    Returns (keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32). Raises InputError for
     missing boxes if the predictor needs them.
     """
     given = predictor.description["input"]
     if boxes is None and not given["whole_images"]:
-        raise PredictorError("boxes: this predictor was trained on crops around boxes; give a box for every image")
+        raise InputError("boxes: this predictor was trained on crops around boxes; give a box for every image")
     squares, maps = zip(*(to_square(image, given, box) for image, box in
                           zip(images, boxes or [None] * len(images), strict=True)), strict=True)
     found, scores = predictor.predict(np.stack(squares))
@@ -361,7 +304,7 @@ def difference_in_check(predictor: Predictor) -> float:
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the command line. Raises PredictorError."""
+    """Runs the command line. Raises InputError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     parser.add_argument("--box", nargs=4, type=float, metavar=("X", "Y", "WIDTH", "HEIGHT"),
@@ -379,7 +322,7 @@ def main(arguments: list[str]) -> None:
     if flags.self_test is not None:
         difference = difference_in_check(predictor)
         if not difference <= flags.self_test:
-            raise PredictorError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
+            raise InputError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
                                  "compare with JAX_PLATFORMS=cpu")
         print(f"self-test: at most {difference:.2g} px from the points at export")
         return
@@ -403,6 +346,6 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except PredictorError as problem:
+    except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None

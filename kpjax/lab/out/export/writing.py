@@ -2,6 +2,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from safetensors.numpy import save
 
 from kpjax.errors import InputError
 from kpjax.files import atomic, strict
+from kpjax.images import reading
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Example, Method, Trained
@@ -116,7 +118,7 @@ def write_described(
     versions: of what made the files, beside those of this library. further: entries of predictor.json.
     """
     given = input_of(transform)
-    contents = {**contents, standalone.RUNNER: Path(standalone.__file__).read_bytes()}
+    contents = {**contents, standalone.RUNNER: runner().encode()}
     description = {
         "format": standalone.FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"kpjax": "not installed as a package"} | run_folder.versions() | dict(versions),
@@ -137,6 +139,17 @@ def write_described(
     contents[standalone.DESCRIPTION] = text.replace(b'"checksum": "' + b"0" * 64, b'"checksum": "' + digest.encode())
     _write(folder, contents)
     return json.loads(contents[standalone.DESCRIPTION])
+
+
+def runner() -> str:
+    """Returns run.py: `standalone` with the code of the library that it uses written out, so that it runs alone."""
+    def source(module) -> str:
+        return Path(module.__file__).read_text(encoding="utf-8")
+
+    error = "from kpjax.errors import InputError\n"
+    images = "from kpjax.images.reading import common_depth, read_image\n"
+    return source(standalone).replace(error, inspect.getsource(InputError)).replace(
+        images, source(reading).replace(error, ""))
 
 
 def input_of(transform: Transform) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kpjax.drawing.fonts import text_and_font
 from kpjax.drawing.overlays import BACKGROUND, INK, dot_radius, draw_keypoints
-from kpjax.lab.out.reports.label_sheet import window_of, with_list
+from kpjax.lab.out.reports.label_sheet import part_of, with_list
 from kpjax.structures import Skeleton
 
 LEAST, MOST = 360, 960  # px, of the longer side of a crop: smaller ones are enlarged, larger ones reduced
@@ -32,18 +32,8 @@ def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray
     """
     labelled = np.asarray(one.visible) > 0
     points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoff)]])
-    left, upper, right, lower = window_of(image.shape[1], image.shape[0], points)
-    image = image[upper:lower, left:right]
-    side = max(image.shape[:2])
-    factor = min(max(1, math.ceil(LEAST / side)), MOST / side)
-    size = tuple(max(round(length * factor), 1) for length in image.shape[1::-1])
-    if size != image.shape[1::-1]:
-        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    growth = np.array(size) / (right - left, lower - upper)
-
-    def moved(given: np.ndarray) -> np.ndarray:
-        return (np.asarray(given, np.float64) - (left, upper) + 0.5) * growth - 0.5
-
+    image, moved = part_of(image, points, lambda side: min(max(1, math.ceil(LEAST / side)), MOST / side),
+                           Image.Resampling.BICUBIC)
     return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
 
 

@@ -1,6 +1,6 @@
 """Labels drawn with the names of their keypoints, which shows swapped and shifted ones at once."""
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,13 +37,8 @@ def label_sheet(
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
     for frame, one in zip(frames, labels, strict=True):
-        left, upper, right, lower = window_of(frame.shape[1], frame.shape[0], one.keypoints)
-        factor = side / max(right - left, lower - upper)
-        size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
-        image = np.asarray(Image.fromarray(frame[upper:lower, left:right]).resize(size, Image.Resampling.BILINEAR))
-        growth = np.array(size) / (right - left, lower - upper)
-        moved = (one.keypoints - (left, upper) + 0.5) * growth - 0.5
-        shown.append(named(image, one._replace(keypoints=moved), skeleton))
+        image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
+        shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
     return with_list(contact_sheet(shown, columns, captions=captions), skeleton)
 
 
@@ -69,6 +64,20 @@ def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
         corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)
         canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=OUTLINE)
     return np.asarray(pil_image)
+
+
+def part_of(image: np.ndarray, keypoints: np.ndarray, factor_of: Callable[[int], float], filter_: Image.Resampling
+            ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Returns the part of an image that shows its points, resized, and what moves points to pixels of that.
+
+    factor_of: the longer side of the part -> how many times larger it is shown.
+    """
+    left, upper, right, lower = window_of(image.shape[1], image.shape[0], keypoints)
+    factor = factor_of(max(right - left, lower - upper))
+    size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
+    growth = np.array(size) / (right - left, lower - upper)
+    shown = np.asarray(Image.fromarray(image[upper:lower, left:right]).resize(size, filter_))
+    return shown, lambda points: (np.asarray(points, np.float64) - (left, upper) + 0.5) * growth - 0.5
 
 
 def window_of(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import read_content, write_text
+from kpjax.lab.formats.tables import rows_text
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
@@ -193,14 +194,8 @@ def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
         table += [(part, name, one.labels, *(f"{value:.6g}" for value in (one.median, one.mean, one.shown)), one.hidden,
                    f"{cutoff:.6g}", f"{100 * one.found:.6g}") for name, one in errors_of(some, cutoff).items()
                   if one.labels]
-    write_text(Path(folder) / BY_KEYPOINT_FILE, _csv(table))
-    return write_text(Path(folder) / FILE, _csv(rows))
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
-    return file.getvalue()
+    write_text(Path(folder) / BY_KEYPOINT_FILE, rows_text(table))
+    return write_text(Path(folder) / FILE, rows_text(rows))
 
 
 def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:

@@ -1,7 +1,6 @@
 """What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -112,7 +111,9 @@ def _listed(texts: Sequence[str], most: int = 3) -> str:
 
 
 def _recordings(held: Animals) -> list[str]:
-    names = np.array([recording(path, frame) for path, frame in zip(held.images, held.frames, strict=True)])
+    # A video's name, or the folder of an image.
+    names = np.array([path.name if frame is not None else path.parent.name
+                      for path, frame in zip(held.images, held.frames, strict=True)])
     relative = np.nanmean(held.distances, axis=1) / held.lengths
     means = {name: float(relative[names == name].mean()) for name in dict.fromkeys(names.tolist())
              if (names == name).sum() >= LEAST_LABELS}
@@ -124,11 +125,6 @@ def _recordings(held: Animals) -> list[str]:
         return []
     return [f"More labels from recordings like {worst}: its error is {100 * means[worst]:.1f} % of the animal’s "
             f"length, that of other held-out recordings {100 * usual:.1f} %."]
-
-
-def recording(path: Path, frame: int | None) -> str:
-    """Returns the recording that a frame is of: a video's name, or the folder of an image."""
-    return path.name if frame is not None else path.parent.name
 
 
 def _frames(animals: Animals) -> int:

@@ -1,29 +1,22 @@
-"""Frames as `suggest` sees them: predictions and thumbnails of all of them, and those that have labels already."""
+"""Frames as `suggest` sees them: thumbnails and predictions, those with labels, and a choice of unlike ones."""
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import Transform
 from kpjax.images.video import open_video
 from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import read_frame
-from kpjax.lab.out.suggest.selection import THUMBNAIL, thumbnail
+from kpjax.lab.out.export.standalone import in_original_pixels
+from kpjax.lab.predictors import Predictor, in_batches
 from kpjax.structures import Skeleton
 
-Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-# images (B, S, S, 3) uint8 -> keypoints (B, K, 2) float32 in their pixels, scores (B, K) float32
-
-
-class Network(NamedTuple):
-    """A predictor of keypoints on square images, and the transform to them."""
-
-    predict: Predict
-    transform: Transform
+THUMBNAIL = 16  # px
 
 
 class SeenFrames(NamedTuple):
@@ -100,31 +93,18 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
     return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
 
 
-def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], network: Network, batch_size: int
+def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], predictor: Predictor, batch_size: int
               ) -> tuple[np.ndarray, np.ndarray]:
     """Predicts M animals, one on each image (H, W, 3) uint8, perhaps in a box (4,).
 
-    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64. Every batch has one shape, so
-    that the network is compiled once; the first square fills the last one up.
+    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64.
     """
     none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    made = [network.transform(image, none, unseen, np.float32(1), box)
+    made = [predictor.transform(image, none, unseen, np.float32(1), box)
             for image, box in zip(images, boxes, strict=True)]
-    squares, points, scores = [square for square, *_ in made], [], []
-    for start in range(0, len(squares), batch_size):
-        batch = squares[start:start + batch_size]
-        found = network.predict(np.stack(batch + batch[:1] * (batch_size - len(batch))))
-        points += [in_frame_pixels(crop, one) for (*_, crop), one in zip(made[start:start + batch_size], found[0],
-                                                                         strict=False)]
-        scores += list(np.asarray(found[1], np.float64)[:len(batch)])
-    return np.stack(points), np.stack(scores)
-
-
-def in_frame_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Returns points (..., K, 2) of a square in pixels of its frame, float64, by the (3, 3) map `crop`."""
-    crop = np.asarray(crop, np.float64)
-    moved = np.asarray(points, np.float64) @ crop[:, :2].T + crop[:, 2]
-    return moved[..., :2] / moved[..., 2:]
+    points, scores = in_batches(predictor.predict, np.stack([square for square, *_ in made]), batch_size)
+    return np.stack([in_original_pixels(crop, one.astype(np.float64)) for (*_, crop), one in
+                     zip(made, points, strict=True)]), scores.astype(np.float64)
 
 
 def _images(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | None]]:
@@ -173,7 +153,8 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
     files = {frame.path.resolve() for frame in labelled if frame.number is None}
     taken: dict[str, list[int]] = {}
     for frame in labelled:
-        number = _trailing_number(frame.path.stem) if frame.number is None else frame.number
+        trailing = re.search(r"(\d+)$", frame.path.stem)
+        number = int(trailing[1]) if frame.number is None and trailing else frame.number
         if number is not None:
             names = {frame.session, frame.path.parent.name} if frame.number is None else {frame.path.stem}
             for name in names - {""}:
@@ -184,12 +165,56 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
         for frame in frames], bool)
 
 
-def _trailing_number(stem: str) -> int | None:
-    found = re.search(r"(\d+)$", stem)
-    return int(found[1]) if found else None
-
-
 def _stem(name: str) -> str:
     """Returns a video's name without its folder and ending."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return re.sub(r"\.(mp4|avi|mov|mkv|webm|m4v|mpg|mpeg|wmv|ogv)$", "", last, flags=re.IGNORECASE)
+
+
+# The choice
+
+def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
+    """Returns (side * side,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
+    small = Image.fromarray(image).convert("L").resize((side, side), Image.Resampling.BOX)
+    return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
+
+
+def k_centre(features: np.ndarray, count: int, *, taken: np.ndarray | None = None) -> np.ndarray:
+    """Selects images one by one, each the farthest from all selected before (Gonzalez 1985).
+
+    Returns (count,) int64 numbers of images in order of selection, at most N; the first of equally far ones.
+
+    Args:
+        features: (N, F).
+        taken: (L, F), features of images to keep away from, such as labelled ones. Without any, the image nearest to
+            the mean comes first.
+    """
+    features = np.asarray(features, np.float64)
+    if not len(features):
+        return np.zeros(0, np.int64)
+    nearest = np.full(len(features), np.inf)
+    for other in () if taken is None else np.asarray(taken, np.float64):
+        nearest = np.minimum(nearest, np.linalg.norm(features - other, axis=1))
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(features)):
+        number = int(nearest.argmax() if np.isfinite(nearest).all() else
+                     np.linalg.norm(features - features.mean(0), axis=1).argmin())
+        chosen.append(number)
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[number], axis=1))
+        nearest[chosen] = -1
+    return np.array(chosen, np.int64)
+
+
+def apart_in_time(videos: np.ndarray, frames: np.ndarray, apart: int) -> np.ndarray:
+    """Returns the numbers of images of which no two of one video are closer than `apart` frames, the earliest first.
+
+    Args:
+        videos: (N,), the number of each video, below 0 for single images, to which no distance applies.
+        frames: (N,), the number of each frame in its video, rising in each.
+    """
+    kept, last = [], {}
+    for number, (video, frame) in enumerate(zip(videos.tolist(), frames.tolist(), strict=True)):
+        if video < 0 or frame - last.get(video, -apart) >= apart:
+            kept.append(number)
+            last[video] = frame
+    return np.array(kept, np.int64)

@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from kpjax.drawing.overlays import animal_colours, keypoint_colours
-from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.out.suggest.proposals import Proposal
 from kpjax.structures import Skeleton
@@ -26,14 +25,8 @@ def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton
                project: Path | None = None) -> Path:
     """Writes the page into the folder of proposals and returns its path.
 
-    Args:
-        folder: of `write_proposals`, with the images.
-        below: the folder in it that has the folders of images (`images_below`).
-        cutoff: points with a lower score begin as not visible.
-        project: the one to which the labels belong, for the command that the page names.
-
-    Raises:
-        InputError: for a disc that refuses.
+    folder: of `write_proposals`, with the images; `below` in it are their folders (`images_below`). cutoff: points with
+    a lower score begin as not visible. project: whose labels these will be, for the command that the page names.
     """
     frames = []
     for one in proposals:
@@ -42,7 +35,7 @@ def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton
         points = [[[round(float(value), 3) for value in (*point, score)]
                    for point, score in zip(one.keypoints[animal], one.scores[animal], strict=True)]
                   if animal in one.present else [] for animal in range(len(one.animals))]
-        frames.append({"file": _url(file), "file_in_table": file, "name": f"{one.folder}/{one.name}", "width": width,
+        frames.append({"file": quote(file), "file_in_table": file, "name": f"{one.folder}/{one.name}", "width": width,
                        "height": height, "points": points})
     train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
                         str(folder / CORRECTED)])
@@ -53,23 +46,9 @@ def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton
         "animal_colours": [_hex(colour) for colour in animal_colours(len(proposals[0].animals))], "frames": frames,
         "how": f"Put corrected.csv beside this page, then: {train}"}
     content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-    try:
-        return write_text(folder / FILE, page_text(content))
-    except OSError as error:
-        raise InputError("out", f"{folder} cannot be written: {error.strerror or error}; free some space or choose "
-                         "another folder") from error
-
-
-def page_text(content: dict) -> str:
-    """Returns the page with its data, in which no name can end the script or begin a tag."""
+    # No name may end the script or begin a tag.
     data = json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    before, after = _TEMPLATE.read_text(encoding="utf-8").split("@DATA@")
-    return before + data + after
-
-
-def _url(file: str) -> str:
-    """Returns a relative path as an address: a # or % in a name is no part of its syntax."""
-    return quote(file)
+    return write_text(folder / FILE, _TEMPLATE.read_text(encoding="utf-8").replace("@DATA@", data))
 
 
 def _hex(colour: Sequence[int]) -> str:

@@ -4,9 +4,6 @@ A prediction must never pass for a label. So no file here has a name or a column
 `machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of images for COCO,
 `proposals.csv` with likelihoods for Lightning Pose and with `proposed_x`, `proposed_y` for plain csv.
 """
-import csv
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import InputError
-from kpjax.files import write_text
+from kpjax.files import write_json, write_text
 from kpjax.lab.formats import deeplabcut, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
 from kpjax.lab.formats.skeleton_file import skeleton_text
-from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, table_text
+from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, rows_text, table_text
 from kpjax.structures import Skeleton
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
@@ -48,32 +44,17 @@ class Proposal(NamedTuple):
 def write_proposals(
     form: str, folder: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str
 ) -> list[Path]:
-    """Writes images and proposals; returns the files that are not images.
+    """Writes images and proposals into a new project's folder; returns the files that are not images.
 
-    Args:
-        form: one of FORMATS.
-        folder: the new project's folder.
-        proposals: each with a name of its own in its folder.
-        scorer: the name of the predictor, for tables that have one.
-
-    Raises:
-        InputError: for an unknown format, several animals where it holds one, a library that is not installed, and a
-            disc that refuses.
+    form: one of FORMATS; lp holds one animal. proposals: each with a name of its own in its folder. scorer: the name of
+    the predictor, for tables that have one. Raises InputError for a library that is not installed.
     """
-    if form not in FORMATS:
-        raise InputError("to", f"{form!r} is unknown; there are {', '.join(FORMATS)}")
-    if form == "lp" and len(proposals[0].animals) > 1:
-        raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     if form == "slp":
         sleap.library()  # before anything is written
     images = {f"{images_below(form)}/{one.folder}/{one.name}": one for one in proposals}
-    try:
-        for path, one in images.items():
-            write_png(folder / path, one.image)
-        return FORMATS[form](folder, images, skeleton, scorer)
-    except OSError as error:
-        raise InputError("out", f"{folder} cannot be written: {error.strerror or error}; free some space or choose "
-                         "another folder") from error
+    for path, one in images.items():
+        write_png(folder / path, one.image)
+    return FORMATS[form](folder, images, skeleton, scorer)
 
 
 def images_below(form: str) -> str:
@@ -98,8 +79,7 @@ def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -
     config = Config(skeleton.names, (), animals if len(animals) > 1 else (), pairs, scorer, {})
     videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
               if one.frame.number is not None}
-    write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))
-    written = [folder / "config.yaml"]
+    written = [write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))]
     for video in dict.fromkeys(one.folder for one in images.values()):
         own = {path: one for path, one in sorted(images.items()) if one.folder == video}
         written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE, key_cells=3)
@@ -107,8 +87,7 @@ def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -
 
 
 def _lightning_pose(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
-    write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))
-    return [folder / "proposals.csv"]
+    return [write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]
 
 
 def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
@@ -132,24 +111,18 @@ def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list
                               zip(one.keypoints[animal], one.scores[animal], strict=True)
                               for value in (*point, score)]}
                for number, one in enumerate(frames.values(), 1) for animal in one.present]
-    for name, content in (("images.json", {"images": images, "annotations": [], "categories": [category]}),
-                          ("proposals.json", results)):
-        write_text(folder / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return [folder / "images.json", folder / "proposals.json"]
+    listed = {"images": images, "annotations": [], "categories": [category]}
+    return [write_json(folder / "images.json", listed), write_json(folder / "proposals.json", results)]
 
 
 def _csv(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     several = len(next(iter(images.values())).animals) > 1
-    writer.writerow(["image", *["instance"] * several, "keypoint", "proposed_x", "proposed_y", "score"])
-    for path, one in images.items():
-        for animal in one.present:
-            for name, (x, y), score in zip(skeleton.names, one.keypoints[animal], one.scores[animal], strict=True):
-                writer.writerow([path, *[one.animals[animal]] * several, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"])
-    write_text(folder / "skeleton.json", skeleton_text(skeleton))
-    write_text(folder / "proposals.csv", text.getvalue())
-    return [folder / "proposals.csv", folder / "skeleton.json"]
+    rows = [["image", *["instance"] * several, "keypoint", "proposed_x", "proposed_y", "score"]]
+    rows += [[path, *[one.animals[animal]] * several, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"]
+             for path, one in images.items() for animal in one.present
+             for name, (x, y), score in zip(skeleton.names, one.keypoints[animal], one.scores[animal], strict=True)]
+    return [write_text(folder / "proposals.csv", rows_text(rows)),
+            write_text(folder / "skeleton.json", skeleton_text(skeleton))]
 
 
 FORMATS: Mapping[str, Callable[[Path, Images, Skeleton, str], list[Path]]] = {
