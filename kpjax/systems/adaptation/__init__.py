@@ -35,7 +35,7 @@ from kpjax import (
 )
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
-from kpjax.input.source import Source
+from kpjax.input.source import Source, stacked
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.platforms import run_once
 from kpjax.systems import system
@@ -205,7 +205,8 @@ def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Co
     # Presets that differ in what they evaluate share their training.
     study = job.preset.removeprefix(job.base_preset)
     keeps = job._replace(preset=(job.config.training_kept_by or job.base_preset) + study)
-    state = jax.eval_shape(lambda: system.first_state(job, method, data.target, STAGE, start))
+    examples = stacked([data.target[0]])
+    state = jax.eval_shape(method.init, jax.random.key(0), dict.fromkeys(method.streams, examples), start)
     print(f"{job.title}: {weights_in_words(state)}")
     # One name for all variants, so that those of a seed draw the same views and start from the same generator.
     return system.fit_sources(
