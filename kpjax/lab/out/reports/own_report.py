@@ -89,7 +89,8 @@ def write_own_report(
     colours = {name: "rgb({}, {}, {})".format(*colour) for name, colour in
                zip(run.animals.names, keypoint_colours(len(run.animals.names)).tolist(), strict=True)}
     page = rendered(
-        Path(__file__).with_name("own_report.html.jinja"), path=[folder.parent.name, folder.name], summary=summary, verdict=verdict(run.animals, run.cutoff),
+        Path(__file__).with_name("own_report.html.jinja"), path=[folder.parent.name, folder.name],
+        summary=summary, verdict=verdict(run.animals, run.cutoff),
         advice=advice(run.animals, run.cutoff), tiles=_tiles(tables),
         cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
         near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
