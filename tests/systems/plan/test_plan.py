@@ -167,7 +167,7 @@ def test_batches_are_rounded_as_a_run_rounds_them(monkeypatch, capsys):
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: read("regda", "demo"), "chips: name the slice"),
     (lambda: read("regda", "demo", "--chips", "v5e-7"), "chips: 'v5e-7': there are v5e-1, "),
-    (lambda: read("nobody", "demo", "--chips", "v5e-8"), "'nobody' is not a system; there are adaptation"),
+    (lambda: read("nobody", "demo", "--chips", "v5e-8"), "'nobody' is unknown; there are adaptation"),
     (lambda: read("regda", "nothing", "--chips", "v5e-8"), "preset 'nothing' is unknown; there are"),
     (lambda: read("regda", "demo", "--chips", "v5e-8"), r"kpjax\[tpu\]"),
     (lambda: read("regda", "demo", "--chips", "h100-8"), r"kpjax\[cuda\]"),
