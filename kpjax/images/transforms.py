@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from kpjax.errors import InputError
 from kpjax.images import boxes
@@ -368,6 +367,8 @@ def local_contrast(image: np.ndarray) -> np.ndarray:
     below the image's mean deviation count as that, so that noise on an even ground stays weak.
     Source: Jarrett et al. 2009, "What is the best multi-stage architecture for object recognition?", section 2.
     """
+    from scipy.ndimage import gaussian_filter  # half a second, which most images need not wait
+
     grey = image.astype(np.float64) @ np.array(LUMA) / 255
     width = WINDOW * max(grey.shape)
     centred = grey - gaussian_filter(grey, width, mode="nearest")

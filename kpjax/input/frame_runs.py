@@ -1,25 +1,28 @@
 """Runs of consecutive frames of a video, for losses on motion."""
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import grain
 import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.input.source import stacked, strip_labels
-from kpjax.input.stream import SourceStream, stream
-from kpjax.input.video_source import VideoSource
+from kpjax.input.stream import SourceStream, endless, stream
 from kpjax.structures import Example
+
+if TYPE_CHECKING:  # it reads videos by FFmpeg's library
+    from kpjax.input.video_source import VideoSource
 
 
 @dataclass(frozen=True, eq=False)
 class RunStream:
     """An endless stream of runs: `stream[step]` has this process's frames of run `step`, in order, without labels."""
 
-    source: VideoSource
+    source: "VideoSource"
     batch_size: int  # frames of a run
     rows: range  # of this process in each run
     firsts: np.ndarray = field(repr=False)  # frames of the source that begin a run
-    order: grain.MapDataset = field(repr=False)  # step -> index in `firsts`
+    order: Sequence[int] = field(repr=False)  # step -> index in `firsts`
     repeats: bool = True
 
     def __getitem__(self, step: int) -> Example:
@@ -28,7 +31,7 @@ class RunStream:
 
 
 def frame_runs(
-    source: VideoSource, *, length: int, seed: int, process_index: int = 0, process_count: int = 1
+    source: "VideoSource", *, length: int, seed: int, process_index: int = 0, process_count: int = 1
 ) -> RunStream:
     """Returns runs of `length` frames of one video, each equally far from the next as the nearest frames of the source.
 
@@ -46,5 +49,4 @@ def frame_runs(
     firsts = np.flatnonzero(fits)
     divided: SourceStream = stream(source, batch_size=length, seed=seed, repeats=True, process_index=process_index,
                                   process_count=process_count)
-    order = grain.MapDataset.range(len(firsts)).seed(seed).shuffle().repeat()
-    return RunStream(source, length, divided.rows, firsts, order)
+    return RunStream(source, length, divided.rows, firsts, endless(len(firsts), seed))

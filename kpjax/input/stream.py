@@ -3,13 +3,10 @@ import contextlib
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
-
-import absl.flags
-import grain
 
 from kpjax.errors import InputError
 from kpjax.input.source import Source, TfdsSource, stacked, strip_labels
@@ -42,7 +39,7 @@ class SourceStream:
     labelled: bool
     rows: range  # of this process in each global batch
     repeats: bool  # whether a batch may be larger than the source
-    order: grain.MapDataset = field(repr=False)  # position in the endless sequence -> index in the source
+    order: Sequence[int] = field(repr=False)  # position in the endless sequence -> index in the source
 
     def __getitem__(self, step: int) -> Example:
         numbers = [int(self.order[step * self.batch_size + row]) for row in self.rows]
@@ -83,10 +80,15 @@ def stream(
         raise InputError(f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
                          f"choose 1 to {count}")
     rows = _rows(batch_size, process_index, process_count, source.name)
+    return SourceStream(source, batch_size, labelled, rows, repeats, endless(count, seed if shuffle else None))
+
+
+def endless(count: int, seed: int | None) -> Sequence[int]:
+    """Returns the numbers below `count` over and over, each time in another order; in one order if there is no seed."""
+    import grain  # with it comes orbax: half a second, which help need not wait
+
     order = grain.MapDataset.range(count)
-    if shuffle:
-        order = order.seed(seed).shuffle()
-    return SourceStream(source, batch_size, labelled, rows, repeats, order.repeat())
+    return (order if seed is None else order.seed(seed).shuffle()).repeat()
 
 
 # Batches read by other processes
@@ -111,6 +113,9 @@ def read_by_processes(
     them read files, not arrays in memory. An exception is raised where its batch is due. Close the iterator to end the
     processes. The script that calls this must be importable (`if __name__ == "__main__"`).
     """
+    import absl.flags
+    import grain
+
     absl.flags.FLAGS.mark_as_parsed()  # grain's processes look for flags of absl, which programs here do not have
     batches = grain.MapDataset.range(steps.start, steps.stop).map(_AtStep(streams)).to_iter_dataset(
         grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))

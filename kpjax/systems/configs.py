@@ -34,7 +34,7 @@ from kpjax.models import (
 from kpjax.models.movenet import MoveNetPyramid
 from kpjax.optimization import scale_backbone
 from kpjax.platforms import run_once
-from kpjax.systems import published
+from kpjax.systems import person
 
 # A new backbone is its model file and its name in this union.
 Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork
@@ -204,7 +204,7 @@ class Backbone(Checked):
         images = jnp.zeros((1, image_size, image_size, 3))
         fresh = run_once(functools.partial(network.init, train=False))(jax.random.key(seed), images)
         if isinstance(network.upsampling, MoveNetPyramid):
-            known = published.channels(names) if getattr(network.head, "sigmoid", False) else ()
+            known = person.channels(names) if getattr(network.head, "sigmoid", False) else ()
             imported = load_movenet_heatmaps(
                 fresh, self.weights, channels=known, frozen_statistics=network.frozen_statistics)
         else:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
@@ -74,7 +73,8 @@ class Checkpoints:
 
     folder: Path
     identity: Mapping[str, Any]
-    manager: ocp.CheckpointManager
+    manager: Any  # orbax's CheckpointManager
+    args: Any  # orbax's kinds of items
     policy: _NewestAndBest
     remake_frozen: Callable[[], Any] | None
     frozen_digest: str | None = None
@@ -94,9 +94,9 @@ class Checkpoints:
                 "digests": leaf_digests(live)}
             self.policy.best[step] = best
             self.manager.check_for_errors()
-            saved = self.manager.save(step, force=True, args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_one_copy(live)),
-                record=ocp.args.JsonSave({"digest": json_digest(record), "record": record})))
+            saved = self.manager.save(step, force=True, args=self.args.Composite(
+                state=self.args.StandardSave(_one_copy(live)),
+                record=self.args.JsonSave({"digest": json_digest(record), "record": record})))
         if not saved:
             raise RunError(f"{self._path(step)}: is in the way; start over with `fresh`")
 
@@ -155,7 +155,7 @@ class Checkpoints:
         check_identity(record, self.identity, self._path(step))
         try:
             # Orbax reports damage with many kinds of exceptions, bare `Exception` among them.
-            state = self.manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(live)))["state"]
+            state = self.manager.restore(step, args=self.args.Composite(state=self.args.StandardRestore(live)))["state"]
         except Exception as error:
             raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
         found = leaf_digests(state)
@@ -173,7 +173,7 @@ class Checkpoints:
 
     def _record(self, step: int) -> dict:
         try:
-            found = self.manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
+            found = self.manager.restore(step, args=self.args.Composite(record=self.args.JsonRestore()))["record"]
             record, whole = found["record"], found["digest"] == json_digest(found["record"])
         except Exception as error:
             raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
@@ -239,6 +239,8 @@ def open_checkpoints(
     identity: JSON that must be equal for a run to resume: the stage, its config, the data, the State's arrays.
     remake_frozen: makes the frozen trees again if their file is damaged. InputError if the folder cannot be created.
     """
+    import orbax.checkpoint as ocp  # 0.4 s, which help need not wait
+
     make_folder(folder / "checkpoints")
     policy = _NewestAndBest()
     with _few_words():
@@ -246,7 +248,8 @@ def open_checkpoints(
             absolute(folder / "checkpoints"),
             options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True))
         try:
-            checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, policy, remake_frozen)
+            checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, ocp.args, policy,
+                                      remake_frozen)
             for step in manager.all_steps():
                 with contextlib.suppress(RunError):
                     policy.best[step] = checkpoints._record(step)["best"]

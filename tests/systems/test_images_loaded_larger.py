@@ -9,23 +9,22 @@ from PIL import Image
 import data.prepared
 from data.bodies import BODY
 from data.hands import HAND
-from experiments import system_of
+from experiments import images, system_of
+from experiments.adaptation import images as adaptation_images
 from kpjax import geometry
 from kpjax.input.source import TfdsSource, stacked
 from kpjax.models import SmallUNet
 from kpjax.systems import adaptation, regda, semi_supervised
-from kpjax.systems.adaptation import images as adaptation_images
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import _open, open_domain
 from kpjax.systems.system import Job, result_of
 from kpjax.training.evaluation import predict_source
 
 SMALL = {"image_size": 32, "heatmap_size": 8, "sigma": 1.0, "batch_size": 8, "steps": 2, "evaluations": 1,
          "network": SmallUNet((4, 4, 4), head_layers=1)}
-LEEDS = changed(semi_supervised.PRESETS["lspet"], **SMALL | {"batch_size": 16}, labelled=6, crop_smallest=10.0,
-                feature_width=8)
-HANDS = changed(regda.PRESETS["rhd_h3d"], **SMALL, pretraining_steps=2)
+LEEDS = changed(system_of("semi_supervised").presets["lspet"], **SMALL | {"batch_size": 16}, labelled=6,
+                crop_smallest=10.0, feature_width=8)
+HANDS = changed(system_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
 
 
 def record(number, skeleton, split):
@@ -51,7 +50,7 @@ def sets(monkeypatch):
 
     monkeypatch.setattr(data.prepared, "open_source", open_source)
     monkeypatch.setattr(adaptation_images, "open_source", open_source)
-    caches = _open, open_domain
+    caches = images._open, images.open_domain
     for cached in caches:
         cached.cache_clear()
     yield
@@ -65,12 +64,12 @@ def sides(*sources):
 
 def test_semi_supervised_training_images_are_larger(tmp_path):
     job = Job(system_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
-    opened = semi_supervised.open_data(job)
+    opened = job.system.open(job)
     larger = opened.labelled[0].image.shape[0]
     assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
     assert sides(opened.unlabelled, opened.everything) == [larger] * 2
     assert sides(opened.validation, opened.test, opened.plain_unlabelled) == [32] * 3
-    run(semi_supervised.SYSTEM._replace(presets={"tiny": LEEDS}),
+    run(job.system._replace(presets={"tiny": LEEDS}),
         ["tiny", "--variants", "pl", "--workdir", str(tmp_path)])
 
     # Pseudo-labels are found on plain crops, and lie in the larger images at the same places of the original.
@@ -87,13 +86,15 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
 
 def test_without_the_official_augmentation_nothing_is_larger():
     config = changed(LEEDS, augmentation="none")
-    opened = semi_supervised.open_data(Job(system_of("semi_supervised"), config, "tiny", "ours", 0, None, None))
+    system = system_of("semi_supervised")
+    opened = system.open(Job(system, config, "tiny", "ours", 0, None, None))
     assert sides(opened.labelled, opened.test) == [32, 32]
     assert opened.plain_unlabelled is None
 
 
 def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
-    opened = regda.open_data(Job(system_of("regda"), HANDS, "tiny", "regda", 0, tmp_path, None))
+    system = system_of("regda")
+    opened = system.open(Job(system, HANDS, "tiny", "regda", 0, tmp_path, None))
     assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
     assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
     streams = {name: stacked([source[number] for number in range(8)]) for name, source in (
@@ -110,14 +111,14 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
 def test_sports_photographs_are_padded_as_they_are():
     """The official code moves Human3.6M and leaves Leeds Sports alone."""
     for preset, larger in (("surreal_h36m", 332), ("surreal_lsp", None)):
-        config = regda.PRESETS[preset]
+        config = system_of("regda").presets[preset]
         source, target = config.data.loaded(config.augment.reach)
         assert source.side == 332
         assert target == larger or target.side == larger
 
 
 def test_the_core_of_an_adaptation_reads_larger_training_images():
-    config = changed(adaptation.SYSTEM.presets["lspet_faces"], image_size=32, target_side=32, width=16, depth=1,
+    config = changed(system_of("adaptation").presets["lspet_faces"], image_size=32, target_side=32, width=16, depth=1,
                      core_crop_smallest=10.0)
     train, test = adaptation_images.open_core_images(config, 0, None)
     assert sides(train)[0] > 32 == sides(test)[0]

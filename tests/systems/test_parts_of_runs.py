@@ -5,15 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from experiments import adaptation, images, incremental, pyramids, semi_supervised, supervised
+from experiments.adaptation.images import open_core_images, open_images as open_landmarks
+from experiments.images import open_images
+from experiments.pyramids.videos import open_videos
 from kpjax import InputError, Skeleton, arrays
-from kpjax.systems import adaptation, image_sets, incremental, pyramids, semi_supervised, supervised
-from kpjax.systems.adaptation.images import open_core_images, open_images
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, parts_of_test, without_split
 from kpjax.systems.system import evaluated_in_words
 from kpjax.training.evaluation import labels_of
 
-ASKED_FOR = ("data.prepared.open_source", "kpjax.systems.adaptation.images.open_source")
+ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
 
 
 @pytest.fixture
@@ -33,31 +35,31 @@ def opened(monkeypatch):
 
 
 PREPARED = [(system, name) for system in (semi_supervised, supervised, incremental)
-            for name, config in system.PRESETS.items() if not config.data.rendered]
+            for name, config in system.SYSTEM.presets.items() if not config.data.rendered]
 
 
 @pytest.mark.parametrize(("system", "preset"), PREPARED, ids=lambda one: getattr(one, "__name__", one).split(".")[-1])
 def test_a_tuning_seed_is_tested_on_the_validation_images_and_opens_no_others(system, preset, opened, tmp_path):
-    data = changed(system.PRESETS[preset], unused_keypoints=()).data
+    data = changed(system.SYSTEM.presets[preset], unused_keypoints=()).data
     assert data.validation  # no preset leaves it to a share of the training images
-    tuning, reported = data.open(TUNING_SEEDS[0], tmp_path), None
+    tuning = open_images(data, TUNING_SEEDS[0], tmp_path)
     assert tuning.test is tuning.validation
     assert data.test not in opened
     split = data.validation.partition("/")[2]
     assert all(split not in name.partition("/")[2].split("+") for name in opened if name != data.validation)
-    reported = data.open(99, tmp_path)
+    reported = open_images(data, 99, tmp_path)
     assert reported.test.name == data.test
     assert reported.train.name == data.train
 
 
 def test_a_share_of_the_training_images_is_for_tuning_where_no_split_is(opened, tmp_path):
     data = ImageSet("mine/train", test="mine/test", validation_share=0.2)
-    splits = data.open(100, tmp_path)
+    splits = open_images(data, 100, tmp_path)
     assert (len(splits.train), len(splits.test)) == (8, 2)
     assert opened == ["mine/train"]
 
 
-def test_parts_of_the_test_take_its_predictions_by_name_and_labels_of_their_own(monkeypatch, tmp_path):
+def test_parts_of_the_test_take_its_predictions_by_name_and_labels_of_their_own():
     def named(names, x):
         images, points = np.zeros((len(names), 8, 8, 3), np.uint8), np.full((len(names), 2, 2), x)
         plain = arrays(images, points, np.ones((len(names), 2)), Skeleton(("nose", "tail")), "set")
@@ -66,36 +68,34 @@ def test_parts_of_the_test_take_its_predictions_by_name_and_labels_of_their_own(
     test = named(("a", "b", "c"), 1.0)
     found = labels_of(test)._replace(keypoints=np.arange(12.0).reshape(3, 2, 2))
     splits = {"test_two": named(("c", "a"), 5.0), "test_other": named(("d",), 5.0)}
-    monkeypatch.setattr("data.prepared.open_source", lambda name, split, **_: splits[split])
-    data = ImageSet("set/train", test="set/test", test_parts=("test_two",))
-    two = parts_of_test(data, found, test, tmp_path)["test_two"]
+    two = parts_of_test(found, test, {"test_two": splits["test_two"]})["test_two"]
     assert (two.keypoints == found.keypoints[[2, 0]]).all()
     assert (two.true_keypoints == 5).all()
     with pytest.raises(InputError, match="d of test_other is no test image"):
-        parts_of_test(ImageSet("set/train", test="set/test", test_parts=("test_other",)), found, test, tmp_path)
+        parts_of_test(found, test, splits)
 
 
 def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeypatch, tmp_path):
     monkeypatch.setattr("kpjax.input.source.turned_originals", lambda source, degrees: source)
     for preset, tune in (("lspet_faces", "youtube_faces/tune"), ("mpii_mafl", "celeba/mafl_tune"),
                          ("mpii_ls3d", "w300_lp/tune"), ("mpii_bbc", "bbc_pose/validation")):
-        data = adaptation.presets.PRESETS[preset].data
-        assert open_images(data, 100, tmp_path).test.name == tune
+        data = adaptation.SYSTEM.presets[preset].data
+        assert open_landmarks(data, 100, tmp_path).test.name == tune
         assert data.test not in opened
-        assert open_images(data, 0, tmp_path).test.name == data.test
-    config = changed(adaptation.presets.PRESETS["mpii_mafl"], core_unused_keypoints=())
+        assert open_landmarks(data, 0, tmp_path).test.name == data.test
+    config = changed(adaptation.SYSTEM.presets["mpii_mafl"], core_unused_keypoints=())
     assert [part.name for part in open_core_images(config, 100, tmp_path)] == ["mpii/train+rest", "mpii/validation"]
     assert [part.name for part in open_core_images(config, 0, tmp_path)] == [config.core.core, config.core.core_test]
 
 
 def test_videos_of_people(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("kpjax.systems.pyramids.config.human36m_videos",
+    monkeypatch.setattr("experiments.pyramids.videos.human36m_videos",
                         lambda split, square, data_dir: asked.append(split) or split)
-    monkeypatch.setattr("kpjax.systems.pyramids.config._of_actions", lambda source, actions: source)
-    data = pyramids.PRESETS["h36m"].data
-    assert data.open(100, tmp_path) == ("train", "tune")
-    assert data.open(0, tmp_path) == ("train", "test")
+    monkeypatch.setattr("experiments.pyramids.videos.of_eleven_actions", lambda source: source)
+    data = pyramids.SYSTEM.presets["h36m"].data
+    assert open_videos(data, 100, tmp_path) == ("train", "tune")
+    assert open_videos(data, 0, tmp_path) == ("train", "test")
 
 
 def test_a_run_says_what_it_is_evaluated_on():
@@ -119,5 +119,5 @@ def test_a_split_is_left_out_of_those_of_its_set_alone():
 @pytest.fixture(autouse=True)
 def nothing_kept():
     yield
-    for kept in (image_sets._open, adaptation.images._open, pyramids.presets._open):
+    for kept in (images._open, adaptation.images._open, pyramids.videos._open):
         kept.cache_clear()

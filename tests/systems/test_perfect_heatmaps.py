@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data.dsprites import FACTORS
+from experiments.images import open_domain
 from kpjax import Example, Skeleton
 from kpjax.heatmaps import keypoint_cells, spatial_softmax
-from kpjax.systems.image_sets import open_domain
 from kpjax.systems.regda.variants import area, setup_of
 
 ONE = Skeleton(("point",), flip=(0,))

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
@@ -26,6 +27,12 @@ class Config:
     steps: int = 1
 
 
+class Made(NamedTuple):
+    """What a queue knows of a system."""
+
+    name: str = "made_up"
+
+
 @pytest.fixture
 def run_by(monkeypatch):
     """Works through jobs that a function of the job runs."""
@@ -37,7 +44,7 @@ def run_by(monkeypatch):
 
 
 def jobs_in(workdir, *variants, seeds=1):
-    return [Job("made_up", Config(), "small", name, seed, workdir, workdir) for seed in range(seeds)
+    return [Job(Made(), Config(), "small", name, seed, workdir, workdir) for seed in range(seeds)
             for name in variants]
 
 
@@ -179,4 +186,4 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
 
 def test_markdown():
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-    assert called(Job("made_up", Config(), "lsp", "ours", 2, Path(), Path())) == "lsp ours, seed 2"
+    assert called(Job(Made(), Config(), "lsp", "ours", 2, Path(), Path())) == "lsp ours, seed 2"

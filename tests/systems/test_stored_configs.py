@@ -8,7 +8,7 @@ from kpjax.systems.configs import config_as_json, config_from_json
 
 
 def test_an_unknown_field_and_a_missing_one_are_refused_by_name():
-    config = importlib.import_module("kpjax.systems.semi_supervised").SYSTEM.presets["demo"]
+    config = importlib.import_module("experiments.semi_supervised").SYSTEM.presets["demo"]
     stored = config_as_json(config)
     assert config_from_json(config, stored) == config
     with pytest.raises(InputError, match="colour"):

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from kpjax.errors import InputError
 from kpjax.files import read_json, write_json
@@ -204,6 +203,8 @@ def _falling_scale(errors: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, 
 
     Isotonic least squares makes them fall. Classes of equal mean score are joined.
     """
+    from scipy.optimize import isotonic_regression  # a third of a second, which help need not wait
+
     classes = np.array_split(np.lexsort((errors, scores)), min(KNOTS, len(errors) // KNOT))
     knots, place = np.unique([scores[members].mean() for members in classes], return_inverse=True)
     weights = np.bincount(place, weights=[len(members) for members in classes])

@@ -2,7 +2,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 NEAR = 0.5  # of an animal's extent, the farthest centre that is that animal's
 
@@ -47,6 +46,8 @@ def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray
 
     apart: (A, D) px, distances that decide between animals that lie so near; those of the centres if None.
     """
+    from scipy.optimize import linear_sum_assignment  # a third of a second, which help need not wait
+
     away = np.linalg.norm(true[:, None] - predicted[None], axis=-1) / np.maximum(extents, 1e-9)[:, None]
     away = np.where(np.isfinite(away), away, np.inf)
     within = away <= near

@@ -1,20 +1,19 @@
-"""The command `train`: the preset `own` of a system, and without a system the labels of a project."""
+"""The command `train`: the preset `own` of a system, and without a system the labels of a project.
+
+Its help needs no JAX.
+"""
 from collections.abc import Sequence
+from pathlib import Path
 
-from etils import epath
-
-from kpjax import InputError
+from kpjax.errors import InputError
 from kpjax.lab.own.needs import NEEDS, ways
-from kpjax.lab.own.systems import own_system
-from kpjax.systems.command_line import run
-from kpjax.systems.system import OWN
 
 PLAIN = "semi_supervised"  # trains where no system is named
 LABELS = "supervised"  # its variant of the labels alone has the report, the held-out part and --start of the others
 LABELS_ALONE = ("--variants", "supervised_warped")
 
 
-def main(arguments: Sequence[str]) -> epath.Path | None:
+def main(arguments: Sequence[str]) -> Path | None:
     """Trains the system that is named first, or what suits the project if none is; returns the path of its report.
 
     Prints help without arguments. Raises InputError for an unknown system, and whatever its preset raises.
@@ -26,6 +25,10 @@ def main(arguments: Sequence[str]) -> epath.Path | None:
     if name not in NEEDS:
         raise InputError("train", f"{name!r} is not a system; there are {', '.join([LABELS, *NEEDS])}, and without one "
                          "kpjax train --project P trains on all labels of P")
+    from kpjax.lab.own.systems import own_system
+    from kpjax.systems.command_line import run
+    from kpjax.systems.system import OWN
+
     return run(own_system(name), [OWN, *flags])
 
 

@@ -4,11 +4,10 @@ import os
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 from kpjax import InputError
 from kpjax.files import absolute, read_json
-from kpjax.lab.own.animals import FOLDER as ANIMALS
-from kpjax.lab.own.report import own_report
 from kpjax.systems.command_line import Command, typed_fields
 from kpjax.systems.configs import config_as_json, flat
 from kpjax.systems.system import OwnParts
@@ -17,6 +16,8 @@ from kpjax.training.checkpoints import flat_identity
 
 def next_lines(command: Command) -> list[str]:
     """Returns the folders of the runs, the method's first, and the command that uses one."""
+    from kpjax.lab.own.animals import FOLDER as ANIMALS
+
     folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
                for job in sorted(command.jobs(), key=lambda job: command.system.variants[job.variant].kind != "method")]
     finds = (Path(command.jobs()[0].folder) / ANIMALS).is_dir()
@@ -57,4 +58,11 @@ def check_project(command: Command) -> None:
                          f"{goes_on}--fresh starts over")
 
 
-OWN_PARTS = OwnParts(check_project, own_report, next_lines)
+def report(*parts: Any, **more: Any) -> Any:
+    """Writes the report, as `kpjax.lab.own.report.own_report` does, whose libraries help need not wait for."""
+    from kpjax.lab.own.report import own_report
+
+    return own_report(*parts, **more)
+
+
+OWN_PARTS = OwnParts(check_project, report, next_lines)

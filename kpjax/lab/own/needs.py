@@ -1,9 +1,10 @@
 """Needs of each system that has a preset `own`: what a person's own project must hold."""
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kpjax.lab.formats.project import Project
+if TYPE_CHECKING:  # help needs no JAX
+    from kpjax.lab.formats.project import Project
 
 
 class Needs(NamedTuple):
@@ -52,7 +53,7 @@ class Holdings(NamedTuple):
     several: bool = False  # animals on a frame
 
 
-def holdings_of(project: Project, video_lengths: Sequence[int]) -> Holdings:
+def holdings_of(project: "Project", video_lengths: Sequence[int]) -> Holdings:
     """Counts what a project has. video_lengths: of those of its videos that can be opened."""
     on_frames = Counter(one.frame for one in project.instances)
     labelled = len(on_frames)

@@ -6,7 +6,7 @@ from kpjax import InputError
 from kpjax.lab.own.choices import Choice, Facts, image_choices, rate_choices, rotation_choice
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
-from kpjax.systems import published
+from kpjax.systems import person
 from kpjax.systems.configs import FINE_RATE, NETWORKS
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
@@ -71,7 +71,7 @@ def usual_choices(
 
 def _at_hand(facts: Facts) -> str | None:
     """Returns the first weights whose file is here; of a project of people those of human pose come first."""
-    if not published.is_person(facts.names):
+    if not person.is_person(facts.names):
         return first_at_hand(WEIGHTS)
     weights = first_at_hand((MOVENET, *WEIGHTS))
     if weights != MOVENET:
@@ -81,7 +81,7 @@ def _at_hand(facts: Facts) -> str | None:
 
 
 def _people(facts: Facts) -> str:
-    found = sum(published.of_person(name) is not None for name in facts.names)
+    found = sum(person.of_person(name) is not None for name in facts.names)
     return f"{found} of {facts.keypoints} keypoints are a person's by their names"
 
 

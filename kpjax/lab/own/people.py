@@ -6,7 +6,7 @@ from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
 from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import LINE
-from kpjax.systems.published import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
+from kpjax.systems.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
 
 
 def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[str] = WITH_HEAD.names,

@@ -155,8 +155,7 @@ def _semi_supervised(job: Job, data: Any) -> Iterator[Planned]:
         return
     if config.warm_start_steps and not recipe.everything:
         warm = system.build_warm_start(job.config, images.skeleton)
-        for name in ("warm start", "warm start of the second network")[:1 + recipe.second]:
-            yield stage(name, warm, config.warm_start_steps)
+        yield stage("warm start", warm, config.warm_start_steps)
     start: dict[str, Any] = {}
     if recipe.videos:
         points = 2 * len(images.skeleton.names)

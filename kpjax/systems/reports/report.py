@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kpjax.drawing.charts import COLOURS, Curve, Dots, dot_plot, image_tag, line_plot
@@ -28,8 +27,7 @@ from kpjax.systems.reports.table import (
 IMAGES_PER_VARIANT = 4
 UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
          "nme": "of the reference length"}  # of curves without a column
-TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-                        trim_blocks=True, lstrip_blocks=True)
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column], *, title: str, summary: str = "",
@@ -46,8 +44,9 @@ def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column],
     """
     measured = [line for line in lines if line.runs.finished]
     colours = {line.entry.variant: n for n, line in enumerate(measured)}
-    page = TEMPLATES.get_template("report.html.jinja").render(
-        path=[folder.parent.name, folder.name], title=title, summary=summary, finding=finding(lines, columns[0]),
+    page = rendered(
+        TEMPLATE, path=[folder.parent.name, folder.name], title=title, summary=summary,
+        finding=finding(lines, columns[0]),
         warnings=_warnings(folder, lines), header=header(lines, columns), groups=groups(lines, columns),
         dots=_dots(lines, columns[0], colours), column=columns[0],
         paper=any(has_paper_numbers(lines, column) for column in columns),
@@ -56,6 +55,15 @@ def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column],
         panels=panels(measured, columns, colours), dashed=len(measured) > len(COLOURS),
         images=images_of(measured), **provenance(measured))
     return write_text(folder / "report.html", page)
+
+
+def rendered(template: Path, **values: Any) -> str:
+    """Returns a page by its template, which may include files of its own folder and of this one."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folders = FileSystemLoader([template.parent, TEMPLATE.parent])
+    return Environment(loader=folders, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+                       lstrip_blocks=True).get_template(template.name).render(**values)
 
 
 # The comparison of a table in words: the method against baselines, controls and the upper bound

@@ -18,7 +18,7 @@ from kpjax.models.movenet import KEYPOINTS, person_box
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import fetch_weights, write_safetensors
 from kpjax.models.weights.whole_movenet import find_movenet
-from kpjax.systems import published
+from kpjax.systems import person, published
 
 evaluate, predict = (functools.partial(run_command, name) for name in ("evaluate", "predict"))
 MADE_UP = {"head_top": (20, 5), "LeftShoulder": (30, 20), "l_elbow": (34, 30), "tail": (3, 3)}
@@ -58,14 +58,14 @@ def project(folder, points):
     ("Head Top", "head_top"), ("neck", "neck"), ("shoulder", None), ("left_shoulder_right", None), ("tail", None),
     ("leftshoulderblade", None), ("", None)])
 def test_names_are_those_of_a_person_however_they_are_spelt(name, known):
-    assert published.of_person(name) == known
+    assert person.of_person(name) == known
 
 
 def test_a_person_has_arms_and_legs():
-    assert published.is_person(["LeftShoulder", "RightShoulder", "l_hip", "r_hip", "tail"])
-    assert not published.is_person(["nose", "left_ear", "right_ear", "tail"])  # a mouse
-    assert not published.is_person([*KEYPOINTS[5:9], *"abcde"])
-    assert not published.is_person([])
+    assert person.is_person(["LeftShoulder", "RightShoulder", "l_hip", "r_hip", "tail"])
+    assert not person.is_person(["nose", "left_ear", "right_ear", "tail"])  # a mouse
+    assert not person.is_person([*KEYPOINTS[5:9], *"abcde"])
+    assert not person.is_person([])
 
 
 def test_the_mirror_image_of_a_person_has_left_and_right_exchanged():
@@ -86,7 +86,7 @@ def test_neck_and_head_are_worked_out_from_shoulders_and_ears():
 
 
 def test_channels_are_those_of_the_same_names():
-    assert published.channels(["l_elbow", "tail", "neck", "nose"]) == (KEYPOINTS.index("left_elbow"), -1, -1, 0)
+    assert person.channels(["l_elbow", "tail", "neck", "nose"]) == (KEYPOINTS.index("left_elbow"), -1, -1, 0)
 
 
 def test_where_turned_views_agree_turns_with_the_image(weights):

@@ -5,17 +5,15 @@ import subprocess
 import jax
 import pytest
 from etils import epath
-from own_projects import synthetic_project
 
-from experiments import system_of
+from experiments import plan as experiments_plan, system_of
+from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
-from kpjax.lab.commands import plan as command
-from kpjax.lab.formats.writing import write_project
 from kpjax.systems.configs import changed
-from kpjax.systems.plan import plan as planning
+from kpjax.systems.plan import command, plan as planning
 from kpjax.systems.plan.chips import slice_of
 from kpjax.systems.plan.plan import COMPILES, LARGEST, Tried, environment, largest_batch, tables, times_of
-from kpjax.systems.plan.stages import STAGES, planned_stages, skeleton_of
+from kpjax.systems.plan.stages import STAGES, planned_stages
 from kpjax.systems.system import Job
 from kpjax.training.mesh import data_mesh
 
@@ -23,7 +21,11 @@ from kpjax.training.mesh import data_mesh
 def stages(name, preset, variant, **changes):
     system = system_of(name)
     config = changed(system.presets[preset], **changes)
-    return config, planned_stages(Job(name, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none")))
+    return config, planned_stages(Job(system, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none")))
+
+
+def read(*words):
+    return command.read(words, system_of, "", "plan")
 
 
 # Stages
@@ -74,17 +76,6 @@ def test_every_variant_of_a_demo_can_be_planned(name):
     system = system_of(name)
     for variant in system.applicable("demo", system.presets["demo"]):
         assert all(stage.steps > 0 and stage.images for stage in stages(name, "demo", variant)[1])
-
-
-def test_a_project_of_ones_own_is_opened(tmp_path, monkeypatch):
-    write_project(synthetic_project(tmp_path / "images"), "coco", tmp_path / "project")
-    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
-    _, asked = command.read(["semi_supervised", "--chips", "h100-8", "--project", str(tmp_path / "project"),
-                             "--variants", "supervised_warped", "--steps", "7"])
-    last = planned_stages(asked.job("supervised_warped", 0))[-1]
-    assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
-    assert last.streams["labelled"].image.shape[0] % 8 == 0
-    assert last.streams["labelled"].keypoints.shape[1:] == (4, 2)
 
 
 # Numbers
@@ -156,9 +147,9 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.delenv(COMPILES, raising=False)
     with pytest.raises(RunError, match=r"ended by signal 9, .*the same command goes on"):
-        command.main(["regda", "demo", "--chips", "v5e-256"])
+        experiments_plan.main(["regda", "demo", "--chips", "v5e-256"])
     (words, env), = started
-    assert words[1:] == ["-m", "kpjax.lab.commands.plan", "regda", "demo", "--chips", "v5e-256"]
+    assert words[1:] == ["-m", "experiments.plan", "regda", "demo", "--chips", "v5e-256"]
     assert (env[COMPILES], env["TPU_ACCELERATOR_TYPE"]) == ("tpu", "v5litepod-8")
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("XLA_FLAGS", "--some")
@@ -167,19 +158,19 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
 
 def test_batches_are_rounded_as_a_run_rounds_them(monkeypatch, capsys):
     monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
-    asked, found = command.read(["regda", "demo", "--chips", "v5e-256", "--fit"])
+    asked, found = read("regda", "demo", "--chips", "v5e-256", "--fit")
     assert asked.fit
     assert found.config.batch_size == 256
     assert "batch_size: 256 in place of the preset's 32" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: command.read(["regda", "demo"]), "chips: name the slice"),
-    (lambda: command.read(["regda", "demo", "--chips", "v5e-7"]), "chips: 'v5e-7': there are v5e-1, "),
-    (lambda: command.read(["nobody", "demo", "--chips", "v5e-8"]), "'nobody' is not a system; there are adaptation"),
-    (lambda: command.read(["regda", "nothing", "--chips", "v5e-8"]), "preset 'nothing' is unknown; there are"),
-    (lambda: command.read(["regda", "demo", "--chips", "v5e-8"]), r"kpjax\[tpu\]"),
-    (lambda: command.read(["regda", "demo", "--chips", "h100-8"]), r"kpjax\[cuda\]"),
+    (lambda: read("regda", "demo"), "chips: name the slice"),
+    (lambda: read("regda", "demo", "--chips", "v5e-7"), "chips: 'v5e-7': there are v5e-1, "),
+    (lambda: read("nobody", "demo", "--chips", "v5e-8"), "'nobody' is unknown; there are adaptation"),
+    (lambda: read("regda", "nothing", "--chips", "v5e-8"), "preset 'nothing' is unknown; there are"),
+    (lambda: read("regda", "demo", "--chips", "v5e-8"), r"kpjax\[tpu\]"),
+    (lambda: read("regda", "demo", "--chips", "h100-8"), r"kpjax\[cuda\]"),
     (lambda: skeleton_of("nothing_like_it/train"), "its keypoints are only known from its data")])
 def test_what_cannot_be_planned_is_refused_in_one_line(call, message, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import ChoiceLoader, FileSystemLoader
 from markupsafe import Markup
 
 from kpjax.drawing.charts import Curve
@@ -26,10 +25,9 @@ from kpjax.lab.out.reports.pixel_errors import (
     pixels,
 )
 from kpjax.lab.out.reports.verdict import advice, verdict
-from kpjax.systems.reports.report import TEMPLATES, curve_image, images_of, panels, provenance
+from kpjax.systems.reports.report import curve_image, images_of, panels, provenance, rendered
 from kpjax.systems.reports.table import Column, Line, groups, header, lines_of, read_history
 
-PAGES = TEMPLATES.overlay(loader=ChoiceLoader([FileSystemLoader(Path(__file__).parent), TEMPLATES.loader]))
 # Curves that anybody can read: in metrics.jsonl, their title and unit, and what values are multiplied with.
 CURVES = {
     "validation/distance": ("Mean error on held-out frames", "px of the original images", 1.0),
@@ -91,8 +89,9 @@ def write_own_report(
     tables = {part: errors_of(some, run.cutoff) for part, some in parts.items()}
     colours = {name: "rgb({}, {}, {})".format(*colour) for name, colour in
                zip(run.animals.names, keypoint_colours(len(run.animals.names)).tolist(), strict=True)}
-    page = PAGES.get_template("own_report.html.jinja").render(
-        path=[folder.parent.name, folder.name], summary=summary, verdict=verdict(run.animals, run.cutoff),
+    page = rendered(
+        Path(__file__).with_name("own_report.html.jinja"), path=[folder.parent.name, folder.name],
+        summary=summary, verdict=verdict(run.animals, run.cutoff),
         advice=advice(run.animals, run.cutoff), tiles=_tiles(tables),
         cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
         near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
