@@ -159,7 +159,6 @@ class Comparison(Checked):
     generator_width: Count = 32  # 64 by the paper's text
     generator_blocks: Count = 6
     perceptual: str = STAND_IN  # weights of VGG or a known backbone; "random features" stand in for it
-    feature_weight: Positive = 1.0
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
 
 

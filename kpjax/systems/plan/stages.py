@@ -226,7 +226,7 @@ def _pyramids(job: Job, data: Any) -> Iterator[Planned]:
         return
     name = {"figures": "figures:source"}.get(config.data.data, config.data.data)
     images = _opened(data.train) if data else Images(job.system.keypoints(name), config.data.image_size)
-    differences = variant in pyramids.DIFFERENCES
+    differences = variant == pyramids.BKIND
     compares, network = (config.bkind.bkind_perceptual, pyramids.BKIND_PERCEPTUAL) if differences else (
         config.baselines.perceptual if variant == "keynet" else "", pyramids.PERCEPTUAL)
     start = perceptual_start(compares, network, image_size=config.data.image_size)
@@ -250,7 +250,7 @@ def _adaptation(job: Job, data: Any) -> Iterator[Planned]:
         larger = adaptation.loaded_core(config)
         images = Images(without_points(job.system.keypoints(config.core.core), config.core.core_unused_keypoints),
                         larger[1].side if larger else config.data.image_size)
-        yield stage_of("core", adaptation.build_core(config, images.skeleton), images, config.core.core_batch_size,
+        yield stage_of("core", adaptation.build_core(config, images.skeleton), images, adaptation.CORE_BATCH,
                        config.core.steps)
     if not recipe.trains:
         return

@@ -98,7 +98,7 @@ def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
     return methods.transporter(
         objective=methods.transporter_objective(), network=network,
         blob_width=config.baselines.transporter_width, reference_pass=config.rendering.reference_pass,
-        **still_of(config), **_shared(config, "transporter", config.baselines.transporter_rate))
+        **still_of(config), **_shared(config, "transporter"))
 
 
 def bkind_network(config: Config, size: int) -> BKinD:

@@ -110,8 +110,7 @@ def test_baselines_have_steps_and_rates_of_their_own():
     names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, BKIND)
     assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 12]
     assert config.optimizer.rate(21, config.baselines.keynet_rate)(0) == pytest.approx(0.5)
-    assert config.optimizer.rate(10, config.baselines.transporter_rate)(0) == pytest.approx(
-        config.optimizer.learning_rate)
+    assert config.optimizer.rate(10, 0.0)(0) == pytest.approx(config.optimizer.learning_rate)
 
 
 @pytest.mark.slow
