@@ -48,7 +48,7 @@ from kpjax.training.process import forget_programs
 
 keep_freed_memory()
 MEMORY = 3 * 2**28  # bytes that a worker may hold when a file of tests begins
-SECONDS = 10.0  # of processors for a default test in CI: 5 on a quiet computer, and no test fails on a busy one
+SECONDS = 15.0  # of processors for a default test in CI: 5 on a fast and quiet computer
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from predict_folder import predict_folder
 
+from experiments import system_of
 from experiments.incremental import PRESETS as INCREMENTAL
 from experiments.regda import PRESETS as REGDA
 from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED
@@ -21,7 +22,6 @@ from kpjax.models import FeatureMaps, MobileNetV2, MobileNetV2Trunk, PoseResNet
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import KnownWeights, sha256_of, write_safetensors
-from kpjax.systems import adaptation, semi_supervised, supervised
 from kpjax.systems.command_line import read_command, run, show_table
 from kpjax.systems.configs import (
     Backbone,
@@ -62,7 +62,7 @@ def known(weights, monkeypatch):
 
 
 def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp_path, capsys):
-    report = run(supervised.SYSTEM, [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
+    report = run(system_of("supervised"), [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])
     line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); padding tensorflow, width_multiplier "
             "0.1, normalisation symmetric, statistics frozen, learning rate 0.001, 1e-09 of it for the backbone")
@@ -84,17 +84,18 @@ def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp
 
 def test_what_is_typed_stands_before_what_weights_want(weights, known):
     command = [*TINY, "--imagenet", str(weights), "--normalisation", "none", "--padding", "torch"]
-    config = read_command(supervised.SYSTEM, command).config
+    config = read_command(system_of("supervised"), command).config
     assert (config.backbone.weights, config.backbone.normalisation) == (str(weights), "none")
     assert config.network.padding == "torch"
 
 
 def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
     """Also where nothing is known of them. A preset's own network keeps its rates, and so does SGD."""
-    assert read_command(supervised.SYSTEM, [*TINY]).config.optimizer.learning_rate == 3e-3
+    assert read_command(system_of("supervised"), [*TINY]).config.optimizer.learning_rate == 3e-3
     command = [*TINY, "--weights", str(weights)]
-    assert read_command(supervised.SYSTEM, command).config.optimizer.learning_rate == 1e-3
-    assert read_command(supervised.SYSTEM, [*command, "--learning-rate", "2e-3"]).config.optimizer.learning_rate == 2e-3
+    assert read_command(system_of("supervised"), command).config.optimizer.learning_rate == 1e-3
+    typed = read_command(system_of("supervised"), [*command, "--learning-rate", "2e-3"]).config
+    assert typed.optimizer.learning_rate == 2e-3
     for preset in (INCREMENTAL["mpii"], REGDA["rhd_h3d"], REGDA["demo"]):
         given = changed(preset, weights=str(weights))
         assert with_weights(given).optimizer == given.optimizer
@@ -103,7 +104,7 @@ def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
 
 def test_another_network_keeps_the_head_and_the_dtype_alone():
     """The hourglass has a depth, too, of another meaning."""
-    given = read_command(adaptation.SYSTEM, ["demo", "--network", "pose_resnet"]).config.network
+    given = read_command(system_of("adaptation"), ["demo", "--network", "pose_resnet"]).config.network
     assert given == PoseResNet(depth=50)
     assert with_network(changed(REGDA["demo"], head_layers=2, dtype="bfloat16"), "pose_resnet").network == PoseResNet(
         depth=50, head_layers=2, dtype="bfloat16")
@@ -118,7 +119,7 @@ def test_weights_of_another_network_are_refused(weights, known):
 @pytest.mark.parametrize("flags", [(), ("--weights", "hrnet_w32.ms_in1k")], ids=["random", "published"])
 def test_a_papers_numbers_stand_apart_from_those_of_random_weights(flags, tmp_path, capsys):
     """In the paper HRNet with 5 % of MPII's labels has a PCK of 66.2 %, and starts from ImageNet's weights."""
-    show_table(read_command(semi_supervised.SYSTEM, ["mpii", "--workdir", str(tmp_path), *flags]))
+    show_table(read_command(system_of("semi_supervised"), ["mpii", "--workdir", str(tmp_path), *flags]))
     table, *apart = capsys.readouterr().out.split("backbone: hrnet from random weights, where the paper starts")
     assert ("66.2" in table) == bool(flags)
     assert [", supervised 66.22, " in text for text in apart] == [True] * (not flags)
@@ -150,6 +151,7 @@ def test_relative_steps_are_shares_of_an_arrays_size():
         np.testing.assert_allclose(found, shares, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet, one_form):
     """Weight decay moves all others; the result before the first step is that of the whole network."""
     config = changed(PRESETS["demo"], network=MobileNetV2(0.1, decoder_width=4), image_size=64, heatmap_size=32)

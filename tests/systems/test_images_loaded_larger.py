@@ -62,6 +62,7 @@ def sides(*sources):
     return [source[0].image.shape[0] for source in sources]
 
 
+@pytest.mark.slow
 def test_semi_supervised_training_images_are_larger(tmp_path):
     job = Job(system_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
     opened = job.system.open(job)

@@ -8,6 +8,7 @@ import sys
 
 import jax
 import numpy as np
+import pytest
 import tiny_regda
 
 from kpjax.systems.command_line import run
@@ -27,6 +28,7 @@ def start(workdir, process, port):
                             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_write_one_report_with_the_numbers_of_one(tmp_path, capsys):
     with socket.socket() as free:
         free.bind(("localhost", 0))

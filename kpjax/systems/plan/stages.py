@@ -121,9 +121,8 @@ def _regda(job: Job, data: Any) -> Iterator[Planned]:
     source, target = (_opened(data.source.train), _opened(data.target.train)) if data else (
         domain(config.data.source), domain(config.data.target))
     images = {"source": source, "target": target, "labelled": source, "unlabelled": target}
-    for before in (recipe.teacher, recipe.start):
-        if before in regda.VARIANTS:
-            yield from _regda(job._replace(variant=before), data)
+    if recipe.start in regda.VARIANTS:
+        yield from _regda(job._replace(variant=recipe.start), data)
     if recipe.start.startswith("pretraining"):
         first = regda.build_first(config, source.skeleton, recipe.pretrain, recipe.logits)
         yield stage_of(recipe.start, first, images, config.batch_size, config.pretraining_steps)

@@ -81,7 +81,7 @@ def test_faults_are_listed_and_the_rest_is_said(project, tmp_path, capsys):
 
 
 def test_what_is_no_project(tmp_path, capsys):
-    cases = (([tmp_path / "none"], "no such file"), ([tmp_path], "the folder is empty"), ([], "PROJECT"),
+    cases = (([tmp_path / "none"], "no such file"), ([tmp_path], "not a known annotation project"), ([], "PROJECT"),
              ([tmp_path, "--out", "a.jpg"], "does not end in .png"),
              ([tmp_path, "--video-root", tmp_path / "none"], "--video-root"))
     for arguments, words in cases:

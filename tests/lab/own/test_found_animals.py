@@ -91,6 +91,7 @@ def test_nearly_no_animal_is_refused(frames, look, monkeypatch):
         look[0](frames)
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, one_form):
     project = synthetic_project(tmp_path / "crowd", unlabelled=0)
     crowd = project._replace(instances=(*project.instances, *(

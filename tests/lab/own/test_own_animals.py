@@ -58,6 +58,7 @@ def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
     assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024).value == side
 
 
+@pytest.mark.slow
 def test_a_run_on_crops_keeps_a_network_that_finds_animals(crowd, monkeypatch, tmp_path, capsys, one_form):
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
     monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))

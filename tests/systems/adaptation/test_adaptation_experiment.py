@@ -142,7 +142,7 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
                               last["params"]["backbone"]["stem_conv1"]["kernel"])
 
     def core_of(**changes):
-        return core_of(job_in(finished, config=changed(TINY, **changes)))
+        return adaptation.trained_core(job_in(finished, config=changed(TINY, **changes)), open_core_images)
 
     found = core_of(core_epoch=1)
     jax.tree.map(np.testing.assert_array_equal, dict(found.variables), early)

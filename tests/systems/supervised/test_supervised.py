@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments import system_of
 from experiments.supervised import PRESETS
 from kpjax.errors import InputError
 from kpjax.structures import Example
@@ -28,7 +29,7 @@ def finished(tmp_path_factory):
 
 def trained_in(workdir):
     """The report and the folder of the run."""
-    report = run(supervised.SYSTEM, [*TINY, "--steps", "4", "--workdir", str(workdir)])
+    report = run(system_of("supervised"), [*TINY, "--steps", "4", "--workdir", str(workdir)])
     return report, workdir / "supervised" / "demo" / "supervised" / "seed-0"
 
 
@@ -50,11 +51,11 @@ def test_a_run_has_numbers_images_and_a_table(finished, capsys):
     assert "PCK at 5 %" in report.read_text()
 
     before = (folder / "results.json").stat().st_mtime_ns
-    run(supervised.SYSTEM, [*TINY, "--steps", "4", "--workdir", str(folder.parents[3])])
+    run(system_of("supervised"), [*TINY, "--steps", "4", "--workdir", str(folder.parents[3])])
     assert "finished before" in capsys.readouterr().out
     assert (folder / "results.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="learning_rate"):
-        run(supervised.SYSTEM, [*TINY, "--steps", "4", "--learning-rate", "0.1", "--workdir",
+        run(system_of("supervised"), [*TINY, "--steps", "4", "--learning-rate", "0.1", "--workdir",
                                     str(folder.parents[3])])
 
 

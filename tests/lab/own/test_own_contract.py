@@ -71,6 +71,7 @@ def given(tmp_path_factory):
         yield {name: str(path) for name, path in made.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "flags", "variant", "metrics", "keypoints"), SYSTEMS)
 def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metrics, keypoints, given, tmp_path, capsys):
     command = ["own", *(given.get(flag, flag) for flag in flags), "--variants", variant, "--workdir", str(tmp_path)]
@@ -98,7 +99,6 @@ REFUSED = [
     ("semi_supervised", "--project P --validation four", "--validation: 'four' is not a labelled recording"),
     ("semi_supervised", "--project P --unlabelled nowhere", "nowhere: there is no such file or folder"),
     ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
-    ("semi_supervised", "--project P --label-loss focal", "focal is for heatmaps between 0 and 1: --network movenet"),
     ("semi_supervised", "--project P --image-size 100", "--image-size: 100; small_unet needs a multiple of 16"),
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
