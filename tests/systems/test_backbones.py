@@ -61,6 +61,7 @@ def known(weights, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp_path, capsys):
     report = run(system_of("supervised"), [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])

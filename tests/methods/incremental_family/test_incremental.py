@@ -210,7 +210,9 @@ def test_two_steps_of_a_protocol_share_one_program_and_weights_are_arrays():
 
 def test_pseudo_labels_that_are_all_believed_change_no_bit(rounded_alike):
     believed = method_of(confidence=hard(lambda answer, images, heatmaps: -heatmaps.max((1, 2))))
-    updates = [jax.jit(method.update, compiler_options=rounded_alike) for method in (believed, kamp()[0])]
+    # Functions of their own: a step that another test has compiled would be taken with the options that it had there.
+    updates = [jax.jit(functools.partial(method.update), compiler_options=rounded_alike)
+               for method in (believed, kamp()[0])]
     ours, theirs = (update(state_of(), STREAMS, KEY) for update in updates)
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     nothing = FIRST._replace(threshold=np.full(KEYPOINTS, -1e3, np.float32))
