@@ -19,7 +19,7 @@ from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton, Trained
 from kpjax.systems import published
 from kpjax.systems.adaptation.config import of_core
-from kpjax.systems.adaptation.variants import build, network, perceptual_of
+from kpjax.systems.adaptation.variants import build, network, perceptual_of, perceptual_start
 from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import changed
 from kpjax.training.trees import save_trained
@@ -116,7 +116,8 @@ def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, 
     method = build(job.config, job.variant)
     batch = stacked([open_data(job).target[n] for n in range(8)])
     streams = dict.fromkeys(method.streams, batch)
-    state = jax.eval_shape(method.init, jax.random.key(0), streams, {"core": core.variables})
+    start = {"core": core.variables, **perceptual_start(job.config)}
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
     after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert "loss/total" in metrics

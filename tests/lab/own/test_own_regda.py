@@ -44,13 +44,13 @@ def projects(tmp_path_factory):
 @pytest.mark.slow
 def test_of_several_rows_each_has_scores_of_its_kind_and_can_be_gone_on_from(projects, tmp_path, capsys):
     target = ["--source", "P", "--target", str(projects["P2"].root)]
-    folder = run(SYSTEM, ["own", *target, "--target-project", "P2", "--variants", "regda_then_labels", "--workdir",
-                          str(tmp_path), *TINY]).parent
+    folder = run(SYSTEM, ["own", *target, "--target-project", "P2", "--variants", "regda", "source_only_mse",
+                          "--workdir", str(tmp_path), *TINY]).parent
     said = capsys.readouterr().out
     assert "held out: 2 of 8 labelled frames, the last part of the only recording; target: 10 frames" in said
     assert "8 of the 8 test images are also among the target's 10" in said
     assert "the source is in colour and the target grey" in said
-    assert [open_run(Path(folder / name / "seed-0")).score["kind"] for name in ("regda", "regda_then_labels")] == [
+    assert [open_run(Path(folder / name / "seed-0")).score["kind"] for name in ("regda", "source_only_mse")] == [
         "softmax_peak", "mse_peak"]
     again = read_command(SYSTEM, ["own", *target, "--start", str(folder / "regda" / "seed-0"), "--steps", "1"]).config
     network = setup_of(again, projects["P"].skeleton).model

@@ -202,7 +202,7 @@ def test_every_variant_is_a_method_that_can_be_traced(one_form):
         if name in (*SEVERAL_PROJECTS, *ON_VIDEOS):
             continue  # run for real with projects of one's own, or traced among the methods
         method = variant.recipe.build(TINY, setup_of(TINY, points))
-        alone = ("supervised", "supervised_warped", "supervised_warped_twice", "all_labels",
+        alone = ("supervised", "supervised_warped", "supervised_warped_cutout", "supervised_warped_twice", "all_labels",
                  *(name for name in VARIANTS if name.endswith(("_averaged", "_turned"))))
         streams = {"labelled"} | (set() if name in alone else {"unlabelled"})
         assert variant.recipe.untrained or set(method.streams) == streams, name
