@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.losses.heatmap import heatmap_kl
+from kpjax.losses.heatmap import heatmap_kl, heatmap_kl_per_keypoint
 
 close = np.testing.assert_allclose
 kl = jax.jit(heatmap_kl, static_argnames="epsilon")
@@ -17,6 +17,29 @@ def batch():
     targets = jnp.maximum(jax.random.normal(keys[1], (2, 5, 4, 3)), 0.0)
     weights = jnp.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
     return logits, targets.at[1, :, :, 2].set(0.0), weights
+
+
+def plain_kl(logits, targets, weights, epsilon):
+    """Keypoint by keypoint, in float64."""
+    logits, targets = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
+    out = np.zeros(weights.shape)
+    for b in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            mass = targets[b, :, :, k] + epsilon
+            if weights[b, k] == 0 or mass.sum() == 0:
+                continue
+            q = np.exp(logits[b, :, :, k]) / np.exp(logits[b, :, :, k]).sum()
+            p = mass / mass.sum()
+            out[b, k] = weights[b, k] * (p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum()
+    return out
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-7, 0.1])
+def test_kl_equals_a_plain_one(batch, epsilon):
+    found = jax.jit(heatmap_kl_per_keypoint, static_argnames="epsilon")(*batch, epsilon=epsilon)
+    expected = plain_kl(*batch, epsilon)
+    close(found, expected, rtol=1e-5, atol=1e-6)
+    close(kl(*batch, epsilon=epsilon), expected.mean(), rtol=1e-5)
 
 
 def test_kl_is_shift_invariant_and_finite_for_extreme_logits(batch):
