@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kpjax.heatmaps import gaussian_bumps
 from kpjax.losses import adversarial
 
 close = np.testing.assert_allclose
@@ -51,6 +52,25 @@ def test_disparities_of_weightless_keypoints_are_exactly_zero(logits):
         value, gradient = jax.value_and_grad(disparity)(logits[1], maps, jnp.zeros((2, 4)))
         assert value == 0
         assert not np.any(gradient)
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_ground_false_equals_the_sum_over_the_others(logits, clip):
+    maps = by_others(logits[0], sigma=1.5, clip=clip)
+    truth = np.asarray(maps.truth)
+    for k in range(4):
+        others = truth[..., [j for j in range(4) if j != k]].sum(-1)
+        close(maps.false[..., k], others.clip(0, 1) if clip else others, atol=1e-6)
+
+
+def test_ground_false_by_area_equals_the_sum_over_its_cells():
+    main = jnp.zeros((2, 10, 11, 1)).at[0, 4, 5, 0].set(1.0).at[1, 9, 10, 0].set(1.0)
+    maps = by_area(main, sigma=1.0, low=3, high=6)
+    cells = jnp.array([(x, y) for y in range(3, 7) for x in range(3, 7)], jnp.float32)
+    bumps = np.asarray(gaussian_bumps(cells, (10, 11), 1.0))
+    predicted = [k for k, cell in enumerate(np.asarray(cells)) if tuple(cell) == (5, 4)]
+    close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
+    close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)  # a prediction outside the area takes nothing away
 
 
 # Gradient layers

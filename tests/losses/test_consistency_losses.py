@@ -12,6 +12,7 @@ from kpjax.losses.consistency import (
     coordinate_equivariance,
     semantic_consistency,
     semantic_representation,
+    transformation_equivariance,
     transformation_invariance,
     unit_representation,
 )
@@ -105,6 +106,16 @@ def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
     probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = -np.mean(np.log([probability[0, 0, 0], probability[0, 2, 2], probability[1, 1, 1]]))
     close(semantic_consistency(logits, weights), expected, rtol=1e-5)
+
+
+def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
+    first, second = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
+    weights = jnp.zeros((2, 5)).at[0, 1].set(1).at[1].set(1)
+    expected = (np.asarray(weights)[:, None, None] * (np.asarray(first) - np.asarray(second)) ** 2).mean()
+    close(transformation_equivariance(first, second, weights), expected, rtol=1e-6)
+    by_first, by_second = jax.grad(transformation_equivariance, (0, 1))(first, second, weights)
+    close(by_first, -by_second)
+    assert not by_first[0, ..., 0].any()
 
 
 def test_coordinate_equivariance_counts_in_shares_of_the_sides():

@@ -6,6 +6,7 @@ import numpy as np
 from kpjax.losses.continual import (
     fused_importance,
     normalised_importance,
+    quadratic_penalty,
     start_walk,
     walk_importance,
     walk_on,
@@ -18,6 +19,18 @@ def tree(seed, positive=False):
     first, second = jax.random.split(jax.random.key(seed))
     made = {"conv": {"kernel": jax.random.normal(first, (3, 4))}, "head": jax.random.normal(second, (5,))}
     return jax.tree.map(jnp.abs, made) if positive else made
+
+
+def test_the_penalty_is_half_the_weighted_squares_and_pulls_to_the_anchor():
+    params, anchor, importance = tree(0), tree(1), tree(2, positive=True)
+    importance["head"] = jnp.zeros(5)
+    value, gradient = jax.jit(jax.value_and_grad(quadratic_penalty))(params, anchor, importance)
+    difference = np.asarray(params["conv"]["kernel"] - anchor["conv"]["kernel"])
+    close(value, 0.5 * (np.asarray(importance["conv"]["kernel"]) * difference**2).sum(), rtol=1e-6)
+    close(gradient["conv"]["kernel"], importance["conv"]["kernel"] * difference, rtol=1e-6)
+    np.testing.assert_array_equal(gradient["head"], 0)
+    close(quadratic_penalty(params, anchor, importance, half=False), 2 * value, rtol=1e-6)
+    assert quadratic_penalty(anchor, anchor, importance) == 0
 
 
 def test_fusing():

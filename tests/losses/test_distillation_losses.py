@@ -1,5 +1,6 @@
-"""Distillation of heatmaps and their entropies: weights, invariances, gradients; tests/papers has their numbers."""
+"""Distillation of heatmaps and their entropies: a plain float64 oracle, weights, invariances, gradients."""
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,9 @@ centred_distillation, channel_distillation, mse_distillation, spatial_distillati
     distillation.spatial_distillation))
 line_entropy = jax.jit(distillation.line_entropy, static_argnames=("mode", "normalised"))
 SHAPE = 3, 4, 5, 6  # batch, height, width, keypoints
+OPTIONS = [{"mode": mode, "reduction": reduction, "temperature": temperature}
+           for mode, reduction, temperature in itertools.product(
+               ("lines", "joint", "marginal"), ("element_mean", "line_sum"), (1.0, 0.5))]
 CHANNELS = jnp.array([1.0, 1, 0, 1, 0, 1])
 OF_MAP = jnp.array([[1.0, 0.5, 1, 0, 1, 2], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
 TOGETHER = np.asarray(OF_MAP) * np.asarray(CHANNELS)
@@ -22,6 +26,51 @@ TOGETHER = np.asarray(OF_MAP) * np.asarray(CHANNELS)
 @functools.cache
 def maps():
     return tuple(jnp.asarray(2 * np.random.default_rng(seed).normal(size=SHAPE), jnp.float32) for seed in (0, 1))
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+def lines_of(image, mode):
+    if mode == "joint":
+        return [[image.ravel()]]
+    if mode == "marginal":
+        return [[image.sum(1)], [image.sum(0)]]
+    return [list(image.T), list(image)]
+
+
+def plain(teacher, student, weights, mode="lines", reduction="element_mean", temperature=1.0):
+    """Map by map and line by line, in float64."""
+    found = np.zeros(np.shape(weights))
+    for b, k in np.ndindex(found.shape):
+        pair = (np.asarray(array[b, :, :, k], np.float64) / temperature for array in (teacher, student))
+        axes = [[-softmax(t) * np.log(softmax(s)) for t, s in zip(*lines, strict=True)]
+                for lines in zip(*(lines_of(image, mode) for image in pair), strict=True)]
+        found[b, k] = np.mean([np.mean(np.sum(lines, 1) if reduction == "line_sum" else lines) for lines in axes])
+    return (found * weights).sum() / np.sum(weights)
+
+
+@functools.partial(jax.jit, static_argnames=("mode", "reduction", "temperature"))
+def distilled(teacher, student, mode, reduction, temperature):
+    """Both forms, of all maps and of weighted ones, in one program."""
+    options = {"mode": mode, "reduction": reduction, "temperature": temperature}
+    return (distillation.spatial_distillation(teacher, student, **options),
+            distillation.spatial_distillation(teacher, student, CHANNELS, OF_MAP, **options),
+            distillation.centred_distillation(teacher, student, CHANNELS, OF_MAP, **options),
+            distillation.centred_distillation(teacher, teacher, **options))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+def test_spatial_distillation_equals_a_plain_one(options):
+    teacher, student = maps()
+    everywhere, weighted, centred, nothing = distilled(teacher, student, **options)
+    close(everywhere, plain(teacher, student, np.ones((SHAPE[0], SHAPE[3])), **options), rtol=1e-5)
+    expected = plain(teacher, student, TOGETHER, **options)
+    close(weighted, expected, rtol=1e-5)
+    close(centred, expected - plain(teacher, teacher, TOGETHER, **options), rtol=1e-4)
+    assert nothing == 0
 
 
 @pytest.mark.parametrize("loss", [spatial_distillation, centred_distillation, mse_distillation])
