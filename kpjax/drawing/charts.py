@@ -257,35 +257,6 @@ def logarithmic_axis(axes: "Axes") -> None:
     axes.yaxis.set_major_formatter("{x:g}")
 
 
-def error_curves(amounts: Sequence[float], lines: Sequence[tuple[str, Sequence[float]]], *, title: str,
-                 across: str, up: str) -> str:
-    """Draws errors from zero up against amounts, which are spaced by their ratios; "" without an error.
-
-    Args:
-        amounts: (A,) rising, above 0; each has a tick.
-        lines: names, and errors (A,), nan where nothing was measured. The first is emphasised.
-        title: for screen readers.
-        across: below the amounts.
-        up: above the errors.
-    """
-    kept = [(name, np.asarray(errors, np.float64)) for name, errors in lines if np.isfinite(errors).any()]
-
-    def draw(figure: "Figure") -> None:
-        axes = figure.add_subplot()
-        for number, (name, errors) in enumerate(kept):
-            known = np.isfinite(errors)
-            axes.plot(np.array(amounts)[known], errors[known], "o-", label=name, color=COLOURS[number % len(COLOURS)],
-                      linewidth=1.5 if number else 3)
-        axes.set_title(wrapped(up), loc="left", fontsize=11)
-        axes.set(xscale="log", xlabel=across, ylim=(0, 1.1 * max(np.nanmax(errors) for _, errors in kept)))
-        axes.minorticks_off()
-        axes.set_xticks(amounts, [f"{amount:g}" for amount in amounts])
-        axes.grid(axis="y")
-        figure.legend(loc="outside lower left")
-
-    return drawn(draw, height=260 + 17 * len(kept), title=title) if kept else ""
-
-
 def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarray, names: Sequence[str]) -> str:
     """Draws the share of points within their radius against the level that the radius promises, both in percent.
 

@@ -19,7 +19,6 @@ from kpjax.drawing.charts import (
     band,
     coverage_plot,
     dot_plot,
-    error_curves,
     forest_plot,
     line_plot,
 )
@@ -109,15 +108,6 @@ def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
     shaded, = figure.axes[0].collections
     np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
-
-
-def test_error_curves_leave_out_what_was_not_measured(figures):
-    found = error_curves([10, 20, 40], [("one", [4.0, NAN, 2.0]), ("none", [NAN] * 3), ("other", [5.0, 4.0, 3.0])],
-                         title="", across="labels", up="mm")
-    assert [points.tolist() for points, _ in lines_of(found)] == [[[10, 4], [40, 2]], [[10, 5], [20, 4], [40, 3]]]
-    assert found.axes[0].get_ylim() == (0, pytest.approx(5.5))
-    assert found.axes[0].get_xscale() == "log"
-    assert error_curves([10], [("one", [NAN])], title="", across="", up="") == ""
 
 
 def test_coverage_plot_has_what_is_promised_each_keypoint_and_all(figures):
