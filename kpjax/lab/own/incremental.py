@@ -197,7 +197,7 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
                                 "diagonal of all points", name=held_out.name)
     network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
-    return Data(train, evaluation, protocol, variables), held_out
+    return Data(train, evaluation, protocol, base=variables), held_out
 
 
 def _with_diagonal(example: Example, index: int) -> Example:

@@ -13,7 +13,6 @@ chosen once on another protocol by `python -m experiments study incremental tuni
 well weighted distillation has it.
 """
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -23,9 +22,10 @@ from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
 from kpjax.files import make_folder, write_text
 from kpjax.input import protocols, source
+from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import ImageSet, Splits
 from kpjax.systems.incremental import measures, steps as stages
-from kpjax.systems.incremental.association import associate, mean_copy_rates
+from kpjax.systems.incremental.association import associate, over_triples
 from kpjax.systems.incremental.builders import setting_of
 from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Known, Run
@@ -55,7 +55,8 @@ def open_data(job: Job, open_images: Callable[[ImageSet, int, Path], Splits]) ->
     protocol = protocols.resolve(data.protocol_path(), splits.train)
     if data.low_shot:
         protocol = protocols.low_shot(protocol, data.low_shot)
-    return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol)
+    return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol,
+                splits.validation)
 
 
 def run_of(job: Job, data: Data) -> Run:
@@ -85,7 +86,7 @@ def train(job: Job, data: Data) -> Outcome:
     if job.config.data.held_out and later:
         metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
                                                for step in later for name in ("new", "agreement")]))
-    metrics |= mean_copy_rates(metrics)
+    metrics |= over_triples(metrics)
     # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
     return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
                    known.images_per_second, seconds, metrics, predictions, images)
@@ -150,8 +151,10 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 
 def shortened(config: Config, steps: int) -> Config:
-    """Returns the config with `steps` steps in each later step, and the base scaled alike."""
-    return replace(config, steps=steps, base_steps=max(1, round(config.base_steps * steps / config.steps)))
+    """Returns the config with `steps` steps in each later step, and the base and KA-Net's scaled alike."""
+    base_steps, ka_steps = (round(count * steps / config.steps)
+                            for count in (config.base_steps, config.association.ka_steps))
+    return changed(config, steps=steps, base_steps=max(1, base_steps), ka_steps=ka_steps)
 
 
 def threshold_texts(config: Config) -> list[str]:
@@ -171,6 +174,9 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
             Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"),
             *spread, *detected, Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
+            Column("association/ka_net", f"KA-Net at {first}", "%", 100.0, 1),
+            Column("association/teacher", "its teacher", "%", 100.0, 1),
+            Column("association/left_out", "triples left out", "%", 100.0, 0, "lower"),
             Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),
             Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
 

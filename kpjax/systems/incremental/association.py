@@ -11,6 +11,7 @@ from kpjax.input import protocols
 from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.pseudo_label_confidence import kept_thresholds
+from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import reach
 from kpjax.systems.incremental import builders as built
 from kpjax.systems.incremental.builders import KaNet, Setting
@@ -22,13 +23,13 @@ from kpjax.training.fit import Fitted
 ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
 COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
 FILTER_KEPT = 0.8  # share of the pseudo-labels of a step that kamp_filtered keeps
-LIT = 0.1  # mean input at the old model's point; above it KA-Net sees what its teacher answers from
 
 
 def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     """Chooses the triples of a step and trains their KA-Nets.
 
     Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that copies its teacher.
+    A triple whose KA-Net is worse than its teacher on the validation images teaches nothing.
     before: the old model's predictions of the evaluation images.
     """
     setting, config, recipe = run.setting, run.config, run.recipe
@@ -55,7 +56,9 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
                       {"before": known.digest}, reads=reads)
     variables = found.trained.variables
-    metrics = diagnoses(run, ka_net, inputs, Trained(variables, frozen), step, triples, seen, before)
+    trained = Trained(variables, frozen)
+    planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)
+    metrics = diagnoses(run, ka_net, inputs, trained, step, triples, seen, before, planned.triple_weights)
     return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs), {"association": variables},
                     {"association": found.digest}, metrics, found.wall_seconds, found.images)
 
@@ -111,21 +114,48 @@ def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.n
     return np.where(sums[of] > 0, sums[name] / np.maximum(sums[of], 1), np.nan)
 
 
+def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Source) -> Gathered:
+    """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
+    network = built.ka_net_of(run.setting, ka_net, inputs)
+    reading_labels = built.build_association(run.setting, "plain", ka_net, inputs)._replace(
+        predict=_of_networks(library.association_predict, run.setting, network))
+    return predict_source(reading_labels, trained, source, batch_size=2 * run.config.batch_size, labelled=True)
+
+
+def without_useless(run: Run, known: Known, triples: Sequence[Sequence[int]], planned: Increment, ka_net: KaNet,
+                    inputs: int, trained: Trained) -> Increment:
+    """Returns the increment without the triples whose KA-Net finds the old keypoint less often than its teacher.
+
+    Both are measured at the first threshold on the validation images, which have labels of all keypoints. Without such
+    images all triples stay.
+    """
+    if run.data.validation is None:
+        print("no validation image has labels of old keypoints, so no KA-Net is compared with its teacher beforehand")
+        return planned
+    both = (answers(run, ka_net, inputs, trained, run.data.validation), run.predicted(known, run.data.validation))
+    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds)[0] for one in both)
+    weights = planned.triple_weights.copy()
+    for slot, (old, *_) in enumerate(triples):
+        if not accuracy[old] >= of_teacher[old]:
+            weights[slot] = 0.0
+            print(f"{run.data.skeleton.names[old]} is left out: on validation images its KA-Net finds "
+                  f"{accuracy[old]:.1%}, its teacher {of_teacher[old]:.1%}")
+    return planned._replace(triple_weights=weights)
+
+
 def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int, triples: Sequence[Sequence[int]],
-              seen: Mapping[str, np.ndarray], before: Gathered) -> dict[str, float]:
+              seen: Mapping[str, np.ndarray], before: Gathered, used: np.ndarray) -> dict[str, float]:
     """Measures how well KA-Net and the old model find the old keypoint of each triple on the evaluation images.
 
     Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK at the first threshold; reach, the share of the
     step's images within KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its
     arg-max is the old model's; copy_rate, how often its point is the old model's where that errs far, and beside it
     copy_rate_by_chance, of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0
-    or 1.
+    or 1, whether the triple teaches.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
     network = built.ka_net_of(setting, ka_net, inputs)
-    reading_labels = built.build_association(setting, "plain", ka_net, inputs)._replace(
-        predict=_of_networks(library.association_predict, setting, network))
-    found = predict_source(reading_labels, trained, evaluation, batch_size=2 * run.config.batch_size, labelled=True)
+    found = answers(run, ka_net, inputs, trained, evaluation)
     accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds) for one in (found, before))
     copied = _sums(_of_networks(library.copies_of_teacher, setting, network), setting, trained, evaluation)
     rates = {"copies": _share(copied, "copied"), "copy_rate": _share(copied, "wrong_copied", "wrong"),
@@ -134,7 +164,7 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     metrics = {}
     for slot, (old, *new) in enumerate(triples):
         values = {"ka_net": accuracy[0, old], "teacher": of_teacher[0, old], "second/ka_net": accuracy[1, old],
-                  "second/teacher": of_teacher[1, old], "used": trained.frozen["increment"].triple_weights[slot],
+                  "second/teacher": of_teacher[1, old], "used": used[slot],
                   **{name: of_triples[slot] for name, of_triples in rates.items()}}
         metrics |= {f"association/step_{step}/{names[old]}/{name}": float(value) for name, value in values.items()
                     if np.isfinite(value)}
@@ -145,23 +175,26 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
         if values["reach"] < ENOUGH_REACH:
             print(f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
                   "triple or --ka-variant wide")
-        if values["input"] > LIT:
-            print(f"warning: {names[old]}: KA-Net's mean input at the old model's point is {values['input']:.2f}, so "
-                  "that it can copy the answer; choose a smaller --input-sigma or larger heatmaps")
         if values["copies"] > COPIES:
             print(f"warning: {names[old]}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
                   "has associated nothing")
     return metrics
 
 
-def mean_copy_rates(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Returns association/copy_rate and that by chance: means over all large errors of the old models' of all steps."""
+def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Returns means over the triples of all steps.
+
+    association/ka_net and association/teacher are PCK, association/left_out is the share of triples that teach nothing.
+    association/copy_rate and that by chance are over all large errors of the old models.
+    """
     found = {}
-    for rate in ("copy_rate", "copy_rate_by_chance"):
-        values = {name: value for name, value in metrics.items() if name.endswith(f"/{rate}")}
-        counts = [metrics[name.removesuffix(rate) + "wrong"] for name in values]
+    for name in ("ka_net", "teacher", "used", "copy_rate", "copy_rate_by_chance"):
+        values = {key: value for key, value in metrics.items() if key.endswith(f"/{name}") and "/second/" not in key}
+        weights = [metrics[key.removesuffix(name) + "wrong"] for key in values] if name.startswith("copy") else None
         if values:
-            found[f"association/{rate}"] = float(np.average(list(values.values()), weights=counts))
+            found[f"association/{name}"] = float(np.average(list(values.values()), weights=weights))
+    if "association/used" in found:
+        found["association/left_out"] = 1 - found.pop("association/used")
     return found
 
 

@@ -78,6 +78,7 @@ class Association(Checked):
 
     ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"  # "auto": "paper" where its reach suffices
     input_sigma: NotNegative = 0.0  # heatmap px, of the Gaussians that KA-Net sees features through; 0: the targets'
+    ka_steps: CountOrZero = 0  # optimizer steps of KA-Net in a later step, out of the step's; 0: a fifth of them
     triples: Count = 1  # of a step, where the protocol gives that many
 
 
@@ -149,7 +150,7 @@ class Config(Checked):
     @property
     def association_steps(self) -> int:
         """KA-Net's optimizer steps in a later step."""
-        return min(max(round(ASSOCIATION_SHARE * self.steps), 1), self.steps - 1)
+        return min(max(self.association.ka_steps or round(ASSOCIATION_SHARE * self.steps), 1), self.steps - 1)
 
     def of_base(self) -> dict[str, Any]:
         """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
@@ -179,4 +180,4 @@ SYNTHETIC = Config(
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
     base_steps=600, steps=500, learning_rate=2e-3, base_learning_rate=3e-3, association_learning_rate=3e-3,
-    validation_share=0.1)
+    input_sigma=0.0, validation_share=0.1)

@@ -37,6 +37,7 @@ class Data(NamedTuple):
     train: Source  # with all labels; steps see their part of it, by `step_images`
     evaluation: Source
     protocol: Protocol
+    validation: Source | None = None  # with labels of all keypoints; none is read but for the choice of triples
     base: Variables | None = None  # of a network that knows the keypoints of step 0; it is not trained then
 
     @property

@@ -19,13 +19,14 @@ from kpjax.structures import Example
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental import run_of
-from kpjax.systems.incremental.association import mean_copy_rates
+from kpjax.systems.incremental.association import over_triples, without_useless
 from kpjax.systems.incremental.builders import build_association, build_step
 from kpjax.systems.incremental.config import LATER
 from kpjax.systems.incremental.measures import Matrices, both_units, summary
 from kpjax.systems.incremental.steps import all_images, increment_at, step_images
 from kpjax.systems.incremental.variants import VARIANTS
 from kpjax.systems.system import Job, run as run_job
+from kpjax.training.evaluation import labels_of
 from kpjax.training.fit import compiled_update, fit
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import load_trained
@@ -289,13 +290,41 @@ def test_the_summary_of_a_matrix():
     assert not {"aaa/c", "at/b"} & set(found)
 
 
-def test_copy_rates_are_over_all_large_errors():
-    of_step = {1: {"copy_rate": 0.5, "copy_rate_by_chance": 0.1, "wrong": 30.0},
-               2: {"copy_rate": 0.1, "copy_rate_by_chance": 0.1, "wrong": 10.0}}
-    found = mean_copy_rates({f"association/step_{step}/neck/{name}": value for step, values in of_step.items()
-                             for name, value in values.items()})
-    assert found == {"association/copy_rate": pytest.approx(0.4), "association/copy_rate_by_chance": pytest.approx(0.1)}
-    assert mean_copy_rates({"association/step_1/neck/wrong": 0.0}) == {}
+def test_means_over_triples():
+    names = ("copy_rate", "copy_rate_by_chance", "wrong", "ka_net", "teacher", "used")
+    of_step = {1: dict(zip(names, (0.5, 0.1, 30.0, 0.8, 0.6, 1.0), strict=True)),
+               2: dict(zip(names, (0.1, 0.1, 10.0, 0.4, 0.9, 0.0), strict=True))}
+    found = over_triples({f"association/step_{step}/neck/{name}": value for step, values in of_step.items()
+                          for name, value in values.items()} | {"association/step_1/neck/second/ka_net": 9.0})
+    wanted = {"copy_rate": 0.4, "copy_rate_by_chance": 0.1, "ka_net": 0.6, "teacher": 0.75, "left_out": 0.5}
+    assert found == {f"association/{name}": pytest.approx(value) for name, value in wanted.items()}
+    assert over_triples({"association/step_1/neck/wrong": 0.0}) == {}
+
+
+def test_a_triple_whose_ka_net_is_worse_than_its_teacher_teaches_nothing(tiny, monkeypatch, capsys):
+    run = opened(tiny)
+    old = run.data.skeleton.index("right_elbow")
+    triples = [(old, run.data.skeleton.index("right_hand"))]
+    planned = increment_at(run, 1, triples)
+    truth = labels_of(run.data.validation)
+    wrong = truth._replace(keypoints=truth.keypoints + 20)
+
+    def left(ka_net, teacher, data=run.data):
+        monkeypatch.setattr("kpjax.systems.incremental.association.answers", lambda *arguments: ka_net)
+        monkeypatch.setattr(type(run), "predicted", lambda *arguments: teacher)
+        given = run._replace(data=data)
+        return without_useless(given, None, triples, planned, "paper", 1, None).triple_weights.tolist()
+
+    assert left(truth, truth) == left(truth, wrong) == [1.0]
+    assert left(wrong, truth) == [0.0]
+    assert "right_elbow is left out" in capsys.readouterr().out
+    assert left(wrong, truth, run.data._replace(validation=None)) == [1.0]
+
+
+def test_small_presets_of_32_cells_show_ka_net_the_labels_own_gaussian():
+    for name, config in PRESETS.items():
+        if config.heatmaps.heatmap_size >= 32:
+            assert config.association.input_sigma == 0, name
 
 
 def test_the_demos_ka_net_does_not_see_the_old_keypoint():
