@@ -5,11 +5,10 @@ TABLES = {
     "headline": ("demo", (
         "mse_distillation", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint",
         "kamp - ksd_only", "kamp_rerendered - mse_distillation", "kamp_rerendered - ksd_only",
-        "demo_faster/kamp_rerendered - ksd_only", "faces/kamp_rerendered - ksd_only"), ("aaa", "triples/pck")),
+        "demo_faster/kamp_rerendered - ksd_only"), ("aaa", "triples/pck")),
     "others": ("", (
         *(f"demo_faster/{line}" for line in ("ksd_only", "kamp_rerendered")),
-        *(f"limbs/{line}" for line in POINTS),
-        *(f"faces/{line}" for line in ("ksd_only", "kamp_rerendered"))), ("aaa", "at", "triples/pck", "a_mre")),
+        *(f"limbs/{line}" for line in POINTS)), ("aaa", "at", "triples/pck", "a_mre")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
         *BASELINES, "ksd_only", "self_training", "ka_only", "random_triples", "kamp_filtered", "kamp_distant", "kamp",
         "kamp_rerendered", "joint"), ("aaa", "a_mre"))}

@@ -45,8 +45,6 @@ ADVICE = (
            "lspet_colours/teacher_adaptation - source_only_augmented_mse_long", "target/pck"),
     Advice("the same, labels and old images gone", "tongues: another machine", "regda",
            "tongue_machines/source_free_views - source_only_views_long", "target/pck"),
-    Advice("a finished network, new keypoints", "68 points of faces in four steps, other persons", "incremental",
-           "faces/kamp_rerendered - ksd_only", "aaa"),
     Advice("videos without labels", "two flies, halves of a clip", "pyramids", "flies_part/pyramids - image_moments",
            "rmse/flat"),
     Advice(CORE, "two flies, points read by fifty labels", "adaptation",
