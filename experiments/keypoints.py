@@ -2,8 +2,8 @@
 import importlib
 
 from kpjax import InputError, Skeleton
+from kpjax.input.source import chosen_keypoints
 from kpjax.systems.image_sets import NEVER_LABELLED
-from kpjax.systems.plan.stages import without_points
 
 
 def skeleton_of(name: str) -> Skeleton:
@@ -11,7 +11,8 @@ def skeleton_of(name: str) -> Skeleton:
     family, _, which = name.partition(":")
     dataset = family.partition("/")[0]
     if family in ("recoloured", "plain"):
-        return without_points(skeleton_of(which), NEVER_LABELLED if which == "lspet" else ())
+        found, left_out = skeleton_of(which), NEVER_LABELLED if which == "lspet" else ()
+        return chosen_keypoints(found, [k for k, one in enumerate(found.names) if one not in left_out])
     if family == "bodies":
         from data.bodies import BODY
 

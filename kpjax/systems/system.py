@@ -5,6 +5,7 @@
 A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
 preempted run needs stands here, and no system knows of it.
 """
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from kpjax.images.transforms import Transform
 from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
+from kpjax.models import KeypointNetwork
 from kpjax.platforms import run_once
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json, flat
@@ -66,6 +68,7 @@ class Job(NamedTuple):
     data_dir: epath.Path
     options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
+    plan: Any = None  # a `kpjax.systems.plan.stages.Plan`, which notes what would be fitted; nothing is kept then
 
     @property
     def preset_folder(self) -> epath.Path:
@@ -99,6 +102,8 @@ class Job(NamedTuple):
         config: all that its result depends on. parents: digests of the stages that it starts from. preset: whose
         folder keeps it; this job's if empty.
         """
+        if self.plan:
+            return Stage(train(self.folder).trained, "", 0, {}, 0.0, 0.0, 0)
         return stage(preset_folder(self.workdir, self.system.name, preset or self.preset), name, self.seed, train,
                      config=strict(config), parents=parents)
 
@@ -206,10 +211,14 @@ def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Pa
 # A run
 
 
-def result_of(job: Job) -> Trained:
-    """Returns the result of a job that another one starts from, trained now if it is not there yet."""
+def result_of(job: Job) -> Outcome:
+    """Returns the outcome of a job that another one starts from, trained now if it is not there yet."""
+    if job.plan:
+        return job.system.train(job, job.plan.data)
     run(job.system, job)
-    return load_trained(job.folder / "model")
+    stored = read_json(job.folder / "results.json")
+    return Outcome(None, load_trained(job.folder / "model"), stored["steps"], wall_seconds=stored["wall_seconds"],
+                   images=stored["images"])
 
 
 def run(system: System, job: Job) -> None:
@@ -342,6 +351,8 @@ def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batc
 
 def fit_streams(job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any) -> Fitted:
     """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
+    if job.plan:
+        return job.plan.fit(method, streams, **more)
     return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
 
 
@@ -417,8 +428,15 @@ def first_state(job: Job, method: Method, source: Source, stage: str, start: Map
     source: of examples like those that the method reads. start: as for `fit`.
     """
     key = named_key(named_key(jax.random.key(job.seed), stage), "init")
-    state = run_once(method.init)(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
+    init = functools.partial(jax.eval_shape, method.init) if job.plan else run_once(method.init)
+    state = init(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
     return Trained(state.variables, state.frozen)
+
+
+def first_variables(job: Job, network: KeypointNetwork, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does; a plan needs none."""
+    return {} if job.plan else job.config.backbone.variables(
+        network, image_size=job.config.data.image_size, seed=job.seed, names=names)
 
 
 def no_training(trained: Trained) -> Fitted:

@@ -27,6 +27,10 @@ class Gathered(NamedTuple):
     crop: np.ndarray  # (N, 3, 3) float32, pixels of the source's images -> of the original images
 
 
+def _of_shapes(tree: Any) -> bool:
+    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree))
+
+
 def labels_of(source: Source) -> Gathered:
     """Returns the labels of a source as predictions of themselves, with scores of 1. Reads every example."""
     examples = [source[number] for number in range(len(source))]
@@ -67,7 +71,14 @@ def predict_source(
         state: a State or a Trained.
         batch_size: rounded up to a multiple of the number of devices.
         labelled: whether `predict` sees the keypoints, as some methods need by their docstring; others get zeros.
+
+    A state of shapes, as plans of runs have it, predicts ones.
     """
+    if _of_shapes((state.variables, state.frozen)):
+        batch = stacked([source[0]])
+        found = jax.eval_shape(method.predict, Trained(state.variables, state.frozen), batch)
+        return Gathered(*(np.ones((len(source), *leaf.shape[1:]), leaf.dtype) for leaf in (
+            found.keypoints, found.scores, batch.index, found.keypoints, found.scores, batch.scale, batch.crop)))
     mesh = mesh or data_mesh()
     predict = _compiled_predict(method.predict, mesh, labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
@@ -114,7 +125,12 @@ def reduce(
             They are added in their own dtype, and may be anything: statistics, importances, a histogram.
         source: read once, in batches.
         batch_size: rounded up to a multiple of the number of devices.
+
+    A state of shapes, as plans of runs have it, gives ones.
     """
+    if _of_shapes(state):
+        sums = jax.eval_shape(measure, state, stacked([source[0]]), np.ones(1, np.float32))
+        return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), sums)
     mesh = mesh or data_mesh()
     first, add = _compiled(measure, mesh)
     state, sums = replicate(state, mesh), None

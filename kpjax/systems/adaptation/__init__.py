@@ -100,11 +100,13 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
     """
     config, name = job.config, core_name(job.config)
     if not config.core.core_epochs:
-        return published_core(config, job.seed)
+        return untrained_core(config, job.seed) if job.plan else published_core(config, job.seed)
     preset = config.core_kept_by or job.base_preset
     found = job.stage(name, lambda folder: _train_core(job, folder, open_images), preset=preset,
                       config=presets.of_core(config))
     trained, accuracy = found.trained, found.metrics.get("core/pck")
+    if job.plan:
+        return Core(trained.variables, "")
     if config.core.core_epoch not in (0, config.core.core_epochs):
         seed = system.preset_folder(job.workdir, job.system.name, preset) / "stages" / name / f"seed-{job.seed}"
         kept = seed / f"epoch-{config.core.core_epoch}"
@@ -133,8 +135,7 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
     return system.fit_sources(
         job, method, {"labelled": images}, batch_size=CORE_BATCH, steps=core.steps, stage="core",
         folder=folder, evaluate=(core.core_epoch_steps, evaluate),
-        start=config.backbone.variables(network(config, len(images.skeleton.names)), image_size=config.data.image_size,
-                                        seed=job.seed), config=presets.of_core(config) | {"seed": job.seed})
+        start=system.first_variables(job, network(config, len(images.skeleton.names))), config=presets.of_core(config) | {"seed": job.seed})
 
 
 def published_core(config: Config, seed: int) -> Core:
@@ -172,6 +173,8 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
     fitted = (_adapt(job, method, data, start, core) if recipe.trains else
               system.no_training(system.first_state(job, method, data.target, STAGE, start)))
+    if job.plan:
+        return Outcome(method, fitted.trained, 0)
     # The network that compares images is no part of the result.
     trained = Trained(fitted.trained.variables,
                       {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"})

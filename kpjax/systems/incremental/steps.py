@@ -21,7 +21,7 @@ from kpjax.platforms import run_once
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, evaluated, importance_of
 from kpjax.systems.incremental.config import Config
-from kpjax.systems.system import Job, fit_sources, no_training
+from kpjax.systems.system import Job, first_variables, fit_sources, no_training
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
@@ -157,7 +157,7 @@ class Run(NamedTuple):
             folder=folder, start=start, evaluate=(0, save) if keep else None, between=between,
             config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
         frozen = {"increment": fitted.trained.frozen["increment"]}
-        if keep:
+        if keep and not self.job.plan:
             frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
         return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
 
@@ -169,7 +169,7 @@ def learn_base(run: Run) -> Known:
     """Returns the network that knows the keypoints of step 0, trained unless the data bring one."""
     if run.data.base is not None:
         frozen = {"increment": _first_increment(run, [0], {})}
-        return Known(Trained(run.data.base, frozen), tree_digest(run.data.base))
+        return Known(Trained(run.data.base, frozen), "" if run.job.plan else tree_digest(run.data.base))
     return _learn_first(run, run.training_images(0), [0], run.config.base_steps)
 
 
@@ -191,9 +191,7 @@ def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -
     first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
-        start = {"increment": first} | config.backbone.variables(
-            run.setting.setup.model, image_size=config.data.image_size, seed=run.job.seed,
-            names=run.data.skeleton.names)
+        start = {"increment": first} | first_variables(run.job, run.setting.setup.model, run.data.skeleton.names)
         return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
                        keep=keep)
 
@@ -292,6 +290,9 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
         return finished(reduce(measure, trained, some, batch_size=IMPORTANCE_BATCH))
 
     begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
+    if run.job.plan:
+        state = jax.eval_shape(plain.init, key, {"labelled": batches[0]}, begin)
+        return jax.eval_shape(memories.expanded_copy, state), (1, lambda state, number: state)
     copy = run_once(plain.init)(key, batch_at(0), replicate(begin, mesh))
     epoch_steps = max(1, len(source) // config.batch_size)
     return memories.expanded_copy(copy), (epoch_steps, memories.train_expanded(
@@ -318,6 +319,8 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
     """Returns importances and parameters to hold on to in the next step. memory: those that this step started from."""
     baselines, kind, trained = run.config.baselines, run.recipe.memory, found.trained
     params = trained.variables["params"]
+    if run.job.plan:
+        return {"importance": params, "anchor": params}
 
     def measured(name: str) -> Any:
         def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing

@@ -17,7 +17,6 @@ import numpy as np
 from kpjax import Method, Skeleton, Trained
 from kpjax.evaluation import metrics
 from kpjax.evaluation.contours import contour_errors
-from kpjax.files import read_json
 from kpjax.heatmaps import keypoint_cells
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source
@@ -66,19 +65,17 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains a variant: the shared pretraining first where it starts from it."""
     recipe, skeleton = VARIANTS[job.variant].recipe, data.source.train.skeleton
     config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
-    start, before, checked = {}, (0, 0.0), {}
+    start, checked, before = {}, {}, Outcome(None, None, 0)
     if recipe.start.startswith("pretraining"):
         first = build_first(config, skeleton, recipe.pretrain, recipe.logits)
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
             config=of_pretraining(config)), config=of_pretraining(config))
-        start, before = {"variables": shared.trained.variables}, (shared.images, shared.wall_seconds)
+        start, before = {"variables": shared.trained.variables}, shared
     elif recipe.start:
-        other = _start_of(job, recipe.start)
-        start = {"variables": system.result_of(other).variables}
-        stored = read_json(other.folder / "results.json")
-        before = stored["images"], stored["wall_seconds"]
+        before = system.result_of(_start_of(job, recipe.start))
+        start = {"variables": before.trained.variables}
     if recipe.train == "nothing":
         fitted = system.no_training(Trained(start.get("variables", {}), {}))
     elif recipe.train == "further":
@@ -94,10 +91,10 @@ def train(job: Job, data: Data) -> Outcome:
     # A table compares variants of equal training: a method has seen the steps of both its stages.
     steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
     if recipe.train == "further":  # after those of its start, which may have had more
-        steps = stored["steps"] + config.steps_without_source
+        steps = before.steps + config.steps_without_source
     return Outcome(method, fitted.trained, steps if fitted.steps else 0,
-                   fitted.images_per_second, fitted.wall_seconds + before[1],
-                   checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before[0])
+                   fitted.images_per_second, fitted.wall_seconds + before.wall_seconds,
+                   checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before.images)
 
 
 def _start_of(job: Job, variant: str) -> Job:
@@ -143,9 +140,7 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
     return system.fit_sources(
         job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
         repeats=data.repeats,
-        start=start or config.backbone.variables(setup_of(config, method.skeleton).model,
-                                                 image_size=config.data.image_size, seed=job.seed,
-                                                 names=method.skeleton.names),
+        start=start or system.first_variables(job, setup_of(config, method.skeleton).model, method.skeleton.names),
         unlabelled=("target",), evaluate=(max(1, steps // config.evaluations), evaluate),
         **{"config": job.identity()} | options)
 

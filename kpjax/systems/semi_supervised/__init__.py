@@ -24,7 +24,6 @@ import numpy as np
 from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
 from kpjax.drawing.feature_map import can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
-from kpjax.files import read_json
 from kpjax.input.source import (
     Source,
     check_disjoint,
@@ -154,7 +153,8 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
     recipe = VARIANTS[job.variant].recipe
     if recipe.untrained:
-        return Outcome(build(job.config, data.skeleton, job.variant), published.load(MOVENET), 0)
+        trained = Trained({}, {}) if job.plan else published.load(MOVENET)
+        return Outcome(build(job.config, data.skeleton, job.variant), trained, 0)
     if recipe.of:
         return _read_again(job, data, recipe.of)
     config, baselines = recipe.config(job.config), job.config.baselines
@@ -187,12 +187,10 @@ def train(job: Job, data: Data) -> Outcome:
 
 def _read_again(job: Job, data: Data, variant: str) -> Outcome:
     """Returns another variant's result, now or then trained, with the labels' subspace of poses where that is read."""
-    other = job._replace(variant=variant)
-    trained, stored = system.result_of(other), read_json(other.folder / "results.json")
-    return Outcome(build(job.config, data.skeleton, job.variant),
-                   Trained(trained.variables, {"subspace": subspace_of(data.labelled, job.config)}
-                           if job.variant in ON_VIDEOS else {}), stored["steps"],
-                   wall_seconds=stored["wall_seconds"], images=stored["images"])
+    other = system.result_of(job._replace(variant=variant))
+    frozen = {"subspace": subspace_of(data.labelled, job.config)} if job.variant in ON_VIDEOS else {}
+    return other._replace(method=build(job.config, data.skeleton, job.variant),
+                          trained=Trained(other.trained.variables, frozen))
 
 
 def subspace_of(labelled: Source, config: Config) -> PoseSubspace:
@@ -235,9 +233,7 @@ def _started(job: Job, data: Data, warm: Stage | None) -> dict[str, Any]:
     """Returns the start behind the warm start, if there is one: else the backbone's weights, or {}."""
     if warm:
         return {"variables": warm.trained.variables}
-    return job.config.backbone.variables(
-        setup_of(job.config, data.skeleton).model, image_size=job.config.data.image_size, seed=job.seed,
-        names=data.skeleton.names)
+    return system.first_variables(job, setup_of(job.config, data.skeleton).model, data.skeleton.names)
 
 
 def _warm_start(job: Job, data: Data) -> Stage | None:
@@ -267,7 +263,7 @@ def _network_of(job: Job, data: Data, number: int, warm: Stage | None) -> Stage:
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
     """Returns the unlabelled images under the labels that the finished teacher gives them; made once and kept."""
     def make() -> dict[str, np.ndarray]:
-        trained = system.result_of(job._replace(variant=teacher))
+        trained = system.result_of(job._replace(variant=teacher)).trained
         found = predict_source(distilled(job.config, data.skeleton, teacher), trained,
                                data.plain_unlabelled or data.unlabelled, batch_size=2 * job.config.batch_size)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
@@ -280,7 +276,8 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
         return {"keypoints": labels.keypoints, "visible": labels.visible}
 
     name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    return with_labels(data.unlabelled, **system.kept_arrays(job.folder / "pseudo_labels.npz", make), name=name)
+    labels = make() if job.plan else system.kept_arrays(job.folder / "pseudo_labels.npz", make)
+    return with_labels(data.unlabelled, **labels, name=name)
 
 
 # Measures

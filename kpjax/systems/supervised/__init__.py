@@ -90,8 +90,7 @@ def train(job: Job, data: Splits) -> Outcome:
     fitted = system.fit_sources(
         job, method, {"labelled": data.train}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, repeats=False, evaluate=(max(1, config.steps // config.evaluations), evaluate),
-        start=config.backbone.variables(network_of(config, len(skeleton.names)), image_size=config.data.image_size,
-                                        seed=job.seed, names=skeleton.names),
+        start=system.first_variables(job, network_of(config, len(skeleton.names)), skeleton.names),
         select=Select("validation/nme", "min"), config=job.identity())
     return system.outcome_of(method, fitted)
 
