@@ -20,7 +20,6 @@ from kpjax.systems.image_sets import (
     without_split,
 )
 
-VIDEO_FRAMES = 100  # of a rendered video
 SMALLEST_PERSON = 100.0  # px of the original image, the least side of a crop of Leeds Sports
 
 
@@ -84,12 +83,12 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
                 difficulty: float = 0.5, reach: Reach | None = None) -> Splits:
     """Opens the images of a domain as square images of `side` px.
 
-    name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "videos:target" (people
-    in motion, whole videos of 100 frames), "sprites:<variant>", or a prepared dataset, whose images for tuning
-    validate, and for a tuning seed also test. "recoloured:<dataset>" has the first half of its training images, in
-    other colours, and "plain:<dataset>" the second half, as they are; of LSP Extended crops around each person, with
-    its 14 labelled points, whose reference length is the box's longer side. "tongue:<machine>" has the labelled
-    frames of one machine, and "tongue:<machine>+videos" those of its videos beside them.
+    name: "figures:<domain>", "bodies:<domain>" (people with the 16 keypoints of the body sets), "sprites:<variant>", or
+    a prepared dataset, whose images for tuning validate, and for a tuning seed also test. "recoloured:<dataset>" has
+    the first half of its training images, in other colours, and "plain:<dataset>" the second half, as they are; of LSP
+    Extended crops around each person, with its 14 labelled points, whose reference length is the box's longer side.
+    "tongue:<machine>" has the labelled frames of one machine, and "tongue:<machine>+videos" those of its videos beside
+    them.
     seed, train, test: of rendered images, and how many.
     difficulty: of the domain target. reach: see `loaded_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
@@ -106,15 +105,6 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
         render = functools.partial(figures, domain=domain, seed=seed, side=side, skeleton=skeleton)
         parts = [render(train, first=0), render(test, first=train), render(test, first=train + test)]
         return Splits(*(as_bodies(part) if family == "bodies" else part for part in parts))
-    if family == "videos":
-        from data.figure_videos import figure_videos
-        from data.figures import target
-
-        if which != "target":
-            raise InputError(f"domain {name!r}: the videos have target")
-        counts = [max(count // VIDEO_FRAMES, 1) for count in (train, test, test)]
-        return Splits(*(figure_videos(count, VIDEO_FRAMES, side, domain=target(difficulty), seed=seed,
-                                      first=sum(counts[:number])) for number, count in enumerate(counts)))
     if family == "sprites":
         from data.dsprites import dsprites, split_numbers
 

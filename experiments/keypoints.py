@@ -21,7 +21,7 @@ def skeleton_of(name: str) -> Skeleton:
         from experiments.adaptation.images import CATEGORIES
 
         return CATEGORIES[which].skeleton
-    module = {"videos": "figures", "sprites": "dsprites"}.get(dataset, dataset)
+    module = {"sprites": "dsprites"}.get(dataset, dataset)
     try:
         return importlib.import_module(f"data.{module}").DATASET.skeleton(None)
     except (ImportError, AttributeError, TypeError, InputError) as error:

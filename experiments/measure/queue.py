@@ -4,6 +4,7 @@ Runs of a preset lie where the system's own command puts them; those of other se
 the preset's, so tables share runs.
 """
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from etils import epath
 
@@ -11,11 +12,11 @@ from experiments.measure.render import Room, Run, Table, runs_of, settings_of, t
 from experiments.measure.rows import Result, by_run
 from kpjax import InputError
 from kpjax.files import write_text
-from kpjax.systems.command_line import Command, prepared_together
-from kpjax.systems.configs import flat
-from kpjax.systems.queue import Progress, called, progress_lines, raise_for_failures, work_through
+from kpjax.systems.command_line import Command, over_devices, prepare_process
+from kpjax.systems.configs import changed, flat, settings_text, value_text, with_network, with_weights
+from kpjax.systems.queue import called, in_turn, raise_for_failures
 from kpjax.systems.reports.table import markdown, read_run
-from kpjax.systems.system import Job
+from kpjax.systems.system import Job, run as run_job
 from kpjax.systems.tables import cost_text, runs_in
 
 
@@ -46,9 +47,33 @@ def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job
     found = {}
     for run in table.runs():
         command, settings = commands[run.preset], settings_of(run)
-        if run.variant in command.system.applicable(run.preset, command.varied(settings)):
-            found[run] = [command.varied_job(run.variant, seed, settings) for seed in command.seeds]
+        if run.variant in command.system.applicable(run.preset, varied(command, settings)):
+            found[run] = [varied_job(command, run.variant, seed, settings) for seed in command.seeds]
     return found
+
+
+def varied(command: Command, settings: Mapping[str, Any]) -> Any:
+    """Returns the config with other settings, fields by their names, the network by its own."""
+    config = with_network(command.config, settings["network"]) if "network" in settings else command.config
+    config = changed(config, **{name: value for name, value in settings.items() if name != "network"})
+    return with_weights(config, settings) if "weights" in settings else config
+
+
+def varied_job(command: Command, variant: str, seed: int, settings: Mapping[str, Any]) -> Job:
+    """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
+
+    Settings that a stage which all such folders share depends on, by the config's `of_base`, stand first and are
+    joined by "_": the stage is kept under what stands before the first "-".
+    """
+    own, preset = flat(command.system.presets[command.preset]), command.preset
+    of_base = command.config.of_base() if hasattr(command.config, "of_base") else ()
+    for name in sorted(settings, key=lambda name: name not in of_base):
+        if own[name] != (value := settings[name]):
+            text = value_text(value)
+            preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
+    differ = {name: value for name, value in settings.items() if own[name] != value}
+    return command.job(variant, seed)._replace(config=varied(command, settings), preset=preset,
+                                            settings=settings_text(command.settings | differ))
 
 
 def numbers_of(jobs: Mapping[Run, Sequence[Job]]) -> Iterator[Result]:
@@ -77,18 +102,21 @@ def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]
 def run_table(title: str, room: Room, table: Table, commands: Mapping[str, Command], path: epath.Path) -> epath.Path:
     """Runs what a table lacks, all of it for one seed after another; prints it, writes it, and returns the page's path.
 
-    commands: by preset. Raises what `prepared_together` does, and RunError at the end if a run has failed.
+    commands: by preset. Raises InputError for flags that a single command alone has, what `prepare_process` does, and
+    RunError at the end if a run has failed.
     """
-    commands = prepared_together(commands)
-    jobs = jobs_of(table, commands)
-    system = next(iter(commands.values())).system
-    progress = work_through(system, [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed])
-    return write_page(path, page(title, room, table, jobs), progress)
-
-
-def write_page(path: epath.Path, text: str, progress: Progress) -> epath.Path:
-    """Writes and prints a page about a list of jobs, and returns its path. Raises RunError if a job has failed."""
+    first = next(iter(commands.values()))
+    for name in ("fresh", "measure_again"):
+        if getattr(first.shared, name):
+            raise InputError(f"--{name.replace('_', '-')}: many runs resume, since others may work on them; choose "
+                             "another --workdir, or give the flag to the system's own command")
+    prepare_process(first)
+    commands = {name: over_devices(command) for name, command in commands.items()}
+    jobs, failed = jobs_of(table, commands), {}
+    in_turn([one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed],
+            lambda job: run_job(job.system, job), failed=failed)
+    text = page(title, room, table, jobs)
     write_text(path, text)
-    print(f"\n{text}\n{path}\n" + "\n".join(progress_lines(progress)))
-    raise_for_failures(progress)
+    print(f"\n{text}\n{path}")
+    raise_for_failures(failed)
     return path

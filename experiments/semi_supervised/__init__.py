@@ -32,9 +32,6 @@ SHORT = {"train": "lspet/train", "validation": "lspet/tune", "test": "lspet/test
 PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
     "demo_fine": changed(SYNTHETIC, summary="as demo, heatmaps of 32 cells a side", heatmap_size=32),
-    "videos": changed(
-        SYNTHETIC, summary="videos of synthetic people in motion, 40 of 2,000 frames labelled; 2 cores, minutes",
-        train="videos:target", labelled=40, temporal_epsilon=5.0, temporal_exponent=13.0, pose_exponent=12.7),
     "openfield": changed(
         SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
         train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",

@@ -23,7 +23,6 @@ from .occlusion import (
     blank_boxes as blank_boxes,
     hidden as hidden,
     hide_boxes as hide_boxes,
-    hide_in_turn as hide_in_turn,
 )
 from .random_maps import (
     PERSPECTIVE as PERSPECTIVE,
@@ -34,7 +33,6 @@ from .random_maps import (
     draw_rotation as draw_rotation,
     draw_scale_rotation as draw_scale_rotation,
     draw_square_crop as draw_square_crop,
-    draw_stretch as draw_stretch,
     scale_rotation_reach as scale_rotation_reach,
     square_crop_reach as square_crop_reach,
 )

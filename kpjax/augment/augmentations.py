@@ -87,16 +87,6 @@ def on_half(augment: Augment) -> Augment:
     return half
 
 
-def alike(augment: Augment) -> Augment:
-    """Draws once for a whole batch: all frames of a video change in the same way."""
-
-    def same(key, example):
-        changed, maps = jax.vmap(lambda one: augment(key, jax.tree.map(lambda field: field[None], one)))(example)
-        return jax.tree.map(lambda field: field[:, 0], changed), maps[:, 0]
-
-    return same
-
-
 def regda_augmentation(
     degrees: float, *, area: tuple[float, float] = (0.6, 1.3), jitter: float = 0.25,
     blur: tuple[float, float] = (0.0, 0.8), loaded: Loaded | None = None,

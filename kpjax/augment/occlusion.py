@@ -121,17 +121,6 @@ def hide_boxes(
     return hide
 
 
-def hide_in_turn(*hides: Hide) -> Hide:
-    """Chains hidings, each with a key of its own."""
-
-    def hide(key, images, points, weights):
-        for number, one in enumerate(hides):
-            images = one(jax.random.fold_in(key, number), images, points, weights)
-        return images
-
-    return hide
-
-
 def hidden(hide: Hide) -> Augment:
     """Builds the augmentation that hides boxes by the labels: those of visible keypoints."""
     plain = no_augmentation()

@@ -30,20 +30,6 @@ def draw_rotation(degrees: float) -> DrawMap:
     return draw
 
 
-def draw_whole_degrees(most: int = 90) -> DrawMap:
-    """Builds a rotation about the middle of the image by a whole number of degrees, uniform from -most to most.
-
-    The warp of the authors' public code of Moskvyak et al. 2021, whose paper has `draw_homography`.
-    """
-    most = int(at_least_zero("random rotation", "most", most))
-
-    def draw(key, size):
-        degrees = jax.random.randint(key, (), -most, most + 1).astype(jnp.float32)
-        return geometry.rotation(-degrees * (math.pi / 180), ((size[1] - 1) / 2, (size[0] - 1) / 2))
-
-    return draw
-
-
 def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
     """Builds a crop of a square of U(*area) times the image's area, stretched to the image's size.
 
@@ -97,19 +83,6 @@ def draw_affine(
         turned = geometry.similarity(angle=turn * math.radians(degrees), scale=zoom, centre=centre,
                                      shift=(across * (shift * width), down * (shift * height)))
         return geometry.compose(turned, sheared)
-
-    return draw
-
-
-def draw_stretch(scale: tuple[float, float] = (0.8, 1.2)) -> DrawMap:
-    """Builds a zoom by U(*scale) along each axis, independent, about the middle of the image."""
-    low, high = interval("random stretch", "scale", scale)
-    if low <= 0:
-        raise InputError(f"random stretch: scale {scale} must be more than 0")
-
-    def draw(key, size):
-        across, down = jax.random.uniform(key, (2,), jnp.float32, low, high)
-        return geometry.affine(across, 0, 0, down, centre=((size[1] - 1) / 2, (size[0] - 1) / 2))
 
     return draw
 

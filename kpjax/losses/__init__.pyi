@@ -8,7 +8,6 @@ from .adversarial import (
     multi_kernel_mmd as multi_kernel_mmd,
     scale_gradient as scale_gradient,
     softmax_discrepancy as softmax_discrepancy,
-    uniform_false as uniform_false,
     warm_start as warm_start,
 )
 from .consistency import (
@@ -61,10 +60,6 @@ from .objective import (
 from .pose_subspace import (
     PoseSubspace as PoseSubspace,
     fit_pose_subspace as fit_pose_subspace,
-    onto_subspace as onto_subspace,
-    pose_subspace_loss as pose_subspace_loss,
-    rows_of_views as rows_of_views,
-    subspace_distances as subspace_distances,
 )
 from .pyramids import (
     parent_of_child as parent_of_child,
@@ -81,4 +76,3 @@ from .reconstruction import (
     moved_averages as moved_averages,
     pixel_mse as pixel_mse,
 )
-from .video import late_rise as late_rise, log_weight as log_weight, temporal_difference as temporal_difference

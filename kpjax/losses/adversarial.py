@@ -75,15 +75,6 @@ def ground_false_by_area(
     return PseudoMaps(truth, jnp.maximum(everywhere - jnp.where(inside, truth, 0.0), 0.0))
 
 
-def uniform_false(main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True) -> PseudoMaps:
-    """Builds pseudo maps whose ground false is 1 everywhere: an ablation, which only flattens the adversary's maps.
-
-    The arguments are those of `ground_false_by_others`.
-    """
-    truth = _truth(main_logits, sigma, strict_positive)
-    return PseudoMaps(truth, jnp.ones_like(truth))
-
-
 def minimum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights) -> Scalar:
     """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo truth (RegDA)."""
     return heatmap_kl(adversary_logits, maps.truth, weights, epsilon=EPSILON)

@@ -1,18 +1,12 @@
-"""The subspace of plausible poses: principal components of labels, and distances from it (Lightning Pose, 2024).
+"""The subspace of plausible poses: principal components of labels (Lightning Pose, 2024).
 
-A row is a pose, (x_1, y_1, ..., x_K, y_K), in pixels of the original images. With several cameras it is one body part
-in all views, (x_1, y_1, ..., x_V, y_V): a point in space has three degrees of freedom, so three components suffice.
+A row is a pose, (x_1, y_1, ..., x_K, y_K), in pixels of the original images.
 """
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from kpjax.errors import InputError
-
-Rows = Float[Array, "rows coordinates"]
-ACROSS_VIEWS = 3  # components of rows over several views
 
 
 class PoseSubspace(NamedTuple):
@@ -61,29 +55,3 @@ def fit_pose_subspace(
     difference -= difference @ directions[:, :components] @ directions[:, :components].T
     distances = np.linalg.norm(difference.reshape(len(whole), -1, 2), axis=-1)
     return found._replace(epsilon=np.float32(np.percentile(distances, percentile)))
-
-
-def rows_of_views(points: Float[Array, "batch views keypoints 2"]) -> Float[Array, "rows coordinates"]:
-    """Returns one row for each body part of each frame: its coordinates in all views."""
-    batch, views, keypoints, _ = points.shape
-    return points.transpose(0, 2, 1, 3).reshape(batch * keypoints, 2 * views)
-
-
-def onto_subspace(rows: Rows, subspace: PoseSubspace) -> Rows:
-    """Returns the nearest rows of the subspace, in float32."""
-    mean, basis, _ = (jnp.asarray(part, jnp.float32) for part in subspace)
-    mean, centred = mean[None], rows.astype(jnp.float32) - mean[None]
-    inside = jnp.matmul(jnp.matmul(centred, basis, precision="highest"), basis.T, precision="highest")
-    return mean + inside
-
-
-def subspace_distances(rows: Rows, subspace: PoseSubspace) -> Float[Array, "rows points"]:
-    """Computes how far each point of a row lies from the row's projection, px; without a gradient at 0."""
-    squares = jnp.square(rows.astype(jnp.float32) - onto_subspace(rows, subspace))
-    squares = squares.reshape(rows.shape[0], -1, 2).sum(-1)
-    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
-
-
-def pose_subspace_loss(rows: Rows, subspace: PoseSubspace) -> Float[Array, ""]:
-    """Computes the mean of max(0, e - epsilon) over rows and points, e of `subspace_distances`."""
-    return jnp.maximum(subspace_distances(rows, subspace) - jnp.asarray(subspace.epsilon, jnp.float32), 0.0).mean()

@@ -90,13 +90,10 @@ from .semi_supervised_family.objectives import (
     equivariance_term as equivariance_term,
     equivariant_landmark_objective as equivariant_landmark_objective,
     invariance_term as invariance_term,
-    pose_subspace_term as pose_subspace_term,
     pseudo_label_objective as pseudo_label_objective,
     semantic_term as semantic_term,
     semi_supervised_objective as semi_supervised_objective,
-    temporal_term as temporal_term,
 )
-from .semi_supervised_family.pose_projection import projected_predict as projected_predict
 from .semi_supervised_family.semi_supervised import semi_supervised as semi_supervised
 from .setup import Setup as Setup
 from .supervised_learning import supervised as supervised, supervised_objective as supervised_objective

@@ -144,28 +144,6 @@ class Command(NamedTuple):
         return Job(self.system, self.config, self.preset, variant, seed, epath.Path(self.shared.workdir),
                    absolute(self.shared.data_dir), fit_options(self.shared), settings_text(self.settings))
 
-    def varied(self, settings: Mapping[str, Any]) -> Any:
-        """Returns the config with other settings, fields by their names, the network by its own."""
-        config = with_network(self.config, settings["network"]) if "network" in settings else self.config
-        config = changed(config, **{name: value for name, value in settings.items() if name != "network"})
-        return with_weights(config, settings) if "weights" in settings else config
-
-    def varied_job(self, variant: str, seed: int, settings: Mapping[str, Any]) -> Job:
-        """Returns a job with other settings, in a folder beside the preset's that names those the preset does not have.
-
-        Settings that a stage which all such folders share depends on, by the config's `of_base`, stand first and are
-        joined by "_": the stage is kept under what stands before the first "-".
-        """
-        own, preset = flat(self.system.presets[self.preset]), self.preset
-        of_base = self.config.of_base() if hasattr(self.config, "of_base") else ()
-        for name in sorted(settings, key=lambda name: name not in of_base):
-            if own[name] != (value := settings[name]):
-                text = value_text(value)
-                preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
-        differ = {name: value for name, value in settings.items() if own[name] != value}
-        return self.job(variant, seed)._replace(config=self.varied(settings), preset=preset,
-                                                settings=settings_text(self.settings | differ))
-
     def jobs(self) -> list[Job]:
         """Returns a job for every seed and variant, seed by seed."""
         return [self.job(name, seed) for seed in self.seeds for name in self.variants]
@@ -340,20 +318,6 @@ def prepare_process(command: Command) -> None:
         "config": config_as_json(command.config)}))
     check_folder(command.folder.parent)
     print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
-
-
-def prepared_together(commands: Mapping[str, Command]) -> dict[str, Command]:
-    """Prepares the process and returns commands, whose runs others may share, as they run on its devices.
-
-    Raises InputError for flags that a single command alone has, and what `prepare_process` does.
-    """
-    first = next(iter(commands.values()))
-    for name in ("fresh", "measure_again"):
-        if getattr(first.shared, name):
-            raise InputError(f"--{name.replace('_', '-')}: many runs resume, since others may work on them; choose "
-                             "another --workdir, or give the flag to the system's own command")
-    prepare_process(first)
-    return {name: over_devices(command) for name, command in commands.items()}
 
 
 def prepared(command: Command) -> Command:

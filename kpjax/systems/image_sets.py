@@ -32,7 +32,7 @@ from kpjax.training.evaluation import Gathered, labels_of
 
 KEPT_IN_MEMORY = 2**30
 TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
-RENDERED = ("figures:", "bodies:", "videos:")
+RENDERED = ("figures:", "bodies:")
 
 NEVER_LABELLED = ("pelvis", "thorax")  # in Leeds Sports, of the 16 points of the body
 
@@ -61,7 +61,7 @@ class Splits(NamedTuple):
 class ImageSet(Checked):
     """Labelled images of a run: which there are, and how they become square ones."""
 
-    train: str = ""  # "<dataset>/<split>" of `python -m data`, "figures:<domain>", or "videos:target" of such people
+    train: str = ""  # "<dataset>/<split>" of `python -m data`, or "figures:<domain>"
     scale_is: str = ""  # what distances are compared with, in words
     test: str = ""  # "<dataset>/<split>"; "" for rendered people
     # "<dataset>/<split>", on which tuning seeds are tested, too; "" holds out a share of the training images

@@ -20,7 +20,6 @@ from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
-from kpjax.input.frame_runs import frame_runs
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
 from kpjax.models import KeypointNetwork
@@ -332,20 +331,17 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
 
 
 def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
-                folder: epath.Path, unlabelled: Collection[str] = (), videos: Collection[str] = (),
-                repeats: bool = True, config: Mapping[str, Any], **more: Any) -> Fitted:
+                folder: epath.Path, unlabelled: Collection[str] = (), repeats: bool = True,
+                config: Mapping[str, Any], **more: Any) -> Fitted:
     """Fits a method on batches of those sources that it names as its streams, this process's share of each.
 
     batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs. unlabelled: streams
-    whose labels are stripped. videos: streams of consecutive frames, `batch_size` of one video. repeats: whether a
-    batch may be larger than its source. config: all that must stay the same for the stage to be resumed. more:
-    arguments of `fit`.
+    whose labels are stripped. repeats: whether a batch may be larger than its source. config: all that must stay the
+    same for the stage to be resumed. more: arguments of `fit`.
     """
     share = {"seed": job.seed, "process_index": jax.process_index(), "process_count": jax.process_count()}
-    streams = {
-        name: frame_runs(sources[name], length=batch_size, **share) if name in videos else
-        stream(sources[name], batch_size=batch_size, labelled=name not in unlabelled, repeats=repeats, **share)
-        for name in method.streams}
+    streams = {name: stream(sources[name], batch_size=batch_size, labelled=name not in unlabelled, repeats=repeats,
+                            **share) for name in method.streams}
     return fit_streams(job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more)
 
 

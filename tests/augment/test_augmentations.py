@@ -187,14 +187,6 @@ def test_draws_have_the_stated_ranges():
     assert np.abs(np.corrcoef(moved.reshape(4000, 8).T) - np.eye(8)).max() < 0.08
 
 
-def test_whole_degrees_turn_about_the_middle():
-    draw, keys = random_maps.draw_whole_degrees(2), jax.random.split(jax.random.key(0), 200)
-    maps = jax.jit(jax.vmap(lambda key: draw(key, (8, 8))))(keys)
-    degrees = np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0]))
-    np.testing.assert_allclose(np.unique(np.round(degrees, 3)), [-2, -1, 0, 1, 2], atol=1e-3)
-    np.testing.assert_allclose(geometry.move_points(maps, np.array([[3.5, 3.5]], np.float32)), 3.5, atol=1e-5)
-
-
 def test_scale_and_rotation_are_the_official_ones():
     """Box scale clip(1 + 0.25 n, 0.75, 1.25), and in 0.6 of the draws a turn of clip(30 n, -60, 60) degrees."""
     maps = draws(random_maps.draw_scale_rotation())

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.input.frame_runs import frame_runs
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.protocols import automatic_triples
 from kpjax.input.source import arrays, joined, labelled_only, labelled_subset, subset, without_keypoints
@@ -52,9 +51,6 @@ THINNED = replace(videos(40), order=np.arange(0, 40, 5), video=np.zeros(8, np.in
     (lambda: automatic_triples(Skeleton(("a", "b", "c")), ("a",), ("b", "c")), "no edges of the skeleton"),
     (lambda: automatic_triples(BODY, ("left",), ("head",), distance="euclid"), "needs predictions of the old model"),
     (lambda: in_videos(blank(2)), "its examples are not frames of videos"),
-    (lambda: frame_runs(videos(3, 10), length=1, seed=0), "at least 2"),
-    (lambda: frame_runs(videos(3, 10), length=11, seed=0), "no video of toys has 11 frames"),
-    (lambda: frame_runs(videos(3, 10), length=3, seed=0, process_count=2), "3 cannot be divided among 2"),
     (lambda: pairs(videos(5, 1, 5)), "1 of 3 videos have a single frame: toy1"),
     (lambda: pairs(videos(30, 10), window=250), "window: .*spans 30; give at most 29"),
     (lambda: pairs(THINNED, window=4), "8 frames of toys have no other within 4, the first is toy0#000000"),

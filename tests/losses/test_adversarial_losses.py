@@ -19,7 +19,7 @@ def logits():
 
 by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip"))
 by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
-GENERATORS = [by_others, functools.partial(by_area, sigma=2.0, low=2, high=5), jax.jit(adversarial.uniform_false)]
+GENERATORS = [by_others, functools.partial(by_area, sigma=2.0, low=2, high=5)]
 DISPARITIES = [jax.jit(adversarial.minimum_disparity), jax.jit(adversarial.maximum_disparity)]
 
 

@@ -14,15 +14,7 @@ from kpjax.augment.restyling import exchanged_moments
 from kpjax.losses.consistency import surest, transformation_equivariance
 from kpjax.losses.differences import rotation_equivariance, separation, structural_difference
 from kpjax.losses.objective import total
-from kpjax.losses.pose_subspace import (
-    ACROSS_VIEWS,
-    fit_pose_subspace,
-    onto_subspace,
-    pose_subspace_loss,
-    rows_of_views,
-    subspace_distances,
-)
-from kpjax.losses.video import late_rise, log_weight, temporal_difference
+from kpjax.losses.pose_subspace import fit_pose_subspace
 from kpjax.methods.regda_family import teacher_adaptation
 from kpjax.methods.semi_supervised_family import easy_hard
 from kpjax.models.bkind_network import gaussian_densities
@@ -118,55 +110,15 @@ def test_b4_the_average():
     close(found, [1.002, 1.005998, 1.008992])
 
 
-# Videos
-
-
-def test_c1_temporal_difference():
-    tracks = np.array([[(10, 10), (11, 10), (16, 22), (16, 23)], [(30, 30), (30, 34), (31, 34), (40, 46)]])
-    confidences = np.full((4, 2), 0.9)
-    confidences[1, 1] = 0.04
-    points = single(tracks.transpose(1, 0, 2))
-    close(temporal_difference(points, single(confidences), 2.0), 4)
-    close(temporal_difference(points, single(confidences), single([2.0, 15.0])), 11 / 6)
-
-
 LABELLED_POSES = np.array([
     [10, 10, 20, 12], [12, 11, 24, 13], [14, 12, 28, 15], [16, 13, 32, 16], [18, 14, 36, 18.5], [20, 15.5, 40, 19]])
 
 
-def shares(rows):
-    """The share of the variance along each component, from what the subspaces of 1, 2, ... components keep."""
-    kept = [np.asarray(onto_subspace(single(rows), fit_pose_subspace(rows, components=number))).var(0).sum()
-            for number in range(1, rows.shape[1] + 1)]
-    return np.diff(kept, prepend=0) / rows.var(0).sum()
-
-
 def test_c2_pose_subspace():
-    close(shares(LABELLED_POSES), [0.997833, 0.001984, 0.000183, 0], atol=2e-6)
     subspace = fit_pose_subspace(LABELLED_POSES)
     assert subspace.basis.shape == (4, 1)
     close(subspace.epsilon, 0.593647)
     close(fit_pose_subspace(LABELLED_POSES, percentile=1.0).epsilon, 0.059593, atol=2e-6)
-    rows = single([[15, 12.5, 30, 15.5], [15, 20, 30, 15.5]])
-    close(subspace_distances(rows, subspace), [[0.075768, 0.078630], [7.090385, 1.458850]], atol=1e-5)
-    close(pose_subspace_loss(rows, subspace), 1.840485, atol=1e-5)
-
-
-def test_c3_views():
-    spots = np.stack([10 * field(8, 0.9), 8 * field(8, 1.7, 0.4), 6 * field(8, 2.3, 1.1)], -1)
-    views = [spots @ np.array(camera) + shift for camera, shift in (
-        ([[1, 0], [0, 1], [0.2, 0.1]], (30, 30)), ([[1, 0], [0.1, 0.2], [0, 1]], (30, 70)))]
-    rows = rows_of_views(single(views)[None])
-    close(shares(np.asarray(rows)), [0.658425, 0.208841, 0.132734, 0], atol=1e-5)
-    subspace = fit_pose_subspace(np.asarray(rows), components=ACROSS_VIEWS)._replace(epsilon=np.float32(1))
-    pair = rows[:2].at[1, 2].add(5)
-    close(subspace_distances(pair, subspace), [[0, 0], [2.444320, 2.474685]], atol=2e-5)
-    close(pose_subspace_loss(pair, subspace), 0.729751, atol=1e-5)
-
-
-def test_c4_weights():
-    close([log_weight(11), log_weight(10.7)], [8.350850e-6, 1.127247e-5], atol=0)
-    close([late_rise(epoch) for epoch in (60, 61, 100, 160, 200)], [0, 0.01, 0.4, 1, 1])
 
 
 # The difference of two frames

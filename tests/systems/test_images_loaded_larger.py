@@ -74,8 +74,9 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
         ["tiny", "--variants", "pl", "--workdir", str(tmp_path)])
 
     # Pseudo-labels are found on plain crops, and lie in the larger images at the same places of the original.
-    plain = predict_source(semi_supervised.distilled(LEEDS, opened.skeleton, "supervised"),
-                           result_of(job._replace(variant="supervised")).trained, opened.plain_unlabelled, batch_size=16)
+    teacher = result_of(job._replace(variant="supervised")).trained
+    plain = predict_source(semi_supervised.distilled(LEEDS, opened.skeleton, "supervised"), teacher,
+                           opened.plain_unlabelled, batch_size=16)
     with np.load(job.folder / "pseudo_labels.npz") as labels:
         crops = np.stack([opened.unlabelled[n].crop for n in range(len(opened.unlabelled))])
         seen = labels["visible"] > 0

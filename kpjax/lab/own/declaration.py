@@ -50,7 +50,8 @@ def made(own: OwnSystem) -> System:
         applicable=lambda preset, config: own.applicable(config), **own.differences)
 
     def train(job: Job, data: Any) -> Outcome:
-        if own.opened and not job.plan and job.config.data.transform == "around_box" and crowd_of(own.opened(job.config)[0]).most > 1:
+        crowded = own.opened and not job.plan and job.config.data.transform == "around_box"
+        if crowded and crowd_of(own.opened(job.config)[0]).most > 1:
             learnt = learnt_finder(job, own.opened)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))

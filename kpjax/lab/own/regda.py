@@ -34,7 +34,7 @@ from kpjax.systems.system import Job
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
 # Need labels of the target domain, or a known area of keypoints.
 UNSUITED = (*(name for name, variant in regda.VARIANTS.items() if variant.kind == "oracle"), "constant_centre",
-            "adabn_in_area", "area_ground_false")
+            "adabn_in_area")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from kpjax.augment.augmentations import Augment, no_augmentation
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import augmented, checked_views, initial_variables, train_pass, unit_range
 from kpjax.methods.incremental_family.association_forward import (
@@ -47,7 +46,6 @@ from kpjax.structures import Example, Method, Metrics, Prediction, Start, Stream
 STREAM = "labelled"
 KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
 OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "confidence", "parameters", "tracked", *KEPT)
-WHOLE = no_augmentation()
 
 
 class Tracker(NamedTuple):
@@ -69,7 +67,7 @@ class State(NamedTuple):
 
 def incremental(
     setup: Setup, *, objective: Objective, association: nn.Module | None = None, rerender: bool = False,
-    confidence: Confidence | None = None, track: Tracker | None = None, student_view: Augment = WHOLE
+    confidence: Confidence | None = None, track: Tracker | None = None
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
@@ -91,7 +89,6 @@ def incremental(
         rerender: whether the codec's Gaussian, where it decodes KA-Net's map, replaces it.
         confidence: weights of pseudo-labels; None accepts all.
         track: statistics of the parameters' path.
-        student_view: changes the student's images alone, after the augmentation, and moves nothing.
 
     Raises:
         ValueError: a term reads an unknown output.
@@ -156,12 +153,11 @@ def incremental(
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         seen = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
         given = frozen_outputs(state, seen[STREAM])
-        harder, _ = student_view(named_key(key, "student view"), seen[STREAM])
         step: Increment = given["increment"]
         trainable = head_channels(state.variables["params"], step.new)
 
         def objective_of(params):
-            answers, statistics = student(params, state.variables["batch_stats"], normalise(harder.image))
+            answers, statistics = student(params, state.variables["batch_stats"], normalise(seen[STREAM].image))
             outputs = given | answers | {"parameters": params}
             value, metrics = total(objective, outputs, seen, step.weights)
             if DISTILLATION in objective and "teacher" in outputs:

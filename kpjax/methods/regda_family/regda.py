@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
 from kpjax.losses.adversarial import (
     PseudoMaps,
@@ -83,19 +82,16 @@ def disparity_term(weight: float, loss: Callable[[jax.Array, PseudoMaps, jax.Arr
     return Term(weight, lambda outputs, streams: loss(*outputs[view]), (view,))
 
 
-def regda_objective(
-    *, margin: float = 4.0, disagree: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array] = maximum_disparity
-) -> Objective:
+def regda_objective(*, margin: float = 4.0) -> Objective:
     """Builds the objective: the labels, the agreement of f' with f on the source, and both games on the target.
 
     These are the terms `supervised` and `source_disparity` of step A, `target_false` of step B, `target_truth` of step
-    C. The step of a term is that of the view which it reads. `margin` is gamma, the paper's eta is 1, and `disagree`
-    is the loss of step B, `(logits of f', maps, weights)`.
+    C. The step of a term is that of the view which it reads. `margin` is gamma, and the paper's eta is 1.
     """
     return {
         "supervised": Term(1.0, lambda outputs, streams: heatmap_kl(*outputs[SOURCE]), (SOURCE,)),
         "source_disparity": disparity_term(margin, minimum_disparity, SOURCE_DISPARITY),
-        "target_false": disparity_term(1.0, disagree, TARGET_FALSE),
+        "target_false": disparity_term(1.0, maximum_disparity, TARGET_FALSE),
         "target_truth": disparity_term(1.0, minimum_disparity, TARGET_TRUTH),
     }
 
@@ -106,7 +102,7 @@ def all_keypoints(example: Example) -> jax.Array:
 
 
 def regda(
-    setup: Setup, *, objective: Objective, adversary: nn.Module | None = None, coefficient: Schedule = warm_start,
+    setup: Setup, *, objective: Objective, coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
@@ -120,7 +116,6 @@ def regda(
             and `adversary`, each with an optimizer state of its own. That of the features is stepped in A and in C,
             that of the adversary in A and in B, as in the authors' code.
         objective: of `regda_objective`, or an ablation of it. A step without a term is not run.
-        adversary: the head f'; by default one like the model's.
         coefficient: lambda, a function of the step (float32).
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
         target_weights: target example -> (B, K), the weights of a target image's keypoints.
@@ -137,7 +132,6 @@ def regda(
                          f"term reads {SOURCE} and {SOURCE_DISPARITY}, or {TARGET_FALSE}, or {TARGET_TRUTH}")
     moved_in_a = ("features", "head") + ("adversary",) * (SOURCE_DISPARITY in views_read(in_a))
     head = model.head
-    adversary_head = model.head if adversary is None else adversary
 
     def features_pass(params, statistics, images):
         """Computes psi of normalised images, and the statistics of its two parts after the pass."""
@@ -148,7 +142,7 @@ def regda(
         images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(model, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
-        fresh = adversary_head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
+        fresh = head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
         adversary_variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         params = variables["params"]
         states = {
@@ -184,7 +178,7 @@ def regda(
             outputs, adversary_after = {SOURCE: Supervision(logits, labels, label_weights)}, adversary_statistics
             if "adversary" in moved_in_a:
                 adversary_logits, adversary_after = train_pass(
-                    adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+                    head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
                 outputs[SOURCE_DISPARITY] = Disparity(adversary_logits, pseudo_maps(logits), label_weights)
             value, parts = total(in_a, outputs, views)
             return value, (parts, (after, head_after, adversary_after))
@@ -205,7 +199,7 @@ def regda(
         if in_b:
             def leave_truth(adversary_params):
                 adversary_logits, adversary_after = train_pass(
-                    adversary_head, adversary_params, adversary_statistics, features)
+                    head, adversary_params, adversary_statistics, features)
                 false, parts = total(in_b, {TARGET_FALSE: Disparity(adversary_logits, maps, weights)}, views)
                 return false, (parts, adversary_after)
 
@@ -218,7 +212,7 @@ def regda(
         if in_c:
             def return_to_truth(features):
                 adversary_logits, adversary_after = train_pass(
-                    adversary_head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+                    head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
                 truth, parts = total(in_c, {TARGET_TRUTH: Disparity(adversary_logits, maps, weights)}, views)
                 return truth, (parts, adversary_after)
 

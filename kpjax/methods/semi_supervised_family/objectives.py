@@ -1,4 +1,4 @@
-"""Terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's, pseudo-labels', videos'.
+"""Terms and objectives of `semi_supervised`: the method's own (Moskvyak et al. 2021), ELT's, pseudo-labels'.
 
 A term reads views by name; `semi_supervised` runs the passes that the terms of its objective read, and no others.
 """
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from kpjax import geometry
-from kpjax.heatmaps import Codec, decode_soft_argmax, gaussian_profile, spatial_softmax
+from kpjax.heatmaps import Codec, decode_soft_argmax
 from kpjax.losses.consistency import (
     coordinate_equivariance,
     semantic_consistency,
@@ -21,15 +21,11 @@ from kpjax.losses.consistency import (
 )
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term
-from kpjax.losses.pose_subspace import pose_subspace_loss
-from kpjax.losses.video import temporal_difference
 from kpjax.methods.forward import interleave
 from kpjax.methods.supervised_learning import HeatmapLoss, supervised_objective
 from kpjax.structures import Example, Streams
 
 LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
-VIDEO = "video"  # a stream of consecutive frames without labels
-SUBSPACE = "subspace"  # of poses: a tree of the start that terms read unchanged
 SQUARES: HeatmapLoss = partial(heatmap_mse, half=False)  # L_sup
 SHARPNESS = 100.0  # multiplies heatmaps before the softmax of a soft-argmax, which is flat on maps that peak near 1
 EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
@@ -70,7 +66,7 @@ def semantic_of(view: str, ground_truth: bool) -> str:
     return f"semantic/{view}" + ("/by_label" if ground_truth and view.startswith(LABELLED) else "")
 
 
-IMAGES = (*STREAMS, *map(warped, STREAMS), VIDEO)
+IMAGES = (*STREAMS, *map(warped, STREAMS))
 SEMANTIC = {semantic_of(view, truth): view for view in IMAGES[:-1] for truth in (False, True)}  # name -> its images
 
 
@@ -151,40 +147,6 @@ def coordinate_equivariance_term(codec: Codec, weight: float, streams: Sequence[
         return coordinate_equivariance(points, points_of_warped, maps, heatmaps[0].shape[1:3])
 
     return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
-
-
-def temporal_term(codec: Codec, weight: float, *, epsilon: float = 20.0) -> Term:
-    """Builds the penalty of keypoints that jump from frame to frame of a video (Lightning Pose, 2024).
-
-    epsilon: px of the original images. A confidence is the mass of the softmax within two cells of the point.
-    """
-    def loss(outputs, examples):
-        points, confidences = _of_video(codec, outputs, examples)
-        return temporal_difference(points, confidences, epsilon)
-
-    return Term(weight, loss, (VIDEO,))
-
-
-def pose_subspace_term(codec: Codec, weight: float) -> Term:
-    """Builds the penalty of poses far from a subspace, which comes as `subspace` in the start (Lightning Pose, 2024).
-
-    The subspace is of the original images' pixels, see `PoseSubspace`.
-    """
-    def loss(outputs, examples):
-        points, _ = _of_video(codec, outputs, examples)
-        return pose_subspace_loss(points.reshape(points.shape[0], -1), outputs[SUBSPACE])
-
-    return Term(weight, loss, (VIDEO, SUBSPACE))
-
-
-def _of_video(codec: Codec, outputs, examples: Streams) -> tuple[jax.Array, jax.Array]:
-    """Returns points of a video (T, K, 2) in px of the original images, and confidences (T, K)."""
-    heatmaps = SHARPNESS * outputs[VIDEO].astype(jnp.float32)
-    cells, _ = decode_soft_argmax(heatmaps)
-    points = geometry.move_points(geometry.compose(examples[VIDEO].crop, geometry.invert(codec.to_heatmap)), cells)
-    near = [gaussian_profile(cells[..., axis], heatmaps.shape[2 - axis], 1.0, window=2.0) > 0 for axis in (0, 1)]
-    mass = jnp.where(near[1][:, :, None] & near[0][:, None], spatial_softmax(heatmaps), 0.0)
-    return points, jax.lax.stop_gradient(mass.sum((1, 2)))
 
 
 def _mean_over(streams: Sequence[str], of: Callable) -> Callable:

@@ -25,7 +25,6 @@ import jax.numpy as jnp
 from kpjax import geometry
 from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
-from kpjax.errors import InputError
 from kpjax.losses.objective import Objective, constant, total
 from kpjax.methods.forward import (
     augmented,
@@ -43,8 +42,6 @@ from kpjax.methods.semi_supervised_family.objectives import (
     LABELLED,
     SEMANTIC,
     STREAMS,
-    SUBSPACE,
-    VIDEO,
     semantic_of,
     warped,
 )
@@ -58,26 +55,23 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
-UNMOVED = (*STREAMS, VIDEO)
-
 
 def semi_supervised(
     setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, feature_width: int = 64,
     one_scale: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
     scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
 ) -> Method:
-    """Builds the method; it reads those of the streams `labelled`, `unlabelled` and `video` that a term reads.
+    """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
 
     The start may have `variables` (a warm start, ImageNet weights). The parameters of F and phi, if a term reads them,
-    are `semantic` in the state's variables, and are carried over too. The start has `subspace`, a `PoseSubspace`, if a
-    term reads it; the state keeps it among its frozen trees.
+    are `semantic` in the state's variables, and are carried over too.
 
     Args:
         setup: learning rates, if there are several, are by top-level name of the model's parameters and for `semantic`.
         objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
-            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped", "unlabelled/warped" and "video", and the
-            `Semantic` of `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in
-            image pixels, (B, 3, 3), and "subspace" is the start's. Examples are the augmented images of all views.
+            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
+            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels,
+            (B, 3, 3). Examples are the augmented images of all views.
         draw_map: g, applied after the augmentation.
         feature_width: the channels of F.
         one_scale: whether feature maps are brought to one scale before F, see `KeypointFeatures`.
@@ -87,16 +81,16 @@ def semi_supervised(
 
     Raises:
         ValueError: a term reads an unknown view.
-        InputError: the streams' batches have different sizes, or the start lacks a tree that a term reads.
+        InputError: the streams' batches have different sizes.
     """
     model, codec, normalise = setup.model, setup.codec, setup.normalise
-    read = checked_views(objective, (*IMAGES, *SEMANTIC, SUBSPACE), "semi_supervised")
+    read = checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
     passes = [run] if warped_pass == "joint" else [
-        [view for view in run if (view in UNMOVED) == unmoved] for unmoved in (True, False)]
+        [view for view in run if (view in STREAMS) == unmoved] for unmoved in (True, False)]
     passes = [images for images in passes if images]
-    streams_read = tuple(stream for stream in UNMOVED if stream in run or warped(stream) in run)
+    streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, streams_read[0])
@@ -104,10 +98,7 @@ def semi_supervised(
         if described:
             fresh = initial_semantic(model, named_key(key, "semantic"), variables, images, feature_width)
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
-        kept = {name: start.get(name) for name in (SUBSPACE,) if name in read}
-        if missing := [name for name, tree in kept.items() if tree is None]:
-            raise InputError("start", f"{missing[0]} is missing, which a term reads; it holds {sorted(start)}")
-        return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), kept)
+        return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), {})
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
@@ -150,7 +141,7 @@ def semi_supervised(
         examples, maps = view_examples(streams, key)
 
         def objective_of(params):
-            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps | state.frozen)
+            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps)
             value, parts = total(objective, outputs, examples, scales(state.step.astype(jnp.float32)))
             return value, (parts, statistics)
 

@@ -135,7 +135,8 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
     return system.fit_sources(
         job, method, {"labelled": images}, batch_size=CORE_BATCH, steps=core.steps, stage="core",
         folder=folder, evaluate=(core.core_epoch_steps, evaluate),
-        start=system.first_variables(job, network(config, len(images.skeleton.names))), config=presets.of_core(config) | {"seed": job.seed})
+        start=system.first_variables(job, network(config, len(images.skeleton.names))),
+        config=presets.of_core(config) | {"seed": job.seed})
 
 
 def published_core(config: Config, seed: int) -> Core:

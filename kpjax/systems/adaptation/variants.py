@@ -43,9 +43,6 @@ VARIANTS: dict[str, Variant] = {
     "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
                     Recipe(methods.lora())),
     "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
-    "random_core_w_and_head_only": Variant(
-        "control", "matrices and head trained on frozen random kernels, all else as it was drawn",
-        recipe=Recipe(methods.adapted_w_and_head_only(), "random")),
     "untrained_head": Variant("control", "the core under a new head, nothing trained",
                               recipe=Recipe(PROJECTED, trains=False)),
     "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",

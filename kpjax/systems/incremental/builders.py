@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax import Method, Skeleton, methods
-from kpjax.augment import hidden, hide_boxes, hide_in_turn
 from kpjax.losses import Objective, Term
 from kpjax.methods import Setup
 from kpjax.methods.incremental_family import pseudo_label_confidence as confidence
@@ -61,7 +60,6 @@ class Recipe:
     ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
-    holes: bool = False  # whether the student sees images with holes, at the new keypoints and anywhere
     combined: bool = False  # whether new keypoints are combinations of old ones, and nothing is trained
     over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
     memory: Literal["", "fisher", "online_fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
@@ -136,9 +134,6 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
     config = setting.config
     options: dict[str, Any] = {**_filter(setting, recipe.ka_net)}
-    if recipe.holes:
-        boxes = functools.partial(hide_boxes, unit=config.data.image_size / 256)
-        options["student_view"] = hidden(hide_in_turn(boxes(2), boxes(3, at="anywhere")))
     if recipe.ka_net:
         options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered}
     if recipe.memory == "walk":

@@ -50,8 +50,6 @@ VARIANTS: dict[str, Variant] = {
     "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", "",
                              _kamp(ka_net="filtered")),
     "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", "", _kamp(ka_net="distant")),
-    "ksd_holes": Variant("ablation", "without KA-Net; the student sees images with holes, its teacher whole ones", "",
-                         Recipe({"distillation": distilled}, {"distillation": "ksd_only"}, holes=True)),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 

@@ -1,4 +1,20 @@
-"""The command line of a plan: which system, preset and slice; the compiler runs in a process of its own."""
+"""The command line of a plan, of a run on chips that are not there: memory by their compiler, times by a roofline.
+
+Command   python -m experiments plan SYSTEM PRESET --chips v5e-16       (any preset; its data sets need not be there)
+          kpjax plan semi_supervised --project P --chips h100-8      (one's own project)
+          python -m experiments plan regda rhd_h3d --chips v5e-256 --batch-size 8192 --variants regda --fit
+
+Every stage of the chosen variants is compiled for the slice, which takes seconds for small networks and minutes for
+large ones. What is compiled is kept, and the same command goes on. All other flags are those of the preset.
+
+--chips NAME-N   the slice: v5e, v5p, v6e, h100 or a100, and its number
+--fit            also finds the largest batch of each stage that fits into the memory
+--json FILE      the numbers, also as JSON; they always lie in RUNS/SYSTEM/PRESET/plan/NAME-N
+
+No number is measured. A step takes at least what its arithmetic at the peak or its bytes at the bandwidth take,
+whichever is longer, and its collectives. Not counted: evaluation, checkpoints, compiling, reading images. The compiler
+runs in a process of its own.
+"""
 import contextlib
 import io
 import os
@@ -43,15 +59,15 @@ def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: s
     return asked, over_devices(command, slice_.chips)
 
 
-def main(arguments: Sequence[str], *, system_of: Callable[[str], System], program: str, module: str, usage: str,
-         preset: str = "") -> Any:
+def main(arguments: Sequence[str], *, system_of: Callable[[str], System], program: str, module: str, preset: str = ""
+         ) -> Any:
     """Plans what a command line asks for; in a process of its own, in which the compiler finds its variables.
 
     system_of: a system by its name. program: as it was typed. module: runs the same command line. preset: the only one.
     Returns the plan as JSON in that process. Raises InputError in one line, and RunError where the compiler failed.
     """
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(usage)
+        print(__doc__)
         if not arguments:
             raise InputError(f"{program}: name a system" + " and a preset" * (not preset))
         raise SystemExit(0)

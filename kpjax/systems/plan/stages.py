@@ -161,10 +161,11 @@ def _adaptation(job: Job) -> tuple[Job, Any]:
         images = blank(job.system.keypoints(config.core.core), larger[1].side if larger else side)
         return without_keypoints(images, config.core.core_unused_keypoints), None
 
-    train = functools.partial(adaptation.train, core_of=functools.partial(adaptation.trained_core, open_images=open_core))
+    core_of = functools.partial(adaptation.trained_core, open_images=open_core)
+    system = job.system._replace(train=functools.partial(adaptation.train, core_of=core_of))
     skeleton = job.system.keypoints(job.config.data.target)
     target, test = (blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size))
-    return job._replace(system=job.system._replace(train=train)), adaptation.Data(target, *4 * [test])
+    return job._replace(system=system), adaptation.Data(target, *4 * [test])
 
 
 BLANK: dict[str, Callable[[Job], tuple[Job, Any]]] = {

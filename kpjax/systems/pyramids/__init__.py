@@ -16,19 +16,20 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from etils import epath
+from PIL import Image
 
 from kpjax import Method, Skeleton
-from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.drawing.overlays import contact_sheet, draw_keypoints, prediction_sheet, write_png
 from kpjax.evaluation.degeneracy import stop_if_collapsed
+from kpjax.files import atomic
 from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.methods.pyramids_family.discovery import STILL, rendered_still
 from kpjax.systems.configs import config_as_json, perceptual_start
 from kpjax.systems.pyramids import probes
 from kpjax.systems.pyramids.config import SMALL, Config
-from kpjax.systems.pyramids.drawing import draw_keypoints_moving, draw_masks
 from kpjax.systems.pyramids.probes import FLAT
 from kpjax.systems.pyramids.variants import (
     BASELINES,
@@ -39,7 +40,6 @@ from kpjax.systems.pyramids.variants import (
     VARIANTS,
     WITHOUT_NETWORK,
     build,
-    renderer,
     steps_of,
     still_start,
 )
@@ -59,10 +59,10 @@ from kpjax.systems.system import (
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
-BKIND_WIDTH = 0.14  # of the blobs that its decoder reads at stride 4
 BKIND_WINDOW = 20  # frames between a frame and its reference, at most
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
+MOVING_VIDEOS, MOVING_FRAMES, MOVING_SIDE = 3, 16, 144  # of the moving image; px, to which small frames are enlarged
 
 # Data, stages and measures
 
@@ -172,8 +172,8 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws keypoints on test videos, moving and in a sheet, and the masks that features pass through."""
-    method, config, recipe = outcome.method, job.config, VARIANTS[job.variant].recipe
+    """Draws keypoints on test videos, moving and in a sheet."""
+    method = outcome.method
     if method is None or jax.process_index() != 0:
         return
     folder, found, oracle = job.folder / IMAGES, predictions["test"], job.variant == ORACLE
@@ -182,16 +182,17 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     true = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if oracle else {}
     write_png(folder / "keypoints.png", prediction_sheet(
         [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
-    if oracle:
-        return
-    bkind = job.variant == BKIND
-    still = still_start(config, data.test).get(STILL) if config.still.residual and not bkind else None
-    widths = {"keynet": (config.baselines.keynet_width,), "transporter": (config.baselines.transporter_width,),
-              BKIND: (BKIND_WIDTH,)}
-    draw_masks(folder / "masks.png", data.test, found.keypoints, method, outcome.trained,
-               widths=widths.get(job.variant, config.rendering.transport_widths),
-               render=renderer(config, recipe) if bkind or not recipe.build else None,
-               finished=still and (lambda rows, output: rendered_still(still, data.test.video[rows], output)))
+
+
+def draw_keypoints_moving(path: epath.Path, source: VideoSource, keypoints: np.ndarray, skeleton: Skeleton) -> None:
+    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an endless animated PNG."""
+    videos = np.unique(np.linspace(0, len(source.titles) - 1, MOVING_VIDEOS).round().astype(int))
+    columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=MOVING_SIDE)
+                for number in range(*source.bounds[video])[:MOVING_FRAMES]] for video in videos]
+    # Colours lose four bits: files of noisy images are then less than half as large.
+    images = [Image.fromarray(contact_sheet(shown, len(columns)) & 0xF0) for shown in zip(*columns, strict=False)]
+    with atomic(path) as file:
+        images[0].save(file, format="PNG", save_all=True, append_images=images[1:], duration=120, loop=0)
 
 
 def columns(config: Config) -> tuple[Column, ...]:

@@ -13,23 +13,12 @@ from kpjax import Codec, Example, InputError, Method, Skeleton, geometry, method
 from kpjax.augment import no_augmentation
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.input.video_source import VideoSource
-from kpjax.losses import Objective, structural_difference, views
-from kpjax.methods.pyramids_family.bkind import bkind_pass
-from kpjax.methods.pyramids_family.discovery import (
-    HEATMAPS,
-    POINTS,
-    STILL,
-    TARGET,
-    StillCamera,
-    still_videos,
-)
-from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
-from kpjax.methods.pyramids_family.pyramids import painting_pass
+from kpjax.losses import Objective
+from kpjax.methods.pyramids_family.discovery import STILL, StillCamera, still_videos
 from kpjax.models import BKinD, KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
 from kpjax.systems.configs import perceptual_options
 from kpjax.systems.pyramids.config import Config
-from kpjax.systems.pyramids.drawing import Render
 from kpjax.systems.pyramids.probes import frames_of
 from kpjax.systems.system import Variant
 
@@ -219,26 +208,3 @@ def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Metho
         return recipe.build(config, joints, size)
     return methods.pyramids(objective=recipe.objective(config), network=network_of(
         config, conditioned=recipe.conditioned), **asdict(config.rendering), **still_of(config), **_shared(config))
-
-
-@functools.lru_cache(maxsize=8)
-def renderer(config: Config, recipe: Recipe) -> Render:
-    """Builds the function that renders all images that the terms of Keypoint Pyramids read.
-
-    Of BKinD these are the target and what the network renders for it.
-    """
-    bkind = recipe.build is build_bkind
-    names = (RECONSTRUCTION,) if bkind else tuple(sorted(views(recipe.objective(config)) - {POINTS, HEATMAPS}))
-    network, forward = (
-        (bkind_network(config, config.pyramid.flat_size), bkind_pass(turned=False)) if bkind else
-        (network_of(config, conditioned=recipe.conditioned),
-         painting_pass(names, len(config.pyramid.level_sizes), **asdict(config.rendering))))
-
-    @jax.jit
-    def render(variables, frame, reference):
-        images = [image.astype(jnp.float32) / 255 for image in (frame, reference)]
-        outputs = network.apply(variables, *map(methods.imagenet_normalise, images), train=False, method=forward)
-        target = {TARGET: structural_difference(*images)} if bkind else {}
-        return target | {name: outputs[name] for name in names}
-
-    return render

@@ -222,7 +222,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
     Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
     """
-    unsuited = ("area_ground_false",) if config.data.sprites else ("constant_centre", "adabn_in_area")
+    unsuited = () if config.data.sprites else ("constant_centre", "adabn_in_area")
     if config.augment.colours:  # all variants have these colours already
         unsuited += tuple(name for name in VARIANTS if "augmented" in name)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images

@@ -12,7 +12,6 @@ import optax
 from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
 from kpjax.heatmaps import codec, decode_argmax
 from kpjax.methods import Setup
-from kpjax.models import HeatmapHead
 from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.regda.config import Config, drops_of
 from kpjax.systems.system import Variant
@@ -69,13 +68,12 @@ def area(config: Config) -> list[int]:
     return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (AREA[0], AREA[1] + 1)]
 
 
-def _pseudo_maps(config: Config, kind: str = "") -> Callable:
+def _pseudo_maps(config: Config) -> Callable:
     """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
     low, high = area(config)
-    kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
+    kinds = {"others": losses.ground_false_by_others,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
-    return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
-                             strict_positive=True)
+    return functools.partial(kinds[config.ground_false], sigma=config.heatmaps.sigma, strict_positive=True)
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
@@ -99,15 +97,10 @@ def _carried(config: Config) -> tuple[str, ...]:
     return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")
 
 
-def build_regda(
-    config: Config, setup: Setup, *, kind: str = "", shallow: bool = False,
-    disagree: Callable = losses.maximum_disparity
-) -> Method:
-    """Builds RegDA, with another kind of ground-false map, an adversary of one layer, or another loss of step B."""
-    objective = methods.regda_objective(margin=config.margin, disagree=disagree)
-    one_layer = HeatmapHead(len(setup.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype)) if shallow else None
-    return methods.regda(_two_heads(config, setup), objective=objective, adversary=one_layer,
-                         pseudo_maps=_pseudo_maps(config, kind), **_disparity(config, setup))
+def build_regda(config: Config, setup: Setup) -> Method:
+    """Builds RegDA."""
+    return methods.regda(_two_heads(config, setup), objective=methods.regda_objective(margin=config.margin),
+                         pseudo_maps=_pseudo_maps(config), **_disparity(config, setup))
 
 
 def build_dd(config: Config, setup: Setup) -> Method:
@@ -227,10 +220,6 @@ def _in_views(*, restyled: float = 0.5) -> Recipe:
                   logits=False)
 
 
-def _ablation(line: str, **options: Any) -> Variant:
-    return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
-
-
 # Chosen on tuning seed 100 of the demo: the controls gain from stronger colours about a random grey.
 STRONG_COLOURS = {"colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
 
@@ -282,13 +271,6 @@ VARIANTS: dict[str, Variant] = {
                              Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
     "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
                            Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
-    "no_ground_false": _ablation("step B maximises the disparity literally",
-                                 disagree=lambda *of: -losses.minimum_disparity(*of)),
-    "area_ground_false": _ablation("ground-false map is an area, not the other keypoints", kind="area"),
-    "uniform_target": _ablation("ground-false map is uniform", kind="uniform"),
-    **{f"gamma_{margin}": Variant("ablation", f"margin {margin}", recipe=Recipe(changes={"margin": float(margin)}))
-       for margin in (1, 2, 8)},
-    "shallow_adversary": _ablation("adversary of one layer", shallow=True),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
     "oracle_mse": Variant("oracle", "the same with the squared errors and the rates of teacher_adaptation",
                           "oracle, MSE", _alone(mse=True, rates_of="teacher")),

@@ -1,7 +1,6 @@
 """One self-contained page about all runs of a preset: runs/<experiment>/<preset>/report.html."""
 import base64
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +45,6 @@ def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column],
     colours = {line.entry.variant: n for n, line in enumerate(measured)}
     page = rendered(
         TEMPLATE, path=[folder.parent.name, folder.name], title=title, summary=summary,
-        finding=finding(lines, columns[0]),
         warnings=_warnings(folder, lines), header=header(lines, columns), groups=groups(lines, columns),
         dots=_dots(lines, columns[0], colours), column=columns[0],
         paper=any(has_paper_numbers(lines, column) for column in columns),
@@ -64,55 +62,6 @@ def rendered(template: Path, **values: Any) -> str:
     folders = FileSystemLoader([template.parent, TEMPLATE.parent])
     return Environment(loader=folders, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                        lstrip_blocks=True).get_template(template.name).render(**values)
-
-
-# The comparison of a table in words: the method against baselines, controls and the upper bound
-
-def finding(lines: Sequence[Line], column: Column) -> str:
-    """Returns the comparison by the first column in words, from finished runs only."""
-    best = leaders(lines, column)
-    unit = f" {column.unit}" if column.unit else ""
-
-    def said(line: Line) -> str:
-        return f"{line.name}: {cell_text(line.cells[0], column)}{unit} {column.title or column.metric}"
-
-    if "method" not in best:
-        if best and not any(line.entry.kind == "method" for line in lines):
-            return ". ".join(map(said, best.values())) + "."
-        return "The method itself has no finished run here yet."
-    method, compared = best["method"], []
-    for kind in ("control", "baseline"):
-        if kind in best:
-            ahead, common = seeds_ahead(method, best[kind], column)
-            seeds = f" on {ahead} of {common} seed{'s' if common > 1 else ''}" if common else ", with no seed in common"
-            compared.append(f"the best {kind} ({best[kind].name}){seeds}")
-    bound = [f"The upper bound: {said(best['oracle'])}"] if "oracle" in best else []
-    return ". ".join([said(method), *([f"Better than {' and '.join(compared)}"] if compared else []), *bound]) + "."
-
-
-def leaders(lines: Sequence[Line], column: Column) -> dict[str, Line]:
-    """Returns the best line of each kind by the first column's finite means, without ablations; the method's first."""
-    found: dict[str, Line] = {}
-    for line in lines:
-        mean, kind = line.cells[0].mean, line.entry.kind
-        if kind == "ablation" or not math.isfinite(mean):
-            continue
-        if kind not in found or (kind != "method" and _better(mean, found[kind].cells[0].mean, column)):
-            found[kind] = line
-    return found
-
-
-def seeds_ahead(one: Line, other: Line, column: Column) -> tuple[int, int]:
-    """Returns the number of common seeds on which the first line is better, and the number of common seeds."""
-    first, second = (
-        {run.seed: run.metrics[column.metric] for run in line.runs.finished if column.metric in run.metrics}
-        for line in (one, other))
-    common = sorted(set(first) & set(second))
-    return sum(_better(first[seed], second[seed], column) for seed in common), len(common)
-
-
-def _better(one: float, other: float, column: Column) -> bool:
-    return one > other if column.better == "higher" else one < other
 
 
 def _warnings(folder: Path, lines: Sequence[Line]) -> list[str]:

@@ -18,16 +18,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
-from kpjax.drawing.feature_map import can_embed, embedded, scatter
-from kpjax.drawing.overlays import write_png
 from kpjax.input.source import (
     Source,
     check_disjoint,
-    identities,
     in_memory,
     joined,
     labelled_subset,
@@ -36,8 +32,6 @@ from kpjax.input.source import (
     with_labels,
     without_labels,
 )
-from kpjax.input.video_source import VideoSource, in_videos
-from kpjax.losses import PoseSubspace, fit_pose_subspace
 from kpjax.methods.incremental_family.union import stream_of
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import published, system
@@ -58,7 +52,7 @@ from kpjax.systems.semi_supervised.variants import (
     setup_of,
 )
 from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
-from kpjax.training.evaluation import Gathered, labels_of, predict_source
+from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
 from kpjax.training.stages import Stage
 
@@ -68,7 +62,6 @@ NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlea
 FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
 ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned")  # variants of that network
-ON_VIDEOS = ("video_terms", "pl_video_terms", "projected")  # variants that need them
 
 # Data and stages
 
@@ -155,17 +148,16 @@ def train(job: Job, data: Data) -> Outcome:
     if recipe.untrained:
         trained = Trained({}, {}) if job.plan else published.load(MOVENET)
         return Outcome(build(job.config, data.skeleton, job.variant), trained, 0)
-    if recipe.of:
-        return _read_again(job, data, recipe.of)
+    if recipe.of:  # another variant's result, read in another way
+        return system.result_of(job._replace(variant=recipe.of))._replace(
+            method=build(job.config, data.skeleton, job.variant))
     config, baselines = recipe.config(job.config), job.config.baselines
-    beside = {"subspace": subspace_of(data.labelled, config)} if recipe.videos else {}  # refuses too few labels early
     warm = _warm_start(job, data)
-    start = _started(job, data, warm) | beside
+    start = _started(job, data, warm)
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
-               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled,
-               **({"video": videos_of(data.unlabelled)} if recipe.videos else {})}
+               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
     if recipe.by_project:
         sources = {stream_of(number): one.train for number, one in enumerate(data.projects)}
     teachers = [_network_of(job, data, number, warm) for number in range(len(data.projects) * recipe.networks)]
@@ -185,30 +177,6 @@ def train(job: Job, data: Data) -> Outcome:
     return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
 
 
-def _read_again(job: Job, data: Data, variant: str) -> Outcome:
-    """Returns another variant's result, now or then trained, with the labels' subspace of poses where that is read."""
-    other = system.result_of(job._replace(variant=variant))
-    frozen = {"subspace": subspace_of(data.labelled, job.config)} if job.variant in ON_VIDEOS else {}
-    return other._replace(method=build(job.config, data.skeleton, job.variant),
-                          trained=Trained(other.trained.variables, frozen))
-
-
-def subspace_of(labelled: Source, config: Config) -> PoseSubspace:
-    """Returns the subspace of the labelled poses, in pixels of the original images."""
-    poses = [np.where(one.visible[:, None] > 0, geometry.move_points(one.crop, one.keypoints), np.nan).ravel()
-             for one in (labelled[number] for number in range(len(labelled)))]
-    return fit_pose_subspace(np.stack(poses))
-
-
-def videos_of(source: Source) -> VideoSource:
-    """Returns the examples of a source that are frames of videos. Raises InputError if there is none."""
-    parts = [name.rpartition("#") for name in identities(source) or ()]
-    found = [number for number, (title, _, frame) in enumerate(parts) if title and frame.isdigit()]
-    if not found:
-        raise InputError(f"{source.name}: none of its images is a frame of a video; this variant learns from motion")
-    return in_videos(subset(source, found, f"{source.name}, videos"))
-
-
 def choices(evaluations: Sequence[Evaluation]) -> dict[str, float]:
     """Returns the validation PCK after the last step, and the step that is best by it, whichever is the result."""
     last = {f"last/{CHOOSING.metric}": evaluations[-1].metrics[CHOOSING.metric]}
@@ -221,7 +189,7 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
     config = job.config
     return system.fit_sources(
         job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
-        folder=folder, start=start, videos=("video",),
+        folder=folder, start=start,
         unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
         evaluate=(max(1, steps // config.evaluations), lambda state: errors(predict_source(
             method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation")),
@@ -301,10 +269,6 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         if over_chance > NOTHING_LEARNT and VARIANTS[job.variant].kind != "ablation":
             print(f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
                   "nothing; train longer, or lower --invariance")
-    if on_videos(config):
-        rare = measures.surprising(predictions["test"], labels_of(data.labelled))
-        found |= {f"surprising/{name.removeprefix('test/')}": value
-                  for name, value in errors(rare, data.skeleton, config, "test").items()}
     learning = {} if VARIANTS[job.variant].recipe.untrained else of_labelled(job, data, outcome)
     tuning = job.seed in TUNING_SEEDS  # another part is read as the test
     apart = {} if tuning else parts_of_test(predictions["test"], data.test, data.test_parts)
@@ -326,24 +290,9 @@ def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
     return {"labelled/left_to_learn": left}
 
 
-def on_videos(config: Config) -> bool:
-    """Returns whether training images are frames of rendered videos."""
-    return config.data.train.startswith("videos:")
-
-
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on test images, and the t-SNE of keypoint features, a colour for each keypoint."""
+    """Draws predictions on test images."""
     system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png")
-    if "semantic" not in outcome.trained.variables:
-        return
-    if not can_embed():
-        print("no image of the features: scikit-learn is not installed")
-        return
-    read = read_semantic(job.config, data.skeleton)
-    features, keypoints = measures.keypoint_features(read, outcome.trained, data.test)
-    if jax.process_index() == 0 and len(features) > 2:
-        write_png(job.folder / system.IMAGES / "test_features.png",
-                  scatter(embedded(features), keypoints, data.skeleton.names))
 
 
 # The table
@@ -354,7 +303,6 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     taught = tuple(name for name, variant in VARIANTS.items()
                    if VARIANTS[variant.recipe.of or name].recipe.teacher)
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
-    unsuited += () if on_videos(config) else ON_VIDEOS
     unsuited += SEVERAL_PROJECTS
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
     return tuple(name for name in VARIANTS if name not in unsuited)
@@ -380,8 +328,6 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
             *([Column("test/contour", f"distance of contours in {config.data.scale_is}", "%", 100.0, 2, "lower")]
               if config.data.contours else []),
-            *([Column("test/surprising/nme", "of the tenth of poses farthest from the labelled ones", "%", 100.0, 2,
-                      "lower")] if on_videos(config) else []),
             Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
             Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
             Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2),

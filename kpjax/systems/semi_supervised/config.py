@@ -1,20 +1,10 @@
 """Settings of semi-supervised localization: what a run depends on, and presets."""
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-import jax
 import optax
 
-from kpjax import InputError, augment
-from kpjax.augment import Augment
-from kpjax.augment.random_maps import (
-    PERSPECTIVE,
-    DrawMap,
-    draw_affine,
-    draw_whole_degrees,
-)
-from kpjax.losses import late_rise, log_weight
+from kpjax import InputError
 from kpjax.methods import balanced_weights
 from kpjax.models import HRNet, SmallUNet
 from kpjax.systems import configs
@@ -64,9 +54,7 @@ class Weights(configs.Checked):
     semantic: Positive = 0.5  # as the next two: of maps of 64 cells, sigma 2 and 15 keypoints
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
-    representations: Literal["unit", "raw"] = "unit"  # z in the invariance: of length 1, or as it is
     feature_width: Count = 64
-    warp: Literal["perspective", "affine", "rotation"] = "perspective"  # "rotation": the authors' code
     warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
 
     def of_terms(self, heatmaps: Heatmaps, keypoints: int) -> dict[str, float]:
@@ -76,22 +64,12 @@ class Weights(configs.Checked):
             feature_width=self.feature_width, semantic=self.semantic, equivariance=self.equivariance,
             invariance=self.invariance)
 
-    def draw_map(self) -> DrawMap:
-        """Builds g."""
-        if self.warp == "affine":  # not stated: the official augmentation's zoom and turn, and a shift
-            return draw_affine(degrees=30.0, scale=(0.75, 1.25), shift=0.1)
-        if self.warp == "rotation":
-            return draw_whole_degrees()
-        return PERSPECTIVE  # how far corners move is not stated
-
-
 @dataclass(frozen=True)
 class Baselines(configs.Checked):
     """Weights and networks of the baselines."""
 
     elt: Positive = 1e2  # weight of the equivariance of heatmaps
     consistency: Positive = 1e2  # weight in mean_teacher
-    labelled_share: configs.Share = 0.5  # of the loss of pseudo-labels: how much of it the labels themselves have
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
@@ -102,33 +80,6 @@ class EasyHard(configs.Checked):
     """Setting of easy_hard (Xie et al. 2021)."""
 
     warp_labelled: bool = False  # whether half of the labelled images are moved by the method's warp, as the controls'
-
-
-@dataclass(frozen=True)
-class VideoTerms(configs.Checked):
-    """Terms on consecutive frames (Lightning Pose, 2024). Exponents e give weights 1 / (2 exp e) beside 1/2 for the
-    labels, as for heatmaps that sum to 1."""
-
-    temporal_exponent: float = 11.0
-    pose_exponent: float = 10.7
-    temporal_epsilon: configs.NotNegative = 20.0  # px of the original images that a keypoint may move
-
-    def weight(self, exponent: float, labels: float) -> float:
-        """Returns the weight of a term beside labels of so much, on heatmaps of height 1 in place of sum 1."""
-        height = 1 / (2 * math.pi * 1.25**2)  # of a Gaussian of the official deviation
-        return labels * log_weight(exponent) / (0.5 * height**2)
-
-    def factor(self, step: jax.Array, steps: int) -> jax.Array:
-        """Computes the terms' factor at a step (float32) of so many: it rises from 60 to 160 of 300 epochs."""
-        return late_rise(step / steps, first=0.2, rise=1 / (160 / 300 - 0.2))
-
-    def change(self) -> Augment:
-        """Builds the official change of a video: one for all frames, and noise of each frame."""
-        return augment.compose_augmentations(
-            augment.alike(augment.compose_augmentations(
-                augment.random_warp(augment.draw_affine(degrees=10.0), augment.draw_stretch((0.8, 1.2))),
-                augment.random_contrast(0.25), augment.random_brightness(0.25))),
-            augment.random_noise(0.05))
 
 
 @dataclass(frozen=True)
@@ -152,7 +103,6 @@ class Config(configs.Checked):
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
     easy_hard: EasyHard = EasyHard()
-    video: VideoTerms = VideoTerms()
     pck_threshold: Positive = 0.1  # of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
 

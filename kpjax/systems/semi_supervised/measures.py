@@ -6,15 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from kpjax import Example, Method
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.heatmaps import Codec, geometry
-from kpjax.input.source import Source, stacked, subset
+from kpjax.input.source import Source
 from kpjax.losses import semantic_consistency
 from kpjax.methods.semi_supervised_family.semantic_features import Semantic
-from kpjax.training.evaluation import Gathered, reduce
+from kpjax.training.evaluation import reduce
 
 ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 
@@ -73,30 +72,6 @@ def _left_sums(predict: Callable, encode: Callable):
     return measure
 
 
-SURPRISING = 0.1  # share of the test images
-
-
-def surprising(found: Gathered, labelled: Gathered) -> Gathered:
-    """Returns the tenth of the predictions whose true pose is farthest from all labelled ones.
-
-    The distance of two poses is the mean over keypoints that both show, each pose around its mean, in pixels of the
-    original images. It does not read predictions, so that every variant is judged on the same images. labelled: labels
-    as predictions.
-    """
-    (poses, seen), (known, known_seen) = ((np.asarray(geometry.move_points(one.crop, one.true_keypoints)), one.visible)
-                                          for one in (found, labelled))
-    nearest = np.full(len(poses), np.inf)
-    for pose, there in zip(known, known_seen, strict=True):
-        both = seen * there
-        count = np.maximum(both.sum(1), 1.0)
-        moved = poses - pose
-        moved = moved - ((moved * both[..., None]).sum(1) / count[:, None])[:, None]
-        distance = (np.linalg.norm(moved, axis=-1) * both).sum(1) / count
-        nearest = np.minimum(nearest, np.where(both.any(1), distance, np.inf))
-    far = np.argsort(-nearest, kind="stable")[:max(round(SURPRISING * len(poses)), 1)]
-    return Gathered(*(field[np.sort(far)] for field in found))
-
-
 def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_size: int) -> float:
     """Measures the semantic consistency loss of labelled keypoints over ln K: 1 is chance. Heatmaps are the masks.
 
@@ -115,15 +90,6 @@ def _semantic_sums(read: ReadSemantic):
         return {"loss": loss * counted.sum(), "count": counted.sum()}
 
     return measure
-
-
-def keypoint_features(read: ReadSemantic, state, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """Returns representations (N, C) of labelled keypoints on the first 48 images, and the keypoint (N,) of each."""
-    some = subset(source, np.arange(min(48, len(source))))
-    batch = stacked([some[number] for number in range(len(some))])
-    found = np.asarray(jax.jit(read)(state.variables, batch).representations)
-    examples, keypoints = np.nonzero(np.asarray(_shown(batch)) > 0)
-    return found[examples, keypoints], keypoints
 
 
 def _shown(batch: Example) -> jax.Array:

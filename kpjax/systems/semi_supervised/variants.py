@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 import optax
 
 from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
-from kpjax.augment import Hide, compose_augmentations, hidden, hide_boxes, on_half, random_warp
+from kpjax.augment import compose_augmentations, hide_boxes, on_half, random_warp
+from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.losses import Objective, without
 from kpjax.methods import Setup
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
@@ -21,6 +22,7 @@ from kpjax.systems.system import Variant
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
+LABELLED_SHARE = 0.5  # of the loss of pseudo-labels: how much of it the labels themselves have
 LABELS = EQUATION_5["supervised_weight"]  # the weight of the labels in all variants
 
 
@@ -35,15 +37,14 @@ def setup_of(config: Config, skeleton: Skeleton) -> Setup:
 
 def _warped(config: Config, setup: Setup) -> Setup:
     """Returns the setup with the method's warp on every other image of a batch, after the augmentation."""
-    warp = on_half(random_warp(config.weights.draw_map()))
+    warp = on_half(random_warp(PERSPECTIVE))
     return setup._replace(augment=compose_augmentations(setup.augment, warp))
 
 
 def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
     weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
-    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **{
-        "unit": config.weights.representations == "unit"} | changes)
+    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **changes)
 
 
 def build_ours(
@@ -55,8 +56,8 @@ def build_ours(
     if objective is None:
         objective = without(objective_of(config, setup, **changes), *left_out)
     return methods.semi_supervised(
-        base._replace(learning_rate=config.rate(stage)), objective=objective, draw_map=weights.draw_map(),
-        feature_width=weights.feature_width, one_scale=True, warped_pass=weights.warped_pass)
+        base._replace(learning_rate=config.rate(stage)), objective=objective, feature_width=weights.feature_width,
+        one_scale=True, warped_pass=weights.warped_pass)
 
 
 # The supervised term alone: heatmap MSE.
@@ -74,7 +75,7 @@ def build_elt(
 
 def _pseudo_label_objective(config: Config, setup: Setup) -> Objective:
     return methods.pseudo_label_objective(
-        setup.codec, labelled_share=config.baselines.labelled_share, supervised_weight=LABELS)
+        setup.codec, labelled_share=LABELLED_SHARE, supervised_weight=LABELS)
 
 
 def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
@@ -93,44 +94,15 @@ def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) ->
     objective = methods.mean_teacher_objective(
         setup.codec, supervised_weight=LABELS, consistency=config.baselines.consistency)
     return methods.mean_teacher(
-        _labelled_warped(config, setup, warped), objective=objective, draw_map=config.weights.draw_map())
-
-
-def _cutout(config: Config) -> Hide:
-    """Returns the hard view's holes, in images of the config's size."""
-    return hide_boxes(unit=config.data.image_size / 256)
+        _labelled_warped(config, setup, warped), objective=objective, draw_map=PERSPECTIVE)
 
 
 def build_easy_hard(config: Config, setup: Setup) -> Method:
     """Builds easy and hard views (Xie et al. 2021) of one network."""
     return methods.easy_hard(
-        _labelled_warped(config, setup, config.easy_hard.warp_labelled), hide=_cutout(config),
+        _labelled_warped(config, setup, config.easy_hard.warp_labelled),
+        hide=hide_boxes(unit=config.data.image_size / 256),
         objective=methods.easy_hard_objective(setup.codec, supervised_weight=LABELS, consistency=LABELS))
-
-
-def build_supervised_cutout(config: Config, setup: Setup) -> Method:
-    """Builds the supervised term on warped images with holes at their labels."""
-    warped = _warped(config, setup)
-    holes = compose_augmentations(warped.augment, hidden(_cutout(config)))
-    return build_supervised(config, warped._replace(augment=holes))
-
-
-def build_video_terms(
-    config: Config, setup: Setup, *, pseudo_labels: bool = False, warped: bool = False
-) -> Method:
-    """Builds Lightning Pose's terms on consecutive frames, beside the labels alone or with pseudo-labels."""
-    settings = config.video
-    objective = (_pseudo_label_objective(config, setup) if pseudo_labels else
-                 without(objective_of(config, setup), "semantic", "equivariance", "invariance"))
-    on_video = {
-        "temporal": methods.temporal_term(setup.codec, settings.weight(settings.temporal_exponent, LABELS),
-                                          epsilon=settings.temporal_epsilon),
-        "pose_subspace": methods.pose_subspace_term(setup.codec, settings.weight(settings.pose_exponent, LABELS))}
-    images = (_warped(config, setup) if warped else setup).augment
-    by_stream = setup._replace(augment={"labelled": images, "unlabelled": images, "video": settings.change()})
-    return methods.semi_supervised(
-        by_stream, objective={**objective, **on_video}, draw_map=config.weights.draw_map(),
-        scales=lambda step: dict.fromkeys(on_video, settings.factor(step, config.steps)))
 
 
 def build_averaged(config: Config, setup: Setup) -> Method:
@@ -153,12 +125,6 @@ def build_turned(config: Config, setup: Setup) -> Method:
     """
     method = build_supervised(config, setup)
     return method._replace(predict=methods.agreed_predict(method.predict, setup.skeleton))
-
-
-def build_projected(config: Config, setup: Setup) -> Method:
-    """Builds the supervised term, whose predictions are moved to the labels' subspace of poses."""
-    method = build_supervised(config, setup, warped=True)
-    return method._replace(predict=methods.projected_predict(method.predict))
 
 
 def build_gen(config: Config, setup: Setup) -> Method:
@@ -204,7 +170,6 @@ class Recipe(NamedTuple):
     build: Callable[[Config, Setup], Method]
     teacher: str = ""  # the variant whose predictions label the unlabelled images
     everything: bool = False  # all training images with labels, for the steps of both stages
-    videos: bool = False  # a stream of consecutive frames, and the labels' subspace of poses
     of: str = ""  # the variant whose result it reads in another way, without training
     times: int = 1  # the steps of the config, of which a method takes so many times as many
     untrained: bool = False  # a published network as it is
@@ -260,14 +225,6 @@ VARIANTS: dict[str, Variant] = {
     "easy_hard_twice": Variant("control", "easy_hard for twice the steps", "", Recipe(build_easy_hard, times=2)),
     "pl_easy_hard": Variant("baseline", "pl_warped whose labels come from easy_hard", "", _recipe(
         build_pseudo_labels, warped=True)._replace(teacher="easy_hard")),
-    "supervised_warped_cutout": Variant("control", "supervised_warped with holes at the labelled keypoints", "",
-                                        Recipe(build_supervised_cutout)),
-    "video_terms": Variant("baseline", "the labels, and no jumps and no unlikely poses in videos", "Lightning Pose",
-                           _recipe(build_video_terms, warped=True)._replace(videos=True)),
-    "pl_video_terms": Variant("baseline", "pl_warped, and no jumps and no unlikely poses in videos", "", _recipe(
-        build_video_terms, pseudo_labels=True, warped=True)._replace(teacher="supervised_warped", videos=True)),
-    "projected": Variant("control", "supervised_warped, predictions moved to the labels' subspace of poses", "",
-                         Recipe(build_projected, of="supervised_warped")),
     "no_sc": _ablation("without semantic consistency", "TE + TI", "semantic"),
     "no_te": _ablation("without equivariance", "TI + SC", "equivariance"),
     "no_ti": _ablation("without invariance", "TE + SC", "invariance"),

@@ -12,7 +12,6 @@ from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
 from kpjax.methods.semi_supervised_family.easy_hard import easy_hard
 from kpjax.methods.semi_supervised_family.image_generation import image_generation, image_generation_objective
 from kpjax.methods.semi_supervised_family.mean_teacher import mean_teacher
-from kpjax.methods.semi_supervised_family.objectives import pose_subspace_term
 from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.models.image_generation import image_generator
 
@@ -46,7 +45,6 @@ FEATURES = image_generation_objective(tiny_parts.CODEC, perceptual=True)
     (lambda: build(image_generation, objective=FEATURES), "perceptual is None"),
     (lambda: build(image_generation, objective=FEATURES, perceptual=tiny_parts.Backbone()), "no 'perceptual'"),
     (lambda: build(image_generation, generator=image_generator((4, 8)), size=9), "choose a size"),
-    (lambda: build(semi_supervised, objective={"poses": pose_subspace_term(tiny_parts.CODEC, 1.0)}), "subspace"),
 ])
 def test_what_a_method_lacks(make, word):
     with pytest.raises((InputError, ValueError), match=word):
