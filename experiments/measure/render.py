@@ -25,9 +25,9 @@ from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.lab.own.needs import NEEDS
 from kpjax.systems.configs import flat
 from kpjax.systems.paper_numbers import paper_numbers
+from kpjax.systems.reports.summaries import difference_text, mean_text, over_seeds
 from kpjax.systems.reports.table import markdown
 from kpjax.systems.system import System
-from kpjax.systems.tables import difference_text, mean_text, over_seeds
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)

@@ -1,11 +1,16 @@
 """Fixtures of tests that run whole experiments."""
+import functools
+import json
+
 import jax
 import pytest
 from tiny_regda import TINY
+from tiny_systems import SYSTEMS, VARIANTS
 
 from kpjax.lab.own import project
 from kpjax.models import inverted_residuals
 from kpjax.platforms import known_platform
+from kpjax.systems.command_line import run
 
 
 @pytest.fixture
@@ -30,6 +35,35 @@ def shallow_mobilenet():
 def tiny_regda():
     """RegDA with two presets, `people` and `sprites`, that train for seconds."""
     return TINY
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory):
+    """Runs the variants of a system's contract, and others that are named, once; returns the folder of the preset."""
+    workdir = tmp_path_factory.mktemp("work folder")
+
+    @functools.cache
+    def folder_of(name, *more):
+        preset = next(iter(SYSTEMS[name].presets))
+        return run(SYSTEMS[name], [preset, "--variants", *dict.fromkeys((*VARIANTS[name], *more)), "--workdir",
+                                   str(workdir)]).parent
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def results_of():
+    """Reads the results of a variant in the folder of a preset."""
+    return lambda folder, variant: json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
+@pytest.fixture
+def refuse_to_fit(monkeypatch):
+    """Nothing may be trained."""
+    def refuse(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
 
 
 @pytest.fixture(autouse=True, scope="module")

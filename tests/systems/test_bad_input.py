@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from tiny_systems import SYSTEMS
 
 from experiments.regda import SYSTEM
 from kpjax.models.weights.pretrained import write_safetensors
@@ -29,41 +30,88 @@ def refused(tiny_regda, tmp_path, capsys):
 
 
 CASES = [
-    ([], ["name a preset", "people", "sprites"]),
-    (["peeple"], ["'peeple'", "people", "sprites"]),
-    (["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "regda", "oracle"]),
-    (["people", "--variants", "constant_centre"], ["--variants", "'constant_centre'", "people", "oracle"]),
-    (["people", "--marginn", "3"], ["--marginn", "--margin"]),
-    (["people", "--margin", "wide"], ["--margin", "wide"]),
-    (["people", "--network", "vgg"], ["--network", "vgg", "pose_resnet"]),
-    (["people", "--steps", "many"], ["--steps", "many"]),
-    (["people", "--steps", "0"], ["--steps", "0", "at least 1"]),
-    (["people", "--seeds", "0"], ["--seeds", "0", "at least 1"]),
-    (["people", "--batch-size", "0"], ["--batch-size", "at least 1"]),
-    (["people", "--evaluations", "0"], ["--evaluations", "at least 1"]),
-    (["people", "--coefficient-steps", "0"], ["--coefficient-steps", "at least 1"]),
-    (["people", "--training-examples", "0"], ["--training-examples", "at least 1"]),
-    (["people", "--test-examples", "0"], ["--test-examples", "at least 1"]),
-    (["people", "--learning-rate", "nan"], ["--learning-rate", "nan", "finite"]),
-    (["people", "--first-seed", "-1"], ["--first-seed", "-1"]),
-    (["people", "--profile", "2", "0"], ["--profile", "2 0", "a count"]),
-    (["people", "--heatmap-size", "4"], ["--heatmap-size", "4", "32 px", "2 or 4 times"]),
-    (["people", "--image-size", "30"], ["30"]),
-    (["people", "--widths", "4", "4"], ["--widths", "2 given"]),
-    (["people", "--network", "pose_resnet", "--depth", "20"], ["--depth", "'20'", "101"]),
-    (["people", "--variants", "dd", "--keypoints-never-in-target", "77"], ["--keypoints-never-in-target", "77"]),
-    (["people", "--variants", "source_only", "--batch-size", "24"], ["24", "16"]),
-    (["people", "--variants", "source_only", "--batch-size", "12"], ["12", "8 devices", "8 or 16"]),
-    (["people", "--source", "figures:moon"], ["figures:moon", "source, target and photo"]),
-    (["people", "--source", "nowhere"], ["'nowhere'", "lspet"]),
-    (["people", "--variants", "source_only", "--target", "sprites:colour"],
+    ("regda", [], ["name a preset", "people", "sprites"]),
+    ("regda", ["peeple"], ["'peeple'", "people", "sprites"]),
+    ("regda", ["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "regda", "oracle"]),
+    ("regda", ["people", "--variants", "constant_centre"], ["--variants", "'constant_centre'", "people", "oracle"]),
+    ("regda", ["people", "--marginn", "3"], ["--marginn", "--margin"]),
+    ("regda", ["people", "--margin", "wide"], ["--margin", "wide"]),
+    ("regda", ["people", "--network", "vgg"], ["--network", "vgg", "pose_resnet"]),
+    ("regda", ["people", "--steps", "many"], ["--steps", "many"]),
+    ("regda", ["people", "--steps", "0"], ["--steps", "0", "at least 1"]),
+    ("regda", ["people", "--seeds", "0"], ["--seeds", "0", "at least 1"]),
+    ("regda", ["people", "--batch-size", "0"], ["--batch-size", "at least 1"]),
+    ("regda", ["people", "--evaluations", "0"], ["--evaluations", "at least 1"]),
+    ("regda", ["people", "--coefficient-steps", "0"], ["--coefficient-steps", "at least 1"]),
+    ("regda", ["people", "--training-examples", "0"], ["--training-examples", "at least 1"]),
+    ("regda", ["people", "--test-examples", "0"], ["--test-examples", "at least 1"]),
+    ("regda", ["people", "--learning-rate", "nan"], ["--learning-rate", "nan", "finite"]),
+    ("regda", ["people", "--first-seed", "-1"], ["--first-seed", "-1"]),
+    ("regda", ["people", "--profile", "2", "0"], ["--profile", "2 0", "a count"]),
+    ("regda", ["people", "--heatmap-size", "4"], ["--heatmap-size", "4", "32 px", "2 or 4 times"]),
+    ("regda", ["people", "--image-size", "30"], ["30"]),
+    ("regda", ["people", "--widths", "4", "4"], ["--widths", "2 given"]),
+    ("regda", ["people", "--network", "pose_resnet", "--depth", "20"], ["--depth", "'20'", "101"]),
+    ("regda", ["people", "--variants", "dd", "--keypoints-never-in-target", "77"],
+     ["--keypoints-never-in-target", "77"]),
+    ("regda", ["people", "--variants", "source_only", "--batch-size", "24"], ["24", "16"]),
+    ("regda", ["people", "--variants", "source_only", "--batch-size", "12"], ["12", "8 devices", "8 or 16"]),
+    ("regda", ["people", "--source", "figures:moon"], ["figures:moon", "source, target and photo"]),
+    ("regda", ["people", "--source", "nowhere"], ["'nowhere'", "lspet"]),
+    ("regda", ["people", "--variants", "source_only", "--target", "sprites:colour"],
      ["figures:source", "sprites:colour", "keypoints"]),
+    ("semi_supervised", ["tiny", "--labelled", "2.5"], ["--labelled: 2.5"]),
+    ("semi_supervised", ["tiny", "--labelled", "0"], ["--labelled: 0"]),
+    ("semi_supervised", ["tiny", "--labelled", "25"], ["25 labelled images are asked for, but there are 24"]),
+    ("semi_supervised", ["tiny", "--labelled", "24"], ["leave no unlabelled image of 24"]),
+    ("semi_supervised", ["tiny", "--labelled", "0.01"], ["0 labelled images", "give 1 to 23"]),
+    ("semi_supervised", ["tiny", "--unlabelled-share", "0.01"], ["--unlabelled-share: 0.01 of 18 images is none"]),
+    ("semi_supervised", ["tiny", "--unlabelled-share", "2"], ["--unlabelled-share: 2"]),
+    ("semi_supervised", ["tiny", "--batch-size", "7"], ["--batch-size: 7"]),
+    ("semi_supervised", ["tiny", "--semantic", "0"], ["--semantic: 0"]),
+    ("semi_supervised", ["tiny", "--network", "hrnet", "--image-size", "48", "--heatmap-size", "12"],
+     ["--image-size: 48"]),
+    ("semi_supervised", ["tiny", "--generator-size", "0"], ["--generator-size: 0"]),
+    ("semi_supervised", ["tiny", "--warm-start-steps", "-1"], ["--warm-start-steps: -1"]),
+    ("semi_supervised", ["tiny", "--labelled", "1", "--variants", "pl"], ["'pl' does not suit"]),
+    ("incremental", ["tiny", "--steps", "1"], ["--steps: 1; must be at least 2"]),
+    ("incremental", ["tiny", "--protocol", "nowhere"], ["--protocol: 'nowhere' is not found; there are atrw"]),
+    ("incremental", ["tiny", "--held-out", "1.0"], ["--held-out: 1.0; it is a share"]),
+    ("incremental", ["tiny", "--kamp", "-1"], ["--kamp: -1.0; must be finite and above 0"]),
+    ("incremental", ["tiny", "--pck-thresholds", "0.1", "0"], ["--pck-thresholds"]),
+    ("incremental", ["tiny", "--low-shot", "100"], ["100 images a step are asked for, but there are 12"]),
+    ("pyramids", ["tiny", "--level-sizes", "4", "6"], ["--level-sizes: 4 6; every keypoint"]),
+    ("pyramids", ["tiny", "--level-sizes", "0", "6"], ["--level-sizes: 0 6; give two numbers above 0"]),
+    ("pyramids", ["tiny", "--window", "0"], ["--window: 0"]),
+    ("pyramids", ["tiny", "--window", "9"], ["9 frames, but the longest video of"]),
+    ("pyramids", ["tiny", "--image-size", "30"], ["30"]),
+    ("pyramids", ["tiny", "--collapse-baselines", "blue"], ["--collapse-baselines: 'blue'"]),
+    ("pyramids", ["tiny", "--network", "large"], ["--network"]),
+    ("adaptation", ["tiny", "--network", "hourglass", "--image-size", "36"],
+     ["--image-size: 36; hourglass needs a multiple of 8"]),
+    ("adaptation", ["tiny", "--network", "hourglass", "--width", "20"],
+     ["--width: 20; the width of an hourglass is a multiple of 16"]),
+    ("adaptation", ["tiny", "--core-epoch", "7"], ["--core-epoch: 7; kept are 1 and the last, 2"]),
+    ("adaptation", ["tiny", "--shown", "1.5"], ["--shown: 1.5"]),
+    ("adaptation", ["tiny", "--labelled-images", "0"], ["--labelled-images: 0"]),
+    ("adaptation", ["tiny", "--test", "youtube_faces/test"], ["leave fit and test empty"]),
+    ("adaptation", ["tiny", "--landmarks", "0"], ["--landmarks: 0"]),
+    ("adaptation", ["tiny", "--labelled-images", "2", "13"], ["13 labelled images are asked for, there are 12"]),
+    ("adaptation", ["tiny", "--target", "rendered:four_legged"],
+     ["distances between eyes, and the landmarks are nose"]),
+    ("adaptation", ["tiny", "--target", "rendered:shoes"], ["rendered:shoes: there are rendered:people"]),
+    ("adaptation", ["tiny", "--target", "youtube_faces", "--test", "youtube_faces/test"],
+     ["youtube_faces: name a prepared set and its split"]),
+    ("adaptation", ["tiny", "--target-images", "13"], ["13 labelled images are asked for, but there are 12"]),
+    ("adaptation", ["tiny", "--variants", "random_core", "--perceptual", "nowhere.safetensors"],
+     ["nowhere.safetensors"]),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), CASES, ids=[" ".join(case[0]) or "nothing" for case in CASES])
-def test_flags_are_refused_by_name(refused, arguments, words):
-    line = refused(*arguments)
+@pytest.mark.parametrize(("name", "arguments", "words"), CASES, ids=[
+    " ".join([case[0], *case[1]]) for case in CASES])
+def test_flags_are_refused_by_name(refused, name, arguments, words):
+    line = refused(*arguments, experiment=SYSTEMS[name])
     for word in words:
         assert word in line
 

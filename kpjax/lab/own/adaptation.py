@@ -28,8 +28,9 @@ from kpjax.systems import adaptation, published
 from kpjax.systems.adaptation.config import SYNTHETIC, Config, with_appearance
 from kpjax.systems.adaptation.images import Data, with_turns
 from kpjax.systems.adaptation.measures import checked
-from kpjax.systems.configs import NETWORKS, Backbone, Network, changed, config_from_json, stored_fields
+from kpjax.systems.configs import NETWORKS, Network, changed, config_from_json, stored_fields
 from kpjax.systems.system import Job
+from kpjax.systems.weights import Backbone
 from kpjax.training.trees import load_trained, tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images

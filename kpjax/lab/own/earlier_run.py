@@ -13,7 +13,8 @@ from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import STRIDE
 from kpjax.systems import published
-from kpjax.systems.configs import NETWORKS, Backbone, Network, config_from_json, flat, stored_fields
+from kpjax.systems.configs import NETWORKS, Network, config_from_json, flat, stored_fields
+from kpjax.systems.weights import Backbone
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.

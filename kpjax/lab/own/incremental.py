@@ -27,11 +27,12 @@ from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
 from kpjax.platforms import run_once
 from kpjax.systems import incremental, published
-from kpjax.systems.configs import FINE_RATE, changed, flat
+from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.systems.incremental.steps import Data
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome
+from kpjax.systems.weights import FINE_RATE
 from kpjax.training.evaluation import Gathered, predict_source
 
 

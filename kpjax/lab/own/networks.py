@@ -7,7 +7,8 @@ from kpjax.lab.own.choices import Choice, Facts, image_choices, rate_choices, ro
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
 from kpjax.systems import person
-from kpjax.systems.configs import FINE_RATE, NETWORKS
+from kpjax.systems.configs import NETWORKS
+from kpjax.systems.weights import FINE_RATE
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")

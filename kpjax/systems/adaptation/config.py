@@ -13,7 +13,6 @@ from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_view
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.systems.configs import (
-    Backbone,
     Checked,
     Count,
     CountOrZero,
@@ -25,6 +24,7 @@ from kpjax.systems.configs import (
     changed,
     config_as_json,
 )
+from kpjax.systems.weights import Backbone
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG

@@ -19,7 +19,7 @@ from kpjax.models import (
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
-from kpjax.systems import configs
+from kpjax.systems import weights
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import STAND_IN, Config
 from kpjax.systems.system import Variant
@@ -106,7 +106,7 @@ def perceptual_of(config: Config) -> dict[str, Any]:
     comparison = config.comparison
     if comparison.perceptual == STAND_IN:
         return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
-    return configs.perceptual_options(comparison.perceptual, _vgg(config))
+    return weights.perceptual_options(comparison.perceptual, _vgg(config))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:
@@ -116,4 +116,4 @@ def perceptual_start(config: Config) -> dict[str, Any]:
         print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")
         return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
-    return configs.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)
+    return weights.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)

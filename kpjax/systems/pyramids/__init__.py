@@ -27,7 +27,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.systems.configs import config_as_json, perceptual_start
+from kpjax.systems.configs import config_as_json
 from kpjax.systems.pyramids import probes
 from kpjax.systems.pyramids.config import SMALL, Config
 from kpjax.systems.pyramids.probes import FLAT
@@ -56,6 +56,7 @@ from kpjax.systems.system import (
     fit_sources,
     fit_streams,
 )
+from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 

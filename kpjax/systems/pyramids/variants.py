@@ -17,10 +17,10 @@ from kpjax.losses import Objective
 from kpjax.methods.pyramids_family.discovery import STILL, StillCamera, still_videos
 from kpjax.models import BKinD, KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
-from kpjax.systems.configs import perceptual_options
 from kpjax.systems.pyramids.config import Config
 from kpjax.systems.pyramids.probes import frames_of
 from kpjax.systems.system import Variant
+from kpjax.systems.weights import perceptual_options
 
 PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
 BKIND_LATER = 0.25  # share of BKinD's steps from which rotation and separation count

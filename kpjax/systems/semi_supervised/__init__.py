@@ -35,7 +35,7 @@ from kpjax.input.source import (
 from kpjax.methods.incremental_family.union import stream_of
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import published, system
-from kpjax.systems.configs import config_as_json, perceptual_start
+from kpjax.systems.configs import config_as_json
 from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, Splits, parts_of_test
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
@@ -52,6 +52,7 @@ from kpjax.systems.semi_supervised.variants import (
     setup_of,
 )
 from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
 from kpjax.training.stages import Stage

@@ -8,8 +8,9 @@ from kpjax import InputError
 from kpjax.methods import balanced_weights
 from kpjax.models import HRNet, SmallUNet
 from kpjax.systems import configs
-from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, Network, Optimizer, Positive, changed
+from kpjax.systems.configs import Augmentation, Count, Heatmaps, Network, Optimizer, Positive, changed
 from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.weights import Backbone
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from kpjax.methods.semi_supervised_family.semantic_features import representatio
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
 from kpjax.systems import published
-from kpjax.systems.configs import changed, network_of, optimizer_of, perceptual_options
+from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.semi_supervised.config import Config
 from kpjax.systems.semi_supervised.measures import ReadSemantic
 from kpjax.systems.system import Variant
+from kpjax.systems.weights import perceptual_options
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
@@ -136,7 +137,7 @@ def build_gen(config: Config, setup: Setup) -> Method:
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
     return methods.image_generation(
         setup, objective=objective, generator=generator, size=baselines.generator_size,
-        draw_map=config.weights.draw_map(), **perceptual_options(baselines.perceptual, PERCEPTUAL))
+        draw_map=PERSPECTIVE, **perceptual_options(baselines.perceptual, PERCEPTUAL))
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,7 +17,6 @@ from kpjax.models import SmallUNet
 from kpjax.systems import configs, system
 from kpjax.systems.configs import (
     Augmentation,
-    Backbone,
     Checked,
     Count,
     Heatmaps,
@@ -31,6 +30,7 @@ from kpjax.systems.image_sets import ImageSet, Splits
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax.systems.weights import Backbone
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Select
 

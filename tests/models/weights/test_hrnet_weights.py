@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors
 from kpjax.models.weights.torch_names import describe, from_torch, to_torch
-from kpjax.systems.configs import Backbone
+from kpjax.systems.weights import Backbone
 
 SMALL = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from PIL import Image
-from predict_folder import predict_folder
 from safetensors.numpy import load_file
+from tiny_systems import CONFIGS, SYSTEMS
 
 from experiments import system_of
 from experiments.adaptation import PRESETS, SYSTEM
@@ -17,7 +16,7 @@ from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, consistency
 from kpjax.input.source import arrays
-from kpjax.models.unet import SmallUNet
+from kpjax.models import HourglassNetwork
 from kpjax.models.vgg import random_features
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems import adaptation
@@ -25,52 +24,41 @@ from kpjax.systems.adaptation.config import of_core, of_training
 from kpjax.systems.adaptation.images import second_turns, with_turns
 from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
 from kpjax.systems.adaptation.variants import VARIANTS, build
-from kpjax.systems.command_line import read_command, run as run_command
 from kpjax.systems.configs import changed
 from kpjax.systems.paper_numbers import lines_of
-from kpjax.systems.system import Job, measure_again, read_predictions, run
+from kpjax.systems.system import Job, read_predictions, run
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.trees import load_adapter, load_trained
 
-HOURGLASS = changed(
-    PRESETS["demo"], image_size=32, target_side=40, width=16, depth=1, landmarks=4, core_epochs=2,
-    core_epoch_steps=2, core_kept=(1,), core_images=8, core_test_images=4, training_images=12, test_images=6,
-    batch_size=8, steps=3, generator_width=4, generator_blocks=1, stand_in_widths=(4,), labelled_images=(2, 5),
-    repeats=2)
-TINY = changed(HOURGLASS, network=SmallUNet((4, 4, 4, 4), head_layers=1))  # a fourth of the layers
-TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+TINY, TINY_SYSTEM = CONFIGS["adaptation"], SYSTEMS["adaptation"]
+HOURGLASS = changed(TINY, network=HourglassNetwork(width=16, depth=1))
 core_of = functools.partial(adaptation.trained_core, open_images=open_core_images)
 RUN = ("adapted", "untrained_head")
 SLOW = ("finetuned", "random_core")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+@pytest.fixture
+def finished(ran):
     """The folder of the preset after one run of RUN."""
-    workdir = tmp_path_factory.mktemp("runs")
-    return run_command(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(workdir)]).parent
+    return ran("adaptation")
 
 
-@pytest.fixture(scope="module")
-def all_finished(finished):
+@pytest.fixture
+def all_finished(ran):
     """The same folder after runs of SLOW too."""
-    return run_command(TINY_SYSTEM, ["tiny", "--variants", *RUN, *SLOW, "--workdir", str(finished.parents[1])]).parent
-
-
-def job_in(finished, variant="adapted", config=TINY, preset="tiny"):
-    return Job(system_of("adaptation"), config, preset, variant, 0, finished.parents[1], None)
+    return ran("adaptation", *SLOW)
 
 
 def results_of(folder, variant):
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())
 
 
+def job_in(finished, variant="adapted", config=TINY, preset="tiny"):
+    return Job(system_of("adaptation"), config, preset, variant, 0, finished.parents[1], None)
+
+
 def stored(folder, variant):
     return found_in(read_predictions(folder / variant / "seed-0"), TINY.data.image_size)
-
-
-def refuse(*arguments, **options):
-    raise AssertionError("trained again")
 
 
 def images():
@@ -127,12 +115,6 @@ def test_the_mean_of_the_labels_stands_beside_the_errors(finished):
         assert "mean_landmarks/2" in metrics
 
 
-def test_a_run_is_measured_again_by_its_predictions(finished):
-    before = results_of(finished, "adapted")["metrics"]
-    measure_again(TINY_SYSTEM, job_in(finished))
-    assert results_of(finished, "adapted")["metrics"] == before
-
-
 def test_the_core_is_one_stage_with_earlier_epochs(finished):
     folder = finished / "stages" / "core_people_clutter" / "seed-0"
     assert [path.name for path in (finished / "stages").iterdir()] == ["core_people_clutter"]
@@ -152,7 +134,7 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
         core_of(core_learning_rate=1.0)
 
 
-def test_published_weights_are_a_core_without_training(monkeypatch):
+def test_published_weights_are_a_core_without_training(monkeypatch, refuse_to_fit):
     """A core of no epoch: the backbone's weights, and all else drawn by the seed."""
     untrained = changed(TINY, core_epochs=0, core_kept=())
     with pytest.raises(InputError, match="name the published weights"):
@@ -161,8 +143,8 @@ def test_published_weights_are_a_core_without_training(monkeypatch):
     def published(backbone, network, *, image_size, seed, names=()):
         return {"variables": adaptation.untrained_core(untrained, seed).variables}
 
-    monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", published)
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
+    monkeypatch.setattr("kpjax.systems.weights.Backbone.variables", published)
+
     core = core_of(job_in(Path("runs/adaptation/tiny"), config=changed(untrained, weights="published")))
     assert core.digest == adaptation.untrained_core(TINY, 0).digest
     assert core.accuracy is None
@@ -215,17 +197,6 @@ def test_variants_start_from_the_core(finished):
     jax.tree.map(np.testing.assert_array_equal, dict(first.variables["params"]["head"]), dict(plain["params"]["head"]))
     assert not opened.target[0].visible.any()
     assert adaptation.untrained_core(TINY, 0).digest != adaptation.untrained_core(TINY, 1).digest
-
-
-def test_a_second_call_trains_nothing_and_other_images_are_predicted(finished, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    run_command(TINY_SYSTEM, ["tiny", "--variants", *RUN, "--workdir", str(finished.parents[1])])
-    assert capsys.readouterr().out.count("finished before") == len(RUN)
-    (tmp_path / "images").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
-    table = predict_folder(finished / "adapted" / "seed-0", tmp_path / "images", tmp_path / "out",
-                           tell=lambda line: None)
-    assert len(table.read_text().splitlines()) == 1 + 4
 
 
 @pytest.fixture
@@ -406,36 +377,3 @@ def test_errors_of_images_are_those_of_the_run(finished):
         assert errors.per_image.mean() == pytest.approx(metrics[name], rel=1e-5)
     follows = consistency(found.once, found.twice, found.turns)
     assert follows.per_image.mean() == pytest.approx(metrics["consistency"])
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--image-size", "36"], "--image-size: 36; hourglass needs a multiple of 8"),
-    (["--width", "20"], "--width: 20; the width of an hourglass is a multiple of 16"),
-    (["--core-epoch", "7"], "--core-epoch: 7; kept are 1 and the last, 2"),
-    (["--shown", "1.5"], "--shown: 1.5"),
-    (["--labelled-images", "0"], "--labelled-images: 0"),
-    (["--test", "youtube_faces/test"], "leave fit and test empty"),
-    (["--landmarks", "0"], "--landmarks: 0"),
-])
-def test_bad_flags_are_named(flags, words):
-    with pytest.raises(InputError, match=words):
-        read_command(SYSTEM._replace(presets={"tiny": HOURGLASS}), ["tiny", *flags])
-
-
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"labelled_images": (2, 13)}, "13 labelled images are asked for, there are 12"),
-    ({"target": "rendered:four_legged"}, "distances between eyes, and the landmarks are nose; eye; ear"),
-    ({"target": "rendered:shoes"}, "rendered:shoes: there are rendered:people"),
-    ({"target": "youtube_faces", "test": "youtube_faces/test"}, "youtube_faces: name a prepared set and its split"),
-    ({"target_images": 13}, "13 labelled images are asked for, but there are 12"),
-    ({"perceptual": "nowhere.safetensors"}, "nowhere.safetensors"),
-])
-def test_bad_input_is_one_line_before_anything_is_trained(changes, words, monkeypatch, tmp_path):
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    job = Job(system_of("adaptation"), changed(TINY, **changes), "tiny-bad", "random_core", 0, tmp_path, tmp_path)
-    with pytest.raises(InputError, match=words) as caught:
-        run(TINY_SYSTEM, job)
-    assert "\n" not in str(caught.value)

@@ -2,72 +2,61 @@
 import csv
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from tiny_systems import CONFIGS, SYSTEMS
 
 from data.figures import figures, target
 from experiments import system_of
 from experiments.incremental import PRESETS, SYSTEM
 from kpjax.errors import InputError
-from kpjax.files import write_json
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
-from kpjax.structures import Example
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import over_triples, without_useless
-from kpjax.systems.incremental.builders import build_association, build_step
+from kpjax.systems.incremental.builders import build_step
 from kpjax.systems.incremental.config import LATER
 from kpjax.systems.incremental.measures import Matrices, both_units, summary
 from kpjax.systems.incremental.steps import all_images, increment_at, step_images
 from kpjax.systems.incremental.variants import VARIANTS
-from kpjax.systems.system import Job, run as run_job
+from kpjax.systems.system import Job
 from kpjax.training.evaluation import labels_of
-from kpjax.training.fit import compiled_update, fit
+from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import data_mesh
-from kpjax.training.trees import load_trained
 
 SIDE = 32
-TINY = changed(
-    PRESETS["demo"], image_size=SIDE, heatmap_size=8, sigma=1.0, widths=(4, 4, 4), head_layers=1, batch_size=8,
-    base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, afec_images=8,
-    input_sigma=1.5)  # the paper's KA-Net reaches far enough in both steps
+TINY = CONFIGS["incremental"]
 SLOW = ("kamp_filtered", "afec", "rw", "joint")
 KAMP = VARIANTS["kamp"].recipe
 
 
-def recipe(variant):
-    return VARIANTS[variant].recipe
+@pytest.fixture
+def tiny():
+    return SYSTEMS["incremental"]
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """The system with a preset of three steps of a few images each."""
-    content = json.loads(TINY.data.protocol_path().read_text())
-    content["images"]["parts"] = [8, 12, 12]
-    path = tmp_path_factory.mktemp("protocols") / "three_steps.json"
-    path.write_text(json.dumps(content))
-    return SYSTEM._replace(presets={"tiny": changed(TINY, protocol=str(path))})
-
-
-@pytest.fixture(scope="module")
-def finished(tiny, tmp_path_factory):
+@pytest.fixture
+def finished(ran):
     """The folder of the preset after a run of `kamp`."""
-    return run(tiny, ["tiny", "--variants", "kamp", "--workdir", str(tmp_path_factory.mktemp("runs"))]).parent
+    return ran("incremental")
 
 
-@pytest.fixture(scope="module")
-def all_finished(tiny, finished):
+@pytest.fixture
+def all_finished(ran):
     """The same folder after runs of SLOW too."""
-    return run(tiny, ["tiny", "--variants", "kamp", *SLOW, "--workdir", str(finished.parents[1])]).parent
+    return ran("incremental", *SLOW)
 
 
 def results_of(folder, variant):
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())["metrics"]
+
+
+def recipe(variant):
+    return VARIANTS[variant].recipe
 
 
 def matrix_of(folder, variant):
@@ -81,10 +70,6 @@ def job_of(tiny, variant="kamp", workdir="nowhere", **changes):
 def opened(tiny, variant="kamp", **changes):
     job = job_of(tiny, variant, **changes)
     return run_of(job, SYSTEM.open(job))
-
-
-def refuse(*arguments, **options):
-    raise AssertionError("trained again")
 
 
 # Runs
@@ -124,15 +109,6 @@ def test_results_of_baselines_are_complete_and_stages_are_shared(all_finished, t
     assert joint["triples/pck"] == pytest.approx(np.mean([joint[f"aaa/{name}"] for name in (
         "right_elbow", "right_knee")]))
     check_nothing_holds_an_image(all_finished, tiny, files=21)
-
-
-def test_a_finished_run_is_measured_by_its_stored_predictions(finished, tiny, monkeypatch):
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    before, path = results_of(finished, "kamp"), finished / "kamp" / "seed-0" / "results.json"
-    stored = json.loads(path.read_text())
-    write_json(path, stored | {"metrics": stored["metrics"] | {"aaa": -1.0, "at/head": -1.0}})
-    run(tiny, ["tiny", "--variants", "kamp", "--measure-again", "--workdir", str(finished.parents[1])])
-    assert results_of(finished, "kamp") == before
 
 
 def test_ka_net_is_compared_with_its_teacher_and_weights_have_both_units(finished):
@@ -179,28 +155,6 @@ def test_one_program_serves_all_steps(finished, tiny):
     assert method is build_step(other, KAMP, "paper", 2)
     update, _ = compiled_update(method.update, data_mesh())
     assert update._cache_size() == 1
-
-
-@pytest.mark.slow
-def test_a_run_goes_on_inside_a_stage(all_finished, tiny, monkeypatch, tmp_path):
-    def stopped(method, streams, **options):
-        if options["stage"] == "step 2":
-            fit(method, streams, **(options | {"steps": 2}))
-            raise KeyboardInterrupt
-        return fit(method, streams, **options)
-
-    job = job_of(tiny, "rw", tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr("kpjax.systems.system.fit", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run_job(tiny, job)
-    run_job(tiny, job)
-    ours, theirs = (load_trained(folder / "model") for folder in (all_finished / "rw" / "seed-0", job.folder))
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    # Finished stages are not trained again.
-    (job.folder / "results.json").unlink()
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    run_job(tiny, job)
 
 
 # Parts
@@ -344,19 +298,6 @@ def test_the_demos_ka_net_does_not_see_the_old_keypoint():
     assert mean_input(config.association.input_sigma) < 0.1
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"steps": 1}, "steps: 1; must be at least 2"),
-    ({"protocol": "nowhere"}, "^protocol: 'nowhere' is not found; there are atrw"),
-    ({"held_out": 1.0}, "^held_out: 1.0; it is a share"),
-    ({"kamp": -1.0}, "^kamp: -1.0; must be finite and above 0"),
-    ({"pck_thresholds": (0.1, 0.0)}, "^pck_thresholds"),
-    ({"low_shot": 100}, "100 images a step are asked for, but there are 12"),
-])
-def test_invalid_settings_are_refused(tiny, changes, message):
-    with pytest.raises(InputError, match=message):
-        opened(tiny, **changes)
-
-
 @pytest.mark.slow
 def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     """Nothing is trained: old points are the base's after every step, and each step adds rows to the matrix."""
@@ -374,30 +315,3 @@ def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
     np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(np.einsum("kp,bpd->bkd", matrix, before)[:, ~old], after[:, ~old], atol=1e-3)
     assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0
-
-
-@pytest.mark.slow
-def test_every_variant_can_be_traced(tiny, one_form):
-    this = opened(tiny)
-    variables = jax.eval_shape(lambda: this.setting.setup.model.init(
-        jax.random.key(0), np.zeros((1, SIDE, SIDE, 3), np.float32), train=False))
-    keypoints = len(this.data.skeleton.names)
-    batch = Example(np.zeros((8, SIDE, SIDE, 3), np.uint8), np.zeros((8, keypoints, 2), np.float32),
-                    np.ones((8, keypoints), np.float32), np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32),
-                    np.arange(8, dtype=np.int32))
-    for name in set(VARIANTS) - {"kamp", "joint"}:  # these run for real above
-        of_variant = this._replace(job=job_of(tiny, name), recipe=recipe(name))
-        ka_net = "distant" if recipe(name).ka_net == "distant" else "wide"
-        method = build_step(this.setting, recipe(name), ka_net, 2)
-        start = {"teacher": variables, "anchor": variables["params"], "importance": variables["params"],
-                 "increment": increment_at(of_variant, 1, [(2, 3, 5)])}
-        if name == "afec":
-            start["expanded"] = {"anchor": variables["params"], "importance": variables["params"]}
-        if recipe(name).ka_net:
-            first = build_association(this.setting, recipe(name).ka_net, ka_net, 2)
-            state = jax.eval_shape(first.init, jax.random.key(0), {"labelled": batch}, start)
-            start["association"] = state.variables
-        state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch}, start)
-        after, metrics = jax.eval_shape(method.update, state, {"labelled": batch}, jax.random.key(1))
-        assert jax.tree.structure(after) == jax.tree.structure(state), name
-        assert "loss/new_keypoints" in metrics, name

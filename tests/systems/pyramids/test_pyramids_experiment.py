@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from etils import epath
 from PIL import Image
-from predict_folder import predict_folder
+from tiny_systems import CONFIGS, SYSTEMS
 
 from experiments import system_of
 from experiments.pyramids import PRESETS, SYSTEM
@@ -16,20 +16,16 @@ from kpjax.errors import InputError, RunError
 from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Example, Skeleton, Trained, named_key
-from kpjax.systems.command_line import exit_code_of, read_command, run
+from kpjax.systems.command_line import exit_code_of, run
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import ORACLE
 from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
 from kpjax.systems.pyramids.variants import BASELINES, BKIND, VARIANTS, WITHOUT_NETWORK, build, steps_of
-from kpjax.systems.system import Job, measure_again, no_training, preset_folder, run as run_job
-from kpjax.training.fit import FitOptions, fit
+from kpjax.systems.system import Job, no_training, run as run_job
+from kpjax.training.fit import fit
 from kpjax.training.trees import load_trained
 
-TINY = changed(
-    PRESETS["demo"], image_size=16, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0, oracle_steps=1.0,
-    bkind_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5, action_window=6,
-    action_every=6, action_steps=3, action_per_level=True, action_training_videos=0)
-TINY_SYSTEM = SYSTEM._replace(presets={"tiny": TINY})
+TINY, TINY_SYSTEM = CONFIGS["pyramids"], SYSTEMS["pyramids"]
 PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, BKIND, *WITHOUT_NETWORK, ORACLE))
 SLOW = ("transporter", "bkind", "untrained", "mean_pose", "image_moments", "supervised_bound")
 
@@ -38,25 +34,20 @@ def job_of(workdir, variant="pyramids", config=TINY):
     return Job(system_of("pyramids"), config, "tiny", variant, 0, epath.Path(workdir), None)
 
 
+@pytest.fixture
+def finished(ran):
+    """The folder of the preset after a run of `pyramids`."""
+    return ran("pyramids")
+
+
+@pytest.fixture
+def all_finished(ran):
+    """The same folder after runs of SLOW too."""
+    return ran("pyramids", *SLOW)
+
+
 def results_of(folder, variant):
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())
-
-
-def refuse(*arguments, **options):
-    raise AssertionError("trained again")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of the preset after a run of `pyramids`."""
-    workdir = tmp_path_factory.mktemp("runs")
-    return run(TINY_SYSTEM, ["tiny", "--variants", "pyramids", "--workdir", str(workdir)]).parent
-
-
-@pytest.fixture(scope="module")
-def all_finished(finished):
-    """The same folder after runs of SLOW too."""
-    return run(TINY_SYSTEM, ["tiny", "--variants", "pyramids", *SLOW, "--workdir", str(finished.parents[1])]).parent
 
 
 # Runs
@@ -84,8 +75,7 @@ def check_results(finished, variants):
         assert ("action/level1" in metrics) == (variant in PYRAMIDS)
         assert ("action/accuracy_of_true_joints" in metrics) == (variant == "supervised_bound")
         images = sorted(path.name for path in (folder / "images").glob("*"))
-        assert images == ([] if variant in WITHOUT_NETWORK else ["keypoints.png", "keypoints_moving.png"] + [
-            "masks.png"] * (variant != "supervised_bound"))
+        assert images == ([] if variant in WITHOUT_NETWORK else ["keypoints.png", "keypoints_moving.png"])
         for name in ("model", "skeleton.json"):
             assert (folder / name).exists() == (variant not in WITHOUT_NETWORK)
 
@@ -129,54 +119,6 @@ def test_the_untrained_variant_is_where_pyramids_starts(all_finished, monkeypatc
     with pytest.raises(RunError, match="enough"):
         run_job(TINY_SYSTEM, job_of(tmp_path))
     jax.tree.map(np.testing.assert_array_equal, dict(first.variables)["params"], seen[0]["params"])
-
-
-@pytest.mark.slow
-def test_a_second_call_trains_nothing_and_other_images_are_predicted(all_finished, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    run(TINY_SYSTEM, ["tiny", "--variants", *SLOW, "--workdir", str(all_finished.parents[1])])
-    assert capsys.readouterr().out.count("finished before") == len(SLOW)
-    (tmp_path / "images").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
-    for variant, keypoints in (("pyramids", 6), ("supervised_bound", 17)):
-        table = predict_folder(all_finished / variant / "seed-0", tmp_path / "images", tmp_path / variant,
-                               tell=lambda line: None)
-        assert len(table.read_text().splitlines()) == 1 + keypoints
-    with pytest.raises(InputError, match="the variant trains nothing"):
-        predict_folder(all_finished / "mean_pose" / "seed-0", tmp_path / "images", tmp_path / "none")
-
-
-def test_a_finished_run_is_measured_again(finished, monkeypatch):
-    """A metric that was lost is back."""
-    job, path = job_of(finished.parents[1]), finished / "pyramids" / "seed-0" / "results.json"
-    before = json.loads(path.read_text())
-    path.write_text(json.dumps(before | {"metrics": {}}))
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-    measure_again(TINY_SYSTEM, job)
-    assert json.loads(path.read_text())["metrics"] == before["metrics"]
-
-
-@pytest.mark.slow
-def test_a_resumed_run_is_the_same(finished, monkeypatch, tmp_path):
-    """Stopped after two of three steps and called again."""
-    class Stopped(Exception):
-        pass
-
-    def first_two(method, streams, **options):
-        fit(method, streams, **options | {"steps": 2, "options": FitOptions(save_every=1), "between": None})
-        raise Stopped
-
-    job = job_of(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr("kpjax.systems.system.fit", first_two)
-        with pytest.raises(Stopped):
-            run_job(TINY_SYSTEM, job)
-    assert not (job.folder / "results.json").exists()
-    run_job(TINY_SYSTEM, job)
-    whole, resumed = (load_trained(folder / "model").variables for folder in
-                      (finished / "pyramids" / "seed-0", job.folder))
-    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
-    assert results_of(job.preset_folder, "pyramids")["metrics"] == results_of(finished, "pyramids")["metrics"]
 
 
 @pytest.mark.slow
@@ -291,32 +233,3 @@ def test_a_linear_pose_is_found_and_the_oracle_is_not_fitted():
     assert not set(groups[split.fit]) & set(groups[split.test])
     shows = actions_of(source)
     assert set(shows[split.fit]) == set(shows[split.test]) == set(shows)
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--level-sizes", "4", "6"], "--level-sizes: 4 6; every keypoint"),
-    (["--level-sizes", "0", "6"], "--level-sizes: 0 6; give two numbers above 0"),
-    (["--window", "0"], "--window: 0"),
-    (["--spring", "0"], "--spring: 0"),
-    (["--collapse-baselines", "blue"], "--collapse-baselines: 'blue'"),
-    (["--network", "large"], "--network"),
-    (["--variants", "pyramid"], "'pyramid' is unknown"),
-])
-def test_flags_that_no_run_can_be_made_of(flags, words):
-    with pytest.raises(InputError, match=words):
-        read_command(TINY_SYSTEM, ["tiny", *flags])
-
-
-def test_rendered_videos_that_do_not_fit_are_refused(tmp_path, capsys):
-    for flags, words in (
-            (["--window", "9"], "window: 9 frames, but the longest video of"),
-            (["--image-size", "30"], "30")):
-        assert exit_code_of(lambda flags=flags: run(
-            TINY_SYSTEM, ["tiny", "--variants", "pyramids", *flags, "--workdir", str(tmp_path)])) == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        assert words in lines[0]
-    assert not list(preset_folder(tmp_path, "pyramids", "tiny").glob("*/seed-0/results.json"))

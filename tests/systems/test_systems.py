@@ -1,0 +1,140 @@
+"""The contract of systems: from a command line to runs, table and report; again, resumed, measured anew, planned."""
+import json
+
+import jax
+import numpy as np
+import pytest
+from etils import epath
+from PIL import Image
+from predict_folder import predict_folder
+from tiny_systems import STOPPED, SYSTEMS, VARIANTS
+
+from kpjax.errors import InputError
+from kpjax.systems.command_line import run
+from kpjax.systems.plan.stages import planned_stages
+from kpjax.systems.system import Job, finished
+from kpjax.training import fit as training
+from kpjax.training.trees import load_trained
+
+EVERY = pytest.mark.parametrize("name", SYSTEMS)
+
+
+def files_below(folder):
+    """Every file but the report, with its time and its bytes."""
+    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+            for path in folder.rglob("*") if path.is_file() and path.name != "report.html"}
+
+
+def job_of(name, variant, workdir="nowhere", **fields):
+    preset, config = next(iter(SYSTEMS[name].presets.items()))
+    return Job(SYSTEMS[name], config, preset, variant, 0, epath.Path(workdir), epath.Path("none"))._replace(**fields)
+
+
+@EVERY
+def test_a_run_leaves_results_a_model_images_and_a_report(ran, results_of, name):
+    folder, system, columns = ran(name), SYSTEMS[name], {}
+    for variant in VARIANTS[name]:
+        results, home = results_of(folder, variant), folder / variant / "seed-0"
+        assert (results["experiment"], results["preset"], results["variant"], results["seed"]) == (
+            name, folder.name, variant, 0)
+        assert results["devices"]["count"] == jax.device_count()
+        assert results["versions"]["jax"] == jax.__version__
+        assert results["wall_seconds"] >= 0
+        assert np.isfinite(float(results["metrics"][system.columns(system.presets[folder.name])[0].metric]))
+        columns |= {column.metric: column for column in system.columns(system.presets[folder.name])
+                    if column.metric in results["metrics"]}
+        assert load_trained(home / "model").variables
+        assert json.loads((home / "skeleton.json").read_text())["names"]
+        with Image.open(next((home / "images").glob("*.png"))) as sheet:
+            assert sheet.width > 32
+    report = (folder / "report.html").read_text()
+    assert columns
+    for heading in [column.title for column in columns.values()][:3]:
+        assert heading.partition(" of ")[0].partition("'")[0] in report
+
+
+@EVERY
+def test_a_second_call_trains_nothing_and_changes_no_file(ran, refuse_to_fit, capsys, name):
+    folder = ran(name)
+    before = files_below(folder)
+    report = run(SYSTEMS[name], [folder.name, "--variants", *VARIANTS[name], "--workdir", str(folder.parents[1])])
+    said = capsys.readouterr().out
+    assert said.count("finished before") == len(VARIANTS[name])
+    assert files_below(folder) == before
+    for variant in VARIANTS[name]:
+        label = SYSTEMS[name].variants[variant].label or variant
+        assert label in said
+        assert label in report.read_text()
+
+
+@EVERY
+def test_a_finished_run_is_measured_by_its_stored_predictions(ran, results_of, refuse_to_fit, name):
+    folder, variant = ran(name), VARIANTS[name][0]
+    before, path = results_of(folder, variant)["metrics"], folder / variant / "seed-0" / "results.json"
+    whole = path.read_bytes()
+    run(SYSTEMS[name], [folder.name, "--variants", variant, "--measure-again", "--workdir", str(folder.parents[1])])
+    assert results_of(folder, variant)["metrics"] == pytest.approx(before)
+    path.write_bytes(whole)
+
+
+@EVERY
+def test_another_configuration_is_refused_by_its_field(ran, name):
+    folder = ran(name)
+    job = job_of(name, VARIANTS[name][0], folder.parents[1])
+    assert finished(job)
+    with pytest.raises(InputError, match=r"config\.steps is"):
+        finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
+
+
+@EVERY
+def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
+    folder = ran(name) / VARIANTS[name][0] / "seed-0"
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
+    table = predict_folder(folder, tmp_path / "images", tmp_path / "out", tell=lambda line: None)
+    names = json.loads((folder / "skeleton.json").read_text())["names"]
+    assert len(table.read_text().splitlines()) == 1 + len(names)
+
+
+@pytest.mark.slow
+@EVERY
+def test_a_resumed_run_is_the_same(ran, results_of, monkeypatch, tmp_path, name):
+    """Stopped one step before the end of a stage and called again; what is finished is not trained again."""
+    variant, stage = STOPPED[name]
+    whole, job = ran(name, variant), job_of(name, variant, tmp_path)
+
+    def stopped(method, streams, **options):
+        if options["stage"] != stage:
+            return training.fit(method, streams, **options)
+        training.fit(method, streams, **options | {"steps": options["steps"] - 1, "options": training.FitOptions(
+            save_every=1)})
+        raise KeyboardInterrupt
+
+    arguments = [whole.name, "--variants", variant, "--workdir", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr("kpjax.systems.system.fit", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(SYSTEMS[name], arguments)
+    assert not (job.folder / "results.json").exists()
+    run(SYSTEMS[name], arguments)
+    ours, theirs = (load_trained(folder / "model") for folder in (whole / variant / "seed-0", job.folder))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert results_of(job.preset_folder, variant)["metrics"] == results_of(whole, variant)["metrics"]
+
+
+@pytest.mark.slow
+@EVERY
+def test_every_stage_of_every_variant_can_be_traced(name, one_form):
+    """As `kpjax plan` finds the stages. A step leaves a state like the one before."""
+    system = SYSTEMS[name]
+    preset, config = next(iter(system.presets.items()))
+    traced = []
+    for variant in system.applicable(preset, config):
+        for stage in planned_stages(job_of(name, variant)):
+            if any(stage.alike(other) for other in traced):
+                continue
+            traced.append(stage)
+            assert stage.steps > 0
+            after, metrics = jax.eval_shape(stage.method.update, stage.state, dict(stage.streams), jax.random.key(1))
+            assert jax.tree.structure(after) == jax.tree.structure(stage.state), (variant, stage.name)
+            assert "loss/total" in metrics or stage.name == "statistics", (variant, stage.name)

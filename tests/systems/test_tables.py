@@ -1,0 +1,271 @@
+"""Tables of results: their numbers, what is best and what is missing, in a terminal and in a report."""
+import base64
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from pages import Page
+
+from kpjax.drawing.overlays import write_png
+from kpjax.errors import InputError
+from kpjax.systems.reports.report import described, duration, write_report
+from kpjax.systems.reports.summaries import (
+    console_table,
+    cost_text,
+    difference_text,
+    mean_text,
+    measured,
+    paired_differences,
+    points_of,
+    runs_in,
+    share_interval,
+    share_text,
+)
+from kpjax.systems.reports.table import (
+    Column,
+    Entry,
+    FinishedRun,
+    VariantRuns,
+    cell_text,
+    lines_of,
+    markdown,
+    read_history,
+    read_run,
+    read_variants,
+    tabulate,
+    text_table,
+)
+
+NASTY = "<script>alert('&')</script>"
+PCK = Column("target/pck", "PCK", "%", 100.0)
+MAE = Column("target/mae", "MAE", "px", decimals=2, better="lower")
+COLUMNS = (PCK, MAE)
+ENTRIES = (
+    Entry("oracle", "oracle"), Entry("adabn", "control"), Entry("source_only", "baseline", paper={"target/pck": 61.8}),
+    Entry("regda", "method", NASTY, {"target/pck": 72.5}, note="a & b"), Entry("dann", "baseline"),
+    Entry("mcd", "baseline"))
+VALUES = {"regda": (0.90, 0.92, 0.97), "adabn": (0.80, 0.70, 0.98), "source_only": (0.3,), "oracle": (1.0, 1.0),
+          "stranger": (0.1,)}
+ERRORS = {"regda": (1.10, 1.08, 1.03), "adabn": (1.0, 1.0, 1.0), "source_only": (1.07,), "oracle": (0.5, 0.5),
+          "stranger": (0.9,)}
+
+
+def write(folder, variant, seed, metrics, steps=100, **more):
+    """One results.json."""
+    path = folder / variant / f"seed-{seed}"
+    path.mkdir(parents=True)
+    (path / "results.json").write_text(json.dumps({
+        "experiment": "regda", "preset": "demo", "variant": variant, "seed": seed, "steps": steps, "metrics": metrics,
+    } | more))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "runs of mine" / "regda" / "demo"
+    for variant, values in VALUES.items():
+        for seed, (pck, mae) in enumerate(zip(values, ERRORS[variant], strict=True)):
+            run = write(folder, variant, seed, {
+                "target/pck": pck, "target/pck/head": pck - 0.01, "target/pck/left <foot>": "nan", "target/mae": mae},
+                50 if variant == "adabn" else 100, images_per_second=1234.5, wall_seconds=65.0,
+                devices={"backend": "cpu", "count": 2}, versions={"jax": "0.10.2"},
+                config={"model": {"width": 16}, "rate": 0.2 if variant == "adabn" else 0.1})
+            rows = [{"step": step, "stage": "x", "loss/total": 1 / step, "target/pck": step / 100,
+                     "target/pck/head": 0.5} for step in range(1, 101)]
+            (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            write_png(run / "images" / "target_predictions.png", np.full((4, 4, 3), seed, np.uint8))
+    (folder / "mcd" / "seed-0").mkdir(parents=True)
+    (folder / "stages" / "pretraining" / "seed-0").mkdir(parents=True)
+    return folder
+
+
+# Numbers
+
+
+def test_mean_deviation_and_the_best_among_the_rows_that_compete(folder):
+    lines = {line.entry.variant: line for line in tabulate(folder, ENTRIES, COLUMNS)}
+    assert list(lines) == ["regda", "source_only", "dann", "mcd", "adabn", "oracle"]
+    regda = lines["regda"].cells[0]
+    assert regda.mean == pytest.approx((90 + 92 + 97) / 3)
+    assert regda.deviation == pytest.approx(math.sqrt((3.0**2 + 1.0**2 + 4.0**2) / 2))
+    assert [cell_text(lines[name].cells[0], PCK) for name in ("regda", "source_only", "dann")] == [
+        "93.0 ± 3.6", "30.0", "–"]
+    best = {name: line.best for name, line in lines.items()}
+    assert (best["oracle"], best["regda"], best["adabn"]) == ((False, False), (True, False), (False, True))
+    # 1.07 prints as 1.1, and what prints as 1.1 is equally good; adabn's 1.0 is better than both.
+    alike = tabulate(folder, ENTRIES, (MAE._replace(decimals=1),))
+    assert [line.entry.variant for line in alike if line.best[0]] == ["adabn"]
+    assert not any(line.best[0] for line in tabulate(folder, ENTRIES[:1], (PCK,)))
+
+
+def test_text_table_shows_what_is_missing_and_the_papers_numbers(folder):
+    text = text_table(tabulate(folder, ENTRIES, COLUMNS), COLUMNS)
+    lines = {line.split("  ")[1].strip() if line.startswith("  ") else line: line.split() for line in text.splitlines()}
+    assert lines[NASTY] == [NASTY, "3", "93.0", "±", "3.6", "*", "72.5", "1.07", "±", "0.04"]
+    assert lines["source_only"] == ["source_only", "1", "30.0", "61.8", "1.07"]
+    assert lines["dann"] == ["dann", "not", "run", "–", "–", "–"]
+    assert lines["mcd"] == ["mcd", "unfinished", "–", "–", "–"]
+    assert [line for line in text.splitlines()[1:] if not line.startswith(" ")] == [
+        "method", "baselines", "controls", "upper bounds"]
+    assert "PCK (%)" in text
+    assert "MAE (px)" in text
+
+
+def test_a_value_that_is_not_finite_is_never_averaged_away(folder):
+    write(folder, "dann", 0, {"target/pck": 0.99})
+    write(folder, "dann", 1, {"target/pck": "nan"})  # as strict JSON holds it
+    line = next(line for line in tabulate(folder, ENTRIES, (PCK,)) if line.entry.variant == "dann")
+    assert cell_text(line.cells[0], PCK) == "undefined in 1 of 2"
+    assert not line.best[0]
+
+
+def test_results_that_cannot_be_used_are_named(folder):
+    path = folder / "regda" / "seed-1" / "results.json"
+    whole = path.read_text()
+    for broken, message in ((whole[:40], "cannot be read"), ("[]", "holds no object"), ("{}", "lacks experiment"),
+                            (whole.replace("0.92,", '"high",'), "target/pck is not what a run writes")):
+        path.write_text(broken)
+        with pytest.raises(InputError, match=message) as caught:
+            read_variants(folder)
+        assert str(path) in str(caught.value)
+    with pytest.raises(InputError, match="not a finished run"):
+        read_run(folder / "mcd" / "seed-0")
+
+
+def test_history_reads_the_last_stage_and_survives_a_broken_line(tmp_path):
+    rows = [{"step": 5, "stage": "pretraining", "loss/total": 9.0},
+            {"step": 1, "stage": "adaptation", "loss/total": 2.0},
+            {"step": 2, "stage": "adaptation", "loss/total": "nan", "target/pck": 0.5},
+            {"step": 3, "stage": "adaptation", "loss/total": 1.0}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + '\n{"step": 4, "los')
+    assert read_history(tmp_path) == {"loss/total": [(1.0, 2.0), (3.0, 1.0)], "target/pck": [(2.0, 0.5)]}
+    assert read_history(tmp_path / "nowhere") == {}
+
+
+def test_cells_say_how_many_runs_they_are_of(tmp_path):
+    places = [tmp_path / "one" / f"seed-{seed}" for seed in range(3)]
+    assert mean_text(measured(runs_in(places), "score"), 3) == "not run"
+    for seed, score in enumerate((0.660, 0.675)):
+        write(tmp_path, "one", seed, {"score": score})
+    assert mean_text(measured(runs_in(places), "score"), 3, factor=100) == "66.8 ± 1.1 (2 of 3)"
+    write(tmp_path, "one", 2, {"score": 0.681})
+    values = measured(runs_in(places), "score")
+    assert mean_text(values, 3, factor=100, decimals=2) == "67.20 ± 1.08"  # n - 1
+    assert mean_text(values[:1], 1, factor=100) == "66.0"
+    assert measured(runs_in(places), "other") == []
+
+
+def test_a_difference_is_paired_and_has_an_interval(tmp_path):
+    """Differences of 1, 2 and 3: 2, and t = 4.303 times a standard error of 1 / sqrt(3). A pair needs both."""
+    def runs(name, count=3):
+        return runs_in([tmp_path / name / f"seed-{seed}" for seed in range(count)])
+
+    assert difference_text(paired_differences(runs("one"), runs("other"), "score"), 3) == "not run"
+    for seed in range(3):
+        write(tmp_path, "one", seed, {"score": 10.0 * seed + seed + 1}, steps=1)
+        if seed:
+            write(tmp_path, "other", seed, {"score": 10.0 * seed})
+    assert difference_text(paired_differences(runs("one", 2), runs("other", 2), "score"), 2) == "+2.0 (1 of 2)"
+    write(tmp_path, "other", 0, {"score": 0.0})
+    values = paired_differences(runs("one"), runs("other"), "score")
+    assert values == [1, 2, 3]
+    assert difference_text(values, 3, decimals=2) == "+2.00 [-0.48, +4.48]"
+    assert cost_text(runs("one")) == "1 steps, 0 images, 0 s"
+
+
+def test_wilson_interval_of_a_share():
+    """(2 n p + z^2 +- z sqrt(z^2 + 4 n p (1 - p))) / (2 (n + z^2)); at 0 and 1 one end is the share."""
+    z = 1.959963984540054
+    for share, points in ((0.0, 10), (1.0, 10), (0.5, 4), (140 / 144, 144)):
+        half = z * (z * z + 4 * points * share * (1 - share)) ** 0.5
+        ends = [(2 * points * share + z * z + sign * half) / (2 * (points + z * z)) for sign in (-1, 1)]
+        assert share_interval(share, points) == pytest.approx(ends)
+    assert [round(100 * end, 1) for end in share_interval(140 / 144, 144)] == [93.1, 98.9]
+    assert share_text("test/pck", 0.5, 4) == " [0.150, 0.850]"
+    assert [share_text(*of) for of in (("test/pck", 0.5, 1000), ("test/pck", 0.5, None), ("test/nme", 0.5, 4))] == [
+        "", "", ""]
+    assert points_of("best_target/target/pck") == "best_target/target/points"
+
+
+# A terminal
+
+
+def wide(count):
+    """Returns columns with long headings, and lines of two variants."""
+    columns = [Column(f"test/{n}", f"joint {n} in parts of the labelled body's diagonal", "%", 100.0)
+               for n in range(count)]
+    runs = [VariantRuns((FinishedRun(None, "s", "p", "v", 0, 1, {column.metric: value for column in columns}, None,
+                                     None, None, None, None, {}),), ()) for value in (0.5, 0.4)]
+    return lines_of([(Entry("ours", "method"), runs[0]), (Entry("plain", "control"), runs[1])], columns), columns
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_a_table_fits_the_terminal_and_says_what_its_marks_mean(count):
+    """One column stays as it is, three are named by letters, and forty are cut into several tables."""
+    lines, columns = wide(count)
+    text = console_table(lines, columns, 110)
+    assert max(map(len, text.splitlines())) <= 110
+    assert text.splitlines()[-1] == "*: the best of its column, upper bounds aside"
+    assert text.count("50.0 *") == count
+    assert (columns[0].heading in text.splitlines()[0]) == (count == 1)
+    assert ("B: joint 1 in parts of the labelled body's diagonal (%), higher is better" in text) == (count > 1)
+    assert (text.count("variant") > 1) == (count == 40)
+
+
+def test_markdown():
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+# A report
+
+
+@pytest.fixture
+def text(folder):
+    path = write_report(folder, tabulate(folder, ENTRIES, COLUMNS), COLUMNS, title=f"A title {NASTY}",
+                        summary="Its summary.",
+                        commands=["python -m experiments.regda demo --workdir 'runs of mine' && echo <done>"])
+    assert path == folder / "report.html"
+    return path.read_text()
+
+
+def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(text):
+    page = Page(text)
+    rows, said = [[cell.strip() for cell in row] for row in page.rows], "".join(page.texts)
+    assert [f"{NASTY}a & b", "3", "93.0 ± 3.6", "72.5", "1.07 ± 0.04"] in rows
+    assert ["dann", "not run", "–", "–", "–"] in rows
+    assert any(row[0] == "head" and row[1] == "92.0 ± 3.6" for row in rows)
+    assert any(row[0] == "left <foot>" and row[1] == "undefined in 3 of 3" for row in rows)
+    assert "Its summary." in said
+    for word in ("<script", "https://", "http://", "@import"):
+        assert word not in text
+    assert [value for name, value in page.attributes if name in ("src", "href") and not value.startswith("data:")] == []
+
+
+def test_a_report_holds_charts_and_the_images_of_the_lowest_seed(folder, text):
+    found = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    assert base64.b64decode(found[0]) == (folder / "regda/seed-0/images/target_predictions.png").read_bytes()
+    assert len(found) == len(VALUES) - 1  # a stranger is not in the table
+    assert re.findall(r'class="chart" alt="([^"]*)"', text) == [
+        "PCK (%)", "target/pck over steps", "loss/total over steps"]  # none of keypoints
+
+
+def test_what_a_reader_must_know_to_compare_and_to_repeat(text):
+    page = Page(text)
+    said = "".join(page.texts)
+    assert f"the same number of optimizer steps: {NASTY} 100; source_only 100; adabn 50; oracle 100." in said
+    assert "Not all variants have the same seeds." in said
+    assert "In this folder but not in the table: stranger." in said
+    assert "runs of mine' && echo <done>" in said
+    assert "backend cpu, count 2; jax 0.10.2" in said
+    for row in ([NASTY, "0", "100", "1,234", "1 min 05 s"], ["model.width", "16"], ["rate", "0.2"]):
+        assert row in page.rows
+    assert described({"kind": "cpu", "list": [1, None, "x"]}) == "kind cpu, list 1, , x"
+    assert [duration(s) for s in (0.25, 42, 65.2, 7805)] == ["0.2 s", "42 s", "1 min 05 s", "2 h 10 min"]
+
+
+def test_a_folder_without_any_run_gives_a_page_that_says_so(tmp_path):
+    text = write_report(tmp_path, tabulate(tmp_path, ENTRIES, COLUMNS), COLUMNS, title="Empty").read_text()
+    assert text.count("not run") == len(ENTRIES)
+    assert 'class="chart"' in text  # the paper's numbers alone

@@ -1,0 +1,57 @@
+"""All systems with a preset that trains for seconds, and the variants that the contract runs."""
+import json
+import tempfile
+from pathlib import Path
+
+from tiny_regda import TINY as REGDA
+
+from experiments.adaptation import PRESETS as ADAPTATION_PRESETS, SYSTEM as ADAPTATION
+from experiments.incremental import PRESETS as INCREMENTAL_PRESETS, SYSTEM as INCREMENTAL
+from experiments.pyramids import PRESETS as PYRAMIDS_PRESETS, SYSTEM as PYRAMIDS
+from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED_PRESETS, SYSTEM as SEMI_SUPERVISED
+from experiments.supervised import PRESETS as SUPERVISED_PRESETS, SYSTEM as SUPERVISED
+from kpjax.models.unet import SmallUNet
+from kpjax.systems.configs import changed
+
+SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 4), "head_layers": 1, "evaluations": 1}
+
+
+def protocol() -> str:
+    """Writes the demo's protocol with three steps of a few images each, and returns its path."""
+    content = json.loads(INCREMENTAL_PRESETS["demo"].data.protocol_path().read_text())
+    content["images"]["parts"] = [8, 12, 12]
+    path = Path(tempfile.mkdtemp()) / "three_steps.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+CONFIGS = {
+    "supervised": changed(SUPERVISED_PRESETS["demo"], **SMALL | {"evaluations": 2}, head_width=8, batch_size=8, steps=4,
+                          training_examples=24, test_examples=10),
+    "semi_supervised": changed(
+        SEMI_SUPERVISED_PRESETS["demo"], **SMALL, sigma=1.0, batch_size=16, warm_start_steps=2, steps=3,
+        training_examples=24, test_examples=8, labelled=6, feature_width=8, augmentation="none"),
+    "incremental": changed(
+        INCREMENTAL_PRESETS["demo"], **{name: SMALL[name] for name in SMALL if name != "evaluations"}, sigma=1.0,
+        batch_size=8, base_steps=2, steps=5, training_examples=32, test_examples=8, held_out=0.1, afec_images=8,
+        input_sigma=1.5, protocol=protocol()),  # the paper's KA-Net reaches far enough in both steps
+    "pyramids": changed(
+        PYRAMIDS_PRESETS["demo"], image_size=16, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0,
+        oracle_steps=1.0, bkind_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5,
+        action_window=6, action_every=6, action_steps=3, action_per_level=True, action_training_videos=0),
+    "adaptation": changed(
+        ADAPTATION_PRESETS["demo"], image_size=32, target_side=40, network=SmallUNet((4, 4, 4, 4), head_layers=1),
+        landmarks=4, core_epochs=2, core_epoch_steps=2, core_kept=(1,), core_images=8, core_test_images=4,
+        training_images=12, test_images=6, batch_size=8, steps=3, generator_width=4, generator_blocks=1,
+        stand_in_widths=(4,), labelled_images=(2, 5), repeats=2)}
+SYSTEMS = {"regda": REGDA} | {
+    system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
+    for system in (SUPERVISED, SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
+# Run by default; some bring the variants with them from which they start.
+VARIANTS = {"supervised": ("supervised",), "regda": ("regda", "adabn", "oracle"),
+            "semi_supervised": ("ours", "pl", "all_labels"), "incremental": ("kamp",), "pyramids": ("pyramids",),
+            "adaptation": ("adapted", "untrained_head")}
+# A variant with the stage in which it is stopped.
+STOPPED = {"supervised": ("supervised", "supervised"), "regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
+           "incremental": ("rw", "step 2"), "pyramids": ("pyramids", "pyramids"),
+           "adaptation": ("adapted", "adaptation")}
