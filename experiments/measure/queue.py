@@ -107,10 +107,9 @@ def run_table(title: str, room: Room, table: Table, commands: Mapping[str, Comma
     RunError at the end if a run has failed.
     """
     first = next(iter(commands.values()))
-    for name in ("fresh", "measure_again"):
-        if getattr(first.shared, name):
-            raise InputError(f"--{name.replace('_', '-')}: many runs resume, since others may work on them; choose "
-                             "another --workdir, or give the flag to the system's own command")
+    if first.shared.fresh:
+        raise InputError("--fresh: many runs resume, since others may work on them; choose another --workdir, or give "
+                         "the flag to the system's own command")
     prepare_process(first)
     commands = {name: over_devices(command) for name, command in commands.items()}
     jobs, failed = jobs_of(table, commands), {}

@@ -19,7 +19,7 @@ from kpjax.systems.queue import in_turn
 from kpjax.systems.reports.report import write_report
 from kpjax.systems.reports.summaries import console_table, cost_text, difference_text, paired_differences
 from kpjax.systems.reports.table import Column, Entry, FinishedRun, tabulate
-from kpjax.systems.system import OWN, Job, System, measure_again, preset_folder, run as run_job
+from kpjax.systems.system import OWN, Job, System, preset_folder, run as run_job
 from kpjax.systems.weights import backbone_lines, with_weights
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
@@ -61,7 +61,6 @@ class Shared:
     workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
-    measure_again: bool = False  # measure finished runs by their stored predictions, without training
     require_accelerator: bool = False  # fail rather than fall back to a CPU
     profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
@@ -399,13 +398,12 @@ def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]]
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
     command = prepared(read_command(system, arguments))
-    work = measure_again if command.shared.measure_again else run_job
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))
         elif system.own:
             system.own.check(command)
-        in_turn(command.jobs(), functools.partial(work, command.system))
+        in_turn(command.jobs(), functools.partial(run_job, command.system))
     report = show_table(command)
     if system.own:
         print(*system.own.next_lines(command), sep="\n")

@@ -262,22 +262,6 @@ def evaluated_in_words(system: System, job: Job, data: Any) -> str:
     return f"{'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}"
 
 
-def measure_again(system: System, job: Job) -> None:
-    """Measures a finished run once more, by its stored predictions and parameters, and writes its results anew.
-
-    Metrics that were measured while it trained are kept.
-    """
-    run, data, method, trained = read_run(job.folder), system.open(job), None, None
-    images = read_json(job.folder / "results.json").get("images")
-    if (job.folder / "skeleton.json").exists():
-        method = system.predicting(stored_run(system, job.folder)).method
-        trained = load_trained(job.folder / "model")
-    outcome = Outcome(method, trained, run.steps, run.images_per_second or 0.0, run.wall_seconds or 0.0, run.metrics,
-                      images=images or 0)
-    _record(system, job, outcome, dict(outcome.metrics) | dict(system.measure(
-        job, data, outcome, read_predictions(job.folder))))
-
-
 def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, float]) -> None:
     if jax.process_index() == 0:
         write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,

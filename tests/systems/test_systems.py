@@ -1,4 +1,4 @@
-"""The contract of systems: from a command line to runs, table and report; again, resumed, measured anew, planned."""
+"""The contract of systems: from a command line to runs, table and report; again, resumed, planned."""
 import json
 
 import jax
@@ -65,16 +65,6 @@ def test_a_second_call_trains_nothing_and_changes_no_file(ran, refuse_to_fit, ca
         label = SYSTEMS[name].variants[variant].label or variant
         assert label in said
         assert label in report.read_text()
-
-
-@EVERY
-def test_a_finished_run_is_measured_by_its_stored_predictions(ran, results_of, refuse_to_fit, name):
-    folder, variant = ran(name), VARIANTS[name][0]
-    before, path = results_of(folder, variant)["metrics"], folder / variant / "seed-0" / "results.json"
-    whole = path.read_bytes()
-    run(SYSTEMS[name], [folder.name, "--variants", variant, "--measure-again", "--workdir", str(folder.parents[1])])
-    assert results_of(folder, variant)["metrics"] == pytest.approx(before)
-    path.write_bytes(whole)
 
 
 @EVERY

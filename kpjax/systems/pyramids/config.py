@@ -100,9 +100,8 @@ class PyramidOptimizer(Optimizer):
 
 @dataclass(frozen=True)
 class Baselines(Checked):
-    """KeyNet and Transporter."""
+    """KeyNet and Transporter, on the pyramid's finest map as the paper ran them."""
 
-    baselines: Literal["as_in_paper", "published"] = "as_in_paper"  # on the pyramid's finest map, or their own networks
     baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
     keynet_width: Positive = 0.1
     transporter_width: Positive = 0.1

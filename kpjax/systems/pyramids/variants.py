@@ -15,7 +15,7 @@ from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.input.video_source import VideoSource
 from kpjax.losses import Objective
 from kpjax.methods.pyramids_family.discovery import STILL, StillCamera, still_videos
-from kpjax.models import BKinD, KeypointLevels, KeypointPyramid, points_of_maps
+from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
 from kpjax.systems.pyramids.config import Config
 from kpjax.systems.pyramids.probes import frames_of
@@ -71,30 +71,19 @@ def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
 def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     """KeyNet (Jakab et al. 2018) with `size` keypoints."""
     width, perceptual = config.baselines.keynet_width, config.baselines.perceptual
-    network = (models.published_keynet(size, blob_width=width, dtype=jnp.dtype(config.pyramid.dtype))
-               if config.baselines.baselines == "published" else
-               models.as_keynet(network_of(config, (size,)), blob_width=width))
     return methods.keynet(
-        objective=methods.keynet_objective(perceptual=bool(perceptual)), network=network,
+        objective=methods.keynet_objective(perceptual=bool(perceptual)),
+        network=models.as_keynet(network_of(config, (size,)), blob_width=width),
         **perceptual_options(perceptual, PERCEPTUAL), **still_of(config),
         **_shared(config, "keynet", config.baselines.keynet_rate))
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
     """Transporter (Kulkarni et al. 2019) with `size` keypoints."""
-    network = (models.published_transporter(size, dtype=jnp.dtype(config.pyramid.dtype))
-               if config.baselines.baselines == "published" else models.as_transporter(network_of(config, (size,))))
     return methods.transporter(
-        objective=methods.transporter_objective(), network=network,
+        objective=methods.transporter_objective(), network=models.as_transporter(network_of(config, (size,))),
         blob_width=config.baselines.transporter_width, reference_pass=config.rendering.reference_pass,
         **still_of(config), **_shared(config, "transporter"))
-
-
-def bkind_network(config: Config, size: int) -> BKinD:
-    """Builds BKinD's network with `size` keypoints."""
-    if config.baselines.baselines == "published":
-        return models.published_bkind(size, dtype=jnp.dtype(config.pyramid.dtype))
-    return models.as_bkind(network_of(config, (size,)))
 
 
 def build_bkind(config: Config, joints: Skeleton, size: int) -> Method:
@@ -106,7 +95,8 @@ def build_bkind(config: Config, joints: Skeleton, size: int) -> Method:
                          "its loss; give such weights, or none")
     objective = methods.bkind_objective(reconstruction=chosen.bkind_reconstruction, perceptual=bool(compared))
     return methods.bkind(
-        objective=objective, network=bkind_network(config, size), later=round(BKIND_LATER * steps_of(config, BKIND)),
+        objective=objective, network=models.as_bkind(network_of(config, (size,))),
+        later=round(BKIND_LATER * steps_of(config, BKIND)),
         **compared, **_shared(config, BKIND, chosen.bkind_rate))
 
 

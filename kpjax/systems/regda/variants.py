@@ -109,21 +109,6 @@ def build_dd(config: Config, setup: Setup) -> Method:
     return methods.dd(_two_heads(config, setup), pseudo_maps=_pseudo_maps(config), margin=config.margin, **options)
 
 
-def build_dan(config: Config, setup: Setup) -> Method:
-    """Builds pooled features that are matched by maximum mean discrepancy."""
-    return methods.dan(setup)
-
-
-def build_dann(config: Config, setup: Setup) -> Method:
-    """Builds pooled features that are matched by a domain discriminator."""
-    return methods.dann(setup, coefficient=_rising(config, 1.0))
-
-
-def build_mcd(config: Config, setup: Setup) -> Method:
-    """Builds two heads that disagree on the target domain."""
-    return methods.mcd(_two_heads(config, setup), carried=_carried(config), trade_off=config.baselines.mcd_trade_off)
-
-
 def build_teacher_adaptation(
     config: Config, setup: Setup, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
     restyled: float = 0.5
@@ -180,9 +165,9 @@ def build_constant_centre(config: Config, setup: Setup) -> Method:
     return build_supervised(config, setup)._replace(predict=predict)
 
 
-def build_pretraining(config: Config, setup: Setup, mse: bool = False) -> Method:
-    """Builds the first stage: heatmap KL, or MSE, on the source domain."""
-    return build_supervised(config, setup, steps=config.pretraining_steps, stream="source", mse=mse)
+def build_pretraining(config: Config, setup: Setup) -> Method:
+    """Builds the first stage: heatmap KL on the source domain."""
+    return build_supervised(config, setup, steps=config.pretraining_steps, stream="source")
 
 
 # Variants
@@ -230,10 +215,12 @@ VARIANTS: dict[str, Variant] = {
     "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
                                _alone(stream="source", mse=True)),
     "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",
-                   Recipe(build_dan)),
-    "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN",
-                    Recipe(build_dann)),
-    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(build_mcd)),
+                   Recipe(lambda config, setup: methods.dan(setup))),
+    "dann": Variant("baseline", "pooled features matched by a domain discriminator", "DANN", Recipe(
+        lambda config, setup: methods.dann(setup, coefficient=_rising(config, 1.0)))),
+    "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(
+        lambda config, setup: methods.mcd(_two_heads(config, setup), carried=_carried(config),
+                                          trade_off=config.baselines.mcd_trade_off))),
     "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
     "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
                                   "UDAPE", Recipe(

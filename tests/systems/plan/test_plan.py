@@ -13,7 +13,7 @@ from kpjax.systems.configs import changed
 from kpjax.systems.plan import command, plan as planning
 from kpjax.systems.plan.chips import slice_of
 from kpjax.systems.plan.plan import COMPILES, LARGEST, Tried, environment, largest_batch, tables, times_of
-from kpjax.systems.plan.stages import BLANK, planned_stages
+from kpjax.systems.plan.stages import planned_stages
 from kpjax.systems.system import Job
 from kpjax.training.mesh import data_mesh
 
@@ -68,14 +68,6 @@ def test_pairs_of_frames():
 def test_a_core_of_another_category_comes_first():
     config, (core, adapted) = stages("adaptation", "demo", "adapted", depth=1)
     assert (core.name, core.steps, adapted.steps) == ("core", config.core.steps, config.steps)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", BLANK)
-def test_every_variant_of_a_demo_can_be_planned(name):
-    system = system_of(name)
-    for variant in system.applicable("demo", system.presets["demo"]):
-        assert all(stage.steps > 0 and stage.images for stage in stages(name, "demo", variant)[1])
 
 
 # Numbers
