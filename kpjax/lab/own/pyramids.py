@@ -74,8 +74,12 @@ OWN = OwnConfig(**vars(SMALL) | {
     "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
     "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
     "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
+    # As they were measured, rendered people and flies
+    "optimizer": replace(SMALL.optimizer, learning_rate=4e-3),
+    "rendering": replace(SMALL.rendering, reconstruction_width=0.1),
+    "bkind": replace(SMALL.bkind, bkind_rate=2e-3, bkind_reconstruction=30.0),
     "weights": replace(SMALL.weights, motion=0.02),
-    "baselines": replace(SMALL.baselines, keynet_rate=4e-3, keynet_steps=2.1),  # for as much computing
+    "baselines": replace(SMALL.baselines, keynet_steps=2.1),  # for as much computing
     "collapse_steps": 1500,
     # Where nothing moves a copy of the reference is right down to the noise.
     "collapse_baselines": ("constant_colour", "mean_image")})

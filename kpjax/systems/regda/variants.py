@@ -69,13 +69,16 @@ def area(config: Config) -> list[int]:
     return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (AREA[0], AREA[1] + 1)]
 
 
-def _pseudo_maps(config: Config, kind: str = "") -> Callable:
-    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
+def pseudo_maps(config: Config, kind: str = "") -> Callable:
+    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper.
+
+    The authors put a map without a positive logit at (0, 0): that is kept beside their targets, and off elsewhere.
+    """
     low, high = area(config)
     kinds = {"others": losses.ground_false_by_others, "uniform": losses.uniform_false,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
     return functools.partial(kinds[kind or config.ground_false], sigma=config.heatmaps.sigma,
-                             strict_positive=True)
+                             strict_positive=config.heatmaps.targets == "official")
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
@@ -107,13 +110,13 @@ def build_regda(
     objective = methods.regda_objective(margin=config.margin, disagree=disagree)
     one_layer = HeatmapHead(len(setup.skeleton.names), 1, dtype=jnp.dtype(config.network.dtype)) if shallow else None
     return methods.regda(_two_heads(config, setup), objective=objective, adversary=one_layer,
-                         pseudo_maps=_pseudo_maps(config, kind), **_disparity(config, setup))
+                         pseudo_maps=pseudo_maps(config, kind), **_disparity(config, setup))
 
 
 def build_dd(config: Config, setup: Setup) -> Method:
     """Builds disparity discrepancy, a literal min-max game."""
     options = _disparity(config, setup) | {"coefficient": _rising(config, config.baselines.dd_coefficient)}
-    return methods.dd(_two_heads(config, setup), pseudo_maps=_pseudo_maps(config), margin=config.margin, **options)
+    return methods.dd(_two_heads(config, setup), pseudo_maps=pseudo_maps(config), margin=config.margin, **options)
 
 
 def build_dan(config: Config, setup: Setup) -> Method:

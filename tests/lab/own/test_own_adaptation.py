@@ -2,27 +2,20 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
 from untrained import drawn, shapes
 
-from experiments.adaptation import PRESETS
-from kpjax.errors import InputError
-from kpjax.files import write_json
 from kpjax.input.source import stacked
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
-from kpjax.models import FeatureMaps, HourglassNetwork, MoveNet, SmallUNet, movenet_lightning, to_torch
+from kpjax.models import FeatureMaps, MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
-from kpjax.structures import Skeleton, Trained
+from kpjax.structures import Skeleton
 from kpjax.systems import published
-from kpjax.systems.adaptation.config import of_core
-from kpjax.systems.adaptation.variants import build, network, perceptual_of, perceptual_start
+from kpjax.systems.adaptation.variants import build, perceptual_of, perceptual_start
 from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import changed
-from kpjax.training.trees import save_trained
 
 TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
         "--stand-in-widths", "4", "--repeats", "1")
@@ -72,32 +65,6 @@ def test_images_and_variants(project, old_run):
     data = open_data(labelled.job("adapted", 0))
     assert (len(data.target), len(data.fit), len(data.test)) == (56, 16, 4)
     assert not data.target[0].visible.any()
-
-
-def test_the_core_of_a_stage(tmp_path):
-    config = changed(PRESETS["demo"], image_size=32, width=16, depth=1, core="rendered:people")
-    fresh = jax.jit(lambda: network(config, 2).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))()
-    write_json(tmp_path / "stage.json", {"config": of_core(config)})
-    save_trained(tmp_path / "result", Trained(dict(fresh), {}))
-    core = own_core(str(tmp_path))
-    assert core.network == HourglassNetwork(16, 1)
-    assert core.fields == {"image_size": 32, "dtype": "float32", "appearance": "colour", "normalisation": "none",
-                           "backbone_statistics": "batch"}
-    stored = core.core.variables["params"]["backbone"]["conv1"]["kernel"]
-    np.testing.assert_array_equal(stored, fresh["params"]["backbone"]["conv1"]["kernel"])
-
-
-def test_a_network_of_another_kind_is_refused(old_run, tmp_path):
-    def refused(config, words):
-        write_json(tmp_path / "stage.json", {"config": config})
-        with pytest.raises(InputError, match=words):
-            own_core(str(tmp_path))
-        own_core.cache_clear()
-
-    save_trained(tmp_path / "result", Trained({"params": {}, "batch_stats": {}}, {}))
-    refused({}, "another kind .its config has no network.; give a run")
-    refused({"network": {"name": "rsn"}, "data": {"image_size": 64}, "heatmaps": {"heatmap_size": 32}},
-            "are 32 px for images of 64; give a run whose heatmaps are 4")
 
 
 @pytest.mark.slow

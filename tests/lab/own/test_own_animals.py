@@ -9,6 +9,7 @@ from kpjax.errors import InputError
 from kpjax.input.source import arrays
 from kpjax.lab.formats.several_animals import crowd_of, whole_frames
 from kpjax.lab.own import animals, project as own_project
+from kpjax.lab.own.choices import crowd_lines
 from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Skeleton
@@ -43,12 +44,12 @@ def test_a_frame_has_the_points_of_all_its_animals(crowd):
 def test_animals_are_counted_and_said(crowd):
     found = crowd_of(crowd)
     assert (found.frames, found.most, found.fewer) == (12, 2, 1)
-    said = animals.crowd_lines(crowd)
+    said = crowd_lines(crowd)
     assert "up to 2 animals on a labelled frame" in said[0]
     assert "1 of 12 labelled frames have fewer than 2: an animal without labels there is taught as\nbackground; label" \
         in said[1]
     pairs = crowd._replace(instances=tuple(one for one in crowd.instances if one.frame))
-    assert animals.crowd_lines(pairs) == ["2 animals on every labelled frame: each is cropped, and a small network "
+    assert crowd_lines(pairs) == ["2 animals on every labelled frame: each is cropped, and a small network "
                                           "learns to find them on new frames"]
 
 

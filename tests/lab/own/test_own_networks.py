@@ -4,20 +4,13 @@ from own_projects import synthetic_project
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
-from kpjax.lab.own import (
-    incremental as incremental_own,
-    networks,
-    project as own_project,
-    regda as regda_own,
-    semi_supervised as semi_supervised_own,
-)
+from kpjax.lab.own import choices, project as own_project
 from kpjax.lab.own.choices import Facts, image_choices
 from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.systems.command_line import read_command
-from kpjax.systems.configs import changed
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +23,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def at_hand(monkeypatch):
-    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[-1])
+    monkeypatch.setattr(choices, "first_at_hand", lambda names: names[-1])
 
 
 def config_of(*flags):
@@ -47,7 +40,7 @@ def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
 
 
 def test_none_are_at_hand_without_a_file_or_a_hub(tmp_path):
-    assert first_at_hand(networks.WEIGHTS, tmp_path) is None
+    assert first_at_hand(choices.WEIGHTS, tmp_path) is None
 
 
 def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_hand, capsys):
@@ -69,7 +62,7 @@ def of_people(project, monkeypatch):
 
 @pytest.mark.parametrize("flags", [(), ("--weights", "movenet")])
 def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatch, flags, capsys):
-    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[0])
+    monkeypatch.setattr(choices, "first_at_hand", lambda names: names[0])
     config = config_of(*flags)
     assert config.network == MobileNetV2(padding="tensorflow", frozen_stride=4)
     assert config.backbone.normalisation == "symmetric"
@@ -92,8 +85,8 @@ def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, 
     assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
     assert "--variants supervised_warped_averaged" in capsys.readouterr().out
     small = ["own", "--project", "P", "--network", "small_unet"]
-    assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
-    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
+    assert read_command(SYSTEM, small).variants == ["supervised_warped", "pl_warped"]
+    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["pl_warped"]
     assert read_command(SYSTEM, ["own", "--project", "P", "--variants", "ours"]).variants == ["ours"]
 
 
@@ -145,10 +138,3 @@ def test_finer_heatmaps_are_those_of_small_images():
     for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
         chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
         assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)
-
-
-def test_own_projects_are_trained_as_advised():
-    weights = changed(semi_supervised_own.OWN, weights="mobilenet_v2.google_in1k")
-    assert semi_supervised_own.short_list(weights) == ("supervised_warped",)
-    assert "teacher_adaptation" in regda_own.SYSTEM.short_list("own", regda_own.OWN)
-    assert incremental_own.SYSTEM.short_list("own", incremental_own.OWN) == ("combination", "ksd_only")

@@ -234,9 +234,9 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     assert read_command(SYSTEM, ["own", "--project", "crowd"]).variants == ["supervised_warped"]
     # What training reads, and what prediction will do, before anything else is chosen.
     first = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  --")]
-    assert first[2] == ("up to 3 animals on a labelled frame: each is cropped, and a small network learns to find them "
+    assert first[0] == ("up to 3 animals on a labelled frame: each is cropped, and a small network learns to find them "
                         "on new frames")
-    assert first[3].startswith("11 of 12 labelled frames have fewer than 3: an animal without labels there is taught")
+    assert first[1].startswith("11 of 12 labelled frames have fewer than 3: an animal without labels there is taught")
     job = read_command(SYSTEM, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[0]
     assert job.config.data.transform == "around_box"
     found = open_data(job)
