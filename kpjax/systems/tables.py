@@ -106,7 +106,7 @@ def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) 
 
 
 def _turned(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
-    heads = [cell if isinstance(cell, str) else cell.text for cell in header(lines, columns)[1:]]
+    heads = [cell.text for cell in header(lines, columns)[1:]]
     variants = [[line.name, *(cell.text + {"best": " *", "": "  "}.get(cell.role, "") for cell in cells)]
                 for group in groups(lines, columns) for line, cells in group.lines]
     sizes = [max(map(len, one)) for one in variants]

@@ -41,7 +41,7 @@ class OwnSystem(NamedTuple):
     # InputError for what does not suit.
     resolved: Callable[[Any, Collection[str]], Any]
     open: Callable[[Job], Any]
-    short_list: Callable[[Any], Sequence[str]]  # config -> the variants that run unless some are named
+    short_list: Callable[[Any], Sequence[str]]  # config -> the variants that run unless some are named, the best last
     applicable: Callable[[Any], Sequence[str]]
     # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or TARGET, whose `scale` is
     # the diagonal of the labelled body. Runs keep their errors in pixels, what scores mean, and radii; none without.
@@ -146,12 +146,10 @@ def first_lines(command: Command) -> list[str]:
     """Returns what will be trained, and how many networks."""
     jobs = command.jobs()
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
-    kinds = {name: command.system.variants[name].kind for name in command.variants}
-    named = ", ".join(name if kind == "method" else f"{name} ({kind})" for name, kind in kinds.items())
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
     done = f"; {len(jobs) - len(trained)} of them finished before" if len(trained) < len(jobs) else ""
-    return [f"to train: {counted(len(jobs), 'network')}, one after the other: {named}{times}; up to "
-            f"{steps_of(command.config):,} steps each{done}"]
+    return [f"to train: {counted(len(jobs), 'network')}, one after the other: {', '.join(command.variants)}{times}; "
+            f"up to {steps_of(command.config):,} steps each{done}"]
 
 
 class Pace(NamedTuple):
@@ -184,9 +182,10 @@ class _Told:
 
 
 def next_lines(command: Command) -> list[str]:
-    """Returns the folders of the runs, the method's first, and the command that uses one."""
+    """Returns the folders of the runs, those of the last variant first, which others are compared with, and the command
+    that uses one."""
     folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
-               for job in sorted(command.jobs(), key=lambda job: command.system.variants[job.variant].kind != "method")]
+               for job in sorted(command.jobs(), key=lambda job: -command.variants.index(job.variant))]
     finds = (Path(command.jobs()[0].folder) / FOLDER).is_dir()
     boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
     return [*(f"run: {folder}" for folder in folders),

@@ -216,7 +216,7 @@ def predicting(stored: StoredRun) -> Predicting:
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
 SYSTEM = made(OwnSystem(
     pyramids.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: ("pyramids", "untrained") if config.control else ("pyramids",),
+    short_list=lambda config: ("untrained", "pyramids") if config.control else ("pyramids",),
     applicable=lambda config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE),
     differences={"draw": draw, "predicting": predicting, "columns": lambda config: sorted(
         pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))

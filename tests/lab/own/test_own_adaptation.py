@@ -1,7 +1,6 @@
 """Adaptation on people's own data: the network of any run as the core, a person's images, and labels as a probe."""
 
 import jax
-import jax.numpy as jnp
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
@@ -10,11 +9,11 @@ from untrained import drawn, shapes
 from kpjax.input.source import stacked
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
-from kpjax.models import FeatureMaps, MoveNet, SmallUNet, movenet_lightning, to_torch
+from kpjax.models import MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton
 from kpjax.systems import published
-from kpjax.systems.adaptation.variants import build, perceptual_of, perceptual_start
+from kpjax.systems.adaptation.variants import build, perceptual_start
 from kpjax.systems.command_line import read_command, run
 
 TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
@@ -88,22 +87,3 @@ def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, 
     after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert "loss/total" in metrics
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("weights", ["mobilenetv2_050.lamb_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
-def test_images_are_compared_by_balanced_features_of_a_backbone(project, old_run, weights):
-    """A whole step is traced, not run: these networks take long to compile."""
-    read = read_command(SYSTEM, [*command(old_run, project), "--perceptual", weights])
-    job = read.job("adapted", 0)
-    features = perceptual_of(job.config)["perceptual"]
-    assert isinstance(features, FeatureMaps)
-    method = build(job.config, job.variant)
-    batch = stacked([open_data(job).target[n] for n in range(8)])
-    streams = dict.fromkeys(method.streams, batch)
-    start = {"core": own_core(str(old_run)).core.variables,
-             "perceptual": jax.eval_shape(features.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))}
-    state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
-    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
-    assert jax.tree.structure(after) == jax.tree.structure(state)
-    assert {"loss/pixels", "loss/features"} <= set(metrics)

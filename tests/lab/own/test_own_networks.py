@@ -3,9 +3,7 @@ import pytest
 from own_projects import synthetic_project
 
 from kpjax import Skeleton
-from kpjax.errors import InputError
 from kpjax.lab.own import choices, project as own_project
-from kpjax.lab.own.choices import Facts, image_choices
 from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
@@ -28,19 +26,6 @@ def at_hand(monkeypatch):
 
 def config_of(*flags):
     return read_command(SYSTEM, ["own", "--project", "P", *flags]).config
-
-
-def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
-    fetched = []
-    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
-    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
-    (tmp_path / "b.safetensors").touch()
-    assert first_at_hand(["a", "b"], tmp_path) == "b"
-    assert fetched == ["a"]
-
-
-def test_none_are_at_hand_without_a_file_or_a_hub(tmp_path):
-    assert first_at_hand(choices.WEIGHTS, tmp_path) is None
 
 
 def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_hand, capsys):
@@ -74,11 +59,6 @@ def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatc
         assert config.backbone.weights == "movenet_lightning.google"
         assert "4 of 4 keypoints are a person's by their names" in said
         assert "--weights mobilenet_v2.google_in1k compares" in said
-
-
-def test_people_are_learnt_from_imagenets_weights_where_no_others_are_here(of_people, at_hand, capsys):
-    assert config_of().backbone.weights == "mobilenetv2_100.ra_in1k"
-    assert "movenet_lightning.google, would be taken if its file" in capsys.readouterr().out
 
 
 def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
@@ -127,14 +107,10 @@ def test_typed_weights_bring_their_network(project, capsys):
     assert "32  (as typed)" in capsys.readouterr().out
 
 
-def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
-    (tmp_path / "mine.safetensors").touch()
-    with pytest.raises(InputError, match=r"mine\.safetensors is not among the known weights; name its network"):
-        config_of("--weights", str(tmp_path / "mine.safetensors"))
-
-
-def test_finer_heatmaps_are_those_of_small_images():
-    facts = Facts(4, False, 640.0, 170.0, 80.0, 0.5, 0.5)
-    for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
-        chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
-        assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)
+def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
+    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
+    (tmp_path / "b.safetensors").touch()
+    assert first_at_hand(["a", "b"], tmp_path) == "b"
+    assert fetched == ["a"]
