@@ -34,7 +34,7 @@ def test_columns_that_are_too_wide_are_lines(count, width):
     found = console_table(lines(columns), columns, width).splitlines()
     assert max(map(len, found)) <= width
     assert found[0].split() == ["ours", "plain"]
-    assert sum(line.endswith("50.0 *    40.0") for line in found) == count
+    assert sum(line.endswith("50.0 *  40.0") for line in found) == count
 
 
 def test_wilson_interval_of_a_share():

@@ -26,6 +26,7 @@ LEAST_DIAGONAL = 32
 CROPS = "several animals on a frame: training reads a crop of each, and a small network learns to find them"
 UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
+UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
 class Facts(NamedTuple):
@@ -174,6 +175,8 @@ def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], label
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
     for field, value, reason in choices:
+        if field in UNSAID and field not in typed:
+            continue
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "name", value)
         said = f"{shown}  ({reason})"
         if field in typed:

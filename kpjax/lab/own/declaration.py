@@ -148,7 +148,8 @@ def first_lines(command: Command) -> list[str]:
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
     done = f"; {len(jobs) - len(trained)} of them finished before" if len(trained) < len(jobs) else ""
-    return [f"to train: {counted(len(jobs), 'network')}, one after the other: {', '.join(command.variants)}{times}; "
+    order = ", one after the other" * (len(jobs) > 1)
+    return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
             f"up to {steps_of(command.config):,} steps each{done}"]
 
 

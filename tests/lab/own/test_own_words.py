@@ -55,7 +55,8 @@ def test_without_labels_of_the_target_its_errors_are_not_known(images, words, tm
 
 def test_the_first_lines_say_what_is_trained_and_how_long_it_takes(given, tmp_path, capsys):
     command = read_command(own_system("semi_supervised"), [
-        "own", "--project", "P", "--size", "32", "--batch-size", "1000", "--workdir", str(tmp_path), "--seeds", "2"])
+        "own", "--project", "P", "--network", "small_unet", "--size", "32", "--batch-size", "1000", "--seeds", "2",
+        "--workdir", str(tmp_path)])
     assert "--batch-size 1000 is more than the 16 labelled animals: a step sees each about 62 times" in (
         capsys.readouterr().out)
     steps = steps_of(command.config)
@@ -70,7 +71,8 @@ def test_the_first_lines_say_what_is_trained_and_how_long_it_takes(given, tmp_pa
 
 def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
     command = read_command(own_system("semi_supervised"), [
-        "own", "--project", "P", "--size", "32", "--unlabelled", given["IMAGES"], "--workdir", str(tmp_path)])
+        "own", "--project", "P", "--network", "small_unet", "--size", "32", "--unlabelled", given["IMAGES"],
+        "--workdir", str(tmp_path)])
     assert command.variants == ["supervised_warped", "pl_warped"]
     for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
         with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
