@@ -22,7 +22,6 @@ from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
 from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.project import Held, Own, open_animals, open_unlabelled
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
@@ -84,17 +83,13 @@ class Learnt(NamedTuple):
         return digest_of(described, tree_digest({"variables": self.trained.variables, "frozen": self.trained.frozen}))
 
 
-def frame_size(crowd: Crowd, longer_side: float) -> Choice:
-    """Chooses the side of frames on which animals are found: the least at which they are large and far enough."""
+def frame_size(crowd: Crowd, longer_side: float) -> int:
+    """Returns the side of frames on which animals are found, px: the least at which they are large and far enough."""
     def fits(side: int) -> bool:
         scale = side / longer_side
         return not crowd.extent * scale < LEAST_EXTENT and not crowd.apart * scale < LEAST_APART
 
-    side = next(filter(fits, SIZES), SIZES[-1])
-    scale = side / longer_side
-    near = f", neighbours {crowd.apart * scale:.0f} px apart" if np.isfinite(crowd.apart) else ""
-    return Choice("animals", side, f"frames on which animals are found: they are {crowd.extent * scale:.0f} px there"
-                  f"{near}")
+    return next(filter(fits, SIZES), SIZES[-1])
 
 
 def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
@@ -118,7 +113,7 @@ def _learnt_finder(job: Job, opened: Opened) -> Learnt:
     project, held = opened(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
-    side = frame_size(crowd, max(max(frame.size) for frame in project.frames)).value
+    side = frame_size(crowd, max(max(frame.size) for frame in project.frames))
     parts = [frames_of(project, whole, numbers, job.config.own, side, name)
              for numbers, name in ((held.train, "frames"), (held.held_out, "frames held out"))]
     steps, batch = min(STEPS, 2 * job.config.steps), padded_size(BATCH, job.options.mesh or data_mesh())
@@ -265,13 +260,6 @@ def kept_finder(folder: Path) -> Learnt | None:
 # On frames without labels
 
 
-class FoundAnimals(NamedTuple):
-    """Animals on frames without labels, one after the other."""
-
-    frames: tuple[Frame, ...]  # N: that of each animal
-    boxes: tuple[tuple[float, ...], ...]  # N: x, y, width, height
-
-
 def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Callable[[], Learnt], *, root: Path,
                 argument: str, name: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
     """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.
@@ -284,19 +272,21 @@ def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: C
         return open_unlabelled(own, square, frames, skeleton, root=root, name=name)
     finder = learnt()
     frames = [frame for frame in frames if not (frame.number or 0) % max(own.every, 1)]
-    found = found_animals(job, finder, frames, own=own, root=root, argument=argument, least=job.config.batch_size,
+    on, boxes = found_animals(job, finder, frames, own=own, root=root, argument=argument, least=job.config.batch_size,
                           held_out=held_out and (lambda: frames_of(
                               held_out[0], whole_frames(held_out[0])[0], held_out[1].held_out, own,
                               finder.described["image_size"], f"{held_out[0].root.name}, held out")))
-    return open_unlabelled(own, square, found.frames, skeleton, root=root, name=name, boxes=found.boxes)
+    return open_unlabelled(own, square, on, skeleton, root=root, name=name, boxes=boxes)
 
 
 def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own, root: Path, argument: str,
-                  least: int, held_out: Callable[[], ArraySource] | None = None) -> FoundAnimals:
+                  least: int, held_out: Callable[[], ArraySource] | None = None
+                  ) -> tuple[list[Frame], list[tuple[float, ...]]]:
     """Finds the animals of frames without labels, or reads those that the same network found on them before.
 
-    argument: names the frames. least: animals that are needed, a batch. held_out: reads whole frames from which nothing
-    may be learnt. Raises InputError for fewer animals, where nearly no frame has one, and for held-out frames.
+    Returns the frame of each animal, and its box: x, y, width, height. argument: names the frames. least: animals that
+    are needed, a batch. held_out: reads whole frames from which nothing may be learnt. Raises InputError for fewer
+    animals, where nearly no frame has one, and for held-out frames.
     """
     names = [frame_identity(frame, root) for frame in frames]
     path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
@@ -317,8 +307,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own
         print(f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
               "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png")
     print(f"{where}: {counted(count, 'animal')} found on {there} of them, each is cropped")
-    return FoundAnimals(tuple(frames[number] for number in kept["frame"]),
-                        tuple(tuple(box) for box in kept["box"].tolist()))
+    return [frames[number] for number in kept["frame"]], [tuple(box) for box in kept["box"].tolist()]
 
 
 def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argument: str,

@@ -58,18 +58,18 @@ def look(monkeypatch, tmp_path):
 
 def test_animals_are_found_once_and_kept(frames, look, tmp_path, capsys):
     find, asked = look
-    found = find(frames)
+    found = on, boxes = find(frames)
     assert capsys.readouterr().out == "10 frames without labels: 8 animals found on 4 of them, each is cropped\n"
-    assert [frame.path.stem for frame in found.frames] == ["0", "0", "1", "1", "2", "2", "3", "3"]
-    np.testing.assert_allclose(found.boxes[:2], [[11, 11, 12, 12], [43, 11, 12, 12]])
+    assert [frame.path.stem for frame in on] == ["0", "0", "1", "1", "2", "2", "3", "3"]
+    np.testing.assert_allclose(boxes[:2], [[11, 11, 12, 12], [43, 11, 12, 12]])
     often = len(asked)
     assert find(frames) == found
     assert len(asked) == often
     assert find(frames, digest="b") == found
     assert len(asked) == 2 * often
     assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
-    crops = own_project.open_unlabelled(own_project.Own(), AroundBox(16, 1.0), found.frames, Skeleton(("a",)),
-                                        root=tmp_path, boxes=found.boxes)
+    crops = own_project.open_unlabelled(own_project.Own(), AroundBox(16, 1.0), on, Skeleton(("a",)),
+                                        root=tmp_path, boxes=boxes)
     assert crops.examples.image.shape == (8, 16, 16, 3)
     assert crops.examples.image.min() == 255
     assert not crops.examples.visible.any()

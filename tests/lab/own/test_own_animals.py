@@ -56,7 +56,7 @@ def test_animals_are_counted_and_said(crowd):
 @pytest.mark.parametrize(("extent", "apart", "side"), [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256),
                                                       (np.nan, np.inf, 128), (1, 1, 512)])
 def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
-    assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024).value == side
+    assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024) == side
 
 
 @pytest.mark.slow

@@ -120,11 +120,11 @@ def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory, width, h
 def test_settings_are_chosen_from_own_videos(clip, capsys):
     read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip)])
     assert {"mean_image", "constant_colour"} <= set(read.config.collapse_baselines)
-    assert (read.config.data.window, read.config.data.every, read.config.data.mixed_sizes) == (4, 1, False)
+    assert (read.config.data.window, read.config.data.every) == (4, 1)
     assert list(read.variants) == ["untrained", "pyramids"]
     assert "the longest video has 9 frames; pairs are at most half of it apart" in capsys.readouterr().out
     read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip), "--size", "32", "--no-control"])
-    assert (read.config.data.mixed_sizes, list(read.variants)) == (True, ["pyramids"])
+    assert list(read.variants) == ["pyramids"]
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def test_the_first_lines_say_what_is_trained_and_how_long_it_takes(given, tmp_pa
         capsys.readouterr().out)
     steps = steps_of(command.config)
     assert first_lines(command) == [
-        "to train: 4 networks, one after the other: supervised_warped, pl_warped, 2 seeds each; up to "
+        "to train: 2 networks, one after the other: supervised_warped, 2 seeds each; up to "
         f"{steps} steps each"]
     logger = Pace("ours, seed 0", 600)(tmp_path, "ours", 0)
     for rate in (2.0, 3.0):
