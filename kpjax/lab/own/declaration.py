@@ -76,8 +76,9 @@ def made(own: OwnSystem) -> System:
             learnt = learnt_finder(job, own.opened)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))
-        pace = Pace(job.title, steps_of(job.config))
-        return system.train(job._replace(options=replace(job.options, loggers=(*job.options.loggers, pace))), data)
+        others = (logger for logger in job.options.loggers if not isinstance(logger, Pace))  # of what starts from it
+        loggers = (*others, Pace(job.title, steps_of(job.config)))
+        return system.train(job._replace(options=replace(job.options, loggers=loggers)), data)
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
         return dict(system.evaluated(job, data)) | {
