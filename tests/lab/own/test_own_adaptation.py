@@ -2,16 +2,12 @@
 
 import jax
 import pytest
-from own_projects import synthetic_project
-from own_runs import untrained_run
 from untrained import drawn, shapes
 
 from kpjax.input.source import stacked
-from kpjax.lab.own import project as own_project
 from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
 from kpjax.models import MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
-from kpjax.structures import Skeleton
 from kpjax.systems import published
 from kpjax.systems.adaptation.variants import build, perceptual_start
 from kpjax.systems.command_line import read_command, run
@@ -20,44 +16,30 @@ TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-wi
         "--stand-in-widths", "4", "--repeats", "1")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """Sixty images, of which twenty have labels."""
-    made = synthetic_project(tmp_path_factory.mktemp("project"), recordings=("a", "b"), labelled=10, unlabelled=20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_project, "_read", lambda *arguments: made)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def old_run(tmp_path_factory):
-    return untrained_run(tmp_path_factory.mktemp("runs"), Skeleton(("x", "y")))
-
-
-def command(old_run, project, *flags):
-    return ["own", "--core", str(old_run), "--images", str(project.root), *TINY, *flags]
+def command(given, *flags, core="OLD"):
+    return ["own", "--core", str(given.get(core, core)), "--images", given["IMAGES"], *TINY, *flags]
 
 
 @pytest.mark.slow
-def test_a_result_is_a_core_in_its_turn(project, old_run, tmp_path, capsys):
-    folder = run(SYSTEM, command(old_run, project, "--project", "P", "--labelled-images", "5", "--variants", "adapted",
+def test_a_result_is_a_core_in_its_turn(given, tmp_path, capsys):
+    folder = run(SYSTEM, command(given, "--project", "P", "--labelled-images", "5", "--variants", "adapted",
                                  "--workdir", str(tmp_path))).parent / "adapted" / "seed-0"
     assert "56 images without labels; held out: 4 of 20 labelled frames, the last part of each recording" in (
         capsys.readouterr().out)
-    core, again = own_core(str(old_run)), own_core(str(folder))
+    core, again = own_core(given["OLD"]), own_core(str(folder))
     assert (again.network, again.fields) == (core.network, core.fields)
     assert jax.tree.structure(again.core.variables["params"]["backbone"]) == jax.tree.structure(
         core.core.variables["params"]["backbone"])
 
 
-def test_images_and_variants(project, old_run):
-    read = read_command(SYSTEM, command(old_run, project))
+def test_images_and_variants(given):
+    read = read_command(SYSTEM, command(given))
     assert list(read.variants) == ["random_core", "adapted"]
     assert not read.config.evaluation.annotated
     assert (read.config.backbone.normalisation, read.config.data.image_size) == ("imagenet", 32)
     data = open_data(read.job("adapted", 0))
     assert (len(data.target), len(data.test)) == (48, 12)
-    labelled = read_command(SYSTEM, command(old_run, project, "--project", "P", "--no-control", "--dtype", "bfloat16"))
+    labelled = read_command(SYSTEM, command(given, "--project", "P", "--no-control", "--dtype", "bfloat16"))
     assert list(labelled.variants) == ["adapted"]
     assert labelled.config.evaluation.labelled_images == (10,)
     assert labelled.config.network == SmallUNet((4, 4, 4), 1, 4, "bfloat16")
@@ -67,13 +49,13 @@ def test_images_and_variants(project, old_run):
 
 
 @pytest.mark.slow
-def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, capsys):
+def test_a_published_network_of_poses_is_a_core(given, tmp_path, monkeypatch, capsys):
     """Its trunk and pyramid are frozen under a new head; a whole step is traced, not run."""
     monkeypatch.setattr(published, "SIDE", 32)
     layers = drawn(shapes(movenet_lightning()))
     write_safetensors(tmp_path / "made.safetensors",
                       {name: array for name, array in to_torch(layers).items() if array.ndim})
-    read = read_command(SYSTEM, command(tmp_path / "made.safetensors", project))
+    read = read_command(SYSTEM, command(given, core=tmp_path / "made.safetensors"))
     job = read.job("adapted", 0)
     assert (job.config.network, job.config.backbone.normalisation) == (MoveNet(), "symmetric")
     assert "as the core has it" in capsys.readouterr().out
