@@ -3,6 +3,7 @@ import importlib
 import sys
 
 from experiments import system_of, systems
+from kpjax.errors import meant
 from kpjax.systems.command_line import preset_lines
 from kpjax.systems.parsing import exit_code_of, screen_width
 
@@ -28,7 +29,7 @@ def main() -> None:
     if name in ("-h", "--help"):
         raise SystemExit(exit_code_of(print_systems, screen_width()))
     print(f"error: {name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m experiments.SYSTEM PRESET "
-          "for the systems", file=sys.stderr)
+          f"for the systems{meant(name, [*COMMANDS, *systems()])}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -6,4 +6,12 @@ source.
 """
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from kpjax.errors import meant
+
+_attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str):
+    if name.startswith("__") or name in __all__:
+        return _attribute(name)
+    raise AttributeError(f"kpjax has no {name!r}{meant(name, __all__)}")

@@ -1,5 +1,6 @@
 """Errors that a user can mend. Everything else is a defect of kpjax and keeps its traceback."""
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class InputError(Exception):
@@ -26,6 +27,12 @@ def summarise(faults: Sequence[str], shown: int = 5) -> str:
     listed = "; ".join(faults[:shown])
     left_out = len(faults) - shown
     return listed + (f"; and {left_out} more" if left_out > 0 else "")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Returns "; did you mean regda?" for the known name that is nearest to one, "" where none is near."""
+    near = difflib.get_close_matches(name, [*known], 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -114,8 +114,8 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                     as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
-    if radii and len(radii.labels) != len(function[0].names):
-        raise InputError(f"{Path(folder) / RADII}: is of {len(radii.labels)} keypoints, the run finds "
+    if radii and radii.quantiles.shape[1] != len(function[0].names):
+        raise InputError(f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
                          f"{len(function[0].names)}; delete it")
     finder = open_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,

@@ -3,6 +3,7 @@ import importlib
 import sys
 from importlib import metadata
 
+from kpjax.errors import meant
 from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.systems.parsing import exit_code_of, screen_width
 
@@ -42,7 +43,8 @@ def main() -> None:
         raise SystemExit(exit_code_of(lambda: print(usage()), screen_width()))
     if name == "--version":
         raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), screen_width()))
-    print(f"error: {name!r} is not a command; there are {', '.join([*COMMANDS, *OTHERS])}", file=sys.stderr)
+    known = [*COMMANDS, *OTHERS]
+    print(f"error: {name!r} is not a command; there are {', '.join(known)}{meant(name, known)}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -12,6 +12,7 @@ import tyro
 from etils import epath
 
 from kpjax import InputError
+from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
 from kpjax.systems.configs import NETWORKS, changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
@@ -158,7 +159,8 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
         raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
     preset, *flags = arguments
     if preset not in system.presets:
-        own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else ""
+        own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else (
+            meant(preset, system.presets))
         raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}{own}")
     base = system.presets[preset]
     with flags_in_messages(_flags(base)):
@@ -275,7 +277,8 @@ def chosen_variants(system: System, preset: str, config: Any, names: Sequence[st
         return possible
     for name in names:
         if name not in system.variants:
-            raise InputError("variants", f"{name!r} is unknown; there are {', '.join(system.variants)}")
+            raise InputError("variants", f"{name!r} is unknown; there are {', '.join(possible)}"
+                             f"{meant(name, possible)}")
         if name not in possible:
             raise InputError("variants", f"{name!r} does not suit preset {preset!r}; it has {', '.join(possible)}")
     return list(dict.fromkeys(names))
@@ -401,7 +404,7 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))
-        elif system.own:
+        if system.own:
             system.own.check(command)
         in_turn(command.jobs(), functools.partial(run_job, command.system))
     report = show_table(command)

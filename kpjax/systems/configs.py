@@ -12,6 +12,7 @@ import optax
 
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
+from kpjax.errors import meant
 from kpjax.files import strict
 from kpjax.models import (
     RSN,
@@ -88,7 +89,7 @@ def with_network(config: Any, name: str) -> Any:
     Raises InputError for a name that is not in `NETWORKS`.
     """
     if name not in NETWORKS:
-        raise InputError("network", f"{name!r} is unknown; there are {', '.join(NETWORKS)}")
+        raise InputError("network", f"{name!r} is unknown; there are {', '.join(NETWORKS)}{meant(name, NETWORKS)}")
     if config.network.name == name:
         return config
     # Widths and depths mean something else in another architecture.

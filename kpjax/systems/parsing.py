@@ -19,7 +19,7 @@ from tyro.conf import Positional, arg
 
 from kpjax import InputError, RunError
 from kpjax.allocator import keep_freed_memory, only_cpu
-from kpjax.errors import printable
+from kpjax.errors import meant, printable
 
 Parsed = TypeVar("Parsed")
 WIDTH = 110  # letters in a line on the screen
@@ -44,7 +44,8 @@ def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: s
     """
     name, *flags = arguments or [""]
     if name not in commands:
-        raise InputError(f"{prog}: {name!r} is not a command; there are {', '.join(commands)}")
+        raise InputError(f"{prog}: {name!r} is not a command; there are {', '.join(commands)}"
+                         f"{meant(name, commands)}")
     with flags_in_messages(flags_of(commands[name])):
         parse(commands[name], flags, prog=f"{prog} {name}")()
 

@@ -17,6 +17,7 @@ from kpjax.training.loggers import JsonLines, Logger, OpenLogger, TensorBoard
 from kpjax.training.run_folder import versions
 
 LINE = 110  # letters of a line on a screen
+SHOWN = {"warm start": "labels first"}  # stages by their names, which enter random keys, and how they are called
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal to draw a bar on
 
 
@@ -40,12 +41,12 @@ def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, E
 
     Each is a line that fits the screen, or several.
     """
-    lines = []
+    stage, lines = SHOWN.get(stage, stage), []
     for name, example in batch.items():
         source = sources[name]
         size = f"{len(source):,} example{'' if len(source) == 1 else 's'}" if hasattr(source, "__len__") else "examples"
         visible = np.asarray(example.visible)
-        labels = f"{visible.mean():.0%} of the first keypoints visible" if visible.any() else "no labels"
+        labels = f"{visible.mean():.0%} of keypoints labelled" if visible.any() else "no labels"
         lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
     # An optimizer may leave some of `params` as they are; that only it knows.
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
@@ -65,6 +66,7 @@ class Log:
 
     def __init__(self, folder: Path, stage: str, start: int, steps: int, quiet: bool, more: Sequence[OpenLogger] = ()):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
+        self.shown = SHOWN.get(stage, stage)
         self.opened = (JsonLines, TensorBoard, *more)
         self.loggers: list[Logger] = []
         self.writes = jax.process_index() == 0
@@ -73,7 +75,7 @@ class Log:
 
     def __enter__(self):
         self.reported = time.monotonic()
-        self.bar = tqdm(total=self.steps, initial=self.start, desc=self.stage, disable=not self.shows or self.plain,
+        self.bar = tqdm(total=self.steps, initial=self.start, desc=self.shown, disable=not self.shows or self.plain,
                         dynamic_ncols=True, bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}")
         if self.writes:
             with writing(self.folder / "metrics.jsonl"):
@@ -109,7 +111,7 @@ class Log:
         self.bar.set_postfix_str(text)
         if self.shows and self.plain and (time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps):
             self.reported = time.monotonic()
-            self.say(f"{self.stage} {step}/{self.steps}: {text}")
+            self.say(f"{self.shown} {step}/{self.steps}: {text}")
 
     def say(self, *lines: str) -> None:
         """Prints lines above the bar."""

@@ -11,7 +11,7 @@ from untrained import drawn
 from experiments import system_of
 from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
-from kpjax.lab.own import animals, found_animals
+from kpjax.lab.own import animals
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.systems.configs import changed, config_as_json
 from kpjax.systems.semi_supervised.variants import build
@@ -24,7 +24,7 @@ def tiny_finders(monkeypatch) -> None:
     """Makes networks that find animals tiny, and what they find sure: they have hardly learnt."""
     monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
     monkeypatch.setattr(animals, "SIZES", (32,))
-    monkeypatch.setattr(found_animals, "FOUND", 0.0)
+    monkeypatch.setattr(animals, "FOUND", 0.0)
 
 
 def write_untrained_finder(folder: Path) -> None:

@@ -109,8 +109,7 @@ def find_centres(
         place = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
         return jnp.take_along_axis(jax.nn.log_sigmoid(logits).reshape(batch, -1), place, 1)
 
-    def refined(before, here, after):
-        """Returns the top of the parabola through three neighbours, at most half a cell from the middle one."""
+    def refined(before, here, after):  # the top of a parabola, at most half a cell from the middle one
         bend = before - 2 * here + after
         return jnp.where(bend < 0, jnp.clip((before - after) / jnp.where(bend < 0, 2 * bend, 1.0), -0.5, 0.5), 0.0)
 

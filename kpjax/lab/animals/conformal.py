@@ -9,9 +9,9 @@ The scale is fitted to other images than the quantiles, since fitting both to th
 A keypoint with enough labels has its own quantile (Vovk et al. 2005, Mondrian predictors), and the promise holds for
 that keypoint. The others share the quantile of all points, which keeps the promise for a random keypoint, not for each.
 
-Points of one image resemble each other, and so do images of one recording. Such points share the weight of one unit, as
-in hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is an image, or a recording where
-`recordings` are given: then the promise holds for new recordings, not only for new images of those at hand.
+Points of one image, and images of one recording, resemble each other and share the weight of one unit, as in
+hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is an image, or a recording where `recordings`
+are given: then the promise holds for new recordings, not only for new images of those at hand.
 """
 import math
 from collections import Counter
@@ -40,8 +40,6 @@ class RadiusTable(NamedTuple):
 
     levels: np.ndarray  # (L,) float64 rising, in (0, 1)
     quantiles: np.ndarray  # (L, K) float64, of error / scale, not falling with the level; inf with too few labels
-    own: np.ndarray  # (L, K) bool, whether the quantile comes from that keypoint alone
-    labels: np.ndarray  # (K,) int64, labels of each keypoint that the quantiles come from
     all_units: int  # with a label of any keypoint
     unit: str  # image or recording
     scores: np.ndarray  # (B,) float64 rising, knots of the scale; (0,) if the score is not used
@@ -54,7 +52,6 @@ class Coverage(NamedTuple):
     levels: np.ndarray  # (L,)
     by_keypoint: np.ndarray  # (L, K) float64 in [0, 1]
     pooled: np.ndarray  # (L,) float64, of all points
-    count: np.ndarray  # (K,) int64, labels
 
 
 def radius_table(
@@ -98,16 +95,13 @@ def radius_table(
     ratio = errors / _scale_at(knots, scale, scores)
     unit = np.broadcast_to(unit_of_row[:, None], errors.shape)
     shared, all_units = _quantiles(ratio[known], unit[known], wanted)
-    count = errors.shape[1]
-    quantiles, own = np.tile(shared[:, None], (1, count)), np.zeros((len(wanted), count), bool)
-    for keypoint in range(count):
-        there = known[:, keypoint]
-        found, _ = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
-        own[:, keypoint] = np.isfinite(found) & (there.sum() >= OWN)
-        quantiles[:, keypoint] = np.where(own[:, keypoint], found, shared)
+    quantiles = np.tile(shared[:, None], (1, errors.shape[1]))
+    for keypoint, there in enumerate(known.T):
+        if there.sum() >= OWN:
+            found, _ = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
+            quantiles[:, keypoint] = np.where(np.isfinite(found), found, shared)
     # A keypoint may share the quantile of one level and own that of another: radii must still grow with the level.
-    quantiles = np.maximum.accumulate(quantiles, axis=0)
-    return RadiusTable(wanted, quantiles, own, known.sum(0), all_units,
+    return RadiusTable(wanted, np.maximum.accumulate(quantiles, axis=0), all_units,
                        "image" if recordings is None else "recording", knots, scale)
 
 
@@ -153,12 +147,12 @@ def coverage(table: RadiusTable, errors: np.ndarray, scores: np.ndarray, visible
     """
     errors, scores, known = _points(errors, scores, visible)
     inside = np.stack([known & (errors <= radii(table, scores, level=level)) for level in table.levels])
-    count = known.sum(0)
+    hits, count = inside.sum(1), known.sum(0)
 
     def share(hits, of):
         return np.where(of > 0, hits / np.maximum(of, 1), np.nan)
 
-    return Coverage(table.levels, share(inside.sum(1), count), share(inside.sum((1, 2)), count.sum()), count)
+    return Coverage(table.levels, share(hits, count), share(hits.sum(1), count.sum()))
 
 
 def write_radius_table(folder: Path, table: RadiusTable) -> Path:
@@ -177,11 +171,9 @@ def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
     """Returns the table that `write_radius_table` wrote. Raises InputError, which names `path`, for a broken one."""
     try:
         numbers = {name: np.array(found[name], np.float64) for name in ("levels", "quantiles", "scores", "scale")}
-        table = RadiusTable(own=np.array(found["own"], bool), labels=np.array(found["labels"], np.int64),
-                            all_units=int(found["all_units"]), unit=str(found["unit"]), **numbers)
-        levels, keypoints = table.quantiles.shape
-        right = (table.levels.shape, table.labels.shape, table.own.shape, table.scores.shape) == (
-            (levels,), (keypoints,), (levels, keypoints), table.scale.shape)
+        table = RadiusTable(all_units=int(found["all_units"]), unit=str(found["unit"]), **numbers)
+        levels, _ = table.quantiles.shape
+        right = (table.levels.shape, table.scores.shape) == ((levels,), table.scale.shape)
         right &= bool((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
                       and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording"))
     except (ValueError, KeyError, TypeError, OverflowError) as error:

@@ -13,8 +13,6 @@ The model of each keypoint, with points in pixels less their mean over the video
 V, the covariance of steps, the divisor of the variance and the fit of s follow version 4.6.2 of the authors' package
 `ensemble-kalman-smoother` with `var_mode="var"`. All covariances are diagonal, so that x and y are smoothed as two
 sequences of numbers. Frames without an observation are bridged here; the package has no gaps.
-
-Recursions run over frames in numpy: for a video they take less time than compiling them would.
 """
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -38,13 +36,6 @@ class Smoothed(NamedTuple):
     s: np.ndarray  # (K,) float64, in square pixels
 
 
-class Observations(NamedTuple):
-    """What an ensemble says of a video; nan in frames with fewer than two networks."""
-
-    points: np.ndarray  # (T, K, 2) float64, medians
-    variances: np.ndarray  # (T, K, 2) float64, population variances in square pixels
-
-
 def ensemble_smoother(points: np.ndarray) -> Smoothed:
     """Smooths the keypoints of one video that several networks found.
 
@@ -53,11 +44,11 @@ def ensemble_smoother(points: np.ndarray) -> Smoothed:
     Args:
         points: (M, T, K, 2), (x, y) in pixels of M networks in T consecutive frames; nan where one found nothing.
     """
-    seen = ensemble_observations(points)
-    centred, mean, spread = centred_points(seen.points)
-    s = fit_smoothing(centred, known_median(seen.variances), spread)
-    moved, variances = smooth_random_walk(centred, np.maximum(seen.variances, FLOOR), spread, s[:, None])
-    return _observed(seen.points, mean + moved, variances, s)
+    seen, spreads = ensemble_observations(points)
+    centred, mean, spread = centred_points(seen)
+    s = fit_smoothing(centred, known_median(spreads), spread)
+    moved, variances = smooth_random_walk(centred, np.maximum(spreads, FLOOR), spread, s[:, None])
+    return _observed(seen, mean + moved, variances, s)
 
 
 def single_smoother(points: np.ndarray) -> Smoothed:
@@ -76,10 +67,11 @@ def single_smoother(points: np.ndarray) -> Smoothed:
     def scale_and_loss(log_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the best variance of an observation (..., K), and the loss with it. log_s: in units of it."""
         squares, logarithms, count = 0.0, 0.0, 0.0
-        for frame, y in zip(filtered(centred, noise, initial, np.exp(log_s)[..., None]), centred, strict=True):
-            spread = frame.expected_variance + 1
+        walks = filtered(centred, noise, initial, np.exp(log_s)[..., None])
+        for (expected, variance, *_), y in zip(walks, centred, strict=True):
+            spread = variance + 1
             counts = ~np.isnan(y) & (spread < DIFFUSE / 10)  # the first observation says nothing
-            squares = squares + np.where(counts, (y - frame.expected) ** 2 / spread, 0).sum(-1)
+            squares = squares + np.where(counts, (y - expected) ** 2 / spread, 0).sum(-1)
             logarithms = logarithms + np.where(counts, np.log(spread), 0).sum(-1)
             count = count + counts.sum(-1)
         scale = np.maximum(squares / np.maximum(count, 1), FLOOR)
@@ -91,10 +83,10 @@ def single_smoother(points: np.ndarray) -> Smoothed:
     return _observed(centred, mean + moved, variances * scale[:, None], np.exp(log_s) * scale)
 
 
-def ensemble_observations(points: np.ndarray) -> Observations:
-    """Computes the median and the population variance of networks at each point. Arguments as of `ensemble_smoother`.
+def ensemble_observations(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Computes the medians and the population variances (T, K, 2) of networks at each point, nan with fewer than two.
 
-    A network counts at a point where both its coordinates are finite.
+    A network counts at a point where both its coordinates are finite. points: as of `ensemble_smoother`.
     """
     points = np.asarray(points, np.float64)
     known = np.isfinite(points).all(-1, keepdims=True)
@@ -102,7 +94,7 @@ def ensemble_observations(points: np.ndarray) -> Observations:
     mean = np.where(known, points, 0).sum(0) / np.maximum(number, 1)
     variances = (np.where(known, points - mean, 0) ** 2).sum(0) / np.maximum(number, 1)
     medians = known_median(np.where(known, points, np.nan))
-    return Observations(np.where(number < 2, np.nan, medians), np.where(number < 2, np.nan, variances))
+    return np.where(number < 2, np.nan, medians), np.where(number < 2, np.nan, variances)
 
 
 def centred_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -123,17 +115,10 @@ def _observed(seen: np.ndarray, points: np.ndarray, variances: np.ndarray, s: np
 
 # The filter, the smoother and the fit
 
-class Filtered(NamedTuple):
-    """A random walk at one frame: before its observation, and given all observations up to it."""
-
-    expected: np.ndarray
-    expected_variance: np.ndarray
-    mean: np.ndarray
-    variance: np.ndarray
-
-
-def filtered(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.ndarray) -> Iterator[Filtered]:
-    """Yields each frame of independent Gaussian random walks that are observed with noise (Kalman 1960).
+def filtered(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.ndarray
+             ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields mean and variance of each frame of independent Gaussian random walks that are observed with noise, before
+    its observation and given all up to it (Kalman 1960).
 
     Args:
         y: (T, ...) observations, nan where there is none.
@@ -145,9 +130,9 @@ def filtered(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.nda
     there = ~np.isnan(y)
     for seen, of_frame in zip(np.where(there, y, 0), np.where(there, noise, UNSEEN), strict=True):
         gain = variance / (variance + of_frame)
-        found = Filtered(mean, variance, mean + gain * (seen - mean), gain * of_frame)
-        yield found
-        mean, variance = found.mean, found.variance + step
+        after = mean + gain * (seen - mean), gain * of_frame
+        yield mean, variance, *after
+        mean, variance = after[0], after[1] + step
 
 
 def smooth_random_walk(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.ndarray
@@ -156,8 +141,7 @@ def smooth_random_walk(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, st
 
     Arguments as of `filtered`.
     """
-    frames = list(filtered(y, noise, initial, step))
-    means, variances = np.stack([one.mean for one in frames]), np.stack([one.variance for one in frames])
+    means, variances = map(np.stack, list(zip(*filtered(y, noise, initial, step), strict=True))[2:])
     for frame in range(len(means) - 2, -1, -1):
         gain = variances[frame] / (variances[frame] + step)
         means[frame] += gain * (means[frame + 1] - means[frame])
@@ -168,9 +152,9 @@ def smooth_random_walk(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, st
 def negative_log_likelihood(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Returns -log p(y), summed over frames: (...). Arguments as of `filtered`."""
     loss = np.zeros(())
-    for frame, seen, of_frame in zip(filtered(y, noise, initial, step), y, noise, strict=True):
-        spread = frame.expected_variance + of_frame
-        terms = 0.5 * (np.log(2 * np.pi * spread) + (seen - frame.expected) ** 2 / spread)
+    for (expected, variance, *_), seen, of_frame in zip(filtered(y, noise, initial, step), y, noise, strict=True):
+        spread = variance + of_frame
+        terms = 0.5 * (np.log(2 * np.pi * spread) + (seen - expected) ** 2 / spread)
         loss = loss + np.where(np.isnan(seen), 0, terms)
     return loss
 

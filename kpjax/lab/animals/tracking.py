@@ -10,7 +10,7 @@ Positions are (x, y) in pixels of the frame; time is counted in frames.
 """
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -98,7 +98,8 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
     centres = _centres(found)
     places, twins = _once(found, centres)
     near, cost = _distances(expected, found, centres, places)
-    pairs = _assigned(np.where(near, cost, CAP + 2 * GATE), near)
+    best = linear_sum_assignment(np.where(near, cost, CAP + 2 * GATE))
+    pairs = [(int(a), int(b)) for a, b in zip(*best, strict=True) if near[a, b]]
     doubts += _close_calls(frame, kept, pairs, near, cost)
     if animals is not None:  # whoever is left is one of those that are missing
         far = sorted(set(range(len(kept))) - {row for row, _ in pairs})
@@ -130,12 +131,11 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
     return Followed(Tracks((*after.values(), *born), count), numbers, tuple(doubts))
 
 
-def follow_all(frames: Iterable[tuple[int, Found]], *, animals: int | None = None, gap: int = GAP
-               ) -> tuple[list[np.ndarray], list[Doubt]]:
-    """Returns the tracks of the animals of each frame, and the doubts of all. Arguments as of `follow`."""
+def follow_all(frames: Iterable[tuple[int, Found]], **rules: Any) -> tuple[list[np.ndarray], list[Doubt]]:
+    """Returns the tracks of the animals of each frame, and the doubts of all. rules: as of `follow`."""
     tracks, numbers, doubts = Tracks(), [], []
     for frame, found in frames:
-        tracks, of_frame, more = follow(tracks, frame, found, animals=animals, gap=gap)
+        tracks, of_frame, more = follow(tracks, frame, found, **rules)
         numbers.append(of_frame)
         doubts += more
     return numbers, doubts
@@ -173,18 +173,14 @@ def _moved(track: Track, frames: int) -> Track:
 
 def _corrected(expected: Track, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
     """Returns a track after its animal was found."""
-    gain = expected.covariance[:, 0] / (expected.covariance[0, 0] + _noise(found, place) ** 2)
+    noise = np.median(_reach(found, place))  # px, of the centre: as far as half of its points may be off
+    gain = expected.covariance[:, 0] / (expected.covariance[0, 0] + noise ** 2)
     missed = centre - expected.mean[:2]
     mean = np.concatenate([expected.mean[:2] + gain[0] * missed, expected.mean[2:] + gain[1] * missed])
     covariance = expected.covariance - np.outer(gain, expected.covariance[0])
     here = found.points[place] - centre
     shape = np.where(np.isfinite(here), here, expected.shape)
     return Track(expected.number, mean, covariance, shape, float(found.extents[place]), frame)
-
-
-def _noise(found: Found, place: int) -> float:
-    """Returns how far the centre of an animal may be off, in px: as far as half of its points."""
-    return float(np.median(_reach(found, place)))
 
 
 def _reach(found: Found, place: int) -> np.ndarray:
@@ -208,18 +204,15 @@ def _once(found: Found, centres: np.ndarray) -> tuple[list[int], list[int]]:
     some = np.flatnonzero(np.isfinite(centres).all(-1))
     # By certainty, then by place: the order in which they come must not decide.
     order = sorted(some.tolist(), key=lambda place: (-np.nanmean(found.scores[place]), *centres[place]))
-    kept: list[int] = []
-    twins: list[int] = []
+    kept, twins = [], []
     for place in order:
         def alike(other: int, place: int = place) -> bool:
             apart = np.linalg.norm(found.points[other] - found.points[place], axis=-1)
             known = np.isfinite(apart)
             return known.any() and np.median(apart[known]) < TWICE * min(found.extents[other], found.extents[place])
 
-        if (twin := next((other for other in kept if alike(other)), None)) is None:
-            kept.append(place)
-        else:
-            twins.append(twin)
+        twin = next(filter(alike, kept), None)
+        (kept if twin is None else twins).append(place if twin is None else twin)
     return sorted(kept, key=lambda place: tuple(centres[place])), twins
 
 
@@ -246,10 +239,6 @@ def _distances(expected: Sequence[Track], found: Found, centres: np.ndarray, pla
             # Twice the logarithm of a Gaussian: a track that may be anywhere by now expects none of its places much.
             cost[row, column] = math.sqrt(squares + 2 * np.log(width / least).mean())
     return near, cost
-
-
-def _assigned(cost: np.ndarray, near: np.ndarray) -> list[tuple[int, int]]:
-    return [(int(a), int(b)) for a, b in zip(*linear_sum_assignment(cost), strict=True) if near[a, b]]
 
 
 def _close_calls(frame: int, kept: Sequence[Track], pairs: Sequence[tuple[int, int]], near: np.ndarray,

@@ -28,6 +28,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     FILE,
     HELD_OUT,
     OTHER,
+    TARGET,
     TRAINED,
     Animals,
     counted,
@@ -36,7 +37,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     table_lines,
     write_errors,
 )
-from kpjax.lab.own.people import renamed
+from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
 from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor
 from kpjax.systems import published
@@ -96,7 +97,7 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path,
 
     growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run kept a list of them.
     """
-    new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT))
+    new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT, TARGET))
     some, unit = animals.only(np.flatnonzero(new)), table.unit
     if not (some.visible > 0).any():
         tell(f"radii: not measured, since their labels are those of {HELD_OUT} frames; evaluate on another project")

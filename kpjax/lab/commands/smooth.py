@@ -46,7 +46,7 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
     after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
     table = _table(first, after, scores.mean(0))
     written = predictions.write_predictions(table, formats, out, stem)
-    before = ensemble_observations(raw).points if len(raw) > 1 else raw[0]
+    before = ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
     written.append(write_text(out / f"{stem}.svg", svg))
@@ -63,7 +63,7 @@ def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray 
     points: (M, T, P, 2) of M networks; nan where one is not sure. Gaps longer than `asked.gap` stay nan.
     """
     points = np.stack([filled(median_filtered(one, asked.median), asked.gap) for one in points])
-    together = ensemble_observations(points).points if len(points) > 1 else points[0]
+    together = ensemble_observations(points)[0] if len(points) > 1 else points[0]
     known = np.isfinite(together).all(-1)
     if not asked.kalman:
         return np.where(known[..., None], together, np.nan), None

@@ -5,7 +5,7 @@ Its help needs no JAX.
 from collections.abc import Sequence
 from pathlib import Path
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, meant
 from kpjax.lab.own.needs import NEEDS, ways
 
 PLAIN = "semi_supervised"  # trains where no system is named
@@ -23,8 +23,12 @@ def main(arguments: Sequence[str]) -> Path | None:
         return None
     name, flags = system_and_flags(arguments)
     if name not in NEEDS:
-        raise InputError("train", f"{name!r} is not a system; there are {', '.join([LABELS, *NEEDS])}, and without one "
-                         "kpjax train --project P trains on all labels of P")
+        known = [LABELS, *NEEDS]
+        raise InputError(f"kpjax train: {name!r} is not a system; there are {', '.join(known)}, and without one "
+                         f"kpjax train --project P trains on all labels of P{meant(name, known)}")
+    if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
+        raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either, then images without "
+                         "labels are learnt from, too")
     from kpjax.lab.own.systems import own_system
     from kpjax.systems.command_line import run
     from kpjax.systems.system import OWN
@@ -40,15 +44,14 @@ def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
     if name != LABELS:
         return name, flags
     named = {"--variants", "-h", "--help", "--help-all"} & {flag.partition("=")[0] for flag in flags}
-    several = sum(flag.partition("=")[0] == "--project" for flag in flags) > 1
-    return PLAIN, flags if named or several else [*flags, *LABELS_ALONE]
+    return PLAIN, flags if named else [*flags, *LABELS_ALONE]
 
 
 def usage() -> str:
     """Returns the plain way, and a line for each system with what it must be given."""
     lines = {"--project P": "all labels of a project; the rest is chosen from it",
              f"{LABELS} --project P": "the same, and nothing but the labels",
-             f"{LABELS} --project A --project B": "projects that name different keypoints, as one network",
+             "--project A --project B": "several projects as one; they may name different keypoints",
              **{f"{name} {needs.takes}": needs.gives for name, needs in ways()}}
     return "\n".join(["usage: kpjax train [SYSTEM] [flags]", "",
                       *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()), "",

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import tyro
 
 from kpjax.errors import InputError, summarise
-from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
@@ -17,11 +16,10 @@ from kpjax.lab.formats.project_source import frame_identity, frames_at
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.earlier_run import published_run
+from kpjax.lab.own.earlier_run import PARTS, published_run
 from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.project import Own
 from kpjax.lab.predictors import open_run
-from kpjax.methods.adaptation_family.adaptation import HEAD
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.systems import adaptation, published
@@ -31,11 +29,10 @@ from kpjax.systems.adaptation.measures import checked
 from kpjax.systems.configs import NETWORKS, Network, changed, config_from_json, stored_fields
 from kpjax.systems.system import Job
 from kpjax.systems.weights import Backbone
-from kpjax.training.trees import load_trained, tree_digest
+from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
 PASSES, FEWEST_STEPS, MOST_STEPS = 100, 1000, 2000  # fewer leave most points wandering, see experiments/RESULTS.md
-PARTS = ("backbone", "upsampling", "head")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class OwnCore:
 
     core_test: ClassVar[str] = ""  # its accuracy is not measured
 
-    core: str = ""  # a finished run's folder, an exported one, the folder of a core's stage, or movenet
+    core: str = ""  # a finished run's folder, an exported one, or movenet
 
 
 @dataclass(frozen=True)
@@ -91,6 +88,7 @@ class OwnConfig(Config):
 OWN = OwnConfig(**vars(SYNTHETIC) | {
     "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
     "core": OwnCore(), "data": OwnImages(), "network": CoreHourglass(), "backbone": Backbone(),
+    "optimizer": replace(SYNTHETIC.optimizer, decay_to="start"),  # as it was measured
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
 
@@ -107,36 +105,29 @@ class CoreRun(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def own_core(folder: str) -> CoreRun:
-    """Reads the network of a finished run, of an exported one, of a core's stage, or trunk and pyramid of a published
-    network of human pose. Raises InputError for another folder, and for a network of a kind that this system cannot
-    build."""
+    """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published network of human
+    pose. Raises InputError for another folder, and for a network of a kind that this system cannot build."""
     if not folder:
         raise InputError("core", "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+    parts = PARTS
     if published.is_published(folder):
         run = published_run(folder)
-        body = {collection: {part: tree for part, tree in run.opened.trained.variables[collection].items()
-                             if part != HEAD} for collection in ("params", "batch_stats")}
-        return CoreRun(adaptation.Core(body, tree_digest(body)), replace(run.taken_over["network"], sigmoid=False), {
-            "image_size": run.taken_over["image_size"], "dtype": run.taken_over["network"].dtype,
-            "appearance": "colour", "normalisation": run.taken_over["normalisation"],
-            "backbone_statistics": run.taken_over["backbone_statistics"]})
-    path = Path(folder).expanduser()
-    if adapted := (path / "stage.json").is_file():
-        config, variables = read_json(path / "stage.json")["config"], load_trained(path / "result").variables
+        found, variables, parts = run.taken_over, run.opened.trained.variables, PARTS[:2]  # the head is a person's
+        network = replace(found["network"], sigmoid=False)
     else:
-        opened = open_run(path)
+        opened = open_run(Path(folder).expanduser())
         config, variables = opened.files["config.json"]["config"], opened.trained.variables
         if adapted := opened.run.experiment == "adaptation":
             variables = adaptation.plain_of(opened.trained, opened.run.variant)
-    found, needed = stored_fields(config), ("network", "image_size", *(() if adapted else ("heatmap_size",)))
-    if missing := [name for name in needed if name not in found]:
-        raise InputError("core", f"{folder} has a network of another kind (its config has no {missing[0]}); give a run "
-                         "that learnt named keypoints from labels, or one of adaptation")
-    if found["image_size"] != STRIDE * found.get("heatmap_size", found["image_size"] // STRIDE):
-        raise InputError("core", f"the heatmaps of {folder} are {found['heatmap_size']} px for images of "
-                         f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
-    network = config_from_json(NETWORKS[config["network"]["name"]](), config["network"])
-    kept = {collection: {part: tree for part, tree in variables[collection].items() if part in PARTS}
+        found, needed = stored_fields(config), ("network", "image_size", *(() if adapted else ("heatmap_size",)))
+        if missing := [name for name in needed if name not in found]:
+            raise InputError("core", f"{folder} has a network of another kind (its config has no {missing[0]}); give a "
+                             "run that learnt named keypoints from labels, or one of adaptation")
+        if found["image_size"] != STRIDE * found.get("heatmap_size", found["image_size"] // STRIDE):
+            raise InputError("core", f"the heatmaps of {folder} are {found['heatmap_size']} px for images of "
+                             f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
+        network = config_from_json(NETWORKS[config["network"]["name"]](), config["network"])
+    kept = {collection: {part: tree for part, tree in variables[collection].items() if part in parts}
             for collection in ("params", "batch_stats")}
     return CoreRun(adaptation.Core(kept, tree_digest(kept)), network, {
         "image_size": found["image_size"], "dtype": network.dtype, "appearance": found.get("appearance", "colour"),
@@ -168,13 +159,13 @@ def own_split(data: OwnImages, own: Own) -> Split:
         target = tuple(frame for frame in frames if frame_identity(frame, project.root) not in tested)
         return Split(target, (), project, held, held.words)
     videos = sorted({frame.path for frame in frames if frame.number is not None})
-    count = max(round(0.2 * len(frames)), 1)
     if len(videos) >= projects.ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames):
         drawn = videos[-max(round(0.2 * len(videos)), 1):]
         test = tuple(frame for frame in frames if frame.path in drawn)
         words = f"videos {summarise([path.name for path in drawn])}"
     else:
-        test, words = frames[-count:], f"the last {count} frames"
+        test = frames[-max(round(0.2 * len(frames)), 1):]
+        words = f"the last {len(test)} frames"
     kept = set(test)
     return Split(tuple(frame for frame in frames if frame not in kept), test, None, None, words)
 

@@ -2,7 +2,7 @@
 sees crops of them, and kept in the run's folder for `kpjax predict`."""
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,21 +13,21 @@ import optax
 
 from kpjax import InputError, Method
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
-from kpjax.files import read_json, write_json
+from kpjax.files import make_folder, read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
-from kpjax.input.source import ArraySource, Source, digest_of
+from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
-from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
 from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.choices import Choice
-from kpjax.lab.own.project import Held, Own, open_animals
+from kpjax.lab.own.project import Held, Own, open_animals, open_unlabelled
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.systems.configs import Augmentation, changed
-from kpjax.systems.system import IMAGES, Job, fit_sources
+from kpjax.systems.system import IMAGES, Job, fit_sources, kept_arrays
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import load_trained, save_trained, tree_digest
@@ -43,6 +43,8 @@ MORE = 4  # animals that are looked for beyond the most on a labelled frame
 FOUND, FAINT = 0.3, 0.1  # the score from which an animal is there; where their number is known, it is lower
 SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
 Opened = Callable[[Any], tuple[Project, Held]]  # of a config: the project, and what of it is held out
+NEARLY_NONE = 0.05  # of the frames have an animal, below which they look like none that the finder knows
+KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use
 
 
 class Finder(NamedTuple):
@@ -81,29 +83,13 @@ class Learnt(NamedTuple):
         return digest_of(described, tree_digest({"variables": self.trained.variables, "frozen": self.trained.frozen}))
 
 
-def crowd_lines(project: Project) -> list[str]:
-    """Returns what a run on several animals does with them, and whether labels seem to lack some of them."""
-    crowd = crowd_of(project)
-    some = (f"{crowd.most} animals on every labelled frame" if not crowd.fewer else f"up to {crowd.most} animals on a "
-            "labelled frame")
-    lines = [f"{some}: each is cropped, and a small network learns to find them on new frames"]
-    if crowd.fewer:
-        lines.append(f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
-                     "labels there is taught as\nbackground; label it, or take the frame out of the project")
-    return lines
-
-
-def frame_size(crowd: Crowd, longer_side: float) -> Choice:
-    """Chooses the side of frames on which animals are found: the least at which they are large and far enough."""
+def frame_size(crowd: Crowd, longer_side: float) -> int:
+    """Returns the side of frames on which animals are found, px: the least at which they are large and far enough."""
     def fits(side: int) -> bool:
         scale = side / longer_side
         return not crowd.extent * scale < LEAST_EXTENT and not crowd.apart * scale < LEAST_APART
 
-    side = next(filter(fits, SIZES), SIZES[-1])
-    scale = side / longer_side
-    near = f", neighbours {crowd.apart * scale:.0f} px apart" if np.isfinite(crowd.apart) else ""
-    return Choice("animals", side, f"frames on which animals are found: they are {crowd.extent * scale:.0f} px there"
-                  f"{near}")
+    return next(filter(fits, SIZES), SIZES[-1])
 
 
 def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
@@ -127,7 +113,7 @@ def _learnt_finder(job: Job, opened: Opened) -> Learnt:
     project, held = opened(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
-    side = frame_size(crowd, max(max(frame.size) for frame in project.frames)).value
+    side = frame_size(crowd, max(max(frame.size) for frame in project.frames))
     parts = [frames_of(project, whole, numbers, job.config.own, side, name)
              for numbers, name in ((held.train, "frames"), (held.held_out, "frames held out"))]
     steps, batch = min(STEPS, 2 * job.config.steps), padded_size(BATCH, job.options.mesh or data_mesh())
@@ -269,3 +255,75 @@ def kept_finder(folder: Path) -> Learnt | None:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: {error!r:.80} means nothing; copy the folder again, or predict with --boxes"
                          ) from None
+
+
+# On frames without labels
+
+
+def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Callable[[], Learnt], *, root: Path,
+                argument: str, name: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
+    """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.
+
+    learnt: returns the network that finds them. argument: names the frames. held_out: a project, and the part of it
+    from which nothing may be learnt. Raises InputError as `found_animals` does.
+    """
+    own, square = job.config.own, job.config.data.square()
+    if job.config.data.transform == "letterbox":
+        return open_unlabelled(own, square, frames, skeleton, root=root, name=name)
+    finder = learnt()
+    frames = [frame for frame in frames if not (frame.number or 0) % max(own.every, 1)]
+    on, boxes = found_animals(job, finder, frames, own=own, root=root, argument=argument, least=job.config.batch_size,
+                          held_out=held_out and (lambda: frames_of(
+                              held_out[0], whole_frames(held_out[0])[0], held_out[1].held_out, own,
+                              finder.described["image_size"], f"{held_out[0].root.name}, held out")))
+    return open_unlabelled(own, square, on, skeleton, root=root, name=name, boxes=boxes)
+
+
+def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own, root: Path, argument: str,
+                  least: int, held_out: Callable[[], ArraySource] | None = None
+                  ) -> tuple[list[Frame], list[tuple[float, ...]]]:
+    """Finds the animals of frames without labels, or reads those that the same network found on them before.
+
+    Returns the frame of each animal, and its box: x, y, width, height. argument: names the frames. least: animals that
+    are needed, a batch. held_out: reads whole frames from which nothing may be learnt. Raises InputError for fewer
+    animals, where nearly no frame has one, and for held-out frames.
+    """
+    names = [frame_identity(frame, root) for frame in frames]
+    path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
+    if jax.process_index() == 0:
+        make_folder(path.parent)
+    kept = kept_arrays(path, lambda: _found(learnt, frames, own, root, argument, held_out))
+    count, there = len(kept["frame"]), len(np.unique(kept["frame"]))
+    where = f"{counted(int(kept['frames']), 'frame')} without labels"
+    if there <= NEARLY_NONE * kept["frames"]:
+        few = f"animals were found on {there} of {where}" if count else f"no animal was found on {where}"
+        raise InputError(argument, f"{few}; the finder learns from labelled frames, so label some like these, or leave "
+                         "them out")
+    if count < least:
+        raise InputError(argument, f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
+                         "more frames, or a smaller --batch-size")
+    known = learnt.described.get("held_out")
+    if known and known["found"] < KNOWN * known["animals"]:
+        print(f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
+              "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png")
+    print(f"{where}: {counted(count, 'animal')} found on {there} of them, each is cropped")
+    return [frames[number] for number in kept["frame"]], [tuple(box) for box in kept["box"].tolist()]
+
+
+def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argument: str,
+           held_out: Callable[[], ArraySource] | None) -> Mapping[str, np.ndarray]:
+    """Finds animals on whole frames: those that are there for sure, and no more than are on every labelled frame, where
+    these have equally many."""
+    finder = finder_of(learnt.described, learnt.trained)
+    source = decoded(unlabelled_source(frames, Letterbox(finder.side), Skeleton(()), root=root, name=argument),
+                     on_bad_frame=own.on_bad_frame)
+    if held_out:
+        check_disjoint(source, held_out())  # crops of one frame by two boxes would differ
+    on, boxes = [], []
+    for place, one, found, row in found_on(finder, source):
+        sure = int((found.scores[row] >= FOUND).sum())
+        there, _ = finder.boxes(found, row, one.crop, min(sure, finder.most) if finder.always else sure)
+        on += [int(source.examples.index[place])] * len(there)
+        boxes += there.tolist()
+    return {"frame": np.array(on, np.int64), "box": np.array(boxes, np.float64).reshape(-1, 4),
+            "frames": np.array(len(source))}

@@ -1,13 +1,23 @@
-"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag overrides it."""
+"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag overrides it.
+
+The network is a real backbone where its weights can be had, else the small U-net.
+"""
 import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpjax import InputError
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, reference_lengths
-from kpjax.systems.configs import changed, flat
+from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.own.project import Held
+from kpjax.models import MobileNetV2, MoveNet, SmallUNet
+from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
+from kpjax.systems import person
+from kpjax.systems.configs import NETWORKS, changed, flat
+from kpjax.systems.weights import FINE_RATE
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
@@ -17,6 +27,7 @@ LEAST_DIAGONAL = 32
 CROPS = "several animals on a frame: training reads a crop of each, and a small network learns to find them"
 UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
+UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
 class Facts(NamedTuple):
@@ -51,6 +62,31 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
                  float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
                  *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])),
                  project.skeleton.names)
+
+
+def facts_of_training(project: Project, held: Held, data: Any, typed: Collection[str]) -> Facts:
+    """Computes the statistics of what trains, and says what a run on several animals does with them.
+
+    data: the images of a config, of which a typed `transform` decides whether animals are cropped.
+    """
+    facts = facts_of(project, held.train)
+    if "transform" in typed:
+        facts = facts._replace(several=data.transform == "around_box")
+    if facts.several:
+        print(*crowd_lines(project), sep="\n")
+    return facts
+
+
+def crowd_lines(project: Project) -> list[str]:
+    """Returns what a run on several animals does with them, and whether labels seem to lack some of them."""
+    crowd = crowd_of(project)
+    some = (f"{crowd.most} animals on every labelled frame" if not crowd.fewer else f"up to {crowd.most} animals on a "
+            "labelled frame")
+    lines = [f"{some}: each is cropped, and a small network learns to find them on new frames"]
+    if crowd.fewer:
+        lines.append(f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
+                     "labels there is taught as\nbackground; label it, or take the frame out of the project")
+    return lines
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:
@@ -132,17 +168,102 @@ def every_choice(frames: Sequence[Frame]) -> Choice:
     return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
 
 
-def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str]) -> Any:
+def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0) -> Any:
     """Returns the config with all choices but those of typed fields, and prints each with its reason.
 
-    `steps` are chosen even if they are typed, since typed steps are scaled from them.
+    `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled: animals that a batch is
+    drawn from, where it is.
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
     for field, value, reason in choices:
+        if field in UNSAID and field not in typed:
+            continue
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "name", value)
         said = f"{shown}  ({reason})"
         if field in typed:
-            said = (f"as typed, and other counts of steps with it  (else {shown})" if field == "steps" else
-                    f"{given[field]}  (as typed)")
+            said = (f"as typed, in place of {shown}" if field == "steps" else f"{given[field]}  (as typed)")
         print(f"  --{field.replace('_', '-'):{width}}  {said}")
+    batch = config.batch_size
+    if 0 < 2 * labelled < batch and "batch_size" in typed:
+        print(f"--batch-size {batch} is more than the {labelled} labelled animals: a step sees each about "
+              f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do")
     return changed(config, **{field: value for field, value, _ in choices if field not in typed - {"steps"}})
+
+
+# The network
+
+# Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
+WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
+WORTH = "with ten labelled frames of a mouse 16 of 100 points more were found, in five times the time"
+# px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
+# where that of the small U-net fell.
+FINE_SIDE = 128
+# Over 300 steps heatmaps stayed at it and at 1e-3, and faded at 4e-3 over 200; runs here have 500 steps or more.
+RELATIVE_RATE = 3e-4
+MANY_KEYPOINTS = 20  # above which the small U-net is wider
+
+
+def usual_choices(facts: Facts, config: Any, typed: Collection[str], *, frozen_stride: int = 0) -> list[Choice]:
+    """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its learning rates.
+
+    The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or weights are typed, no
+    option of the small U-net, and no run to start from. frozen_stride: up to which it keeps its weights.
+    Of a project whose keypoints are a person's by their names, its weights are those of a network of human pose.
+    Raises InputError for typed weights of an unknown network.
+    """
+    network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
+    if small and not config.backbone.start and not typed & {"network", *vars(network)}:
+        weights = config.backbone.weights if "weights" in typed else _at_hand(facts)
+        network = _network_of(weights) if weights else network
+    size = config.data.image_size if "image_size" in typed else None
+    images = [*image_choices(facts, size, FINE_SIDE if isinstance(network, MobileNetV2) else 0), rotation_choice(facts)]
+    if weights:
+        why = (f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
+               if weights == MOVENET else "--network small_unet does without")
+        frozen = [Choice("frozen_stride", frozen_stride, "the first layers keep their weights, in 0.6 to 0.7 of the "
+                         "time of a step")] if frozen_stride and isinstance(network, MobileNetV2) else []
+        return [*images, Choice("network", network, WORTH), Choice("weights", weights, why), *frozen, *rate_choices(
+            config, "published weights are changed slowly, falling to zero along a cosine", most=FINE_RATE)]
+    if isinstance(network, MoveNet):
+        # Steps of Adam's own size are up to a quarter of such a kernel each: the published heatmaps fade.
+        return [*images, Choice("relative_steps", True, "norms are folded into its kernels, some of which are a "
+                                "thousandth: steps are shares of each"),
+                *rate_choices(config, "larger relative steps over as many let its heatmaps fade", RELATIVE_RATE)]
+    if not small:
+        return [*images, *rate_choices(config, "the preset's")]
+    many = facts.keypoints > MANY_KEYPOINTS
+    why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
+    return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
+            Choice("head_width", 64 if many else 32, why),
+            *rate_choices(config, "the small U-net's, falling to zero along a cosine")]
+
+
+def _at_hand(facts: Facts) -> str:
+    """Returns the first weights whose file is here, "" if none; of people those of human pose come first. Says what
+    could be had."""
+    people = person.is_person(facts.names)
+    weights = first_at_hand((MOVENET, *WEIGHTS) if people else WEIGHTS)
+    if weights == MOVENET:
+        print("kpjax evaluate movenet PROJECT measures the published network as it is: with 50 labelled athletes no "
+              "network\ntrained here was better")
+    elif people:
+        print(f"{_people(facts)}: a network that has learnt poses of people, {MOVENET}, would be taken if its file "
+              f"were at {WEIGHTS_FOLDER / MOVENET}.safetensors")
+    if not weights:
+        known = KNOWN_WEIGHTS[WEIGHTS[-1]]
+        print(f"no pretrained backbone at hand: a small U-net learns from random weights. Better ({WORTH}): "
+              f"kpjax weights {known.name} fetches one ({known.megabytes:g} MB, {known.licence}), or put "
+              f"{known.address} at {WEIGHTS_FOLDER / known.name}.safetensors")
+    return weights or ""
+
+
+def _people(facts: Facts) -> str:
+    found = sum(person.of_person(name) is not None for name in facts.names)
+    return f"{found} of {facts.keypoints} keypoints are a person's by their names"
+
+
+def _network_of(weights: str) -> Any:
+    if not (known := known_weights(weights)):
+        raise InputError("weights", f"{weights} is not among the known weights; name its network, too: --network and "
+                         f"one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
+    return NETWORKS[known.network](**known.options)

@@ -1,20 +1,35 @@
-"""A system on people's own data as one declaration, and the `System` that is made from it."""
+"""A system on people's own data as one declaration, and the `System` that is made from it: with the check of the
+project, the first lines of a training, errors in pixels, and the report."""
+import itertools
+import os
+import re
+import shlex
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
+from etils import epath
 
-from kpjax.files import make_folder
+from kpjax import InputError
+from kpjax.files import absolute, make_folder, read_json
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, metrics_of, write_errors
-from kpjax.lab.own.animals import Opened, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.command import OWN_PARTS
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, counted, metrics_of, write_errors
+from kpjax.lab.own.animals import FOLDER, Opened, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.pixel_errors import OF_PART, Part, animals_of, scores_of, write_meaning_of_scores
-from kpjax.systems.system import OWN, Job, Outcome, StoredRun, System
+from kpjax.systems.command_line import Command, typed_fields
+from kpjax.systems.configs import config_as_json, flat
+from kpjax.systems.system import OWN, Job, Outcome, OwnParts, StoredRun, System
+from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
+
+COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")  # of stages, as far as a system has them
+WORTH_SAYING = 20.0  # seconds that a network takes, from which its time is said
 
 
 class OwnSystem(NamedTuple):
@@ -26,14 +41,15 @@ class OwnSystem(NamedTuple):
     # InputError for what does not suit.
     resolved: Callable[[Any, Collection[str]], Any]
     open: Callable[[Job], Any]
-    short_list: Callable[[Any], Sequence[str]]  # config -> the variants that run unless some are named
+    short_list: Callable[[Any], Sequence[str]]  # config -> the variants that run unless some are named, the best last
     applicable: Callable[[Any], Sequence[str]]
-    # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT, whose `scale` is the
-    # diagonal of the labelled body. Runs keep their errors in pixels, what scores mean, and radii; none without parts.
+    # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or TARGET, whose `scale` is
+    # the diagonal of the labelled body. Runs keep their errors in pixels, what scores mean, and radii; none without.
     parts: Callable[[Job, Any], Mapping[str, Part]] = lambda job, data: {}
     # The project, and what of it is held out: runs on crops of several animals keep a network that finds them.
     opened: Opened | None = None
     found: Callable[[Any], Source | None] = lambda data: None  # of a run's data, crops of animals that it found itself
+    check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None  # raises InputError
     differences: Mapping[str, Any] = MappingProxyType({})  # other fields of the System
 
 
@@ -44,9 +60,15 @@ def made(own: OwnSystem) -> System:
     cutoff, radius_table.json with radii within which the truth lies, metrics such as `held_out/px`, and the network
     that finds animals.
     """
+    def check(command: Command) -> None:
+        own.check_variants(command.config, command.variants)
+        if not command.shared.fresh:
+            check_project(command)
+        print(*first_lines(command), sep="\n")
+
     system = own.paper._replace(
-        presets={OWN: own.config}, template=own.config, own=OWN_PARTS, resolved=own.resolved, open=own.open,
-        short_list=lambda preset, config: own.short_list(config),
+        presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines),
+        resolved=own.resolved, open=own.open, short_list=lambda preset, config: own.short_list(config),
         applicable=lambda preset, config: own.applicable(config), **own.differences)
 
     def train(job: Job, data: Any) -> Outcome:
@@ -55,7 +77,9 @@ def made(own: OwnSystem) -> System:
             learnt = learnt_finder(job, own.opened)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))
-        return system.train(job, data)
+        others = (logger for logger in job.options.loggers if not isinstance(logger, Pace))  # of what starts from it
+        loggers = (*others, Pace(job.title, steps_of(job.config)))
+        return system.train(job._replace(options=replace(job.options, loggers=loggers)), data)
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
         return dict(system.evaluated(job, data)) | {
@@ -63,18 +87,18 @@ def made(own: OwnSystem) -> System:
 
     def measure(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
         values = dict(system.measure(job, data, outcome, _of_paper(predictions)))
-        if OF_PART + HELD_OUT not in predictions:
+        if not (part := _known_by(predictions)):
             return values
         animals = animals_of(own.parts(job, data), predictions)
-        return values | metrics_of(animals, drawn_from(scores_of(predictions[OF_PART + HELD_OUT]).cutoff))
+        return values | metrics_of(animals, drawn_from(scores_of(predictions[OF_PART + part]).cutoff))
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         system.draw(job, data, outcome, _of_paper(predictions))
-        if jax.process_index() == 0 and OF_PART + HELD_OUT in predictions:
+        if jax.process_index() == 0 and (part := _known_by(predictions)):
             kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
             make_folder(job.folder)
-            animals, found = animals_of(own.parts(job, data), predictions), predictions[OF_PART + HELD_OUT]
-            table = write_meaning_of_scores(job.folder, found, animals.by_part()[HELD_OUT].recordings, kind)
+            animals, found = animals_of(own.parts(job, data), predictions), predictions[OF_PART + part]
+            table = write_meaning_of_scores(job.folder, found, animals.by_part()[part].recordings, kind)
             write_errors(job.folder, animals, drawn_from(table.cutoff))
 
     return system._replace(train=train, evaluated=evaluated, measure=measure, draw=draw)
@@ -82,6 +106,11 @@ def made(own: OwnSystem) -> System:
 
 def _of_paper(predictions: Mapping[str, Gathered]) -> dict[str, Gathered]:
     return {name: found for name, found in predictions.items() if not name.startswith(OF_PART)}
+
+
+def _known_by(predictions: Mapping[str, Gathered]) -> str:
+    """Returns the part that says what scores mean, "" if there is none."""
+    return next((part for part in (HELD_OUT, TARGET) if OF_PART + part in predictions), "")
 
 
 def either(one: System, other: System, is_other: Callable[[Any], bool]) -> System:
@@ -104,3 +133,102 @@ def either(one: System, other: System, is_other: Callable[[Any], bool]) -> Syste
         **{name: by_job(name) for name in ("open", "train", "evaluated", "measure", "draw")},
         **{name: by_config(name) for name in ("columns", "resolved", "shortened")},
         **{name: by_preset(name) for name in ("short_list", "applicable")})
+
+
+# What is said
+
+
+def steps_of(config: Any) -> int:
+    """Returns the steps of all stages of a network."""
+    known = flat(config)
+    return sum(known.get(name, 0) for name in COUNTS_OF_STEPS)
+
+
+def first_lines(command: Command) -> list[str]:
+    """Returns what will be trained, and how many networks."""
+    jobs = command.jobs()
+    trained = [job for job in jobs if not (job.folder / "results.json").exists()]
+    times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
+    done = f"; {len(jobs) - len(trained)} of them finished before" if len(trained) < len(jobs) else ""
+    order = ", one after the other" * (len(jobs) > 1)
+    return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
+            f"up to {steps_of(command.config):,} steps each{done}"]
+
+
+class Pace(NamedTuple):
+    """Opens loggers that say, after the first steps of a stage, about how long a network takes."""
+
+    title: str
+    steps: int  # of all stages
+
+    def __call__(self, folder: epath.Path, stage: str, start: int) -> "_Told":
+        return _Told(self)
+
+
+class _Told:
+    def __init__(self, pace: Pace):
+        self.pace, self.told, self.began = pace, False, time.monotonic()
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        rate = metrics.get("steps_per_second", 0.0)
+        if not self.told and rate > 0:
+            self.told, seconds = True, self.pace.steps / rate
+            about = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+            if seconds >= WORTH_SAYING:
+                print(f"{self.pace.title}: this network takes about {about}")
+
+    def keep(self) -> None:
+        """Has nothing to keep."""
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+
+def next_lines(command: Command) -> list[str]:
+    """Returns the folders of the runs, those of the last variant first, which others are compared with, and the command
+    that uses one."""
+    folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
+               for job in sorted(command.jobs(), key=lambda job: -command.variants.index(job.variant))]
+    finds = (Path(command.jobs()[0].folder) / FOLDER).is_dir()
+    boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
+    return [*(f"run: {folder}" for folder in folders),
+            f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay"]
+
+
+def check_project(command: Command) -> None:
+    """Raises InputError if runs in the folder learnt from another project, or from another state of this one and
+    nothing else was asked for.
+
+    Settings that are chosen from the data differ then, too.
+    """
+    now = flat_identity(config_as_json(command.config))
+    for path in sorted(command.folder.glob("*/seed-*/config.json")):
+        there = flat_identity(read_json(path).get("config", {}))
+        projects = [str(of.get("data.project", "")) for of in (there, now)]
+        if all(projects) and len({Path(project).expanduser().absolute() for project in projects}) == 2:
+            named = re.sub(r"[^\w.-]+", "-", Path(projects[1]).stem)
+            raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
+                             f"for this one, such as --workdir runs-of-{named}")
+        differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
+        other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
+                     if not absolute(f"{command.shared.workdir}-{n}").exists())
+        if "start" in differ and flat(command.config).get("start"):
+            raise InputError("workdir", f"{command.folder} has runs that began otherwise; choose another folder, "
+                             f"{shlex.join(['--workdir', other])}, for the one that goes on")
+        if "summary" not in differ or differ & {"project", "more_projects", "unlabelled", "labelled", "validation",
+                                                "weights", "start", *typed_fields(command.config, command.arguments)}:
+            continue
+        before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
+        goes_on = ""
+        if "start" in flat(command.config) and (path.parent / "results.json").exists():
+            flags = shlex.join(["--start", str(path.parent), "--workdir", other])
+            goes_on = f"{flags} goes on from the last run, "
+        raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
+                         f"{goes_on}--fresh starts over")
+
+
+def report(*parts: Any, **more: Any) -> Any:
+    """Writes the report, as `kpjax.lab.own.report.own_report` does, whose libraries help need not wait for."""
+    from kpjax.lab.own.report import own_report
+
+    return own_report(*parts, **more)

@@ -1,19 +1,24 @@
 """Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on from one."""
 import functools
-from collections.abc import Collection, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import summarise
 from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
+from kpjax.lab.formats.project import Project
+from kpjax.lab.out.reports.pixel_errors import LINE
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import STRIDE
 from kpjax.systems import published
 from kpjax.systems.configs import NETWORKS, Network, config_from_json, flat, stored_fields
+from kpjax.systems.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
 from kpjax.systems.weights import Backbone
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
@@ -84,6 +89,28 @@ def published_run(weights: str) -> EarlierRun:
              "sigma": PUBLISHED_SIGMA, "grid": "half_pixel", "decoder": "dark", "normalisation": "symmetric",
              "backbone_statistics": "frozen"}
     return EarlierRun(opened, method.skeleton, taken, "")
+
+
+def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[str] = WITH_HEAD.names,
+            needed: bool = True) -> Project:
+    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and tells which.
+
+    Raises InputError if there is none, and one is needed.
+    """
+    names = project.skeleton.names
+    changed = tuple(new if new in known else old for old, new in zip(names, names_of_person(names), strict=True))
+    same = {new: old for old, new in zip(names, changed, strict=True) if new in known}
+    if not same and needed:
+        raise InputError("project", f"{project.root} labels {summarise(list(names))}; none is a person's by its name, "
+                         f"such as {', '.join(KEYPOINTS[:1] + KEYPOINTS[5:9])}")
+    pairs = ", ".join(name if name == theirs else f"{name} = {theirs}" for name, theirs in same.items())
+    worked_out = "; ".join(f"{name}, {how}" for name, how in WORKED_OUT.items() if name in same)
+    for text, found in ((f"the same by their names: {pairs}", pairs),
+                        (f"worked out, since MoveNet does not find it: {worked_out}", worked_out)):
+        if found:
+            tell(textwrap.fill(text, LINE, break_on_hyphens=False))
+    skeleton = project.skeleton
+    return project._replace(skeleton=Skeleton(changed, skeleton.edges, skeleton.flip, skeleton.groups))
 
 
 # More labels for the same keypoints

@@ -16,11 +16,9 @@ from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import crowd_lines
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run
-from kpjax.lab.own.people import renamed
+from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run, renamed
 from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Own
 from kpjax.models import KeypointNetwork, MoveNet
@@ -128,22 +126,21 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                          "head, too; add one more or one fewer")
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.own.validation)
-    facts, labelled = choices.facts_of(project, held.train), len(held.train)
-    made = [choices.image_choices(facts, None)[0],
-            *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
-            choices.rotation_choice(facts),
-            choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-            *(choices.rate_choices(config, "published weights are changed slowly", most=FINE_RATE)
-              if published.is_published(config.data.old) else choices.rate_choices(config, "the preset's"))]
     print(f"{projects.described(project, held)}\n"
           f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
-    if facts.several:
-        print(*crowd_lines(project), sep="\n")
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
-    return changed(choices.chosen(config, made, typed), summary=(
-        f"{', '.join(new)} from {project.root.name}, {labelled} animals, for a model of {', '.join(names)}; held out: "
-        f"{held.words}"))
+    facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
+    rates = ("published weights are changed slowly", FINE_RATE) if published.is_published(config.data.old) else (
+        "the preset's",)
+    return changed(choices.chosen(config, [
+        choices.image_choices(facts, None)[0],
+        *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+        choices.rotation_choice(facts),
+        choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
+        *choices.rate_choices(config, *rates)], typed, labelled), summary=(
+            f"{', '.join(new)} from {projects.title(config.data.project, config.own)}, {labelled} animals, for a model "
+            f"of {', '.join(names)}; held out: {held.words}"))
 
 
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:

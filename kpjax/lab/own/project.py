@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from kpjax.lab.formats.project_source import (
     unlabelled_source,
 )
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.uniting import United, in_names, united
+from kpjax.lab.formats.uniting import in_names, united, united_lines
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -35,6 +35,7 @@ DRAWN = ("_labeled", "_overlay")  # how the names of videos end on which DeepLab
 class Own:
     """Flags of every preset `own`: how a person's data are read, and what is held out."""
 
+    more_projects: tuple[str, ...] = ()  # further projects, which are learnt as one with the first: --project again
     category: str = ""  # of a COCO project with several
     video_root: str = ""  # folder of the videos that are not where the project says
     pixels_from: Literal[0, 1] = 0  # 1 if the project counts the middle of the first pixel as (1, 1)
@@ -47,11 +48,31 @@ class Own:
 
 
 def needed_project(path: str, own: Own, argument: str = "project") -> Project:
-    """Reads the project at a path, named by `argument`. Raises InputError with all faults, or for an empty path."""
+    """Reads the project at a path, named by `argument`, as one with `own.more_projects` if it is the `project`.
+
+    Raises InputError with all faults, for an empty path, and for projects that contradict each other.
+    """
     if not path:
         raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
                          "Lightning Pose, or csv; kpjax check shows what is in it")
-    return _read(path, own.category, own.video_root, own.pixels_from, own.rescale_labels)
+    read = own.category, own.video_root, own.pixels_from, own.rescale_labels
+    if argument == "project" and own.more_projects:
+        return _united((path, *own.more_projects), *read)
+    return _read(path, *read)
+
+
+@functools.lru_cache(maxsize=2)
+def _united(paths: tuple[str, ...], *read: Any) -> Project:
+    found = united([_read(path, *read) for path in paths])
+    alike = all(map(all, found.named))
+    print(*([f"{' and '.join(found.names)} have the same keypoints: they are one project, of which a part is held out"]
+            if alike else united_lines(found)), sep="\n")
+    return found.project
+
+
+def title(path: str, own: Own) -> str:
+    """Returns the name of a project, or of several."""
+    return " and ".join(Path(path).expanduser().resolve().name for path in (path, *own.more_projects))
 
 
 @functools.lru_cache(maxsize=4)
@@ -113,8 +134,11 @@ def hold_out(project: Project, asked: str = "") -> Held:
     marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
     share, recordings, after, held, how = _share(asked), [], {}, [], ""
     if asked and share is None:
-        recordings = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
-        if unknown := [name for name in recordings if name not in of_session]:
+        # Recordings of several projects begin with the project's name.
+        named_by = {name.strip(): [session for session in of_session if f"/{session}".endswith(f"/{name.strip()}")]
+                    for name in asked.split(",") if name.strip()}
+        recordings = [session for sessions in named_by.values() for session in sessions]
+        if unknown := [name for name, sessions in named_by.items() if not sessions]:
             named = [*filter(None, of_session)]
             there = f"there are {summarise(named)}; name some of them, or" if named else "the project names none; give"
             raise InputError("validation", f"{unknown[0]!r} is not a labelled recording; {there} a share such as 0.2")
@@ -170,33 +194,6 @@ def _time(frame: Frame) -> tuple[str, int]:
         return "", frame.number
     found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
     return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
-
-
-# Several projects
-
-
-@functools.lru_cache(maxsize=2)
-def united_projects(paths: tuple[str, ...], own: Own) -> tuple[United, tuple[Held, ...]]:
-    """Reads projects as one, and holds a part of each out.
-
-    Names of recordings are those of any of the projects; a project of which none is named holds out what it would
-    alone. Raises InputError as `needed_project`, `united` and `hold_out` do.
-    """
-    projects = [needed_project(path, own) for path in paths]
-    found, asked, by_name = united(projects), own.validation, bool(own.validation) and _share(own.validation) is None
-    if by_name:
-        there = [{project.frames[number].session for number in labelled_frames(project)} for project in projects]
-        wanted = [name.strip() for name in asked.split(",") if name.strip()]
-        if unknown := [name for name in wanted if not any(name in sessions for sessions in there)]:
-            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording of {' or '.join(found.names)}; "
-                             "name some of theirs, or give a share such as 0.2")
-        parts = [hold_out(project, ",".join(name for name in wanted if name in sessions))
-                 for project, sessions in zip(projects, there, strict=True)]
-    else:
-        parts = [hold_out(project, asked) for project in projects]
-    return found, tuple(
-        held._replace(train=tuple(numbers[n] for n in held.train), held_out=tuple(numbers[n] for n in held.held_out))
-        for numbers, held in zip(found.instances, parts, strict=True))
 
 
 # Frames without labels

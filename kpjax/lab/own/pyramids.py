@@ -26,7 +26,7 @@ from kpjax.lab.formats.video_labels import TABLE, with_labels
 from kpjax.lab.own.choices import Choice, chosen
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.systems import pyramids
-from kpjax.systems.configs import Count, Rule, changed
+from kpjax.systems.configs import Count, Rule
 from kpjax.systems.pyramids.config import SMALL, Config, Still, VideoSet
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
 from kpjax.training.evaluation import Gathered
@@ -46,7 +46,6 @@ class OwnVideos(VideoSet):
     videos: tuple[str, ...] = ()  # files and folders; a folder may have a table of labels, keypoints.csv
     every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
-    mixed_sizes: bool = False  # whether the videos may differ in size
     image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 128  # px; videos of several sizes need it typed
     place: Annotated[tuple[float, ...], PLACE] = ()  # left, upper, width and height of the part to look at, px; (): all
 
@@ -74,8 +73,12 @@ OWN = OwnConfig(**vars(SMALL) | {
     "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
     "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
     "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
+    # As they were measured, rendered people and flies
+    "optimizer": replace(SMALL.optimizer, learning_rate=4e-3),
+    "rendering": replace(SMALL.rendering, reconstruction_width=0.1),
+    "bkind": replace(SMALL.bkind, bkind_rate=2e-3, bkind_reconstruction=30.0),
     "weights": replace(SMALL.weights, motion=0.02),
-    "baselines": replace(SMALL.baselines, keynet_rate=4e-3, keynet_steps=2.1),  # for as much computing
+    "baselines": replace(SMALL.baselines, keynet_steps=2.1),  # for as much computing
     "collapse_steps": 1500,
     # Where nothing moves a copy of the reference is right down to the noise.
     "collapse_baselines": ("constant_colour", "mean_image")})
@@ -84,7 +87,8 @@ OWN = OwnConfig(**vars(SMALL) | {
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the videos, each choice printed with its reason.
 
-    Raises InputError if no video is named, or none has at least twice as many frames as the window.
+    Raises InputError if no video is named, or none has at least twice as many frames as the window, and for videos of
+    several sizes unless the size of images is typed.
     """
     data, files = config.data, config.data.files()
     total = sum(len(video) for video in files)
@@ -98,7 +102,11 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                          f", and a window of {asked} needs {2 * asked}; give longer videos"
                          + (" or a smaller --window" if asked > 1 else ""))
     place = Choice("place", (), "as typed") if "place" in typed else place_choice(files, every)
-    config = chosen(config, [
+    sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
+    if len(sizes) > 1 and "image_size" not in typed:
+        raise InputError("videos", f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
+                         f"to which they are brought with --size {data.image_size}, or leave some out")
+    return chosen(config, [
         place,
         Choice("every", fitting, f"{total} frames in {len(files)} videos"
                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
@@ -107,8 +115,6 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         Choice("image_size", data.image_size, "what moves is often small; half as large is four times faster"),
         Choice("batch_size", config.batch_size, "pairs, the small network's"),
         Choice("steps", config.steps, "half of them made keypoints come alive on a clip of little motion")], typed)
-    # Videos of several sizes are brought to the size that is typed.
-    return changed(config, mixed_sizes=True) if "image_size" in typed and "mixed_sizes" not in typed else config
 
 
 def place_choice(files: Sequence[Video], every: int) -> Choice:
@@ -151,11 +157,6 @@ def open_data(job: Job) -> pyramids.Data:
 @functools.lru_cache(maxsize=2)
 def _open(data: OwnVideos) -> VideoSource:
     files = data.files()
-    sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
-    if len(sizes) > 1 and not data.mixed_sizes:
-        raise InputError("videos", f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
-                                   "to "
-                         f"which they are brought with --size {data.image_size}, or leave some out")
     source = read_videos(files, data.square(), every=data.every, on_bad_frame=data.on_bad_frame, mixed_sizes=True,
                          name="own videos")
     tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
@@ -212,7 +213,7 @@ def predicting(stored: StoredRun) -> Predicting:
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
 SYSTEM = made(OwnSystem(
     pyramids.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: ("pyramids", "untrained") if config.control else ("pyramids",),
+    short_list=lambda config: ("untrained", "pyramids") if config.control else ("pyramids",),
     applicable=lambda config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE),
     differences={"draw": draw, "predicting": predicting, "columns": lambda config: sorted(
         pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))

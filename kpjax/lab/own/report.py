@@ -20,8 +20,8 @@ from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.reports.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
 from kpjax.lab.out.reports.own_report import Film, OwnRun, Picture, films_in, write_own_report
-from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, LINE, Animals, errors_of, pixels, read_errors, table_lines
-from kpjax.lab.out.reports.verdict import advice, verdict
+from kpjax.lab.out.reports.pixel_errors import ALL, LINE, Animals, errors_of, pixels, read_errors, table_lines
+from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import held_out_text
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.reports.table import Column, Line
@@ -34,27 +34,31 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
                notes: Sequence[str], command: str) -> Path | None:
     """Prints what a preset's runs have reached, in pixels and in words, and writes report.html, whose path it returns.
 
-    The run with the smallest held-out error is shown, of each variant's lowest seed. None if no run kept its errors, as
-    those without labels.
+    The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
+    seed. None if no run kept its errors, as those without labels.
     """
-    found = [] if in_bucket(folder) else [one for line in lines if line.runs.finished and (one := _opened(line))]
+    folders = [] if in_bucket(folder) else [Path(line.runs.finished[0].folder) for line in lines if line.runs.finished]
+    unknown = unknown_of(folders[0]) if folders else []
+    found = [one for line in lines if folders and line.runs.finished and (one := _opened(line))]
     if not found:
+        print(*(textwrap.fill(text, LINE) for text in unknown), sep="\n")
         return None
-    shown = min(found, key=lambda one: _held_out_error(one[0]))[0]
-    skeleton = next(skeleton for one, skeleton in found if one is shown)
+    shown, skeleton = min(found, key=lambda one: _error(one[0]))
     print("", *table_lines(shown.animals, shown.cutoff), "", sep="\n")
-    print(*textwrap.wrap(" ".join(verdict(shown.animals, shown.cutoff)), LINE), sep="\n")
-    for text in advice(shown.animals, shown.cutoff):
+    print(*textwrap.wrap(" ".join([*verdict(shown.animals, shown.cutoff), *unknown]), LINE), sep="\n")
+    for number, text in enumerate(advice(shown.animals, shown.cutoff)):
+        print(end="" if number else "what would help most:\n")
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
     if animals := held_out_text(shown.folder):
         print(animals)
-    held = shown.animals.by_part().get(HELD_OUT)
+    parts = shown.animals.by_part()
+    held = parts.get(judging(parts))
     worst, others, films = ([], [], []) if held is None else _drawn(held, skeleton, shown.cutoff, Path(folder))
     run = shlex.quote(str(shown.folder))
     return write_own_report(
-        Path(folder), shown, lines, columns, summary=summary, notes=[*notes, *filter(None, [animals])],
+        Path(folder), shown, lines, columns, summary=summary, notes=[*notes, *filter(None, [animals])], unknown=unknown,
         worst=worst, others=others,
         films=[*films, *films_in(Path(folder))],
         commands={"The command of this run; given again it goes on, or writes this page anew:": command,
@@ -88,8 +92,19 @@ def radius_text(table: RadiusTable) -> str:
     return "; ".join(words) + "."
 
 
-def _held_out_error(run: OwnRun) -> float:
-    held = run.animals.by_part().get(HELD_OUT)
+def unknown_of(folder: Path) -> list[str]:
+    """Returns what no label can tell of a run that is for images without labels, a sentence each."""
+    images = read_json(folder / "config.json")["config"].get("data", {})
+    if not images.get("target") or images.get("target_project"):
+        return []
+    source = "All errors above are of the source. " if images.get("source") else ""
+    return [f"How far off points on the target are cannot be known, since none of its images has a label. {source}"
+            "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."]
+
+
+def _error(run: OwnRun) -> float:
+    parts = run.animals.by_part()
+    held = parts.get(judging(parts))
     mean = math.nan if held is None else errors_of(held, run.cutoff)[ALL].mean
     return mean if math.isfinite(mean) else math.inf
 
@@ -113,7 +128,7 @@ def _drawn(held: Animals, skeleton: Skeleton, cutoff: float, folder: Path
         print(f"no pictures in the report: {error}")
         return [], [], []
     left_out = f"; points with a score below {cutoff:.3g} are left out" if math.isfinite(cutoff) else ""
-    return *pictures, [Film(FILM, "Held-out frames in the order of their names: labels as rings, predictions as dots"
+    return *pictures, [Film(FILM, "Labelled frames in the order of their names: labels as rings, predictions as dots"
                             f"{left_out}.", _jpeg(first))]
 
 

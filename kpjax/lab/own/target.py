@@ -1,8 +1,8 @@
 """Images that look different, as RegDA learns from them: frames without labels, and perhaps others that test."""
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import tyro
 
@@ -14,8 +14,7 @@ from kpjax.input.source import ArraySource
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import decoded, frames_at, project_source
 from kpjax.lab.own import project as projects
-from kpjax.lab.own.animals import Learnt
-from kpjax.lab.own.found_animals import open_frames
+from kpjax.lab.own.animals import Learnt, open_frames
 from kpjax.lab.own.project import Own
 from kpjax.systems.image_sets import ImageSet
 from kpjax.systems.regda.config import Domains
@@ -43,20 +42,23 @@ class OwnDomains(Domains):
                         ).square_of_new()
 
 
-def target_frames(data: OwnDomains) -> tuple[Frame, ...]:
-    """Returns all frames of the target. Raises InputError if none is named."""
+class Target(NamedTuple):
+    """What is named of the target."""
+
+    frames: Sequence[Frame]
+    project: Project | None  # that tests, its keypoints in the order of the skeleton; None where nothing tests
+
+
+def target_of(data: OwnDomains, own: Own, skeleton: Skeleton, known_by: str) -> Target:
+    """Finds the target's frames, and reads the project that tests. known_by: the flag of that skeleton.
+
+    Raises InputError if no frame is named, and for a keypoint that one of the two lacks.
+    """
     if not data.target:
         raise InputError("target", "name images or videos that look different and have no labels")
-    return frames_at(data.target)
-
-
-def labelled_target(data: OwnDomains, own: Own, skeleton: Skeleton, known_by: str) -> Project | None:
-    """Returns the project that tests, its keypoints in the order of a skeleton; None where nothing tests.
-
-    known_by: the flag of that skeleton. Raises InputError for a keypoint that one of the two lacks.
-    """
+    frames = frames_at(data.target)
     if not data.target_project:
-        return None
+        return Target(frames, None)
     project = projects.needed_project(data.target_project, own, "target_project")
     wanted, names = skeleton.names, project.skeleton.names
     only = {known_by: [name for name in wanted if name not in names],
@@ -64,16 +66,13 @@ def labelled_target(data: OwnDomains, own: Own, skeleton: Skeleton, known_by: st
     if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
         raise InputError("target_project", f"{project.root} has other keypoints than {known_by}: {', '.join(found)}; "
                          "name them alike")
-    return projects.renamed_to(project, skeleton)
+    return Target(frames, projects.renamed_to(project, skeleton))
 
 
-def open_target(job: Job, skeleton: Skeleton, root: Path, learnt: Callable[[], Learnt]) -> ArraySource:
-    """Reads the target's frames as `open_frames` does, named by their paths below `root`."""
-    return open_frames(job, frames_at(job.config.data.target), skeleton, learnt, root=root, argument="target",
-                       name="target")
-
-
-def open_tests(data: OwnDomains, own: Own, project: Project | None) -> ArraySource | None:
-    """Reads the labelled animals of the project that tests, None where none does."""
-    return project and decoded(project_source(project, data.square(), occluded=own.occluded, name="target, labelled"),
-                               on_bad_frame=own.on_bad_frame)
+def open_target(job: Job, target: Target, skeleton: Skeleton, root: Path, learnt: Callable[[], Learnt]
+                ) -> tuple[ArraySource, ArraySource | None]:
+    """Reads the target's frames as `open_frames` does, named by their paths below `root`, and the animals that test."""
+    data, own = job.config.data, job.config.own
+    tests = target.project and decoded(project_source(
+        target.project, data.square(), occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
+    return open_frames(job, target.frames, skeleton, learnt, root=root, argument="target", name="target"), tests

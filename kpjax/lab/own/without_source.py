@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -17,14 +16,14 @@ from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT
+from kpjax.lab.out.reports.pixel_errors import TARGET
 from kpjax.lab.own import choices
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
 from kpjax.lab.own.pixel_errors import Part
-from kpjax.lab.own.target import labelled_target, open_target, open_tests, target_frames
+from kpjax.lab.own.target import open_target, target_of
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.systems import configs, source_free, system
@@ -61,35 +60,16 @@ def finder_of_start(config: Any) -> Learnt | None:
 
 
 def poses_of(config: Any) -> PoseStatistics | None:
-    """Returns the statistics of poses that the start keeps, None where the config does without.
-
-    Raises InputError where it keeps none, or those of other keypoints.
-    """
-    if config.prior == "none":
-        return None
-    run, folder = start_of(config), config.backbone.start
-    path = f"{folder}/{pose_statistics.FILE}"
+    """Returns the statistics of poses that the start keeps, None where fewer poses had all keypoints than there are
+    coordinates. Raises InputError for those of other keypoints."""
+    run, path = start_of(config), f"{config.backbone.start}/{pose_statistics.FILE}"
     if pose_statistics.FILE not in run.opened.files:
-        raise InputError("start", f"there is no {path}: an earlier version made the run, or fewer poses had all "
-                         "keypoints than there are coordinates; train it again, or do without: --prior none")
+        return None
     found = pose_statistics.pose_statistics_from(run.opened.files[pose_statistics.FILE], path)
     if found.names != run.skeleton.names:
         raise InputError("start", f"{path} is of {', '.join(found.names)}, the run finds "
                          f"{', '.join(run.skeleton.names)}; copy both from one run")
     return found
-
-
-def variables_of(config: Any, skeleton: Skeleton) -> Mapping[str, Any]:
-    """Returns what the start has learnt. Raises InputError if that is not of the network that its config describes."""
-    network, side = configs.network_of(config, len(skeleton.names)), config.data.image_size
-    learnt = config.backbone.variables(network, image_size=side, seed=0)["variables"]
-    shapes = [jax.tree.map(jnp.shape, {name: tree.get(name, {}) for name in ("params", "batch_stats")})
-              for tree in (learnt, jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0),
-                                                  jnp.zeros((1, side, side, 3))))]
-    if shapes[0] != shapes[1]:
-        raise InputError("start", f"{config.backbone.start} has other layers than its config describes; give a run of "
-                         "one network with one head")
-    return learnt
 
 
 # The config and the images
@@ -102,32 +82,35 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
     """
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
-    run, poses, frames = start_of(config), poses_of(config), target_frames(config.data)
+    run, poses = start_of(config), poses_of(config)
+    frames = target_of(config.data, config.own, run.skeleton, "--start").frames
     every = choices.every_choice(frames)
     step = max(config.own.every, 1) if "every" in typed else every.value
     count = sum(not (frame.number or 0) % step for frame in frames)
     if count < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
-    labelled_target(config.data, config.own, run.skeleton, "--start")
-    kept = f"{poses.poses} poses" if poses else "no poses"
+    kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
     print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
-    small = isinstance(run.taken_over["network"], SmallUNet)
     stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
-    crops = [Choice("transform", "around_box", "several animals on a frame, as the run at --start has it"),
-             Choice("crop_margin", float(stored.get("crop_margin", 1.25)), "as the run at --start has it")]
+    taken = "as the run at --start has it"
     most = finder_of_start(config).described["animals"] if cropped else 1
-    looked_at = "frames" if most == 1 else f"frames, {most} animals on each"
-    chosen = [*(crops if cropped else ()), *with_start([], config, run.skeleton, typed, ""), every,
-              Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
-                     "degrees, as the images were turned that the start learnt from"),
-              choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
-                                      most=MOST_STEPS)._replace(
-                  reason=f"{PASSES} passes over the target's {looked_at}, between {FEWEST_STEPS} and {MOST_STEPS}"),
-              *([] if small else [Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
-                                         "published weights are changed slowly")])]
+    chosen = [
+        *([Choice("transform", "around_box", f"several animals on a frame, {taken}"),
+           Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
+        *with_start([], config, run.skeleton, typed, ""), every,
+        Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
+               "degrees, as the images were turned that the start learnt from"),
+        choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
+                                most=MOST_STEPS)._replace(
+            reason=f"{PASSES} passes over the target's frames{f', {most} animals on each' * (most > 1)}, between "
+            f"{FEWEST_STEPS} and {MOST_STEPS}")]
+    if not isinstance(run.taken_over["network"], SmallUNet):
+        chosen.append(Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
+                             "published weights are changed slowly"))
+    unknown = "" if config.data.target_project else ", whose errors are not known"
     return configs.changed(choices.chosen(config, chosen, typed), logits=run.opened.score["kind"] != "mse_peak",
                            summary=f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without "
-                           "labels")
+                           f"labels{unknown}")
 
 
 class Data(NamedTuple):
@@ -145,18 +128,13 @@ class Data(NamedTuple):
         return f"{len(self.target.train)} target images"
 
 
-def open_data(job: Job) -> Data:
-    """Opens the target's images, and the labelled ones if a project tests."""
-    return _open(job._replace(variant="", seed=0))
-
-
 @functools.lru_cache(maxsize=2)
 def _open(job: Job) -> Data:
     config = job.config
     run = start_of(config)
-    labels = labelled_target(config.data, config.own, run.skeleton, "--start")
-    root, test = labels.root if labels else Path("/"), open_tests(config.data, config.own, labels)
-    target = open_target(job, run.skeleton, root, lambda: finder_of_start(config))
+    named = target_of(config.data, config.own, run.skeleton, "--start")
+    root = named.project.root if named.project else Path("/")
+    target, test = open_target(job, named, run.skeleton, root, lambda: finder_of_start(config))
     return Data(Splits(target, None, test), root, MappingProxyType({"start_digest": run.opened.result["digest"]}))
 
 
@@ -176,7 +154,9 @@ def build(config: Any, skeleton: Skeleton) -> Method:
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
     config, target = job.config, data.target.train
-    method, variables = build(config, target.skeleton), variables_of(config, target.skeleton)
+    method = build(config, target.skeleton)
+    variables = config.backbone.variables(
+        configs.network_of(config, len(target.skeleton.names)), image_size=config.data.image_size, seed=0)["variables"]
     start, batch = Trained(variables, {}), 2 * config.batch_size
     if job.variant == "start":
         return Outcome(method, start, 0, metrics={"kept_start": 1.0})
@@ -221,7 +201,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 def columns(config: Any) -> tuple[Column, ...]:
     """Returns errors where target images are labelled, and what the check has found."""
-    agree = Column(source_free.AGREEMENTS[0], "sure points of the start that stay", "%", 100.0, 1)
+    agree = Column(source_free.AGREEMENTS[0], "sure points that stay", "%", 100.0, 1)
     over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
     return (Column("target/pck", f"target: {over}", "%", 100.0, 1), agree) if config.data.target_project else (agree,)
 
@@ -234,12 +214,12 @@ def predicting(stored: StoredRun) -> Predicting:
 
 
 def declared(paper: System, config: Any) -> OwnSystem:
-    """Declares what RegDA's data are adapted to without a source. All labelled target animals are held out."""
+    """Declares what RegDA's data are adapted to without a source: the target's labels only test."""
     return OwnSystem(
-        paper, config, resolved, open_data,
+        paper, config, resolved, lambda job: _open(job._replace(variant="", seed=0)),
         short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
         applicable=lambda config: tuple(VARIANTS),
-        parts=lambda job, data: {HELD_OUT: Part(data.target.test, data.root)} if data.target.test else {},
+        parts=lambda job, data: {TARGET: Part(data.target.test, data.root)} if data.target.test else {},
         differences={"variants": VARIANTS, "train": train, "measure": measure, "draw": draw, "columns": columns,
                      "predicting": predicting, "shortened": lambda config, steps: configs.changed(config, steps=steps),
                      "evaluated": lambda job, data: {"target": data.target.test} if data.target.test else {}})

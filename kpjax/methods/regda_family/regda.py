@@ -101,6 +101,11 @@ def all_keypoints(example: Example) -> jax.Array:
     return jnp.ones(example.visible.shape, jnp.float32)
 
 
+def nothing_positive(logits: jax.Array) -> jax.Array:
+    """Computes the share of maps (B, h, w, K) without a positive logit, which the authors' decoder puts at (0, 0)."""
+    return (logits.max((1, 2)) <= 0).mean(dtype=jnp.float32)
+
+
 def regda(
     setup: Setup, *, objective: Objective, coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
@@ -194,6 +199,7 @@ def regda(
             features, back_to_params, after = jax.vjp(target_features, params["features"], has_aux=True)
             logits, head_after = train_pass(head, params["head"], head_statistics, features)
             maps = pseudo_maps(logits)
+            metrics |= {"nothing_positive/target": nothing_positive(logits)}
 
         # Step B: target, adversary only.
         if in_b:

@@ -20,7 +20,7 @@ from kpjax.losses.adversarial import (
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.methods.forward import augmented, empty_images, initial_variables, train_pass
 from kpjax.methods.gradient_step import gradient_steps
-from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints
+from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints, nothing_positive
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend
@@ -110,7 +110,8 @@ def dd(
             target_disparity = minimum_disparity(target_adversary, pseudo_maps(target_logits), weights)
             value = supervised + (margin * source_disparity - target_disparity)
             parts = {"loss/supervised": supervised, "loss/source_disparity": source_disparity,
-                     "loss/target_disparity": target_disparity}
+                     "loss/target_disparity": target_disparity,
+                     "nothing_positive/target": nothing_positive(target_logits)}
             return value, (parts, after)
 
         params = _split(state.variables["params"], state.adversary["params"])

@@ -68,12 +68,16 @@ def area(config: Config) -> list[int]:
     return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (AREA[0], AREA[1] + 1)]
 
 
-def _pseudo_maps(config: Config) -> Callable:
-    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper."""
+def pseudo_maps(config: Config) -> Callable:
+    """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in the paper.
+
+    The authors put a map without a positive logit at (0, 0): that is kept beside their targets, and off elsewhere.
+    """
     low, high = area(config)
     kinds = {"others": losses.ground_false_by_others,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
-    return functools.partial(kinds[config.ground_false], sigma=config.heatmaps.sigma, strict_positive=True)
+    return functools.partial(kinds[config.ground_false], sigma=config.heatmaps.sigma,
+                             strict_positive=config.heatmaps.targets == "official")
 
 
 def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
@@ -100,13 +104,13 @@ def _carried(config: Config) -> tuple[str, ...]:
 def build_regda(config: Config, setup: Setup) -> Method:
     """Builds RegDA."""
     return methods.regda(_two_heads(config, setup), objective=methods.regda_objective(margin=config.margin),
-                         pseudo_maps=_pseudo_maps(config), **_disparity(config, setup))
+                         pseudo_maps=pseudo_maps(config), **_disparity(config, setup))
 
 
 def build_dd(config: Config, setup: Setup) -> Method:
     """Builds disparity discrepancy, a literal min-max game."""
     options = _disparity(config, setup) | {"coefficient": _rising(config, config.baselines.dd_coefficient)}
-    return methods.dd(_two_heads(config, setup), pseudo_maps=_pseudo_maps(config), margin=config.margin, **options)
+    return methods.dd(_two_heads(config, setup), pseudo_maps=pseudo_maps(config), margin=config.margin, **options)
 
 
 def build_teacher_adaptation(

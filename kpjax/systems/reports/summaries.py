@@ -1,14 +1,14 @@
 """Means, differences and intervals over finished runs, and what they cost."""
 import math
 import statistics
-import string
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
 
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.systems.reports.table import Column, FinishedRun, Line, read_run, text_table
+from kpjax.systems.reports.table import Column, FinishedRun, Line, groups, header, read_run, text_table
 
 SURE_FROM = 1000  # points, from which the interval of a share of them is not shown
 Runs = Sequence[FinishedRun | None]  # in the order of what is compared; None where one is not finished
@@ -97,29 +97,27 @@ def over_seeds(values: Sequence[float]) -> Interval | None:
 def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
     """Returns a table for a terminal of so many letters, and what its marks mean below it.
 
-    Columns that are too wide together are named by letters; where even these do not fit, the table is cut into several.
+    Where its columns are too wide together, each becomes a line, and as many variants stand beside each other as fit.
     """
-    def laid_out(chosen: Sequence[int], headed: Sequence[Column]) -> str:
-        return text_table([line._replace(cells=tuple(line.cells[n] for n in chosen),
-                                         best=tuple(line.best[n] for n in chosen)) for line in lines],
-                          [headed[n] for n in chosen])
+    text = text_table(lines, columns)
+    if max(map(len, text.splitlines())) > width:
+        text = _turned(lines, columns, width)
+    return text + "\n*: the best of its kind, upper bounds aside" * any(any(line.best) for line in lines)
 
-    def fits(text: str) -> bool:
-        return max(map(len, text.splitlines())) <= width
 
-    numbers, marks = range(len(columns)), []
-    parts = [laid_out(numbers, columns)]
-    if not fits(parts[0]):
-        letters = (string.ascii_uppercase + string.ascii_lowercase)[:len(columns)]
-        lettered = [column._replace(title=letter, unit="") for column, letter in zip(columns, letters, strict=True)]
-        marks = [f"{letter}: {column.heading}, {column.better} is better"
-                 for column, letter in zip(columns, letters, strict=True)]
-        blocks = [[]]
-        for number in numbers:
-            if blocks[-1] and not fits(laid_out([*blocks[-1], number], lettered)):
-                blocks.append([])
-            blocks[-1].append(number)
-        parts = [laid_out(block, lettered) for block in blocks]
-    if any(any(line.best) for line in lines):
-        marks.append("*: the best of its column, upper bounds aside")
-    return "\n\n".join(parts) + "".join(f"\n{mark}" for mark in marks)
+def _turned(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
+    heads = [cell.text for cell in header(lines, columns)[1:]]
+    variants = [[line.name, *(cell.text + {"best": " *", "": "  "}.get(cell.role, "") for cell in cells)]
+                for group in groups(lines, columns) for line, cells in group.lines]
+    sizes = [max(map(len, one)) for one in variants]
+    first = min(max(map(len, heads)), max(width // 2, width - sum(sizes) - 2 * len(sizes)))
+    beside = max((width - first) // (max(sizes) + 2), 1)
+    blocks = []
+    for start in range(0, len(variants), beside):
+        rows = []
+        for head, *texts in zip(["", *heads], *variants[start:start + beside], strict=True):
+            *above, last = textwrap.wrap(head, first) or [""]
+            values = (text.rjust(size) for text, size in zip(texts, sizes[start:], strict=False))
+            rows += [*above, "  ".join([last.ljust(first), *values]).rstrip()]
+        blocks.append("\n".join(rows))
+    return "\n\n".join(blocks)

@@ -50,13 +50,6 @@ def test_crossing_animals_keep_their_tracks(animals, seed):
     assert (measured.swaps, measured.fragments, (measured.matched >= 0).sum()) == (0, 0, sum(map(len, orders)))
 
 
-def test_crossing_animals_are_doubtful_where_they_meet():
-    true, seen = scene(2, noise=3.0)
-    doubts = [doubt for doubt in tracked(seen, animals=2)[1] if doubt.second != UNTRACKED]
-    apart = np.linalg.norm(true[:, 0, 1] - true[:, 1, 1], axis=-1)
-    assert all(apart[doubt.frame] < 80 for doubt in doubts)
-
-
 def test_the_order_of_animals_does_not_matter():
     random = np.random.default_rng(0)
     _, seen = scene(4, noise=4.0)
@@ -104,37 +97,10 @@ def test_an_animal_that_was_found_twice_has_one_track():
     assert [doubt.why for doubt in doubts] == ["found twice, the less certain one left out"]
 
 
-def test_a_leap_of_one_of_a_known_number_is_a_doubt_and_no_loss():
-    numbers, doubts = tracked([np.stack([BODY + 100])] * 5 + [np.stack([BODY + 900])], animals=1)
-    assert numbers[-1].tolist() == [0]
-    assert doubts == [Doubt(5, 0, UNTRACKED, "far from where it was expected")]
-
-
 def test_one_of_two_that_are_alike_is_a_doubt_where_the_other_is_missing():
     both = np.stack([BODY + 100, BODY + 104])
     _, doubts = tracked([both, both[:1]], animals=2)
     assert [doubt.why for doubt in doubts if doubt.frame == 1] == ["one is missing, either could be the other"]
-
-
-def test_points_of_small_radius_decide_between_two_animals():
-    """Their bodies lie on one another; one sure point, the head, tells them apart."""
-    first, second = BODY + 100, BODY[:, ::-1] + 100
-    radii = np.full((2, 5), 40.0)
-    radii[:, 0] = 1.0
-    state = follow(Tracks(), 0, found(np.stack([first, second]), radii=radii), animals=2)
-    random = np.random.default_rng(0)
-    for frame in range(1, 20):
-        noisy = np.stack([second, first]) + random.normal(size=(2, 5, 2)) * np.array([1, 8, 8, 8, 8])[:, None]
-        after = follow(state.tracks, frame, found(noisy, radii=radii), animals=2)
-        assert after.numbers.tolist() == state.numbers[::-1].tolist()
-
-
-def test_unknown_points_and_empty_frames_are_no_trouble():
-    points = np.stack([BODY + 100, np.full_like(BODY, np.nan)])
-    points[0, 3] = np.nan
-    state, numbers, _ = follow(Tracks(), 0, found(points))
-    assert numbers.tolist() == [0, UNTRACKED]
-    assert follow(state, 1, found(np.zeros((0, 5, 2)))).numbers.shape == (0,)
 
 
 def test_doubts_of_neighbouring_frames_are_one():

@@ -13,7 +13,7 @@ from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox
 from kpjax.lab.animals.centres import Animals
 from kpjax.lab.formats.project_source import frames_at
-from kpjax.lab.own import animals, found_animals, project as own_project
+from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
 from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
@@ -46,30 +46,30 @@ def look(monkeypatch, tmp_path):
         centres = np.tile(np.array([[8.0, 16.0], [24, 16], [1, 1], [1, 1]]), (len(images), 1, 1))
         return Animals(centres, np.full((len(images), 4), 6.0), scores)
 
-    monkeypatch.setattr(found_animals, "finder_of", lambda *of: animals.Finder(32, 2, False, find))
+    monkeypatch.setattr(animals, "finder_of", lambda *of: animals.Finder(32, 2, False, find))
 
     def run(frames, digest="a", least=1):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
         job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"))
-        return found_animals.found_animals(job, learnt, frames, own=own_project.Own(), root=tmp_path,
+        return animals.found_animals(job, learnt, frames, own=own_project.Own(), root=tmp_path,
                                            argument="unlabelled", least=least)
     return run, asked
 
 
 def test_animals_are_found_once_and_kept(frames, look, tmp_path, capsys):
     find, asked = look
-    found = find(frames)
+    found = on, boxes = find(frames)
     assert capsys.readouterr().out == "10 frames without labels: 8 animals found on 4 of them, each is cropped\n"
-    assert [frame.path.stem for frame in found.frames] == ["0", "0", "1", "1", "2", "2", "3", "3"]
-    np.testing.assert_allclose(found.boxes[:2], [[11, 11, 12, 12], [43, 11, 12, 12]])
+    assert [frame.path.stem for frame in on] == ["0", "0", "1", "1", "2", "2", "3", "3"]
+    np.testing.assert_allclose(boxes[:2], [[11, 11, 12, 12], [43, 11, 12, 12]])
     often = len(asked)
     assert find(frames) == found
     assert len(asked) == often
     assert find(frames, digest="b") == found
     assert len(asked) == 2 * often
     assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
-    crops = own_project.open_unlabelled(own_project.Own(), AroundBox(16, 1.0), found.frames, Skeleton(("a",)),
-                                        root=tmp_path, boxes=found.boxes)
+    crops = own_project.open_unlabelled(own_project.Own(), AroundBox(16, 1.0), on, Skeleton(("a",)),
+                                        root=tmp_path, boxes=boxes)
     assert crops.examples.image.shape == (8, 16, 16, 3)
     assert crops.examples.image.min() == 255
     assert not crops.examples.visible.any()
@@ -86,7 +86,7 @@ def test_too_few_animals_are_refused(frames, look, which, least, words):
 
 
 def test_nearly_no_animal_is_refused(frames, look, monkeypatch):
-    monkeypatch.setattr(found_animals, "NEARLY_NONE", 0.4)
+    monkeypatch.setattr(animals, "NEARLY_NONE", 0.4)
     with pytest.raises(InputError, match="animals were found on 4 of 10 frames without labels; the finder learns"):
         look[0](frames)
 

@@ -1,71 +1,45 @@
 """Adaptation on people's own data: the network of any run as the core, a person's images, and labels as a probe."""
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from own_projects import synthetic_project
-from own_runs import untrained_run
 from untrained import drawn, shapes
 
-from experiments.adaptation import PRESETS
-from kpjax.errors import InputError
-from kpjax.files import write_json
 from kpjax.input.source import stacked
-from kpjax.lab.own import project as own_project
 from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
-from kpjax.models import FeatureMaps, HourglassNetwork, MoveNet, SmallUNet, movenet_lightning, to_torch
+from kpjax.models import MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
-from kpjax.structures import Skeleton, Trained
 from kpjax.systems import published
-from kpjax.systems.adaptation.config import of_core
-from kpjax.systems.adaptation.variants import build, network, perceptual_of, perceptual_start
+from kpjax.systems.adaptation.variants import build, perceptual_start
 from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import changed
-from kpjax.training.trees import save_trained
 
 TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
         "--stand-in-widths", "4", "--repeats", "1")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """Sixty images, of which twenty have labels."""
-    made = synthetic_project(tmp_path_factory.mktemp("project"), recordings=("a", "b"), labelled=10, unlabelled=20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_project, "_read", lambda *arguments: made)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def old_run(tmp_path_factory):
-    return untrained_run(tmp_path_factory.mktemp("runs"), Skeleton(("x", "y")))
-
-
-def command(old_run, project, *flags):
-    return ["own", "--core", str(old_run), "--images", str(project.root), *TINY, *flags]
+def command(given, *flags, core="OLD"):
+    return ["own", "--core", str(given.get(core, core)), "--images", given["IMAGES"], *TINY, *flags]
 
 
 @pytest.mark.slow
-def test_a_result_is_a_core_in_its_turn(project, old_run, tmp_path, capsys):
-    folder = run(SYSTEM, command(old_run, project, "--project", "P", "--labelled-images", "5", "--variants", "adapted",
+def test_a_result_is_a_core_in_its_turn(given, tmp_path, capsys):
+    folder = run(SYSTEM, command(given, "--project", "P", "--labelled-images", "5", "--variants", "adapted",
                                  "--workdir", str(tmp_path))).parent / "adapted" / "seed-0"
     assert "56 images without labels; held out: 4 of 20 labelled frames, the last part of each recording" in (
         capsys.readouterr().out)
-    core, again = own_core(str(old_run)), own_core(str(folder))
+    core, again = own_core(given["OLD"]), own_core(str(folder))
     assert (again.network, again.fields) == (core.network, core.fields)
     assert jax.tree.structure(again.core.variables["params"]["backbone"]) == jax.tree.structure(
         core.core.variables["params"]["backbone"])
 
 
-def test_images_and_variants(project, old_run):
-    read = read_command(SYSTEM, command(old_run, project))
+def test_images_and_variants(given):
+    read = read_command(SYSTEM, command(given))
     assert list(read.variants) == ["random_core", "adapted"]
     assert not read.config.evaluation.annotated
     assert (read.config.backbone.normalisation, read.config.data.image_size) == ("imagenet", 32)
     data = open_data(read.job("adapted", 0))
     assert (len(data.target), len(data.test)) == (48, 12)
-    labelled = read_command(SYSTEM, command(old_run, project, "--project", "P", "--no-control", "--dtype", "bfloat16"))
+    labelled = read_command(SYSTEM, command(given, "--project", "P", "--no-control", "--dtype", "bfloat16"))
     assert list(labelled.variants) == ["adapted"]
     assert labelled.config.evaluation.labelled_images == (10,)
     assert labelled.config.network == SmallUNet((4, 4, 4), 1, 4, "bfloat16")
@@ -74,40 +48,14 @@ def test_images_and_variants(project, old_run):
     assert not data.target[0].visible.any()
 
 
-def test_the_core_of_a_stage(tmp_path):
-    config = changed(PRESETS["demo"], image_size=32, width=16, depth=1, core="rendered:people")
-    fresh = jax.jit(lambda: network(config, 2).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False))()
-    write_json(tmp_path / "stage.json", {"config": of_core(config)})
-    save_trained(tmp_path / "result", Trained(dict(fresh), {}))
-    core = own_core(str(tmp_path))
-    assert core.network == HourglassNetwork(16, 1)
-    assert core.fields == {"image_size": 32, "dtype": "float32", "appearance": "colour", "normalisation": "none",
-                           "backbone_statistics": "batch"}
-    stored = core.core.variables["params"]["backbone"]["conv1"]["kernel"]
-    np.testing.assert_array_equal(stored, fresh["params"]["backbone"]["conv1"]["kernel"])
-
-
-def test_a_network_of_another_kind_is_refused(old_run, tmp_path):
-    def refused(config, words):
-        write_json(tmp_path / "stage.json", {"config": config})
-        with pytest.raises(InputError, match=words):
-            own_core(str(tmp_path))
-        own_core.cache_clear()
-
-    save_trained(tmp_path / "result", Trained({"params": {}, "batch_stats": {}}, {}))
-    refused({}, "another kind .its config has no network.; give a run")
-    refused({"network": {"name": "rsn"}, "data": {"image_size": 64}, "heatmaps": {"heatmap_size": 32}},
-            "are 32 px for images of 64; give a run whose heatmaps are 4")
-
-
 @pytest.mark.slow
-def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, capsys):
+def test_a_published_network_of_poses_is_a_core(given, tmp_path, monkeypatch, capsys):
     """Its trunk and pyramid are frozen under a new head; a whole step is traced, not run."""
     monkeypatch.setattr(published, "SIDE", 32)
     layers = drawn(shapes(movenet_lightning()))
     write_safetensors(tmp_path / "made.safetensors",
                       {name: array for name, array in to_torch(layers).items() if array.ndim})
-    read = read_command(SYSTEM, command(tmp_path / "made.safetensors", project))
+    read = read_command(SYSTEM, command(given, core=tmp_path / "made.safetensors"))
     job = read.job("adapted", 0)
     assert (job.config.network, job.config.backbone.normalisation) == (MoveNet(), "symmetric")
     assert "as the core has it" in capsys.readouterr().out
@@ -121,22 +69,3 @@ def test_a_published_network_of_poses_is_a_core(project, tmp_path, monkeypatch, 
     after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert "loss/total" in metrics
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("weights", ["mobilenetv2_050.lamb_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k"])
-def test_images_are_compared_by_balanced_features_of_a_backbone(project, old_run, weights):
-    """A whole step is traced, not run: these networks take long to compile."""
-    read = read_command(SYSTEM, [*command(old_run, project), "--perceptual", weights])
-    job = read.job("adapted", 0)
-    features = perceptual_of(job.config)["perceptual"]
-    assert isinstance(features, FeatureMaps)
-    method = build(job.config, job.variant)
-    batch = stacked([open_data(job).target[n] for n in range(8)])
-    streams = dict.fromkeys(method.streams, batch)
-    start = {"core": own_core(str(old_run)).core.variables,
-             "perceptual": jax.eval_shape(features.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))}
-    state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
-    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
-    assert jax.tree.structure(after) == jax.tree.structure(state)
-    assert {"loss/pixels", "loss/features"} <= set(metrics)

@@ -1,17 +1,13 @@
 """The preset `own` of incremental learning: a run of another system learns the new keypoints of a project."""
 
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
 from untrained import drawn, shapes
 
-from kpjax.lab.commands import Export
-from kpjax.lab.commands.export import export
 from kpjax.lab.own import project as own_project
-from kpjax.lab.own.adaptation import own_core
 from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
 from kpjax.lab.predictors import open_run
 from kpjax.methods import symmetric_normalise
@@ -129,24 +125,6 @@ def test_a_published_network_is_an_old_model(people, movenet, capsys):
     peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
     np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
     assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
-
-
-@pytest.fixture
-def unchecked():
-    """A batch of any size has no length that could be checked."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.mark.slow
-def test_an_exported_folder_is_an_old_model_and_a_core(old, unchecked, tmp_path):
-    folder = str(export(Export(run=old, out=tmp_path / "exported", self_test=False), tell=print))
-    given, again = old_run(str(old)), old_run(folder)
-    assert (again.skeleton, again.taken_over) == (given.skeleton, given.taken_over)
-    for found in (again.opened.trained.variables, own_core(folder).core.variables):
-        np.testing.assert_array_equal(found["params"]["head"]["output"]["kernel"],
-                                      given.opened.trained.variables["params"]["head"]["output"]["kernel"])
 
 
 @pytest.mark.slow

@@ -3,21 +3,12 @@ import pytest
 from own_projects import synthetic_project
 
 from kpjax import Skeleton
-from kpjax.errors import InputError
-from kpjax.lab.own import (
-    incremental as incremental_own,
-    networks,
-    project as own_project,
-    regda as regda_own,
-    semi_supervised as semi_supervised_own,
-)
-from kpjax.lab.own.choices import Facts, image_choices
+from kpjax.lab.own import choices, project as own_project
 from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.systems.command_line import read_command
-from kpjax.systems.configs import changed
 
 
 @pytest.fixture(scope="module")
@@ -30,24 +21,11 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def at_hand(monkeypatch):
-    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[-1])
+    monkeypatch.setattr(choices, "first_at_hand", lambda names: names[-1])
 
 
 def config_of(*flags):
     return read_command(SYSTEM, ["own", "--project", "P", *flags]).config
-
-
-def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
-    fetched = []
-    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
-    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
-    (tmp_path / "b.safetensors").touch()
-    assert first_at_hand(["a", "b"], tmp_path) == "b"
-    assert fetched == ["a"]
-
-
-def test_none_are_at_hand_without_a_file_or_a_hub(tmp_path):
-    assert first_at_hand(networks.WEIGHTS, tmp_path) is None
 
 
 def test_a_real_backbone_is_chosen_where_its_weights_are_at_hand(project, at_hand, capsys):
@@ -69,7 +47,7 @@ def of_people(project, monkeypatch):
 
 @pytest.mark.parametrize("flags", [(), ("--weights", "movenet")])
 def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatch, flags, capsys):
-    monkeypatch.setattr(networks, "first_at_hand", lambda names: names[0])
+    monkeypatch.setattr(choices, "first_at_hand", lambda names: names[0])
     config = config_of(*flags)
     assert config.network == MobileNetV2(padding="tensorflow", frozen_stride=4)
     assert config.backbone.normalisation == "symmetric"
@@ -83,17 +61,12 @@ def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatc
         assert "--weights mobilenet_v2.google_in1k compares" in said
 
 
-def test_people_are_learnt_from_imagenets_weights_where_no_others_are_here(of_people, at_hand, capsys):
-    assert config_of().backbone.weights == "mobilenetv2_100.ra_in1k"
-    assert "movenet_lightning.google, would be taken if its file" in capsys.readouterr().out
-
-
 def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
     assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
     assert "--variants supervised_warped_averaged" in capsys.readouterr().out
     small = ["own", "--project", "P", "--network", "small_unet"]
-    assert read_command(SYSTEM, small).variants == ["supervised_warped", "ours"]
-    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["ours"]
+    assert read_command(SYSTEM, small).variants == ["supervised_warped", "pl_warped"]
+    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["pl_warped"]
     assert read_command(SYSTEM, ["own", "--project", "P", "--variants", "ours"]).variants == ["ours"]
 
 
@@ -134,21 +107,10 @@ def test_typed_weights_bring_their_network(project, capsys):
     assert "32  (as typed)" in capsys.readouterr().out
 
 
-def test_typed_weights_of_an_unknown_network_ask_for_it(project, tmp_path):
-    (tmp_path / "mine.safetensors").touch()
-    with pytest.raises(InputError, match=r"mine\.safetensors is not among the known weights; name its network"):
-        config_of("--weights", str(tmp_path / "mine.safetensors"))
-
-
-def test_finer_heatmaps_are_those_of_small_images():
-    facts = Facts(4, False, 640.0, 170.0, 80.0, 0.5, 0.5)
-    for size, fine, cells in [(None, 0, 32), (None, 128, 64), (192, 128, 48)]:
-        chosen = {one.field: one.value for one in image_choices(facts, size, fine)}
-        assert (chosen["image_size"], chosen["heatmap_size"]) == (128, cells)
-
-
-def test_own_projects_are_trained_as_advised():
-    weights = changed(semi_supervised_own.OWN, weights="mobilenet_v2.google_in1k")
-    assert semi_supervised_own.short_list(weights) == ("supervised_warped",)
-    assert "teacher_adaptation" in regda_own.SYSTEM.short_list("own", regda_own.OWN)
-    assert incremental_own.SYSTEM.short_list("own", incremental_own.OWN) == ("combination", "ksd_only")
+def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
+    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
+    (tmp_path / "b.safetensors").touch()
+    assert first_at_hand(["a", "b"], tmp_path) == "b"
+    assert fetched == ["a"]

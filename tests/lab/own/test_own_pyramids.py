@@ -5,7 +5,6 @@ import json
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from data.figure_videos import figure_videos
 from kpjax.images.video import frames_of_one_size, open_video, write_video
@@ -72,18 +71,6 @@ def test_own_videos_come_back_annotated(clip, own):
     assert -4.5 <= y.min() <= y.max() <= 43.5
 
 
-@pytest.mark.slow
-def test_own_videos_are_annotated_by_the_difference_of_frames(clip, own):
-    """It has one level, and no use for the background of a still camera."""
-    code, folder = own("--videos", clip, "--variants", "bkind", fit=initial)
-    assert code == 0
-    made = folder / "bkind" / "seed-0"
-    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
-    assert [row["keypoint"] for row in rows[:6]] == [f"point_{number}" for number in range(6)]
-    assert len(open_video(made / "annotated" / "000_clip0.mp4")) == 9
-    assert (made / "images" / "masks.png").exists()
-
-
 def seeing_dots(method, streams, **options):
     """Stands in for `fit`: convolutions read their middle, so that all keypoints lie on the brightest place."""
     batch = {name: one[0] for name, one in streams.items()}
@@ -133,11 +120,11 @@ def test_points_and_overlays_lie_on_what_is_seen(own, tmp_path_factory, width, h
 def test_settings_are_chosen_from_own_videos(clip, capsys):
     read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip)])
     assert {"mean_image", "constant_colour"} <= set(read.config.collapse_baselines)
-    assert (read.config.data.window, read.config.data.every, read.config.data.mixed_sizes) == (4, 1, False)
-    assert list(read.variants) == ["pyramids", "untrained"]
+    assert (read.config.data.window, read.config.data.every) == (4, 1)
+    assert list(read.variants) == ["untrained", "pyramids"]
     assert "the longest video has 9 frames; pairs are at most half of it apart" in capsys.readouterr().out
     read = read_command(TINY_SYSTEM, ["own", "--videos", str(clip), "--size", "32", "--no-control"])
-    assert (read.config.data.mixed_sizes, list(read.variants)) == (True, ["pyramids"])
+    assert list(read.variants) == ["pyramids"]
 
 
 @pytest.mark.slow
@@ -153,53 +140,3 @@ def test_own_labels_reach_the_probe_only(clip, own, tmp_path_factory):
     assert {"rmse/flat", "rmse/flat/nose"} <= set(metrics_of(made, "untrained"))
     (folder / "keypoints.csv").write_text("\n".join([*table, "clip9.mp4,0,nose,1,1"]))
     assert own("--videos", folder, "--every", "2", "--fresh")[0] == 2  # other settings, so that the table is read again
-
-
-def test_own_videos_that_cannot_be_used_are_named(clip, own, tmp_path_factory, capsys):
-    def said(*arguments):
-        capsys.readouterr()
-        code, _ = own(*arguments)
-        lines = capsys.readouterr().err.splitlines()
-        assert code == 2
-        assert len(lines) == 1
-        return lines[0]
-
-    other = tmp_path_factory.mktemp("bad")
-    assert "--videos: no video is named" in said()
-    assert "there is no video in this folder" in said("--videos", other)
-    assert "there is no such file" in said("--videos", other / "gone.mp4")
-    write_video(other / "single.mp4", [np.zeros((40, 48, 3), np.uint8)])
-    assert "the longest video has 1 frames" in said("--videos", other)
-    assert "the longest video has 9 frames, and a window of 10" in said("--videos", clip, "--window", 10)
-    assert "mean_pose is evaluated by labels" in said("--videos", clip, "--variants", "mean_pose")
-    write_video(other / "large.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
-    assert "with --size 32" in said("--videos", clip, other / "large.mp4")
-    folder = other / "frames"
-    folder.mkdir()
-    for number in range(7):
-        Image.fromarray(np.full((40, 48, 3), 20 * number, np.uint8)).save(folder / f"{number}.png")
-    (folder / "3.png").write_bytes(b"no image")
-    line = said("--videos", folder)
-    assert "frame 3 does not decode (1 of 7)" in line
-    assert "--on-bad-frame='skip'" in line
-    Image.new("RGB", (48, 40)).save(folder / "3.png")
-    Image.new("RGB", (30, 40)).save(folder / "5.png")
-    assert "frame 5 is 30x40, the first is 48x40" in said("--videos", folder)
-
-
-@pytest.mark.slow
-def test_a_broken_frame_that_is_left_out_keeps_its_rows(own, tmp_path_factory, capsys):
-    folder = tmp_path_factory.mktemp("frames") / "walk"
-    folder.mkdir()
-    rendered = figure_videos(1, 8, 32)
-    for number in range(8):
-        Image.fromarray(rendered[number].image).save(folder / f"{number}.png")
-    (folder / "3.png").write_bytes(b"no image")
-    code, made = own("--videos", folder, "--on-bad-frame", "skip", "--variants", "untrained")
-    assert code == 0
-    assert "walk: 1 do not decode" in capsys.readouterr().err
-    rows = list(csv.DictReader((made / "untrained" / "seed-0" / "points.csv").read_text().splitlines()))
-    assert len(rows) == 8 * 6
-    assert {row["frame"] for row in rows if row["status"] == "unreadable"} == {"3"}
-    assert {row["x"] for row in rows if row["frame"] == "3"} == {"nan"}
-    assert {row["time"] for row in rows} == {""}

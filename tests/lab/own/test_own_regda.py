@@ -65,7 +65,7 @@ def test_labels_of_the_target_test_and_teach_nothing(projects):
     np.testing.assert_allclose(data.target.test[0].keypoints, projects["P2"].instances[0].keypoints[::-1], atol=1e-4)
     assert not data.target.train[0].visible.any()
     command = read_command(SYSTEM, target)
-    assert list(command.variants) == ["source_only", "regda", "teacher_adaptation"]
+    assert list(command.variants) == ["source_only", "source_only_augmented_mse", "regda", "teacher_adaptation"]
     assert [column.metric for column in SYSTEM.columns(command.config)] == ["source/pck"]
     assert "oracle" not in SYSTEM.applicable("own", command.config)
     assert open_data(command.jobs()[0]).target.test is None

@@ -64,7 +64,7 @@ def test_the_control_is_the_start_and_the_result_can_be_adapted_again(made, tmp_
 @pytest.mark.slow
 def test_the_start_stays_where_the_check_fails(made, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(source_free, "agreement", lambda *of: 0.5)
-    folder = run(SYSTEM, command(made, tmp_path, "--prior", "none")).parent / "adapted" / "seed-0"
+    folder = run(SYSTEM, command(made, tmp_path)).parent / "adapted" / "seed-0"
     said = capsys.readouterr().out
     assert "the adaptation stopped, and the start is kept: step 2: 50 of 100 sure points of the start stay" in said
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1

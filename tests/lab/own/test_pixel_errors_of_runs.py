@@ -90,7 +90,7 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, seen, tmp_pa
     np.testing.assert_allclose(animals.lengths, 20)
     assert read_score_table(tmp_path).kind == "made_peak"
     radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of their two images and the frame
-    assert (radii.unit, radii.all_units, radii.labels.tolist()) == ("image", 3, [3, 2])
+    assert (radii.unit, radii.all_units) == ("image", 3)
     np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
     assert missing(radii).tolist() == [0, 1, 6, 16]
     assert radius_text(radii) == (

@@ -13,11 +13,9 @@ from kpjax import Example
 from kpjax.errors import InputError
 from kpjax.lab import predictors
 from kpjax.lab.commands import run_command
-from kpjax.models import MobileNetV2Trunk, movenet_lightning, to_torch
+from kpjax.models import movenet_lightning, to_torch
 from kpjax.models.movenet import KEYPOINTS, person_box
-from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import fetch_weights, write_safetensors
-from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems import person, published
 
 evaluate, predict = (functools.partial(run_command, name) for name in ("evaluate", "predict"))
@@ -85,10 +83,6 @@ def test_neck_and_head_are_worked_out_from_shoulders_and_ears():
     np.testing.assert_allclose(sure[0, 17:], [0.5, 0.25])
 
 
-def test_channels_are_those_of_the_same_names():
-    assert person.channels(["l_elbow", "tail", "neck", "nose"]) == (KEYPOINTS.index("left_elbow"), -1, -1, 0)
-
-
 def test_where_turned_views_agree_turns_with_the_image(weights):
     """All turns of a view are among the views, and so is its mirror image, with left and right exchanged."""
     trained = published.load(weights)
@@ -150,16 +144,6 @@ def test_points_of_images_are_those_of_the_network(weights, small, tmp_path, cap
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores[0], rtol=1e-4)
 
 
-def test_turned_views_are_seen_on_demand(weights, small, tmp_path):
-    labels = project(tmp_path / "people", MADE_UP)
-    for name, flags in (("plain", []), ("turned", ["--turned"])):
-        evaluate([str(weights), labels, "--out", str(tmp_path / name), *flags])
-    assert (tmp_path / "plain" / "errors.csv").read_text() != (tmp_path / "turned" / "errors.csv").read_text()
-    assert "as published, turned" in predictors.open_people(weights, turned=True).words
-    with pytest.raises(InputError, match=r"turned: .*/run is no published network"):
-        predictors.open_predictor(tmp_path / "run", turned=True)
-
-
 def test_a_project_of_people_is_measured_by_its_names(weights, small, tmp_path, capsys):
     labels = project(tmp_path / "people", MADE_UP)
     evaluate([str(weights), labels, "--out", str(tmp_path / "out"), "--batch-size", "2", "--around-boxes",
@@ -191,67 +175,3 @@ def test_names_that_match_nothing_are_refused_in_a_line(weights, small, tmp_path
 
 
 # Files of weights
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """The folder of known weights, empty."""
-    monkeypatch.setattr(predictors, "find_movenet", functools.partial(find_movenet, folder=tmp_path))
-    return tmp_path
-
-
-@pytest.mark.parametrize("name", ["movenet", "movenet_lightning.google"])
-def test_absent_weights_say_where_they_belong(folder, name):
-    with pytest.raises(InputError, match=r"^movenet: its weights are not here; put https\S+ptq\.tflite") as error:
-        predict([name, str(image_in(folder)), "--out", str(folder / "out")])
-    assert str(folder / "movenet_single_pose_lightning_ptq.tflite") in one_line(error)
-    assert "kpjax weights movenet" in str(error.value)
-
-
-def image_in(folder):
-    path = folder / "image.png"
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
-    return path
-
-
-def test_a_file_under_the_name_must_be_the_published_one(folder):
-    (folder / "movenet_single_pose_lightning_ptq.tflite").write_bytes(b"a page, not a file")
-    with pytest.raises(InputError, match=r"ptq\.tflite: its sha256 is not that of movenet_lightning\.google") as error:
-        find_movenet("movenet", folder)
-    assert one_line(error)
-
-
-def test_a_file_whose_numbers_are_damaged_is_refused(weights, tmp_path):
-    content = weights.read_bytes()
-    for name, damaged, words in (
-            ("cut.safetensors", content[:len(content) // 2], "is not a whole safetensors file"),
-            ("page.safetensors", b"<html>" * 100, "is not a whole safetensors file"),
-            ("page.tflite", b"<html>" * 100, "is not a TensorFlow Lite model")):
-        (tmp_path / name).write_bytes(damaged)
-        with pytest.raises(InputError, match=words) as error:
-            predict([str(tmp_path / name), str(image_in(tmp_path)), "--out", str(tmp_path / "out")])
-        assert one_line(error).startswith(str(tmp_path / name))
-
-
-def test_a_network_of_another_kind_is_refused(tmp_path):
-    trunk = drawn(shapes(MobileNetV2Trunk()))
-    write_safetensors(tmp_path / "trunk.safetensors",
-                      {name: array for name, array in to_torch(trunk).items() if array.ndim})
-    with pytest.raises(InputError, match="holds no whole MoveNet") as error:
-        evaluate([str(tmp_path / "trunk.safetensors"), project(tmp_path / "p", MADE_UP), "--out", str(tmp_path / "o")])
-    assert one_line(error)
-    with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read") as error:
-        predict([str(tmp_path / "absent.safetensors"), str(image_in(tmp_path)), "--out", str(tmp_path / "out")])
-    assert one_line(error)
-
-
-def test_the_published_file_is_fetched_once_and_checked(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(pretrained, "_received", lambda address, placed: [b"a page, not a file"])
-    with pytest.raises(InputError, match=r"ptq\.tflite: its sha256 is not that of movenet_lightning\.google"):
-        fetch_weights("movenet", tmp_path, say=said.append)
-    assert list(tmp_path.iterdir()) == []
-    known = pretrained.KNOWN_WEIGHTS["movenet_lightning.google"]
-    (tmp_path / known.folded).write_bytes(b"x")
-    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {known.name: known._replace(
-        folded_sha256=pretrained.sha256_of(tmp_path / known.folded))})
-    assert fetch_weights("movenet", tmp_path, say=said.append) == tmp_path / known.folded

@@ -17,6 +17,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
     NEAR,
+    TARGET,
     TRAINED,
     Animals,
     Errors,
@@ -24,7 +25,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     frames_text,
     pixels,
 )
-from kpjax.lab.out.reports.verdict import advice, verdict
+from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.systems.reports.report import curve_image, images_of, panels, provenance, rendered
 from kpjax.systems.reports.table import Column, Line, groups, header, lines_of, read_history
 
@@ -33,9 +34,13 @@ CURVES = {
     "validation/distance": ("Mean error on held-out frames", "px of the original images", 1.0),
     "validation/pck": ("Held-out points found (PCK)", f"% nearer than {100 * NEAR:g} % of the animal’s length", 100.0),
     "loss/total": ("What training makes small (loss)", "no unit, logarithmic", 1.0)}
-COLUMNS = (Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
-           Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
-           Column("trained_on/px", "mean error on learnt frames", "px", decimals=1, better="lower"))
+HELD_OUT_COLUMNS = (Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
+                    Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
+                    Column("trained_on/px", "mean error on learnt frames", "px", decimals=1, better="lower"))
+COLUMNS = {HELD_OUT: HELD_OUT_COLUMNS, TARGET: (
+    Column("target/px", "mean error on the target", "px", decimals=1, better="lower"),
+    Column("target/px_median", "half of its points within", "px", decimals=1, better="lower"),
+    HELD_OUT_COLUMNS[0]._replace(title="mean held-out error of the source"))}
 
 
 class Picture(NamedTuple):
@@ -66,8 +71,8 @@ class OwnRun(NamedTuple):
 
 def write_own_report(
     folder: Path, run: OwnRun, lines: Sequence[Line], columns: Sequence[Column], *, summary: str,
-    notes: Sequence[str] = (), worst: Sequence[Picture] = (), others: Sequence[Picture] = (),
-    films: Sequence[Film] = (), commands: Mapping[str, str] = {},
+    notes: Sequence[str] = (), unknown: Sequence[str] = (), worst: Sequence[Picture] = (),
+    others: Sequence[Picture] = (), films: Sequence[Film] = (), commands: Mapping[str, str] = {},
 ) -> Path:
     """Writes report.html beside the variants of a preset's folder, and returns its path.
 
@@ -78,25 +83,27 @@ def write_own_report(
         columns: of the system, for the curves in the fold.
         summary: the project and what was held out, plain text.
         notes: on the network and its cost, plain text, for the fold.
+        unknown: what no label can tell, a sentence each.
         worst: animals with the largest errors, the largest first.
         others: further animals.
         films: videos to play.
         commands: shell commands by what they do.
     """
     measured = [line for line in lines if line.runs.finished]
-    in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], COLUMNS)
     parts = run.animals.by_part()
+    headed = COLUMNS[judging(parts)]
+    in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
     tables = {part: errors_of(some, run.cutoff) for part, some in parts.items()}
     colours = {name: "rgb({}, {}, {})".format(*colour) for name, colour in
                zip(run.animals.names, keypoint_colours(len(run.animals.names)).tolist(), strict=True)}
     page = rendered(
         Path(__file__).with_name("own_report.html.jinja"), path=[folder.parent.name, folder.name],
-        summary=summary, verdict=verdict(run.animals, run.cutoff),
+        summary=summary, verdict=[*verdict(run.animals, run.cutoff), *unknown],
         advice=advice(run.animals, run.cutoff), tiles=_tiles(tables),
         cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
         near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
         parts=[frames_text(some) for some in parts.values()], curves=_curves(run), several=len(measured) > 1,
-        header=header(in_pixels, COLUMNS), groups=groups(in_pixels, COLUMNS), chosen=run.line.name,
+        header=header(in_pixels, headed), groups=groups(in_pixels, headed), chosen=run.line.name,
         films=[(film.path, film.note, base64.b64encode(film.poster).decode()) for film in films],
         worst=_embedded(worst), others=_embedded(others), commands=commands, notes=list(notes),
         images=images_of([run.line]), panels=panels(
@@ -106,10 +113,11 @@ def write_own_report(
 
 def _tiles(tables: Mapping[str, Mapping[str, Errors]]) -> list[tuple[str, str, str]]:
     """Returns heading, number and unit."""
-    if HELD_OUT not in tables:
+    judged = judging(tables)
+    if judged not in tables:
         return []
-    held = tables[HELD_OUT][ALL]
-    tiles = [("Mean error, held-out frames", pixels(held.mean), "px"),
+    held = tables[judged][ALL]
+    tiles = [(f"Mean error, {'the target' if judged == TARGET else 'held-out frames'}", pixels(held.mean), "px"),
              ("Half of the points within", pixels(held.median), "px"),
              ("Mean error over the animal’s length", f"{100 * held.relative:.1f}", "%"),
              (f"Nearer than {100 * NEAR:g} % of it", f"{100 * held.found:.0f}", "%"),

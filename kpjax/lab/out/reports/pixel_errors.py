@@ -18,6 +18,7 @@ from kpjax.lab.formats.tables import rows_text
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
+TARGET = "target"  # images of the kind that a run is for, where other images taught it
 ALL = "all keypoints"
 DIAGONAL = "the diagonal of its box, else of its labels"
 NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PCK)
@@ -60,8 +61,8 @@ class Animals(NamedTuple):
                              **{name: getattr(self, name)[kept] for name in ARRAYS})
 
     def by_part(self) -> dict[str, "Animals"]:
-        """Returns the animals of each part, those held out first, then those that were learnt from."""
-        order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != HELD_OUT, part != TRAINED))
+        """Returns the animals of each part, those of the target first, those held out, then those learnt from."""
+        order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != TARGET, part != HELD_OUT, part != TRAINED))
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
 
     def title(self, number: int) -> str:

@@ -1,6 +1,6 @@
 """What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
     NEAR,
+    TARGET,
     TRAINED,
     Animals,
     Errors,
@@ -23,27 +24,37 @@ ALIKE = 1.3  # times that error, up to which more of the same labels would chang
 LEAST_LABELS = 3  # held out, of a keypoint or a recording that is named
 
 
+def judging(parts: Iterable[str]) -> str:
+    """Returns the part by which a run is judged: the target's labels where there are some, else those held out."""
+    return TARGET if TARGET in parts else HELD_OUT
+
+
 def verdict(animals: Animals, cutoff: float) -> list[str]:
     """Returns what was learnt from what, and how large the errors are, a sentence each."""
     parts = animals.by_part()
+    judged = judging(parts)
     sentences = []
     if TRAINED in parts:
         learnt = errors_of(parts[TRAINED], cutoff)
         sentences.append(f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
                          f"{counted(learnt[ALL].labels, 'label')} on {counted(_frames(parts[TRAINED]), 'frame')}.")
-    if HELD_OUT not in parts:
+    if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
-    found = errors_of(parts[HELD_OUT], cutoff)
-    whole, length = found[ALL], float(np.median(parts[HELD_OUT].lengths))
-    sentences.append(f"On {counted(_frames(parts[HELD_OUT]), 'frame')} whose labels it has never seen, the mean error "
-                     f"is {pixels(whole.mean)} px, {100 * whole.relative:.1f} % of the animal’s length (about "
-                     f"{pixels(length)} px). Half of the points lie within {pixels(whole.median)} px of their labels.")
+    found = errors_of(parts[judged], cutoff)
+    whole, length = found[ALL], float(np.median(parts[judged].lengths))
+    frames = counted(_frames(parts[judged]), "frame") + " of the target" * (judged == TARGET)
+    sentences.append(f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
+                     f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
+                     f"points lie within {pixels(whole.median)} px of their labels.")
     sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
+    if judged == TARGET:
+        sentences.append("These labels are of the images that it is for: choosing a variant or a setting by them is "
+                         "choosing on test images, and flatters the errors of what is chosen.")
+        if HELD_OUT in parts:
+            sentences.append(f"On {counted(_frames(parts[HELD_OUT]), 'held-out frame')} of the source, the mean error "
+                             f"is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
-    for part in (name for name in parts if name not in (TRAINED, HELD_OUT)):
-        sentences.append(f"On {counted(_frames(parts[part]), 'frame')} of the {part}, the mean error is "
-                         f"{pixels(errors_of(parts[part], cutoff)[ALL].mean)} px.")
     return [*sentences, hidden_text(found, cutoff)]
 
 
@@ -65,12 +76,13 @@ def hidden_text(found: dict[str, Errors], cutoff: float) -> str:
 def advice(animals: Animals, cutoff: float) -> list[str]:
     """Returns what would help, what helps most first, each with the numbers that say so."""
     parts = animals.by_part()
-    if HELD_OUT not in parts:
+    judged = judging(parts)
+    if judged not in parts:
         return []
-    held, found = parts[HELD_OUT], errors_of(parts[HELD_OUT], cutoff)
+    held, found = parts[judged], errors_of(parts[judged], cutoff)
     learnt = errors_of(parts[TRAINED], cutoff) if TRAINED in parts else None
     texts = [*_keypoints(animals.names, found, learnt), *_recordings(held)]
-    if learnt and learnt[ALL].mean > 0:
+    if learnt and learnt[ALL].mean > 0 and judged == HELD_OUT:
         times = found[ALL].mean / learnt[ALL].mean
         if times >= MANY_TIMES:
             texts.append(f"More labelled frames, of other moments and animals: the held-out error is {times:.1f} times "
@@ -79,7 +91,8 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
             texts.append("Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
                          "learnt from and on new ones are alike, so more labels of the same kind would change little.")
     if _frames(held) < FEW:
-        texts.append(f"More labels that are held out: with {counted(_frames(held), 'frame')} these numbers are rough.")
+        kind = "of the target" if judged == TARGET else "that are held out"
+        texts.append(f"More labels {kind}: with {counted(_frames(held), 'frame')} these numbers are rough.")
     return texts
 
 

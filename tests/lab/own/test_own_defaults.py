@@ -1,0 +1,99 @@
+"""What `kpjax train` does by default is what was measured to be best, by the rows of results.csv."""
+import csv
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.adaptation import PRESETS as ADAPTATION
+from experiments.pyramids import PRESETS as PYRAMIDS
+from experiments.regda import PRESETS as REGDA
+from kpjax.lab.own import adaptation, incremental, pyramids, regda, semi_supervised
+from kpjax.methods.regda_family.regda import nothing_positive
+from kpjax.systems.configs import changed, flat
+from kpjax.systems.regda.variants import pseudo_maps
+
+ROOT = Path(__file__).parents[3] / "experiments"
+
+
+def means(system: str, preset: str, metric: str) -> dict[str, float]:
+    """Returns the mean over seeds of each variant of a preset as it stands, of rows from runs."""
+    found = defaultdict(list)
+    with (ROOT / system / "results.csv").open() as file:
+        for row in csv.DictReader(file):
+            if (row["preset"], row["settings"], row["metric"]) == (preset, "", metric) and row["seconds"]:
+                found[row["variant"]].append((float(row["value"]), float(row["seconds"] or 0)))
+    return {name: fmean(value for value, _ in rows) for name, rows in found.items()} | {
+        f"{name}, s": fmean(seconds for _, seconds in rows) for name, rows in found.items()}
+
+
+def defaults(module) -> dict:
+    return flat(module.OWN)
+
+
+@pytest.mark.parametrize(("module", "preset", "fields"), [
+    (pyramids, PYRAMIDS["flies_part"], ("learning_rate", "reconstruction_width", "bkind_rate", "bkind_reconstruction")),
+    (adaptation, ADAPTATION["flies_pose"], ("decay_to",))])
+def test_settings_are_those_of_the_measured_preset(module, preset, fields):
+    measured = flat(preset)
+    assert {name: defaults(module)[name] for name in fields} == {name: measured[name] for name in fields}
+
+
+def test_the_measured_presets_have_rows_above_their_controls():
+    flies, core = means("pyramids", "flies_part", "rmse/flat"), means("adaptation", "flies_pose", "forward/50")
+    assert flies["pyramids"] < min(flies["untrained"], flies["image_moments"])
+    assert core["adapted"] < means("adaptation", "flies_imagenet", "forward/50")["random_core"]
+
+
+def test_labels_and_images_without():
+    """With images without labels, what reads them best at equal steps and cost of the rows; it must beat the labels."""
+    short = semi_supervised.short_list
+    typed = changed(semi_supervised.OWN, unlabelled=("V",))
+    assert short(semi_supervised.OWN) == short(typed) == short(changed(typed, weights="mobilenet_v2.google_in1k"))
+    control, method = short(typed)
+    for preset in ("demo", "fifty_athletes"):  # random weights, and a backbone with few labels
+        found = means("semi_supervised", preset, "test/pck")
+        others = [value for name, value in found.items() if name in semi_supervised.applicable(typed)
+                  and "twice" not in name and "averaged" not in name]
+        assert found[method] == max(others)
+        assert found[method] > found[control]
+    # With enough labels on a backbone the labels alone were as good.
+    enough = means("semi_supervised", "athletes", "test/pck")
+    assert abs(enough[method] - enough[control]) < 0.01
+    assert short(changed(semi_supervised.OWN, weights="mobilenet_v2.google_in1k")) == (control,)
+    assert short(changed(typed, own=semi_supervised.Own(control=False))) == (method,)
+
+
+def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
+    found = means("regda", "demo_slower", "target/pck")
+    control = "source_only_augmented_mse"
+    assert control in regda.SYSTEM.short_list("own", regda.OWN)
+    assert found[control] == max(value for name, value in found.items() if name.startswith("source_only")
+                                 and not name.endswith(("_long", ", s")))
+    # At most a third more time: equal steps of labels alone, beside those of source_only and of teacher_adaptation.
+    cost = means("regda", "tongue_machines", "target/pck")
+    assert cost["source_only, s"] <= (cost["source_only, s"] + cost["teacher_adaptation, s"]) / 3
+
+
+def test_new_keypoints():
+    found = means("incremental", "limbs", "aaa")
+    assert incremental.SYSTEM.short_list("own", incremental.OWN) == ("combination", "ksd_only")
+    assert found["ksd_only"] > found["kamp_rerendered"]
+
+
+@pytest.mark.parametrize(("config", "corner"), [
+    (REGDA["demo"], True), (REGDA["surreal_lsp"], True), (REGDA["tongue_machines"], False),
+    (REGDA["lspet_colours"], False), (REGDA["openfield"], False), (regda.OWN, False)])
+def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets_alone(config, corner):
+    logits = np.full((1, 8, 8, 2), -1.0, np.float32)
+    logits[0, 5, 3] = -0.5
+    truth = np.asarray(pseudo_maps(config)(jnp.asarray(logits)).truth)
+    assert np.unravel_index(truth[0, ..., 0].argmax(), (8, 8)) == ((0, 0) if corner else (5, 3))
+
+
+def test_how_often_no_logit_is_positive_is_logged():
+    logits = jnp.array([[[[-1.0, -1.0]]], [[[2.0, -1.0]]]])
+    assert nothing_positive(logits) == 0.75
