@@ -176,6 +176,22 @@ def draw_keypoints(
     return np.asarray(pil_image.convert("RGB"))
 
 
+def draw_animals(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *,
+                 radius: float | None = None, rings: np.ndarray | None = None) -> np.ndarray:
+    """Draws I animals finely on an image, enlarged if it is small; edges of several have the colours of the animals.
+
+    keypoints, opacity: (I, K, 2) and (I, K). radius, rings: (I, K), as of `draw_keypoints`, in pixels of the image.
+    """
+    factor = enlargement(*image.shape[:2], 192)
+    image, points = enlarged(image), (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
+    radius = radius * factor if radius else dot_radius(points, opacity > 0, min(image.shape[:2]))
+    colours = animal_colours(len(points)) if len(points) > 1 else [None]
+    for animal in np.flatnonzero((opacity > 0).any(1)):
+        image = draw_keypoints(image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius,
+                               edges=colours[animal], rings=None if rings is None else rings[animal] * factor)
+    return image
+
+
 def _in_layer(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns points (K, 2) in pixels of the layer, and which are drawn.
 

@@ -41,7 +41,6 @@ class _OfRun:
     # a finished run .../<variant>/seed-<n>, an exported one, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
-    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     batch_size: int = 16  # images at a time
     overwrite: bool = False  # replace earlier results in FOLDER
 
@@ -81,6 +80,8 @@ class Predict(_OfRun):
     and <video>_doubts.csv, the moments at which two may have been exchanged; --boxes has them from elsewhere.
     """
 
+    # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own run)
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
     no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
@@ -95,7 +96,7 @@ class Predict(_OfRun):
     turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     plot: bool = False  # draw the way and the score of each keypoint over a video's frames: <video>_plot.svg
     trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
-    # what to do about images, or over 1 % of a video, that do not decode
+    # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
 
 
@@ -139,6 +140,7 @@ class Suggest(_OfRun):
     taken for labels.
     """
 
+    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
     count: Annotated[int, arg(name="n")] = 20  # how many frames
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already

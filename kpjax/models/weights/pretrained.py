@@ -1,7 +1,5 @@
 """Published weights of backbones and VGG: a table of them, and files in the layout of timm or PyTorch."""
 import contextlib
-import functools
-import hashlib
 import http.client
 import os
 import pickle
@@ -19,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, cache_folder, write_text
+from kpjax.files import atomic, cache_folder, sha256_of, write_text
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -116,22 +114,6 @@ def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWe
         return found
     digest = sha256_of(find_weights(weights, folder))
     return next((known for known in KNOWN_WEIGHTS.values() if known.sha256 == digest), None)
-
-
-def sha256_of(path: str | Path) -> str:
-    """Returns the sha256 of a file. Raises InputError if it cannot be read."""
-    try:
-        status = Path(path).stat()
-        return _sha256(Path(path), status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights") from error
-
-
-@functools.lru_cache
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Computes a digest that is asked for several times in a command, once while size and time do not change."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Networks

@@ -11,6 +11,7 @@ from untrained import drawn, shapes
 
 from kpjax import Example
 from kpjax.errors import InputError
+from kpjax.files import sha256_of
 from kpjax.lab import predictors
 from kpjax.lab.commands import run_command
 from kpjax.models import MobileNetV2Trunk, movenet_lightning, to_torch
@@ -253,5 +254,5 @@ def test_the_published_file_is_fetched_once_and_checked(tmp_path, monkeypatch):
     known = pretrained.KNOWN_WEIGHTS["movenet_lightning.google"]
     (tmp_path / known.folded).write_bytes(b"x")
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {known.name: known._replace(
-        folded_sha256=pretrained.sha256_of(tmp_path / known.folded))})
+        folded_sha256=sha256_of(tmp_path / known.folded))})
     assert fetch_weights("movenet", tmp_path, say=said.append) == tmp_path / known.folded

@@ -11,6 +11,7 @@ import pytest
 from untrained import drawn, shapes
 
 from kpjax.errors import InputError
+from kpjax.files import sha256_of
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
@@ -21,7 +22,6 @@ from kpjax.models.weights.pretrained import (
     known_weights,
     load_backbone,
     read_safetensors,
-    sha256_of,
     write_safetensors,
 )
 from kpjax.models.weights.torch_names import to_torch
