@@ -1,5 +1,4 @@
 """Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
-import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,21 +12,18 @@ from etils import epath
 
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.errors import printable
-from kpjax.files import absolute, read_json
+from kpjax.files import absolute, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
-from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.export import reading
 from kpjax.lab.out.export.reading import RUN_FILES
 from kpjax.lab.out.export.standalone import LARGEST_SIDE, checked_description
 from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
 from kpjax.lab.own.animals import Finder, open_finder
-from kpjax.lab.own.choices import facts_of
 from kpjax.lab.own.systems import system_of_run
 from kpjax.models.movenet import SIDE, person_box
-from kpjax.models.weights.pretrained import sha256_of
 from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.systems import published
 from kpjax.systems.reports.table import FinishedRun, read_run
@@ -138,16 +134,6 @@ def open_people(
         {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published" + ", turned" * turned,
          "digest": sha256_of(path)},
         follow=person_box)
-
-
-def trained_box_side(folder: epath.PathLike) -> float:
-    """Returns the median length of the animals that a run learnt from, in pixels; nan if its project is not here."""
-    try:
-        run = next(iter(seeds_below(Path(folder))), Path(folder))  # of an ensemble the first
-        project = read_json(run / "config.json")["config"]["data"]["project"]
-        return facts_of(read_project(Path(project), check_files=False)).box_side
-    except (InputError, OSError, KeyError, TypeError, ValueError):
-        return math.nan
 
 
 def open_run(folder: Path) -> OpenedRun:
