@@ -1,4 +1,5 @@
 """The program `kpjax`: commands for people's own images and videos. Nothing here imports JAX before a command runs."""
+import difflib
 import importlib
 import sys
 from importlib import metadata
@@ -42,7 +43,9 @@ def main() -> None:
         raise SystemExit(exit_code_of(lambda: print(usage()), screen_width()))
     if name == "--version":
         raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), screen_width()))
-    print(f"error: {name!r} is not a command; there are {', '.join([*COMMANDS, *OTHERS])}", file=sys.stderr)
+    near = difflib.get_close_matches(name.lower(), [*COMMANDS, *OTHERS], 1)
+    print(f"error: {name!r} is not a command; " + (f"did you mean {near[0]}?" if near else
+                                                   f"there are {', '.join([*COMMANDS, *OTHERS])}"), file=sys.stderr)
     raise SystemExit(2)
 
 

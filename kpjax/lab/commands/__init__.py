@@ -54,9 +54,10 @@ class Check(_OfProject):
     systems can be trained on the project. The exit code is 2 if anything is wrong.
     """
 
-    out: Annotated[Path | None, arg(metavar="PNG")] = None  # the sheet of labels (default PROJECT's name, here)
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("runs")  # where the sheet goes, as <project>_labels.png
     sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
     quick: bool = False  # do not decode images and videos
+    overwrite: bool = False  # draw the sheet again where it is there already
 
 
 @command

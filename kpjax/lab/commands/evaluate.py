@@ -10,7 +10,7 @@ from kpjax import InputError, Skeleton
 from kpjax.drawing.charts import coverage_plot
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
-from kpjax.files import read_json, write_text
+from kpjax.files import read_json, remove, together, write_text
 from kpjax.geometry import move_points
 from kpjax.images.transforms import growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
@@ -61,8 +61,9 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
     if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
-    if (asked.out / FILE).exists() and not asked.overwrite:
-        raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
+    there = [path for name in (FILE, BY_KEYPOINT_FILE, WORST, COVERAGE) if (path := asked.out / name).exists()]
+    if there and not asked.overwrite:
+        raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
@@ -80,11 +81,15 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
         evaluate_animals(project, predictor, animals, asked.threshold,
                          lambda located: measure(located, predictor, asked, tell), lengths_of(project, asked.length),
                          tell, on_bad_frame=asked.on_bad_frame)
-    written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
-    if predictor.radii:
-        written += covered(predictor.radii, animals, growth, asked.out, tell, told_apart=None not in lists)
-    write_png(asked.out / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
-    tell(", ".join(map(str, [*written, asked.out / WORST])))
+    with together(asked.out) as folder:
+        written = [write_errors(folder, animals, cutoff), folder / BY_KEYPOINT_FILE]
+        if predictor.radii:
+            written += covered(predictor.radii, animals, growth, folder, tell, told_apart=None not in lists)
+        write_png(folder / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
+    written = [asked.out / path.name for path in (*written, folder / WORST)]
+    for path in {asked.out / COVERAGE} - set(written):
+        remove(path)  # of an earlier run
+    tell(", ".join(map(str, written)))
     return written[0]
 
 

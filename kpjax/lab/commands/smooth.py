@@ -7,7 +7,7 @@ import numpy as np
 from kpjax import InputError
 from kpjax.drawing.trajectories import trajectory_plot
 from kpjax.errors import summarise
-from kpjax.files import write_text
+from kpjax.files import together, write_text
 from kpjax.lab.animals.gaps import filled, gap_lengths, median_filtered
 from kpjax.lab.animals.smoothing import ensemble_observations, ensemble_smoother, single_smoother
 from kpjax.lab.commands import Smooth
@@ -45,16 +45,17 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
         tell(line)
     after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
     table = _table(first, after, scores.mean(0))
-    written = predictions.write_predictions(table, formats, out, stem)
     before = ensemble_observations(raw).points if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
-    written.append(write_text(out / f"{stem}.svg", svg))
+    with together(out) as folder:
+        predictions.write_predictions(table, formats, folder, stem)
+        write_text(folder / f"{stem}.svg", svg)
     for line in _summary(sure.any(0), before, after, asked):
         tell(line)
-    tell(f"{', '.join(str(path) for path in written)}; the points as predicted stay in "
+    tell(f"{', '.join(str(path) for path in paths)}; the points as predicted stay in "
          f"{', '.join(str(path) for path in asked.points)}")
-    return written
+    return paths
 
 
 def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray | None]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import datetime
 
 import jax
 import numpy as np
@@ -102,6 +103,8 @@ def test_the_folder_says_what_it_is(run, exported):
                              "whole_images": True, "box_margin": 1.25, "contrast": ""}
     assert description["versions"]["jax"] == jax.__version__
     assert description["platforms"] == ["cpu", "cuda", "tpu"]
+    made, until = (datetime.fromisoformat(description[name][:10]) for name in ("made", "loads_until"))
+    assert (until - made).days == 180
     for name in FILES[:3]:
         assert description["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
     assert description["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
@@ -248,7 +251,7 @@ def test_it_is_made_again_from_itself(run, exported, tmp_path):
     first, second = (json.loads((folder / "predictor.json").read_text()) for folder in (exported, again))
     assert first["files"]["weights.safetensors"] == second["files"]["weights.safetensors"]
     different = {name for name in first if first[name] != second[name]}
-    assert different <= {"made", "files", "checksum"}
+    assert different <= {"made", "loads_until", "files", "checksum"}
     images = noise(2, SIDE, SIDE, 3)
     for one, other in zip(open_predictor(exported).predict(images), open_predictor(again).predict(images), strict=True):
         np.testing.assert_array_equal(one, other)
