@@ -255,32 +255,3 @@ def logarithmic_axis(axes: "Axes") -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
-
-
-def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarray, names: Sequence[str]) -> str:
-    """Draws the share of points within their radius against the level that the radius promises, both in percent.
-
-    What is promised is the dashed diagonal: below it radii are too small, above it larger than they need be. A thin
-    line for each keypoint, and a thick one for all points.
-
-    Args:
-        levels: (L,) rising, in (0, 1).
-        pooled: (L,) shares of all points.
-        by_keypoint: (L, K), nan where there is no label.
-        names: (K,) of the keypoints.
-    """
-    low = 100 * min(0.4, float(levels[0]), float(np.nanmin([*pooled, *by_keypoint.ravel()])))
-
-    def draw(figure: "Figure") -> None:
-        axes = figure.add_subplot()
-        axes.plot([low, 100], [low, 100], "--", color=EDGE, label="promised")
-        for number, (name, shares) in enumerate(zip(names, by_keypoint.T, strict=True)):
-            axes.plot(100 * levels, 100 * shares, linewidth=1, label=name, color=COLOURS[(number + 1) % len(COLOURS)])
-        axes.plot(100 * levels, 100 * pooled, "o-", linewidth=3, color=COLOURS[0], label="all points")
-        axes.set(aspect="equal", xlim=(low, 101), ylim=(low, 101), xlabel="level that a radius promises, %",
-                 ylabel="share of points within, %")
-        if len(names) <= 12:
-            figure.legend(loc="outside lower left", ncols=2)
-
-    rows = len(names) // 2 + 1 if len(names) <= 12 else 0
-    return drawn(draw, height=380 + 17 * rows, title="Share of points within their radius, by level")

@@ -19,12 +19,18 @@ from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table
 from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
 from kpjax.lab.out.export import reading
 from kpjax.lab.out.export.reading import RUN_FILES
-from kpjax.lab.out.export.standalone import LARGEST_SIDE, checked_description
+from kpjax.lab.out.export.standalone import (
+    DESCRIPTION,
+    LARGEST_SIDE,
+    checked_description,
+    open_predictor as open_predictor_folder,
+)
 from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
 from kpjax.lab.own.animals import Finder, open_finder
 from kpjax.lab.own.systems import system_of_run
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.structures import skeleton_from_json
 from kpjax.systems import published
 from kpjax.systems.reports.table import FinishedRun, read_run
 from kpjax.systems.system import stored_run
@@ -94,12 +100,12 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                                    "leave it out")
     folder = absolute(folder)
     if reading.is_exported(folder):
-        exported = reading.open_exported(folder)
-        given = exported.description
+        given, predict = open_predictor_folder(Path(folder))
         score, result, rebuild = given["score"], given["run"], given.get("rebuild")
         files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
         files = files if isinstance(files, Mapping) else {}
-        function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
+        skeleton = skeleton_from_json(given["skeleton"], f"{Path(folder) / DESCRIPTION}: skeleton")
+        function = (skeleton, int(given["input"]["shape"][1]), reading.transform_of(given["input"]), predict)
         with_members = None
     else:
         opened = open_runs(folder)

@@ -87,12 +87,6 @@ def smoothed_table(table: PredictionTable, members: np.ndarray) -> PredictionTab
     return _table(table, smoothed(points, asked)[0], table.scores.reshape(len(table.names), -1))
 
 
-def plot_of_table(table: PredictionTable, *, cutoff: float | None) -> str:
-    """Draws predicted points as they are (`trajectory_plot`)."""
-    return trajectory_plot(table.numbers, _flat(table), table.scores.reshape(len(table.names), -1), names_of(table),
-                           cutoff=cutoff, title=f"{table.names[0]}: points over time")
-
-
 def names_of(table: PredictionTable) -> list[str]:
     """Returns the names of all keypoints of all animals, in the order of the table."""
     several = len(table.instances) > 1
@@ -106,13 +100,11 @@ def _flat(table: PredictionTable) -> np.ndarray:
 def _checked(asked: Smooth) -> tuple[str, ...]:
     if not asked.points:
         raise InputError("points", "name a file of predicted points")
-    if asked.ensemble and len(asked.points) < 2:
-        raise InputError("ensemble", f"{asked.points[0]} is the only file; give those of several networks on one video")
     if asked.gap < 0:
         raise InputError("gap", f"{asked.gap}; must be 0 or more frames")
     if asked.median < 1 or asked.median % 2 == 0:
         raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
-    return predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
+    return predictions.check_formats(asked.formats.split(","))
 
 
 def _check_alike(members: list[PredictionTable], paths: tuple[Path, ...]) -> None:

@@ -90,7 +90,7 @@ def typed(place, command, new):
         "convert": (images, "--to", "coco" if new else "dlc", "--out", out),
         "evaluate": (run, images, "--out", out, "--worst", 3 if new else 1),
         "export": (run, "--out", out, "--no-self-test"),
-        "predict": (run, images, "--out", out, *([] if new else ["--dot-size", 9])),
+        "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
         "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
         "suggest": (run, images, "--out", out, "--page", "--n", 1 if new else 2)}[command])]
 

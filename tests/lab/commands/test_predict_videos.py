@@ -207,10 +207,8 @@ def test_what_a_cutoff_hides_is_counted_and_explained(predict, tmp_path):
 def test_an_old_overlay_is_not_left_beside_new_points(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
     Image.fromarray(moving(0)).save(tmp_path / "still.png")
-    _, _, out = predict(clip, tmp_path / "still.png", overlay=True, plot=True)
-    assert "<svg" in (out / "clip_plot.svg").read_text()
-    drawn = [out / name for name in ("clip_plot.svg", "clip_overlay.mp4", "clip_overlay.gif",
-                                     "overlays/still_overlay.png")]
+    _, _, out = predict(clip, tmp_path / "still.png", overlay=True)
+    drawn = [out / name for name in ("clip_overlay.mp4", "clip_overlay.gif", "overlays/still_overlay.png")]
     assert all(path.is_file() for path in drawn)
     (out / "mine.mp4").write_text("mine")
     _, printed, _ = predict(clip, tmp_path / "still.png", overwrite=True, frames="0:2", no_overlay=True)
@@ -225,18 +223,6 @@ def test_progress_is_printed_where_there_is_no_terminal(predict, tmp_path, capsy
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if " of 200 frames" in line] == [
         f"{number} of 200 frames" for number in range(20, 200, 20)]
-
-
-def test_trails_and_the_size_of_points(predict, tmp_path):
-    clip = write_video(tmp_path / "clip.mp4", map(moving, range(6)))
-    last = {}
-    for name, options in (("plain", {}), ("trails", {"trails": 4}), ("large", {"dot_size": 16.0})):
-        _, _, out = predict(clip, overlay=True, overwrite=True, **options)
-        last[name] = open_video(out / "clip_overlay.mp4")[5].astype(int)
-    before = slice(0, 4), slice(4, 12)  # where the spot was on frames 1 and 2
-    assert abs(last["trails"] - last["plain"])[before].max() > 30
-    coloured = {name: int((np.ptp(image[:HEIGHT], axis=-1) > 60).sum()) for name, image in last.items()}
-    assert coloured["large"] > 1.5 * coloured["plain"]
 
 
 def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
@@ -261,7 +247,6 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     (["nothing.mp4"], {}, "does not exist"), (["text.mp4"], {}, "not a video that can be read"),
     (["points.mp4"], {"formats": "xls"}, "'xls' is unknown"),
     (["points.mp4"], {"cutoff": float("nan")}, "cutoff: nan; must be a score"),
-    (["points.mp4"], {"dot_size": 0.0}, "dot_size: 0"), (["points.mp4"], {"trails": -1}, "trails: -1"),
     (["points.png"], {"boxes": "boxes.csv"}, "no box belongs to one of the 1 images"),
     *((["points.mp4"], {"frames": text}, "frames: .* is not a range") for text in ("5", "a:b", "0:9:0", "-3:"))])
 def test_what_is_refused(predict, tmp_path, inputs, options, words):

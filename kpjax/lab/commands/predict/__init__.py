@@ -27,7 +27,7 @@ from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing
 from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
 from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
-from kpjax.lab.commands.smooth import ENDING, plot_of_table, smoothed_table
+from kpjax.lab.commands.smooth import ENDING, smoothed_table
 from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
@@ -39,7 +39,7 @@ from kpjax.lab.predictors import Predictor, open_predictor
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 FOUND = ("_boxes.csv", "_doubts.csv")  # the latter of videos
-SHEET, PLOT, MOVING = "_sheet.jpg", "_plot.svg", ("_overlay.mp4", "_overlay.gif")
+SHEET, MOVING = "_sheet.jpg", ("_overlay.mp4", "_overlay.gif")
 MOST_ANIMALS = 1000
 PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
@@ -129,10 +129,8 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
         raise InputError("inputs", "name images, videos, or folders of them")
     for name, right, mend in (
             ("batch_size", asked.batch_size >= 1, "must be at least 1"),
-            ("dot_size", asked.dot_size is None or 0 < asked.dot_size < 1e4, "must be above 0"),
             ("animals", asked.animals is None or 0 <= asked.animals < MOST_ANIMALS,
              "give how many there are, or 0 if they come and go"),
-            ("trails", asked.trails >= 0, "must be 0 or more frames"),
             ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a score"),
             ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}"),
             ("overlay", not (asked.overlay and asked.no_overlay), "--no-overlay is given too; give one of them")):
@@ -159,9 +157,9 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         animals = (usual if asked.animals is None else asked.animals) or None
         instances = names_of(animals or 0)
     stem, video = sequence.stem, sequence.video is not None
-    drawings = {stem + SHEET: not asked.no_overlay, stem + PLOT: asked.plot and video,
-                **({stem + ending: asked.overlay for ending in MOVING} if video else dict.fromkeys(
-                    map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay))}
+    drawings = {stem + SHEET: not asked.no_overlay} | (
+        {stem + ending: asked.overlay for ending in MOVING} if video else
+        dict.fromkeys(map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay))
     tables = [stem] + [stem + ENDING] * bool(predictor.with_members and video)
     files = [path.as_posix() for table in tables
              for path in predictions.prediction_files(formats, predictor.title, Path(), table)]
@@ -207,8 +205,6 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
         if sheet:
             drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
-        if work.named(PLOT) in work.files:
-            write_text(folder / work.named(PLOT), plot_of_table(table, cutoff=cutoff))
         moments = doubt_rows(doubts, sequence.numbers)
         for ending, rows in zip(FOUND, (box_rows(table), [DOUBTS, *moments]), strict=True):
             if work.named(ending) in work.files:

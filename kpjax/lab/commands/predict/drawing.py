@@ -1,5 +1,4 @@
 """Predictions to look at: images and videos with their keypoints drawn in, and a sheet of a few of them."""
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -40,7 +39,6 @@ class Look(NamedTuple):
     opacity: Opacity
     radius: float | None = None  # of a point in pixels of the frame; None chooses it for each image
     note: str = ""  # of the legend
-    trails: int = 0  # frames over which the way of a point is drawn
     animals: tuple[str, ...] = ()
     boxes: np.ndarray | None = None  # (N, I, 4) of the animals on the frames, nan where one is not there
     rings: np.ndarray | None = None  # (K,) of radii, how many times larger they are drawn; None draws none
@@ -52,8 +50,8 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
     scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
     usual = float(np.median(scores)) if scores.size else 0.0
     opacity = opacity_from(cutoff, usual)
-    radius = None if asked.dot_size is None else asked.dot_size / 2
-    if radius is None and sequence.video and scores.size:
+    radius = None
+    if sequence.video and scores.size:
         points = np.concatenate([one.keypoints[one.present] for one in first])
         firm = np.concatenate([opacity(one.scores[one.present]) for one in first]) > 0
         radius = overlays.dot_radius(points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size))
@@ -62,7 +60,7 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
     if not asked.no_radii and any(np.isfinite(one.radii).any() for one in first):
         note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
         rings = towards_the_mean(predictor.radii, asked.level)
-    return Look(opacity, radius, note, asked.trails, animals, boxes, rings)
+    return Look(opacity, radius, note, animals, boxes, rings)
 
 
 def towards_the_mean(table: RadiusTable, level: float) -> np.ndarray:
@@ -147,12 +145,6 @@ def boxes_of(seen: Seen, look: Look) -> np.ndarray | None:
     return seen.boxes if look.boxes is None else look.boxes[seen.row]
 
 
-def _as_many(trail: Iterable[tuple[np.ndarray, np.ndarray]], animals: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Returns earlier frames with as many animals as there are by now; those that came later are on none of them."""
-    return tuple((np.pad(points, ((0, animals - len(points)), (0, 0), (0, 0)), constant_values=np.nan),
-                  np.pad(opacity, ((0, animals - len(opacity)), (0, 0)))) for points, opacity in trail)
-
-
 def _growth(seen: Seen) -> np.ndarray:
     """Returns the size of the image that came along over that of the frame, in x and y."""
     return np.array(seen.image.shape[1::-1]) / seen.size
@@ -202,7 +194,6 @@ def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, ske
     width, height = sequence.video.size
     last = shrunk(np.zeros((height, width, 3), np.uint8), VIDEO_SIDE)
     nothing = np.zeros((0, len(skeleton.names), 2)), np.zeros((0, len(skeleton.names)))
-    trail: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=look.trails)
     for one in seen:
         caption = str(sequence.numbers[one.row])
         if one.image is None:
@@ -214,12 +205,11 @@ def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, ske
         if hidden := int((opacities[one.present] == 0).sum()):
             caption += f": {hidden} of {opacities[one.present].size} points hidden"
         yield overlays.draw_on_frame(
-            last, points, opacities, skeleton, caption=caption, trails=_as_many(trail, len(points)),
+            last, points, opacities, skeleton, caption=caption,
             animals=look.animals if look.animals or one.boxes is None else names_of(len(points)),
             radius=look.radius and look.radius * growth[0],
             rings=None if (rings := _rings(one, look)) is None else rings * growth[0],
             boxes=None if (boxes := boxes_of(one, look)) is None else boxes * np.tile(growth, 2))
-        trail.append((points, opacities))
 
 
 def sheet_rows(count: int) -> list[int]:
