@@ -48,7 +48,7 @@ class Predictor(NamedTuple):
     # the centre of the top-left pixel at (0, 0). Compiled once for every B that it is given.
     score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
     cutoff: float  # the score from which a point is shown
-    title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
+    title: str  # such as supervised_warped_0, for file names and names of scorers
     result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
     radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
     # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y, width, height of the
@@ -114,7 +114,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         function = (opened.method.skeleton, opened.side, opened.transform,
                     (lambda images: with_members(images)[:2]) if with_members else
                     as_function(opened.method, opened.trained))
-    title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
+    title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
     if radii and len(radii.labels) != len(function[0].names):
         raise InputError(f"{Path(folder) / RADII}: is of {len(radii.labels)} keypoints, the run finds "

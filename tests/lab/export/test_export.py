@@ -112,7 +112,7 @@ def test_the_folder_says_what_it_is(run, exported):
     ours, theirs = open_predictor(run), open_predictor(exported)
     for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
         assert getattr(ours, name) == getattr(theirs, name), name
-    assert ours.title == "supervised_demo_supervised_3"
+    assert ours.title == "supervised_3"
     assert ours.result["digest"] == json.loads((run / "model" / "trained.json").read_text())["digest"]
 
 
@@ -307,10 +307,3 @@ def test_what_the_command_refuses(run, exported, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="exported predictor cannot do Stretch"):
         run_command("export", [str(run), "--out", str(out)])
     assert not out.exists()
-
-
-@pytest.mark.slow
-def test_an_earlier_predictor_is_replaced(run, copied, capsys):
-    run_command("export", [str(run), "--out", str(copied), "--overwrite", "--no-self-test"])
-    assert "1 arrays that points do not depend on are left out" in capsys.readouterr().out
-    standalone.checked_description(copied)

@@ -165,7 +165,8 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
              for path in predictions.prediction_files(formats, predictor.title, Path(), table)]
     files += [stem + ending for ending in FOUND[:1 + video] if find]
     files += [name for name, drawn in drawings.items() if drawn]
-    return _Work(sequence, instances, boxes, tuple(files), tuple(set(drawings) - set(files)), find, animals)
+    return _Work(sequence, instances, boxes, tuple(files), tuple(name for name, drawn in drawings.items() if not drawn),
+                 find, animals)
 
 
 def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict,
