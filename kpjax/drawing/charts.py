@@ -4,10 +4,11 @@ The background is transparent, data have colours of middle lightness, and text h
 The same chart always has the same bytes. matplotlib is imported where a chart is drawn, since that takes a second.
 """
 import base64
+import contextlib
 import io
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,30 +34,31 @@ SETTINGS: Mapping[str, object] = {
 History = Sequence[tuple[float, float]]  # (step, value), by rising step
 
 
-def drawn(draw: Callable[["Figure"], None], *, width: float = WIDTH, height: float, title: str) -> str:
-    """Returns what `draw` makes of an empty figure, as the text of an SVG file.
-
-    width, height: in points. title: for screen readers.
-    """
+@contextlib.contextmanager
+def _figure(width: float, height: float, dots: int) -> Iterator["Figure"]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a viewer takes them from another font
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        yield Figure(figsize=(width / 72, height / 72), dpi=dots, layout="constrained")
+
+
+def drawn(draw: Callable[["Figure"], None], *, width: float = WIDTH, height: float, title: str) -> str:
+    """Returns what `draw` makes of an empty figure, as the text of an SVG file.
+
+    width, height: in points. title: for screen readers.
+    """
+    with _figure(width, height, 72) as figure:
         draw(figure)
         return svg_of(figure, title)
 
 
 def painted(draw: Callable[["Figure"], None], *, width: float, height: float) -> np.ndarray:
     """Returns what `draw` makes of an empty figure, on white: (h, w, 3) uint8, two pixels for each point."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    with rc_context(SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure = Figure(figsize=(width / 72, height / 72), dpi=144, layout="constrained")
+    with _figure(width, height, 144) as figure:
         draw(figure)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
