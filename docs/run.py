@@ -45,7 +45,7 @@ PAGES = {"start": "csv", "own/deeplabcut": "deeplabcut", "own/sleap": "sleap", "
          **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
 # with the format of its project; tutorials have their own
 IMAGES = {  # of a page: what a command wrote, and its name in docs/images
-    "start": {"labels.png": "labels.png", "errors/worst.png": "worst.jpg",
+    "start": {"runs/my_project_labels.png": "labels.png", "errors/worst.png": "worst.jpg",
               "points/session_sheet.jpg": "start_sheet.jpg"},
     "tutorials/regda": {"domains.jpg": "regda.jpg"},
     "tutorials/semi_supervised": {"errors/worst.png": "semi_supervised.jpg"},

@@ -1,12 +1,18 @@
 """Files and folders, local (`pathlib.Path`) or in a bucket (`etils.epath.Path`), written whole or not at all."""
 import contextlib
+import ctypes
+import functools
+import hashlib
 import json
 import math
 import os
+import platform
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from etils import epath
@@ -72,9 +78,40 @@ def remove(path: Path) -> None:
             path.rmtree()
 
 
-def partial_path(path: Path) -> Path:
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # of this machine, in names: others may write into one folder
+_PARTIAL = re.compile(r"\.(.+)\.(\d+)-([0-9a-f]{8})\.(partial|before)(\..+)?")
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux, and RENAME_SWAP of macOS
+
+
+def partial_path(path: Path, kind: str = "partial") -> Path:
     """Returns a hidden path beside a file or folder, of this process only, with the same suffix."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    return path.with_name(f".{path.stem}.{os.getpid()}-{HOST}.{kind}{path.suffix}")
+
+
+def remove_partials(folder: Path) -> None:
+    """Removes what processes of this machine that have ended left half-written in a folder, if it is there.
+
+    A folder that one of them had put aside for a new one (`atomic`), which never came, is put back.
+    """
+    for path in sorted(folder.glob(".*-????????.*")):
+        found = _PARTIAL.fullmatch(path.name)
+        if not found or found[3] != HOST or _runs(int(found[2])):
+            continue
+        place = folder / f"{found[1]}{found[5] or ''}"
+        if found[4] == "before" and not place.exists():
+            path.rename(place)
+        else:
+            remove(path)
+
+
+def _runs(process: int) -> bool:
+    """Returns whether a process of this machine runs; of Windows, where asking would end it, always True."""
+    try:
+        return os.name == "nt" or os.kill(process, 0) is None
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # of another user
+        return True
 
 
 @contextlib.contextmanager
@@ -98,17 +135,87 @@ def atomic(path: Path) -> Iterator[Path]:
     partial = partial_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)  # of an ended process of the same number
         try:
             yield partial
             for file in (partial, *partial.rglob("*")):
-                _flush(file)
-            if partial.is_dir():
-                remove(path)
-            partial.replace(path)
+                if not file.is_symlink():
+                    _flush(file)
+            if partial.is_dir() and path.exists():
+                _exchange(partial, path)
+                remove(partial)
+            else:
+                partial.replace(path)
         except BaseException:
             with contextlib.suppress(InputError):
                 remove(partial)
             raise
+
+
+@contextlib.contextmanager
+def renewed(folder: Path, old: Collection[Path] = ()) -> Iterator[Path]:
+    """Yields an empty folder to write into, and puts it in place of `folder` once the block ends, as `atomic` does.
+
+    Of an earlier folder all files come along but the `old` ones. Raises InputError also for one of them that the block
+    has written, too.
+    """
+    old = set(old)
+    with atomic(folder) as partial:
+        partial.mkdir()
+        yield partial
+        for path in sorted(folder.rglob("*")):
+            place = partial / path.relative_to(folder)
+            if path in old:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                if any(file not in old for file in path.rglob("*") if not file.is_dir()):
+                    place.mkdir(exist_ok=True, parents=True)
+            elif place.exists():
+                raise InputError("out", f"{path} would be replaced, and is none of the files that were written there "
+                                        "before; give another folder")
+            else:
+                try:
+                    os.link(path, place, follow_symlinks=False)
+                except OSError:  # the disc knows no second name of a file
+                    shutil.copy2(path, place, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def together(folder: Path) -> Iterator[Path]:
+    """Yields a hidden folder; files that the block writes there, whole, are moved into `folder` once it ends.
+
+    If the block raises, nothing of `folder` is changed. What ended processes left there is removed.
+    """
+    make_folder(folder)
+    remove_partials(folder)
+    stage = partial_path(folder / "results")
+    remove(stage)
+    try:
+        make_folder(stage)
+        yield stage
+        with writing(folder):
+            for file in sorted(path for path in stage.rglob("*") if path.is_file()):
+                place = folder / file.relative_to(stage)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(place)
+    finally:
+        with contextlib.suppress(InputError):
+            remove(stage)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Exchanges two folders at one moment, where system and disc can; elsewhere there is none in between."""
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    first, second = os.fsencode(new), os.fsencode(old)
+    here = -100  # AT_FDCWD
+    if hasattr(library, "renameat2") and not library.renameat2(here, first, here, second, _EXCHANGE):
+        return
+    if hasattr(library, "renamex_np") and not library.renamex_np(first, second, _EXCHANGE):
+        return
+    before = partial_path(old, "before")
+    old.rename(before)
+    new.rename(old)
+    before.rename(new)
 
 
 def _flush(path: Path) -> None:
@@ -207,6 +314,22 @@ def read_content(path: epath.PathLike) -> bytes:
     except (OSError, ValueError) as error:  # the latter of a NUL in its name
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check its permissions"
                          ) from None
+
+
+def sha256_of(path: epath.PathLike) -> str:
+    """Returns the sha256 of a file. Raises InputError if it cannot be read."""
+    try:
+        status = Path(path).stat()
+        return _sha256(Path(path), status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+@functools.lru_cache
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """Computes a digest that is asked for several times in a command, once while size and time do not change."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict:

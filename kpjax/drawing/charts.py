@@ -4,10 +4,11 @@ The background is transparent, data have colours of middle lightness, and text h
 The same chart always has the same bytes. matplotlib is imported where a chart is drawn, since that takes a second.
 """
 import base64
+import contextlib
 import io
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,30 +34,31 @@ SETTINGS: Mapping[str, object] = {
 History = Sequence[tuple[float, float]]  # (step, value), by rising step
 
 
-def drawn(draw: Callable[["Figure"], None], *, width: float = WIDTH, height: float, title: str) -> str:
-    """Returns what `draw` makes of an empty figure, as the text of an SVG file.
-
-    width, height: in points. title: for screen readers.
-    """
+@contextlib.contextmanager
+def _figure(width: float, height: float, dots: int) -> Iterator["Figure"]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a viewer takes them from another font
-        figure = Figure(figsize=(width / 72, height / 72), dpi=72, layout="constrained")
+        yield Figure(figsize=(width / 72, height / 72), dpi=dots, layout="constrained")
+
+
+def drawn(draw: Callable[["Figure"], None], *, width: float = WIDTH, height: float, title: str) -> str:
+    """Returns what `draw` makes of an empty figure, as the text of an SVG file.
+
+    width, height: in points. title: for screen readers.
+    """
+    with _figure(width, height, 72) as figure:
         draw(figure)
         return svg_of(figure, title)
 
 
 def painted(draw: Callable[["Figure"], None], *, width: float, height: float) -> np.ndarray:
     """Returns what `draw` makes of an empty figure, on white: (h, w, 3) uint8, two pixels for each point."""
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    with rc_context(SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure = Figure(figsize=(width / 72, height / 72), dpi=144, layout="constrained")
+    with _figure(width, height, 144) as figure:
         draw(figure)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -255,32 +257,3 @@ def logarithmic_axis(axes: "Axes") -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")
-
-
-def coverage_plot(levels: np.ndarray, pooled: np.ndarray, by_keypoint: np.ndarray, names: Sequence[str]) -> str:
-    """Draws the share of points within their radius against the level that the radius promises, both in percent.
-
-    What is promised is the dashed diagonal: below it radii are too small, above it larger than they need be. A thin
-    line for each keypoint, and a thick one for all points.
-
-    Args:
-        levels: (L,) rising, in (0, 1).
-        pooled: (L,) shares of all points.
-        by_keypoint: (L, K), nan where there is no label.
-        names: (K,) of the keypoints.
-    """
-    low = 100 * min(0.4, float(levels[0]), float(np.nanmin([*pooled, *by_keypoint.ravel()])))
-
-    def draw(figure: "Figure") -> None:
-        axes = figure.add_subplot()
-        axes.plot([low, 100], [low, 100], "--", color=EDGE, label="promised")
-        for number, (name, shares) in enumerate(zip(names, by_keypoint.T, strict=True)):
-            axes.plot(100 * levels, 100 * shares, linewidth=1, label=name, color=COLOURS[(number + 1) % len(COLOURS)])
-        axes.plot(100 * levels, 100 * pooled, "o-", linewidth=3, color=COLOURS[0], label="all points")
-        axes.set(aspect="equal", xlim=(low, 101), ylim=(low, 101), xlabel="level that a radius promises, %",
-                 ylabel="share of points within, %")
-        if len(names) <= 12:
-            figure.legend(loc="outside lower left", ncols=2)
-
-    rows = len(names) // 2 + 1 if len(names) <= 12 else 0
-    return drawn(draw, height=380 + 17 * rows, title="Share of points within their radius, by level")

@@ -5,13 +5,12 @@ they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the gi
 pixel at (0, 0), however much the image is enlarged for showing.
 """
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from kpjax.drawing.fonts import text_and_font
 from kpjax.files import atomic
@@ -176,6 +175,22 @@ def draw_keypoints(
     return np.asarray(pil_image.convert("RGB"))
 
 
+def draw_animals(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *,
+                 radius: float | None = None, rings: np.ndarray | None = None) -> np.ndarray:
+    """Draws I animals finely on an image, enlarged if it is small; edges of several have the colours of the animals.
+
+    keypoints, opacity: (I, K, 2) and (I, K). radius, rings: (I, K), as of `draw_keypoints`, in pixels of the image.
+    """
+    factor = enlargement(*image.shape[:2], 192)
+    image, points = enlarged(image), (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
+    radius = radius * factor if radius else dot_radius(points, opacity > 0, min(image.shape[:2]))
+    colours = animal_colours(len(points)) if len(points) > 1 else [None]
+    for animal in np.flatnonzero((opacity > 0).any(1)):
+        image = draw_keypoints(image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius,
+                               edges=colours[animal], rings=None if rings is None else rings[animal] * factor)
+    return image
+
+
 def _in_layer(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Returns points (K, 2) in pixels of the layer, and which are drawn.
 
@@ -215,27 +230,45 @@ def _around(centre, radius: float) -> list[int]:
 def contact_sheet(
     images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (), gap: int = 6,
 ) -> np.ndarray:
-    """Lays out images (h, w, 3) uint8, at least one, in rows, each centred in a cell of the largest one's size.
+    """Lays out images (h, w, 3) uint8, at least one, in rows, each centred in a cell of the largest one's width.
 
-    columns: about as many as rows if not given. captions: one line under each image, cut where it would not fit. gap:
-    pixels between cells.
+    columns: about as many as rows if not given. captions: below each image, in whole. gap: pixels between cells.
     """
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
-    rows = math.ceil(len(images) / columns)
-    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    text = max(11, min(18, width // 15))
-    below = text + 8 if captions else 0
-    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + below + gap) + gap), BACKGROUND)
-    canvas = ImageDraw.Draw(sheet)
-    for number, image in enumerate(images):
-        left = gap + number % columns * (width + gap)
-        top = gap + number // columns * (height + below + gap)
-        inset = ((width - image.shape[1]) // 2, (height - image.shape[0]) // 2)
-        sheet.paste(Image.fromarray(image), (left + inset[0], top + inset[1]))
-        if captions:
-            written, font = text_and_font(captions[number], text)
-            canvas.text((left + 1, top + height + 2), _fitted(written, font, width - 2), fill=INK, font=font)
+    rows = [range(first, min(first + columns, len(images))) for first in range(0, len(images), columns)]
+    width = max(image.shape[1] for image in images)
+    size = max(11, min(16, width // 15))
+    lines = [[part for line in caption.splitlines() for part in wrapped_text(*text_and_font(line, size), width)]
+             for caption in captions] or [[]] * len(images)
+    heights = [(max(images[n].shape[0] for n in row), max(len(lines[n]) for n in row) * (size + 4)) for row in rows]
+    whole = columns * (width + gap) + gap, sum(map(sum, heights)) + gap * (len(rows) + 1)
+    sheet = Image.new("RGB", whole, BACKGROUND)
+    canvas, top = ImageDraw.Draw(sheet), gap
+    for row, (height, below) in zip(rows, heights, strict=True):
+        for place, n in enumerate(row):
+            left = gap + place * (width + gap)
+            sheet.paste(Image.fromarray(images[n]), (left + (width - images[n].shape[1]) // 2,
+                                                     top + (height - images[n].shape[0]) // 2))
+            for line, text in enumerate(lines[n]):
+                canvas.text((left + 1, top + height + 2 + line * (size + 4)), text, fill=INK,
+                            font=text_and_font(text, size)[1])
+        top += height + below + gap
     return np.asarray(sheet)
+
+
+def wrapped_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Breaks a line into some at most `width` pixels wide, after spaces, slashes and underscores where it can."""
+    lines = []
+    while text:
+        end = len(text)
+        while end > 1 and font.getlength(text[:end]) > width:
+            end -= 1
+        if end < len(text):
+            at = max(text.rfind(mark, 0, end) for mark in " /_-")
+            end = at + 1 if at > 0 else end
+        lines.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+    return lines
 
 
 def _fitted(text: str, font, width: int) -> str:
@@ -327,7 +360,7 @@ FINER = 8  # how many times finer than a frame its points are rendered
 def draw_on_frame(
     image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *, caption: str = "",
     radius: float | None = None, animals: Sequence[str] = (), boxes: np.ndarray | None = None,
-    trails: Sequence[tuple[np.ndarray, np.ndarray]] = (), rings: np.ndarray | None = None,
+    rings: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3) uint8.
 
@@ -339,7 +372,6 @@ def draw_on_frame(
         radius: of a point in pixels; None chooses it (`dot_radius`).
         animals: (I,) names; several are told apart by the colours of their edges, boxes and names.
         boxes: (I, 4) x, y, width, height of the animals, nan where one is not there, drawn where there are several.
-        trails: keypoints and opacity of earlier frames, the oldest first, joined by lines that fade.
         rings: (I, K) radii in pixels, drawn as thin circles around the points; nan draws none.
     """
     pil_image = Image.fromarray(image)
@@ -351,8 +383,6 @@ def draw_on_frame(
         radius = dot_radius(keypoints, shown, min(pil_image.size))
     colours = [tuple(map(int, colour)) for colour in keypoint_colours(keypoints.shape[1])]
     several = animal_colours(len(animals)) if len(animals) > 1 else None
-    if trails:
-        _draw_trails(pil_image, [*trails, (keypoints, opacity)], colours, max(1, round(0.7 * radius)))
     for animal, (points, firmness) in enumerate(zip(keypoints, opacity, strict=True)):
         for first, second in skeleton.edges:
             if shown[animal, first] and shown[animal, second]:
@@ -384,18 +414,6 @@ def draw_on_frame(
         canvas.text((size // 2, pil_image.height - 1.5 * size), text, fill=INK, font=font,
                     stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
     return np.asarray(pil_image)
-
-
-def _draw_trails(image: Image.Image, steps: Sequence[tuple[np.ndarray, np.ndarray]], colours, width: int) -> None:
-    """Joins the places of each point on consecutive frames, fainter towards the first."""
-    canvas = ImageDraw.Draw(image, "RGBA")
-    for number, ((before, firm_before), (after, firm_after)) in enumerate(itertools.pairwise(steps), 1):
-        there = (np.abs(before) < FARTHEST).all(-1) & (np.abs(after) < FARTHEST).all(-1)
-        there &= (firm_before > 0) & (firm_after > 0)
-        faint = round(220 * number / (len(steps) - 1))
-        for animal, k in np.argwhere(there).tolist():
-            canvas.line((*map(float, before[animal, k]), *map(float, after[animal, k])), fill=(*colours[k], faint),
-                        width=width)
 
 
 @functools.cache

@@ -59,6 +59,7 @@ def _decoded(video: Video, number: int, image: np.ndarray | None) -> np.ndarray:
 
 def find_inputs(
     inputs: Sequence[Path], *, out: Path | None = None, frames: slice = slice(None),
+    unreadable: list[str] | None = None,
 ) -> tuple[ImageSequence, ...]:
     """Finds all images in files and folders as one sequence, followed by one sequence for each video.
 
@@ -68,6 +69,7 @@ def find_inputs(
         inputs: images, videos, and folders, which are searched with all below them except names that begin with a dot.
         out: a folder that is not searched.
         frames: which frames of each video.
+        unreadable: takes what is wrong with videos that cannot be read, which are then left out.
 
     Raises:
         InputError: for a missing path, one without images and videos, an unreadable video, one without the `frames`,
@@ -95,8 +97,15 @@ def find_inputs(
     files = tuple(images.values())
     found = [ImageSequence(IMAGES, inputs[0], tuple(images), np.arange(len(images)), files, depth=common_depth(files))
              ] if images else []
-    found += [from_video(open_video(file, name), stem, frames)
-              for stem, (name, file) in zip(stems(list(videos)), videos.items(), strict=True)]
+    for stem, (name, file) in zip(stems(list(videos)), videos.items(), strict=True):
+        try:
+            video = open_video(file, name)
+        except InputError as error:
+            if unreadable is None:
+                raise
+            unreadable.append(str(error))
+            continue
+        found.append(from_video(video, stem, frames))
     return tuple(found)
 
 

@@ -271,14 +271,15 @@ def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    return [file for file in folder.glob("[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
 
 
 def _below(root: Path) -> list[Path]:
     """Returns video files, and folders that hold images and no video file."""
-    files = [file for file in root.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    shown = [path for path in root.rglob("*") if not any(part[0] == "." for part in path.relative_to(root).parts)]
+    files = [file for file in shown if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
     with_videos = {file.parent for file in files}
-    folders = [folder for folder in (root, *(path for path in root.rglob("*") if path.is_dir()))
+    folders = [folder for folder in (root, *(path for path in shown if path.is_dir()))
                if folder not in with_videos and _images(folder)]
     return sorted([*files, *folders], key=lambda path: _natural(path.as_posix()))
 

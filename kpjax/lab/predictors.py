@@ -1,5 +1,4 @@
 """Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
-import math
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,22 +12,25 @@ from etils import epath
 
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.errors import printable
-from kpjax.files import absolute, read_json
+from kpjax.files import absolute, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
-from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.export import reading
 from kpjax.lab.out.export.reading import RUN_FILES
-from kpjax.lab.out.export.standalone import LARGEST_SIDE, checked_description
+from kpjax.lab.out.export.standalone import (
+    DESCRIPTION,
+    LARGEST_SIDE,
+    checked_description,
+    open_predictor as open_predictor_folder,
+)
 from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
 from kpjax.lab.own.animals import Finder, open_finder
-from kpjax.lab.own.choices import facts_of
 from kpjax.lab.own.systems import system_of_run
 from kpjax.models.movenet import SIDE, person_box
-from kpjax.models.weights.pretrained import sha256_of
 from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.structures import skeleton_from_json
 from kpjax.systems import published
 from kpjax.systems.reports.table import FinishedRun, read_run
 from kpjax.systems.system import stored_run
@@ -46,7 +48,7 @@ class Predictor(NamedTuple):
     # the centre of the top-left pixel at (0, 0). Compiled once for every B that it is given.
     score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
     cutoff: float  # the score from which a point is shown
-    title: str  # such as semi_supervised_own_ours_0, for file names and names of scorers
+    title: str  # such as supervised_warped_0, for file names and names of scorers
     result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
     radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
     # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y, width, height of the
@@ -98,12 +100,12 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                                    "leave it out")
     folder = absolute(folder)
     if reading.is_exported(folder):
-        exported = reading.open_exported(folder)
-        given = exported.description
+        given, predict = open_predictor_folder(Path(folder))
         score, result, rebuild = given["score"], given["run"], given.get("rebuild")
         files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
         files = files if isinstance(files, Mapping) else {}
-        function = (exported.skeleton, exported.side, reading.transform_of(given["input"]), exported.predict)
+        skeleton = skeleton_from_json(given["skeleton"], f"{Path(folder) / DESCRIPTION}: skeleton")
+        function = (skeleton, int(given["input"]["shape"][1]), reading.transform_of(given["input"]), predict)
         with_members = None
     else:
         opened = open_runs(folder)
@@ -112,7 +114,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         function = (opened.method.skeleton, opened.side, opened.transform,
                     (lambda images: with_members(images)[:2]) if with_members else
                     as_function(opened.method, opened.trained))
-    title = "_".join(str(result[name]) for name in ("experiment", "preset", "variant", "seed"))
+    title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
     if radii and radii.quantiles.shape[1] != len(function[0].names):
         raise InputError(f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
@@ -138,16 +140,6 @@ def open_people(
         {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published" + ", turned" * turned,
          "digest": sha256_of(path)},
         follow=person_box)
-
-
-def trained_box_side(folder: epath.PathLike) -> float:
-    """Returns the median length of the animals that a run learnt from, in pixels; nan if its project is not here."""
-    try:
-        run = next(iter(seeds_below(Path(folder))), Path(folder))  # of an ensemble the first
-        project = read_json(run / "config.json")["config"]["data"]["project"]
-        return facts_of(read_project(Path(project), check_files=False)).box_side
-    except (InputError, OSError, KeyError, TypeError, ValueError):
-        return math.nan
 
 
 def open_run(folder: Path) -> OpenedRun:

@@ -17,7 +17,6 @@ from kpjax.drawing.charts import (
     Difference,
     Dots,
     band,
-    coverage_plot,
     dot_plot,
     forest_plot,
     line_plot,
@@ -108,16 +107,6 @@ def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
     shaded, = figure.axes[0].collections
     np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
-
-
-def test_coverage_plot_has_what_is_promised_each_keypoint_and_all(figures):
-    levels, shares = np.array([0.5, 0.9]), np.array([[0.4, NAN], [0.8, NAN]])
-    promised, nose, tail, pooled = (points for points, _ in lines_of(
-        coverage_plot(levels, np.array([0.55, 0.85]), shares, ["nose", "tail"])))
-    np.testing.assert_allclose(promised, [[40, 40], [100, 100]])
-    np.testing.assert_allclose(nose, [[50, 40], [90, 80]])
-    assert np.isnan(tail[:, 1]).all()
-    np.testing.assert_allclose(pooled, [[50, 55], [90, 85]])
 
 
 # Trajectories

@@ -111,14 +111,3 @@ def test_a_legend_names_keypoints_and_animals_and_fits():
     assert legend_strip(60, Skeleton(("a name that is far too long",))).shape[1] == 60
     sheet = prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR, legend=True)
     assert sheet.shape[0] > prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR).shape[0]
-
-
-def test_trails_fade_towards_the_past():
-    places = [np.array([[[10.0 + 10 * step, 32.0]]]) for step in range(4)]
-    steps = [(place, np.ones((1, 1))) for place in places]
-    drawn = draw_on_frame(BLACK, *steps[-1], Skeleton(("a",)), trails=steps[:-1], radius=2).astype(int).sum(-1)
-    light = [drawn[32, 10 * step + 15] for step in range(3)]
-    assert 0 < light[0] < light[1] < light[2]
-    hidden = [steps[0], (places[1], np.zeros((1, 1))), steps[2]]
-    drawn = draw_on_frame(BLACK, *steps[-1], Skeleton(("a",)), trails=hidden, radius=2).astype(int).sum(-1)
-    assert [int(drawn[32, 10 * step + 15] > 0) for step in range(3)] == [0, 0, 1]

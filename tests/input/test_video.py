@@ -182,6 +182,7 @@ def test_videos_are_found_below_a_folder(tmp_path, clip):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "two.mp4").write_bytes(clip[0].read_bytes())
     (tmp_path / "one.MP4").write_bytes(clip[0].read_bytes())
+    (tmp_path / "._one.MP4").write_bytes(b"what a Mac leaves on other discs")
     (tmp_path / "c10").mkdir()
     (tmp_path / "c2").mkdir()
     for name in ("c10", "c2"):

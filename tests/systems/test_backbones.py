@@ -17,11 +17,12 @@ from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED
 from experiments.supervised import PRESETS
 from kpjax import models
 from kpjax.errors import InputError
+from kpjax.files import sha256_of
 from kpjax.methods import imagenet_normalise, symmetric_normalise
 from kpjax.models import FeatureMaps, MobileNetV2, MobileNetV2Trunk, PoseResNet
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import KnownWeights, sha256_of, write_safetensors
+from kpjax.models.weights.pretrained import KnownWeights, write_safetensors
 from kpjax.systems.command_line import read_command, run, show_table
 from kpjax.systems.configs import changed, network_of, optimizer_of, with_network
 from kpjax.systems.weights import Backbone, perceptual_options, perceptual_start, with_weights

@@ -41,7 +41,6 @@ class _OfRun:
     # a finished run .../<variant>/seed-<n>, an exported one, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
-    out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     batch_size: int = 16  # images at a time
     overwrite: bool = False  # replace earlier results in FOLDER
 
@@ -55,9 +54,10 @@ class Check(_OfProject):
     systems can be trained on the project. The exit code is 2 if anything is wrong.
     """
 
-    out: Annotated[Path | None, arg(metavar="PNG")] = None  # the sheet of labels (default PROJECT's name, here)
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("runs")  # where the sheet goes, as <project>_labels.png
     sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
     quick: bool = False  # do not decode images and videos
+    overwrite: bool = False  # draw the sheet again where it is there already
 
 
 @command
@@ -66,21 +66,20 @@ class Predict(_OfRun):
     """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
 
     RUN may also be `movenet`, a published network that finds 17 keypoints of one person: on images wherever the person
-    is, on videos around where the last frame shows it.
+    is, on videos around where the last frame shows it. Writes points.csv for all images together and <video>.csv for
+    each video, with a row for every keypoint of every frame, and a sheet of a few frames; draws images in overlays/.
 
-    Writes points.csv for all images together and <video>.csv for each video, with a row for every keypoint of every
-    frame. Draws images in overlays/ and a sheet of a few frames.
-
-    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). The status of a
-    point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The
-    score orders points of one run and is no probability. The radius, in pixels, is that within which the truth lies in
-    9 of 10 cases (--level), as far as new images are like those held out from the run's labels; drawings show it as a
-    ring. It is there if enough labels were held out.
+    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). A point is ok,
+    outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The score orders
+    points of one run and is no probability. Within the radius, in pixels, the truth lies in 9 of 10 cases (--level), as
+    far as new images are like those held out from the run's labels; it is there if enough were, and drawn as a ring.
 
     A run on crops of several animals finds them by itself, follows each through a video, and writes <video>_boxes.csv
     and <video>_doubts.csv, the moments at which two may have been exchanged; --boxes has them from elsewhere.
     """
 
+    # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own run)
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
     no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
@@ -91,11 +90,8 @@ class Predict(_OfRun):
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     level: float = 0.9  # of radii, the share of points whose truth lies within: 0.5, 0.8, 0.9 or 0.95
     no_radii: bool = False  # draw no rings
-    dot_size: Annotated[float | None, arg(metavar="PX")] = None  # of drawn points, in pixels (default by the animal)
     turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
-    plot: bool = False  # draw the way and the score of each keypoint over a video's frames: <video>_plot.svg
-    trails: Annotated[int, arg(metavar="N")] = 0  # draw the way of each point over the last N frames of a video
-    # what to do about images, or over 1 % of a video, that do not decode
+    # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
 
 
@@ -104,14 +100,11 @@ class Predict(_OfRun):
 class Evaluate(_AsRead):
     """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled project.
 
-    Prints errors in pixels of the original images, with and without the points below the cutoff of scores. On the
-    project that the run has learnt from, frames that it has learnt from, frames that were held out and any others stand
-    side by side. Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the
-    animals with the largest errors for their size, without those that the run has learnt from; rings are the labels.
-    Where the run has radii, the share of points within them is printed by level, and drawn in coverage.svg, for frames
-    that the run does not know.
-    Keypoints are matched by their names. Animals are cropped by their boxes (else those of their labels) if the run was
-    trained so, or if a frame has several.
+    Prints errors in pixels of the original images, with and without the points below the cutoff of scores, and the
+    share of points within their radii; frames that the run has learnt from, held out and others stand side by side.
+    Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the animals with the
+    largest errors for their size; rings are the labels. Keypoints are matched by their names. Animals are cropped by
+    their boxes (else those of their labels) if the run was trained so, or if a frame has several.
     """
 
     # a finished run .../<variant>/seed-<n>, an exported one, or movenet
@@ -119,9 +112,6 @@ class Evaluate(_AsRead):
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     threshold: float = 0.1  # of PCK, as a share of the animal's length
-    # of an animal: the diagonal of its box, else of its labels, or the longer side
-    length: Literal["diagonal", "longer_side"] = "diagonal"
-    around_boxes: bool = False  # crop each animal by its box (else that of its labels), also where a frame has one
     turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
     batch_size: int = 16  # images at a time
@@ -139,6 +129,7 @@ class Suggest(_OfRun):
     taken for labels.
     """
 
+    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
     count: Annotated[int, arg(name="n")] = 20  # how many frames
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
@@ -167,7 +158,6 @@ class Smooth:
     gap: Annotated[int, arg(metavar="N")] = 10  # frames of the longest gap that is filled
     median: Annotated[int, arg(metavar="N")] = 5  # frames of the median filter, 1 for none
     kalman: bool = True  # leave the Kalman smoother out
-    ensemble: bool = False  # refuse a single file
     overwrite: bool = False  # replace earlier results
 
 
@@ -192,11 +182,10 @@ class Export:
 
     The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), weights.safetensors,
     predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
-    numpy, safetensors, flatbuffers and pillow. It loads for about six months of new jax releases. After that, or
-    before, `export --from FOLDER --out NEW` makes it again from itself.
-
-    With --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax. Twenty images
-    are compared with the run. Converting needs the packages jax2onnx and onnxruntime.
+    numpy, safetensors, flatbuffers and pillow. New releases of jax are promised to load it for 180 days; then, or
+    before, `export --from FOLDER --out NEW` makes it again from itself. The form that lasts is ONNX: with --to onnx it
+    holds predict.onnx in place of the first two, which ONNX Runtime runs without jax, and twenty images are compared
+    with the run. Converting needs the packages jax2onnx and onnxruntime.
     """
 
     run: Annotated[Positional[str | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from kpjax import InputError
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
+from kpjax.files import remove_partials
 from kpjax.lab.commands import Check
 from kpjax.lab.formats import checking
 from kpjax.lab.formats.project import Project
@@ -28,8 +29,6 @@ LISTED = 40  # faults, each in a line of its own
 
 def check(asked: Check) -> Project:
     """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
-    if asked.out is not None and asked.out.suffix.lower() != ".png":
-        raise InputError("out", f"{asked.out} does not end in .png, as the sheet of labels does")
     if asked.video_root is not None and not asked.video_root.is_dir():
         raise InputError("video_root", f"{asked.video_root} is not a folder; name the one that holds the videos")
     form = format_of(asked.project)
@@ -39,6 +38,8 @@ def check(asked: Check) -> Project:
     videos, copies = [], []
     if project is not None:
         print(*frame_lines(project), *keypoint_lines(project), sep="\n")
+        if asked.sheet > 0 and project.instances:  # before all is decoded, which may take minutes
+            draw_sheet(project, asked.sheet, asked.out / f"{asked.project.resolve().stem}_labels.png", asked.overwrite)
         for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
             with contextlib.suppress(InputError):  # it is among the faults
                 videos.append(checking.video_facts(path, decode=not asked.quick, progress=_bar(path.name)))
@@ -53,8 +54,6 @@ def check(asked: Check) -> Project:
             broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
             faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
         print(*note_lines(project, copies), sep="\n")
-        if asked.sheet > 0 and project.instances:
-            draw_sheet(project, asked.sheet, asked.out or Path(f"{asked.project.resolve().stem}_labels.png"))
     if faults:
         print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
         if len(faults) > LISTED:
@@ -123,8 +122,12 @@ def note_lines(project: Project, copies: Sequence[str]) -> list[str]:
     return [f"note: {line}" for line in lines]
 
 
-def draw_sheet(project: Project, count: int, path: Path) -> None:
+def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> None:
     """Draws the labels of animals spread evenly over the project, those on frames that can be read."""
+    remove_partials(path.parent)
+    if path.exists() and not overwrite:
+        print(f"sheet: {path} is there already and stays; --overwrite draws it again")
+        return
     total = len(project.instances)
     images, labels, captions = [], [], []
     for number in np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist():

@@ -2,15 +2,13 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.drawing.charts import coverage_plot
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
-from kpjax.files import read_json, write_text
+from kpjax.files import read_json, together
 from kpjax.geometry import move_points
 from kpjax.images.transforms import growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
@@ -24,7 +22,6 @@ from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.reports.error_sheet import Compared, error_sheet
 from kpjax.lab.out.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
-    DIAGONAL,
     FILE,
     HELD_OUT,
     OTHER,
@@ -43,8 +40,7 @@ from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predic
 from kpjax.systems import published
 from kpjax.systems.configs import stored_fields
 
-WORST, COVERAGE = "worst.png", "coverage.svg"
-LENGTHS = {"diagonal": DIAGONAL, "longer_side": "the longer side of its box or labels"}
+WORST = "worst.png"
 
 
 def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
@@ -62,8 +58,9 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
     if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
-    if (asked.out / FILE).exists() and not asked.overwrite:
-        raise InputError("out", f"{asked.out / FILE} exists already; give --overwrite or another folder")
+    there = [path for name in (FILE, BY_KEYPOINT_FILE, WORST) if (path := asked.out / name).exists()]
+    if there and not asked.overwrite:
+        raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
     project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
@@ -75,23 +72,25 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     lists = [read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, runs, lists, asked.project, tell))
     cutoff = drawn_from(predictor.cutoff)
-    for line in table_lines(animals, cutoff, asked.threshold, LENGTHS[asked.length]):
+    for line in table_lines(animals, cutoff, asked.threshold):
         tell(line)
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked.threshold,
-                         lambda located: measure(located, predictor, asked, tell), lengths_of(project, asked.length),
-                         tell, on_bad_frame=asked.on_bad_frame)
-    written = [write_errors(asked.out, animals, cutoff), asked.out / BY_KEYPOINT_FILE]
+                         lambda located: measure(located, predictor, asked, tell), reference_lengths(project), tell,
+                         on_bad_frame=asked.on_bad_frame)
     if predictor.radii:
-        written += covered(predictor.radii, animals, growth, asked.out, tell, told_apart=None not in lists)
-    write_png(asked.out / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
-    tell(", ".join(map(str, [*written, asked.out / WORST])))
+        covered(predictor.radii, animals, growth, tell, told_apart=None not in lists)
+    with together(asked.out) as folder:
+        written = [write_errors(folder, animals, cutoff), folder / BY_KEYPOINT_FILE]
+        write_png(folder / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
+    written = [asked.out / path.name for path in (*written, folder / WORST)]
+    tell(", ".join(map(str, written)))
     return written[0]
 
 
-def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path, tell: Callable[[str], None], *,
-            told_apart: bool) -> list[Path]:
-    """Tells which share of points lies within the radii of a run and writes coverage.svg, whose path it returns.
+def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, tell: Callable[[str], None], *,
+            told_apart: bool) -> None:
+    """Tells which share of points lies within the radii of a run.
 
     Frames that the run has learnt from, or whose labels the radii come from, say nothing about them and are left out.
 
@@ -101,7 +100,7 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path,
     some, unit = animals.only(np.flatnonzero(new)), table.unit
     if not (some.visible > 0).any():
         tell(f"radii: not measured, since their labels are those of {HELD_OUT} frames; evaluate on another project")
-        return []
+        return
     distances = np.nan_to_num(some.distances) / growth[new][:, None]
     found = coverage(table, distances, some.scores, some.visible)
     known = some.visible > 0
@@ -115,7 +114,6 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, out: Path,
     tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in found.pooled))
     tell("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
                                            for value in medians).rstrip())
-    return [write_text(out / COVERAGE, coverage_plot(found.levels, found.pooled, found.by_keypoint, animals.names))]
 
 
 def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | None], project: Path,
@@ -174,7 +172,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     otherwise.
     """
     frames_of = [one.frame for one in project.instances]
-    cropped = needs_box(predictor.transform) or asked.around_boxes or len(set(frames_of)) < len(frames_of)
+    cropped = needs_box(predictor.transform) or len(set(frames_of)) < len(frames_of)
     numbers = [number for number, one in enumerate(project.instances) if not cropped or np.isfinite(one.box).all()]
     if len(numbers) < len(frames_of):
         tell(f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints")
@@ -192,15 +190,8 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     return Animals(
         predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
         tuple(frame.number for frame in frames), tuple(one.track for one in instances),
-        lengths_of(project, asked.length)[numbers][seen.index], true, visible,
+        reference_lengths(project)[numbers][seen.index], true, visible,
         np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
-
-
-def lengths_of(project: Project, kind: Literal["diagonal", "longer_side"]) -> np.ndarray:
-    """Returns the length (I,) in pixels that the errors of each animal are compared with."""
-    if kind == "diagonal":
-        return reference_lengths(project)
-    return np.array([np.nan if (box := box_of(one)) is None else max(box[2:]) for one in project.instances])
 
 
 def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int, tell: Callable[[str], None]

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from kpjax import InputError, RunError
@@ -10,9 +11,8 @@ from kpjax.files import absolute
 from kpjax.lab.commands import Export
 from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.out.export import onnx, standalone
-from kpjax.lab.out.export.onnx import write_onnx
 from kpjax.lab.out.export.reading import is_exported
-from kpjax.lab.out.export.writing import Provenance, check_free, write_predictor
+from kpjax.lab.out.export.writing import check_free, input_of, write_predictor
 from kpjax.lab.own.animals import FOLDER
 from kpjax.lab.predictors import OpenedRun, open_runs
 
@@ -47,18 +47,24 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     if os.path.realpath(out) == os.path.realpath(source):
         raise InputError("out", f"{out} is where it comes from; give a new folder")
     opened = open_runs(source)
-    write = write_onnx if asked.to == "onnx" else write_predictor
-    description = write(out, opened.method, opened.trained, opened.transform,
-                        Provenance(opened.result, opened.score, opened.files), overwrite=asked.overwrite)
+    input_of(opened.transform)  # refuses what run.py cannot do, before the work
+    model, versions = None, {}
+    if asked.to == "onnx":
+        model = onnx.convert(opened.method, opened.trained, opened.side)
+        versions = {"jax2onnx": version("jax2onnx"), "opset": onnx.OPSET}
+    description = write_predictor(out, opened.method, opened.trained, opened.transform, run=opened.result,
+                                  score=opened.score, files=opened.files, model=model, versions=versions)
     for name, digest in description["files"].items():
         tell(f"{(out / name).stat().st_size:>12,} B  sha256 {digest[:16]}...  {name}")
     unread = len(description.get("rebuild", {}).get("unread", ()))
     tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
          f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
          + (f"; {unread} arrays that points do not depend on are left out" if unread else ""))
+    if until := description.get("loads_until"):
+        tell(f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)")
     if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
         tell("the network that finds several animals stays with the run: what is exported needs their boxes")
-    if asked.self_test and asked.to == "onnx":
+    if asked.self_test and model:
         tell(compared(opened, out / standalone.ONNX))
     if asked.self_test:
         tell(in_fresh_process(out / standalone.RUNNER, "--self-test", str(TOLERANCE)))

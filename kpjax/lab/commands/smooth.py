@@ -7,7 +7,7 @@ import numpy as np
 from kpjax import InputError
 from kpjax.drawing.trajectories import trajectory_plot
 from kpjax.errors import summarise
-from kpjax.files import write_text
+from kpjax.files import together, write_text
 from kpjax.lab.animals.gaps import filled, gap_lengths, median_filtered
 from kpjax.lab.animals.smoothing import ensemble_observations, ensemble_smoother, single_smoother
 from kpjax.lab.commands import Smooth
@@ -45,16 +45,17 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
         tell(line)
     after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
     table = _table(first, after, scores.mean(0))
-    written = predictions.write_predictions(table, formats, out, stem)
     before = ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
-    written.append(write_text(out / f"{stem}.svg", svg))
+    with together(out) as folder:
+        predictions.write_predictions(table, formats, folder, stem)
+        write_text(folder / f"{stem}.svg", svg)
     for line in _summary(sure.any(0), before, after, asked):
         tell(line)
-    tell(f"{', '.join(str(path) for path in written)}; the points as predicted stay in "
+    tell(f"{', '.join(str(path) for path in paths)}; the points as predicted stay in "
          f"{', '.join(str(path) for path in asked.points)}")
-    return written
+    return paths
 
 
 def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray | None]:
@@ -86,12 +87,6 @@ def smoothed_table(table: PredictionTable, members: np.ndarray) -> PredictionTab
     return _table(table, smoothed(points, asked)[0], table.scores.reshape(len(table.names), -1))
 
 
-def plot_of_table(table: PredictionTable, *, cutoff: float | None) -> str:
-    """Draws predicted points as they are (`trajectory_plot`)."""
-    return trajectory_plot(table.numbers, _flat(table), table.scores.reshape(len(table.names), -1), names_of(table),
-                           cutoff=cutoff, title=f"{table.names[0]}: points over time")
-
-
 def names_of(table: PredictionTable) -> list[str]:
     """Returns the names of all keypoints of all animals, in the order of the table."""
     several = len(table.instances) > 1
@@ -105,13 +100,11 @@ def _flat(table: PredictionTable) -> np.ndarray:
 def _checked(asked: Smooth) -> tuple[str, ...]:
     if not asked.points:
         raise InputError("points", "name a file of predicted points")
-    if asked.ensemble and len(asked.points) < 2:
-        raise InputError("ensemble", f"{asked.points[0]} is the only file; give those of several networks on one video")
     if asked.gap < 0:
         raise InputError("gap", f"{asked.gap}; must be 0 or more frames")
     if asked.median < 1 or asked.median % 2 == 0:
         raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
-    return predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
+    return predictions.check_formats(asked.formats.split(","))
 
 
 def _check_alike(members: list[PredictionTable], paths: tuple[Path, ...]) -> None:

@@ -7,30 +7,21 @@ import numpy as np
 from tqdm import tqdm
 
 from kpjax import InputError, Skeleton
-from kpjax.drawing.overlays import (
-    animal_colours,
-    contact_sheet,
-    draw_keypoints,
-    enlarged,
-    enlargement,
-    legend_strip,
-    opacity_of_scores,
-    write_png,
-)
+from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, opacity_of_scores, write_png
 from kpjax.errors import summarise
-from kpjax.files import write_text
+from kpjax.files import renewed, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
+from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.out.suggest import frames as looks
-from kpjax.lab.out.suggest.frames import NO_LABELS, LabelledFrames, SeenFrames
+from kpjax.lab.out.suggest.frames import LabelledFrames, SeenFrames
 from kpjax.lab.out.suggest.page import write_page
-from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, images_below, write_proposals
+from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_proposals
 from kpjax.lab.predictors import Predictor, open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
@@ -44,13 +35,18 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
 
     Raises InputError for input that cannot be used and for an output folder that is not free.
     """
-    earlier = _check(asked)  # a folder that holds anything else is refused before the work
+    for name in ("count", "batch_size", "apart", "every"):
+        if (value := getattr(asked, name)) is not None and value < 1:
+            raise InputError(name, f"{value}; must be at least 1")
+    if not asked.inputs:
+        raise InputError("inputs", "name images, videos, or folders of them")
+    earlier = free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
         raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
                                   "and frame, as kpjax predict writes it: COCO json, or csv with video, frame, "
                                   "instance, x, y, w, h")
-    known, to = NO_LABELS, asked.to or "csv"
+    known, to = LabelledFrames(), asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
         known = looks.labelled_frames(project, predictor.skeleton)
@@ -64,7 +60,7 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
     if every > 1 and asked.every is None:
-        tell(f"every {ordinal(every)} frame of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
+        tell(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
         seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
     chosen = chosen_frames(seen, frames, known, asked)
@@ -72,44 +68,26 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
-    remove_files(asked.out, earlier)
-    of_others = files_in(asked.out)  # labels that were made here since
-    written = write_proposals(to, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
-    files = [f"{one.folder}/{one.name}" for one in proposals]
-    write_png(asked.out / "suggestions.png", sheet_of(proposals, files, predictor.skeleton))
-    if asked.page:
-        written.append(write_page(asked.out, proposals, images_below(to), predictor.skeleton,
-                                  cutoff=predictor.cutoff, project=asked.labelled))
-    write_text(asked.out / "suggestions.csv", table(proposals, files))
-    files_written = sorted(set(files_in(asked.out)) - set(of_others))
-    write_manifest(asked.out, MANIFEST, files_written, files_written)
+    with renewed(asked.out, earlier) as folder:
+        written = write_proposals(to, folder, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
+        write_png(folder / "suggestions.png", sheet_of(proposals, predictor.skeleton))
+        if asked.page:
+            written.append(write_page(folder, asked.out, proposals, to, predictor.skeleton, cutoff=predictor.cutoff,
+                                      project=asked.labelled))
+        write_text(folder / "suggestions.csv", table(proposals))
+        files = files_in(folder)
+        write_manifest(folder, MANIFEST, files, files)
     for line in summary(seen, known, len(chosen), asked):
         tell(line)
     tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
-         + ", ".join(path.relative_to(asked.out).as_posix() for path in written))
+         + ", ".join(path.relative_to(folder).as_posix() for path in written))
     return asked.out / "suggestions.csv"
-
-
-def _check(asked: Suggest) -> list[Path]:
-    """Checks what can be checked before anything is opened. Returns the files of earlier suggestions to replace."""
-    for name in ("count", "batch_size", "apart", "every"):
-        value = getattr(asked, name)
-        if value is not None and value < 1:
-            raise InputError(name, f"{value}; must be at least 1")
-    if not asked.inputs:
-        raise InputError("inputs", "name images, videos, or folders of them")
-    return free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
 
 
 def chosen_frames(seen: SeenFrames, frames: Sequence[Frame], known: LabelledFrames, asked: Suggest) -> np.ndarray:
     """Returns the numbers of the frames to label, in their order, without those that have labels."""
     free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
-    there = [frames[row] for row in seen.rows[free]]
-    paths = {path: number for number, path in enumerate(dict.fromkeys(frame.path for frame in there))}
-    videos, numbers = (np.array(values, np.int64) for values in (
-        [-1 if frame.number is None else paths[frame.path] for frame in there],
-        [-1 if frame.number is None else frame.number for frame in there]))
-    free = free[looks.apart_in_time(videos, numbers, asked.apart)]
+    free = free[looks.apart_in_time([frames[row] for row in seen.rows[free]], asked.apart)]
     return seen.rows[free[looks.k_centre(seen.features[free], asked.count, taken=known.features)]]
 
 
@@ -120,78 +98,61 @@ def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str
     there = [(row, animal) for row in images for animal in range(len(animals))
              if boxes is None or np.isfinite(boxes[row, animal]).all()]
     points, scores = looks.points_on([images[row] for row, _ in there],
-                               [None if boxes is None else boxes[one] for one in there], predictor, batch_size)
+                                     [None if boxes is None else boxes[one] for one in there], predictor, batch_size)
     placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
     for (row, animal), found, certain in zip(there, points, scores, strict=True):
         placed[row][animal] = np.concatenate([found, certain[:, None]], -1)
-    digits = {path: len(str(max(frame.number for frame in frames if frame.path == path)))
-              for path in {frames[row].path for row in images if frames[row].number is not None}}
-    owner: dict[str, Path] = {}
-    made, used = [], set()
+    last = max((frame.number for frame in frames if frame.number is not None), default=0)
+    owner: dict[str, Path] = {}  # of each folder, of each image
+    made = []
+
+    def free_name(name: str, source: Path) -> str:
+        again, found = 1, name
+        while owner.setdefault(found, source) != source:  # two videos of one name, two images
+            again += 1
+            found = f"{name}_{again}"
+        return found
+
     for row, image in images.items():
         frame = frames[row]
-        source = frame.path if frame.number is not None else frame.path.absolute().parent
-        folder = stem = source.stem if frame.number is not None else source.name
-        again = 1
-        while owner.setdefault(folder, source) != source:  # two videos of one name
-            again += 1
-            folder = f"{stem}_{again}"
-        plain = frame.path.stem if frame.number is None else f"img{frame.number:0{max(4, digits[frame.path])}d}"
-        name = plain if (folder, plain) not in used else frame.path.name.replace(".", "_")
-        used.add((folder, name))
-        made.append(Proposal(frame, folder, f"{name}.png", image, placed[row][..., :2], placed[row][..., 2],
-                             animals))
+        source, number = frame.path.absolute(), frame.number
+        folder = free_name(source.parent.name, source.parent) if number is None else free_name(source.stem, source)
+        name = source.stem if number is None else f"img{number:0{max(4, len(str(last)))}d}"
+        name = free_name(f"{folder}/{name}", source).removeprefix(f"{folder}/")
+        made.append(Proposal(frame, folder, f"{name}.png", image, placed[row][..., :2], placed[row][..., 2], animals))
     return made
 
 
-def sheet_of(proposals: Sequence[Proposal], files: Sequence[str], skeleton: Skeleton) -> np.ndarray:
+def sheet_of(proposals: Sequence[Proposal], skeleton: Skeleton) -> np.ndarray:
     """Draws all proposals with their files and ranks, and a legend: (h, w, 3) uint8."""
     usual = float(np.nanmedian([one.scores for one in proposals]))
-    drawn = []
-    for one in proposals:
-        factor = enlargement(*one.image.shape[:2], 192)
-        image, animals = enlarged(one.image), one.present
-        edges = animal_colours(len(one.animals)) if len(one.animals) > 1 else [None]
-        for animal in animals:
-            image = draw_keypoints(image, (one.keypoints[animal] + 0.5) * factor - 0.5,
-                                   opacity_of_scores(one.scores[animal], usual), skeleton, minimum_side=1,
-                                   edges=edges[animal])
-        drawn.append(image)
-    sheet = contact_sheet(drawn, captions=[f"{rank}: {file}" for rank, file in enumerate(files, 1)])
+    drawn = [draw_animals(one.image, one.keypoints, np.where(
+        np.isfinite(one.scores), opacity_of_scores(one.scores, usual), 0), skeleton) for one in proposals]
+    sheet = contact_sheet(drawn, captions=[f"{rank}: {one.file}" for rank, one in enumerate(proposals, 1)])
     return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton, animals=proposals[0].animals)])
-
-
-def ordinal(number: int) -> str:
-    """Returns 2nd, 3rd, 4th, 11th, 21st."""
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
 
 
 # Files and lines
 
 
-def table(proposals: Sequence[Proposal], files: Sequence[str]) -> str:
+def table(proposals: Sequence[Proposal]) -> str:
     """Returns a csv of frames, their mean scores, ranks and images."""
     rows = [["image", "video", "frame", "score", "rank", "file"]]
-    for rank, (one, file) in enumerate(zip(proposals, files, strict=True), 1):
+    for rank, one in enumerate(proposals, 1):
         where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
-        rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, file])
+        rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, one.file])
     return rows_text(rows)
 
 
 def summary(seen: SeenFrames, known: LabelledFrames, chosen: int, asked: Suggest) -> list[str]:
     """Returns what was done, in a few lines."""
-    lines = [f"{chosen} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in a "
-             "video"]
-    if chosen < asked.count:
-        lines.append(f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from "
-                     "labelled ones")
-    if len(known.frames):
-        lines.append(f"{len(known.frames)} labelled frames are kept away from")
-    if known.notes:
-        lines.append(f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}")
-    if seen.without_box:
-        lines.append(f"{seen.without_box} frames have no box and are left out")
-    if seen.unreadable:
-        lines.append(f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}")
-    return lines
+    lines = ((f"{chosen} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in a "
+              "video", True),
+             (f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from labelled "
+              "ones", chosen < asked.count),
+             (f"{len(known.frames)} labelled frames are kept away from", known.frames),
+             (f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}", known.notes),
+             (f"{seen.without_box} frames have no box and are left out", seen.without_box),
+             (f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}",
+              seen.unreadable))
+    return [line for line, said in lines if said]

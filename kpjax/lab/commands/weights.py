@@ -28,10 +28,10 @@ def weights(asked: Weights) -> Path | None:
 
 
 def _state(known: KnownWeights) -> str:
-    if (WEIGHTS_FOLDER / f"{known.name}.safetensors").exists():
+    if (WEIGHTS_FOLDER / f"{known.name}.safetensors").is_file():
         return "here"
     if known.folded_sha256:
-        here = (WEIGHTS_FOLDER / known.folded).exists()
+        here = (WEIGHTS_FOLDER / known.folded).is_file()
         return f"{'here' if here else 'published'} as .tflite, for predictions"
     if known.folded:
         return "published as .tflite only"

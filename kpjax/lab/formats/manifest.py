@@ -1,12 +1,11 @@
 """The list of files that a command wrote into a folder, so that nothing else is replaced there later."""
-import hashlib
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from kpjax.errors import InputError
 from kpjax.file_names import inside
-from kpjax.files import read_json, remove, write_json
+from kpjax.files import read_json, remove, remove_partials, sha256_of, write_json
 
 
 def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -> list[Path]:
@@ -15,6 +14,9 @@ def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -
     Raises InputError for a file or a link, and for a folder that may hold anything else: without `overwrite`, without
     a manifest, with a name in it that is not of a file below, or with a listed file that was changed since.
     """
+    remove_partials(folder.absolute().parent)
+    if Path.cwd().is_relative_to(folder.resolve()):  # what is put in its place is another folder
+        raise InputError("out", f"{folder} is the folder that you are in; give a new one")
     if folder.is_symlink():
         raise InputError("out", f"{folder} is a link; give the folder that it leads to, or another one")
     if folder.exists() and not folder.is_dir():
@@ -37,7 +39,7 @@ def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -
     for file, digest in listed.items():
         if file.is_symlink() or (file.exists() and not file.is_file()):
             raise InputError(f"{path}: files: {file.name!r} is a folder or a link; give another folder")
-        if digest and file.is_file() and _sha256(file) != digest:
+        if digest and file.is_file() and sha256_of(file) != digest:
             raise InputError(f"{file} was changed since {command} wrote it; give another folder to keep it")
     return [*listed, path]
 
@@ -61,10 +63,5 @@ def files_in(folder: Path) -> list[Path]:
 def write_manifest(folder: Path, manifest: str, files: Iterable[Path], digested: Collection[Path], **facts: Any
                    ) -> None:
     """Lists files of a folder, with digests of those that people change. facts: entries beside the list."""
-    listed = {path.relative_to(folder).as_posix(): _sha256(path) if path in digested else "" for path in files}
+    listed = {path.relative_to(folder).as_posix(): sha256_of(path) if path in digested else "" for path in files}
     write_json(folder / manifest, {**facts, "files": listed})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

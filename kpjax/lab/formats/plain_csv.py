@@ -24,7 +24,7 @@ from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_row
 _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
-_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
+_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", "sha256", *_BOX)
 _PREDICTED = ("score", "status")  # columns that only predictions have
 
 

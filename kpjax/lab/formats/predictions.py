@@ -227,6 +227,7 @@ _NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "
 
 def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     """Returns the formats to write, csv first. Raises InputError for one that is unknown or not installed."""
+    formats = [name.strip() for name in formats if name.strip()]
     for name in formats:
         if name not in FORMATS:
             raise InputError("formats", f"{name!r} is unknown; choose {', '.join(FORMATS)}")

@@ -1,5 +1,4 @@
 """Conversion of a project to a folder for another tool: labels in that tool's format, and images."""
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -7,10 +6,10 @@ from PIL import Image
 
 from kpjax.errors import InputError, printable
 from kpjax.file_names import inside, portable
-from kpjax.files import make_folder, partial_path, read_content, read_json, writing
+from kpjax.files import read_content, read_json, renewed, writing
 from kpjax.images.reading import image_size
 from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
-from kpjax.lab.formats.manifest import files_in, free_or_listed, remove_files, write_manifest
+from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.reading import FORMATS
 from kpjax.lab.formats.tables import FOLDER
@@ -49,24 +48,12 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
         raise InputError("out", f"{folder} is the project itself; give another folder")
     old = free_or_listed(folder, _MANIFEST, "convert", overwrite)
     moved, copies = placed_in(project, format, folder)
-    partial = partial_path(folder)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        make_folder(partial)
+    with renewed(folder, old) as partial:
         make_images(copies, partial)
         labels = [path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)]
         write_manifest(partial, _MANIFEST, files_in(partial), [partial / name for name in labels],
                        **{"from": str(project.root), "format": project.format, "to": format,
                           "scorer": moved.details["scorer"]})
-        with writing(folder):
-            remove_files(folder, old)
-            for path in files_in(partial):
-                name = path.relative_to(partial).as_posix()
-                target = inside(folder, name, "out")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return [folder / name for name in labels]
 
 

@@ -255,7 +255,7 @@ def _stems(names: Iterable[str]) -> set[str]:
 def videos_of(project: Project) -> list[Path]:
     """Returns the video files that frames were taken from, and those in the project's folder `videos`, whether any of
     their frames has labels or not; without those that a program drew points on, by their names."""
-    beside = [path for path in sorted((project.root / "videos").glob("*")) if not path.stem.endswith(DRAWN)]
+    beside = [path for path in sorted((project.root / "videos").glob("[!.]*")) if not path.stem.endswith(DRAWN)]
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
     return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
 

@@ -1,11 +1,10 @@
 """Published weights of backbones and VGG: a table of them, and files in the layout of timm or PyTorch."""
 import contextlib
-import functools
-import hashlib
 import http.client
 import os
 import pickle
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, cache_folder, write_text
+from kpjax.files import atomic, cache_folder, read_content, remove_partials, sha256_of, write_text
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -28,6 +27,7 @@ PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 TFLITE_FILE = ".tflite"
 PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
+SLOWEST = 0.05  # MB in a second, of a file that is fetched
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
 # expansion.
@@ -116,22 +116,6 @@ def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWe
         return found
     digest = sha256_of(find_weights(weights, folder))
     return next((known for known in KNOWN_WEIGHTS.values() if known.sha256 == digest), None)
-
-
-def sha256_of(path: str | Path) -> str:
-    """Returns the sha256 of a file. Raises InputError if it cannot be read."""
-    try:
-        status = Path(path).stat()
-        return _sha256(Path(path), status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file of weights") from error
-
-
-@functools.lru_cache
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Computes a digest that is asked for several times in a command, once while size and time do not change."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Networks
@@ -247,10 +231,14 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     except (AttributeError, TypeError) as error:  # numbers of fewer than 16 bits
         raise InputError(f"{path}: has numbers of a kind that numpy lacks ({error}); give weights in float32"
                          ) from error
-    if wrong := [name for name, tensor in tensors.items() if tensor.dtype.kind not in "biu" and
-                 not np.isfinite(tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor).all()]:
-        raise InputError(f"{path}: {wrong[0]} has numbers that are not finite; fetch it again")
+    _check_finite(path, {name: tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor
+                         for name, tensor in tensors.items() if tensor.dtype.kind not in "biu"}, np.isfinite)
     return tensors
+
+
+def _check_finite(path: str | Path, tensors: Mapping[str, Any], isfinite: Callable[[Any], Any]) -> None:
+    if wrong := [name for name, tensor in tensors.items() if not bool(isfinite(tensor).all())]:
+        raise InputError(f"{path}: {wrong[0]} has numbers that are not finite; fetch it again")
 
 
 def read_pytorch(path: str | Path) -> dict[str, Any]:
@@ -279,6 +267,7 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
     tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
     if not tensors:
         raise InputError(f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'")
+    _check_finite(path, {name: one for name, one in tensors.items() if one.is_floating_point()}, torch.isfinite)
     return tensors
 
 
@@ -299,7 +288,7 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
         return path
     name = plain_name(weights)
     placed = folder.expanduser() / f"{name}.safetensors"
-    found = placed if placed.exists() else _fetch(name, placed)
+    found = placed if placed.is_file() else _fetch(name, placed)
     digest = _expected_digest(name, placed)
     return checked(found, name, digest) if digest else found
 
@@ -310,7 +299,7 @@ def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | 
     None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises InputError for a
     file in `folder` that is damaged.
     """
-    if placed := [name for name in names if (folder.expanduser() / f"{name}.safetensors").exists()]:
+    if placed := [name for name in names if (folder.expanduser() / f"{name}.safetensors").is_file()]:
         find_weights(placed[0], folder)
         return placed[0]
     for name in names:
@@ -331,7 +320,12 @@ def _expected_digest(name: str, placed: Path) -> str:
     known, written = KNOWN_WEIGHTS.get(name), _digest_file(placed)
     if known and known.sha256:
         return known.sha256
-    return written.read_text(encoding="ascii").split()[0] if written.exists() else ""
+    if not written.is_file():
+        return ""
+    found = re.match(r"[0-9a-f]{64}\b", read_content(written).decode(errors="replace"))
+    if not found:
+        raise InputError(f"{written}: holds no sha256; delete it and {placed.name}, and fetch them again")
+    return found[0]
 
 
 def _digest_file(placed: Path) -> Path:
@@ -394,17 +388,15 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
     if not (known := KNOWN_WEIGHTS.get(name)):
         raise InputError("name", f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
                          f"timm's collection can be put at {placed}, from {hub_address(name)}")
-    if known.folded_sha256 and not placed.exists():
+    if known.folded_sha256 and not placed.is_file():
         return _fetch_published(known, folder.expanduser(), say)
-    if placed.exists() or known.folded:
+    if placed.is_file() or known.folded:
         return find_weights(name, folder)
     if known.licence not in OPEN_LICENCES:
         raise InputError("name", f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
                          f"it, put {known.address} at {placed}")
     say(f"{name}: {known.megabytes:g} MB, {known.licence}, from {known.address}")
-    with atomic(placed) as partial:
-        with partial.open("wb") as file:
-            file.writelines(_received(known.address, placed))
+    with _fetched(known.address, placed, known.megabytes) as partial:
         read_safetensors(partial)  # a page in place of a file is none
         digest = sha256_of(partial)
         if (expected := _expected_digest(name, placed)) and digest != expected:
@@ -418,12 +410,10 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
 def _fetch_published(known: KnownWeights, folder: Path, say: Callable[[str], None]) -> Path:
     """Fetches the published file of weights without BatchNorm, with which predictions can be made."""
     placed = folder / known.folded
-    if placed.exists():
+    if placed.is_file():
         return checked(placed, known.name, known.folded_sha256)
     say(f"{known.name}: {PUBLISHED_MEGABYTES} MB, {known.licence}, from {known.address}")
-    with atomic(placed) as partial:
-        with partial.open("wb") as file:
-            file.writelines(_received(known.address, placed))
+    with _fetched(known.address, placed, PUBLISHED_MEGABYTES) as partial:
         if sha256_of(partial) != known.folded_sha256:
             raise InputError(f"{known.address}: its sha256 is not that of {known.name}; it was damaged on its way, or "
                              "is another file")
@@ -431,12 +421,37 @@ def _fetch_published(known: KnownWeights, folder: Path, say: Callable[[str], Non
     return placed
 
 
-def _received(address: str, placed: Path) -> Iterator[bytes]:
-    """Yields the content at an address piece by piece. Raises InputError, with where it belongs, if it cannot."""
-    try:
-        with urllib.request.urlopen(address, timeout=SECONDS) as answer:
-            while piece := answer.read(2**20):
-                yield piece
-    except (OSError, http.client.HTTPException) as error:
-        raise InputError(f"{address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, and put "
-                         f"it at {placed}") from error
+class _OnlyHttps(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to https alone."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        """Raises URLError for any other address."""
+        if not newurl.startswith("https://"):
+            raise urllib.error.URLError(f"it leads to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@contextlib.contextmanager
+def _fetched(address: str, placed: Path, megabytes: float) -> Iterator[Path]:
+    """Yields a path with the content at an address, and puts it at `placed` once the block ends.
+
+    Raises InputError, with where the file belongs, if it cannot be fetched, is larger than it should be, or comes far
+    too slowly.
+    """
+    remove_partials(placed.parent)
+    end, size = time.monotonic() + SECONDS + megabytes / SLOWEST, 0
+    with atomic(placed) as partial:
+        try:
+            opener = urllib.request.build_opener(_OnlyHttps)
+            with partial.open("wb") as file, contextlib.closing(opener.open(address, timeout=SECONDS)) as answer:
+                while piece := answer.read1(2**20):
+                    size += len(piece)
+                    if size > 1.1e6 * (megabytes + 1):
+                        raise ValueError(f"larger than the {megabytes:g} MB that it should have")
+                    if time.monotonic() > end:
+                        raise ValueError(f"slower than {SLOWEST:g} MB in a second")
+                    file.write(piece)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise InputError(f"{address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, and "
+                             f"put it at {placed}") from error
+        yield partial

@@ -59,7 +59,10 @@ def read_convolutions(path: str | Path) -> tuple[FoldedConvolution, ...]:
     if content[4:8] != IDENTIFIER:
         raise InputError(f"{path}: is not a TensorFlow Lite model; give a .tflite file")
     try:
-        return tuple(_convolutions(content))
+        found = tuple(_convolutions(content))
+        if not all(np.isfinite(array).all() for kernel, bias, _ in found for array in (kernel, bias)):
+            raise InputError("has numbers that are not finite; fetch it again")
+        return found
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (struct.error, ValueError, IndexError, TypeError, OverflowError) as error:
@@ -165,7 +168,10 @@ def _floats(tensor: Table, buffers: list[Table]) -> np.ndarray:
         return values.astype(np.float32)
     zero_point = _numbers(quantisation, QUANTISATION_ZERO_POINT, number_types.Int64Flags)
     along = [1] * values.ndim
-    along[_number(quantisation, QUANTISATION_AXIS, number_types.Int32Flags)] = -1
+    axis = _number(quantisation, QUANTISATION_AXIS, number_types.Int32Flags)
+    along[axis] = -1
+    if scale.size not in (1, values.shape[axis]):
+        raise ValueError("scales that do not fit its weights")
     zero_point = zero_point if zero_point.size else np.zeros_like(scale, np.int64)
     return (scale.astype(np.float64).reshape(along) * (values.astype(np.int64) - zero_point.reshape(along))).astype(
         np.float32)

@@ -83,7 +83,7 @@ def find_movenet(weights: str | Path = MOVENET, folder: Path = WEIGHTS_FOLDER) -
     known, folder = KNOWN_WEIGHTS[MOVENET], folder.expanduser()
     for placed, digest in ((folder / f"{MOVENET}.safetensors", known.sha256),
                            (folder / known.folded, known.folded_sha256)):
-        if placed.exists():
+        if placed.is_file():
             return checked(placed, MOVENET, digest)
     raise InputError(f"movenet: its weights are not here; put {known.address} ({PUBLISHED_MEGABYTES} MB, "
                      f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does")

@@ -12,6 +12,7 @@ from kpjax import InputError, RunError
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.images.video import write_video
 from kpjax.lab.commands import COMMANDS, run_command
+from kpjax.lab.formats import checking
 from kpjax.lab.out.reports.label_sheet import SIDE, Labels, label_sheet
 from kpjax.lab.own.needs import NEEDS, Holdings, systems_lines
 from kpjax.lab.own.systems import own_system
@@ -43,7 +44,7 @@ def project(tmp_path):
 
 
 def test_everything_is_said_at_once(project, tmp_path, capsys):
-    main([str(project), "--out", str(tmp_path / "sheet.png")])
+    main([str(project), "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     for words in ("csv (a table", "frames: 7, of these 7 labelled; sizes: 40x30 (6), 48x32 (1)",
                   "splits: train (6), test (1)", "flip pairs from the names: right_ear = left_ear",
@@ -60,7 +61,7 @@ def test_everything_is_said_at_once(project, tmp_path, capsys):
     assert "regda --target FOLDER_OR_VIDEO --start RUN" in last[3]
     assert "pyramids --videos" in last[5]
     assert last[6] == "cannot: adaptation (6 images, it needs 50)"
-    with Image.open(tmp_path / "sheet.png") as sheet:
+    with Image.open(tmp_path / "out" / "labels_labels.png") as sheet:
         assert min(sheet.size) > SIDE
 
 
@@ -68,7 +69,7 @@ def test_faults_are_listed_and_the_rest_is_said(project, tmp_path, capsys):
     (tmp_path / "day" / "3.png").unlink()
     whole = (tmp_path / "day" / "2.png").read_bytes()
     (tmp_path / "day" / "2.png").write_bytes(whole[:-30])
-    code = exit_code_of(lambda: main([str(project), "--out", str(tmp_path / "sheet.png")]))
+    code = exit_code_of(lambda: main([str(project), "--out", str(tmp_path / "out")]))
     printed = capsys.readouterr()
     assert code == 2
     (line,) = printed.err.splitlines()
@@ -77,12 +78,40 @@ def test_faults_are_listed_and_the_rest_is_said(project, tmp_path, capsys):
     assert "day/3.png: the image is missing" in printed.out
     assert "2.png: " in printed.out
     assert "left_ear" in printed.out
-    assert (tmp_path / "sheet.png").is_file()
+    assert (tmp_path / "out" / "labels_labels.png").is_file()
+
+
+def test_the_sheet_comes_before_all_is_decoded_and_replaces_none(project, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sheet = tmp_path / "runs" / "labels_labels.png"
+
+    def decoded(*_, **__):
+        assert sheet.is_file()
+        raise InputError("it takes minutes")
+
+    monkeypatch.setattr(checking, "video_facts", decoded)
+    before = set(tmp_path.iterdir())
+    main([str(project)])
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "runs"}
+    sheet.write_text("mine")
+    main([str(project)])
+    assert "is there already and stays; --overwrite" in capsys.readouterr().out
+    assert sheet.read_text() == "mine"
+    main([str(project), "--overwrite"])
+    assert sheet.stat().st_size > 1000
+
+
+def test_near_names_of_commands_are_named(capsys, monkeypatch):
+    for typed, words in ((["chek"], "did you mean check?"), (["Predict"], "did you mean predict?"),
+                         (["xyz"], "there are check, ")):
+        monkeypatch.setattr(sys, "argv", ["kpjax", *typed])
+        with pytest.raises(SystemExit):
+            kpjax_main()
+        assert words in capsys.readouterr().err
 
 
 def test_what_is_no_project(tmp_path, capsys):
     cases = (([tmp_path / "none"], "no such file"), ([tmp_path], "not a known annotation project"), ([], "PROJECT"),
-             ([tmp_path, "--out", "a.jpg"], "does not end in .png"),
              ([tmp_path, "--video-root", tmp_path / "none"], "--video-root"))
     for arguments, words in cases:
         given = [str(argument) for argument in arguments]

@@ -76,7 +76,7 @@ def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path, capsy
     assert "faded below the cutoff (2 points" in out
 
 
-def test_the_share_of_points_within_their_radii_is_told_and_drawn(run, tmp_path, capsys):
+def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
     # A pixel of the run is two of the frames; of "b" the label is 30 px off.
     labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60", "c.png,0,spot,64,64"])
     errors = np.tile(np.linspace(2, 12, 41)[:, None], (1, 2))
@@ -88,7 +88,6 @@ def test_the_share_of_points_within_their_radii_is_told_and_drawn(run, tmp_path,
     assert lines["within"] == ["66.7"] * 4
     assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
     assert "frames that the run may have learnt from: it kept no list of its own\n(3 labels" in out
-    assert ">spot</text>" in (tmp_path / "out" / "coverage.svg").read_text()
 
 
 def test_frames_that_were_learnt_from_stand_below_those_held_out(run, tmp_path, capsys):

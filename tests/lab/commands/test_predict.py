@@ -9,11 +9,12 @@ from brightest import as_system, write_run
 from PIL import Image
 from predict_folder import predict_folder, rows_of
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 from kpjax.images.reading import read_image
 from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radius_table, write_radius_table
 from kpjax.lab.commands import run_command
+from kpjax.lab.commands.predict.drawing import towards_the_mean
 from kpjax.lab.commands.predict.pipeline import in_original_pixels
 from kpjax.lab.predictors import open_run
 
@@ -99,9 +100,32 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, 
     ringed, bare = (np.asarray(Image.open(path)).astype(int) for path in drawn)
     changed = np.argwhere((ringed != bare).any(-1))
     spot, = (row for row in rows_of(table) if (row["image"], row["keypoint"]) == ("wide.png", "spot"))
-    growth = ringed.shape[1] / 128  # rings lie at their radius around the points
+    growth = ringed.shape[1] / 128
     reach = np.hypot(*(changed - (np.array([float(spot["y"]), float(spot["x"])]) + 0.5) * growth).T) / growth
-    assert abs(np.median(reach) - found["wide.png", "spot"]) < 1
+    # Of 40 labels each, and twenty more with the mean of both keypoints, two pixels of the image for one of the squares
+    assert abs(np.median(reach) - 2 * (40 * 1.5 + 20 * 2.75) / 60) < 0.5
+
+
+def test_rings_above_a_tenth_of_the_animal_are_counted_and_not_drawn(run, images, tmp_path):
+    with_radii(run, np.tile([1.5, 40.0], (40, 1)))  # the points are 60 px apart
+    printed, drawn = [], {}
+    for name, options in (("rings", {}), ("none", {"no_radii": True})):
+        table = predict_folder(run, images, tmp_path / name, tell=printed.append, **options)
+        drawn[name] = (tmp_path / name / "overlays" / "wide_overlay.png").read_bytes()
+    assert [line for line in printed if "a tenth" in line and "not drawn" in line] == [
+        "10 of 10 radii are above a tenth of their animal's size and not drawn; the table has all"]
+    assert drawn["rings"] == drawn["none"]
+    assert {float(row["radius"]) for row in rows_of(table)} >= {3.0, 80.0}
+
+
+def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
+    table = radius_table(np.tile([1.0, 9.0, 1.0], (100, 1)), np.ones((100, 3)), np.repeat([[1, 1, 1]], 100, 0) * (
+        np.arange(100)[:, None] < np.array([100, 25, 100])))
+    times = towards_the_mean(table, 0.9)
+    labels, radii = table.labels, table.quantiles[2]
+    assert times[1] < times[0] * 0.9
+    mean = (labels * radii).sum() / labels.sum()
+    np.testing.assert_allclose(times * radii, (labels * radii + 20 * mean) / (labels + 20))
 
 
 def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path):
@@ -167,21 +191,37 @@ def test_where_a_letterbox_of_256_has_its_points(size, there, back):
     np.testing.assert_allclose(in_original_pixels(crop, np.array([[128.0, 128.0]]))[0], back, atol=1e-4)
 
 
-def test_unreadable_images_stop_or_are_named_and_counted(run, images, tmp_path):
+def test_unreadable_images_are_named_and_counted_and_the_others_written(run, images, tmp_path):
     whole = (images / "a.png").read_bytes()
     (images / "cut.png").write_bytes(whole[:len(whole) // 2])
     (images / "empty.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"2 of 7 images cannot be read: .*cut.png.*empty.jpg.*--on-bad-frame skip"):
-        predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
-    assert not (tmp_path / "out").exists()
     printed = []
-    rows = rows_of(
-        predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", tell=printed.append, batch_size=3))
+    with pytest.raises(RunError, match=r"2 of 7 images cannot be read \(cut.png; empty.jpg\); .*--on-bad-frame skip"):
+        predict_folder(run, images, tmp_path / "out", tell=printed.append, batch_size=3)
+    rows = rows_of(tmp_path / "out" / "points.csv")
     assert len(rows) == 14
     bad = [row for row in rows if row["image"] in ("cut.png", "empty.jpg")]
     assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [("nan", "nan", "0", "unreadable")] * 4
     assert all(row["status"] != "unreadable" for row in rows if row not in bad)
     assert any("2 unreadable" in line and "cut.png" in line and "empty.jpg" in line for line in printed)
+    predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", overwrite=True, tell=printed.append)
+
+
+def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main([str(run), str(images), "--no-overlay"])
+    assert (run / "predictions" / "points.csv").is_file()
+    run_command("export", [str(run), "--out", "exported", "--no-self-test"])
+    main(["exported", str(images), "--no-overlay"])
+    assert [path.name for path in (tmp_path / "runs" / "predictions" / "exported").iterdir()] == ["points.csv"]
+
+
+def test_nothing_is_replaced_that_nobody_named(run, images, tmp_path):
+    (tmp_path / "out" / "overlays").mkdir(parents=True)
+    (tmp_path / "out" / "overlays" / "wide_overlay.png").write_text("mine")
+    with pytest.raises(InputError, match=r"wide_overlay\.png exists already; give --overwrite"):
+        predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
+    assert (tmp_path / "out" / "overlays" / "wide_overlay.png").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("given", "flags", "words"), [

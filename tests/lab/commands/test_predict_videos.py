@@ -1,5 +1,4 @@
 """Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
-import json
 import threading
 
 import numpy as np
@@ -15,8 +14,9 @@ from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import predicted
-from kpjax.lab.predictors import Predictor, trained_box_side
+from kpjax.lab.predictors import Predictor
 from kpjax.structures import Skeleton
+from kpjax.systems.parsing import exit_code_of
 
 SIDE, WIDTH, HEIGHT = 32, 64, 48
 RESULT = {"experiment": "made", "preset": "own", "variant": "brightest", "seed": 0, "digest": ""}
@@ -157,6 +157,24 @@ def test_a_damaged_video_fails_after_its_rows_are_written(predict, broken, tmp_p
     assert len((tmp_path / "out" / "broken.csv").read_text().splitlines()) == 301
 
 
+def test_broken_videos_are_listed_and_the_others_written(predict, tmp_path, capsys):
+    for name in ("a", "b", "d"):
+        write_video(tmp_path / "in" / f"{name}.mp4", map(moving, range(4)))
+    whole = (tmp_path / "in" / "b.mp4").read_bytes()
+    (tmp_path / "in" / "b.mp4").write_bytes(whole[:whole.rfind(b"moov") - 4])  # its recording was cut off
+    (tmp_path / "in" / "c.mp4").write_bytes(b"")
+    (tmp_path / "in" / "._a.mp4").write_bytes(b"what a Mac leaves on other discs")
+    out = tmp_path / "out"
+    assert exit_code_of(lambda: predict(tmp_path / "in", no_overlay=True)) == 1
+    error = capsys.readouterr().err
+    assert "b.mp4: " in error
+    assert "c.mp4: " in error
+    assert [path.name for path in sorted(out.iterdir())] == ["a.csv", "d.csv"]
+    assert len(rows_of(out / "d.csv")) == 8
+    _, printed, _ = predict(tmp_path / "in", no_overlay=True, overwrite=True, on_bad_frame="skip")
+    assert [line.partition(":")[0] for line in printed[:2]] == ["left out"] * 2
+
+
 def test_boxes_tell_several_animals_apart(predict, tmp_path):
     """The square around a box is 1.25 of its longer side; the point is found in it and nowhere else."""
     clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
@@ -186,31 +204,11 @@ def test_what_a_cutoff_hides_is_counted_and_explained(predict, tmp_path):
     assert not any(line.startswith("cutoff") for line in printed)
 
 
-def test_boxes_of_another_scale_are_told_before_the_work(predict, tmp_path, monkeypatch):
-    """The labelled animals are 10 px long, the boxes 30."""
-    clip = write_video(tmp_path / "clip.mp4", map(moving, range(3)))
-    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\na.png,spot,2,3\na.png,beside,12,3\n")
-    (tmp_path / "config.json").write_text(json.dumps({"config": {"data": {"project": str(tmp_path / "labels.csv")}}}))
-    side = trained_box_side(tmp_path)
-    assert 10 <= side <= 12
-    assert np.isnan(trained_box_side(tmp_path / "nowhere"))
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
-    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,30,30\n")
-    _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", cutoff=2.0)
-    assert f"boxes are 30 px long, those that the run learnt from {side:.0f} px" in printed[1]
-    assert any("likely cause: boxes" in line for line in printed)
-    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip,0,0,1,1,9,9\n")
-    _, printed, _ = predict(clip, boxes=tmp_path / "boxes.csv", overwrite=True)
-    assert not any("boxes are" in line for line in printed)
-
-
 def test_an_old_overlay_is_not_left_beside_new_points(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
     Image.fromarray(moving(0)).save(tmp_path / "still.png")
-    _, _, out = predict(clip, tmp_path / "still.png", overlay=True, plot=True)
-    assert "<svg" in (out / "clip_plot.svg").read_text()
-    drawn = [out / name for name in ("clip_plot.svg", "clip_overlay.mp4", "clip_overlay.gif",
-                                     "overlays/still_overlay.png")]
+    _, _, out = predict(clip, tmp_path / "still.png", overlay=True)
+    drawn = [out / name for name in ("clip_overlay.mp4", "clip_overlay.gif", "overlays/still_overlay.png")]
     assert all(path.is_file() for path in drawn)
     (out / "mine.mp4").write_text("mine")
     _, printed, _ = predict(clip, tmp_path / "still.png", overwrite=True, frames="0:2", no_overlay=True)
@@ -225,18 +223,6 @@ def test_progress_is_printed_where_there_is_no_terminal(predict, tmp_path, capsy
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if " of 200 frames" in line] == [
         f"{number} of 200 frames" for number in range(20, 200, 20)]
-
-
-def test_trails_and_the_size_of_points(predict, tmp_path):
-    clip = write_video(tmp_path / "clip.mp4", map(moving, range(6)))
-    last = {}
-    for name, options in (("plain", {}), ("trails", {"trails": 4}), ("large", {"dot_size": 16.0})):
-        _, _, out = predict(clip, overlay=True, overwrite=True, **options)
-        last[name] = open_video(out / "clip_overlay.mp4")[5].astype(int)
-    before = slice(0, 4), slice(4, 12)  # where the spot was on frames 1 and 2
-    assert abs(last["trails"] - last["plain"])[before].max() > 30
-    coloured = {name: int((np.ptp(image[:HEIGHT], axis=-1) > 60).sum()) for name, image in last.items()}
-    assert coloured["large"] > 1.5 * coloured["plain"]
 
 
 def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
@@ -261,7 +247,6 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     (["nothing.mp4"], {}, "does not exist"), (["text.mp4"], {}, "not a video that can be read"),
     (["points.mp4"], {"formats": "xls"}, "'xls' is unknown"),
     (["points.mp4"], {"cutoff": float("nan")}, "cutoff: nan; must be a score"),
-    (["points.mp4"], {"dot_size": 0.0}, "dot_size: 0"), (["points.mp4"], {"trails": -1}, "trails: -1"),
     (["points.png"], {"boxes": "boxes.csv"}, "no box belongs to one of the 1 images"),
     *((["points.mp4"], {"frames": text}, "frames: .* is not a range") for text in ("5", "a:b", "0:9:0", "-3:"))])
 def test_what_is_refused(predict, tmp_path, inputs, options, words):

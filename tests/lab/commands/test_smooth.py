@@ -72,12 +72,10 @@ def test_several_networks_are_an_ensemble(table, tmp_path):
     for number in range(3):
         other = table._replace(keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape))
         paths += write_predictions(other, ("csv",), tmp_path, f"seed{number}")
-    main([*map(str, paths), "--cutoff", "0.3", "--ensemble", "--out", str(tmp_path / "out")])
+    main([*map(str, paths), "--cutoff", "0.3", "--out", str(tmp_path / "out")])
     found = nose(tmp_path / "out" / "seed0_smoothed.csv")
     expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
     assert np.abs(found - expected)[np.isfinite(found).all(1)].max() < 2.5
-    with pytest.raises(InputError, match=r"--ensemble: .*seed0\.csv is the only file"):
-        main([str(paths[0]), "--ensemble"])
     write_predictions(table._replace(skeleton=Skeleton(("nose", "paw"))), ("csv",), tmp_path, "paws")
     with pytest.raises(InputError, match="has other keypoints than"):
         main([str(paths[0]), str(tmp_path / "paws.csv")])

@@ -1,7 +1,9 @@
 """Frames to label next, by a made run whose method finds the brightest pixel, on videos and images made here."""
 import contextlib
 import functools
+import hashlib
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -20,8 +22,8 @@ from kpjax.lab.commands import run_command
 from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.lab.formats.project_source import frames_at
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.out.suggest.frames import has_label, labelled_frames
-from kpjax.lab.out.suggest.page import COLUMNS, write_page
+from kpjax.lab.out.suggest.frames import apart_in_time, has_label, k_centre, labelled_frames, thumbnail
+from kpjax.lab.out.suggest.page import write_page
 from kpjax.lab.out.suggest.proposals import Proposal, write_proposals
 from kpjax.structures import Skeleton
 
@@ -171,7 +173,7 @@ MODULES = {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}
 def test_tools_find_proposals_and_no_label(form, check, proposals, made, tmp_path):
     for module in MODULES.get(form, ()):
         pytest.importorskip(module)
-    write_proposals(form, tmp_path, proposals, SKELETON, "kpjax")
+    write_proposals(form, tmp_path, tmp_path, proposals, SKELETON, "kpjax")
     check(tmp_path, made)
     check_no_label(tmp_path)
 
@@ -265,7 +267,7 @@ def test_several_animals_in_the_formats_of_tools(form, proposals, tmp_path):
                          scores=np.concatenate([one.scores, one.scores / 2]), animals=("male", "female"))
             for one in proposals]
     pair[1].scores[1] = pair[1].keypoints[1] = np.nan  # one is alone
-    write_proposals(form, tmp_path, pair, SKELETON, "kpjax")
+    write_proposals(form, tmp_path, tmp_path, pair, SKELETON, "kpjax")
     if form == "coco":
         results = json.loads((tmp_path / "proposals.json").read_text())
         assert [one["image_id"] for one in results] == [1, 1, 2, 3, 3]
@@ -287,12 +289,10 @@ def test_a_run_on_crops_says_at_once_that_it_needs_boxes(made, tmp_path, monkeyp
         suggested(made, tmp_path / "out")
 
 
-def test_every_second_frame_is_spelt_so(made, tmp_path, capsys, monkeypatch):
+def test_long_videos_are_looked_at_in_part(made, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "LOOKED_AT", LENGTH // 2)
     suggested(made, tmp_path / "out")
-    assert "every 2nd frame of videos is looked at" in capsys.readouterr().out
-    assert [command.ordinal(number) for number in (1, 3, 4, 11, 21, 112)] == [
-        "1st", "3rd", "4th", "11th", "21st", "112th"]
+    assert "one of 2 frames of videos is looked at" in capsys.readouterr().out
 
 
 # The page on which proposals are corrected
@@ -300,50 +300,85 @@ def test_every_second_frame_is_spelt_so(made, tmp_path, capsys, monkeypatch):
 HOSTILE = '</script><b onclick="x">&amp; "né\u2028z,\'\n'
 
 
+def page_of(proposals, folder, skeleton=SKELETON, **options):
+    write_proposals("csv", folder, folder, proposals, skeleton, "kpjax")
+    text = write_page(folder, folder, proposals, "csv", skeleton, cutoff=0.1, **options).read_text()
+    return text, re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1]
+
+
 def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals, tmp_path):
-    skeleton = Skeleton(("spot", HOSTILE), ((0, 1),))
     proposals[0].scores[0, 1] = 0.01
-    path = write_page(tmp_path, [one._replace(folder="a#b 100%") for one in proposals], "images", skeleton, cutoff=0.1,
-                      project=tmp_path / "my project")
-    text = path.read_text()
+    text, data = page_of([one._replace(folder="a#b 100%") for one in proposals], tmp_path,
+                         Skeleton(("spot", HOSTILE), ((0, 1),)), project=tmp_path / "my project")
     assert text.count("</script>") == text.count("<script") == 2
     assert "<b onclick" not in text
     assert not re.search(r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text)
-    data = json.loads(re.search(r'type="application/json">(.*?)</script>', text, re.S)[1])
+    data = json.loads(data)
     assert data["keypoints"] == ["spot", HOSTILE]
     assert data["frames"][0]["points"] == [[[10.25, 20, 0.5], [16, 20, 0.01]]]
     assert data["frames"][0]["file"] == "images/a%23b%20100%25/img0005.png"
-    assert data["frames"][0]["file_in_table"] == "images/a#b 100%/img0005.png"
     assert "my project' " in data["how"]
 
 
-@pytest.mark.slow
+def downloaded(proposals, folder):
+    """What the page's own code makes of its points: the proposed ones, and the table when all frames are accepted."""
+    text, data = page_of(proposals, folder)
+    code = text.partition("const within = ")[2].partition("\nlet work")[0]
+    table = text.partition("function quoted(")[2].partition("function save(")[0]
+    done = subprocess.run(["node", "-e", f"const data = {data};\nconst within = {code}\nlet work = proposed();\n"
+                           "work.forEach(one => one.accepted = true);\n"
+                           "const each = act => work.forEach(one => one.points.flat().forEach(act));\n"
+                           f"function quoted({table}\nconsole.log(JSON.stringify([proposed(), corrected()]))"],
+                          capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_points_beyond_the_image_begin_at_its_edge_as_not_visible(proposals, tmp_path):
     one = proposals[0]
     height = one.image.shape[0]
     one.keypoints[0] = [[-60.5, 20], [16, height + 3]]
-    one.scores[0] = 0.5
-    text = write_page(tmp_path, [one], "images", Skeleton(("spot", "beside")), cutoff=0.1).read_text()
-    data = re.search(r'type="application/json">(.*?)</script>', text, re.S)[1]
-    code = re.search(r"const within = .*?(?=\nlet work)", text, re.S)[0]
-    done = subprocess.run(["node", "-e", f"const data = {data};\n{code}\nconsole.log(JSON.stringify(proposed()))"],
-                          capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)[0]["points"] == [[{"x": 0, "y": 20, "visible": False},
-                                                     {"x": 16, "y": height - 1, "visible": False}]]
+    found, _ = downloaded([one], tmp_path)
+    assert found[0]["points"] == [[{"x": 0, "y": 20, "visible": False}, {"x": 16, "y": height - 1, "visible": False}]]
 
 
-def test_what_the_page_downloads_is_read_as_labels(made, tmp_path):
-    suggested(made, tmp_path / "out", "--n", 2, "--page")
-    files = rows_of(tmp_path / "out" / "suggestions.csv")
-    table = [",".join(COLUMNS)]
-    for number, row in enumerate(files):  # as `corrected` of the page writes them
-        table += [f"images/{row['file']},0,spot,{10 + number},20.5,1", f"images/{row['file']},0,beside,,,0"]
-    (tmp_path / "out" / "corrected.csv").write_text("\n".join(table) + "\n")
-    read = read_project(tmp_path / "out" / "corrected.csv")
-    assert [one.keypoints[0].tolist() for one in read.instances] == [[10, 20.5], [11, 20.5]]
-    assert [one.visible.tolist() for one in read.instances] == [[1, 0]] * 2
-    assert all(frame.path.is_file() for frame in read.frames)
-    # The names of the columns are the page's, and so is their order.
-    assert re.search(r"rows\.push\(\[frame\.file_in_table, .*animals.*keypoints.*one\.x.*one\.y.*\? 1 : 0\]\)",
-                     (tmp_path / "out" / "label.html").read_text())
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_what_the_page_downloads_is_read_as_labels_and_says_what_each_image_is(proposals, made, tmp_path):
+    _, table = downloaded(proposals, tmp_path)
+    (tmp_path / "proposals.csv").unlink()
+    (tmp_path / "corrected.csv").write_text(table)
+    read = read_project(tmp_path / "corrected.csv")
+    np.testing.assert_allclose([one.keypoints[0] for one in read.instances],
+                               [one.keypoints[0, 0] for one in proposals])
+    assert not [note for note in read.notes if "not read" in note]
+    for frame, row, one in zip(read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals, strict=True):
+        number = one.frame.number
+        assert (row["video"], row["frame"]) == (("", "") if number is None else (str(made / "mouse.mp4"), str(number)))
+        assert row["sha256"] == hashlib.sha256(frame.path.read_bytes()).hexdigest()
+
+
+# The choice
+
+
+def test_k_centre_takes_the_farthest_and_keeps_away_from_what_has_labels():
+    features = np.array([(0, 0), (10, 0), (5, 5)], float)
+    assert k_centre(features, 3, taken=np.array([[9.0, 0.0]])).tolist() == [0, 2, 1]
+    assert k_centre(np.array([(0, 0), (4, 0), (5, 0), (20, 0)], float), 2).tolist() == [2, 3]  # from the middle
+    assert k_centre(features, 9).tolist() == [2, 0, 1]
+    assert k_centre(np.ones((4, 2)), 3).tolist() == [0, 1, 2]  # no image twice
+    assert k_centre(np.zeros((0, 2)), 3).tolist() == []
+
+
+def test_frames_of_a_video_are_apart():
+    places = (("a", 0), ("a", 9), ("a", 10), ("b", 3), ("b", 30), ("c", None), ("c", None))
+    frames = [Frame("", pathlib.Path(name), number, (0, 0), "") for name, number in places]
+    assert apart_in_time(frames, 10).tolist() == [0, 2, 3, 4, 5, 6]
+    assert apart_in_time(frames, 1).tolist() == list(range(7))
+
+
+def test_thumbnails_are_means_of_areas():
+    image = np.zeros((32, 64, 3), np.uint8)
+    image[:, 32:] = 255
+    grey = thumbnail(image).reshape(16, 16)
+    assert grey[:, :8].max() == 0
+    assert grey[:, 8:].min() == 1

@@ -172,6 +172,3 @@ def test_names_that_match_nothing_are_refused_in_a_line(weights, small, tmp_path
         evaluate([str(weights), labels, "--out", str(tmp_path / "out")])
     assert "snout" in one_line(error)
     assert not (tmp_path / "out").exists()
-
-
-# Files of weights

@@ -2,6 +2,7 @@
 import numpy as np
 from PIL import ImageFont
 
+from kpjax.drawing.overlays import wrapped_text
 from kpjax.lab.out.reports.error_sheet import (
     MOST,
     Compared,
@@ -9,7 +10,6 @@ from kpjax.lab.out.reports.error_sheet import (
     error_sheet,
     labels_drawn,
     predictions_drawn,
-    wrapped_text,
 )
 from kpjax.structures import Skeleton
 

@@ -11,6 +11,7 @@ import pytest
 from untrained import drawn, shapes
 
 from kpjax.errors import InputError
+from kpjax.files import sha256_of
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
@@ -21,7 +22,7 @@ from kpjax.models.weights.pretrained import (
     known_weights,
     load_backbone,
     read_safetensors,
-    sha256_of,
+    read_weights,
     write_safetensors,
 )
 from kpjax.models.weights.torch_names import to_torch
@@ -209,3 +210,44 @@ def test_an_address_without_the_file_leaves_nothing_behind(content, words, serve
         fetch_weights(served.name, folder, say=lambda line: None)
     assert "\n" not in str(caught.value)
     assert not folder.exists() or not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("megabytes", "seconds", "words"), [
+    (-0.99, 0, "larger than the -0.99 MB that it should have"), (46.8, 1e6, "slower than 0.05 MB in a second")])
+def test_what_is_too_large_or_too_slow_is_given_up(megabytes, seconds, words, served, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(megabytes=megabytes)})
+    clock = iter([0.0, *[seconds] * 1000])
+    monkeypatch.setattr(pretrained.time, "monotonic", lambda: next(clock))
+    with pytest.raises(InputError, match=words):
+        fetch_weights(served.name, tmp_path / "folder", say=lambda line: None)
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_a_redirection_leads_to_https_alone():
+    handler, request = pretrained._OnlyHttps(), pretrained.urllib.request.Request("https://host/weights")
+    assert handler.redirect_request(request, None, 302, "", {}, "https://other/w").full_url == "https://other/w"
+    for address in ("http://other/w", "file:///etc/passwd", "ftp://other/w"):
+        with pytest.raises(OSError, match="is not https"):
+            handler.redirect_request(request, None, 302, "", {}, address)
+
+
+def test_a_damaged_digest_is_one_line_and_a_folder_is_no_file(served, weights, tmp_path):
+    fetch_weights(served.name, tmp_path, say=lambda line: None)
+    (tmp_path / f"{served.name}.safetensors.sha256").write_bytes(b"\xff\x00")
+    with pytest.raises(InputError, match=r"safetensors\.sha256: holds no sha256; delete it") as caught:
+        fetch_weights(served.name, tmp_path)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "other" / f"{served.name}.safetensors").mkdir(parents=True)
+    with pytest.raises(InputError, match="cannot be written"):
+        fetch_weights(served.name, tmp_path / "other", say=lambda line: None)
+
+
+def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
+    array = np.array([1, np.inf], np.float32)
+    write_safetensors(tmp_path / "w.safetensors", {"a": array})
+    tensor = type("Tensor", (), {"is_floating_point": lambda self: True})
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(
+        Tensor=tensor, load=lambda *_, **__: {"a": tensor()}, isfinite=lambda _: np.isfinite(array)))
+    for name in ("w.safetensors", "w.pth"):
+        with pytest.raises(InputError, match=rf"{name}: a has numbers that are not finite"):
+            read_weights(tmp_path / name)

@@ -1,12 +1,10 @@
 """The command `predict`: keypoints on images and videos, one input after the other, and a line for each file."""
 import collections
+import dataclasses
 import itertools
-import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +15,11 @@ from tqdm import tqdm
 
 from kpjax import InputError, RunError
 from kpjax.drawing.fonts import lacking
-from kpjax.drawing.overlays import dot_radius
 from kpjax.errors import summarise
 from kpjax.file_names import inside
-from kpjax.files import write_text
+from kpjax.files import together, write_text
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
-from kpjax.images.reading import depth_note, read_image
+from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.animals.conformal import LEVELS, missing
@@ -30,19 +27,20 @@ from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing
 from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
 from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
-from kpjax.lab.commands.smooth import ENDING, plot_of_table, smoothed_table
+from kpjax.lab.commands.smooth import ENDING, smoothed_table
+from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 from kpjax.lab.formats.manifest import remove_files
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.predictors import Predictor, open_predictor, trained_box_side
+from kpjax.lab.predictors import Predictor, open_predictor
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
-FOUND = ("_boxes.csv", "_doubts.csv")
+FOUND = ("_boxes.csv", "_doubts.csv")  # the latter of videos
+SHEET, MOVING = "_sheet.jpg", ("_overlay.mp4", "_overlay.gif")
 MOST_ANIMALS = 1000
-OTHER_SCALE = 1.5  # how many times larger or smaller boxes are told
 PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
 
@@ -53,27 +51,32 @@ class _Work(NamedTuple):
     sequence: ImageSequence
     instances: tuple[str, ...]
     boxes: np.ndarray | None
-    tables: tuple[Path, ...]  # that will be written
-    smoothed: tuple[Path, ...]  # the same of an ensemble's smoothed points of a video
-    drawn: tuple[Path, ...]  # the sheet, and the video with its first seconds, or the folder of images
-    plot: Path | None  # of a video's points over time
-    find: bool = False  # whether the run finds the animals
-    animals: int | None = None  # their number, if it is known
-    found: tuple[Path, ...] = ()  # boxes of animals that are found, and of a video moments of doubt
+    files: tuple[str, ...]  # that will be written below the folder of results
+    older: tuple[str, ...]  # drawings that an earlier command may have left there
+    find: bool  # whether the run finds the animals
+    animals: int | None  # their number, if it is known
+
+    def named(self, ending: str) -> str:
+        """Returns the name of a file about this input."""
+        return self.sequence.stem + ending
 
 
 def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
     """Predicts images, folders and videos, and returns the tables that were written, those of csv first of each.
 
-    Raises InputError for arguments that cannot be used, for output that is there already, and, before anything is
-    written, for images that do not decode (unless they are skipped); RunError, after all tables are written, for videos
-    of which more than 1 % does not decode (unless that is skipped).
+    The files of an input appear together once all are written. Raises InputError for arguments that cannot be used, and
+    for output that is there already; RunError, after all else is written, for videos that cannot be read, images that
+    do not decode and videos of which more than 1 % does not, unless these are skipped.
     """
+    asked = dataclasses.replace(asked, out=asked.out or _usual_place(asked.run))
     frames, formats = _checked(asked)
-    found = find_inputs(asked.inputs, out=asked.out, frames=frames)
-    for sequence in found:
-        if sequence.depth:
-            tell(f"{sequence.path}: {depth_note(sequence.depth)}")
+    bad: list[str] = []
+    found = find_inputs(asked.inputs, out=asked.out, frames=frames, unreadable=bad)
+    if not found:
+        raise InputError("inputs", summarise(bad))
+    for line in (*(f"left out: {fault}" for fault in bad),
+                 *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth)):
+        tell(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
         raise InputError("boxes", "the run was trained on crops around boxes and cannot find animals; give a file with "
@@ -83,33 +86,41 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
         raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
                          "the run sees one animal in a frame, and does not look for more; leave it out")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
-    results = [path for work in works for path in (*work.tables, *work.smoothed, *work.drawn, *work.found,
-                                                   *filter(None, [work.plot]))]
-    if twice := [path for path in results if results.count(path) > 1]:
-        raise InputError("out", f"{twice[0]} would be of two inputs; predict one of them into another folder")
-    for path in results:
-        inside(asked.out, path.relative_to(asked.out).as_posix(), "out")
-        if path.is_file() and not asked.overwrite:
-            raise InputError("out", f"{path} exists already; give --overwrite or another folder")
-    if asked.on_bad_frame == "stop":
-        for work in works:
-            _check_images(work.sequence)
+    results = collections.Counter(name for work in works for name in work.files)
+    for name, count in results.items():
+        if count > 1:
+            raise InputError("out", f"{asked.out / name} would be of two inputs; predict one of them into another "
+                                    "folder")
+        if inside(asked.out, name, "out").exists() and not asked.overwrite:
+            raise InputError("out", f"{asked.out / name} exists already; give --overwrite or another folder")
     tell(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
          f"{jax.devices()[0].device_kind}")
-    for line in _box_lines(works, predictor, asked):
-        tell(line)
-    names = (*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names)))
-    if not asked.no_overlay and (letters := lacking(set(names))):
+    names = {*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names))}
+    if not asked.no_overlay and (letters := lacking(names)):
         tell(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
              "them")
-    written, bad = [], []
+    written = []
     for work in works:
-        table, paths = _carried_out(work, predictor, formats, asked, tell)
+        try:
+            table, paths = _carried_out(work, predictor, formats, asked, tell)
+        except InputError as error:
+            if isinstance(error.__cause__, OSError) or len(works) == 1:  # as of a full disc: nothing else would work
+                raise
+            bad.append(str(error))
+            tell(f"left out: {error}")
+            continue
         written += paths
-        bad += _too_many_unreadable(work.sequence, table)
+        bad += _unreadable(work.sequence, table)
     if bad and asked.on_bad_frame == "stop":
-        raise RunError(f"{summarise(bad)}; their rows are written and say so; --on-bad-frame skip takes that for done")
+        raise RunError(f"{summarise(bad)}; all else is written, and says so; --on-bad-frame skip takes that for done")
     return written
+
+
+def _usual_place(run: str) -> Path:
+    """Returns where results go if nobody says: below a run's folder, else below runs/, where runs are."""
+    folder = Path(run)
+    return folder / "predictions" if (folder / "results.json").is_file() or seeds_below(folder) else Path(
+        "runs", "predictions", folder.name)
 
 
 def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
@@ -118,24 +129,20 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
         raise InputError("inputs", "name images, videos, or folders of them")
     for name, right, mend in (
             ("batch_size", asked.batch_size >= 1, "must be at least 1"),
-            ("dot_size", asked.dot_size is None or 0 < asked.dot_size < 1e4, "must be above 0"),
             ("animals", asked.animals is None or 0 <= asked.animals < MOST_ANIMALS,
              "give how many there are, or 0 if they come and go"),
-            ("trails", asked.trails >= 0, "must be 0 or more frames"),
             ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a score"),
-            ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}")):
+            ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}"),
+            ("overlay", not (asked.overlay and asked.no_overlay), "--no-overlay is given too; give one of them")):
         if not right:
             raise InputError(name, f"{getattr(asked, name)}; {mend}")
-    if asked.overlay and asked.no_overlay:
-        raise InputError("overlay", "--no-overlay is given too; give one of them")
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
     if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
             part and number is None for part, number in zip(parts, numbers, strict=True)):
         raise InputError("frames", f"{asked.frames!r} is not a range; give for example 0:100, or 0:1000:10 for every "
                                    "tenth")
-    formats = predictions.check_formats([name for part in asked.formats.split(",") if (name := part.strip())])
-    return slice(*numbers), formats
+    return slice(*numbers), predictions.check_formats(asked.formats.split(","))
 
 
 def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict) -> _Work:
@@ -144,85 +151,82 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         known = read_boxes(asked.boxes)
         instances, boxes = (boxes_of_images(known, sequence.names) if sequence.video is None else
                             boxes_of_video(known, sequence.names[0], sequence.numbers))
-    drawn = []
-    if not asked.no_overlay:
-        drawn.append(asked.out / f"{sequence.stem}_sheet.jpg")
-        if sequence.video is None:
-            drawn.append(asked.out / "overlays")
-        elif asked.overlay:
-            drawn += [asked.out / f"{sequence.stem}_overlay{suffix}" for suffix in (".mp4", ".gif")]
-    tables = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem)
     find, animals = asked.boxes is None and predictor.finder is not None, None
     if find:
         usual = predictor.finder.most if predictor.finder.always else 0
         animals = (usual if asked.animals is None else asked.animals) or None
         instances = names_of(animals or 0)
-    smoothed = predictions.prediction_files(formats, predictor.title, asked.out, sequence.stem + ENDING) if (
-        predictor.with_members and sequence.video) else []
-    return _Work(sequence, instances, boxes, tuple(tables), tuple(smoothed), tuple(drawn),
-                 asked.out / f"{sequence.stem}_plot.svg" if asked.plot and sequence.video else None, find, animals,
-                 tuple(asked.out / f"{sequence.stem}{ending}" for ending in (
-                     FOUND if sequence.video else FOUND[:1]) if find))
-
-
-def _check_images(sequence: ImageSequence) -> None:
-    """Raises InputError that names all images that do not decode. They are read and not kept: any number fits."""
-    def fault(path: Path) -> str:
-        try:
-            read_image(path, sequence.depth)
-        except InputError as error:
-            return str(error)
-        return ""
-
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
-        broken = list(filter(None, readers.map(fault, sequence.files)))
-    if broken:
-        raise InputError("inputs", f"{len(broken)} of {len(sequence)} images cannot be read: {summarise(broken)}; "
-                         "replace them, or go on without them with --on-bad-frame skip")
+    stem, video = sequence.stem, sequence.video is not None
+    drawings = {stem + SHEET: not asked.no_overlay} | (
+        {stem + ending: asked.overlay for ending in MOVING} if video else
+        dict.fromkeys(map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay))
+    tables = [stem] + [stem + ENDING] * bool(predictor.with_members and video)
+    files = [path.as_posix() for table in tables
+             for path in predictions.prediction_files(formats, predictor.title, Path(), table)]
+    files += [stem + ending for ending in FOUND[:1 + video] if find]
+    files += [name for name, drawn in drawings.items() if drawn]
+    return _Work(sequence, instances, boxes, tuple(files), tuple(name for name, drawn in drawings.items() if not drawn),
+                 find, animals)
 
 
 def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict,
                  tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
-    sequence = work.sequence
+    sequence, skeleton = work.sequence, predictor.skeleton
     cutoff, source = _cutoff(predictor, asked)
-    all_drawn = len(work.drawn) > 1
-    shown = range(len(sequence)) if all_drawn else drawing.sheet_rows(len(sequence)) if work.drawn else ()
-    began = time.monotonic()
-    side = None if all_drawn and not sequence.video else drawing.VIDEO_SIDE
+    moving, began = work.named(MOVING[0]) in work.files, time.monotonic()
+    with_images = moving or not (sequence.video or asked.no_overlay)
+    shown = range(len(sequence)) if with_images else () if asked.no_overlay else drawing.sheet_rows(len(sequence))
+    side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
     seen = (followed(predictor, sequence, shown=shown, side=side)
             if predictor.follow and sequence.video and work.boxes is None else
             predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
                       level=asked.level, find=work.find, animals=work.animals))
-    kept, doubts = [], []
-    with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, dynamic_ncols=True,
-                             disable=not sys.stderr.isatty(), leave=False) as bar:
-        passed = seen
-        if work.find:
-            passed = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
-        sheet, look = _drawn_while_passing(work, _recorded(passed, kept, len(sequence), bar), predictor, cutoff, asked)
-    table, faults = _table(work, kept, predictor), [str(one.fault) for one in kept if one.fault is not None]
-    paths = predictions.write_predictions(table, formats, asked.out, sequence.stem)
-    if sheet:
-        drawing.write_sheet(work.drawn[0], sheet, look, predictor.skeleton)
-    if work.plot:
-        write_text(work.plot, plot_of_table(table, cutoff=cutoff))
-    found = doubt_rows(doubts, sequence.numbers)
-    for path, rows in zip(work.found, (box_rows(table), [DOUBTS, *found]), strict=False):  # images have no doubts
-        paths.append(write_text(path, rows_text(rows)))
-    removed = _remove_older(work, asked) if asked.overwrite else []
+    kept, doubts, sheet = [], [], {}
+    with together(asked.out) as folder:
+        with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, leave=False,
+                                 dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
+            passed = seen
+            if work.find:
+                passed = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+            passed = _recorded(passed, kept, len(sequence), bar)
+            # The first frames set the usual score and the size of points, so that all are drawn alike.
+            first = list(itertools.islice(passed, asked.batch_size))
+            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances, work.boxes)
+            passed = itertools.chain(first, passed)
+            if not asked.no_overlay:
+                passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
+            if moving:
+                drawing.write_overlay_video(passed, sequence, look, skeleton,
+                                            *(folder / work.named(ending) for ending in MOVING))
+            elif with_images:
+                passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
+            collections.deque(passed, maxlen=0)
+        table, faults = _table(work, kept, predictor), [str(one.fault) for one in kept if one.fault is not None]
+        paths = predictions.write_predictions(table, formats, folder, sequence.stem)
+        if sheet:
+            drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
+        moments = doubt_rows(doubts, sequence.numbers)
+        for ending, rows in zip(FOUND, (box_rows(table), [DOUBTS, *moments]), strict=True):
+            if work.named(ending) in work.files:
+                paths.append(write_text(folder / work.named(ending), rows_text(rows)))
+        smooth = _smoothed(work, kept, table, formats, folder)
+        paths = [asked.out / path.relative_to(folder) for path in (*paths, *smooth)]
+    removed = [path for name in work.older if (path := asked.out / name).is_file() and not path.is_symlink()]
+    remove_files(asked.out, removed if asked.overwrite else ())
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
-    for line in (*(_animal_lines(work, table, found) if work.find else ()),
-                 *_hidden_lines(table, cutoff, source, predictor, asked), *_radius_lines(table, predictor, asked)):
+    for line in (*(_animal_lines(work, table, moments) if work.find else ()),
+                 *_hidden_lines(table, cutoff, source, predictor), *_radius_lines(table, look, predictor, asked)):
         tell(line)
-    tell(", ".join(str(path) for path in (*paths, *work.drawn, *filter(None, [work.plot]))))
-    if smooth := _smoothed(work, kept, table, formats, asked):
-        tell(f"frames in order, several networks: smoothed points in {smooth[0]}, as predicted in {paths[0]}")
-        paths += smooth
-    if removed:
+    drawn = [name for name in work.files if not name.startswith(f"{drawing.FOLDER}/")]
+    images = [drawing.FOLDER] * (len(drawn) < len(work.files))
+    tell(", ".join(str(asked.out / name) for name in (*drawn, *images)))
+    if smooth:
+        tell(f"frames in order, several networks: smoothed points in {paths[-len(smooth)]}, as predicted in {paths[0]}")
+    if removed and asked.overwrite:
         tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
 
@@ -237,8 +241,7 @@ def _cutoff(predictor: Predictor, asked: Predict) -> tuple[float | None, str]:
     return (predictor.cutoff, "from held-out labels") if predictor.cutoff != DEFAULT_CUTOFF else (None, "")
 
 
-def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor, asked: Predict
-                  ) -> list[str]:
+def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor) -> list[str]:
     """Returns how many points lie below the cutoff, and the likely cause if they are nearly all."""
     scores = table.scores[table.status == predictions.OK]
     if cutoff is None or not scores.size:
@@ -253,39 +256,22 @@ def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, pre
             "if points are wrong, label frames of this input (kpjax suggest) and train again"]
 
 
-def _radius_lines(table: PredictionTable, predictor: Predictor, asked: Predict) -> list[str]:
-    """Returns how sure the points are, or how many held-out labels are missing to say so."""
+def _radius_lines(table: PredictionTable, look: drawing.Look, predictor: Predictor, asked: Predict) -> list[str]:
+    """Returns how sure the points are and which are drawn so, or how many held-out labels are missing to say so."""
     if predictor.radii is None:
         return []
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
-    if known.size:
-        return [f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
-                f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"]
-    row = int(np.searchsorted(predictor.radii.levels, asked.level))
-    return [f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"]
-
-
-def _box_lines(works: Sequence[_Work], predictor: Predictor, asked: Predict) -> list[str]:
-    """Returns a line if the boxes have another scale than those of the project that the run was trained on."""
-    given = [box for work in works if work.boxes is not None for box in work.boxes.reshape(-1, 4)]
-    trained = trained_box_side(asked.run) if given and needs_box(predictor.transform) else math.nan
-    side = float(np.nanmedian(np.max([box[2:] for box in given], axis=-1))) if given else math.nan
-    if not max(side / trained, trained / side) > OTHER_SCALE:
-        return []
-    return [f"boxes are {side:.0f} px long, those that the run learnt from {trained:.0f} px: points will be unsure; "
-            f"give {'tighter' if side > trained else 'larger'} boxes"]
-
-
-def _remove_older(work: _Work, asked: Predict) -> list[Path]:
-    """Removes drawings of earlier points that this command did not replace, and returns their paths."""
-    stem, kept = work.sequence.stem, {*work.drawn, work.plot}
-    older = [asked.out / f"{stem}{ending}" for ending in ("_sheet.jpg", "_overlay.mp4", "_overlay.gif", "_plot.svg")]
-    if work.sequence.video is None:
-        folder = asked.out / "overlays"
-        older += [] if folder in kept else [folder / f"{name}_overlay.png" for name in stems(work.sequence.names)]
-    older = [path for path in older if path not in kept and path.is_file() and not path.is_symlink()]
-    remove_files(asked.out, older)
-    return older
+    if not known.size:
+        row = int(np.searchsorted(predictor.radii.levels, asked.level))
+        return [f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"]
+    lines = [f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
+             f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"]
+    if look.rings is not None:
+        bare = known.size - sum(int(np.isfinite(drawing.rings_of(*row, look.rings)).sum()) for row in zip(
+            table.radii, table.keypoints, table.boxes, table.sizes, strict=True))
+        lines += [f"{bare} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
+                  "all"] * (bare > 0)
+    return lines
 
 
 def _recorded(seen: Iterator[Seen], kept: list[Seen], count: int, bar: tqdm) -> Iterator[Seen]:
@@ -319,18 +305,18 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
     return table
 
 
-def _smoothed(work: _Work, kept: Sequence[Seen], table: PredictionTable, formats: tuple[str, ...], asked: Predict
+def _smoothed(work: _Work, kept: Sequence[Seen], table: PredictionTable, formats: tuple[str, ...], folder: Path
               ) -> list[Path]:
     """Writes the smoothed points of an ensemble on a video; nothing of anything else, or where no frame has a point."""
     count = len(table.instances)
     found = {one.row: (in_places(one, np.arange(len(one.present)), count) if work.find else one).members
              for one in kept if one.members is not None}
-    if not (work.smoothed and found):
+    if not found or not work.sequence.video:
         return []
     none = np.full_like(next(iter(found.values())), np.nan)
     members = np.stack([found.get(row, none) for row in range(len(table.names))])  # (N, I, M, K, 2)
-    return predictions.write_predictions(smoothed_table(table, members.transpose(2, 0, 1, 3, 4)), formats, asked.out,
-                                         work.sequence.stem + ENDING)
+    return predictions.write_predictions(smoothed_table(table, members.transpose(2, 0, 1, 3, 4)), formats, folder,
+                                         work.named(ENDING))
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:
@@ -348,38 +334,6 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
     return lines
 
 
-def _drawn_while_passing(work: _Work, seen: Iterator[Seen], predictor: Predictor, cutoff: float | None, asked: Predict
-                         ) -> tuple[dict[str, np.ndarray], drawing.Look]:
-    """Exhausts all frames, draws on the way, and returns the images of the sheet by their captions."""
-    sequence, skeleton = work.sequence, predictor.skeleton
-    # The first frames set the usual score and the size of points, so that all are drawn alike.
-    first = list(itertools.islice(seen, asked.batch_size))
-    seen = itertools.chain(first, seen)
-    scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
-    usual = float(np.median(scores)) if scores.size else 0.0
-    opacity = drawing.opacity_from(cutoff, usual)
-    radius = None if asked.dot_size is None else asked.dot_size / 2
-    if radius is None and sequence.video and scores.size:
-        points = np.concatenate([one.keypoints[one.present] for one in first])
-        firm = np.concatenate([opacity(one.scores[one.present]) for one in first]) > 0
-        radius = dot_radius(points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size))
-    note = (f"fainter: a score below {usual / 2:.2g}" if cutoff is None else
-            f"cutoff {cutoff:.3g}: points with a lower score are hidden")
-    rings = not asked.no_radii and any(np.isfinite(one.radii).any() for one in first)
-    if rings:
-        note += f"; rings: the truth lies within in {100 * asked.level:g} of 100 cases"
-    look = drawing.Look(opacity, radius, note, asked.trails, work.instances, work.boxes, rings)
-    sheet: dict[str, np.ndarray] = {}
-    if work.drawn:
-        seen = drawing.with_sheet(seen, sequence, look, skeleton, sheet)
-    if len(work.drawn) > 1 and sequence.video:
-        drawing.write_overlay_video(seen, sequence, work.drawn[1], look, skeleton, short=work.drawn[2])
-    elif len(work.drawn) > 1:
-        seen = drawing.write_images(seen, sequence.names, work.drawn[1], look, skeleton)
-    collections.deque(seen, maxlen=0)
-    return sheet, look
-
-
 def _counted(sequence: ImageSequence) -> str:
     return f"{len(sequence)} frames of {sequence.video.name}" if sequence.video else f"{len(sequence)} images"
 
@@ -392,15 +346,14 @@ def _cut_off(sequence: ImageSequence) -> int:
     return sequence.video.cut_off if sequence.video and sequence.path.suffix.lower() != ".avi" else 0
 
 
-def _too_many_unreadable(sequence: ImageSequence, table: PredictionTable) -> list[str]:
-    """Returns a line if more of a video is lost than anyone would overlook."""
-    if sequence.video is None:
+def _unreadable(sequence: ImageSequence, table: PredictionTable) -> list[str]:
+    """Returns a line if images, or more of a video than anyone would overlook, are lost."""
+    lost, cut_off = np.flatnonzero((table.status == predictions.UNREADABLE).all(1)).tolist(), _cut_off(sequence)
+    if len(lost) + cut_off <= (TOLERATED * (len(sequence) + cut_off) if sequence.video else 0):
         return []
-    lost = sequence.numbers[(table.status == predictions.UNREADABLE).all(1)].tolist()
-    cut_off = _cut_off(sequence)
-    if len(lost) + cut_off <= TOLERATED * (len(sequence) + cut_off):
-        return []
-    numbers = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+    if not sequence.video:
+        return [f"{len(lost)} of {len(sequence)} images cannot be read ({summarise([table.names[n] for n in lost])})"]
+    numbers = ", ".join(str(sequence.numbers[n]) for n in lost[:5]) + (", ..." if len(lost) > 5 else "")
     parts = [f"{len(lost)} of {len(sequence)} frames do not decode ({numbers})"] if lost else []
     parts += [f"the file ends {cut_off} frames early"] if cut_off else []
     return [f"{sequence.path}: {' and '.join(parts)}"]

@@ -1,5 +1,4 @@
 """Predictions to look at: images and videos with their keypoints drawn in, and a sheet of a few of them."""
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -16,14 +15,21 @@ from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
+from kpjax.lab.animals.conformal import RadiusTable
+from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import Seen, shrunk
 from kpjax.lab.commands.predict.tracked import names_of
+from kpjax.lab.predictors import Predictor
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
 AROUND, LEAST_SHOWN = 0.15, 0.2  # of the animals' extent, shown about them on the sheet; least part of a frame's side
 LEGEND = 0.2  # of the height of a drawn video, at most
 RATE = 25.0  # frames a second of a video without times
+FOLDER = "overlays"  # of images
+OF_IMAGE = FOLDER + "/{}_overlay.png"  # that of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too
+SHARED = 20  # labels whose weight the mean of all keypoints has in the rings of one
+LARGEST_RING = 0.1  # of an animal's size
 Opacity = Callable[[np.ndarray], np.ndarray]  # scores of any shape -> opacity of those points
 
 
@@ -33,10 +39,57 @@ class Look(NamedTuple):
     opacity: Opacity
     radius: float | None = None  # of a point in pixels of the frame; None chooses it for each image
     note: str = ""  # of the legend
-    trails: int = 0  # frames over which the way of a point is drawn
     animals: tuple[str, ...] = ()
     boxes: np.ndarray | None = None  # (N, I, 4) of the animals on the frames, nan where one is not there
-    rings: bool = False  # whether radii are drawn
+    rings: np.ndarray | None = None  # (K,) of radii, how many times larger they are drawn; None draws none
+
+
+def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor, cutoff: float | None, asked: Predict,
+            animals: tuple[str, ...], boxes: np.ndarray | None) -> Look:
+    """Returns how points are drawn by what the first frames show. cutoff: None draws all points."""
+    scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
+    usual = float(np.median(scores)) if scores.size else 0.0
+    opacity = opacity_from(cutoff, usual)
+    radius = None
+    if sequence.video and scores.size:
+        points = np.concatenate([one.keypoints[one.present] for one in first])
+        firm = np.concatenate([opacity(one.scores[one.present]) for one in first]) > 0
+        radius = overlays.dot_radius(points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size))
+    note, rings = f"cutoff {cutoff:.3g}: points with a lower score are hidden" if cutoff is not None else (
+        f"fainter: a score below {usual / 2:.2g}"), None
+    if not asked.no_radii and any(np.isfinite(one.radii).any() for one in first):
+        note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
+        rings = towards_the_mean(predictor.radii, asked.level)
+    return Look(opacity, radius, note, animals, boxes, rings)
+
+
+def towards_the_mean(table: RadiusTable, level: float) -> np.ndarray:
+    """Returns how many times larger the radii (K,) of keypoints are drawn: the fewer their labels, the nearer the mean.
+
+    A quantile of few labels depends much on chance. The csv keeps it, since the promise of a radius is its own.
+    """
+    row = int(np.searchsorted(table.levels, level - 1e-9))
+    quantiles, own = table.quantiles[row], table.own[row] & (table.quantiles[row] > 0)
+    mean = np.average(quantiles[own], weights=table.labels[own]) if own.any() else 0.0
+    shrunk = (table.labels * quantiles + SHARED * mean) / (table.labels + SHARED)
+    return np.divide(shrunk, quantiles, out=np.ones(len(own)), where=own)
+
+
+def rings_of(radii: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray | None, size: Sequence[int], times: np.ndarray
+             ) -> np.ndarray:
+    """Returns the rings (I, K) of a frame's points: `times` their radii, nan of those too large to say anything.
+
+    The size of an animal is the diagonal of its box, else of its points, and that of the frame for a single point.
+    """
+    there = np.isfinite(keypoints)
+    low, high = np.where(there, keypoints, np.inf).min(1), np.where(there, keypoints, -np.inf).max(1)
+    extent = np.linalg.norm(np.maximum(high - low, 0), axis=-1)
+    if boxes is not None:
+        extent = np.where(np.isfinite(boxes).all(-1), np.linalg.norm(boxes[:, 2:], axis=-1), extent)
+    if keypoints.shape[1] == 1:
+        extent = np.where(extent > 0, extent, np.linalg.norm(size))
+    found = radii * times
+    return np.where(found <= LARGEST_RING * extent[:, None], found, np.nan)
 
 
 def opacity_from(cutoff: float | None, usual: float) -> Opacity:
@@ -76,28 +129,20 @@ def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.
 def _finely(image: np.ndarray, points: np.ndarray, seen: Seen, look: Look, skeleton: Skeleton, growth: float
             ) -> np.ndarray:
     """Draws all animals, whose points are in pixels of the image, on an image that is enlarged if it is small."""
-    factor = overlays.enlargement(*image.shape[:2], 192)
-    image, points = overlays.enlarged(image), (points + 0.5) * factor - 0.5
-    opacity = np.where(seen.present[:, None], look.opacity(seen.scores), 0)
-    radius = look.radius * growth * factor if look.radius else overlays.dot_radius(
-        points, opacity > 0, min(image.shape[:2]))
-    colours = overlays.animal_colours(len(points)) if len(points) > 1 else [None]
-    for animal in np.flatnonzero(seen.present):
-        image = overlays.draw_keypoints(
-            image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius, edges=colours[animal],
-            rings=seen.radii[animal] * growth * factor if look.rings and seen.radii is not None else None)
-    return image
+    rings = _rings(seen, look)
+    return overlays.draw_animals(image, points, np.where(seen.present[:, None], look.opacity(seen.scores), 0), skeleton,
+                                 radius=look.radius and look.radius * growth,
+                                 rings=None if rings is None else rings * growth)
+
+
+def _rings(seen: Seen, look: Look) -> np.ndarray | None:
+    return None if look.rings is None or seen.radii is None else rings_of(
+        seen.radii, seen.keypoints, boxes_of(seen, look), seen.size, look.rings)
 
 
 def boxes_of(seen: Seen, look: Look) -> np.ndarray | None:
     """Returns the boxes (I, 4) of a frame's animals, which came from elsewhere or were found; None if there is none."""
     return seen.boxes if look.boxes is None else look.boxes[seen.row]
-
-
-def _as_many(trail: Iterable[tuple[np.ndarray, np.ndarray]], animals: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Returns earlier frames with as many animals as there are by now; those that came later are on none of them."""
-    return tuple((np.pad(points, ((0, animals - len(points)), (0, 0), (0, 0)), constant_values=np.nan),
-                  np.pad(opacity, ((0, animals - len(opacity)), (0, 0)))) for points, opacity in trail)
 
 
 def _growth(seen: Seen) -> np.ndarray:
@@ -107,39 +152,32 @@ def _growth(seen: Seen) -> np.ndarray:
 
 def write_images(seen: Iterable[Seen], names: Sequence[str], folder: Path, look: Look, skeleton: Skeleton
                  ) -> Iterator[Seen]:
-    """Writes overlays of images as they pass, by two threads, and passes them on without their images.
-
-    That of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too.
-    """
+    """Writes overlays of images as they pass, by two threads, and passes them on without their images."""
     names = stems(names)
 
     def write(one: Seen) -> Seen:
         if one.image is not None:
-            path = folder / f"{names[one.row]}_overlay.png"
-            overlays.write_png(path, drawn(one, look, skeleton))
+            overlays.write_png(folder / OF_IMAGE.format(names[one.row]), drawn(one, look, skeleton))
         return one._replace(image=None)
 
     return read_ahead(write, seen)
 
 
-def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, path: Path, look: Look, skeleton: Skeleton, *,
-                        side: int = VIDEO_SIDE, short: Path | None = None) -> Path:
+def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, look: Look, skeleton: Skeleton, path: Path,
+                        short: Path) -> None:
     """Writes a video with a frame for each row and the times of the original, encoded while frames come in.
 
-    A legend stands below the frames. A frame that does not decode is shown as the last one that did. side: the greatest
-    length of the images of `seen`. short: a GIF of its first seconds, without the legend.
+    A legend stands below the frames. A frame that does not decode is shown as the last one that did. short: of a GIF of
+    its first seconds, without the legend.
     """
     step = int(sequence.numbers[1] - sequence.numbers[0]) if len(sequence) > 1 else 1
     rows, milliseconds = moving_rows(sequence.times, len(sequence), RATE / step)
     kept: list[np.ndarray] = []
     with closing(in_background(seen, 4)) as frames:
-        drawn_frames = _drawn_frames(frames, sequence, look, skeleton, side)
-        if short:
-            drawn_frames = kept_on_the_way(drawn_frames, rows, kept)
-        write_video(path, _with_legend(drawn_frames, look, skeleton), times=sequence.times, rate=RATE / step)
-    if short and kept:
+        images = kept_on_the_way(_drawn_frames(frames, sequence, look, skeleton), rows, kept)
+        write_video(path, _with_legend(images, look, skeleton), times=sequence.times, rate=RATE / step)
+    if kept:
         write_moving(short, kept, milliseconds=milliseconds)
-    return path
 
 
 def _with_legend(images: Iterable[np.ndarray], look: Look, skeleton: Skeleton) -> Iterator[np.ndarray]:
@@ -151,12 +189,11 @@ def _with_legend(images: Iterable[np.ndarray], look: Look, skeleton: Skeleton) -
         yield np.concatenate([image, strip])
 
 
-def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, skeleton: Skeleton, side: int
+def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, skeleton: Skeleton
                   ) -> Iterator[np.ndarray]:
     width, height = sequence.video.size
-    last = shrunk(np.zeros((height, width, 3), np.uint8), side)
+    last = shrunk(np.zeros((height, width, 3), np.uint8), VIDEO_SIDE)
     nothing = np.zeros((0, len(skeleton.names), 2)), np.zeros((0, len(skeleton.names)))
-    trail: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=look.trails)
     for one in seen:
         caption = str(sequence.numbers[one.row])
         if one.image is None:
@@ -168,12 +205,11 @@ def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, ske
         if hidden := int((opacities[one.present] == 0).sum()):
             caption += f": {hidden} of {opacities[one.present].size} points hidden"
         yield overlays.draw_on_frame(
-            last, points, opacities, skeleton, caption=caption, trails=_as_many(trail, len(points)),
+            last, points, opacities, skeleton, caption=caption,
             animals=look.animals if look.animals or one.boxes is None else names_of(len(points)),
             radius=look.radius and look.radius * growth[0],
-            rings=one.radii * growth[0] if look.rings and one.radii is not None else None,
+            rings=None if (rings := _rings(one, look)) is None else rings * growth[0],
             boxes=None if (boxes := boxes_of(one, look)) is None else boxes * np.tile(growth, 2))
-        trail.append((points, opacities))
 
 
 def sheet_rows(count: int) -> list[int]:

@@ -8,10 +8,10 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,44 +68,51 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
     that is not finite.
     """
     waiting: deque[_Pending] = deque()
-    batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
-    running: deque[tuple[Future, list]] = deque()
-    keypoints = len(predictor.skeleton.names)
+    keypoints, network = len(predictor.skeleton.names), predictor.with_members or predictor.predict
     frames = (located(sequence, predictor.transform, keypoints, predictor.finder, animals=animals, shown=shown,
                       side=side, depth=2 * batch_size) if find else
               prepared(sequence, predictor.transform, keypoints, boxes=boxes, shown=shown, side=side,
                        depth=2 * batch_size))
-    network = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="network")
-    compiled = False
     radii_of = partial(radii, predictor.radii, level=level) if predictor.radii and level is not None else None
+    compiling, compiled = Lock(), []
 
-    def start(examples: list) -> None:
-        images = [image for _, _, image, _ in examples]
-        images += images[:1] * (batch_size - len(images))
-        running.append((network.submit(predictor.with_members or predictor.predict, np.stack(images)), examples))
-
-    try:
+    def batches() -> Iterator[list]:
+        batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
         for frame in frames:
             waiting.append(frame)
             batch += [(frame, *crop) for crop in frame.crops]
             frame.due, frame.crops = len(frame.crops), []
             while len(batch) >= batch_size:
-                full, batch = batch[:batch_size], batch[batch_size:]
-                start(full)
-                # The first call compiles, and a second one beside it would compile the same again.
-                while len(running) > AT_ONCE or (running and not compiled):
-                    _finish(*running.popleft(), sequence, radii_of)
-                    compiled = True
+                yield batch[:batch_size]
+                batch = batch[batch_size:]
+            if len(waiting) > 2 * batch_size and not waiting[0].due:  # frames without an animal are not kept
+                yield []
+        yield batch
+
+    def run(batch: list) -> tuple[list, Any]:
+        images = [image for _, _, image, _ in batch]
+        if not batch:
+            return batch, None
+        # The first call compiles, and a second one beside it would compile the same again.
+        with nullcontext() if compiled else compiling:
+            found = network(np.stack(images + images[:1] * (batch_size - len(images))))
+            compiled.append(True)
+        return batch, found
+
+    with closing(frames), closing(read_ahead(run, batches(), threads=AT_ONCE, depth=AT_ONCE + 1)) as done:
+        for batch, found in done:
+            if batch:
+                _finish(found, batch, sequence, radii_of)
             while waiting and not waiting[0].due:
                 yield waiting.popleft().seen
-        if batch:
-            start(batch)
-        while running:
-            _finish(*running.popleft(), sequence, radii_of)
-        yield from (frame.seen for frame in waiting)
-    finally:
-        frames.close()
-        network.shutdown(cancel_futures=True)
+
+
+def _read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | InputError]:
+    """Returns a row with its image, or with why it does not decode."""
+    try:
+        return job[0], job[1]()
+    except InputError as error:
+        return job[0], error
 
 
 def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection[int] = (), side: int | None = None
@@ -118,13 +125,7 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
     keypoints, box = len(predictor.skeleton.names), None
     transform = replace(predictor.transform, margin=1.0)
 
-    def read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | InputError]:
-        try:
-            return job[0], job[1]()
-        except InputError as error:
-            return job[0], error
-
-    with closing(in_background(read_ahead(read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
+    with closing(in_background(read_ahead(_read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
         for row, image in frames:
             if isinstance(image, InputError):
                 yield _unseen(row, (0, 0), 1, keypoints, fault=image)
@@ -146,12 +147,10 @@ def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, b
     """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
 
     def prepare(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
-        row, read = job
+        row, image = _read(job)
         places = [None] if boxes is None else boxes[row]
-        try:
-            image = read()
-        except InputError as error:
-            return _Pending(_unseen(row, (0, 0), len(places), keypoints, fault=error), [])
+        if isinstance(image, InputError):
+            return _Pending(_unseen(row, (0, 0), len(places), keypoints, fault=image), [])
         return _cut(row, image, places, transform, keypoints, row in shown, side)
 
     threads = min(4, os.cpu_count() or 1)
@@ -167,11 +166,9 @@ def located(sequence: ImageSequence, transform: Transform, keypoints: int, finde
     whole = Letterbox(finder.side)
 
     def look(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, Any, np.ndarray, np.ndarray]:
-        row, read = job
-        try:
-            image = read()
-        except InputError as error:
-            return row, error, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
+        row, image = _read(job)
+        if isinstance(image, InputError):
+            return row, image, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
         return row, image, *_square(image, whole, 0)
 
     def find(looked: list) -> list[tuple[int, Any, np.ndarray, int]]:
@@ -235,10 +232,10 @@ def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _finish(found: Future, batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]], sequence: ImageSequence,
-            radii_of: Callable[[np.ndarray], np.ndarray] | None) -> None:
-    """Waits for a batch and hands its results to the frames."""
-    keypoints, scores, *members = found.result()
+def _finish(found: tuple[np.ndarray, ...], batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]],
+            sequence: ImageSequence, radii_of: Callable[[np.ndarray], np.ndarray] | None) -> None:
+    """Hands the results of a batch to its frames."""
+    keypoints, scores, *members = found
     for number, (frame, animal, _, crop) in enumerate(batch):
         seen, points = frame.seen, in_original_pixels(crop, keypoints[number].astype(np.float64))
         if not np.isfinite(points).all():

@@ -1,15 +1,13 @@
-"""Export of a predictor's folder with an ONNX model, which runs without JAX, and its comparison with the run."""
+"""A method as an ONNX model, which runs without JAX, and its comparison with the run."""
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import Transform
 from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.writing import Provenance, check_free, input_of, without_labels, write_described
+from kpjax.lab.out.export.writing import without_labels
 from kpjax.platforms import form_of
 from kpjax.structures import Method, Trained
 
@@ -47,21 +45,6 @@ def convert(method: Method, trained: Trained, side: int) -> bytes:
         raise InputError("to", f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
                          f"{(str(error).splitlines() or [''])[0]}); export without --to onnx") from error
     return model.SerializeToString()
-
-
-def write_onnx(
-    folder: Path, method: Method, trained: Trained, transform: Transform, provenance: Provenance, *,
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Writes predict.onnx, run.py and predictor.json, whole or not at all; returns the content of the latter.
-
-    Arguments and errors are those of `kpjax.lab.out.export.writing.write_predictor`; also raises as `convert`.
-    """
-    check_free(folder, overwrite)
-    model = convert(method, trained, input_of(transform)["shape"][1])
-    return write_described(
-        folder, {standalone.ONNX: model}, method, trained, transform, provenance,
-        versions={"jax2onnx": version("jax2onnx"), "opset": OPSET}, platforms=("onnxruntime",))
 
 
 def largest_difference(method: Method, trained: Trained, model: Path, images: np.ndarray) -> float:

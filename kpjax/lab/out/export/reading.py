@@ -1,9 +1,9 @@
 """Exported folders as predictors, and as the parts from which their methods are rebuilt."""
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -13,7 +13,7 @@ from kpjax.errors import InputError
 from kpjax.file_names import inside
 from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
 from kpjax.lab.out.export import standalone
-from kpjax.structures import Skeleton, Trained, skeleton_from_json
+from kpjax.structures import Trained
 from kpjax.training.trees import arrays_by_path
 
 # from which a method is rebuilt, and what its scores mean
@@ -22,33 +22,9 @@ RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json",
 LARGEST = 2 ** 34  # bytes of one array that is not stored
 
 
-class Exported(NamedTuple):
-    """An exported folder, opened."""
-
-    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # as `Predictor.predict` of run.py
-    skeleton: Skeleton
-    description: Mapping[str, Any]  # predictor.json
-
-    @property
-    def side(self) -> int:
-        """The side of the square images that `predict` takes."""
-        return int(self.description["input"]["shape"][1])
-
-
 def is_exported(folder: Path) -> bool:
     """Returns whether a folder is, or was, an exported predictor."""
     return (Path(folder) / standalone.DESCRIPTION).is_file()
-
-
-def open_exported(folder: Path) -> Exported:
-    """Opens and verifies a folder as a predictor.
-
-    Raises InputError for damage, another format, and a jax that cannot load it; `predict` raises it for images of
-    another size or dtype.
-    """
-    description, predict = standalone.open_predictor(Path(folder))
-    return Exported(predict, skeleton_from_json(
-        description["skeleton"], f"{Path(folder) / standalone.DESCRIPTION}: skeleton"), description)
 
 
 def transform_of(given: Mapping[str, Any]) -> Transform:
@@ -68,8 +44,7 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
     files = _of_rebuild(description, "files", dict)
     if other := sorted(set(files) - set(RUN_FILES)):
         raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
-                         "the "
-                         "run again")
+                         "the run again")
     if "results.json" not in files:
         raise InputError("run", "the predictor is an ensemble of several runs, which predicts and nothing else; name "
                          "one of the runs that it was exported from")

@@ -19,15 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-# An exported folder has the code itself in place of these two lines (`kpjax.lab.out.export.writing.runner`).
+# An exported folder has the code itself in place of these lines (`kpjax.lab.out.export.writing.runner`).
 from kpjax.errors import InputError
 from kpjax.images.reading import common_depth, read_image
+from kpjax.images.transforms import local_contrast
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
 FORMAT = 2  # of predictor.json
 DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
 ONNX = "predict.onnx"  # in place of the function and the weights
+FILES = (DESCRIPTION, FUNCTION, WEIGHTS, RUNNER, ONNX)
 LARGEST_SIDE = 8192  # px, of the square images
 CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself with 64 zeros here
 
@@ -196,14 +198,15 @@ def _first_line(error: Exception) -> str:
 
 def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
     """Raises InputError naming the wrong dtype or dimension."""
-    if images.dtype != np.uint8:
-        raise InputError(f"images: dtype {images.dtype}, uint8 is needed")
+    names = ("batch", "height", "width", "channels")
+    wrong = "" if images.dtype == np.uint8 else f"dtype {images.dtype}, uint8 is needed"
     if images.ndim != 4:
-        raise InputError(f"images: {images.ndim} dimensions, 4 are needed: batch, height, width, channels")
-    for name, size, expected in zip(("height", "width", "channels"), images.shape[1:], wanted[1:], strict=True):
+        wrong = f"{images.ndim} dimensions, 4 are needed: {', '.join(names)}"
+    for name, size, expected in () if wrong else zip(names[1:], images.shape[1:], wanted[1:], strict=True):
         if size != expected:
-            raise InputError(f"images: {name} is {size}, {expected} is needed; `to_square` brings an image of any "
-                                 "size to the right one")
+            wrong = f"{name} is {size}, {expected} is needed; `to_square` brings an image of any size to the right one"
+    if wrong:
+        raise InputError(f"images: {wrong}")
 
 
 # Images
@@ -251,18 +254,6 @@ def _cropped(image: np.ndarray, side: int, box: Sequence[float], margin: float) 
     step = side / length
     return (np.asarray(held.resize((side, side), Image.Resampling.BILINEAR, box=square)), np.array(
         [[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]], np.float32))
-
-
-def local_contrast(image: np.ndarray) -> np.ndarray:
-    """Returns grey values less their local mean, over their local deviation (Jarrett et al. 2009): (h, w, 3) uint8."""
-    from scipy.ndimage import gaussian_filter  # jax depends on it
-
-    grey = image.astype(np.float64) @ np.array((0.299, 0.587, 0.114)) / 255
-    width = max(grey.shape) / 16
-    centred = grey - gaussian_filter(grey, width, mode="nearest")
-    deviation = np.sqrt(gaussian_filter(np.square(centred), width, mode="nearest"))
-    contrast = centred / np.maximum(np.maximum(deviation, deviation.mean()), 1e-6)
-    return np.repeat(np.clip(127.5 + 42.5 * contrast, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:

@@ -4,10 +4,10 @@ import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ from jax import export
 from safetensors.numpy import save
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, strict
-from kpjax.images import reading
+from kpjax.files import atomic, remove_partials, strict
+from kpjax.images import reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Example, Method, Trained
@@ -25,6 +25,7 @@ from kpjax.training import run_folder
 from kpjax.training.trees import named_leaves, on_host
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
@@ -64,72 +65,55 @@ def _tree(trained: Trained) -> dict:
     return {"variables": trained.variables, "frozen": trained.frozen}
 
 
-class Provenance(NamedTuple):
-    """The origin of a predictor, as its folder reports it."""
-
-    run: Mapping[str, Any]  # experiment, preset, variant, seed, digest of the weights
-    score: Mapping[str, Any]  # kind, cutoff and perhaps a table
-    files: Mapping[str, Any]  # the run's JSON files by name, from which its method is rebuilt
-
-
 def write_predictor(
-    folder: Path, method: Method, trained: Trained, transform: Transform, provenance: Provenance, *,
-    overwrite: bool = False,
+    folder: Path, method: Method, trained: Trained, transform: Transform, *, run: Mapping[str, Any],
+    score: Mapping[str, Any], files: Mapping[str, Any], model: bytes | None = None, versions: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
-    """Writes predict.bin, weights.safetensors, run.py and predictor.json, whole or not at all; returns its content.
+    """Writes a predictor's folder, whole or not at all, and returns the content of its predictor.json.
+
+    It holds predict.bin and weights.safetensors, or predict.onnx, with run.py and predictor.json.
 
     Args:
+        folder: as `check_free` leaves it; an earlier predictor is replaced.
         trained: weights that `predict` does not read are left out; predictor.json has their shapes.
         transform: brings images to the square that `predict` takes.
-        provenance: copied into predictor.json.
-        overwrite: replaces an earlier predictor, and nothing else.
+        run: experiment, preset, variant, seed and the digest of the weights.
+        score: kind, cutoff and perhaps a table.
+        files: the run's JSON files by name, from which its method is built again.
+        model: ONNX, in place of the function and the weights.
+        versions: of what made the model.
 
     Raises:
-        InputError: for a folder that is not free or cannot be written, and a transform that `input_of` refuses.
-    """
-    folder = Path(folder)
-    check_free(folder, overwrite)
-    side = input_of(transform)["shape"][1]
-    function, weights = plain_predict(method, trained), plain_weights(trained)
-    read = weights_read(function, weights, side)
-    unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
-              if name not in read}
-    kept = {name: weights[name] for name in read}
-
-    def predict(given: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
-        return function({**given, **{name: np.zeros(like["shape"], like["dtype"]) for name, like in unread.items()}},
-                        images)
-
-    batch, = export.symbolic_shape("batch")
-    exported = _exported(predict, kept, (batch, side, side, 3), PLATFORMS)
-    contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept)}
-    return write_described(
-        folder, contents, method, trained, transform, provenance,
-        versions={"calling_convention": exported.calling_convention_version}, platforms=PLATFORMS,
-        rebuild={"files": provenance.files, "unread": unread, "empty": empty_mappings(trained)})
-
-
-def write_described(
-    folder: Path, contents: Mapping[str, bytes], method: Method, trained: Trained, transform: Transform,
-    provenance: Provenance, *, versions: Mapping[str, Any], platforms: Sequence[str], **further: Any,
-) -> dict[str, Any]:
-    """Writes files beside run.py and predictor.json, whole or not at all, and returns the content of the latter.
-
-    versions: of what made the files, beside those of this library. further: entries of predictor.json.
+        InputError: for a folder that cannot be written, and a transform that `input_of` refuses.
     """
     given = input_of(transform)
+    side, made = given["shape"][1], datetime.now(UTC)
+    function, weights = plain_predict(method, trained), plain_weights(trained)
+    further, contents = {"platforms": ["onnxruntime"]}, {standalone.ONNX: model}
+    if model is None:
+        read = weights_read(function, weights, side)
+        unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
+                  if name not in read}
+
+        def predict(read: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
+            zeros = {name: np.zeros(like["shape"], like["dtype"]) for name, like in unread.items()}
+            return function({**read, **zeros}, images)
+
+        kept, (batch,) = {name: weights[name] for name in read}, export.symbolic_shape("batch")
+        exported = _exported(predict, kept, (batch, side, side, 3), PLATFORMS)
+        contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept)}
+        versions = {"calling_convention": exported.calling_convention_version}
+        further = {"platforms": PLATFORMS, "loads_until": (made + PROMISED).date().isoformat(),
+                   "rebuild": {"files": files, "unread": unread, "empty": empty_mappings(trained)}}
     contents = {**contents, standalone.RUNNER: runner().encode()}
     description = {
-        "format": standalone.FORMAT, "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "format": standalone.FORMAT, "made": made.isoformat(timespec="seconds"),
         "versions": {"kpjax": "not installed as a package"} | run_folder.versions() | dict(versions),
-        "platforms": platforms, "run": provenance.run, "skeleton": dataclasses.asdict(method.skeleton),
-        "input": given, "normalisation": "inside the function",
+        "run": run, "skeleton": dataclasses.asdict(method.skeleton), "input": given,
+        "normalisation": "inside the function",
         "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
                                 "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
-        "score": provenance.score,
-        "check": {"on": "check_images of run.py",
-                  **_check(plain_predict(method, trained), plain_weights(trained), given["shape"][1])},
-        **further,
+        "score": score, "check": {"on": "check_images of run.py", **_check(function, weights, side)}, **further,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "checksum": "0" * 64}
     lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
@@ -137,7 +121,10 @@ def write_described(
     text = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
     digest = standalone.digest_of_description(text)
     contents[standalone.DESCRIPTION] = text.replace(b'"checksum": "' + b"0" * 64, b'"checksum": "' + digest.encode())
-    _write(folder, contents)
+    with atomic(folder) as partial:
+        partial.mkdir()
+        for name, content in contents.items():
+            (partial / name).write_bytes(content)
     return json.loads(contents[standalone.DESCRIPTION])
 
 
@@ -148,8 +135,11 @@ def runner() -> str:
 
     error = "from kpjax.errors import InputError\n"
     images = "from kpjax.images.reading import common_depth, read_image\n"
+    contrast = "from kpjax.images.transforms import local_contrast\n"
+    numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in ("LUMA", "WINDOW", "RANGE"))
     return source(standalone).replace(error, inspect.getsource(InputError)).replace(
-        images, source(reading).replace(error, ""))
+        images, source(reading).replace(error, "")).replace(
+        contrast, f"{numbers}\n\n{inspect.getsource(transforms.local_contrast)}")
 
 
 def input_of(transform: Transform) -> dict[str, Any]:
@@ -164,12 +154,13 @@ def input_of(transform: Transform) -> dict[str, Any]:
 
 def check_free(folder: Path, overwrite: bool) -> None:
     """Raises InputError for a folder with content, except for an earlier predictor that may be replaced."""
+    remove_partials(folder.absolute().parent)
     if folder.is_file() or folder.is_symlink():
         raise InputError("out", f"{folder} is a file or a link; give a new folder")
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    ours = {standalone.FUNCTION, standalone.WEIGHTS, standalone.ONNX, standalone.RUNNER, standalone.DESCRIPTION,
-            "__pycache__"}
-    if other := sorted(set(held) - ours):
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise InputError("out", f"{folder} is the folder that you are in; give a new one")
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if other := sorted(held - {*standalone.FILES, "__pycache__"}):
         raise InputError("out", f"{folder} holds {other[0]}, which is not part of a predictor; give a new folder")
     if held and not overwrite:
         raise InputError("out", f"{folder} exists already; set overwrite or give another folder")
@@ -218,10 +209,3 @@ def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int)
         device = jax.local_devices()[0]
     found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
     return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
-
-
-def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    with atomic(folder) as partial:
-        partial.mkdir()
-        for name, content in contents.items():
-            (partial / name).write_bytes(content)

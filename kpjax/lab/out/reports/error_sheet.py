@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from kpjax.drawing.fonts import text_and_font
-from kpjax.drawing.overlays import BACKGROUND, INK, dot_radius, draw_keypoints
+from kpjax.drawing.overlays import contact_sheet, dot_radius, draw_keypoints
 from kpjax.lab.out.reports.label_sheet import part_of, with_list
 from kpjax.structures import Skeleton
 
 LEAST, MOST = 360, 960  # px, of the longer side of a crop: smaller ones are enlarged, larger ones reduced
-GAP, TEXT = 10, 14  # px
+GAP = 10  # px
 FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
@@ -68,36 +67,4 @@ def error_sheet(
     """
     crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
              for image, one in zip(images, animals, strict=True)]
-    columns = min(columns, len(crops))
-    width = max(crop.shape[1] for crop in crops)
-    wrapped = [[part for line in caption.splitlines() for part in wrapped_text(*text_and_font(line, TEXT), width)]
-               for caption in captions]
-    rows = [range(first, min(first + columns, len(crops))) for first in range(0, len(crops), columns)]
-    heights = [(max(crops[n].shape[0] for n in row), max(len(wrapped[n]) for n in row) * (TEXT + 4)) for row in rows]
-    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, sum(map(sum, heights)) + GAP * (2 * len(rows) + 1)),
-                      BACKGROUND)
-    canvas, top = ImageDraw.Draw(sheet), GAP
-    for row, (height, below) in zip(rows, heights, strict=True):
-        for place, n in enumerate(row):
-            left = GAP + place * (width + GAP)
-            sheet.paste(Image.fromarray(crops[n]), (left + (width - crops[n].shape[1]) // 2, top))
-            for line, text in enumerate(wrapped[n]):
-                at = left, top + height + 2 + line * (TEXT + 4)
-                canvas.text(at, text, fill=INK, font=text_and_font(text, TEXT)[1])
-        top += height + below + 2 * GAP
-    return with_list(np.asarray(sheet), skeleton)
-
-
-def wrapped_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Breaks a line into some at most `width` pixels wide, after spaces, slashes and underscores where it can."""
-    lines = []
-    while text:
-        end = len(text)
-        while end > 1 and font.getlength(text[:end]) > width:
-            end -= 1
-        if end < len(text):
-            at = max(text.rfind(mark, 0, end) for mark in " /_-")
-            end = at + 1 if at > 0 else end
-        lines.append(text[:end].rstrip())
-        text = text[end:].lstrip()
-    return lines
+    return with_list(contact_sheet(crops, columns, captions=captions, gap=GAP), skeleton)

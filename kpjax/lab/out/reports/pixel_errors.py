@@ -20,7 +20,6 @@ FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
 TARGET = "target"  # images of the kind that a run is for, where other images taught it
 ALL = "all keypoints"
-DIAGONAL = "the diagonal of its box, else of its labels"
 NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PCK)
 LINE = 110  # letters of a line on a screen
 HEADER = ("part", "image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y", "error", "score",
@@ -127,7 +126,7 @@ def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
 COLUMNS = (("labels", 7), ("median, px", 12), ("mean, px", 10), ("shown, px", 11), ("hidden", 8), ("PCK, %", 8))
 
 
-def table_lines(animals: Animals, cutoff: float, near: float = NEAR, length: str = DIAGONAL) -> list[str]:
+def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str]:
     """Lays out the errors by keypoint, one part below the other, in lines for a screen.
 
     cutoff: the score from which points are shown; -inf where none is known.
@@ -146,7 +145,7 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR, length: str
         lines.append("")
     if OTHER in animals.parts:
         lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
-    return [*lines, *explained(cutoff, near, length)]
+    return [*lines, *explained(cutoff, near)]
 
 
 def frames_text(part: Animals) -> str:
@@ -167,13 +166,14 @@ def pixels(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def explained(cutoff: float, near: float = NEAR, length: str = DIAGONAL) -> list[str]:
-    """Returns what the columns are, in lines for a screen. length: of an animal, in words."""
+def explained(cutoff: float, near: float = NEAR) -> list[str]:
+    """Returns what the columns are, in lines for a screen."""
     known = math.isfinite(cutoff)
     return ["median, mean, shown: distances to the labels in px of the original images",
             f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn" if known
             else "no cutoff is known: drawings show all points",
-            f"PCK: share of points nearer than {100 * near:g} % of the animal's length ({length})"]
+            f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
+            "of its labels)"]
 
 
 # In files

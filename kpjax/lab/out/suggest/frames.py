@@ -31,12 +31,9 @@ class SeenFrames(NamedTuple):
 class LabelledFrames(NamedTuple):
     """The frames of a project that have labels."""
 
-    features: np.ndarray  # (L, F) float32, thumbnails of those that can be read
-    frames: tuple[Frame, ...]
-    notes: tuple[str, ...]  # those that cannot
-
-
-NO_LABELS = LabelledFrames(np.zeros((0, THUMBNAIL**2), np.float32), (), ())
+    features: np.ndarray = np.zeros((0, THUMBNAIL**2), np.float32)  # (L, F), thumbnails of those that can be read
+    frames: tuple[Frame, ...] = ()
+    notes: tuple[str, ...] = ()  # those that cannot
 
 
 def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -141,7 +138,7 @@ def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
             features.append(thumbnail(read_frame(frame)))
         except InputError as error:
             notes.append(str(error))
-    return LabelledFrames(np.stack(features) if features else NO_LABELS.features, frames, tuple(notes))
+    return LabelledFrames(np.stack(features) if features else LabelledFrames().features, frames, tuple(notes))
 
 
 def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) -> np.ndarray:
@@ -190,31 +187,25 @@ def k_centre(features: np.ndarray, count: int, *, taken: np.ndarray | None = Non
             the mean comes first.
     """
     features = np.asarray(features, np.float64)
-    if not len(features):
-        return np.zeros(0, np.int64)
-    nearest = np.full(len(features), np.inf)
+    nearest, chosen = np.full(len(features), np.inf), []
     for other in () if taken is None else np.asarray(taken, np.float64):
         nearest = np.minimum(nearest, np.linalg.norm(features - other, axis=1))
-    chosen: list[int] = []
     while len(chosen) < min(count, len(features)):
-        number = int(nearest.argmax() if np.isfinite(nearest).all() else
-                     np.linalg.norm(features - features.mean(0), axis=1).argmin())
-        chosen.append(number)
-        nearest = np.minimum(nearest, np.linalg.norm(features - features[number], axis=1))
-        nearest[chosen] = -1
+        chosen.append(int(nearest.argmax() if np.isfinite(nearest).all() else
+                          np.linalg.norm(features - features.mean(0), axis=1).argmin()))
+        nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
+        nearest[chosen[-1]] = -1
     return np.array(chosen, np.int64)
 
 
-def apart_in_time(videos: np.ndarray, frames: np.ndarray, apart: int) -> np.ndarray:
-    """Returns the numbers of images of which no two of one video are closer than `apart` frames, the earliest first.
+def apart_in_time(frames: Sequence[Frame], apart: int) -> np.ndarray:
+    """Returns the numbers of frames of which no two of one video are closer than `apart`, the earliest first.
 
-    Args:
-        videos: (N,), the number of each video, below 0 for single images, to which no distance applies.
-        frames: (N,), the number of each frame in its video, rising in each.
+    frames: rising in each video. No distance applies to images.
     """
     kept, last = [], {}
-    for number, (video, frame) in enumerate(zip(videos.tolist(), frames.tolist(), strict=True)):
-        if video < 0 or frame - last.get(video, -apart) >= apart:
+    for number, frame in enumerate(frames):
+        if frame.number is None or frame.number - last.get(frame.path, -apart) >= apart:
             kept.append(number)
-            last[video] = frame
+            last[frame.path] = frame.number
     return np.array(kept, np.int64)

@@ -12,33 +12,35 @@ from pathlib import Path
 from urllib.parse import quote
 
 from kpjax.drawing.overlays import animal_colours, keypoint_colours
-from kpjax.files import write_text
-from kpjax.lab.out.suggest.proposals import Proposal
+from kpjax.files import sha256_of, write_text
+from kpjax.lab.out.suggest.proposals import Proposal, images_below
 from kpjax.structures import Skeleton
 
 FILE, CORRECTED = "label.html", "corrected.csv"
-COLUMNS = ("image", "instance", "keypoint", "x", "y", "visible")  # of the table that the page writes
+# Of the table that the page writes: what an image is stands there, whatever other files are called.
+COLUMNS = ("image", "video", "frame", "sha256", "instance", "keypoint", "x", "y", "visible")
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def write_page(folder: Path, proposals: Sequence[Proposal], below: str, skeleton: Skeleton, *, cutoff: float,
-               project: Path | None = None) -> Path:
+def write_page(folder: Path, place: Path, proposals: Sequence[Proposal], form: str, skeleton: Skeleton, *,
+               cutoff: float, project: Path | None = None) -> Path:
     """Writes the page into the folder of proposals and returns its path.
 
-    folder: of `write_proposals`, with the images; `below` in it are their folders (`images_below`). cutoff: points with
-    a lower score begin as not visible. project: whose labels these will be, for the command that the page names.
+    folder, place, form: of `write_proposals`, with the images. cutoff: points with a lower score begin as not visible.
+    project: whose labels these will be, for the command that the page names.
     """
     frames = []
     for one in proposals:
         height, width = one.image.shape[:2]
-        file = f"{below}/{one.folder}/{one.name}"
+        file = f"{images_below(form)}/{one.file}"
         points = [[[round(float(value), 3) for value in (*point, score)]
                    for point, score in zip(one.keypoints[animal], one.scores[animal], strict=True)]
                   if animal in one.present else [] for animal in range(len(one.animals))]
-        frames.append({"file": quote(file), "file_in_table": file, "name": f"{one.folder}/{one.name}", "width": width,
-                       "height": height, "points": points})
+        video = ["", ""] if one.frame.number is None else [str(one.frame.path), one.frame.number]
+        frames.append({"file": quote(file), "in_table": [file, *video, sha256_of(folder / file)], "name": one.file,
+                       "width": width, "height": height, "points": points})
     train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
-                        str(folder / CORRECTED)])
+                        str(place / CORRECTED)])
     content = {
         "keypoints": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges],
         "colours": [_hex(colour) for colour in keypoint_colours(len(skeleton.names)).tolist()],

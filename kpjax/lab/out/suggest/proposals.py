@@ -36,25 +36,31 @@ class Proposal(NamedTuple):
     animals: tuple[str, ...] = ("0",)  # (I,) names, alike for all proposals
 
     @property
+    def file(self) -> str:
+        """Its image, below the folder of images."""
+        return f"{self.folder}/{self.name}"
+
+    @property
     def present(self) -> list[int]:
         """The numbers of the animals that are there."""
         return np.flatnonzero(np.isfinite(self.scores).all(1)).tolist()
 
 
 def write_proposals(
-    form: str, folder: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str
+    form: str, folder: Path, place: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str,
 ) -> list[Path]:
     """Writes images and proposals into a new project's folder; returns the files that are not images.
 
-    form: one of FORMATS; lp holds one animal. proposals: each with a name of its own in its folder. scorer: the name of
-    the predictor, for tables that have one. Raises InputError for a library that is not installed.
+    form: one of FORMATS; lp holds one animal. place: where the folder will be. proposals: each with a name of its own
+    in its folder. scorer: the name of the predictor, for tables that have one. Raises InputError for a library that is
+    not installed.
     """
     if form == "slp":
         sleap.library()  # before anything is written
-    images = {f"{images_below(form)}/{one.folder}/{one.name}": one for one in proposals}
+    images = {f"{images_below(form)}/{one.file}": one for one in proposals}
     for path, one in images.items():
         write_png(folder / path, one.image)
-    return FORMATS[form](folder, images, skeleton, scorer)
+    return FORMATS[form](folder, place.absolute(), images, skeleton, scorer)
 
 
 def images_below(form: str) -> str:
@@ -72,35 +78,35 @@ def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
                            np.stack([one.keypoints for one in found]), np.stack([one.scores for one in found]))
 
 
-def _deeplabcut(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _deeplabcut(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
     animals = next(iter(images.values())).animals
     config = Config(skeleton.names, (), animals if len(animals) > 1 else (), pairs, scorer, {})
     videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
               if one.frame.number is not None}
-    written = [write_text(folder / "config.yaml", config_text(config, folder.absolute(), videos))]
+    written = [write_text(folder / "config.yaml", config_text(config, place, videos))]
     for video in dict.fromkeys(one.folder for one in images.values()):
         own = {path: one for path, one in sorted(images.items()) if one.folder == video}
         written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE, key_cells=3)
     return written
 
 
-def _lightning_pose(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _lightning_pose(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     return [write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]
 
 
-def _sleap(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
-        path=folder / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
+        path=place / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
     animals = [[sleap.Animal(one.keypoints[n], one.animals[n] if len(one.animals) > 1 else "", one.scores[n])
                 for n in one.present] for one in images.values()]
     return [sleap.save(folder / "proposals.slp", skeleton, frames, animals, name="skeleton",
                        suggested=range(len(frames)))]
 
 
-def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _coco(folder: Path, place: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes `images.json`, images without annotations, and `proposals.json`, a list of results."""
     images = [{"id": number, "file_name": path, "width": one.image.shape[1], "height": one.image.shape[0]}
               for number, (path, one) in enumerate(frames.items(), 1)]
@@ -115,7 +121,7 @@ def _coco(folder: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list
     return [write_json(folder / "images.json", listed), write_json(folder / "proposals.json", results)]
 
 
-def _csv(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _csv(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     several = len(next(iter(images.values())).animals) > 1
     rows = [["image", *["instance"] * several, "keypoint", "proposed_x", "proposed_y", "score"]]
     rows += [[path, *[one.animals[animal]] * several, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"]
@@ -125,5 +131,5 @@ def _csv(folder: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[
             write_text(folder / "skeleton.json", skeleton_text(skeleton))]
 
 
-FORMATS: Mapping[str, Callable[[Path, Images, Skeleton, str], list[Path]]] = {
+FORMATS: Mapping[str, Callable[[Path, Path, Images, Skeleton, str], list[Path]]] = {
     "csv": _csv, "coco": _coco, "dlc": _deeplabcut, "lp": _lightning_pose, "slp": _sleap}

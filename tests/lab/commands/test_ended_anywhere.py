@@ -1,0 +1,224 @@
+"""Every command that writes, ended at its n-th file operation by a kill, or by a disc that is full and stays so.
+
+A reader then finds the old result or the new one, nothing lies beside it that another command would trip over, and the
+same command once more ends as if nothing had been.
+"""
+import errno
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from brightest import as_system, write_run
+from PIL import Image
+
+from kpjax import files
+from kpjax.errors import InputError, RunError
+from kpjax.lab.commands import run_command
+from kpjax.lab.out.export import standalone
+from kpjax.models.weights import pretrained
+from kpjax.models.weights.pretrained import KnownWeights, fetch_weights, write_safetensors
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
+NEEDS_ROOM = {"open", "os.mkdir", "os.link", "os.symlink"}  # a full disc still renames and removes
+DEAD = 2 ** 22 + 7  # a number that no process has
+
+
+class Killed(BaseException):
+    """Nothing of the process runs on: every later operation raises it, too, so that no file is tidied up."""
+
+
+class Disc:
+    """Counts what changes files below a folder, and refuses all from some number on."""
+
+    def __init__(self, root, kind="", number=None):
+        self.root, self.kind, self.number, self.count = str(root), kind, number, 0
+
+    def __enter__(self):
+        WATCHED.append(self)
+        return self
+
+    def __exit__(self, *_):
+        WATCHED.remove(self)
+
+    def sees(self, event, values):
+        if event == "open":
+            changes = isinstance(values[2], int) and values[2] & WRITING and isinstance(values[0], (str, bytes))
+        else:
+            changes = event in CHANGES or (event == "ctypes.dlsym" and values[1] in ("renameat2", "renamex_np"))
+        path = self.root if event == "ctypes.dlsym" else os.fsdecode(values[0]) if changes else ""
+        if not changes or not os.path.abspath(path).startswith(self.root):
+            return
+        if self.kind == "full" and event not in NEEDS_ROOM:
+            return
+        self.count += 1
+        if self.number is not None and self.count >= self.number:
+            raise Killed if self.kind == "kill" else OSError(errno.ENOSPC, "No space left on device")
+
+
+WATCHED: list[Disc] = []
+sys.addaudithook(lambda event, values: [disc.sees(event, values) for disc in WATCHED] and None)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a run of the system `brightest`, images, a project of them, and predicted points."""
+    as_system(monkeypatch)
+    write_run(tmp_path / "runs", (10, 0))
+    rows = ["image,keypoint,x,y"]
+    (tmp_path / "images").mkdir()
+    for number, (x, y) in enumerate([(40, 20), (20, 30), (30, 32)]):
+        pixels = np.full((48, 64, 3), 20 + number, np.uint8)
+        pixels[y - 2:y + 3, x - 2:x + 3] = 250
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        rows += [f"{number}.png,spot,{x},{y}", f"{number}.png,beside,{x + 10},{y}"]
+    (tmp_path / "images" / "labels.csv").write_text("\n".join(rows) + "\n")
+    rows = ["video,frame,instance,keypoint,x,y,score,status"]
+    rows += [f"v.mp4,{n},0,spot,{10 + n},{20 + n % 2},1,ok" for n in range(12)]
+    (tmp_path / "v.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "results").mkdir()
+    return tmp_path
+
+
+def typed(place, command, new):
+    """The words of a command whose second result differs from its first."""
+    run, images, out = place / "runs/brightest/demo/spot/seed-0", place / "images", place / "results" / "out"
+    return [command, *map(str, {
+        "check": (images, "--out", out, "--sheet", 3 if new else 1),
+        "convert": (images, "--to", "coco" if new else "dlc", "--out", out),
+        "evaluate": (run, images, "--out", out, "--worst", 3 if new else 1),
+        "export": (run, "--out", out, "--no-self-test"),
+        "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
+        "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
+        "suggest": (run, images, "--out", out, "--page", "--n", 1 if new else 2)}[command])]
+
+
+def content(out):
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+WHOLE = {"convert", "export", "suggest"}  # whose folders are exchanged at one moment; others exchange file by file
+
+
+def ends_well(place, command, kind, number, old, new, monkeypatch):
+    """Ends the second run of a command, and looks at what is left and at what one more run makes of it."""
+    out = place / "results" / "out"
+    shutil.rmtree(place / "results")
+    shutil.copytree(place / "old", out)
+    words = [*typed(place, command, True), "--overwrite"]
+    with monkeypatch.context() as patch, Disc(place, kind, number):
+        patch.setattr(files.os, "getpid", lambda: DEAD)
+        with pytest.raises((Killed, InputError, RunError)):
+            run_command(words[0], words[1:])
+    left = [name for name in [*content(place / "results")] if any(part.startswith(".") for part in name.split("/"))]
+    assert kind == "kill" or not left
+    found = {name: whole for name, whole in content(out).items() if not name.startswith(".")}
+    if command == "export":  # it says when it was made
+        standalone.checked_description(out)
+    elif command in WHOLE:
+        assert found in (old, new)
+    assert found.keys() <= old.keys() | new.keys()
+    assert command == "export" or all(whole in (old.get(name), new.get(name)) for name, whole in found.items())
+    assert {path.name for path in place.iterdir()} == {"images", "old", "results", "runs", "v.csv"}
+    run_command(words[0], words[1:])
+    assert [path.name for path in (place / "results").iterdir()] == ["out"]
+    assert content(out).keys() == new.keys()
+    assert command == "export" or content(out) == new
+
+
+def check_command(place, command, kind, numbers_of, monkeypatch):
+    out = place / "results" / "out"
+    run_command(command, typed(place, command, False)[1:])
+    (out / "mine.txt").write_text("mine") if command not in ("export",) else None
+    shutil.copytree(out, place / "old")
+    old = content(out)
+    words = [*typed(place, command, True), "--overwrite"]
+    with Disc(place, kind) as disc:
+        run_command(words[0], words[1:])
+    new = content(out)
+    assert command == "export" or old != new
+    assert command == "export" or new["mine.txt"] == b"mine"
+    for number in numbers_of(disc.count):
+        ends_well(place, command, kind, number, old, new, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["kill", "full"])
+@pytest.mark.parametrize("command", ["check", "convert", "evaluate", "predict", "smooth", "suggest"])
+def test_ended_at_some_moments(command, kind, place, monkeypatch, capsys):
+    check_command(place, command, kind, lambda count: [count - 1] if kind == "kill" else [count // 2 + 1], monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["kill", "full"])
+@pytest.mark.parametrize("command", ["check", "convert", "evaluate", "export", "predict", "smooth", "suggest"])
+def test_ended_at_every_moment(command, kind, place, monkeypatch, capsys):
+    check_command(place, command, kind, lambda count: range(1, count + 1), monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["kill", "full"])
+def test_weights_that_were_being_fetched_are_fetched_again(kind, tmp_path, monkeypatch):
+    write_safetensors(tmp_path / "hub.safetensors", {"a": np.arange(4, dtype=np.float32)})
+    served = type("Local", (KnownWeights,), {"address": (tmp_path / "hub.safetensors").as_uri()})(
+        "made", "pose_resnet", "MIT", 1.0)
+    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {"made": served})
+
+    def fetch():
+        return fetch_weights("made", tmp_path / "weights", say=lambda line: None)
+
+    for number in range(1, 99):
+        shutil.rmtree(tmp_path / "weights", ignore_errors=True)
+        try:
+            with monkeypatch.context() as patch, Disc(tmp_path, kind, number):
+                patch.setattr(files.os, "getpid", lambda: DEAD)
+                fetch()
+            break
+        except (Killed, InputError):
+            assert fetch().read_bytes() == (tmp_path / "hub.safetensors").read_bytes()
+            assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == [
+                "made.safetensors", "made.safetensors.sha256"]
+    assert number > 3
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_put_aside_comes_back(exchanged, tmp_path, monkeypatch):
+    """Where a disc cannot exchange two folders, a kill in between is mended by the next start."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    if not exchanged:
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda name: object())
+    for number in range(1, 12):
+        with monkeypatch.context() as patch, Disc(tmp_path, "kill", number) as disc:
+            patch.setattr(files.os, "getpid", lambda: DEAD)
+            try:
+                with files.renewed(tmp_path / "out", [tmp_path / "out" / "old"]) as folder:
+                    (folder / "new").touch()
+            except Killed:
+                pass
+        files.remove_partials(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+        assert [path.name for path in (tmp_path / "out").iterdir()] in (["old"], ["new"])
+        (tmp_path / "out" / "new").unlink(missing_ok=True)
+        (tmp_path / "out" / "old").touch()
+    assert disc.count < number
+
+
+def test_what_others_put_there_is_never_replaced(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "labels.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"labels\.csv would be replaced"), files.renewed(out) as folder:
+        (folder / "labels.csv").write_text("new")
+    assert content(out) == {"labels.csv": b"mine"}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_result_is_not_put_in_place_of_the_folder_that_one_is_in(place, monkeypatch):
+    (place / "here").mkdir()
+    monkeypatch.chdir(place / "here")
+    for command in ("convert", "suggest"):
+        words = typed(place, command, True)
+        words[words.index("--out") + 1] = "."
+        with pytest.raises(InputError, match="is the folder that you are in"):
+            run_command(words[0], words[1:])
