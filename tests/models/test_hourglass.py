@@ -2,9 +2,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from untrained import drawn
+from untrained import count, drawn, shapes
 
-from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs
+from kpjax.methods.adaptation_family.parametrisation import adapted
+from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs, hourglass
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.vgg import random_features
 
@@ -28,6 +29,14 @@ def test_a_block_by_hand():
     first = 2 * np.maximum(np.asarray(x[..., 0]), 0)
     expected = np.stack([first, first, 2 * first, 4 * first], -1) + np.asarray(x)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_is_added_to_the_published_core_is_a_tenth_of_it():
+    """With a head of ten keypoints and the statistics."""
+    core = shapes(hourglass(16), 128)
+    params = {name: tree for name, tree in core["params"].items() if name != "head"}
+    _, added = jax.eval_shape(lambda params: adapted().init(jax.random.key(0), params, frozenset()), params)
+    assert count(added) + 257 * 10 + count(core["batch_stats"]) < 0.09 * count(core)
 
 
 def test_average_pool():

@@ -1,4 +1,6 @@
 """Variables of networks without compiling their `init`, which takes most of the time of a small test."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,9 @@ from kpjax.models.network import KeypointNetwork
 from kpjax.models.residual_steps import ResidualStepsNetwork, UnitHeads
 
 
+@functools.cache
 def shapes(network, side=32):
-    """The variables' shapes and dtypes, for square images."""
+    """The variables' shapes and dtypes, for square images; nobody changes them."""
     return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), False), jax.random.key(0))
 
 
