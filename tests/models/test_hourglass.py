@@ -16,18 +16,18 @@ def variables_of(module, *inputs):
 
 def test_a_block_by_hand():
     """Kernels that read the first channel of their own pixel: ReLUs of ReLUs, and the input."""
-    x = jnp.arange(-4.0, 4.0).reshape(1, 2, 4, 1) * jnp.ones((1, 1, 1, 4))
+    x = np.arange(-4, 4, dtype=np.float32).reshape(1, 2, 4, 1) * np.ones((1, 1, 1, 4), np.float32)
     block = HierarchicalBlock(4)
-    variables = jax.tree.map(jnp.zeros_like, variables_of(block, x))
-    params = {name: {leaf: (jnp.ones_like(value) if leaf == "scale" else value) for leaf, value in layer.items()}
+    variables = jax.tree.map(np.zeros_like, variables_of(block, x))
+    params = {name: {leaf: value + np.float32(leaf == "scale") for leaf, value in layer.items()}
               for name, layer in variables["params"].items()}
     for name in ("conv1", "conv2", "conv3"):
-        params[name]["kernel"] = params[name]["kernel"].at[1, 1, 0].set(2.0)
-    statistics = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-    statistics = {name: {"mean": layer["mean"], "var": layer["var"] + 1 - 1e-5} for name, layer in statistics.items()}
-    found = block.apply({"params": params, "batch_stats": statistics}, x, False)
-    first = 2 * np.maximum(np.asarray(x[..., 0]), 0)
-    expected = np.stack([first, first, 2 * first, 4 * first], -1) + np.asarray(x)
+        params[name]["kernel"][1, 1, 0] = 2
+    statistics = {name: {"mean": layer["mean"], "var": layer["var"] + np.float32(1 - 1e-5)}
+                  for name, layer in variables["batch_stats"].items()}
+    found = jax.jit(lambda x: block.apply({"params": params, "batch_stats": statistics}, x, False))(x)
+    first = 2 * np.maximum(x[..., 0], 0)
+    expected = np.stack([first, first, 2 * first, 4 * first], -1) + x
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
