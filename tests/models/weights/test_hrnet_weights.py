@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn, shapes, zeros
+from untrained import drawn, shapes
 
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
-from kpjax.models.weights.pretrained import load_backbone, read_pytorch, write_safetensors
+from kpjax.models.weights.pretrained import read_pytorch, write_safetensors
 from kpjax.models.weights.torch_names import describe, from_torch, to_torch
 from kpjax.systems.configs import Backbone
 
@@ -40,44 +40,6 @@ def classifier_file(pose_file):
         "stage4.1.fuse_layers.1.0.0.0.weight", "stage4.1.fuse_layers.3.0.2.1.running_mean",
         "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight",
         "final_layer.1.running_var", "classifier.weight")
-
-
-def assert_equal_trees(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_classifier_fills_the_trunk(variables, classifier_file, tmp_path, suffix):
-    path = tmp_path / f"hrnet{suffix}"
-    if suffix == ".pth":
-        torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
-        parallel = {f"module.{name}": torch.from_numpy(tensor) for name, tensor in classifier_file.items()}
-        torch.save({"epoch": 3, "state_dict": parallel}, path)
-    else:
-        write_safetensors(path, classifier_file)
-    template = jax.tree.map(np.zeros_like, variables)
-    read, report = load_backbone(template, path)
-    for collection in ("params", "batch_stats"):
-        jax.tree.map(np.testing.assert_array_equal, read[collection]["backbone"], variables[collection]["backbone"])
-    assert_equal_trees(read["params"]["head"], template["params"]["head"])
-    assert report.missing == ("params/head/output/bias", "params/head/output/kernel")
-    # Every tensor of the file and every leaf of the network is accounted for.
-    assert len(report.matched) + len(report.skipped) == len(classifier_file)
-    assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(variables))
-    skipped = [name for name in classifier_file if "stage4" not in name and name.split(".")[0] in (
-        "incre_modules", "downsamp_modules", "final_layer", "classifier")]
-    assert set(skipped) <= {name.removeprefix("module.") for name in report.skipped}
-
-
-def test_a_pose_network_for_other_points_fills_the_trunk(variables, pose_file, tmp_path):
-    path = tmp_path / "pose_hrnet.safetensors"
-    write_safetensors(path, pose_file)
-    read, report = load_backbone(jax.tree.map(np.zeros_like, zeros(hrnet(7, **SMALL))), path)
-    jax.tree.map(np.testing.assert_array_equal, read["params"]["backbone"], variables["params"]["backbone"])
-    assert {"final_layer.weight", "final_layer.bias"} <= set(report.skipped)
-    with pytest.raises(InputError, match=r"final_layer\.bias has shape \(3,\), the network expects \(7,\)"):
-        from_torch(pose_file, zeros(hrnet(7, **SMALL)))
 
 
 def test_a_report_is_told_in_one_line(variables, classifier_file):

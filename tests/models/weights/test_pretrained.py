@@ -11,8 +11,12 @@ import pytest
 from untrained import drawn, shapes
 
 from kpjax.errors import InputError
+from kpjax.models.high_resolution import hrnet
+from kpjax.models.inverted_residuals import MobileNetV2Trunk
+from kpjax.models.movenet import movenet_lightning
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
+from kpjax.models.vision_transformer import VisionTransformer, vit
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import (
     KNOWN_WEIGHTS,
@@ -47,17 +51,50 @@ def variables():
     return drawn(shapes(pose_resnet(18, 3, upsampling_width=4)), seed=1)
 
 
-def test_a_file_fills_the_trunk_and_nothing_else(trunk, weights, variables):
-    read, report = load_backbone(variables, weights)
-    for collection in ("params", "batch_stats"):
-        jax.tree.map(np.testing.assert_array_equal, read[collection]["backbone"], trunk[collection])
-        jax.tree.map(np.testing.assert_array_equal, read[collection]["upsampling"], variables[collection]["upsampling"])
-    assert "layer1.0.conv1.weight" in report.matched
-    assert {"fc.weight", "fc.bias"} <= set(report.skipped)
-    assert "params/head/output/kernel" in report.missing
-    assert len(report.matched) == len(jax.tree.leaves(trunk))
-    assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(variables))
-    assert jax.tree.structure(read) == jax.tree.structure(variables)
+HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
+VIT = {"width": 8, "depth": 2, "heads": 2, "registers": 4, "layer_scale": True}
+FILES = {  # the network of a file, what else stands in it, and the network that it fills
+    "ResNet's classifier": (ResNet(18), ("fc.weight", "fc.bias"), pose_resnet(18, 3, upsampling_width=4)),
+    # As the official ImageNet training and timm publish it: the last exchange fills all branches.
+    "HRNet's classifier": (hrnet(3, **HRNET).backbone, (
+        "stage4.1.fuse_layers.1.0.0.0.weight", "stage4.1.fuse_layers.3.0.2.1.running_mean",
+        "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight",
+        "final_layer.1.running_var", "classifier.weight"), hrnet(3, **HRNET)),
+    "HRNet of other points": (hrnet(3, **HRNET), ("final_layer.weight", "final_layer.bias"), hrnet(7, **HRNET)),
+    "timm's ViT": (VisionTransformer(**VIT), (
+        "head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias"),
+        vit(3, **VIT, upsampling_width=4)),
+    "all of MoveNet": (movenet_lightning(), ("features.18.0.weight", "final_layer.smooth16.depthwise.weight"),
+                       MobileNetV2Trunk())}
+
+
+@pytest.mark.parametrize(("name", "suffix"), [*((name, ".safetensors") for name in FILES),
+                                              ("HRNet's classifier", ".pth")])
+def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
+    """Every tensor of the file and every leaf of the network is accounted for."""
+    source, others, network = FILES[name]
+    stored = drawn(shapes(source))
+    tensors = {other: np.zeros((2, 2), np.float32) for other in others} | {
+        tensor: array for tensor, array in to_torch(stored).items() if array.ndim or name != "all of MoveNet"}
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
+        parallel = {f"module.{tensor}": torch.from_numpy(array) for tensor, array in tensors.items()}
+        torch.save({"epoch": 3, "state_dict": parallel}, path)
+    else:
+        write_safetensors(path, tensors)
+    before = drawn(shapes(network), seed=1)
+    read, report = load_backbone(before, path)
+    assert jax.tree.structure(read) == jax.tree.structure(before)
+    for collection, tree in stored.items():
+        found, trunk = read[collection], tree.get("backbone", tree)
+        jax.tree.map(np.testing.assert_array_equal, found.get("backbone", found), trunk)
+        for part in {"upsampling", "head"} & set(found):
+            jax.tree.map(np.testing.assert_array_equal, found[part], before[collection][part])
+    assert len(report.matched) + len(report.skipped) == len(tensors)
+    assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(before))
+    assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"} & set(before["params"])
+    assert set(others) <= {tensor.removeprefix("module.") for tensor in report.skipped}
 
 
 def test_a_name_is_asked_of_the_hub(weights, variables, tmp_path, monkeypatch):

@@ -6,9 +6,7 @@ from untrained import drawn, shapes, zeros
 
 from kpjax.errors import InputError
 from kpjax.models import (
-    MobileNetV2Trunk,
     MoveNet,
-    load_backbone,
     load_movenet,
     load_movenet_heatmaps,
     movenet_lightning,
@@ -33,14 +31,6 @@ def test_a_file_fills_every_layer(whole):
     assert (len(report.matched), report.missing) == (294, ())
     assert {"features.0.0.weight", "features.18.0.bias", "final_layer.smooth16.depthwise.weight",
             "final_layer.centre.output.bias"} <= set(report.matched)
-
-
-def test_its_trunk_starts_another_network(whole):
-    variables, path = whole
-    read, report = load_backbone(zeros(MobileNetV2Trunk()), path)
-    for collection in ("params", "batch_stats"):
-        jax.tree.map(np.testing.assert_array_equal, read[collection], variables[collection]["backbone"])
-    assert (len(report.matched), len(report.skipped), report.missing) == (255, 39, ())
 
 
 def test_as_a_heatmap_network_it_starts_with_the_published_heatmaps_of_what_it_knows(whole):
