@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn
+from untrained import drawn, shapes_of
 
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.models.association import (
@@ -29,9 +29,9 @@ def inputs(side=SIDE, keypoints=((MIDDLE, MIDDLE), (MIDDLE, MIDDLE)), seed=0):
 
 def random_variables(network, given):
     """Variables without a zero or a one among them, as after training."""
-    shapes = jax.eval_shape(lambda key: network.init(key, given, train=False), jax.random.key(0))
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32), shapes)
+    return jax.tree.map(lambda leaf: rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32),
+                        shapes_of(network, given, train=False))
 
 
 def test_products_are_zero_outside_the_gaussians():
@@ -80,7 +80,7 @@ def test_one_new_keypoint_is_read_if_it_is_alone():
 
 def test_a_distant_network_answers_anywhere_and_hears_every_input():
     network, given = association_network("distant"), inputs(16, [(3, 4), (5, 2)])
-    variables = drawn(jax.eval_shape(lambda key: network.init(key, given, train=False), jax.random.key(0)))
+    variables = drawn(shapes_of(network, given, train=False))
     answer = jax.jit(lambda given: network.apply(variables, given, train=False))
     found = answer(given)
     assert (found.shape, found.dtype) == ((1, 16, 16, 1), jnp.float32)

@@ -2,7 +2,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from untrained import count, drawn, shapes
+from untrained import count, drawn, shapes, shapes_of
 
 from kpjax.methods.adaptation_family.parametrisation import adapted
 from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs, hourglass
@@ -10,15 +10,11 @@ from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.vgg import random_features
 
 
-def variables_of(module, *inputs):
-    return drawn(jax.eval_shape(lambda key: module.init(key, *inputs, False), jax.random.key(0)))
-
-
 def test_a_block_by_hand():
     """Kernels that read the first channel of their own pixel: ReLUs of ReLUs, and the input."""
     x = np.arange(-4, 4, dtype=np.float32).reshape(1, 2, 4, 1) * np.ones((1, 1, 1, 4), np.float32)
     block = HierarchicalBlock(4)
-    variables = jax.tree.map(np.zeros_like, variables_of(block, x))
+    variables = jax.tree.map(np.zeros_like, drawn(shapes_of(block, x, False)))
     params = {name: {leaf: value + np.float32(leaf == "scale") for leaf, value in layer.items()}
               for name, layer in variables["params"].items()}
     for name in ("conv1", "conv2", "conv3"):
@@ -49,7 +45,7 @@ def test_the_generator_paints_between_black_and_white():
     generator = ResidualGenerator(4, blocks=1, dtype=jnp.bfloat16)
     images, maps = jax.random.uniform(jax.random.key(0), (2, 8, 12, 3)), jnp.zeros((2, 2, 3, 5)).at[:, 1, 1].set(1.0)
 
-    variables = variables_of(generator, images, maps)
+    variables = drawn(shapes_of(generator, images, maps, False))
     painted = jax.jit(lambda maps: generator.apply(variables, images, maps, False))
     found, other, params = painted(maps), painted(-maps), variables["params"]
     assert found.shape == images.shape

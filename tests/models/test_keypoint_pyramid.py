@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from untrained import shapes_of
 
 from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models.feature_pyramid import FeaturePyramid
@@ -19,8 +20,8 @@ from kpjax.models.pyramid import (
 from kpjax.models.pyramid_baselines import published_keynet, published_transporter
 
 
-def shapes(module, images, **options):
-    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False, **options), images)
+def shapes(module, images):
+    return shapes_of(module, images, train=False)
 
 
 class GivenMaps(nn.Module):

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, drawn, shapes_of
 
 from kpjax.models.vgg import VGG, max_pool_pairs
 from kpjax.models.weights.torch_names import to_torch, torch_names
@@ -14,21 +15,15 @@ LAYERS = {16: (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512
           19: (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512)}
 
 
-def shapes(network, side=32):
-    return jax.eval_shape(lambda x: network.init(jax.random.key(0), x), jnp.zeros((1, side, side, 3)))
-
-
-def drawn(network, seed=0):
-    random = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(
-        random.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1] or (9,))), jnp.float32), shapes(network))
+def shapes(network):
+    return shapes_of(network, jnp.zeros((1, 32, 32, 3)))
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(16, 7_635_264), (19, 8_225_344)])
 def test_it_has_the_published_number_of_parameters_up_to_its_last_tap(depth, parameters):
     network = VGG(depth)
     variables = shapes(network)
-    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == parameters
+    assert count(variables) == parameters
     features = jax.eval_shape(network.apply, variables, jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32))
     assert [f.shape[1:] for f in features] == [(128, 128, 64), (64, 64, 128), (32, 32, 256), (16, 16, 512)]
 
@@ -45,7 +40,7 @@ def test_taps_lie_where_torchvision_has_them(depth, tap):
 def test_pytorch_sees_the_same(depth):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     network = VGG(depth, ("relu1_1", "relu2_2", "relu3_3", "relu4_3"))
-    variables = drawn(network)
+    variables = drawn(shapes(network))
     layers, channels = [], 3
     for layer in LAYERS[depth]:
         if layer == "pool":

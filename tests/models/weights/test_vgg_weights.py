@@ -5,16 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import shapes_of
 
 from kpjax.models.vgg import VGG
 from kpjax.models.weights.pretrained import load_vgg, write_safetensors
 
 WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512, 28: 512}
-
-
-def zeros(network):
-    shapes = jax.eval_shape(lambda x: network.init(jax.random.key(0), x), jnp.zeros((1, 32, 32, 3)))
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 @functools.cache
@@ -32,7 +28,7 @@ def published():
 @pytest.mark.parametrize("classifier", ["classifier.0.weight", "pre_logits.fc1.weight", "head.fc.weight"])
 def test_a_published_file_fills_it_and_is_reported(classifier, tmp_path):
     write_safetensors(tmp_path / "vgg16.safetensors", published() | {classifier: np.zeros(3, np.float32)})
-    variables = zeros(VGG(16, ("relu1_2", "relu2_2")))
+    variables = shapes_of(VGG(16, ("relu1_2", "relu2_2")), jnp.zeros((1, 32, 32, 3)))
     read, report = load_vgg(variables, "vgg16", folder=tmp_path)
     assert jax.tree.structure(read) == jax.tree.structure(variables)
     for place in (0, 2, 5, 7):
