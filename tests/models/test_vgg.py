@@ -1,4 +1,6 @@
-"""Layers and taps of VGG, against published counts and PyTorch."""
+"""Layers and taps of VGG, against published counts and PyTorch, and its published files."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from untrained import count, drawn, shapes_of
 
 from kpjax.models.vgg import VGG, max_pool_pairs
+from kpjax.models.weights.pretrained import load_vgg, write_safetensors
 from kpjax.models.weights.torch_names import to_torch, torch_names
 
 # In torchvision's list of layers, by depth.
@@ -72,3 +75,35 @@ def test_it_computes_in_bfloat16():
     features = jax.eval_shape(network.apply, shapes(network), jnp.zeros((1, 8, 8, 3), jnp.bfloat16))
     assert {f.dtype for f in features} == {np.dtype(jnp.bfloat16)}
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes(network))} == {np.dtype(np.float32)}
+
+
+# Published files
+
+WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512, 28: 512}
+
+
+@functools.cache
+def published():
+    """VGG-16's tensors under torchvision's names; those of the last two stages are empty."""
+    tensors, channels, random = {}, 3, np.random.default_rng(0)
+    for place, width in WIDTHS.items():
+        shape = (width, channels, 3, 3) if place < 17 else (0, 0, 3, 3)
+        tensors[f"features.{place}.weight"] = random.normal(size=shape).astype(np.float32)
+        tensors[f"features.{place}.bias"] = random.normal(size=shape[0]).astype(np.float32)
+        channels = width
+    return tensors
+
+
+@pytest.mark.parametrize("classifier", ["classifier.0.weight", "pre_logits.fc1.weight", "head.fc.weight"])
+def test_a_published_file_fills_it_and_is_reported(classifier, tmp_path):
+    write_safetensors(tmp_path / "vgg16.safetensors", published() | {classifier: np.zeros(3, np.float32)})
+    variables = shapes_of(VGG(16, ("relu1_2", "relu2_2")), jnp.zeros((1, 32, 32, 3)))
+    read, report = load_vgg(variables, "vgg16", folder=tmp_path)
+    assert jax.tree.structure(read) == jax.tree.structure(variables)
+    for place in (0, 2, 5, 7):
+        layer = read["params"][f"features_{place}"]
+        np.testing.assert_array_equal(layer["kernel"], published()[f"features.{place}.weight"].transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(layer["bias"], published()[f"features.{place}.bias"])
+    assert len(report.matched) == 8
+    assert report.missing == ()
+    assert set(report.matched) | set(report.skipped) == {*published(), classifier}

@@ -1,4 +1,5 @@
-"""Pretrained trunks: from a file, by name, what is known of them, and what is said when there is none."""
+"""Pretrained trunks: what files fill, by path or by name, and what is said when there is none or it is damaged."""
+import functools
 import pathlib
 import pickle
 import sys
@@ -24,12 +25,13 @@ from kpjax.models.weights.pretrained import (
     fetch_weights,
     known_weights,
     load_backbone,
+    read_pytorch,
     read_safetensors,
     sha256_of,
     write_safetensors,
 )
-from kpjax.models.weights.torch_names import to_torch
-from kpjax.systems.configs import Network
+from kpjax.models.weights.torch_names import describe, from_torch, to_torch
+from kpjax.systems.configs import Backbone, Network
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +70,19 @@ FILES = {  # the network of a file, what else stands in it, and the network that
                        MobileNetV2Trunk())}
 
 
+def file_of(name):
+    """The tensors of a file, and the variables that they were."""
+    source, others, _ = FILES[name]
+    stored = drawn(shapes(source))
+    return {other: np.zeros((2, 2), np.float32) for other in others} | {
+        tensor: array for tensor, array in to_torch(stored).items() if array.ndim or name != "all of MoveNet"}, stored
+
+
 @pytest.mark.parametrize(("name", "suffix"), [*((name, ".safetensors") for name in FILES),
                                               ("HRNet's classifier", ".pth")])
 def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
     """Every tensor of the file and every leaf of the network is accounted for."""
-    source, others, network = FILES[name]
-    stored = drawn(shapes(source))
-    tensors = {other: np.zeros((2, 2), np.float32) for other in others} | {
-        tensor: array for tensor, array in to_torch(stored).items() if array.ndim or name != "all of MoveNet"}
+    (tensors, stored), (_, others, network) = file_of(name), FILES[name]
     path = tmp_path / f"w{suffix}"
     if suffix == ".pth":
         torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
@@ -246,3 +253,47 @@ def test_an_address_without_the_file_leaves_nothing_behind(content, words, serve
         fetch_weights(served.name, folder, say=lambda line: None)
     assert "\n" not in str(caught.value)
     assert not folder.exists() or not list(folder.iterdir())
+
+
+# What is said
+
+def test_a_report_is_told_in_one_line():
+    tensors, _ = file_of("HRNet's classifier")
+    _, report = from_torch(tensors, drawn(shapes(hrnet(3, **HRNET))))
+    line = describe(report)
+    assert line.startswith(f"{len(report.matched)} tensors matched, ")
+    assert "stage4 2, incre_modules 1, downsamp_modules 1, final_layer 2, classifier 1" in line
+    assert f"num_batches_tracked {sum('num_batches' in name for name in tensors)}" in line
+    assert line.endswith("2 missing (params/head 2)")
+    assert describe(report._replace(skipped=(), missing=())) == f"{len(report.matched)} tensors matched"
+
+
+def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
+    whole = tmp_path / "whole.pth"
+    torch.save({"conv1.weight": torch.zeros(2)}, whole)
+    assert set(read_pytorch(whole)) == {"conv1.weight"}
+    (tmp_path / "torn.pth").write_bytes(whole.read_bytes()[:200])
+    torch.save({"model": functools.partial(print)}, tmp_path / "code.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, message in (("absent.pth", "cannot be read"), ("torn.pth", "is not a whole file of PyTorch weights"),
+                          ("code.pth", "is not a whole file"), ("list.pth", "holds no named tensors")):
+        with pytest.raises(InputError, match=rf"{name}: {message}") as caught:
+            read_pytorch(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"whole\.pth: reading it needs PyTorch"):
+        read_pytorch(whole)
+
+
+def test_a_run_starts_from_a_file_and_says_what_it_took(tmp_path, capsys, monkeypatch):
+    path, (tensors, _) = tmp_path / "hrnet_made.safetensors", file_of("HRNet's classifier")
+    write_safetensors(path, tensors)
+    network = hrnet(3, **HRNET)
+    # `init` itself takes half a minute to compile.
+    monkeypatch.setattr(type(network), "init", lambda self, key, images, train: drawn(shapes(network)))
+    start = Backbone(str(path)).variables(network, image_size=32, seed=0)
+    kernel = start["variables"]["params"]["backbone"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), tensors["conv1.weight"])
+    assert "missing (params/head 2)" in capsys.readouterr().out
+    assert Backbone().variables(network, image_size=32, seed=0) == {}
