@@ -1,13 +1,10 @@
-"""The actions of figures in videos: built-in ones by name, and motion recorded from people."""
+"""The actions of figures in videos, by name."""
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data.figure_poses import HEAD_RADIUS, JOINTS, MARGIN, RANGES, TORSO, motion
-from data.motion_capture import positions, read_motion, read_skeleton
+from data.figure_poses import HEAD_RADIUS, JOINTS, RANGES, TORSO, motion
 from kpjax.errors import InputError
 from kpjax.structures import Skeleton
 
@@ -106,67 +103,3 @@ def seventeen(points: np.ndarray) -> np.ndarray:
     at |= {"spine": (at["pelvis"] + at["neck"]) / 2,
            "head_top": at["head"] + HEAD_RADIUS * height * up / np.linalg.norm(up, axis=-1, keepdims=True)}
     return np.stack([at[name] for name in SEVENTEEN.names], axis=-2).astype(np.float32)
-
-
-class Recording(NamedTuple):
-    """A recorded motion that figures can perform."""
-
-    action: str
-    points: np.ndarray  # (F, 15, 3) float64 metres in the order of JOINTS, y upwards
-
-
-# The bones, named as in the CMU database, whose ends are the figure's joints; two are averaged.
-BONES: Mapping[str, tuple[str, ...]] = {
-    "head": ("upperneck", "head"), "neck": ("thorax",), "pelvis": ("root",),
-    **{f"{side}_{joint}": (side[0] + bone,) for side in ("right", "left")
-       for joint, bone in (("shoulder", "clavicle"), ("elbow", "humerus"), ("hand", "wrist"), ("hip", "hipjoint"),
-                           ("knee", "femur"), ("foot", "tibia"))}}
-
-
-def recording(skeleton: Path, motion: Path, action: str, *, every: int = 4) -> Recording:
-    """Reads a recorded motion from an ASF and an AMC file.
-
-    Args:
-        skeleton: The ASF file.
-        motion: The AMC file.
-        action: The name of the motion.
-        every: Keeps frames 0, every, 2 every, ...; recordings have 120 frames per second.
-
-    Raises:
-        InputError: The files do not match (see `data.motion_capture`), or bones are not named as in the CMU database.
-    """
-    body = read_skeleton(Path(skeleton))
-    numbers = [[body.index(bone) for bone in BONES[joint]] for joint in JOINTS]
-    ends = positions(body, read_motion(Path(motion), body))[::every]
-    return Recording(action, np.stack([ends[:, bones].mean(1) for bones in numbers], axis=1))
-
-
-def seen(recorded: Recording, generator: np.random.Generator, frames: int, side: int) -> np.ndarray:
-    """Projects a random section of a recording, seen from a random direction, without perspective.
-
-    A shorter recording is played back and forth. The camera follows the body sideways, at a distance where the whole
-    motion keeps MARGIN from the border.
-
-    Args:
-        recorded: The recording.
-        generator: Draws section, direction and position.
-        frames: Number of frames.
-        side: Side of the frames, px.
-
-    Returns:
-        (frames, 15, 2) float32 px, in the order of JOINTS.
-    """
-    count = len(recorded.points)
-    there_and_back = np.concatenate([np.arange(count), np.arange(count - 2, 0, -1)])
-    first = generator.integers(max(count - frames, 0) + 1)
-    points = recorded.points[there_and_back[(first + np.arange(frames)) % len(there_and_back)]]
-    turn = generator.uniform(0, 2 * math.pi)
-    flat = np.stack([points[..., 0] * math.cos(turn) + points[..., 2] * math.sin(turn), -points[..., 1]], axis=-1)
-    flat[..., 0] -= flat[:, [JOINTS.index("pelvis")], 0]
-    head, neck, pelvis = (flat[:, JOINTS.index(name)] for name in ("head", "neck", "pelvis"))
-    radius = HEAD_RADIUS / TORSO * np.linalg.norm(neck - pelvis, axis=-1, keepdims=True)
-    low = np.minimum(flat.min((0, 1)), (head - radius).min(0))
-    high = np.maximum(flat.max((0, 1)), (head + radius).max(0))
-    size = (1 - 2 * MARGIN) / (high - low).max() * generator.uniform(0.85, 1.0)
-    corner = MARGIN + (1 - 2 * MARGIN - size * (high - low)) * generator.random(2) - size * low
-    return ((size * flat + corner) * side - 0.5).astype(np.float32)

@@ -1,13 +1,11 @@
 """Videos of synthetic people who perform named actions: the data of the demos that learn from motion.
 
 Video n depends on the seed, the domain and n alone, so any part of the endless set can be rendered on its own. Actions
-repeat in the order of `actions`.
+repeat in the order of `ACTIONS`.
 """
-from collections.abc import Sequence
-
 import numpy as np
 
-from data.figure_actions import ACTIONS, SEVENTEEN, Recording, perform, seen, seventeen
+from data.figure_actions import ACTIONS, SEVENTEEN, perform, seventeen
 from data.figure_looks import Domain, background, finish, limb_colours, render_body, target
 from data.figure_poses import joints
 from data.figures import generator_of
@@ -19,8 +17,7 @@ __all__ = ["ACTIONS", "SEVENTEEN", "figure_videos"]
 
 
 def figure_videos(
-    count: int, frames: int, side: int, *, domain: Domain | None = None, seed: int = 0, first: int = 0,
-    actions: Sequence[str] = tuple(ACTIONS), recordings: Sequence[Recording] = (),
+    count: int, frames: int, side: int, *, domain: Domain | None = None, seed: int = 0, first: int = 0
 ) -> VideoSource:
     """Renders videos of people into memory, with 17 joints each: about 1 ms per frame at 64 px.
 
@@ -33,32 +30,23 @@ def figure_videos(
         domain: The appearance, None for `target(0)`.
         seed: Selects the endless set.
         first: Number of the first video.
-        actions: Names of the actions, in turn.
-        recordings: Recorded motion, each with a new action or one of `actions`; several of one action are taken in
-            turn. See `data.figure_actions.recording`.
 
     Returns:
         The source; `facts` has the "action" of each video, and `scale` is the image's side.
 
     Raises:
-        InputError: An action is neither built in nor recorded, or there is no frame.
+        InputError: There is no frame.
     """
     if count < 1 or frames < 1:
         raise InputError("figures", f"expected at least one video and one frame, found {count} videos of {frames} "
                                     "frames")
     domain = domain or target(0.0)
-    recorded = {action: [one for one in recordings if one.action == action] for action in dict.fromkeys(
-        one.action for one in recordings)}
-    actions = tuple(dict.fromkeys([*actions, *recorded]))
+    actions = tuple(ACTIONS)
     performed = [actions[number % len(actions)] for number in range(first, first + count)]
     points, images = [], []
     for number, action in zip(range(first, first + count), performed, strict=True):
         moves = generator_of(seed, domain, number, "action")
-        if action in recorded:
-            take = recorded[action][number // len(actions) % len(recorded[action])]
-            spots = seen(take, moves, frames, side)
-        else:
-            spots = joints(perform(action, moves, frames), side, together=True)
+        spots = joints(perform(action, moves, frames), side, together=True)
         look = generator_of(seed, domain, number, "action look")
         colours, behind = limb_colours(domain, look), background(domain, look, side)
         images += [finish(render_body(body, colours, domain.outline, side), behind, domain.noise, look)

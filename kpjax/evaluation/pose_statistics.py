@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import read_json, write_json
+from kpjax.files import write_json
 from kpjax.losses.pose_subspace import fit_pose_subspace
 
 FILE = "pose_statistics.json"
@@ -120,9 +120,3 @@ def pose_statistics_from(found: Mapping[str, Any], path: str) -> PoseStatistics:
             np.isfinite(stored.mean).all() and np.isfinite(stored.basis).all() and 0 <= stored.epsilon < np.inf):
         raise InputError(f"{path}: its numbers do not belong to {len(stored.names)} keypoints; copy the file again")
     return stored
-
-
-def read_pose_statistics(folder: Path) -> PoseStatistics | None:
-    """Reads the statistics in a run's folder, None if there are none. Raises InputError for a file that is broken."""
-    path = Path(folder) / FILE
-    return pose_statistics_from(read_json(path), str(path)) if path.is_file() else None

@@ -271,27 +271,6 @@ def low_shot(protocol: Protocol, count: int) -> Protocol:
     return protocol._replace(name=f"{protocol.name}_{count}_images", steps=tuple(steps))
 
 
-def single_new(protocol: Protocol, skeleton: Skeleton) -> Protocol:
-    """Returns the protocol with one keypoint per step after the base, in the same order.
-
-    The images of a step are split equally. Its triples are kept for their new keypoints; without one, the automatic
-    rule chooses. `mirrored` becomes false if a mirror pair is split. Raises InputError if a step has fewer images than
-    keypoints.
-    """
-    steps = [protocol.steps[0]]
-    for number, step in enumerate(protocol.steps[1:], start=1):
-        if len(step.images) < len(step.keypoints):
-            raise InputError(f"protocol {protocol.name} step {number}: {len(step.images)} images for "
-                             f"{len(step.keypoints)} keypoints one by one; give every keypoint an image")
-        parts = np.array_split(np.array(step.images), len(step.keypoints))
-        steps += [ProtocolStep((name,), tuple(map(int, part)),
-                               tuple(Triple(one.old, (name,)) for one in step.triples if name in one.new))
-                  for name, part in zip(step.keypoints, parts, strict=True)]
-    rule = "automatic" if protocol.triple == "given" else protocol.triple
-    alone = protocol._replace(name=f"{protocol.name}_single", steps=tuple(steps), triple=rule)
-    return alone._replace(mirrored=alone.mirrored and _split_pair(alone, skeleton) is None)
-
-
 # Files
 
 _FIELDS = ("name", "dataset", "about", "images", "triple", "distance", "mirrored", "steps")

@@ -1,4 +1,4 @@
-"""Trees of arrays: their leaves by path, sha256 digests, and files of whole trees, results and adapters."""
+"""Trees of arrays: their leaves by path, sha256 digests, and files of whole trees and of results."""
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -7,13 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import atomic, local_copy, read_json, remove, write_json
-from kpjax.structures import Trained, Variables
+from kpjax.structures import Trained
 
 # Leaves and digests
 
@@ -79,16 +78,11 @@ def json_digest(value: Mapping) -> str:
 
 def write_tree(path: Path, tree) -> str:
     """Writes all leaves to a safetensors file, whole or not at all, and returns the tree's digest."""
-    _write(path, tree)
-    return tree_digest(tree)
-
-
-def _write(path: Path, tree, metadata: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
     # safetensors writes the buffer as it lies: an array that is not contiguous would come out permuted.
     arrays = {name: np.array(on_host(leaf), order="C") for name, leaf in named_leaves(tree).items()}
     with atomic(path) as partial:
-        partial.write_bytes(save(arrays, metadata=metadata))
-    return arrays
+        partial.write_bytes(save(arrays))
+    return tree_digest(tree)
 
 
 def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
@@ -154,64 +148,3 @@ def load_trained(folder: Path, digest: str | None = None) -> Trained:
         return Trained(tree["variables"], tree["frozen"])
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder}: trained.json and trained.safetensors do not belong together ({error})") from None
-
-
-# The part of an adapted network that is its own: one safetensors file without the frozen core
-
-ADAPTER_KIND, ADAPTER_FORMAT = "kpjax adapter", "1"
-
-
-def core_fingerprint(frozen: Mapping[str, Any]) -> str:
-    """Returns the sha256 over all frozen weights of a core (`State.frozen['core']`), paths and dtypes included."""
-    return tree_digest(frozen)
-
-
-def save_adapter(path: Path, trained: Trained) -> str:
-    """Writes the adapter of a State or a Trained of `adaptation`, whole or not at all; returns the core's fingerprint.
-
-    Raises InputError if the disc refuses, or if nothing is frozen: the network is not an adapter then.
-    """
-    frozen = trained.frozen.get("core", {})
-    if not frozen:
-        raise InputError(f"{path}: nothing of this network is frozen, so there is no adapter; save it as a whole")
-    header = {"kind": ADAPTER_KIND, "format": ADAPTER_FORMAT, "core": core_fingerprint(frozen),
-              "content": tree_digest(named_leaves(trained.variables)),
-              "frozen": json.dumps(sorted("/".join(place) for place in flatten_dict(frozen)))}
-    _write(path, trained.variables, header)
-    return header["core"]
-
-
-def load_adapter(path: Path, core: Variables) -> Trained:
-    """Reads what `save_adapter` wrote and adds the frozen kernels of `core`, for `predict` of the same method.
-
-    core: variables of the core, `params` at least, or of any network with the frozen kernels at the same paths.
-    Raises InputError if the file is missing, damaged or of another kind, or belongs to another core.
-    """
-    header, arrays = _read_adapter(path)
-    if header.get("kind") != ADAPTER_KIND or header.get("format") != ADAPTER_FORMAT:
-        raise InputError(f"{path}: is not an adapter of format {ADAPTER_FORMAT}; give a file that save_adapter wrote")
-    if tree_digest(arrays) != header["content"]:
-        raise InputError(f"{path}: damaged: its content is not what was written; copy it again")
-    leaves, frozen = flatten_dict(core["params"]), {}
-    for name in json.loads(header["frozen"]):
-        place = tuple(name.split("/"))
-        if place not in leaves:
-            raise InputError(f"{path}: belongs to a core with {name}, which the given core lacks; give the core that "
-                             "it was trained on")
-        frozen[place] = leaves[place]
-    kernels = unflatten_dict(frozen)
-    if (found := core_fingerprint(kernels)) != header["core"]:
-        raise InputError(f"{path}: belongs to a core with fingerprint {header['core'][:12]}, and the given one has "
-                         f"{found[:12]}; give the core that it was trained on")
-    return Trained({"params": {}, "batch_stats": {}} | arrays_by_path(arrays), {"core": kernels})
-
-
-def _read_adapter(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    try:
-        with safe_open(path, "numpy") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read ({reason}); give the file of an adapter") from error
-    except SafetensorError as error:
-        raise InputError(f"{path}: is not a whole safetensors file ({error}); copy it again") from error

@@ -5,7 +5,10 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kpjax import geometry
-from kpjax.augment import augmentations as augment, random_maps
+from kpjax.augment import Loaded, augmentations as augment, random_maps
+from kpjax.augment.occlusion import hide_boxes
+from kpjax.errors import InputError
+from kpjax.images.transforms import Stretch, enlarged
 from kpjax.structures import Example, Skeleton
 
 BATCH, SIDE, POINTS = 16, 32, 3
@@ -47,6 +50,18 @@ def example():
 @pytest.fixture(scope="module")
 def key():
     return jax.random.key(3)
+
+
+def unlabelled(images):
+    """Images with a keypoint of no label each."""
+    count = len(images)
+    return Example(images, np.zeros((count, 1, 2), np.float32), np.zeros((count, 1), np.float32),
+                   np.ones(count, np.float32), np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)),
+                   np.arange(count, dtype=np.int32))
+
+
+def black(height):
+    return unlabelled(np.zeros((2, height, 32, 3), np.float32))
 
 
 def homogeneous(maps, points):
@@ -210,8 +225,7 @@ def test_jitter_follows_its_three_steps(key):
     """Each image of the result is one of the six orders of brightness, contrast and saturation."""
     rng = np.random.default_rng(0)
     image = rng.uniform(0.3, 0.6, (1, 4, 4, 3)).astype(np.float32)  # far from being clipped
-    batch = Example(jnp.tile(image, (64, 1, 1, 1)), jnp.zeros((64, 1, 2)), jnp.zeros((64, 1)), jnp.ones(64),
-                    jnp.tile(jnp.eye(3)[None], (64, 1, 1)), jnp.arange(64))
+    batch = unlabelled(np.tile(image, (64, 1, 1, 1)))
     out = np.asarray(jax.jit(augment.colour_jitter(0.2))(key, batch)[0].image, np.float64)
     luma = np.array([0.299, 0.587, 0.114])
     # Without clipping brightness b scales the mean grey by b, whatever the order, and the other two keep it.
@@ -233,10 +247,25 @@ def test_jitter_follows_its_three_steps(key):
 def test_blur_is_a_gaussian(key):
     image = np.zeros((4, 15, 15, 3), np.float32)
     image[:, 7, 7] = 1
-    batch = Example(jnp.asarray(image), jnp.zeros((4, 1, 2)), jnp.zeros((4, 1)), jnp.ones(4),
-                    jnp.tile(jnp.eye(3)[None], (4, 1, 1)), jnp.arange(4))
-    out = np.asarray(jax.jit(augment.random_blur((1.0, 1.0)))(key, batch)[0].image)
+    out = np.asarray(jax.jit(augment.random_blur((1.0, 1.0)))(key, unlabelled(image))[0].image)
     line = np.exp(-np.arange(-7, 8) ** 2 / 2) / np.exp(-np.arange(-7, 8) ** 2 / 2).sum()
     np.testing.assert_allclose(out, np.tile(np.outer(line, line)[None, ..., None], (4, 1, 1, 3)), atol=1e-5)
-    same = jax.jit(augment.random_blur((0.0, 0.0)))(key, batch._replace(image=jnp.ones_like(batch.image) * 0.3))
+    same = jax.jit(augment.random_blur((0.0, 0.0)))(key, unlabelled(np.full_like(image, 0.3)))
     np.testing.assert_allclose(same[0].image, 0.3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: augment.random_flip(Skeleton(("a", "b"))), "no flip permutation"),
+    (lambda: augment.colour_jitter(1.5), "strength is 1.5"),
+    (lambda: augment.random_blur((-1.0, 0.5)), "deviation"),
+    (lambda: random_maps.draw_rotation(float("nan")), "degrees is nan"),
+    (lambda: random_maps.draw_square_crop((1.3, 0.6)), "smaller first"),
+    (lambda: random_maps.draw_affine(scale=(0.0, 1.0)), "more than 0"),
+    (lambda: random_maps.draw_homography(0.5), "variation is 0.5"),
+    (lambda: hide_boxes(0), "count is 0"), (lambda: hide_boxes(half_sides=(3.0, 2.0)), "half_sides"),
+    (lambda: enlarged(Stretch(64), field=1.5), "cannot be enlarged"),
+    (lambda: augment.random_warp(random_maps.draw_square_crop())(jax.random.key(0), black(16)), "32 x 16"),
+    (lambda: augment.random_warp(loaded=Loaded(96, np.eye(3), 64))(jax.random.key(0), black(32)), "loaded at 96 px")])
+def test_refused(call, words):
+    with pytest.raises(InputError, match=words):
+        call()

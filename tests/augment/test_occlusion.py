@@ -14,25 +14,28 @@ ONES = jnp.ones((BATCH, 2))
 NEAR = {"noise": 0.0, "half_sides": (2.0, 2.0)}
 
 
+blank = jax.jit(blank_boxes)
+
+
 def changed(images):
-    return np.asarray((images != IMAGES).any(-1))
+    return (np.asarray(images) != np.asarray(IMAGES)).any(-1)
 
 
 def test_a_box_shows_what_lies_around_its_origin():
     centres, origins = jnp.full((BATCH, 1, 2), 8.0), jnp.array([[[3.0, 5.0]]] * BATCH)
-    moved = np.asarray(jax.jit(blank_boxes)(IMAGES, centres, jnp.full((BATCH, 1, 2), 2.0), IMAGES, origins))
+    moved = np.asarray(blank(IMAGES, centres, jnp.full((BATCH, 1, 2), 2.0), IMAGES, origins))
     np.testing.assert_array_equal(moved[:, 6:10, 6:10], IMAGES[:, 3:7, 1:5])
     assert changed(moved).sum((1, 2)).max() == 16
-    beyond = blank_boxes(IMAGES, centres, jnp.full((BATCH, 1, 2), 2.0), IMAGES, origins - 20)
+    beyond = blank(IMAGES, centres, jnp.full((BATCH, 1, 2), 2.0), IMAGES, origins - 20)
     np.testing.assert_array_equal(beyond[:, 6:10, 6:10], np.broadcast_to(IMAGES[:, :1, :1], (BATCH, 4, 4, 3)))
-    same = blank_boxes(IMAGES, centres, jnp.zeros((BATCH, 1, 2)), jnp.zeros((1, 1, 1, 3)))
+    same = blank(IMAGES, centres, jnp.zeros((BATCH, 1, 2)), jnp.zeros((1, 1, 1, 3)))
     np.testing.assert_array_equal(same, IMAGES)
 
 
 def test_the_form_of_tpus_shows_the_same():
     rows, columns = (jnp.asarray(np.random.default_rng(seed).integers(0, SIDE, (BATCH, SIDE))) for seed in (2, 3))
-    np.testing.assert_array_equal(occlusion._lines_by_products(IMAGES, rows, columns),
-                                  occlusion._lines(IMAGES, rows, columns))
+    np.testing.assert_array_equal(*(jax.jit(form)(IMAGES, rows, columns)
+                                    for form in (occlusion._lines_by_products, occlusion._lines)))
 
 
 def test_holes_lie_at_keypoints_that_may_be_hidden_and_show_the_mean_colour():

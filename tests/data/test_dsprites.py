@@ -46,8 +46,7 @@ def test_rendered_sprites_are_centred_and_equally_large(shape, scale):
             down, across = np.nonzero(mask)
             np.testing.assert_allclose([across.mean(), down.mean()], [16 + x, 16 + y], atol=0.3)
             areas.append(mask.sum())
-    # Every sprite keeps its pixels wherever it is: none is cut off by the border.
-    assert len(set(areas[0:3])) == 1
+    assert len(set(areas[:3])) == 1  # none is cut off by the border
     assert np.mean(areas) == pytest.approx(302 * (0.5 + 0.1 * scale) ** 2, rel=0.05)
 
 
@@ -59,8 +58,7 @@ def test_an_image_depends_on_variant_number_and_seed_alone():
         assert (one[17].image != other[17].image).any()
         assert (one[17].image != one[18].image).any()
         images[variant] = one[17].image
-    number = int(split_numbers("test")[17])
-    mask = rendered_mask(number)
+    mask = rendered_mask(int(split_numbers("test")[17]))
     assert not images["colour"][~mask].any()
     assert images["colour"][mask].min() >= 127
     assert (images["noisy"][mask] == 255).all()
@@ -80,8 +78,7 @@ def test_the_split_is_one_in_a_hundred_and_disjoint():
 
 @pytest.mark.parametrize("side", [64, 256])
 def test_the_label_lands_on_its_cell(side):
-    source = dsprites("colour", "test", side=side)
-    stretch = side // 64
+    source, stretch = dsprites("colour", "test", side=side), side // 64
     for index in (0, 2_000, 7_000):
         example = source[index]
         assert example.image.shape == (side, side, 3)

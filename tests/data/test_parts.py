@@ -1,11 +1,21 @@
-"""Parts of sets: whole units, gaps in time, published splits, and sets of too few units."""
+"""Skeletons of sets, and their parts: whole units, gaps in time, published splits, and sets of too few units."""
 from types import SimpleNamespace
 
 import pytest
 
+from data.atrw import TIGER
+from data.bbc_pose import SIGNER
+from data.bodies import BODY
+from data.cats import CAT
+from data.cub200_2011 import BIRD
+from data.faces import FIVE_POINTS
+from data.figure_faces import FOURTEEN_OF_FACE
+from data.hands import HAND
 from data.human36m import recording
 from data.human36m_videos import recording as recording_of_video
+from data.mpii import PERSON
 from data.parts import by_time, by_unit, with_tune
+from kpjax.lab.formats.face_points import FACE
 
 
 def units(items):
@@ -56,3 +66,20 @@ def test_a_recording_is_the_same_for_all_its_cameras():
               "S1/Walking 1.60457274#6", "S1/Walking.54138969#1"]
     assert [recording_of_video(SimpleNamespace(name=name)) for name in videos] == [
         "s_05_act_03_subact_02", "s_05_act_03_subact_02", "S1/Walking 1", "S1/Walking 1", "S1/Walking"]
+
+
+@pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, FACE, FOURTEEN_OF_FACE])
+def test_a_mirror_swaps_sides_and_keeps_the_edges(skeleton):
+    kinds = [name.rstrip("0123456789") for name in skeleton.names]
+    swapped = [kind.replace("left", "@").replace("right", "left").replace("@", "right") for kind in kinds]
+    assert [kinds[k] for k in skeleton.flip] == swapped
+    edges = {frozenset(edge) for edge in skeleton.edges}
+    assert {frozenset(skeleton.flip[k] for k in edge) for edge in edges} == edges
+
+
+@pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, HAND])
+def test_edges_connect_all_points(skeleton):
+    reached = {0}
+    for _ in skeleton.names:
+        reached |= {k for edge in skeleton.edges if reached & {*edge} for k in edge}
+    assert reached == set(range(len(skeleton.names)))

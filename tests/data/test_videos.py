@@ -37,8 +37,8 @@ def folder(tmp_path):
 
 def test_a_folder_without_labels_is_prepared_and_split_by_video(folder, tmp_path):
     prepare(DATASET, folder, tmp_path / "prepared")
-    train = in_videos(open_source("videos", "train", data_dir=tmp_path / "prepared", transform=Letterbox(32)))
-    test = in_videos(open_source("videos", "test", data_dir=tmp_path / "prepared", transform=Letterbox(32)))
+    train, test = (in_videos(open_source("videos", part, data_dir=tmp_path / "prepared", transform=Letterbox(32)))
+                   for part in ("train", "test"))
     assert sorted([*train.titles, *test.titles]) == ["a.mp4", "sub/b.mp4", "sub/frames"]
     assert len(train) + len(test) == 24
     assert train.skeleton.names == ()
@@ -72,13 +72,8 @@ def test_labels_reach_records_and_sources(folder, tmp_path):
 def test_faults_of_a_table_come_in_one_line(folder, tmp_path):
     (folder / TABLE).write_text("\n".join([*ROWS, "c.mp4,0,nose,1,1,1", "a.mp4,10,nose,1,1,1", "a.mp4,1,nose,x,1,1",
                                            "a.mp4,0,nose,1,1,1"]))
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(InputError, match=r"4 faults: keypoints\.csv line 9, x: 'x'.*line 10: nose.*'c\.mp4'.*found 10"):
         prepare(DATASET, folder, tmp_path / "prepared")
-    said = str(raised.value)
-    for words in ("4 faults: keypoints.csv line 9, x: 'x' where a number belongs", "line 10: nose of instance 0",
-                  "video 'c.mp4' is unknown", "expected a frame of a.mp4 from 0 to 9, found 10"):
-        assert words in said
-    assert "\n" not in said
     (folder / TABLE).write_text("video,frame,x,y\n")
     with pytest.raises(InputError, match="no column keypoint"):
         read_labels(folder / TABLE, {"a.mp4": 10})

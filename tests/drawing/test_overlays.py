@@ -1,9 +1,11 @@
-"""Where points land, what is left out, and the sheets."""
+"""Where points land, what is left out, the sheets, and names in alphabets that the font has or lacks."""
 import numpy as np
 import pytest
 
+from kpjax.drawing import fonts
 from kpjax.drawing.overlays import (
     animal_colours,
+    contact_sheet,
     dot_radius,
     draw_keypoints,
     draw_on_frame,
@@ -111,3 +113,20 @@ def test_a_legend_names_keypoints_and_animals_and_fits():
     assert legend_strip(60, Skeleton(("a name that is far too long",))).shape[1] == 60
     sheet = prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR, legend=True)
     assert sheet.shape[0] > prediction_sheet([BLACK], np.full((1, 2, 2), 20.0), None, PAIR).shape[0]
+
+
+# Names
+
+@pytest.fixture(autouse=True)
+def no_other_font(monkeypatch):
+    monkeypatch.delenv(fonts.VARIABLE, raising=False)
+
+
+def test_europes_alphabets_are_drawn_and_other_letters_become_escapes():
+    text, font = fonts.text_and_font("e\u0301  Жα\n1", 14)  # é, as macOS spells it
+    assert (text, font.size) == ("é Жα 1", 14)
+    assert fonts.text_and_font("鼠 1", 12)[0] == r"\u9f20 1"
+    assert fonts.lacking(["nose é", "鼠左"]) == "左鼠"
+    image = np.zeros((40, 200, 3), np.uint8)
+    one, other = (contact_sheet([image], captions=[text]) for text in ("лапа", "клюв"))
+    assert (one != other).any()

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.evaluation.pose_statistics import FILE, pose_statistics, read_pose_statistics
+from kpjax.evaluation.pose_statistics import pose_statistics, pose_statistics_from
 from kpjax.evaluation.probes.actions import action_probe, windows
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.evaluation.probes.landmarks import (
@@ -46,17 +46,11 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
     (lambda: between_eyes(Skeleton(("toe", "heel"))), "distances between eyes, and the landmarks are toe; heel"),
     (lambda: between_eyes(FACE)(np.ones((3, 3, 2)), np.eye(3) < 1), "2 of 3 images have no annotation of left_eye"),
     (lambda: between_eyes(FACE, median=True)(np.ones((3, 3, 2)), np.zeros((3, 3))), "3 of 3 images"),
-    (lambda: pose_statistics(JOINTS[:5], np.ones((5, 4)), NAMES), "5 labelled poses of 8 coordinates")])
+    (lambda: pose_statistics(JOINTS[:5], np.ones((5, 4)), NAMES), "5 labelled poses of 8 coordinates"),
+    (lambda: pose_statistics_from({}, "a.json"), r"a\.json: cannot be read"),
+    (lambda: pose_statistics_from({"names": "a", "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}, "a.json"),
+     r"a\.json: .* do not belong to 1 keypoints")])
 def test_refused_in_one_line(call, words):
     with pytest.raises(InputError, match=words) as refused:
         call()
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(("text", "words"), [
-    ("{}", "cannot be read"),
-    ('{"names": ["a"], "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}', "do not belong to 1 keypoints")])
-def test_a_broken_file_is_named(text, words, tmp_path):
-    (tmp_path / FILE).write_text(text)
-    with pytest.raises(InputError, match=f"{FILE}.*{words}"):
-        read_pose_statistics(tmp_path)

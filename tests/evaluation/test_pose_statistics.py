@@ -6,9 +6,10 @@ import pytest
 from kpjax.evaluation.pose_statistics import (
     plausible_poses,
     pose_statistics,
-    read_pose_statistics,
+    pose_statistics_from,
     write_pose_statistics,
 )
+from kpjax.files import read_json
 
 NAMES = ("nose", "neck", "tail", "left", "right")
 RANDOM = np.random.default_rng(0)
@@ -54,9 +55,7 @@ def test_the_nearest_pose_is_that_of_weighted_least_squares(statistics):
 
 
 def test_the_statistics_are_kept_in_a_file(statistics, tmp_path):
-    assert read_pose_statistics(tmp_path) is None
-    write_pose_statistics(tmp_path, statistics)
-    again = read_pose_statistics(tmp_path)
+    again = pose_statistics_from(read_json(write_pose_statistics(tmp_path, statistics)), "a.json")
     assert (again.names, again.poses, again.epsilon) == (NAMES, 200, pytest.approx(statistics.epsilon))
     np.testing.assert_allclose(again.span() @ again.span().T, statistics.span() @ statistics.span().T, atol=1e-5)
     assert again.basis.shape == (10, 3)  # of poses of one size they would be two

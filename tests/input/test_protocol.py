@@ -5,22 +5,20 @@ import pathlib
 import numpy as np
 import pytest
 
-from data.prepared import datasets
+from experiments.keypoints import skeleton_of
 from kpjax.errors import InputError
 from kpjax.input.protocols import (
     Triple,
-    check,
     introduced_in,
     low_shot,
     resolve,
-    single_new,
     step_source,
     step_triples,
 )
 from kpjax.input.source import ArraySource, arrays, subset
 from kpjax.structures import Skeleton
 
-FILES = pathlib.Path(__file__).parents[2] / "experiments" / "protocols"
+FILES = pathlib.Path(__file__).parents[2] / "kpjax" / "systems" / "incremental" / "protocols"
 BODY = Skeleton(("head", "neck", "left_hand", "right_hand", "left_foot", "right_foot"),
                 ((0, 1), (1, 2), (1, 3), (1, 4), (1, 5)), flip=(0, 1, 3, 2, 5, 4))
 HANDS, FEET = ("left_hand", "right_hand"), ("left_foot", "right_foot")
@@ -93,8 +91,8 @@ def test_digest_tells_what_makes_a_difference(protocol, written, source):
     del steps[1]["triples"]
     other = arrays(*(getattr(source.examples, field)[::-1] for field in ("image", "keypoints", "visible")), BODY, "x")
     found = {protocol.digest, resolve(written(content(steps=steps)), source).digest, low_shot(protocol, 2).digest,
-             low_shot(protocol, 3).digest, single_new(protocol, BODY).digest, resolve(written(content()), other).digest}
-    assert len(found) == 6
+             low_shot(protocol, 3).digest, resolve(written(content()), other).digest}
+    assert len(found) == 5
 
 
 def changed_step(number, **fields):
@@ -149,8 +147,7 @@ def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
     assert len({step_source(protocol, number, source).digest for number in range(3)}) == 3
     for call, words in ((lambda: step_source(protocol, 0, subset(source, range(19))), "resolved for other images"),
                         (lambda: low_shot(protocol, 7), "7 images a step"),
-                        (lambda: low_shot(protocol, 0), "at least 1"),
-                        (lambda: single_new(low_shot(protocol, 1), BODY), "1 images for 2 keypoints")):
+                        (lambda: low_shot(protocol, 0), "at least 1")):
         with pytest.raises(InputError, match=words):
             call()
 
@@ -180,36 +177,19 @@ def test_low_shot_draws_from_every_step_but_the_base(protocol):
         assert (five.keypoints, five.triples) == (whole.keypoints, whole.triples)
 
 
-def test_one_new_keypoint_at_a_time(protocol):
-    alone = single_new(protocol, BODY)
-    assert [step.keypoints for step in alone.steps] == [("head", "neck"), *((name,) for name in HANDS + FEET)]
-    assert [len(step.images) for step in alone.steps] == [4, 4, 4, 3, 3]
-    assert alone.steps[1].images + alone.steps[2].images == protocol.steps[1].images
-    assert not alone.mirrored
-    check(alone, BODY)
-    assert [step_triples(alone, number, BODY) for number in range(1, 5)] == [
-        (Triple("neck", ("left_hand",)),), (Triple("neck", ("right_hand",)),), (Triple("left_hand", ("left_foot",)),),
-        (Triple("neck", ("right_foot",)),)]  # the last one by the rule
-    unpaired = Skeleton(BODY.names, BODY.edges)
-    assert single_new(protocol, unpaired).mirrored
-
-
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.json")), ids=lambda path: path.stem)
 def test_the_files_of_the_experiment(path):
     described = json.loads(path.read_text())
-    dataset = described["dataset"].partition(":")[0]
-    skeleton = datasets()[dataset].skeleton(None)
-    parts, count = described["images"]["parts"], 3300
-    count = count if parts == "equal" else sum(parts)
-    points = len(skeleton.names)
+    dataset, skeleton = described["dataset"], skeleton_of(described["dataset"])
+    parts, points = described["images"]["parts"], len(skeleton.names)
+    count = 3300 if parts == "equal" else sum(parts)
     source = arrays(np.zeros((count, 1, 1, 3), np.uint8), np.ones((count, points, 2)), np.ones((count, points)),
                     skeleton, dataset)
     protocol = resolve(path, source)
     assert protocol.name == path.stem
     never = {skeleton.names[k] for k in np.flatnonzero(introduced_in(protocol, skeleton) < 0)}
     if path.stem != "faces_single":  # it adds three points only
-        assert never == ({"pelvis", "thorax"} if dataset == "lspet" else set())
+        assert never == ({"pelvis", "thorax"} if dataset in ("lspet", "bodies:target") else set())
     assert all(step.triples or protocol.triple == "automatic" for step in protocol.steps[1:])
     assert not protocol.steps[0].triples
     assert all(len(triple.new) == min(2, len(step.keypoints)) for step in protocol.steps for triple in step.triples)
-    check(single_new(protocol, skeleton), skeleton)

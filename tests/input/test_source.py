@@ -7,7 +7,17 @@ from records import stored_record
 
 from kpjax.errors import InputError
 from kpjax.images.transforms import PersonCrop, Stretch
-from kpjax.input.source import TfdsSource, arrays, identities, in_memory, joined, subset, with_labels, without_labels
+from kpjax.input.source import (
+    TfdsSource,
+    arrays,
+    identities,
+    in_memory,
+    joined,
+    subset,
+    with_labels,
+    without_keypoints,
+    without_labels,
+)
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"))
@@ -81,3 +91,18 @@ def test_joined_sources_keep_their_names_and_skeleton():
     assert [both.identity(number) for number in range(5)] == ["2.0", "2.1", "3.0", "3.1", "3.2"]
     assert [int(both[number].image[0, 0, 0]) for number in range(5)] == [2, 2, 3, 3, 3]
     assert joined([one, replace(other, names=())], "both").identity(0) is None
+
+
+def test_a_source_with_some_keypoints_only():
+    """Points, edges, mirror images and groups follow."""
+    body = Skeleton(("left", "pelvis", "right", "head"), edges=((0, 1), (1, 2), (2, 3)), flip=(2, 1, 0, 3),
+                    groups={"hips": (0, 1, 2), "middle": (1,)})
+    source = arrays(np.zeros((2, 8, 8, 3), np.uint8), np.arange(16).reshape(2, 4, 2), np.ones((2, 4)), body, "made up")
+    chosen = without_keypoints(source, ["pelvis"])
+    assert chosen.skeleton == Skeleton(("left", "right", "head"), ((1, 2),), (1, 0, 2), {"hips": (0, 1)})
+    np.testing.assert_array_equal(chosen[1].keypoints, source[1].keypoints[[0, 2, 3]])
+    assert chosen[1].visible.shape == (3,)
+    assert len(chosen) == 2
+    assert chosen.digest != source.digest
+    assert identities(chosen) is None
+    assert without_keypoints(source, []) is source

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes_of
 
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.models.association import (
@@ -17,17 +18,20 @@ from kpjax.models.association import (
 SIDE, MIDDLE, WIDTH = 64, 32, 3
 
 
+bumps = jax.jit(gaussian_bumps, static_argnums=(1, 2))
+
+
 def inputs(side=SIDE, keypoints=((MIDDLE, MIDDLE), (MIDDLE, MIDDLE)), seed=0):
-    features = jnp.asarray(np.random.default_rng(seed).normal(size=(1, side, side, WIDTH)).astype(np.float32))
+    features = np.random.default_rng(seed).normal(size=(1, side, side, WIDTH)).astype(np.float32)
     points = jnp.array([keypoints], jnp.float32)
-    return AssociationInputs(features, gaussian_bumps(points, (side, side), 2.0), points)
+    return AssociationInputs(jnp.asarray(features), bumps(points, (side, side), 2.0), points)
 
 
 def random_variables(network, given):
     """Variables without a zero or a one among them, as after training."""
-    variables = network.init(jax.random.key(0), given, train=False)
     rng = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32)), variables)
+    return jax.tree.map(lambda leaf: rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32),
+                        shapes_of(network, given, train=False))
 
 
 def test_products_are_zero_outside_the_gaussians():
@@ -52,7 +56,7 @@ def test_cells_that_answer_are_those_within_reach(variant, side, expected):
 def test_gaussians_of_its_own_leave_a_neighbour_dark():
     """Here two cells away: of the targets' Gaussians e^-1.28 reaches it, of KA-Net's nothing. An empty map stays."""
     given = inputs(16, [(4, 4), (6, 4)])
-    given = given._replace(maps=gaussian_bumps(given.points, (16, 16), 1.25).at[..., 1].set(0))
+    given = given._replace(maps=bumps(given.points, (16, 16), 1.25).at[..., 1].set(0))
     np.testing.assert_allclose(input_windows(given, None)[0, 4, 6, 0], np.exp(-2**2 / (2 * 1.25**2)), rtol=1e-6)
     seen = np.asarray(input_windows(given, 0.5))[0]
     assert seen[4, 4, 0] == 1
@@ -60,8 +64,8 @@ def test_gaussians_of_its_own_leave_a_neighbour_dark():
     assert np.count_nonzero(seen[..., 0]) == 9
     network = association_network(input_sigma=0.5)
     variables = random_variables(network, given)
-    answer, dark = (np.asarray(network.apply(variables, each, train=False))[0, ..., 0]
-                    for each in (given, given._replace(maps=jnp.zeros_like(given.maps))))
+    run = jax.jit(lambda maps: network.apply(variables, given._replace(maps=maps), train=False)[0, ..., 0])
+    answer, dark = (np.asarray(run(maps)) for maps in (given.maps, jnp.zeros_like(given.maps)))
     rows, columns = np.nonzero(answer != dark)
     assert max(np.abs(rows - 4).max(), np.abs(columns - 4).max()) == reach("paper", 16, support=1) == 4
 
@@ -70,13 +74,13 @@ def test_one_new_keypoint_is_read_if_it_is_alone():
     network, given = AssociationNetwork(inputs=1), inputs(16, [(4, 4), (12, 12)])
     variables = random_variables(network, given)
     assert variables["params"]["conv1"]["kernel"].shape == (3, 3, WIDTH, WIDTH)
-    without_second = given._replace(maps=given.maps.at[..., 1].set(0))
-    np.testing.assert_array_equal(*(network.apply(variables, each, train=False) for each in (given, without_second)))
+    run = jax.jit(lambda maps: network.apply(variables, given._replace(maps=maps), train=False))
+    np.testing.assert_array_equal(run(given.maps), run(given.maps.at[..., 1].set(0)))
 
 
 def test_a_distant_network_answers_anywhere_and_hears_every_input():
     network, given = association_network("distant"), inputs(16, [(3, 4), (5, 2)])
-    variables = jax.jit(lambda key: network.init(key, given, train=False))(jax.random.key(0))
+    variables = drawn(shapes_of(network, given, train=False))
     answer = jax.jit(lambda given: network.apply(variables, given, train=False))
     found = answer(given)
     assert (found.shape, found.dtype) == ((1, 16, 16, 1), jnp.float32)
@@ -84,5 +88,5 @@ def test_a_distant_network_answers_anywhere_and_hears_every_input():
     assert (np.asarray(found) != np.asarray(moved)).mean() > 0.9
     assert np.ptp(np.asarray(found)) > 0
     odd = AssociationInputs(*(leaf[:, :15, :13] if leaf.ndim == 4 else leaf for leaf in given))
-    fresh, _ = jax.jit(lambda key: network.init_with_output(key, odd, train=False))(jax.random.key(0))
+    fresh = jax.eval_shape(lambda key: network.init_with_output(key, odd, train=False)[0], jax.random.key(0))
     assert fresh.shape == (1, 15, 13, 1)

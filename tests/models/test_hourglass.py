@@ -2,32 +2,37 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from untrained import drawn
+from untrained import count, drawn, shapes, shapes_of
 
-from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs
+from kpjax.methods.adaptation_family.parametrisation import adapted
+from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs, hourglass
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.vgg import random_features
 
 
-def variables_of(module, *inputs):
-    return drawn(jax.eval_shape(lambda key: module.init(key, *inputs, False), jax.random.key(0)))
-
-
 def test_a_block_by_hand():
     """Kernels that read the first channel of their own pixel: ReLUs of ReLUs, and the input."""
-    x = jnp.arange(-4.0, 4.0).reshape(1, 2, 4, 1) * jnp.ones((1, 1, 1, 4))
+    x = np.arange(-4, 4, dtype=np.float32).reshape(1, 2, 4, 1) * np.ones((1, 1, 1, 4), np.float32)
     block = HierarchicalBlock(4)
-    variables = jax.tree.map(jnp.zeros_like, variables_of(block, x))
-    params = {name: {leaf: (jnp.ones_like(value) if leaf == "scale" else value) for leaf, value in layer.items()}
+    variables = jax.tree.map(np.zeros_like, drawn(shapes_of(block, x, False)))
+    params = {name: {leaf: value + np.float32(leaf == "scale") for leaf, value in layer.items()}
               for name, layer in variables["params"].items()}
     for name in ("conv1", "conv2", "conv3"):
-        params[name]["kernel"] = params[name]["kernel"].at[1, 1, 0].set(2.0)
-    statistics = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-    statistics = {name: {"mean": layer["mean"], "var": layer["var"] + 1 - 1e-5} for name, layer in statistics.items()}
-    found = block.apply({"params": params, "batch_stats": statistics}, x, False)
-    first = 2 * np.maximum(np.asarray(x[..., 0]), 0)
-    expected = np.stack([first, first, 2 * first, 4 * first], -1) + np.asarray(x)
+        params[name]["kernel"][1, 1, 0] = 2
+    statistics = {name: {"mean": layer["mean"], "var": layer["var"] + np.float32(1 - 1e-5)}
+                  for name, layer in variables["batch_stats"].items()}
+    found = jax.jit(lambda x: block.apply({"params": params, "batch_stats": statistics}, x, False))(x)
+    first = 2 * np.maximum(x[..., 0], 0)
+    expected = np.stack([first, first, 2 * first, 4 * first], -1) + x
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_what_is_added_to_the_published_core_is_a_tenth_of_it():
+    """With a head of ten keypoints and the statistics."""
+    core = shapes(hourglass(16), 128)
+    params = {name: tree for name, tree in core["params"].items() if name != "head"}
+    _, added = jax.eval_shape(lambda params: adapted().init(jax.random.key(0), params, frozenset()), params)
+    assert count(added) + 257 * 10 + count(core["batch_stats"]) < 0.09 * count(core)
 
 
 def test_average_pool():
@@ -40,7 +45,7 @@ def test_the_generator_paints_between_black_and_white():
     generator = ResidualGenerator(4, blocks=1, dtype=jnp.bfloat16)
     images, maps = jax.random.uniform(jax.random.key(0), (2, 8, 12, 3)), jnp.zeros((2, 2, 3, 5)).at[:, 1, 1].set(1.0)
 
-    variables = variables_of(generator, images, maps)
+    variables = drawn(shapes_of(generator, images, maps, False))
     painted = jax.jit(lambda maps: generator.apply(variables, images, maps, False))
     found, other, params = painted(maps), painted(-maps), variables["params"]
     assert found.shape == images.shape

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import drawn, shapes_of
 
 from kpjax.models.image_generation import (
     ImageEncoder,
@@ -59,9 +60,7 @@ def test_small_images_keep_enough_cells_for_the_blobs(side, scales):
 def test_a_image_follows_its_points_and_they_get_a_gradient(dtype):
     generator = image_generator((4, 8), normalization=functools.partial(GroupNorm, groups=2), dtype=dtype)
     images = jax.random.uniform(jax.random.key(1), (2, 8, 12, 3))
-    shapes = jax.eval_shape(lambda p: generator.init(jax.random.key(0), images, p, train=False), jnp.zeros((2, 3, 2)))
-    random = np.random.default_rng(0)  # quicker than to compile `init`
-    variables = jax.tree.map(lambda leaf: jnp.asarray(random.normal(0.1, 0.3, leaf.shape), leaf.dtype), shapes)
+    variables = drawn(shapes_of(generator, images, jnp.zeros((2, 3, 2)), train=False))
 
     @jax.jit
     def run(points):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from untrained import shapes_of
 
 from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models.feature_pyramid import FeaturePyramid
@@ -19,8 +20,8 @@ from kpjax.models.pyramid import (
 from kpjax.models.pyramid_baselines import published_keynet, published_transporter
 
 
-def shapes(module, images, **options):
-    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False, **options), images)
+def shapes(module, images):
+    return shapes_of(module, images, train=False)
 
 
 class GivenMaps(nn.Module):
@@ -42,7 +43,7 @@ def test_a_pyramid_adds_what_is_coarser():
         middle[1, 1] = np.eye(3)
         params[f"smooth{number}"] = {"kernel": middle, "bias": np.zeros(3, np.float32)}
     assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, shapes(pyramid, images)["params"])
-    coarse, fine = pyramid.apply({"params": params}, images, train=False)
+    coarse, fine = jax.jit(functools.partial(pyramid.apply, train=False))({"params": params}, images)
     maps = GivenMaps().apply({}, images, False)
     twice = functools.partial(np.kron, b=np.ones((1, 2, 2, 1)))
     np.testing.assert_allclose(coarse, maps[1] + twice(maps[2]), rtol=1e-5, atol=1e-6)
@@ -59,7 +60,7 @@ def test_only_a_conditioned_level_reads_the_points_above():
 
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 4, 3)), jnp.float32)
     trunk = FeaturePyramid(GivenMaps(), levels=2, width=3)
-    variables = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1, leaf.dtype), shapes(trunk, images))
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, leaf.dtype), shapes(trunk, images))
 
     def found(conditioned):
         levels = KeypointLevels(trunk, (Whole(3), Whole(6)), conditioned, blob_width=0.5)
@@ -73,7 +74,8 @@ def test_only_a_conditioned_level_reads_the_points_above():
         conditioned.heatmaps[1][..., :3], blobs_of_points(conditioned.points[0], (4, 4), 0.5))
     np.testing.assert_array_equal(conditioned.heatmaps[1][..., 3:], conditioned.features[1])
     np.testing.assert_array_equal(found(False)[1].heatmaps[1], conditioned.features[1])
-    sharp = levels.clone(sharpness=3.0).apply({"params": {"features": variables["params"]}}, images, train=False)
+    sharp = jax.jit(functools.partial(levels.clone(sharpness=3.0).apply, train=False))(
+        {"params": {"features": variables["params"]}}, images)
     np.testing.assert_allclose(sharp.heatmaps[0], 3 * conditioned.heatmaps[0], rtol=1e-6)
     np.testing.assert_array_equal(sharp.points[0], points_of_maps(sharp.heatmaps[0]))
 
@@ -90,8 +92,8 @@ class Same(nn.Module):
 
 def averaging(shapes):
     """Parameters with which every convolution is a mean over its kernel."""
-    return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 1 / np.prod(leaf.shape[:-1])) if len(leaf.shape) == 4 else
-                        jnp.zeros(leaf.shape), shapes)
+    return jax.tree.map(lambda leaf: np.full(
+        leaf.shape, 1 / np.prod(leaf.shape[:-1]) if len(leaf.shape) == 4 else 0, np.float32), shapes)
 
 
 def pixels(points, side):
@@ -117,17 +119,17 @@ def test_a_painted_dot_is_found_where_it_is_at_every_level(name):
     found = jax.jit(functools.partial(levels.apply, train=False))({"params": params}, images)
     for maps in found.heatmaps:
         sharp = maps / maps.max((1, 2), keepdims=True) * (2 * side**2 / 100)
-        points = pixels(levels.read_points(sharp), side)
+        points = pixels(jax.jit(levels.read_points)(sharp), side)
         assert np.abs(points - places).max() < 0.5
 
 
 @pytest.mark.parametrize("cells", [8, 16, 32])
 def test_blobs_and_what_is_rendered_from_them_are_about_their_points(cells):
     points = jnp.asarray(np.random.default_rng(1).uniform(-0.3, 0.3, (3, 1, 2)), jnp.float32)
-    blobs = blobs_of_points(points, (cells, cells), 0.2)
+    blobs = jax.jit(blobs_of_points, static_argnums=(1, 2))(points, (cells, cells), 0.2)
     decoder = Decoder((1, 1, 1), depth=1, channels=1, normalization=Same)
     params = averaging(shapes(decoder, blobs)["params"])
-    for image in (blobs, decoder.apply({"params": params}, blobs, train=False)):
+    for image in (blobs, jax.jit(functools.partial(decoder.apply, train=False))({"params": params}, blobs)):
         side = image.shape[1]
         y, x = np.mgrid[:side, :side]
         mass = np.asarray(image)[..., 0]

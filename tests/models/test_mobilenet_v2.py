@@ -1,10 +1,10 @@
-"""MobileNetV2: published sizes, its twin in PyTorch, published weights on photographs, depthwise convolutions."""
+"""MobileNetV2: its twin in PyTorch, published weights on photographs, depthwise convolutions."""
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from untrained import count, shapes
+from untrained import shapes
 
 from kpjax.models.inverted_residuals import MobileNetV2Trunk
 from kpjax.models.layers import depthwise_by_groups, depthwise_by_shifts, spatial_padding
@@ -17,7 +17,6 @@ try:
 except ImportError:
     torch = None
 
-WIDTHS = (16, 24, 32, 96, 320)
 # Of five photographs: class, probability, mean magnitudes of the feature maps of strides 2 to 32.
 PHOTOGRAPHS = {
     "parrot": (89, 0.924, (3.4237, 5.2669, 4.4529, 3.1322, 1.3604)),
@@ -26,19 +25,6 @@ PHOTOGRAPHS = {
     "dragonfly": (320, 0.884, (3.0840, 4.7462, 4.0999, 2.8765, 1.5197)),
     "bird": (20, 0.742, (1.9756, 4.1901, 4.0225, 3.2505, 1.2900)),
 }
-
-
-def test_it_has_the_published_size():
-    """3,504,872 parameters in all, of which 1,692,872 stand in the last convolution and the classifier."""
-    variables = shapes(MobileNetV2Trunk())
-    assert count(variables["params"]) == 3_504_872 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000)
-    assert len(jax.tree.leaves(variables["batch_stats"])) == 2 * 51
-
-
-def test_a_width_multiplier_keeps_multiples_of_eight():
-    maps = jax.eval_shape(lambda key: MobileNetV2Trunk(0.35).init_with_output(
-        key, jnp.zeros((1, 32, 32, 3)), False)[0], jax.random.key(0))
-    assert [x.shape[-1] for x in maps] == [8, 8, 16, 32, 112]
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])

@@ -4,19 +4,37 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from multiply_adds import multiply_adds, regda_bound
 from untrained import count, drawn, shapes
 
 from kpjax.errors import InputError
 from kpjax.models.feature_pyramid import FeaturePyramid, SmallTrunk
-from kpjax.models.high_resolution import HRNet
+from kpjax.models.high_resolution import HRNet, hrnet
 from kpjax.models.hourglass_network import HourglassNetwork
-from kpjax.models.inverted_residuals import MobileNetV2
+from kpjax.models.inverted_residuals import MobileNetV2, MobileNetV2Trunk
 from kpjax.models.movenet import MoveNet, movenet_lightning
-from kpjax.models.residual_steps import RSN
+from kpjax.models.residual_steps import RSN, rsn
 from kpjax.models.resnet import PoseResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
-from kpjax.models.vision_transformer import ViT
+from kpjax.models.vision_transformer import VisionTransformer, ViT
+from kpjax.optimization import descend
+
+
+def counts(network, side=32):
+    """The numbers of parameters of backbone, upsampling and head."""
+    return {part: count(tree) for part, tree in shapes(network, side)["params"].items()}
+
+
+def maps_of(trunk, side):
+    """The shapes of a trunk's maps of two square images."""
+    images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    return [map_.shape for map_ in jax.eval_shape(
+        lambda key, x: trunk.init_with_output(key, x, False)[0], jax.random.key(0), images)]
+
+
+# Published sizes: parameters, and multiply-adds for an image of 256 x 256
 
 TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 58_143_808}
 
@@ -24,26 +42,122 @@ TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 
 @pytest.mark.parametrize("depth", TRUNKS)
 def test_pose_resnet_has_the_published_number_of_parameters(depth):
     """torchvision's ResNets without their classifier; RegDA's upsampling and heads."""
-    params = shapes(pose_resnet(depth, 21, head_layers=2))["params"]
-    assert set(params) == {"backbone", "upsampling", "head"}
-    assert count(params["backbone"]) == TRUNKS[depth]
-    assert count(params["upsampling"]) == (4_195_840 if depth < 50 else 10_487_296)
-    assert count(params["head"]) == 595_989
+    assert counts(pose_resnet(depth, 21, head_layers=2)) == {
+        "backbone": TRUNKS[depth], "upsampling": 4_195_840 if depth < 50 else 10_487_296, "head": 595_989}
 
 
-@pytest.mark.parametrize(("layers", "keypoints", "parameters"), [
-    (1, 1, 257), (1, 16, 4_112), (1, 21, 5_397), (2, 1, 590_849), (2, 3, 591_363), (2, 16, 594_704), (2, 21, 595_989)])
-def test_heads_have_the_published_number_of_parameters(layers, keypoints, parameters):
-    assert count(shapes(pose_resnet(18, keypoints, layers))["params"]["head"]) == parameters
+@pytest.mark.parametrize(("depth", "keypoints", "layers", "of_head", "of_all", "with_two_heads"), [
+    (101, 21, 1, 5_397, 52_992_853, None), (101, 16, 1, 4_112, 52_991_568, None), (18, 1, 1, 257, 15_372_609, None),
+    (101, 21, 2, 595_989, 53_583_445, 54_179_434), (101, 16, 2, 594_704, 53_582_160, 54_176_864),
+    (18, 1, 2, 590_849, None, 16_554_050), (18, 3, 2, 591_363, None, None)])
+def test_heads_and_whole_networks_too(depth, keypoints, layers, of_head, of_all, with_two_heads):
+    found = counts(pose_resnet(depth, keypoints, layers))
+    whole = sum(found.values())
+    assert found["head"] == of_head
+    assert of_all in (None, whole)
+    assert with_two_heads in (None, whole + of_head)
 
 
-@pytest.mark.parametrize(("depth", "keypoints", "layers", "heads", "parameters"), [
-    (101, 21, 1, 1, 52_992_853), (101, 16, 1, 1, 52_991_568), (18, 1, 1, 1, 15_372_609),
-    (101, 21, 2, 1, 53_583_445), (101, 16, 2, 1, 53_582_160),
-    (101, 21, 2, 2, 54_179_434), (101, 16, 2, 2, 54_176_864), (18, 1, 2, 2, 16_554_050)])
-def test_whole_networks_have_the_published_number_of_parameters(depth, keypoints, layers, heads, parameters):
-    params = shapes(pose_resnet(depth, keypoints, layers))["params"]
-    assert count(params) + (heads - 1) * count(params["head"]) == parameters
+@pytest.mark.parametrize(("width", "stages", "transitions", "for_points", "multiply_add_count"), [
+    (32, (390_848, 6_821_632, 20_407_232), (73_984, 295_424),
+     {14: 28_536_014, 15: 28_536_047, 16: 28_536_080, 17: 28_536_113}, 10.193e9),
+    pytest.param(48, (878_112, 15_335_040, 45_894_048), (166_272, 664_320),
+                 {14: 63_595_598, 15: 63_595_647, 16: 63_595_696, 17: 63_595_745}, 20.922e9, marks=pytest.mark.slow)])
+def test_hrnet_has_the_published_size(width, stages, transitions, for_points, multiply_add_count):
+    """In 878 tensors; 28.5M and 63.6M in the paper, for 17 keypoints."""
+    variables = shapes(hrnet(16, width=width))
+    params = variables["params"]
+    assert set(params) == {"backbone", "head"}
+    for points, expected in for_points.items():  # the head's only dependence on how many there are
+        assert count(params) + (width + 1) * (points - 16) == expected
+    assert len(jax.tree.leaves(params)) == 878
+    assert len(jax.tree.leaves(variables)) == 878 + 2 * 292
+
+    def of(*prefixes):
+        return sum(count(tree) for name, tree in params["backbone"].items() if name.startswith(prefixes))
+
+    assert of("conv", "bn", "layer1") == 325_056
+    assert tuple(of(f"stage{n}") for n in (2, 3, 4)) == stages
+    assert tuple(of(f"transition{n}") for n in (2, 3)) == transitions
+    assert sum(multiply_adds(hrnet(16, width=width), 256).values()) == pytest.approx(multiply_add_count, rel=1e-4)
+
+
+@pytest.mark.parametrize(("network", "parameters", "multiply_add_count"), [
+    (rsn(17), 9_159_072, 2.047e9),
+    pytest.param(rsn(17, depth=50), 38_393_712, 6.762e9, marks=pytest.mark.slow),
+    (rsn(17).clone(backbone=rsn(17).backbone.clone(measured_by="level")), 13_418_964, 2.514e9)],
+    ids=["18", "50", "18, measured by the level"])
+def test_rsn_has_the_published_size(network, parameters, multiply_add_count):
+    """Published for 17 keypoints at 256x192: 2.5 and 6.4 GFLOPs. All cost scales with the area, here from 256x256."""
+    found = counts(network)
+    assert set(found) == {"backbone", "head"}
+    assert sum(found.values()) == parameters
+    assert sum(multiply_adds(network, 256).values()) * 192 / 256 == pytest.approx(multiply_add_count, rel=1e-3)
+    assert found["head"] == 4 * (256 * 256 + 3 * 256 + 9 * 256 * 17 + 3 * 17)
+
+
+@pytest.mark.parametrize(("size", "with_classifier"), [
+    ("tiny", 5_717_416), ("small", 22_050_664), ("base", 86_567_656), ("large", 304_326_632)])
+def test_vit_has_the_published_size(size, with_classifier):
+    """The base has 85.8 million parameters without its classifier of 1000 classes."""
+    network = ViT(size).build(17)
+    width = network.backbone.width
+    assert counts(network, 224) == {
+        "backbone": with_classifier - 1000 * (width + 1), "upsampling": 16 * (width + 256) * 256 + 2 * 2 * 256,
+        "head": 17 * 257}
+
+
+def test_mobile_networks_have_the_published_size():
+    """MobileNetV2: 3,504,872 parameters, of which 1,692,872 stand in the last convolution and the classifier."""
+    trunk = shapes(MobileNetV2Trunk())
+    assert count(trunk["params"]) == 3_504_872 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000)
+    assert len(jax.tree.leaves(trunk["batch_stats"])) == 2 * 51
+    found = counts(movenet_lightning())
+    widening = count(shapes(movenet_lightning())["params"]["upsampling"]["features_18_0"])
+    assert (found["backbone"], widening) == (1_811_712, 410_880)
+    assert found["upsampling"] + found["head"] - widening == 111_158
+    assert sum(found.values()) == 2_333_750
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(101, 2.28), (18, 2.65)])
+def test_bound_of_an_iteration_of_regda_with_pose_resnet_at_256_px(depth, expected):
+    assert regda_bound(multiply_adds(pose_resnet(depth, 21, head_layers=2), 256)) == pytest.approx(expected, abs=0.005)
+
+
+def test_multiply_adds_of_a_network_counted_by_hand():
+    found = multiply_adds(small_unet(5, widths=(4, 8, 8), head_layers=2, head_width=6), 16)
+    assert found["backbone"] == 8 * 8 * 9 * 3 * 4 + 4 * 4 * 9 * (4 * 8 + 8 * 8 + 8 * 8)
+    assert found["head"] == 4 * 4 * (9 * 8 * 6 + 6 * 5)
+    # A transposed convolution of stride 2 uses each weight once for every pixel of its input.
+    deep = multiply_adds(pose_resnet(18, 5), 32)
+    assert deep["upsampling"] == 16 * (512 * 256 + 256 * 256 * 4 + 256 * 256 * 16)
+
+
+# Taps
+
+@pytest.mark.parametrize(("width", "taps", "expected"), [
+    (32, "stage_outputs", ((64, 32), (64, 32), (64, 32), (32, 64), (32, 64), (16, 128))),
+    (32, "highres", ((64, 32), (64, 32), (64, 32), (64, 256))),
+    (48, "stage_outputs", ((64, 48), (64, 48), (64, 48), (32, 96), (32, 96), (16, 192))),
+    (48, "highres", ((64, 48), (64, 48), (64, 48), (64, 256)))])
+def test_taps_of_hrnet_are_the_maps_of_the_stages(width, taps, expected):
+    """352 channels for width 32 either way; 528 and 400 for width 48."""
+    assert maps_of(hrnet(16, width=width, taps=taps, blocks=1, modules=(1, 1, 1)).backbone, 256) == [
+        (2, side, side, channels) for side, channels in expected]
+    assert sum(channels for _, channels in expected) == {
+        (32, "stage_outputs"): 352, (32, "highres"): 352, (48, "stage_outputs"): 528, (48, "highres"): 400}[width, taps]
+
+
+def test_vit_is_tapped_at_quarters_of_its_depth():
+    def of_depth(depth, **options):
+        return maps_of(VisionTransformer(8, depth, 2, **options), 32)
+
+    assert of_depth(12) == of_depth(5, registers=4) == 4 * [(2, 2, 2, 8)]
+    assert [len(of_depth(depth)) for depth in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_a_width_multiplier_of_mobilenet_keeps_multiples_of_eight():
+    assert [shape[-1] for shape in maps_of(MobileNetV2Trunk(0.35), 32)] == [8, 8, 16, 32, 112]
 
 
 @pytest.mark.parametrize("stride", [2, 4])
@@ -74,7 +188,13 @@ PINNED = {  # mean and deviation
     "vit": (1.05003, 0.327681), "hourglass": (15.7657, 26.2206)}
 # A few layers each; of the others programs take long to compile.
 QUICK = ("small_unet",)
-NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+
+
+def slow_but(quick):
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+
+
+NAMES = slow_but(QUICK)
 
 
 def step(network, variables, images):
@@ -87,8 +207,7 @@ def step(network, variables, images):
     return (value, moved, *backward(jnp.float32(1))), count(backward)
 
 
-@pytest.mark.parametrize("name", [
-    name if name not in ("rsn", "movenet") else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS])
+@pytest.mark.parametrize("name", slow_but(("small_unet", "pose_resnet", "vit", "hourglass")))
 def test_maps_are_float32_around_a_computation_in_bfloat16(name):
     """So are parameters, statistics and gradients: forward and backward pass trace under strict promotion."""
     options = dataclasses.replace(NETWORKS[name], dtype="bfloat16")
@@ -168,3 +287,43 @@ def test_the_parts_are_the_whole():
     for equal in run(jax.random.key(0)):
         for one in equal[1:]:
             np.testing.assert_allclose(one, equal[0], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_small_unet_finds_a_bright_dot_in_noise():
+    """60 steps of Adam; the arg-max then falls on the dot's cell or beside it, in images that it has not seen."""
+    network = small_unet(1, widths=(8, 16, 16))
+
+    def draw(key, batch=16, side=32):
+        place, noise = jax.random.split(key)
+        cells = jax.random.randint(place, (batch, 2), 0, side // 4)
+        grid = jnp.arange(side, dtype=jnp.float32)
+        centres = 4 * cells[..., None].astype(jnp.float32) + 1.5
+        square = jnp.exp(-jnp.square(grid[None, None] - centres) / 4)  # (batch, x or y, side)
+        dot = square[:, 1, :, None] * square[:, 0, None, :]
+        images = 2 * dot[..., None] + 0.5 * jax.random.normal(noise, (batch, side, side, 3))
+        return images, cells
+
+    @jax.jit
+    def update(variables, optimizer_state, step):
+        images, cells = draw(jax.random.fold_in(jax.random.key(1), step))
+
+        def loss(params):
+            heatmaps, mutated = network.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])
+            flat = jax.nn.log_softmax(heatmaps[..., 0].reshape(16, -1))
+            return -jnp.take_along_axis(flat, (cells[:, 1] * 8 + cells[:, 0])[:, None], 1).mean(), mutated
+
+        (_, mutated), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+        params, optimizer_state = descend(
+            adam, gradient, optimizer_state, variables["params"], lambda step: jnp.float32(3e-3), step)
+        return {"params": params} | mutated, optimizer_state
+
+    adam = optax.scale_by_adam()
+    variables = jax.jit(lambda key: network.init(key, draw(key)[0], False))(jax.random.key(0))
+    optimizer_state = adam.init(variables["params"])
+    for step in range(60):
+        variables, optimizer_state = update(variables, optimizer_state, jnp.int32(step))
+    images, cells = draw(jax.random.key(2))
+    best = np.asarray(network.apply(variables, images, False)).reshape(16, -1).argmax(1)
+    distance = np.abs(np.stack([best % 8, best // 8], 1) - np.asarray(cells)).max(1)
+    assert (distance <= 1).mean() >= 0.9

@@ -1,10 +1,14 @@
-"""Layers and taps of VGG, against published counts and PyTorch."""
+"""Layers and taps of VGG, against published counts and PyTorch, and its published files."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, drawn, shapes_of
 
 from kpjax.models.vgg import VGG, max_pool_pairs
+from kpjax.models.weights.pretrained import load_vgg, write_safetensors
 from kpjax.models.weights.torch_names import to_torch, torch_names
 
 # In torchvision's list of layers, by depth.
@@ -14,21 +18,15 @@ LAYERS = {16: (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512
           19: (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512)}
 
 
-def shapes(network, side=32):
-    return jax.eval_shape(lambda x: network.init(jax.random.key(0), x), jnp.zeros((1, side, side, 3)))
-
-
-def drawn(network, seed=0):
-    random = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(
-        random.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1] or (9,))), jnp.float32), shapes(network))
+def shapes(network):
+    return shapes_of(network, jnp.zeros((1, 32, 32, 3)))
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(16, 7_635_264), (19, 8_225_344)])
 def test_it_has_the_published_number_of_parameters_up_to_its_last_tap(depth, parameters):
     network = VGG(depth)
     variables = shapes(network)
-    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == parameters
+    assert count(variables) == parameters
     features = jax.eval_shape(network.apply, variables, jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32))
     assert [f.shape[1:] for f in features] == [(128, 128, 64), (64, 64, 128), (32, 32, 256), (16, 16, 512)]
 
@@ -45,7 +43,7 @@ def test_taps_lie_where_torchvision_has_them(depth, tap):
 def test_pytorch_sees_the_same(depth):
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     network = VGG(depth, ("relu1_1", "relu2_2", "relu3_3", "relu4_3"))
-    variables = drawn(network)
+    variables = drawn(shapes(network))
     layers, channels = [], 3
     for layer in LAYERS[depth]:
         if layer == "pool":
@@ -77,3 +75,35 @@ def test_it_computes_in_bfloat16():
     features = jax.eval_shape(network.apply, shapes(network), jnp.zeros((1, 8, 8, 3), jnp.bfloat16))
     assert {f.dtype for f in features} == {np.dtype(jnp.bfloat16)}
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes(network))} == {np.dtype(np.float32)}
+
+
+# Published files
+
+WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512, 28: 512}
+
+
+@functools.cache
+def published():
+    """VGG-16's tensors under torchvision's names; those of the last two stages are empty."""
+    tensors, channels, random = {}, 3, np.random.default_rng(0)
+    for place, width in WIDTHS.items():
+        shape = (width, channels, 3, 3) if place < 17 else (0, 0, 3, 3)
+        tensors[f"features.{place}.weight"] = random.normal(size=shape).astype(np.float32)
+        tensors[f"features.{place}.bias"] = random.normal(size=shape[0]).astype(np.float32)
+        channels = width
+    return tensors
+
+
+@pytest.mark.parametrize("classifier", ["classifier.0.weight", "pre_logits.fc1.weight", "head.fc.weight"])
+def test_a_published_file_fills_it_and_is_reported(classifier, tmp_path):
+    write_safetensors(tmp_path / "vgg16.safetensors", published() | {classifier: np.zeros(3, np.float32)})
+    variables = shapes_of(VGG(16, ("relu1_2", "relu2_2")), jnp.zeros((1, 32, 32, 3)))
+    read, report = load_vgg(variables, "vgg16", folder=tmp_path)
+    assert jax.tree.structure(read) == jax.tree.structure(variables)
+    for place in (0, 2, 5, 7):
+        layer = read["params"][f"features_{place}"]
+        np.testing.assert_array_equal(layer["kernel"], published()[f"features.{place}.weight"].transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(layer["bias"], published()[f"features.{place}.bias"])
+    assert len(report.matched) == 8
+    assert report.missing == ()
+    assert set(report.matched) | set(report.skipped) == {*published(), classifier}

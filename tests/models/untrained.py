@@ -1,4 +1,6 @@
 """Variables of networks without compiling their `init`, which takes most of the time of a small test."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,9 +10,15 @@ from kpjax.models.network import KeypointNetwork
 from kpjax.models.residual_steps import ResidualStepsNetwork, UnitHeads
 
 
+def shapes_of(module, *inputs, **options):
+    """The variables' shapes and dtypes of any module."""
+    return jax.eval_shape(lambda key: module.init(key, *inputs, **options), jax.random.key(0))
+
+
+@functools.cache
 def shapes(network, side=32):
-    """The variables' shapes and dtypes, for square images."""
-    return jax.eval_shape(lambda key: network.init(key, jnp.zeros((1, side, side, 3)), False), jax.random.key(0))
+    """Those of a network, for square images; nobody changes them."""
+    return shapes_of(network, jnp.zeros((1, side, side, 3)), False)
 
 
 def drawn(tree, seed=0):

@@ -29,27 +29,29 @@ def trained_in(calls):
 
 def test_a_stage_trains_once(tmp_path, capsys):
     calls = []
-    first = stage(tmp_path, "source", 3, trained_in(calls), config={"rate": 0.1}, parents={"core": "abc"})
+
+    def train(rate=0.1, core="abc"):
+        return stage(tmp_path, "source", 3, trained_in(calls), config={"rate": rate}, parents={"core": core})
+
+    first = train()
     place = tmp_path / "stages" / "source" / "seed-3"
     assert calls == [place]
     assert json.loads((place / "config.json").read_text()) == {"rate": 0.1}
     record = json.loads((place / "stage.json").read_text())
     assert record["parents"] == {"core": "abc"}
-    assert record["result"] == {
-        "kind": "last", "step": 2, "steps": 2, "digest": first.digest}
-    again = stage(tmp_path, "source", 3, trained_in(calls), config={"rate": 0.1}, parents={"core": "abc"})
+    assert record["result"] == {"kind": "last", "step": 2, "steps": 2, "digest": first.digest}
+    again = train()
     assert len(calls) == 1
     assert again.digest == first.digest
     assert again.step == 2
     assert leaf_digests(again.trained) == leaf_digests(first.trained)
     with pytest.raises(InputError, match=r"stage.json is of another configuration: config.rate is 0.1 there and 0.2"):
-        stage(tmp_path, "source", 3, trained_in(calls), config={"rate": 0.2}, parents={"core": "abc"})
+        train(rate=0.2)
     with pytest.raises(InputError, match=r"parents.core is abc there and abd here"):
-        stage(tmp_path, "source", 3, trained_in(calls), config={"rate": 0.1}, parents={"core": "abd"})
+        train(core="abd")
     # A result that is damaged comes from the checkpoints again, without training.
     (place / "result" / "trained.safetensors").write_bytes(b"")
-    mended = stage(tmp_path, "source", 3, trained_in(calls), config={"rate": 0.1}, parents={"core": "abc"})
-    assert mended.digest == first.digest
+    assert train().digest == first.digest
     assert "taken from its checkpoints again" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""What the tests of checkpoints save, and the process that saves it on a full disc."""
+"""What the tests of checkpoints save, also a process on a full disc."""
 import functools
 
 import jax

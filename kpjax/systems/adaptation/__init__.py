@@ -50,7 +50,7 @@ from kpjax.systems.reports.table import Column
 from kpjax.systems.system import About, Job, Outcome
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted
-from kpjax.training.trees import load_trained, save_adapter, save_trained, tree_digest
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 PREDICTED_TOGETHER = 64  # images in a batch
 STAGE = "adaptation"
@@ -232,16 +232,13 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws sheets of test images and writes the annotation's skeleton and two more forms of the network: `network` has
-    projections folded in; adapter.safetensors, where kernels are frozen, has all that is added to the core."""
+    """Draws sheets of test images and writes the annotation's skeleton and the network with projections folded in."""
     if jax.process_index() != 0:
         return
     draw_sheets(found_in(predictions, job.config.data.image_size), data, job.config, outcome.method.skeleton,
                 job.folder / system.IMAGES)
     write_json(job.folder / "annotation.json", asdict(data.test.skeleton))
     save_trained(job.folder / "network", Trained(plain_of(outcome.trained, job.variant), {}))
-    if "core" in outcome.trained.frozen:
-        save_adapter(job.folder / "adapter.safetensors", outcome.trained)
 
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:

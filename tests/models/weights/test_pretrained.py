@@ -1,4 +1,5 @@
-"""Pretrained trunks: from a file, by name, what is known of them, and what is said when there is none."""
+"""Pretrained trunks: what files fill, by path or by name, and what is said when there is none or it is damaged."""
+import functools
 import pathlib
 import pickle
 import sys
@@ -12,8 +13,12 @@ from untrained import drawn, shapes
 
 from kpjax.errors import InputError
 from kpjax.files import sha256_of
+from kpjax.models.high_resolution import hrnet
+from kpjax.models.inverted_residuals import MobileNetV2Trunk
+from kpjax.models.movenet import movenet_lightning
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
+from kpjax.models.vision_transformer import VisionTransformer, vit
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import (
     KNOWN_WEIGHTS,
@@ -21,12 +26,14 @@ from kpjax.models.weights.pretrained import (
     fetch_weights,
     known_weights,
     load_backbone,
+    read_pytorch,
     read_safetensors,
     read_weights,
     write_safetensors,
 )
-from kpjax.models.weights.torch_names import to_torch
+from kpjax.models.weights.torch_names import describe, from_torch, to_torch
 from kpjax.systems.configs import Network
+from kpjax.systems.weights import Backbone
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +55,55 @@ def variables():
     return drawn(shapes(pose_resnet(18, 3, upsampling_width=4)), seed=1)
 
 
-def test_a_file_fills_the_trunk_and_nothing_else(trunk, weights, variables):
-    read, report = load_backbone(variables, weights)
-    for collection in ("params", "batch_stats"):
-        jax.tree.map(np.testing.assert_array_equal, read[collection]["backbone"], trunk[collection])
-        jax.tree.map(np.testing.assert_array_equal, read[collection]["upsampling"], variables[collection]["upsampling"])
-    assert "layer1.0.conv1.weight" in report.matched
-    assert {"fc.weight", "fc.bias"} <= set(report.skipped)
-    assert "params/head/output/kernel" in report.missing
-    assert len(report.matched) == len(jax.tree.leaves(trunk))
-    assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(variables))
-    assert jax.tree.structure(read) == jax.tree.structure(variables)
+HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
+VIT = {"width": 8, "depth": 2, "heads": 2, "registers": 4, "layer_scale": True}
+FILES = {  # the network of a file, what else stands in it, and the network that it fills
+    "ResNet's classifier": (ResNet(18), ("fc.weight", "fc.bias"), pose_resnet(18, 3, upsampling_width=4)),
+    # As the official ImageNet training and timm publish it: the last exchange fills all branches.
+    "HRNet's classifier": (hrnet(3, **HRNET).backbone, (
+        "stage4.1.fuse_layers.1.0.0.0.weight", "stage4.1.fuse_layers.3.0.2.1.running_mean",
+        "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight",
+        "final_layer.1.running_var", "classifier.weight"), hrnet(3, **HRNET)),
+    "HRNet of other points": (hrnet(3, **HRNET), ("final_layer.weight", "final_layer.bias"), hrnet(7, **HRNET)),
+    "timm's ViT": (VisionTransformer(**VIT), (
+        "head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias"),
+        vit(3, **VIT, upsampling_width=4)),
+    "all of MoveNet": (movenet_lightning(), ("features.18.0.weight", "final_layer.smooth16.depthwise.weight"),
+                       MobileNetV2Trunk())}
+
+
+def file_of(name):
+    """The tensors of a file, and the variables that they were."""
+    source, others, _ = FILES[name]
+    stored = drawn(shapes(source))
+    return {other: np.zeros((2, 2), np.float32) for other in others} | {
+        tensor: array for tensor, array in to_torch(stored).items() if array.ndim or name != "all of MoveNet"}, stored
+
+
+@pytest.mark.parametrize(("name", "suffix"), [*((name, ".safetensors") for name in FILES),
+                                              ("HRNet's classifier", ".pth")])
+def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
+    """Every tensor of the file and every leaf of the network is accounted for."""
+    (tensors, stored), (_, others, network) = file_of(name), FILES[name]
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
+        parallel = {f"module.{tensor}": torch.from_numpy(array) for tensor, array in tensors.items()}
+        torch.save({"epoch": 3, "state_dict": parallel}, path)
+    else:
+        write_safetensors(path, tensors)
+    before = drawn(shapes(network), seed=1)
+    read, report = load_backbone(before, path)
+    assert jax.tree.structure(read) == jax.tree.structure(before)
+    for collection, tree in stored.items():
+        found, trunk = read[collection], tree.get("backbone", tree)
+        jax.tree.map(np.testing.assert_array_equal, found.get("backbone", found), trunk)
+        for part in {"upsampling", "head"} & set(found):
+            jax.tree.map(np.testing.assert_array_equal, found[part], before[collection][part])
+    assert len(report.matched) + len(report.skipped) == len(tensors)
+    assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(before))
+    assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"} & set(before["params"])
+    assert set(others) <= {tensor.removeprefix("module.") for tensor in report.skipped}
 
 
 def test_a_name_is_asked_of_the_hub(weights, variables, tmp_path, monkeypatch):
@@ -251,3 +296,47 @@ def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monke
     for name in ("w.safetensors", "w.pth"):
         with pytest.raises(InputError, match=rf"{name}: a has numbers that are not finite"):
             read_weights(tmp_path / name)
+
+
+# What is said
+
+def test_a_report_is_told_in_one_line():
+    tensors, _ = file_of("HRNet's classifier")
+    _, report = from_torch(tensors, drawn(shapes(hrnet(3, **HRNET))))
+    line = describe(report)
+    assert line.startswith(f"{len(report.matched)} tensors matched, ")
+    assert "stage4 2, incre_modules 1, downsamp_modules 1, final_layer 2, classifier 1" in line
+    assert f"num_batches_tracked {sum('num_batches' in name for name in tensors)}" in line
+    assert line.endswith("2 missing (params/head 2)")
+    assert describe(report._replace(skipped=(), missing=())) == f"{len(report.matched)} tensors matched"
+
+
+def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
+    whole = tmp_path / "whole.pth"
+    torch.save({"conv1.weight": torch.zeros(2)}, whole)
+    assert set(read_pytorch(whole)) == {"conv1.weight"}
+    (tmp_path / "torn.pth").write_bytes(whole.read_bytes()[:200])
+    torch.save({"model": functools.partial(print)}, tmp_path / "code.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    for name, message in (("absent.pth", "cannot be read"), ("torn.pth", "is not a whole file of PyTorch weights"),
+                          ("code.pth", "is not a whole file"), ("list.pth", "holds no named tensors")):
+        with pytest.raises(InputError, match=rf"{name}: {message}") as caught:
+            read_pytorch(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InputError, match=r"whole\.pth: reading it needs PyTorch"):
+        read_pytorch(whole)
+
+
+def test_a_run_starts_from_a_file_and_says_what_it_took(tmp_path, capsys, monkeypatch):
+    path, (tensors, _) = tmp_path / "hrnet_made.safetensors", file_of("HRNet's classifier")
+    write_safetensors(path, tensors)
+    network = hrnet(3, **HRNET)
+    # `init` itself takes half a minute to compile.
+    monkeypatch.setattr(type(network), "init", lambda self, key, images, train: drawn(shapes(network)))
+    start = Backbone(str(path)).variables(network, image_size=32, seed=0)
+    kernel = start["variables"]["params"]["backbone"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), tensors["conv1.weight"])
+    assert "missing (params/head 2)" in capsys.readouterr().out
+    assert Backbone().variables(network, image_size=32, seed=0) == {}

@@ -1,12 +1,16 @@
-"""The rewritten convolutions equal the built-in ones, in value and gradient."""
+"""Layers: rewritten convolutions equal the built-in ones, with gradients; normalisations follow PyTorch's rule."""
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 from kpjax.models.layers import (
+    MOMENTUM,
+    BatchNorm,
     Convolution,
+    GroupNorm,
     convolve,
     convolve_by_dot,
     convolve_in_blocks,
@@ -20,7 +24,7 @@ TRANSPOSED = [(4, 1, 0), (3, 1, 1), (2, 0, 0)]  # kernel size, PyTorch's padding
 
 
 def draw(seed, *shape):
-    return jax.random.normal(jax.random.key(seed), shape)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def assert_same_function(ours, theirs, *arguments):
@@ -79,17 +83,62 @@ def test_the_module_takes_every_form():
     """By blocks for narrow maps under a large kernel, by a dot for 1x1 kernels, plainly for a map of odd size."""
     for size, side in ((7, 8), (7, 9), (1, 8), (9, 8)):
         x, module = draw(0, 2, side, side, 3), Convolution(4, size)
-        variables = module.init(jax.random.key(1), x)
-        expected = convolve(x, variables["params"]["kernel"], 1, size // 2)
-        np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-5)
+        @jax.jit
+        def both(key, x, module=module, size=size):
+            found, variables = module.init_with_output(key, x)
+            return found, convolve(x, variables["params"]["kernel"], 1, size // 2)
+
+        np.testing.assert_allclose(*both(jax.random.key(1), x), atol=1e-5)
 
 
 def test_max_pool_equals_the_windowed_maximum():
     shape = (2, 8, 6, 3)
-    distinct = jax.random.permutation(jax.random.key(0), np.prod(shape)).reshape(shape).astype(jnp.float32)
+    distinct = np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(np.float32)
     assert_same_function(max_pool, lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), distinct - 100)
 
 
 def test_upsample_nearest_repeats_every_pixel():
     x = draw(0, 2, 3, 5, 4)
     np.testing.assert_array_equal(upsample_nearest(x), x.repeat(2, 1).repeat(2, 2))
+
+
+# Normalisation
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).normal(3, 2, (8, 3, 2, 4)).astype(np.float32)
+
+
+def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
+    layer = BatchNorm()
+    variables = layer.init(jax.random.key(1), images, False)
+    variables["params"] |= {"scale": jnp.arange(1.0, 5.0), "bias": jnp.arange(4.0)}
+    y, mutated = jax.jit(lambda x: layer.apply(variables, x, True, mutable=["batch_stats"]))(images)
+
+    mean, var = images.mean((0, 1, 2)), images.var((0, 1, 2))
+    expected = (images - mean) / np.sqrt(var + 1e-5) * np.arange(1, 5) + np.arange(4)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    count = images.size // 4
+    np.testing.assert_allclose(mutated["batch_stats"]["mean"], (1 - MOMENTUM) * mean, rtol=1e-5)
+    np.testing.assert_allclose(
+        mutated["batch_stats"]["var"], MOMENTUM + (1 - MOMENTUM) * var * count / (count - 1), rtol=1e-5)
+    # In evaluation the running statistics are used and stay.
+    still = jax.jit(lambda x: layer.apply(variables, x, False))(images)
+    np.testing.assert_allclose(still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5)
+
+
+def test_batch_norm_of_a_sharded_batch_sees_the_global_batch(images):
+    layer = BatchNorm()
+    variables = layer.init(jax.random.key(1), images, False)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    sharded = jax.device_put(images, NamedSharding(mesh, P("data")))
+    run = jax.jit(lambda x: layer.apply(variables, x, True, mutable=["batch_stats"]))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), run(sharded), run(images))
+
+
+def test_group_norm_normalises_each_image_by_groups(images):
+    layer = GroupNorm(groups=2)
+    y, _ = jax.jit(lambda key: layer.init_with_output(key, images, True))(jax.random.key(1))
+    grouped = np.asarray(y).reshape(8, 6, 2, 2)
+    np.testing.assert_allclose(grouped.mean((1, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(grouped.std((1, 3)), 1, atol=1e-4)

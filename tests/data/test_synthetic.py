@@ -1,0 +1,227 @@
+"""Rendered people, faces, animals and tabletops: repeatable, labelled on the body, moving as they should."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.figure_actions import ACTIONS, SEVENTEEN, perform, seventeen
+from data.figure_backgrounds import BACKGROUNDS
+from data.figure_categories import PEOPLE, closed_curve, render_category
+from data.figure_faces import FACES
+from data.figure_four_legged import FOUR_LEGGED
+from data.figure_looks import PHOTO_LIKE, background, finish
+from data.figure_poses import JOINTS, NUMBERS, joints
+from data.figure_videos import figure_videos
+from data.figures import ALL_JOINTS, SOURCE, Domain, figures, target
+from data.tabletop import ARM_AND_TOYS, GRIPPER_RADIUS, JOINTS as ARM, LINKS, RADII, REACH, motion, tabletop_videos
+from kpjax.errors import InputError
+
+CATEGORIES = {category.name: category for category in (PEOPLE, FACES, FOUR_LEGGED)}
+MADE = {  # (count, first, seed) -> images, and how many of them are one item
+    "figures": (lambda count, **given: figures(count, SOURCE, given.pop("seed", 0), 32, **given), 1),
+    "figure videos": (lambda count, **given: figure_videos(count, 4, 32, **given), 4),
+    "tabletop videos": (lambda count, **given: tabletop_videos(count, 5, 32, **given), 5)} | {
+    name: (lambda count, made=made, **given: render_category(made, count, given.pop("seed", 0), 32, **given), 1)
+    for name, made in CATEGORIES.items()}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_an_item_depends_on_its_seed_and_number_only(kind):
+    render, images = MADE[kind]
+    whole, part = render(5), render(2, first=3)
+    for number in range(2 * images):
+        np.testing.assert_array_equal(part[number].image, whole[3 * images + number].image)
+        np.testing.assert_array_equal(part[number].keypoints, whole[3 * images + number].keypoints)
+    assert (render(1, seed=1)[0].image != whole[0].image).any()
+    assert len({whole[number].image.tobytes() for number in range(0, 5 * images, images)}) == 5
+    if images > 1:
+        assert part.titles == whole.titles[3:5]
+
+
+# Images of people
+
+def test_domains_show_the_same_figures():
+    easy, hard = figures(3, target(0), 0, 64), figures(3, target(1), 0, 64)
+    np.testing.assert_array_equal(easy.examples.keypoints, hard.examples.keypoints)
+    assert easy.digest != hard.digest
+    assert (figures(3, SOURCE, 0, 64)[0].image != easy[0].image).any()
+
+
+def on_the_body(example, points):
+    """Whether the pixels of points are brighter than the corner."""
+    cells = np.rint(points).astype(int)
+    return (example.image[cells[:, 1], cells[:, 0]].max(axis=-1) > int(example.image[:3, :3].max()) + 30).all()
+
+
+def test_labels_lie_on_the_body():
+    plain = figures(24, SOURCE, 0, 64, skeleton=ALL_JOINTS)
+    assert all(on_the_body(plain[number], plain[number].keypoints) for number in range(24))
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_all_joints_are_inside_and_bones_keep_their_length(side):
+    points = joints(np.random.default_rng(0).random((500, NUMBERS)), side)
+    assert points.min() > 0
+    assert points.max() < side - 1
+    at = {name: points[:, k] for k, name in enumerate(JOINTS)}
+    torso = np.linalg.norm(at["neck"] - at["pelvis"], axis=1)
+    for name, longest in (("hand", 0.16), ("foot", 0.215)):
+        for which in ("left", "right"):
+            middle = at[f"{which}_{'elbow' if name == 'hand' else 'knee'}"]
+            ratio = np.linalg.norm(at[f"{which}_{name}"] - middle, axis=1) / torso
+            assert ratio.max() <= longest / 0.29 + 1e-3
+            assert ratio.min() >= 0.7 * longest / 0.29 - 1e-3
+
+
+def test_backgrounds_and_noise_keep_to_their_amplitudes():
+    generator = np.random.default_rng(0)
+    for domain in (SOURCE, target(0), target(1), PHOTO_LIKE):
+        behind = background(domain, generator, 64)
+        assert behind.shape == (64, 64, 3)
+        assert 0 <= behind.min() <= behind.max() <= domain.background_amplitude
+    empty = Image.new("RGBX", (256, 256))
+    grey = finish(empty, np.full((64, 64, 3), 0.5), 0.06, generator) / 255
+    assert abs(grey.std() - 0.06) < 0.003
+    full = Image.new("RGBX", (256, 256), (200, 100, 50, 255))
+    np.testing.assert_array_equal(finish(full, np.ones((64, 64, 3)), 0.0, generator)[5, 5], [200, 100, 50])
+
+
+def test_hidden_joints_are_covered_and_not_labelled():
+    shown, hidden = (figures(40, domain, 0, 64, skeleton=ALL_JOINTS).examples
+                     for domain in (SOURCE, Domain("source", hidden=0.2)))
+    assert 0.1 < 1 - hidden.visible.mean() < 0.3
+    assert not hidden.keypoints[hidden.visible == 0].any()
+    np.testing.assert_array_equal(hidden.keypoints[hidden.visible > 0], shown.keypoints[hidden.visible > 0])
+
+
+# Videos of people
+
+def test_seventeen_joints_lie_on_the_body():
+    videos = figure_videos(len(ACTIONS), 6, 64, domain=SOURCE)
+    assert videos.skeleton == SEVENTEEN
+    assert videos.facts["action"] == tuple(ACTIONS)
+    assert sorted(k for members in SEVENTEEN.groups.values() for k in members) == list(range(17))
+    crown = SEVENTEEN.index("head_top")  # on the outline
+    for index in range(0, len(videos), 3):
+        assert videos[index].visible.all()
+        assert on_the_body(videos[index], np.delete(videos[index].keypoints, crown, axis=0))
+    points = joints(np.random.default_rng(0).random((5, NUMBERS)), 64)
+    more = seventeen(points)
+    for name in set(JOINTS):
+        np.testing.assert_array_equal(more[:, SEVENTEEN.index(name)], points[:, JOINTS.index(name)])
+    at = {name: more[:, k] for k, name in enumerate(SEVENTEEN.names)}
+    np.testing.assert_allclose(at["spine"], (at["neck"] + at["pelvis"]) / 2, atol=1e-4)
+    assert (np.linalg.norm(at["head_top"] - at["neck"], axis=1) > np.linalg.norm(at["head"] - at["neck"], axis=1)).all()
+
+
+def test_actions_differ():
+    """The nearest mean spectrum identifies most actions; chance is 1 in 8."""
+    def spectra(seed):
+        poses = [perform(action, np.random.default_rng([seed, take]), 64) for action in ACTIONS for take in range(6)]
+        assert all((pose >= 0).all() and (pose <= 1).all() for pose in poses)
+        whole = np.abs(np.fft.rfft(np.stack(poses), axis=1))[:, :9]
+        return (whole / 64).reshape(len(ACTIONS), 6, -1)
+    means, new = spectra(0).mean(1), spectra(1)
+    nearest = np.linalg.norm(new[:, :, None] - means, axis=-1).argmin(-1)
+    assert (nearest == np.arange(len(ACTIONS))[:, None]).mean() > 0.6
+
+
+# Categories
+
+@pytest.fixture
+def noiseless(monkeypatch):
+    monkeypatch.setattr("data.figure_categories.NOISE", 0.0)
+
+
+def bare(category, count, side=64):
+    """Renders objects on black."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data.figure_categories.AMPLITUDE", 0.0)
+        return render_category(category, count, 0, side, background="plain").examples
+
+
+@pytest.mark.parametrize("category", CATEGORIES.values(), ids=CATEGORIES)
+@pytest.mark.usefixtures("noiseless")
+def test_backgrounds_change_neither_object_nor_points(category):
+    plain, *others = (render_category(category, 4, 0, 64, background=kind).examples for kind in BACKGROUNDS)
+    alone = bare(category, 4).image.astype(int)
+    for other in others:
+        np.testing.assert_array_equal(other.keypoints, plain.keypoints)
+        same = np.abs(other.image.astype(int) - plain.image).max(-1) == 0
+        assert same[alone.sum(-1) == 0].mean() < 0.2
+        assert same[alone.min(-1) > 60].mean() > 0.7  # of the object all but its border
+
+
+@pytest.mark.parametrize("category", CATEGORIES.values(), ids=CATEGORIES)
+@pytest.mark.usefixtures("noiseless")
+def test_points_are_inside_and_on_the_object(category):
+    rendered = bare(category, 30)
+    points = rendered.keypoints
+    assert points.shape == (30, len(category.skeleton.names), 2)
+    assert points.min() > 0
+    assert points.max() < 63
+    assert rendered.visible.all()
+    cells = np.rint(points).astype(int)
+    on_object = rendered.image[np.arange(30)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
+    assert on_object.mean() > 0.95  # a few lie on an outline whose pixel they share
+    first, last = (category.skeleton.index(name) for name in category.ends)
+    np.testing.assert_allclose(rendered.scale, np.linalg.norm(points[:, first] - points[:, last], axis=-1), rtol=1e-5)
+    assert rendered.scale.min() > 2
+    # Larger images are the same ones.
+    np.testing.assert_allclose((bare(category, 3, 128).keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3)
+
+
+@pytest.mark.usefixtures("noiseless")
+def test_the_labels_of_a_face_tell_where_its_hair_is():
+    shown_faces = bare(FACES, 300)
+    points, images = shown_faces.keypoints, shown_faces.image.max(-1)
+    highest = np.argmax(images.max(2) > 20, axis=1)  # row of the first pixel of the hair
+    inside = highest > 0
+    for shown, below, above in ((14, 0.0, 1.0), (10, 1.5, np.inf)):  # px: of all labels, and of all but the hair's
+        known = np.column_stack([points[inside, :shown].reshape(inside.sum(), -1), np.ones(inside.sum())])
+        error = highest[inside] - known @ np.linalg.lstsq(known, highest[inside], rcond=None)[0]
+        assert below <= np.sqrt(np.mean(error ** 2)) <= above
+
+
+def test_closed_curves_go_through_their_points():
+    points = np.random.default_rng(0).random((7, 2))
+    np.testing.assert_allclose(closed_curve(points, 5)[::5], points)
+    np.testing.assert_allclose(closed_curve(np.tile(points[:1], (4, 1))), np.tile(points[:1], (24, 1)))
+
+
+# Tabletops
+
+@pytest.fixture(scope="module")
+def paths():
+    return np.stack([motion(np.random.default_rng(seed), 30) for seed in range(20)])
+
+
+def test_links_keep_their_length_and_the_gripper_its_reach(paths):
+    arm = paths[:, :, :len(ARM)]
+    lengths = np.linalg.norm(np.diff(arm, axis=2), axis=-1)
+    np.testing.assert_allclose(lengths, np.broadcast_to(LINKS, lengths.shape), rtol=1e-9)
+    steps = np.linalg.norm(np.diff(arm[:, :, -1], axis=1), axis=-1)
+    assert steps.max() < 1.3 * REACH
+    assert steps.mean() > 0.3 * REACH
+    assert 0.0 < paths.min() < paths.max() < 1.0
+
+
+def test_toys_are_pushed(paths):
+    toys = paths[:, :, len(ARM):]
+    moved = np.linalg.norm(np.diff(toys, axis=1), axis=-1)
+    assert (moved.sum(1) > 0.05).mean() > 0.5  # most toys, in 30 frames
+    assert (moved == 0).mean() > 0.5  # and most of the time they lie still
+    gap = np.linalg.norm(toys - paths[:, :, len(ARM) - 1:len(ARM)], axis=-1) - RADII - GRIPPER_RADIUS
+    assert np.mean(gap < -0.03) < 0.02
+
+
+def test_the_gripper_is_rendered_at_its_label():
+    video = tabletop_videos(1, 6, 64, first=3)
+    assert video.skeleton == ARM_AND_TOYS
+    colours = []
+    for index in range(6):
+        assert video[index].visible.all()
+        x, y = video[index].keypoints[ARM_AND_TOYS.index("gripper")].round().astype(int)
+        colours.append(video[index].image[y - 1:y + 2, x - 1:x + 2].astype(float).mean((0, 1)))
+    assert np.ptp(colours, axis=0).max() < 40  # of one colour, but for noise
+    with pytest.raises(InputError, match="found 3 videos of 0 frames"):
+        tabletop_videos(3, 0, 32)
