@@ -85,16 +85,14 @@ def rendered(x, y, size=(32, 32), sigma=RELEASED_SIGMA):
     return gaussian_bumps(jnp.array([[x, y]], jnp.float32), size, sigma, window=None)[..., 0]
 
 
-def test_a_drawn_point(close):
+def test_drawn_points(close):
     first = [0.026649, 0.535261, 0.196912, 0.001327]
     close(rendered(1.25, 0.5, (3, 4)), [first, first, [0.000488, 0.009804, 0.003607, 0.000024]])
     first = [0.000710, 0.286505, 0.038774, 0.000002]
     close(rendered(1.25, 0.5, (3, 4), 0.5 / 2**0.5), [first, first, [0, 0.000096, 0.000013, 0]])
     close((rendered(20, 10).sum(), rendered(20, 10).max()), (1.616309, 1))
     close((rendered(20.3, 9.6).sum(), rendered(20.3, 9.6).max()), (1.545617, 0.606531))
-
-
-def test_drawing_and_finding_are_not_inverse_to_each_other(close):
+    # Drawing and finding are not inverse to each other
     found, _ = decode_soft_argmax(jnp.asarray(peaks((10, 20, 1), (4, 6, 0.9)))[None, :, :, None], temperature=0.1)
     blob = rendered(*found[0, 0])
     close(blob.max(), 0.685701)
@@ -159,9 +157,7 @@ def test_a_clipped_gradient_is_that_of_one_network(close):
     seen = jax.tree.map(lambda nu: jnp.sqrt(nu / 0.1), second_moment)
     close(seen["a"], (0.230769, 0.307692))
     close(seen["b"], [0.923077])
-
-
-def test_where_weights_decay_to(close):
+    # Where weights decay to
     params = {"projections": {"kernel": jnp.array([[1.0, 0.5], [0.0, 0.0]]), "depthwise": jnp.array([1.0, 2.0])},
               "free": {"bn": {"scale": jnp.full(2, 3.0)}, "conv": jnp.full((1, 2), 3.0)}}
     still = jax.tree.map(jnp.zeros_like, params)
@@ -172,9 +168,7 @@ def test_where_weights_decay_to(close):
         _, state = descend(optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
         squares = jax.tree.map(lambda leaf: 0.1 * (0.1 * leaf) ** 2, wanted)
         jax.tree.map(close, optax.tree.get(state, "nu"), squares)
-
-
-def test_the_learning_rate_of_epochs(close):
+    # The learning rate of epochs
     rate = released_learning_rate()
     rates = [rate(jnp.float32(2500 * epoch)) for epoch in (0, 29, 30, 59, 60, 79)]
     close(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-5)

@@ -48,7 +48,7 @@ ALL = jnp.ones(3)
 # Spatial distillation
 
 
-def test_t1_line_softmax_and_distillation(close):
+def test_distillation(close):
     close(line_softmax(TEACHER, 1)[0, ..., 0], [[0.119203, 0.119203], [0.880797, 0.880797]])
     close(line_softmax(TEACHER, 2)[0, ..., 0], [[0.268941, 0.731059], [0.268941, 0.731059]])
     close(line_softmax(STUDENT, 1)[0, ..., 0], [[0.182426, 0.5], [0.817574, 0.5]])
@@ -56,31 +56,23 @@ def test_t1_line_softmax_and_distillation(close):
     close(spatial_distillation(TEACHER, STUDENT, reduction="line_sum"), 0.681558)
     close(spatial_distillation(TEACHER, STUDENT), 0.340779)
     close(centred_distillation(TEACHER, STUDENT, reduction="line_sum"), 0.207790)
-
-
-def test_t2_channels_and_unequal_sides(close):
+    # T2 channels and unequal sides
     close(spatial_distillation(TEACHER_2, STUDENT_2), 0.345653)
     close(spatial_distillation(TEACHER_2, STUDENT_2, reduction="line_sum"), 0.867058)
     close(centred_distillation(TEACHER_2, STUDENT_2), 0.003442)
-
-
-def test_t3_other_readings(close):
+    # T3 other readings
     options = {"reduction": "line_sum"}
     close(spatial_distillation(TEACHER, STUDENT, mode="joint", **options), 1.451524)
     close(centred_distillation(TEACHER, STUDENT, mode="joint", **options), 0.503987)
     close(spatial_distillation(TEACHER, STUDENT, mode="marginal", **options), 0.571434)
     close(spatial_distillation(TEACHER, STUDENT, temperature=2.0, **options), 0.684339)
-
-
-def test_t4_gradient(close):
+    # T4 gradient
     loss = functools.partial(spatial_distillation, reduction="line_sum")
     by_teacher, by_student = jax.grad(loss, (0, 1))(TEACHER, STUDENT)
     close(by_student[0, ..., 0], [[0.042955, 0.068049], [0.099724, -0.210729]])
     close(by_student.sum(), 0)
     close(by_teacher, 0, rtol=0, atol=0)
-
-
-def test_t5_channel_distillation(close):
+    # T5 channel distillation
     for temperature, pixels, loss in ((1.0, (1.106723, 1.063991), 1.085357), (2.0, (1.111618, 1.090537), 1.101077)):
         distilled = functools.partial(channel_distillation, temperature=temperature)
         close(distilled(PIXELS, OTHER_PIXELS, ALL), loss)
@@ -147,7 +139,7 @@ def test_t8_total(close):
 VALUES, ANCHOR, IMPORTANCE = jnp.array([1.2, -0.5, 0.3]), jnp.array([1, -0.4, 0]), jnp.array([2, 1, 0.5])
 
 
-def test_t9_elastic_weight_consolidation(close):
+def test_penalties(close):
     close(quadratic_penalty(VALUES, ANCHOR, IMPORTANCE), 0.0675)
     scalar = jnp.float32
     close(quadratic_penalty(scalar(1.5), scalar(1), scalar(2))
@@ -157,9 +149,7 @@ def test_t9_elastic_weight_consolidation(close):
     close(quadratic_penalty(scalar(1.5), scalar(1.2), fused), 0.1035)
     close(fused_importance(scalar(2), scalar(0.5), rule="half"), 1.25)
     close(fused_importance(scalar(2), scalar(0.5), step=2), 1.5)
-
-
-def test_t12_riemannian_walk(close):
+    # T12 riemannian walk
     path = jnp.array([1, 0.9, 0.95, 0.93])
     walk, fishers, scores = start_walk(path[0]), [], []
     for gradient, before, after in zip(jnp.array([0.4, -0.2, 0.1]), path[:-1], path[1:], strict=True):
@@ -172,18 +162,14 @@ def test_t12_riemannian_walk(close):
     walk, importance = walk_importance(walk)
     close(walk.score, 2.462513)
     close(quadratic_penalty(path[-1] + 0.03, path[-1], importance, half=False), 0.00222890, rtol=2e-5)
-
-
-def test_t13_adaptive_consolidation(close):
+    # T13 adaptive consolidation
     outputs = {"parameters": VALUES, "anchor": ANCHOR, "importance": IMPORTANCE, "tracked": {
         "anchor": jnp.array([0.8, -0.6, 0.4]), "importance": jnp.array([0.1, 3, 1])}}
     objective = {"penalty": penalty_term(), "expanded_penalty": penalty_term(tracked=True)}
     value, parts = total(objective, outputs, {}, {"penalty": jnp.float32(100), "expanded_penalty": jnp.float32(1)})
     close([parts["loss/penalty"], parts["loss/expanded_penalty"]], [0.0675, 0.028])
     close(value, 6.778)
-
-
-def test_t13_entropies(close):
+    # T13 entropies
     raw = functools.partial(line_entropy, normalised=False)
     close([raw(OTHER_PIXELS[:, :, x : x + 1], mode="channel") for x in (0, 1)], [1.017357, 1.074368])
     close(raw(OTHER_PIXELS, ALL, mode="channel"), 1.045863)

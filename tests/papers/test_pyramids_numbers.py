@@ -69,14 +69,10 @@ def test_g1_a_blob_has_no_factor_one_half(close):
 def test_g2_blobs_between_cells(close, cells, width, highest, summed):
     blob = draw_normalised_points(jnp.zeros((1, 2)), (cells, cells), width)
     close([blob.max(), blob.sum()], [highest, summed])
-
-
-def test_g3_a_blob_at_a_cell(close):
+    # G3 a blob at a cell
     blob = draw_normalised_points(jnp.array([[0.6, -0.6]]), (16, 16), 0.1)[..., 0]
     close([blob[3, 12], blob[3, 13], blob[4, 13]], [1, 0.169013, 0.028566])
-
-
-def test_p1_heatmaps_to_points_to_blobs(close):
+    # P1 heatmaps to points to blobs
     points = normalised_points(one_map(4, r0c0=2, r2c2=1))
     close(points[0, 0], [-0.241267, -0.241267])
     blob = draw_normalised_points(points, (4, 4), 0.5)[0, ..., 0]
@@ -101,9 +97,7 @@ def gradients(rule, **options):
 def test_t1_what_is_transported(close):
     close(transported(*ROW).ravel(), [1, 6.5, 3])
     close(transporter_transported(*ROW).ravel(), [0, 6, 3])
-
-
-def test_t1_gradients_of_equation_2(close):
+    # T1 gradients of equation 2
     for_reference, for_frame, maps_reference, maps = gradients(transported, stop_reference=False)
     close(for_frame, [1, 0.75, 1])
     close(for_reference, [0, 0.25, 0])
@@ -114,17 +108,13 @@ def test_t1_gradients_of_equation_2(close):
     close(stopped[3], maps)
     close(stopped[0], 0, atol=0)
     close(stopped[2], 0, atol=0)
-
-
-def test_t1_gradients_of_the_transporter_rule(close):
+    # T1 gradients of the transporter rule
     stopped = gradients(transporter_transported)
     close(stopped[1], [0, 0.5, 1])
     close(stopped[3], [[1, -4.5, -27], [1, -8, 0]])
     close(stopped[0], 0, atol=0)
     close(stopped[2], 0, atol=0)
-
-
-def test_t3_properties(close):
+    # T3 properties
     random = np.random.default_rng(0)
     features_reference, features = (jnp.asarray(random.normal(size=(2, 3, 4, 5)), jnp.float32) for _ in range(2))
     maps_reference, maps = (jnp.asarray(random.uniform(size=(2, 3, 4, 7)), jnp.float32) for _ in range(2))
@@ -192,17 +182,12 @@ def test_l2_sums_and_means(close):
     close(pixel_mse(images, images + 0.1), 0.01)
     large = jnp.full((1, 128, 128, 3), 0.1)
     close(pixel_mse(large, 0 * large, reduction="sum") / pixel_mse(large, 0 * large), 49152)
-
-
-def test_spring_in_pixels_is_as_large_as_a_sum_of_pixels(close):
-    """20 children 0.15 away from their parents, normalised: 1.8e3 in pixels of 128 x 128, 0.45 without a unit."""
+    # 20 children 0.15 away from their parents, normalised: 1.8e3 in pixels of 128 x 128, 0.45 without a unit
     children = jnp.tile(jnp.array([0.15, 0.0]), (1, 20, 1))
     in_pixels = spring(jnp.zeros((1, 10, 2)), children, reduction="sum", unit="pixels", size=(128, 128))
     close(in_pixels, 0.45 * 64**2, rtol=1e-4)
     close(spring(jnp.zeros((1, 10, 2)), children), 0.0225)
-
-
-def test_u1_twice_the_resolution_has_half_pixel_centres(close):
+    # U1 twice the resolution has half pixel centres
     line = upsample_bilinear(jnp.array([0.0, 1.0, 4.0]).reshape(1, 1, 3, 1))
     close(line[0, 0, :, 0], [0, 0.25, 0.75, 1.75, 3.25, 4])
 

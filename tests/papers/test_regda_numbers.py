@@ -62,9 +62,7 @@ def test_label_gaussian_at_the_border(close, x, y, total, cells):
     labels = bump(64, x, y, 2.0)
     close(labels.sum(), total)
     close(jnp.count_nonzero(labels), cells)
-
-
-def test_label_gaussian_of_the_fast_generator(close):
+    # Label gaussian of the fast generator
     labels = bump(64, 20, 30, 2.0, window=None, cutoff=0.01)
     close(labels.sum(), 24.848388)
     close(jnp.count_nonzero(labels), 113)
@@ -94,15 +92,11 @@ def test_encoder(close):
 def test_kl_of_four_cells(close, logits, target, epsilon, value):
     loss = kl(one_map(logits), one_map(target), jnp.ones((1, 1)), epsilon=epsilon)
     close(loss, value)
-
-
-def test_kl_gradient_is_softmax_less_target(close):
+    # Kl gradient is softmax less target
     target = one_map([[0.1, 0.2], [0.3, 0.4]])
     gradient = jax.jit(jax.grad(heatmap_kl))(one_map([[1, 2], [3, 4]]), target, jnp.ones((1, 1)))
     close(gradient.ravel(), [-0.067941, -0.112856, -0.063117, 0.243914])
-
-
-def test_kl_of_an_empty_target_is_exactly_zero(close):
+    # Kl of an empty target is exactly zero
     logits, empty = one_map([[1, 2], [3, 4]]), one_map([[0, 0], [0, 0]])
     value_and_gradient = jax.jit(jax.value_and_grad(heatmap_kl))
     for weight in (0.0, 1.0):
@@ -162,9 +156,7 @@ def test_pseudo_maps_full_size(close):
     close(divergence(uniform, maps.truth), [4.107574, 4.107574, 4.107574, 5.293702])
     close(divergence(sharp, maps.false), [3.955253, 3.955253, 4.862155, 4.160851])
     close(divergence(sharp, maps.truth), [1.404617, 1.404617, 1.404617, 1.646815])
-
-
-def test_ground_false_of_a_single_keypoint_is_uniform(close):
+    # Ground false of a single keypoint is uniform
     maps, weights = by_others(peaks(16, (4, 5, 1.0)), sigma=1.0), jnp.ones((1, 1))
     close(maps.false, 0, atol=0)
     close(to_false(jnp.zeros((1, 16, 16, 1)), maps, weights), 0, atol=1e-6)
@@ -195,9 +187,7 @@ def test_decode(close, rows, strict_positive, point, score):
     points, scores = decode_argmax(one_map(rows), strict_positive=strict_positive)
     close(points[0, 0], point)
     close(scores[0, 0], score)
-
-
-def test_pseudo_map_of_a_map_without_a_positive_logit_stands_at_the_origin(close):
+    # Pseudo map of a map without a positive logit stands at the origin
     maps = by_others(one_map([[-3, -1], [-2, -5]]), sigma=1.0)
     close(maps.truth[0, 0, 0, 0], 1, rtol=0)
     maps = by_others(one_map([[-3, -1], [-2, -5]]), sigma=1.0, strict_positive=False)
@@ -273,7 +263,7 @@ def test_learning_rates_of_the_published_setting(close):
     assert config.pretraining_steps == 70 * 500
 
 
-def test_sgd(close):
+def test_sgd_and_baselines(close):
     optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.trace(0.9, nesterov=True))
     params = {"theta": jnp.float32(1)}
     state = optimizer.init(params)
@@ -281,18 +271,11 @@ def test_sgd(close):
         params, state = descend(optimizer, {"theta": jnp.float32(0.5)}, state, params, lambda _: 0.1, jnp.int32(step))
         close(params["theta"], theta)
         close(state[1].trace["theta"], buffer, atol=2e-6)
-
-
-# Baselines
-
-
-def test_baselines(close):
+    # Baselines
     close(heatmap_mse(one_map([[0.5, 0], [0, 0.25]]), one_map([[1, 0], [0, 0]]), jnp.ones((1, 1))), 0.0390625)
     close(domain_confusion(jnp.array([0.8, 0.6]), jnp.array([0.3, 0.5])), 0.445948)
     close(softmax_discrepancy(one_map([[0, 0], [0, 0]]), one_map([[1, 2], [3, 4]])), 0.196957)
-
-
-def test_the_codec_of_the_paper_reads_its_own_labels(close):
+    # The codec of the paper reads its own labels
     paper = codec(image_size=256, heatmap_size=64, sigma=2.0)
     cells = peaks(64, (25, 13, 1.0))
     close(paper.decode(cells)[0][0, 0], (100, 52))  # cell * 4, without half a cell

@@ -56,17 +56,13 @@ def test_n1_target(close):
           [1, 0.882497, 0.000123410, 0.011109, 0])
     close([maps.sum(), (maps**2).sum()], [25.081291, 12.566301])
     close(heatmap_mse(jnp.zeros((1, 64, 64, 1)), one_map(maps), jnp.ones((1, 1)), half=False), 0.00306794)
-
-
-def test_n2_target_at_the_border(close):
+    # N2 target at the border
     maps, weights = target((2, 255))
     maps = maps[..., 0]
     close(weights, [1])
     close(jnp.count_nonzero(maps), 48)
     close([maps.sum(), maps[63, 1], maps[63, 0], maps.max()], [7.788901, 0.882497, 0.778801, 0.882497])
-
-
-def test_n3_joints_outside(close):
+    # N3 joints outside
     maps, weights = target(*((x, 100) for x in (-26, -30, -34, 277.9, 278)))
     close(weights, [1, 1, 0, 1, 0])
     close(maps.sum((0, 1)), [0.055635, 0, 0, 0.055635, 0])
@@ -92,14 +88,10 @@ def test_n4_decoding(close):
         close(decoded(decoder, (1, 4, 0.7), (1, 5, 0.4))[:2], [4, 1])
         close(decoded(decoder, background=-1.0), [0, 0, -1])
     close(decoded(plain, (2, 6, 0.5), (5, 2, 0.5))[:2], [6, 2])
-
-
-def test_n18_soft_argmax(close):
+    # N18 soft argmax
     points, _ = heatmaps.decode_soft_argmax(one_map([[0, 1], [2, 3]]))
     close(points[0, 0], [0.731059, 0.880797])
-
-
-def test_n19_dark(close):
+    # N19 dark
     bump = heatmaps.gaussian_bumps(jnp.array([[[10.3, 7.6]]]), (20, 20), 2.0, window=None)
     close(heatmaps.decode_argmax(bump)[0][0, 0], [10, 8])
     close(heatmaps.decode_dark(bump, blur=False)[0][0, 0], [10.3, 7.6], atol=1e-4)
@@ -121,9 +113,7 @@ def test_n9_bilinear_warp(close):
     images = one_map(np.arange(16).reshape(4, 4))
     moved = jax.jit(geometry.warp)(images, geometry.translation(0.5, -1))
     close(moved[0, ..., 0], [[2, 4.5, 5.5, 6.5], [4, 8.5, 9.5, 10.5], [6, 12.5, 13.5, 14.5], [0, 0, 0, 0]])
-
-
-def test_n12_homography(close):
+    # N12 homography
     side = 256
     corners = np.array([(0, 0), (0, side), (side, side), (side, 0)], np.float32)
     moved = np.array([(10, 20), (-5, side - 15), (side - 30, side + 8), (side - 12, 4)], np.float32)
@@ -146,9 +136,7 @@ def test_n6_supervised(close):
     weights = jnp.array([[1.0, 1], [0, 1]])
     close(heatmap_mse(predicted, true, weights, half=False), 0.093750)
     close(heatmap_mse(predicted, true, weights), 0.046875)
-
-
-def test_n7_representation(close):
+    # N7 representation
     features = np.array([[1, -2, 3, .5], [-1, -4, -.5, -2], [.2, .4, .6, .8]], np.float32).T.reshape(1, 2, 2, 3)
     masks = np.array([[.1, .9, 0, .2], [.5, .25, 1, 0]], np.float32).T.reshape(1, 2, 2, 2)
     close(semantic_representation(jnp.asarray(features), jnp.asarray(masks))[0], [[.1, 0, .36], [3, 0, .6]])
@@ -175,9 +163,7 @@ def test_n11_equivariance_of_pooling(close, maps, of_heatmaps, loss):
         return transformation_equivariance(pooled(geometry.warp(image, maps)), moved, jnp.ones((1, 1)))
 
     close(equivariance(image, maps), loss)
-
-
-def test_n13_invariance(close):
+    # N13 invariance
     z, moved = jnp.array([[[.9, 0, .18], [3, 0, .6]]]), jnp.array([[[.7, .1, .18], [2.5, 0, .5]]])
     close(transformation_invariance(z, moved, jnp.ones((1, 2))), 0.0516667)
     close(transformation_invariance(z, moved, jnp.ones((1, 2)), reduction="sum"), 0.31)

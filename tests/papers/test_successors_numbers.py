@@ -2,7 +2,6 @@
 
 Maps are indexed [row, column], points are (x, y).
 """
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +27,6 @@ from kpjax.methods.semi_supervised_family import easy_hard
 from kpjax.models.bkind_network import gaussian_densities
 from kpjax.optimization import ema
 from kpjax.structures import Example
-
 
 
 def field(shape, step, start=0.0):
@@ -100,15 +98,11 @@ def test_b2_the_consistency(close):
     codec = heatmaps.codec(image_size=32, heatmap_size=8, sigma=1.0)
     close(teacher_adaptation.teacher_adaptation_objective(codec)["consistency"].function(outputs, {}), 0.079870)
     close(transformation_equivariance(student, answer.bumps, surest(scores, 0.0)), 0.160593)
-
-
-def test_b3_exchanged_moments(close):
+    # B3 exchanged moments
     content, style = (single(values).reshape(1, 2, 2, 1) for values in ([0.1, 0.4, 0.2, 0.9], [0.6, 0.8, 0.5, 0.7]))
     close(exchanged_moments(content, style).ravel(), [0.541150, 0.65, 0.577433, 0.831416])
     close(exchanged_moments(content, style, 0.3).ravel(), [0.232345, 0.475, 0.313230, 0.879425])
-
-
-def test_b4_the_average(close):
+    # B4 the average
     average, found = jnp.float32(1), []
     for value in (3.0, 5.0, 4.0):
         average = ema(average, jnp.float32(value), 0.999)
@@ -161,9 +155,7 @@ def test_c3_views(close):
     pair = single(rows[:2]).at[1, 2].add(5)
     close(subspace_distances(pair, subspace), [[0, 0], [2.444320, 2.474685]], atol=2e-5)
     close(pose_subspace_loss(pair, subspace), 0.729751, atol=1e-5)
-
-
-def test_c4_weights(close):
+    # C4 weights
     close([log_weight(11), log_weight(10.7)], [8.350850e-6, 1.127247e-5], atol=0)
     close([late_rise(epoch) for epoch in (60, 61, 100, 160, 200)], [0, 0.01, 0.4, 1, 1])
 
@@ -174,16 +166,11 @@ def test_c4_weights(close):
 def test_d1_separation(close):
     points = single([[(0, 0), (0.05, 0), (0.5, -0.5)], [(-0.2, 0.1), (-0.2, 0.2), (-0.15, 0.15)]])
     close(0.05 * separation(points), 0.014632)
-
-
-def test_d2_densities(close):
-    """The official grid has the centres of the outer cells at -1 and 1."""
+    # The official grid has the centres of the outer cells at -1 and 1
     for variance, largest, total_of in ((0.01, 3.194480, 14.099784), (0.001, 1.367134, 2.735023)):
         found = gaussian_densities(single([[[0.2, -0.4]]]), (16, 16), variance, align_corners=True)
         close([found.max(), found.sum()], [largest, total_of])
-
-
-def test_d3_structural_difference(close):
+    # D3 structural difference
     rows, columns = np.mgrid[:16, :16]
 
     def images(columns):
@@ -196,10 +183,7 @@ def test_d3_structural_difference(close):
         close([of_channel[0, 0], of_channel[8, 8], of_channel[15, 3], of_channel.mean()],
               [0.627102, 0.608342, 0.627002, 0.601098], atol=1e-5)
     close(structural_difference(images(columns), images(columns)), 0, atol=1e-6)
-
-
-def test_d5_rotation(close):
-    """A quarter turn counter-clockwise takes (x, y) to (y, -x)."""
+    # A quarter turn counter-clockwise takes (x, y) to (y, -x)
     def maps(x, y):
         return gaussian_densities(single([[[x, y]]]), (32, 32), 0.001, align_corners=True)
 
