@@ -40,6 +40,7 @@ hook = install_import_hook(CHECKED, "beartype.beartype")
 hook.__enter__()
 
 import jax
+import numpy as np
 import pytest
 from etils.epath import backend, gpath
 
@@ -93,6 +94,39 @@ def pytest_runtest_call(item):
         pytest.fail(f"it computed for {used:.1f} s, and a default test may for {SECONDS:g}: "
                     "mark it slow or make it cheaper", pytrace=False)
     return result
+
+
+@pytest.fixture
+def close(request):
+    """close(found, expected, rtol=..., atol=...): a test that takes it is traced as one program and compared when that
+    has run, so that its many small operations are compiled at once. A module may have a TOLERANCE."""
+    usual = getattr(request.module, "TOLERANCE", {"rtol": 1e-5, "atol": 1e-6})
+
+    def close(found, expected, **tolerance):
+        close.comparisons.append(((found, expected), usual | tolerance, f"line {sys._getframe(1).f_lineno}"))
+
+    close.comparisons = []
+    return close
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test that takes `close` as one program."""
+    close = pyfuncitem.funcargs.get("close")
+    if close is None:
+        return None
+
+    def traced():
+        pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+        return [pair for pair, _, _ in close.comparisons if has_tracers(pair)]
+
+    def has_tracers(pair):
+        return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(pair))
+
+    computed = iter(jax.jit(traced)())
+    for pair, tolerance, place in close.comparisons:
+        np.testing.assert_allclose(*(next(computed) if has_tracers(pair) else pair), **tolerance, err_msg=place)
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -65,8 +65,3 @@ def test_all_seeds_predict_every_image(both):
         alone = predict_source(METHOD, trained_of(trained, number), source, batch_size=BATCH, mesh=one_device())
         np.testing.assert_allclose(found.keypoints[:, number], alone.keypoints, atol=1e-4)
         np.testing.assert_allclose(found.scores[:, number], alone.scores, atol=1e-6)
-
-
-def test_no_seeds_are_refused():
-    with pytest.raises(ValueError, match=r"count.*at least 1"):
-        over_seeds(METHOD, 0)

@@ -23,8 +23,10 @@ from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
 from kpjax.methods.setup import Setup
-from kpjax.models.layers import BatchNorm, Convolution, he_normal, upsample_nearest
+from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
+from kpjax.models.layers import BatchNorm, Convolution, GroupNorm, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
+from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.structures import Example, Method, Skeleton
 
 KEYPOINTS, BATCH, SIDE = 3, 8, 16
@@ -61,6 +63,29 @@ class Upsampling(nn.Module):
         fine, coarse = features
         coarse = Convolution(4, kernel_size=1, name="conv")(coarse)
         return nn.relu(BatchNorm(name="bn")(fine + upsample_nearest(coarse), train))
+
+
+class Features(nn.Module):
+    """In VGG's place: two small feature maps."""
+
+    @nn.compact
+    def __call__(self, images):
+        fine = nn.relu(Convolution(4, name="conv1")(images))
+        return fine, nn.relu(Convolution(4, stride=2, name="conv2")(fine))
+
+
+GROUPS = functools.partial(GroupNorm, groups=2)
+
+
+def tiny_pyramid(level_sizes=(2, 4), *, conditioned=True, decoder=4, normalization=GROUPS):
+    """Builds a network of Keypoint Pyramids of one or two levels."""
+    levels = len(level_sizes)
+    return keypoint_pyramid(
+        level_sizes, backbone=SmallTrunk((), (4, 4), normalization=normalization), pyramid_width=4,
+        pyramid_normalization=normalization, encoder_widths=(),
+        appearance=ConvolutionStack((4,), normalization=normalization), decoder_widths=(decoder,), decoder_depth=1,
+        transport_widths=((4,), (4,))[-levels:], transport_decoder_widths=((decoder, decoder), (decoder,))[-levels:],
+        conditioned=conditioned, normalization=normalization)
 
 
 MODEL = KeypointNetwork(

@@ -24,7 +24,7 @@ from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.models.association import products
 from kpjax.structures import Example
 
-close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-6)
+TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}
 spatial_distillation, centred_distillation = (
     jax.jit(loss, static_argnames=("reduction", "mode", "temperature"))
     for loss in (distillation.spatial_distillation, distillation.centred_distillation))
@@ -48,7 +48,7 @@ ALL = jnp.ones(3)
 # Spatial distillation
 
 
-def test_t1_line_softmax_and_distillation():
+def test_distillation(close):
     close(line_softmax(TEACHER, 1)[0, ..., 0], [[0.119203, 0.119203], [0.880797, 0.880797]])
     close(line_softmax(TEACHER, 2)[0, ..., 0], [[0.268941, 0.731059], [0.268941, 0.731059]])
     close(line_softmax(STUDENT, 1)[0, ..., 0], [[0.182426, 0.5], [0.817574, 0.5]])
@@ -56,31 +56,23 @@ def test_t1_line_softmax_and_distillation():
     close(spatial_distillation(TEACHER, STUDENT, reduction="line_sum"), 0.681558)
     close(spatial_distillation(TEACHER, STUDENT), 0.340779)
     close(centred_distillation(TEACHER, STUDENT, reduction="line_sum"), 0.207790)
-
-
-def test_t2_channels_and_unequal_sides():
+    # T2 channels and unequal sides
     close(spatial_distillation(TEACHER_2, STUDENT_2), 0.345653)
     close(spatial_distillation(TEACHER_2, STUDENT_2, reduction="line_sum"), 0.867058)
     close(centred_distillation(TEACHER_2, STUDENT_2), 0.003442)
-
-
-def test_t3_other_readings():
+    # T3 other readings
     options = {"reduction": "line_sum"}
     close(spatial_distillation(TEACHER, STUDENT, mode="joint", **options), 1.451524)
     close(centred_distillation(TEACHER, STUDENT, mode="joint", **options), 0.503987)
     close(spatial_distillation(TEACHER, STUDENT, mode="marginal", **options), 0.571434)
     close(spatial_distillation(TEACHER, STUDENT, temperature=2.0, **options), 0.684339)
-
-
-def test_t4_gradient():
+    # T4 gradient
     loss = functools.partial(spatial_distillation, reduction="line_sum")
     by_teacher, by_student = jax.grad(loss, (0, 1))(TEACHER, STUDENT)
     close(by_student[0, ..., 0], [[0.042955, 0.068049], [0.099724, -0.210729]])
     close(by_student.sum(), 0)
-    np.testing.assert_array_equal(by_teacher, 0)
-
-
-def test_t5_channel_distillation():
+    close(by_teacher, 0, rtol=0, atol=0)
+    # T5 channel distillation
     for temperature, pixels, loss in ((1.0, (1.106723, 1.063991), 1.085357), (2.0, (1.111618, 1.090537), 1.101077)):
         distilled = functools.partial(channel_distillation, temperature=temperature)
         close(distilled(PIXELS, OTHER_PIXELS, ALL), loss)
@@ -94,7 +86,7 @@ FEATURES = jnp.array([[[[1, 2], [0, -1]], [[3, 0.5], [2, 2]]]], jnp.float32)
 NEW_MAPS = jnp.stack([one_map([[1, 0.5], [0.5, 0.25]]), one_map([[0, 0.5], [0.5, 1]])], -1)[..., 0, :]
 
 
-def test_t6_products_of_features_and_new_keypoints():
+def test_t6_products_of_features_and_new_keypoints(close):
     z = products(FEATURES, NEW_MAPS)
     close(z.reshape(4, 4), [[1, 2, 0, 0], [0, -0.5, 0, -0.5], [1.5, 0.25, 1.5, 0.25], [0.5, 0.5, 2, 2]])
     answer = z @ jnp.array([[0.1], [-0.2], [0.3], [0.4]]) + 0.05
@@ -113,7 +105,7 @@ STREAMS = {"labelled": Example(*[jnp.zeros(1)] * 6)}
 BOTH_NEW = {"heatmaps": ANSWERS, "increment": increment(2, old=(), new=(0, 1))}
 
 
-def test_t7_loss_of_new_keypoints():
+def test_t7_loss_of_new_keypoints(close):
     per_keypoint = [BOTH_NEW | {"increment": increment(2, old=(), new=(k,))} for k in (0, 1)]
     close([new_keypoints_term(CODEC, half=False).function(outputs, STREAMS) for outputs in per_keypoint],
           [0.125, 0.0425])
@@ -121,7 +113,7 @@ def test_t7_loss_of_new_keypoints():
     close(new_keypoints_term(CODEC, half=False).function(BOTH_NEW, STREAMS), 0.083750)
 
 
-def test_t8_total():
+def test_t8_total(close):
     """Each term has inputs of its own here, and those of the old keypoints come without a new channel."""
     step = jax.tree.map(jnp.asarray, increment(3, old=(0, 1), new=(2,), triples=[(0, 2)]))._replace(old=jnp.ones(2))
     triple = TEACHER_2[..., :1] * 0.9
@@ -147,7 +139,7 @@ def test_t8_total():
 VALUES, ANCHOR, IMPORTANCE = jnp.array([1.2, -0.5, 0.3]), jnp.array([1, -0.4, 0]), jnp.array([2, 1, 0.5])
 
 
-def test_t9_elastic_weight_consolidation():
+def test_penalties(close):
     close(quadratic_penalty(VALUES, ANCHOR, IMPORTANCE), 0.0675)
     scalar = jnp.float32
     close(quadratic_penalty(scalar(1.5), scalar(1), scalar(2))
@@ -157,9 +149,7 @@ def test_t9_elastic_weight_consolidation():
     close(quadratic_penalty(scalar(1.5), scalar(1.2), fused), 0.1035)
     close(fused_importance(scalar(2), scalar(0.5), rule="half"), 1.25)
     close(fused_importance(scalar(2), scalar(0.5), step=2), 1.5)
-
-
-def test_t12_riemannian_walk():
+    # T12 riemannian walk
     path = jnp.array([1, 0.9, 0.95, 0.93])
     walk, fishers, scores = start_walk(path[0]), [], []
     for gradient, before, after in zip(jnp.array([0.4, -0.2, 0.1]), path[:-1], path[1:], strict=True):
@@ -167,23 +157,19 @@ def test_t12_riemannian_walk():
         fishers.append(walk.fisher)
         scores.append(walk.score)
     close(fishers, [0.144, 0.0504, 0.01404])
-    close(np.diff([0, *scores]), [3.731343, 0.993739, 0.199944])
+    close(jnp.diff(jnp.stack([0 * scores[0], *scores])), [3.731343, 0.993739, 0.199944])
     close(scores[-1], 4.925027)
     walk, importance = walk_importance(walk)
     close(walk.score, 2.462513)
     close(quadratic_penalty(path[-1] + 0.03, path[-1], importance, half=False), 0.00222890, rtol=2e-5)
-
-
-def test_t13_adaptive_consolidation():
+    # T13 adaptive consolidation
     outputs = {"parameters": VALUES, "anchor": ANCHOR, "importance": IMPORTANCE, "tracked": {
         "anchor": jnp.array([0.8, -0.6, 0.4]), "importance": jnp.array([0.1, 3, 1])}}
     objective = {"penalty": penalty_term(), "expanded_penalty": penalty_term(tracked=True)}
     value, parts = total(objective, outputs, {}, {"penalty": jnp.float32(100), "expanded_penalty": jnp.float32(1)})
     close([parts["loss/penalty"], parts["loss/expanded_penalty"]], [0.0675, 0.028])
     close(value, 6.778)
-
-
-def test_t13_entropies():
+    # T13 entropies
     raw = functools.partial(line_entropy, normalised=False)
     close([raw(OTHER_PIXELS[:, :, x : x + 1], mode="channel") for x in (0, 1)], [1.017357, 1.074368])
     close(raw(OTHER_PIXELS, ALL, mode="channel"), 1.045863)
@@ -191,7 +177,7 @@ def test_t13_entropies():
     close(raw(STUDENT, mode="joint"), 1.218837)
 
 
-def test_t16_gradient_beside_that_of_the_squared_error():
+def test_t16_gradient_beside_that_of_the_squared_error(close):
     y, x = np.mgrid[:64, :64]
     teacher = one_map(np.exp(-((x - 30) ** 2 + (y - 20) ** 2) / 8))
     student = teacher + 1e-3 * jax.random.normal(jax.random.key(0), teacher.shape)
@@ -201,7 +187,7 @@ def test_t16_gradient_beside_that_of_the_squared_error():
 
     squared = norm(mse_distillation)
     for reduction, ratio in (("line_sum", 0.986), ("element_mean", 0.01541)):
-        np.testing.assert_allclose(norm(functools.partial(spatial_distillation, reduction=reduction)) / squared, ratio,
+        close(norm(functools.partial(spatial_distillation, reduction=reduction)) / squared, ratio,
                                    rtol=0.02)
     flat = jnp.zeros_like(teacher)
     close(spatial_distillation(flat, flat, reduction="line_sum"), 4.158883)
@@ -211,7 +197,7 @@ def test_t16_gradient_beside_that_of_the_squared_error():
 # Metrics, targets, invariances
 
 
-def test_t17_pckh():
+def test_t17_pckh(close):
     head = head_size(np.array([[10, 10, 40, 50], [0, 0, 60, 80.0]]))
     close(head, [30, 60])
     errors, visible = np.array([[14.9, 15.0, 20], [29.9, 30.1, 10]]), np.array([[1, 1, 1], [1, 1, 0]])
@@ -220,14 +206,14 @@ def test_t17_pckh():
     close([found.pooled, found.overall], [0.6, 0.5])
 
 
-def test_t18_target_map():
+def test_t18_target_map(close):
     targets, weights = heatmaps.gaussian_targets(
         jnp.array([[[3.0, 5]]]), jnp.ones((1, 1)), image_size=(64, 64), heatmap_size=(64, 64), sigma=2.0)
     close(targets[0, [5, 5, 5, 7], [3, 4, 5, 5], 0], [1, 0.882497, 0.606531, 0.367879])
-    assert weights == 1
+    close(weights, [[1]])
 
 
-def test_t19_what_spatial_distillation_does_not_see():
+def test_t19_what_spatial_distillation_does_not_see(close):
     shape = 2, 5, 7, 3
     teacher, student = (jax.random.normal(jax.random.key(seed), shape) for seed in (0, 1))
     loss = jax.jit(spatial_distillation)
@@ -238,16 +224,15 @@ def test_t19_what_spatial_distillation_does_not_see():
 
     offset = jax.random.normal(jax.random.key(2), (1, 1, 7, 1))  # another constant for every column
     close(line_softmax(student + offset, 1), line_softmax(student, 1))
-    assert not np.allclose(line_softmax(student + offset, 2), line_softmax(student, 2))
+    close(jnp.abs(line_softmax(student + offset, 2) - line_softmax(student, 2)).max() > 1e-3, True)
 
 
-def test_t19_another_association_network_changes_the_gradient_of_its_channel_only():
+def test_t19_another_association_network_changes_the_gradient_of_its_channel_only(close):
     step = jax.tree.map(jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)]))
     shape = 2, 5, 7
     teacher, student = (jax.random.normal(jax.random.key(seed), (*shape, 4)) for seed in (0, 1))
     codec = heatmaps.Codec(lambda example: (jnp.zeros((*shape, 4)), jnp.ones((2, 4))), None, None)
 
-    @jax.jit
     def gradient(association):
         def value(heatmaps):
             outputs = {"heatmaps": heatmaps, "teacher": teacher, "association": association, "increment": step,
@@ -257,4 +242,4 @@ def test_t19_another_association_network_changes_the_gradient_of_its_channel_onl
         return jax.grad(value)(student)
 
     first, second = (gradient(jax.random.normal(jax.random.key(seed), (*shape, 1))) for seed in (2, 3))
-    np.testing.assert_array_equal((first != second).any((0, 1, 2)), [False, True, False, False])
+    close((first != second).any((0, 1, 2)), [False, True, False, False])

@@ -12,9 +12,7 @@ from flax.traverse_util import flatten_dict
 from tiny_parts import MODEL, SIDE, SKELETON, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
-from kpjax.losses.objective import Term
 from kpjax.methods.adaptation_family.adaptation import (
     adaptation,
     adaptation_objective,
@@ -26,14 +24,12 @@ from kpjax.methods.adaptation_family.parametrisation import (
     adapted_w_and_head_only,
     finetuned,
     finetuned_last,
-    finetuned_where,
     lora,
     scratch,
 )
 from kpjax.methods.adaptation_family.view_pairs import Views
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.hourglass_network import hourglass
-from kpjax.models.layers import Convolution
 from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.resnet import pose_resnet
@@ -42,7 +38,6 @@ from kpjax.models.vgg import RandomFeatures
 
 KEYPOINTS = len(SKELETON.names)
 PERCEPTUAL = RandomFeatures((2, 3))
-NARROW = hourglass(KEYPOINTS, width=16, depth=1)
 # Each with the side of its images, and the number of kernels that are frozen.
 NETWORKS = [
     pytest.param(small_unet(KEYPOINTS, widths=(4, 4, 8)), 8, 4, id="unet"),
@@ -248,51 +243,3 @@ def test_diagnostics_of_points():
     assert float(point_spread(heap_and_wanderer)) > 15
     assert float(median_spread(heap_and_wanderer)) == 0
     np.testing.assert_allclose(median_spread(jnp.array([[[0.0, 0], [3, 4], [0, 10]]])), 3 * 5**0.5, rtol=1e-6)
-
-
-# Input that cannot be used
-
-
-class Grouped(nn.Module):
-    @nn.compact
-    def __call__(self, images, train: bool):
-        x = Convolution(4, stride=4, name="conv")(images)
-        return (nn.Conv(4, (3, 3), feature_group_count=2, name="grouped")(x),)
-
-
-class Last(nn.Module):
-    @nn.compact
-    def __call__(self, features, train: bool):
-        return features[-1]
-
-
-def begun(method, **start):
-    jax.eval_shape(method.init, jax.random.key(0), images(), start)
-
-
-GROUPED = KeypointNetwork(Grouped(), Last(), MODEL.head)
-FEATURES = adaptation_objective(perceptual=True)
-
-
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: begun(build()), "start has no 'core'"),
-    (lambda: begun(build(small_unet(KEYPOINTS, widths=(4, 4, 8))), core=core_of(NARROW, 8)),
-     r"^core: backbone/block1/bn1/bias is absent in the core and \(8,\) in"),
-    (lambda: begun(build(hourglass(KEYPOINTS, width=32, depth=1)), core=core_of(NARROW, 8)),
-     r"^core: backbone/bn1/bias is \(4,\) in the core and \(8,\) in the model"),
-    (lambda: begun(build(GROUPED), core=core_of(GROUPED)), "^backbone/grouped/kernel: a grouped convolution"),
-    (lambda: begun(build(GROUPED, trained=lora()), core=core_of(GROUPED)),
-     "^backbone/grouped/kernel: a grouped convolution"),
-    (lambda: begun(build(objective=FEATURES, perceptual=PERCEPTUAL), core=core_of()), "start has no 'perceptual'"),
-    (lambda: build(objective=FEATURES), "perceptual is None"),
-    (lambda: build(objective={"depth": Term(1.0, lambda outputs, streams: outputs, reads=("depth",))}),
-     "a term reads 'depth'"),
-    (lambda: begun(build(small_unet(5)), core=core_of()), "model has 5 heatmaps, but the skeleton has 3"),
-])
-def test_what_cannot_be_adapted_is_refused(call, words):
-    with pytest.raises((InputError, ValueError), match=words):
-        call()
-
-
-def test_kernels_of_grouped_convolutions_are_finetuned():
-    begun(build(GROUPED, trained=finetuned_where(lambda path, leaf: path[1] == "grouped")), core=core_of(GROUPED))

@@ -9,7 +9,6 @@ import pytest
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, centred, start
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.errors import InputError
 from kpjax.geometry import move_points
 from kpjax.heatmaps import codec, decode_argmax, decode_dark, gaussian_bumps
 from kpjax.methods.forward import unit_range
@@ -156,8 +155,3 @@ def test_a_peak_between_cells_is_kept_when_it_is_drawn_again(x, y):
     np.testing.assert_allclose(again, gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25), atol=0.02)
     np.testing.assert_allclose(*(fine.decode(maps)[0] for maps in (again, faint)), atol=0.1)
     np.testing.assert_allclose(move_points(fine.to_heatmap, fine.decode(again)[0])[0, 0], [x, y], atol=0.1 / 4)
-
-
-def test_a_start_without_a_teacher_is_refused(method):
-    with pytest.raises(InputError, match="'teacher' is missing"):
-        method.init(KEY, {"labelled": EXAMPLE}, {})

@@ -2,9 +2,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from kpjax.errors import InputError
 from kpjax.methods.incremental_family.combination import (
     RIDGES,
     combined_predict,
@@ -61,11 +59,6 @@ def test_labels_that_known_points_do_not_determine_are_missed():
     known, _ = people(60)
     labels = np.random.default_rng(1).uniform(0, 100, (60, 2))
     assert fit_combination(known, labels).missed > 0.9
-
-
-def test_a_keypoint_without_labels_is_refused():
-    with pytest.raises(InputError, match="no label"):
-        fit_combination(np.zeros((0, 3, 2)), np.zeros((0, 2)))
 
 
 def test_combinations_of_combinations():

@@ -62,10 +62,3 @@ def test_a_sum_over_samples_equals_a_loop(case, devices):
     with jax.set_mesh(mesh):
         found = jax.jit(summed, in_shardings=placed)(params, examples, weights, jnp.float32(2))
     assert_close(found, jax.tree.map(lambda leaf: np.einsum("b,b...->...", weights, np.square(2 * leaf)), expected))
-
-
-def test_a_program_for_other_devices_is_refused(case):
-    params, examples, _ = case
-    with pytest.raises(ValueError, match="incompatible devices"):
-        jax.jit(lambda *inputs: sum_over_samples(jnp.square, loss, *inputs))(
-            *jax.device_put((params, examples, np.ones(ROWS, np.float32)), jax.devices()[0]))

@@ -1,7 +1,6 @@
 """Uncertainties of pseudo-labels: their values, and the weights made from them."""
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from kpjax import geometry
 from kpjax.heatmaps import gaussian_bumps
@@ -50,5 +49,3 @@ def test_thresholds_keep_a_share():
         assert limits.dtype == np.float32
         share = (uncertainties <= limits.astype(np.float64) + 1e-6).mean(0)
         assert (np.abs(share - kept) <= 0.021).all()
-    with pytest.raises(ValueError, match="fraction"):
-        kept_thresholds(uncertainties, 0)

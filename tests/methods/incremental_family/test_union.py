@@ -6,7 +6,6 @@ import pytest
 from tiny_parts import CODEC, KEYPOINTS, MODEL, SETUP, SKELETON, batch, trained_model
 
 from kpjax.augment import compose_augmentations, no_augmentation, random_flip
-from kpjax.errors import InputError
 from kpjax.losses import without
 from kpjax.methods import union, union_objective
 from kpjax.methods.incremental_family.union import peak_height
@@ -117,15 +116,6 @@ def test_the_mask_needs_no_network_of_a_project():
     assert state.frozen == {}
     _, metrics = jax.jit(masked.update)(state, streams(), jax.random.key(0))
     assert metrics["loss/total"] == metrics["loss/labels"]
-    distilled = union(STILL, objective=OBJECTIVE, named=NAMED)
-    with pytest.raises(InputError, match="'teachers' is missing"):
-        distilled.init(jax.random.key(0), streams(), {"variables": trained_model()})
-
-
-def test_names_must_fit_the_skeleton():
-    for named in ((True, True), NAMED[:1], ((True, True), (False, True))):
-        with pytest.raises(ValueError, match="give a row of 3 for each of two projects or more"):
-            union(STILL, objective=OBJECTIVE, named=named)
 
 
 def test_a_peak_is_a_confidence_between_0_and_1():

@@ -4,11 +4,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from test_pyramids import Features, built, images, operations, randomised, shapes, tiny
-from tiny_parts import BATCH, SIDE, batch
+from test_pyramids import built, images, operations, randomised, shapes
+from tiny_parts import Features, batch, tiny_pyramid
 
-from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import baseline_errors
 from kpjax.losses.differences import structural_difference
 from kpjax.losses.objective import without
@@ -16,7 +14,7 @@ from kpjax.methods.pyramids_family.bkind import TURNED, bkind, bkind_objective, 
 from kpjax.models.bkind_network import as_bkind, published_bkind
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-NETWORK = as_bkind(tiny((3,)))
+NETWORK = as_bkind(tiny_pyramid((3,)))
 ALONE = without(bkind_objective(), "rotation", "separation")
 STREAMS = {"frame": batch("frame"), "reference": batch("reference")}
 
@@ -105,18 +103,3 @@ def test_features_are_compared_with_bounded_distances():
     close(after.averages, scales)
     pixels = metrics["error/reconstruction"]
     assert pixels / (0.99 + 0.01 * pixels) < metrics["loss/reconstruction"] < 300
-    with pytest.raises(ValueError, match="has 6 values; give 3"):
-        jax.eval_shape(method(objective, perceptual=Features()).init, jax.random.key(0), STREAMS,
-                       {"perceptual": weights})
-    with pytest.raises(ValueError, match="perceptual is None"):
-        method(objective)
-    with pytest.raises(InputError, match="start has no 'perceptual'"):
-        shapes(found)
-
-
-def test_only_square_images_are_turned():
-    wide = {name: example._replace(image=np.zeros((BATCH, SIDE, 2 * SIDE, 3), np.uint8))
-            for name, example in STREAMS.items()}
-    with pytest.raises(InputError, match=r"images of 16 x 32 \(height x width\) are turned by 90 degrees"):
-        shapes(method(), wide)
-    shapes(method(ALONE), wide)

@@ -6,12 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
 from resumed_in_a_new_process import one_device
-from tiny_parts import BATCH, SIDE, batch, centred, endless
+from tiny_parts import BATCH, SIDE, Features, batch, centred, endless, tiny_pyramid
 
 from kpjax.augment.augmentations import random_affine
-from kpjax.errors import InputError, RunError
+from kpjax.errors import RunError
 from kpjax.evaluation.degeneracy import (
     baseline_errors,
     counted,
@@ -33,32 +32,19 @@ from kpjax.methods.pyramids_family.objectives import (
 )
 from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
 from kpjax.methods.pyramids_family.transporter import transporter, transporter_objective
-from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
-from kpjax.models.layers import BatchNorm, Convolution, GroupNorm
-from kpjax.models.pyramid import keypoint_pyramid
+from kpjax.models.layers import BatchNorm
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 from kpjax.training.fit import FitOptions, fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OBJECTIVE = pyramids_objective()
-GROUPS = functools.partial(GroupNorm, groups=2)
 STREAMS = {"frame": batch("frame"), "reference": batch("reference")}
 KEYNET = {"keypoints", "generator"}
 
 
-def tiny(level_sizes=(2, 4), *, conditioned=True, decoder=4, normalization=GROUPS):
-    levels = len(level_sizes)
-    return keypoint_pyramid(
-        level_sizes, backbone=SmallTrunk((), (4, 4), normalization=normalization), pyramid_width=4,
-        pyramid_normalization=normalization, encoder_widths=(),
-        appearance=ConvolutionStack((4,), normalization=normalization), decoder_widths=(decoder,), decoder_depth=1,
-        transport_widths=((4,), (4,))[-levels:], transport_decoder_widths=((decoder, decoder), (decoder,))[-levels:],
-        conditioned=conditioned, normalization=normalization)
-
-
 def built(objective=OBJECTIVE, factory=pyramids, network=None, **changes):
     settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 1e-2, "normalise": centred}
-    return factory(objective=objective, network=tiny() if network is None else network, **settings | changes)
+    return factory(objective=objective, network=tiny_pyramid() if network is None else network, **settings | changes)
 
 
 def shapes(method, streams=STREAMS):
@@ -117,7 +103,7 @@ def test_parts_of_dropped_terms_have_no_parameters(ablation):
 def test_a_dropped_term_costs_nothing():
     of = {name: operations(built(change(OBJECTIVE))) for name, (change, _) in PAINTERS.items()}
     of["level2"] = operations(built(without(OBJECTIVE, "transport_level1")))
-    of["keynet"] = operations(built(keynet_objective(), keynet, as_keynet(tiny((6,)))))
+    of["keynet"] = operations(built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,)))))
     assert of["no_transport"] < of["level2"] < of["full"]
     assert of["no_reconstruction"] < of["full"]
     assert of["no_spring"] < of["full"]
@@ -128,35 +114,10 @@ def test_a_dropped_term_costs_nothing():
 
 def test_predict_reads_no_decoder():
     def of_predict(decoder):
-        method = built(network=tiny(decoder=decoder))
+        method = built(network=tiny_pyramid(decoder=decoder))
         return jax.jit(method.predict).lower(shapes(method), STREAMS["frame"]).cost_analysis()["flops"]
 
     assert of_predict(4) == of_predict(32)
-
-
-def sized(*sides):
-    return {name: example._replace(image=np.zeros((BATCH, *sides, 3), np.uint8)) for name, example in STREAMS.items()}
-
-
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: built(pyramids_objective(transport=(0.1, 1.0, 1.0))), "a term reads 'transport_level3'"),
-    (lambda: built(transport_widths=(0.1,)), "transport_widths has 1 values; give 2"),
-    (lambda: built(keynet_objective(), transporter, as_transporter(tiny((6,)))), "a term reads 'reconstruction'"),
-    (lambda: built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,)))), "perceptual is None"),
-    (lambda: built(network=tiny((2, 7))), "7 keypoints cannot be shared out evenly among the 2"),
-    (lambda: built(still=StillCamera(), augment=random_affine(degrees=40.0)), "the background is not augmented"),
-    (lambda: shapes(built(still=StillCamera())), "start has no 'still'"),
-    (lambda: shapes(built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,))), perceptual=Features())),
-     "start has no 'perceptual'"),
-    (lambda: shapes(built(), sized(16, 17)), "images of 16 x 17 .* feature pyramid"),
-    (lambda: shapes(built(network=tiny().clone(transport_decoders=(tiny().decoder,) * 2))),
-     "'transport_level1' of 16 x 16 .* as 8 x 8"),
-    (lambda: shapes(built(), STREAMS | {"reference": jax.tree.map(lambda leaf: leaf[:4], STREAMS["reference"])}),
-     "equal batch sizes; got 8 of frame, 4 of reference"),
-])
-def test_what_cannot_be_built_or_started_is_refused(call, words):
-    with pytest.raises((ValueError, InputError), match=words):
-        call()
 
 
 # Gradients
@@ -181,7 +142,7 @@ def painted(variables, frame, reference, *, conditioned=True, paintings=EVERY_IM
         output = {"output": keypoints["encoders_1"]["output"] | {
             "kernel": keypoints["encoders_1"]["output"]["kernel"][:, :, 2:]}}
         params = params | {"keypoints": keypoints | {"encoders_1": keypoints["encoders_1"] | output}}
-    return tiny(conditioned=conditioned).apply({"params": params}, frame, reference, train=True,
+    return tiny_pyramid(conditioned=conditioned).apply({"params": params}, frame, reference, train=True,
                                                method=painting_pass(paintings, 2, **widths | options))
 
 
@@ -239,16 +200,11 @@ def test_a_step_moves_all_parts_and_a_start_is_taken_over():
     given = {"network": {"params": {"keypoints": {"encoders_0": encoder(state.variables)}}}}
     taken = jax.jit(lambda start: encoder(method.init(jax.random.key(1), STREAMS, start).variables))(given)
     jax.tree.map(np.testing.assert_array_equal, taken, encoder(given["network"]))
-    with pytest.raises(ValueError, match=r"start\['network'\]/params has 'generator'"):
-        jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"network": {"params": {"generator": {}}}})
-    wrong = {"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}
-    with pytest.raises(ValueError, match=r"decoder/output/bias has shape \(4,\), but the network's is \(3,\)"):
-        jax.eval_shape(method.init, jax.random.key(0), STREAMS, wrong)
 
 
 def test_both_frames_are_augmented_alike():
     """A frame that is its own reference still is, once it has been augmented."""
-    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), augment=random_affine(degrees=40.0))
+    method = built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), augment=random_affine(degrees=40.0))
     state = randomised(shapes(method))
     same = {"frame": STREAMS["frame"], "reference": STREAMS["frame"]}
     update = jax.jit(method.update)
@@ -260,7 +216,7 @@ def test_both_frames_are_augmented_alike():
 
 def test_batch_statistics_of_both_frames_are_shared_or_apart():
     def statistics(order):
-        network = as_transporter(tiny((6,), normalization=BatchNorm))
+        network = as_transporter(tiny_pyramid((6,), normalization=BatchNorm))
         method = built(transporter_objective(), transporter, network, reference_pass=order)
         state = randomised(shapes(method))
         zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
@@ -283,7 +239,7 @@ def test_predictions_have_levels_in_pixels_of_the_image():
     state = randomised(shapes(method))
     prediction = jax.jit(method.predict)(state, example)
     keypoints = {"params": state.variables["params"]["keypoints"]}
-    levels = jax.jit(functools.partial(tiny().keypoints.apply, train=False))(
+    levels = jax.jit(functools.partial(tiny_pyramid().keypoints.apply, train=False))(
         keypoints, example.image.astype(np.float32) / 255 - 0.5)
     points = np.concatenate(levels.points, axis=1)
     close(prediction.keypoints, (points + 1) / 2 * [2 * SIDE, SIDE // 2] - 0.5, rtol=1e-4, atol=1e-4)
@@ -307,17 +263,8 @@ def test_points_of_levels_are_joined_to_their_parents():
 # The perceptual loss
 
 
-class Features(nn.Module):
-    """In VGG's place: two small feature maps."""
-
-    @nn.compact
-    def __call__(self, images):
-        fine = nn.relu(Convolution(4, name="conv1")(images))
-        return fine, nn.relu(Convolution(4, stride=2, name="conv2")(fine))
-
-
 def test_keynet_compares_features_balanced_by_their_averages():
-    method = built(keynet_objective(perceptual=True), keynet, as_keynet(tiny((6,))), perceptual=Features())
+    method = built(keynet_objective(perceptual=True), keynet, as_keynet(tiny_pyramid((6,))), perceptual=Features())
     weights = randomised(jax.eval_shape(Features().init, jax.random.key(0), jnp.zeros((1, 8, 8, 3))))
     start = {"perceptual": weights}
     state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, start))
@@ -345,7 +292,7 @@ def still_start():
 def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(residual, weighted):
     """A decoder that renders 1 everywhere: background and deviation of each example's own video, or white."""
     still = still_start()
-    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), still=StillCamera(residual, weighted))
+    method = built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), still=StillCamera(residual, weighted))
     state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))
     params = state.variables["params"]
     output = params["generator"]["renderer"]["output"]
@@ -433,7 +380,7 @@ def test_only_what_lasts_stops_a_run():
 
 def test_a_run_that_discovers_nothing_is_stopped_and_stays_stopped(tmp_path):
     """Nothing is learnt at a rate of zero. The counts are in the checkpoint: a second call goes no further."""
-    method = built(keynet_objective(), keynet, as_keynet(tiny((6,))), learning_rate=lambda step: 0.0)
+    method = built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), learning_rate=lambda step: 0.0)
     logged = tmp_path / "metrics.jsonl"
 
     def run():

@@ -8,7 +8,7 @@ import optax
 import pytest
 import tiny_parts
 from flax import linen as nn
-from tiny_parts import BATCH, CODEC, SIDE, batch
+from tiny_parts import BATCH, CODEC, SIDE, Features, batch
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
@@ -19,22 +19,12 @@ from kpjax.methods.semi_supervised_family.image_generation import (
     image_generation_objective,
 )
 from kpjax.models.image_generation import image_generator
-from kpjax.models.layers import Convolution
 
 WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
 OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)
 PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, **WEIGHTS)
 SHIFT = 3  # pixels to the right
 close = np.testing.assert_allclose
-
-
-class Features(nn.Module):
-    """In VGG's place: two small feature maps."""
-
-    @nn.compact
-    def __call__(self, images):
-        fine = nn.relu(Convolution(4, name="conv1")(images))
-        return fine, nn.relu(Convolution(4, stride=2, name="conv2")(fine))
 
 
 def build(objective=OBJECTIVE, **changes):

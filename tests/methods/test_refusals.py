@@ -1,0 +1,176 @@
+"""What methods and their parts refuse: the call, and a key word of the message."""
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from tiny_parts import CODEC, MODEL, Features, batch, build, start, streams_of, tiny_pyramid, trained_model
+
+from kpjax.augment.augmentations import random_affine
+from kpjax.errors import InputError
+from kpjax.images.boxes import landmark_box
+from kpjax.losses.objective import Term
+from kpjax.methods import adaptation, over_seeds, regda, supervised, union
+from kpjax.methods.adaptation_family.adaptation import adaptation_objective
+from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
+from kpjax.methods.adaptation_family.parametrisation import identity_projections, lora, project, with_updates
+from kpjax.methods.adaptation_family.view_pairs import draw_view
+from kpjax.methods.incremental_family.association import association
+from kpjax.methods.incremental_family.association_forward import checked_association
+from kpjax.methods.incremental_family.combination import fit_combination
+from kpjax.methods.incremental_family.importance import sum_over_samples
+from kpjax.methods.incremental_family.incremental import incremental
+from kpjax.methods.incremental_family.objectives import incremental_objective, penalty_term
+from kpjax.methods.incremental_family.pseudo_label_confidence import kept_thresholds
+from kpjax.methods.incremental_family.step_spec import increment, increment_of
+from kpjax.methods.pyramids_family.bkind import bkind, bkind_objective
+from kpjax.methods.pyramids_family.discovery import StillCamera
+from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
+from kpjax.methods.pyramids_family.objectives import pyramids_objective
+from kpjax.methods.pyramids_family.pyramids import pyramids
+from kpjax.methods.pyramids_family.transporter import transporter
+from kpjax.methods.regda_family.source_free import source_free
+from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
+from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
+from kpjax.methods.semi_supervised_family.easy_hard import easy_hard
+from kpjax.methods.semi_supervised_family.image_generation import image_generation, image_generation_objective
+from kpjax.methods.semi_supervised_family.mean_teacher import mean_teacher
+from kpjax.methods.semi_supervised_family.objectives import pose_subspace_term
+from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
+from kpjax.models.image_generation import image_generator
+from kpjax.models.layers import Convolution
+from kpjax.models.network import KeypointNetwork
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter
+from kpjax.models.unet import small_unet
+
+ODD = {"odd": Term(1.0, lambda outputs, streams: outputs["of no view"].mean(), ("of no view",))}
+
+
+def begun(factory, given=None, streams=None, **changes):
+    """Traces a method's first state and update from a start; what is given as None is missing there."""
+    method = build(factory, **changes)
+    streams = streams_of(method) | ({} if streams is None else streams)
+    trees = {name: tree for name, tree in (start() | ({} if given is None else given)).items() if tree is not None}
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, trees)
+    jax.eval_shape(method.update, state, streams, jax.random.key(0))
+
+
+class Grouped(nn.Module):
+    """A backbone with a grouped convolution."""
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        x = Convolution(4, stride=4, name="conv")(images)
+        return (nn.Conv(4, (3, 3), feature_group_count=2, name="grouped")(x),)
+
+
+class Last(nn.Module):
+    @nn.compact
+    def __call__(self, features, train: bool):
+        return features[-1]
+
+
+def grouped_core(**changes):
+    model = KeypointNetwork(Grouped(), Last(), MODEL.head)
+    core = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False))
+    begun(adaptation, {"core": jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), core)}, model=model,
+          **changes)
+
+
+def images(*sides):
+    return {name: batch(name)._replace(image=np.zeros((8, *sides, 3), np.uint8)) for name in ("frame", "reference")}
+
+
+def smaller_association():
+    kept = {"params": {"triple_0": {"kernel": jnp.zeros((2, 3))}}}
+    checked_association(kept, jax.tree.map(lambda leaf: leaf[:1], kept))
+
+
+def program_for_other_devices():
+    examples = {"image": np.ones((16, 2), np.float32)}
+    summed = functools.partial(sum_over_samples, jnp.square, lambda params, one: (params[None] * one["image"]).sum())
+    jax.jit(summed)(*jax.device_put((jnp.ones(2), examples, np.ones(16, np.float32)), jax.devices()[0]))
+
+
+KERNELS = {"plain": {"kernel": jnp.zeros((3, 3, 2, 8))}}
+UPDATE = {"plain": {"kernel": {"down": jnp.zeros((9, 1)), "up": jnp.zeros((1, 8))}}}
+FEATURES = {"objective": adaptation_objective(perceptual=True)}
+IMAGE_FEATURES = {"objective": image_generation_objective(CODEC, perceptual=True)}
+FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled"))}
+pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
+of_keynet = functools.partial(begun, keynet, network=as_keynet(tiny_pyramid((6,))))
+ROWS = [
+    *[(functools.partial(begun, factory, objective=ODD), "of no view") for factory in (
+        adaptation, easy_hard, image_generation, mean_teacher, regda, semi_supervised, source_free,
+        teacher_adaptation)],
+    *[(functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled") for factory in (
+        easy_hard, image_generation, mean_teacher, semi_supervised)],
+    (lambda: over_seeds(build(supervised), 0), "count"),
+    # Adaptation
+    (lambda: begun(adaptation, {"core": None}), "no 'core'"),
+    (lambda: begun(adaptation, model=small_unet(3, widths=(4, 4, 8))), "is absent in the core"),
+    (lambda: begun(adaptation, model=small_unet(5)), "5 heatmaps"),
+    (grouped_core, "grouped convolution"),
+    (lambda: grouped_core(trained=lora()), "grouped convolution"),
+    (lambda: begun(adaptation, perceptual=Features(), **FEATURES), "no 'perceptual'"),
+    (lambda: begun(adaptation, **FEATURES), "perceptual is None"),
+    (lambda: identity_projections(KERNELS, convolutions(5)), "chooses none"),
+    (lambda: merge({"conv": {"kernel": 1, "bias": 2}}, {"conv": {"kernel": 3}}), "is in two"),
+    (lambda: project(KERNELS, {"other": {"kernel": jnp.eye(8)}}), "no such kernel"),
+    (lambda: project(KERNELS, {"plain": {"kernel": jnp.eye(5)}}), "the matrix has shape"),
+    (lambda: with_updates(KERNELS, UPDATE), "low-rank update"),
+    (lambda: draw_view(15.0, shown=1.5), "shown is"),
+    (lambda: landmark_box(np.zeros((2, 2)), 70, 10, 10, visible=np.zeros(2)), "none is visible"),
+    (lambda: landmark_box(np.array([[50.0, 50.0], [60.0, 60.0]]), 70, 10, 10), "no area"),
+    # Semi-supervised
+    (lambda: begun(image_generation, **IMAGE_FEATURES), "perceptual is None"),
+    (lambda: begun(image_generation, perceptual=Features(), **IMAGE_FEATURES), "no 'perceptual'"),
+    (lambda: begun(image_generation, generator=image_generator((4, 8)), size=9), "choose a size"),
+    (lambda: begun(semi_supervised, objective={"poses": pose_subspace_term(CODEC, 1.0)}), "subspace"),
+    (lambda: matching_threshold(np.zeros((0, 2)), np.ones((2, 2))), "0 unlabelled"),
+    # Incremental
+    (lambda: increment(3, old=[0], new=[3]), "not among the 3"),
+    (lambda: increment(3, old=[0], new=[0]), "both old and new"),
+    (lambda: increment(3, old=[0], new=[]), "no keypoint is new"),
+    (lambda: increment(3, old=[0], new=[1], triples=[(0, 1), (0, 1)]), "slots"),
+    (lambda: increment(3, old=[0], new=[1], triples=[(1, 1)]), "is not an old keypoint"),
+    (lambda: increment_of({"increment": increment(4, old=[0], new=[1])}, 3), "4 keypoints"),
+    (lambda: begun(association, {"teacher": None}), "'teacher' is missing"),
+    (lambda: begun(incremental, {"teacher": None}), "'teacher' is missing"),
+    (lambda: begun(incremental, {"association": None}), "'association' is missing"),
+    (lambda: begun(incremental, {"anchor": trained_model()["params"]}, objective=incremental_objective(CODEC) | {
+        "penalty": penalty_term()}), "'importance' is missing"),
+    (smaller_association, "another shape"),
+    (program_for_other_devices, "incompatible devices"),
+    (lambda: fit_combination(np.zeros((0, 3, 2)), np.zeros((0, 2))), "no label"),
+    (lambda: kept_thresholds(np.zeros((5, 3)), 0), "fraction"),
+    (lambda: begun(union, {"teachers": None}), "'teachers' is missing"),
+    (lambda: build(union, named=((True, True), (False, True))), "give a row of 3"),
+    (lambda: build(union, named=((True, True, False),)), "two projects or more"),
+    # Pyramids
+    (lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))), "reads 'transport_level3'"),
+    (lambda: pyramid(transport_widths=(0.1,)), "has 1 values"),
+    (lambda: begun(transporter, objective=keynet_objective(), network=as_transporter(tiny_pyramid((6,)))),
+     "reads 'reconstruction'"),
+    (lambda: of_keynet(objective=keynet_objective(perceptual=True)), "perceptual is None"),
+    (lambda: of_keynet(objective=keynet_objective(perceptual=True), perceptual=Features()), "no 'perceptual'"),
+    (lambda: begun(pyramids, network=tiny_pyramid((2, 7))), "shared out evenly"),
+    (lambda: pyramid(still=StillCamera(), augment=random_affine(degrees=40.0)), "not augmented"),
+    (lambda: pyramid(still=StillCamera(), augment=None), "no 'still'"),
+    (lambda: pyramid(streams=images(16, 17)), "feature pyramid"),
+    (lambda: begun(pyramids, network=tiny_pyramid().clone(transport_decoders=(tiny_pyramid().decoder,) * 2)),
+     "of 16 x 16"),
+    (lambda: pyramid(streams={"reference": jax.tree.map(lambda leaf: leaf[:4], batch("reference"))}), "equal batch"),
+    (lambda: pyramid({"network": {"params": {"generator": {}}}}), "has 'generator'"),
+    (lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}), "has shape"),
+    (lambda: begun(bkind, streams=images(16, 32)), "are turned by 90"),
+    (lambda: begun(bkind, objective=bkind_objective(perceptual=True)), "perceptual is None"),
+]
+
+
+@pytest.mark.parametrize(("call", "word"), ROWS)
+def test_it_is_refused_by_name(call, word):
+    with pytest.raises((InputError, ValueError), match=word):
+        call()
