@@ -74,6 +74,8 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     for sequence in found:
         if sequence.depth:
             tell(f"{sequence.path}: {depth_note(sequence.depth)}")
+        if sequence.video and sequence.video.note:
+            tell(f"{sequence.path}: {sequence.video.note}")
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
         raise InputError("boxes", "the run was trained on crops around boxes and cannot find animals; give a file with "
