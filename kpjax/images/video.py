@@ -175,6 +175,8 @@ def open_video(path: Path, name: str | None = None) -> Video:
         return FrameFolder(path, name, files, _first_size(path, files), depth=common_depth(files))
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
+    if path.suffix.lower() in IMAGE_SUFFIXES:  # FFmpeg would read the first page of a stack
+        image_size(path)
     try:
         with opened(path) as container:
             if not container.streams.video:
