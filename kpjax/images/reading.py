@@ -1,5 +1,9 @@
 """Image files as a viewer shows them.
 
+A file holds one image: stacks and animations are refused. Grey, palettes, black and white, and other colours become
+RGB; transparency is ignored. Whole numbers of 9 to 16 bits become 8. Wider and negative ones and floating point have no
+scale that all files agree on, and are refused.
+
 Cameras of 10, 12 and 14 bits store their values in 16. Shown by its upper 8 bits, such an image is nearly black. Here
 the highest value decides how many bits are in use, once for all images that belong together (`common_depth`), so that
 their brightness does not flicker.
@@ -26,6 +30,7 @@ BROKEN = (OSError, SyntaxError, ValueError, TypeError, OverflowError, EOFError, 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _LOOKED_AT = 48  # images of a set, to find its depth
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}  # of the two bytes of a 16-bit value; N is this machine's
+_SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
 
 
@@ -33,6 +38,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """Returns width and height of an image as shown, from its header. Raises InputError if the file is not an image."""
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as opened:
+            _refuse_pages(opened, path)
             width, height = opened.size
             return (height, width) if opened.getexif().get(_EXIF_ORIENTATION) in _TURNED else (width, height)
     except BROKEN as error:
@@ -47,6 +53,9 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
+            _refuse_pages(image, path)
+            if image.mode == "F":
+                raise InputError(f"{path}: floating-point values have no common scale; save it with 8 or 16 bits")
             if is_deep(image):
                 values = _deep_values(image, path)
                 return eight_bits(values, depth or depth_of(values.max(initial=0)))
@@ -103,6 +112,20 @@ def spread(things: Sequence, count: int) -> list:
             np.unique(np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)).tolist()]
 
 
+def _refuse_pages(image: Image.Image, path: Path) -> None:
+    """Raises InputError for several images in a file, besides previews of the first."""
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1 and image.format == "TIFF":
+        subfile_types = []
+        for page in range(pages):
+            image.seek(page)
+            subfile_types.append(image.tag_v2.get(_SUBFILE_TYPE, 0))
+        image.seek(0)
+        pages = sum(not kind & 1 for kind in subfile_types)
+    if pages > 1:
+        raise InputError(f"{path}: {pages} images in one file; save them as a video, or as a folder of one file each")
+
+
 def _raw_mode(image: Image.Image) -> str:
     """Returns Pillow's name of the stored bytes where they are 16-bit colours; "" for all else."""
     arguments = image.tile[0].args if image.tile else ""
@@ -114,7 +137,11 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
     """Returns (H, W) or (H, W, 3) integers."""
     raw = _raw_mode(image)
     if not raw:
-        return np.asarray(ImageOps.exif_transpose(image), np.int64)
+        values = np.asarray(ImageOps.exif_transpose(image), np.int64)
+        if values.min(initial=0) < 0 or values.max(initial=0) >> DEPTHS[-1]:
+            raise InputError(f"{path}: values from {values.min()} to {values.max()}, and 0 to 65535 are read; save it "
+                             "with 8 or 16 bits")
+        return values
     if raw.startswith("LA"):
         raise InputError(f"{path}: grey of 16 bits with transparency cannot be read; save it without transparency")
     upper = np.asarray(ImageOps.exif_transpose(image))[..., :3]

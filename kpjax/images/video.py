@@ -1,14 +1,18 @@
 """Videos as numbered images: files that FFmpeg reads, folders with an image for each frame, and writing.
 
-The frames of a file are numbered by the sorted presentation times of its packets, without those that an edit list
-hides. The rate and frame count in a header are never used: both are wrong for videos of variable rate and cut ones.
+The number of a frame is its place among those that a player shows, from 0: everywhere, in labels and results alike.
+It is found by the sorted presentation times of packets, without those that an edit list hides, so that a frame that
+does not decode shifts no other. Where times are missing, shared or wrong, frames are counted as they are decoded. The
+rate and frame count in a header are never used: both are wrong for videos of variable rate and cut ones.
 """
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -39,10 +43,13 @@ class VideoFile:
 
     path: Path
     name: str
-    pts: np.ndarray  # (N,) int64, presentation times in units of `time_base`, rising
+    pts: np.ndarray  # (N,) int64, presentation times in units of `time_base`, in order
     time_base: Fraction  # seconds
     size: tuple[int, int]  # width and height as shown
     cut_off: int  # frames announced by the header and missing from the file
+    stream: int = 0  # its number in the file
+    rotation: int = 0  # degrees by which a player turns it, counter-clockwise
+    stamps: Literal["apart", "shared", "none"] = "apart"  # whether times tell frames apart; otherwise they are counted
     depth: int = 0  # bits in use where values have 16
 
     def __len__(self) -> int:
@@ -50,15 +57,22 @@ class VideoFile:
 
     @property
     def times(self) -> np.ndarray:
-        """(N,) float64: the time of each frame in seconds."""
-        return self.pts * float(self.time_base)
+        """(N,) float64: the time of each frame in seconds. Frames that share one are spread until the next, evenly."""
+        stamps, first = np.unique(self.pts, return_index=True)
+        last = stamps[-1] + (np.median(np.diff(stamps)) if len(stamps) > 1 else 1)
+        return np.interp(np.arange(len(self)), [*first, len(self)], [*stamps, last]) * float(self.time_base)
+
+    @property
+    def note(self) -> str:
+        """A line about how frames are numbered, where it is unusual; otherwise empty."""
+        return "" if self.stamps == "apart" else "time stamps do not tell frames apart: numbered by order of decoding"
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
         """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does not decode."""
         due, waiting = 0, {}
         with opened(self.path) as container:
-            for frame in _decoded(container):
-                number = self._number(frame)
+            for place, frame in enumerate(_decoded(container, self.stream)):
+                number = self._number(frame) if self.stamps == "apart" else place
                 if number is not None and number >= due:
                     waiting[number] = _shown(frame, self.depth)
                 # After a fault some decoders return a few frames before an earlier one.
@@ -72,16 +86,31 @@ class VideoFile:
         return _shown(self._frame(number), self.depth)
 
     def _frame(self, number: int) -> av.VideoFrame:
+        number = range(len(self))[number]
         wanted = int(self.pts[number])
-        # Tries again from the first frame: some files list key frames later than their times.
-        for start in (wanted, int(self.pts[0])):
+        earlier = int(np.searchsorted(self.pts, wanted))  # frames before those of this time
+        if self.stamps == "apart":
+            # Tries again from the first frame: some files list key frames later than their times.
+            starts = (wanted, int(self.pts[0]))
+        else:  # counts from where the time before changes to this one, or else from the first frame
+            starts = (int(self.pts[earlier - 1]),) if self.stamps == "shared" and earlier else ()
+        for start in starts:
             with opened(self.path) as container:
-                container.seek(start, stream=container.streams.video[0], backward=True)
-                for frame in _decoded(container):
-                    if frame.pts == wanted:
-                        return frame
-                    if frame.pts is not None and frame.pts > wanted:
+                container.seek(start, stream=container.streams[self.stream], backward=True)
+                before, skip = self.stamps == "apart", number - earlier
+                for frame in _decoded(container, self.stream):
+                    if frame.pts is None or frame.pts < wanted:
+                        before = True
+                    elif frame.pts > wanted or not before:
                         break
+                    elif skip:
+                        skip -= 1
+                    else:
+                        return frame
+        if self.stamps != "apart":
+            with opened(self.path) as container:
+                for frame in islice(_decoded(container, self.stream), number, None):
+                    return frame
         raise unreadable(self, [number])
 
     def _number(self, frame: av.VideoFrame) -> int | None:
@@ -102,6 +131,8 @@ class FrameFolder:
     cut_off: int = 0
     depth: int = 0  # of its images, see `common_depth`
     times: None = None  # images carry no times
+    rotation: int = 0
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -132,8 +163,8 @@ def opened(path: Path) -> av.container.InputContainer:
 def open_video(path: Path, name: str | None = None) -> Video:
     """Opens a video file or a folder of images; files take one pass over their packets.
 
-    name: in messages and results, by default that of the file. Raises InputError for a path that is no video, has no
-    frame that decodes, or decodes in another order than its time stamps.
+    name: in messages and results, by default that of the file. Of several streams, covers and previews are no video.
+    Raises InputError for a path that is no video, or has no frame that decodes.
     """
     path = Path(path)
     name = name or path.name
@@ -144,28 +175,34 @@ def open_video(path: Path, name: str | None = None) -> Video:
         return FrameFolder(path, name, files, _first_size(path, files), depth=common_depth(files))
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
+    if path.suffix.lower() in IMAGE_SUFFIXES:  # FFmpeg would read the first page of a stack
+        image_size(path)
     try:
         with opened(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
-            pts, stored = _times(container)
-            stream = container.streams.video[0]
-            time_base, announced = stream.time_base, stream.frames
+            stream, pts, stored = _times(container)
+            index, time_base, announced, rate = stream.index, stream.time_base, stream.frames, stream.average_rate
         with opened(path) as container:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
-            first = list(islice(_decoded(container), tried))
+            first = list(islice(_decoded(container, index), tried))
+        order = [frame.pts for frame in first]
+        stamps = "apart"
+        if pts is None or None in order or order != sorted(order):
+            with opened(path) as container:
+                shown = [frame.pts for frame in _decoded(container, index)]
+            stamps = "none" if None in shown or shown != sorted(shown) else "shared"
+            if stamps == "none":
+                shown, time_base = list(range(len(shown))), 1 / (rate or Fraction(25))
+            pts = np.array(shown, np.int64)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: this is not a video that can be read ({getattr(error, 'strerror', error)}); leave "
-                         "it "
-                         "out or fetch it again") from error
+                         "it out or fetch it again") from error
     if not len(pts) or not first:
         raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")
-    order = [frame.pts for frame in first]
-    if None in order or order != sorted(order):
-        raise InputError(f"{path}: AVI has wrong time stamps for this codec; "
-                         f"convert it, for example ffmpeg -i {path.name} {path.stem}.mp4")
     height, width = _shown(first[0]).shape[:2]
-    video = VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0))
+    video = VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0), index,
+                      round(first[0].rotation) % 360, stamps)
     return video if _deep_values(first[0]) is None else replace(video, depth=_depth(video))
 
 
@@ -209,20 +246,29 @@ def unreadable(video: Video, numbers: list[int], option: str = "`on_bad_frame`='
                       f"leave such frames out with {option}")
 
 
-def _times(container: av.container.InputContainer) -> tuple[np.ndarray, int]:
-    """Returns the sorted presentation times of the frames shown, and the number of all packets."""
-    times, stored = set(), 0
-    for packet in container.demux(container.streams.video[0]):
+def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.ndarray | None, int]:
+    """Returns the stream that is the video, the sorted presentation times of the frames shown, and its packets' number.
+
+    The times are None where one is missing or two frames share one.
+    """
+    times, stored = defaultdict(list), Counter()
+    for packet in container.demux(video=list(range(len(container.streams.video)))):
         if packet.size:  # the last packet is empty: it flushes the decoder
-            stored += 1
-            if packet.pts is not None and not packet.is_discard:
-                times.add(packet.pts)
-    return np.array(sorted(times), np.int64), stored
+            stored[packet.stream_index] += 1
+            if not packet.is_discard:
+                times[packet.stream_index].append(packet.pts)
+    best = container.streams.best("video")
+    stream = max(container.streams.video, key=lambda one: (
+        not one.disposition & av.stream.Disposition.attached_pic, stored[one.index] > 1, one is best, -one.index))
+    found = times[stream.index]
+    if None in found or len(set(found)) < len(found):
+        return stream, None, stored[stream.index]
+    return stream, np.array(sorted(found), np.int64), stored[stream.index]
 
 
-def _decoded(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
-    """Yields every decoded frame; packets that do not decode are skipped."""
-    packets = container.demux(container.streams.video[0])
+def _decoded(container: av.container.InputContainer, stream: int) -> Iterator[av.VideoFrame]:
+    """Yields every decoded frame of a stream; packets that do not decode are skipped."""
+    packets = container.demux(container.streams[stream])
     while True:
         try:
             packet = next(packets, None)

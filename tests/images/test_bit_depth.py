@@ -91,3 +91,35 @@ def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypa
     for read in (read_image, image_size):
         with pytest.raises(InputError, match=r"large\.png: 0\.12 megapixels, and at most 0\.1 are read; save"):
             read(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize(("name", "write", "words"), [
+    ("stack.tif", lambda grey, path: grey.save(path, save_all=True, append_images=[grey] * 19), "20 images in one"),
+    ("moving.gif", lambda grey, path: grey.save(path, save_all=True, append_images=[grey.rotate(180)]),
+     "2 images in one file; save them as a video, or as a folder"),
+    ("float.tif", lambda grey, path: grey.convert("F").save(path), "floating-point values .*; save it with 8 or 16"),
+    ("wide.tif", lambda grey, path: Image.fromarray(EIGHT.astype(np.int32) << 10).save(path), "from 0 to 261120"),
+    ("signed.tif", lambda grey, path: Image.fromarray(EIGHT.astype(np.int32) - 50).save(path), "from -50 to 205")])
+def test_what_has_no_scale_or_is_not_one_image_is_refused(tmp_path, name, write, words):
+    write(Image.fromarray(EIGHT), tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: .*{words}"):
+        read_image(tmp_path / name)
+    for read in (image_size, open_video) if name == "stack.tif" else ():
+        with pytest.raises(InputError, match=words):
+            read(tmp_path / name)
+
+
+def test_every_other_mode_is_read_by_its_rule(tmp_path):
+    grey = Image.fromarray(EIGHT)
+    for mode, suffix in (("L", "png"), ("P", "png"), ("LA", "png"), ("RGBA", "png"), ("I;16", "png"), ("I", "tif"),
+                         ("CMYK", "tif"), ("YCbCr", "tif")):
+        path = tmp_path / f"{mode.replace(';', '')}.{suffix}"
+        (Image.fromarray(deep(16)) if mode == "I;16" else grey.convert("RGB" if mode in ("CMYK", "YCbCr") else "L"
+                                                                       ).convert(mode)).save(path)
+        assert np.abs(read_image(path)[..., 0].astype(int) - EIGHT).max() <= 1, mode
+    grey.point(lambda value: 255 * (value > 100)).convert("1").save(tmp_path / "two.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "two.png")[..., 1], np.where(EIGHT > 100, 255, 0))
+    pages = [grey, grey.resize((15, 10))]
+    pages[1].encoderinfo = {"tiffinfo": {254: 1}}
+    grey.save(tmp_path / "preview.tif", save_all=True, append_images=pages[1:], tiffinfo={254: 0})
+    np.testing.assert_array_equal(read_image(tmp_path / "preview.tif")[..., 0], EIGHT)

@@ -122,12 +122,53 @@ def test_a_file_that_was_cut_off_says_so(folder):
         read_videos([video], Letterbox(16))
 
 
-def test_avi_is_read_where_its_time_stamps_are_right(folder):
-    video = open_video(encoded(folder / "plain.avi", codec="mpeg4"))
-    assert [said(image) for _, image in video] == list(range(60))
-    assert said(video[31]) == 31
-    with pytest.raises(InputError, match=r"b_frames.avi: AVI has wrong time stamps for this codec; convert it"):
-        open_video(encoded(folder / "b_frames.avi", bf="2"))
+def copied(source, path, shift=0, cover=False):
+    """The packets of a file in another one, `shift` frames earlier (an edit list hides those before 0)."""
+    with av.open(source) as old, av.open(path, "w", options={"avoid_negative_ts": "disabled"}) as new:
+        if cover:
+            picture = new.add_stream("mjpeg", rate=1)
+            picture.width, picture.height, picture.pix_fmt = 32, 32, "yuvj420p"
+        stream = new.add_stream_from_template(old.streams.video[0])
+        if cover:
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            new.mux([*picture.encode(frame), *picture.encode()])
+        for packet in old.demux(video=0):
+            if packet.size:
+                offset = round(shift / 30 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, stream
+                new.mux(packet)
+    return path
+
+
+def shared_times(path):
+    """60 frames of 2400 a second in a container whose clock has milliseconds."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mjpeg", rate=2400)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for number in range(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(("name", "write", "first", "stamps"), [
+    ("plain.avi", lambda path: encoded(path, codec="mpeg4"), 0, "apart"),
+    ("b_frames.mp4", lambda path: encoded(path, bf="3"), 0, "apart"),
+    ("b_frames.avi", lambda path: encoded(path, bf="2"), 0, "none"),  # AVI's times are those of decoding
+    ("hidden_frames.webm", lambda path: encoded(path, codec="libvpx", **{"auto-alt-ref": "1"}), 0, "apart"),
+    ("programme.mpg", lambda path: encoded(path, codec="mpeg2video", bf="2"), 0, "apart"),
+    ("no_times.264", lambda path: encoded(path, {}, bf="2"), 0, "none"),
+    ("fast.mkv", shared_times, 0, "shared"),
+    ("edit_list.mp4", lambda path: copied(encoded(path.with_name("all.mp4"), bf="0"), path, shift=10), 10, "apart"),
+    ("cover.mkv", lambda path: copied(encoded(path.with_name("film.mp4")), path, cover=True), 0, "apart")])
+def test_a_number_is_the_place_among_the_frames_shown(tmp_path, name, write, first, stamps):
+    video = open_video(write(tmp_path / name))
+    shown = list(range(first, 60))
+    assert (len(video), video.size, video.stamps) == (len(shown), (WIDTH, HEIGHT), stamps)
+    assert [said(image) for _, image in video] == shown
+    assert [said(video[number]) for number in (0, 31, 7, -1)] == [first, first + 31, first + 7, 59]
+    assert (np.diff(video.times) > 0).all()
+    assert bool(video.note) == (stamps != "apart")
 
 
 def test_odd_sizes_are_padded_and_rotation_is_applied(folder):

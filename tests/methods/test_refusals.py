@@ -37,7 +37,6 @@ from kpjax.methods.semi_supervised_family.data_distillation import matching_thre
 from kpjax.methods.semi_supervised_family.easy_hard import easy_hard
 from kpjax.methods.semi_supervised_family.image_generation import image_generation, image_generation_objective
 from kpjax.methods.semi_supervised_family.mean_teacher import mean_teacher
-from kpjax.methods.semi_supervised_family.objectives import pose_subspace_term
 from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.models.image_generation import image_generator
 from kpjax.models.layers import Convolution
@@ -128,7 +127,6 @@ ROWS = [
     (lambda: begun(image_generation, **IMAGE_FEATURES), "perceptual is None"),
     (lambda: begun(image_generation, perceptual=Features(), **IMAGE_FEATURES), "no 'perceptual'"),
     (lambda: begun(image_generation, generator=image_generator((4, 8)), size=9), "choose a size"),
-    (lambda: begun(semi_supervised, objective={"poses": pose_subspace_term(CODEC, 1.0)}), "subspace"),
     (lambda: matching_threshold(np.zeros((0, 2)), np.ones((2, 2))), "0 unlabelled"),
     # Incremental
     (lambda: increment(3, old=[0], new=[3]), "not among the 3"),

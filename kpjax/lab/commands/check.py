@@ -108,7 +108,7 @@ def video_line(video: checking.VideoFacts, project: Project) -> str:
     bad = "" if video.unreadable is None else f", {video.unreadable} unreadable"
     cut = f", {video.cut_off} cut off" if video.cut_off else ""
     return (f"video {video.path.name}: {video.frames} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
-            f"{labelled} labelled")
+            f"{labelled} labelled{f'; {video.note}' if video.note else ''}")
 
 
 def note_lines(project: Project, copies: Sequence[str]) -> list[str]:

@@ -1,5 +1,4 @@
 """Checks of annotation projects before training, and comparisons of a project with its conversion."""
-import contextlib
 import hashlib
 import os
 from collections import defaultdict
@@ -35,6 +34,7 @@ class VideoFacts(NamedTuple):
     rotation: int  # degrees by which players turn it
     unreadable: int | None  # frames that do not decode; None if not checked
     cut_off: int  # frames that its header announces and the file lacks
+    note: str = ""  # how its frames are numbered, where that is unusual
 
 
 def keypoint_counts(project: Project) -> KeypointCounts:
@@ -72,20 +72,15 @@ def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iter
 
     decode: Whether to decode the whole video to count unreadable frames. progress: Wraps the iteration, for a bar.
     """
-    import av
-
-    from kpjax.images.video import open_video, opened
+    from kpjax.images.video import open_video
 
     video = open_video(path)
-    rate, variable, rotation = np.nan, False, 0
-    if video.times is not None:
-        with contextlib.suppress(av.FFmpegError, StopIteration), opened(path) as container:
-            rotation = round(next(iter(container.decode(video=0))).rotation) % 360
-        if len(steps := np.diff(video.times)):
-            median = float(np.median(steps))
-            rate, variable = 1 / median, bool(np.ptp(steps) > median / 20)
+    rate, variable = np.nan, False
+    if video.times is not None and len(steps := np.diff(video.times)):
+        median = float(np.median(steps))
+        rate, variable = 1 / median, bool(np.ptp(steps) > median / 20)
     bad = sum(image is None for _, image in progress(video)) if decode else None
-    return VideoFacts(path, len(video), video.size, rate, variable, rotation, bad, video.cut_off)
+    return VideoFacts(path, len(video), video.size, rate, variable, video.rotation, bad, video.cut_off, video.note)
 
 
 def repeated_labels(project: Project) -> list[str]:

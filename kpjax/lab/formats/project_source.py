@@ -270,6 +270,9 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
               f"{printable(summarise(faults))}", file=sys.stderr)
     for depth in sorted({one.frame.depth for one in source.entries} - {0}):
         print(f"{source.name}: {depth_note(depth)}")
+    for video in {one.frame.path: None for one in source.entries if one.frame.number is not None}:
+        if note := _opened(video).note:
+            print(f"{video.name}: {note}")
     order = sorted(examples)
     return ArraySource(stacked([examples[number] for number in order]), source.skeleton, source.name,
                        tuple(source.identity(number) for number in order))

@@ -75,7 +75,8 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     if not found:
         raise InputError("inputs", summarise(bad))
     for line in (*(f"left out: {fault}" for fault in bad),
-                 *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth)):
+                 *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth),
+                 *(f"{one.path}: {one.video.note}" for one in found if one.video and one.video.note)):
         tell(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
