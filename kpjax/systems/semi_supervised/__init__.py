@@ -336,7 +336,7 @@ def on_videos(config: Config) -> bool:
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on test images, and the t-SNE of keypoint features, a colour for each keypoint."""
-    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png")
+    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png", predictions.get("test"))
     if "semantic" not in outcome.trained.variables:
         return
     if not can_embed():
