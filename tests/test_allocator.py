@@ -1,11 +1,12 @@
 """The allocator keeps freed memory, in a process of its own."""
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
 
-from kpjax.allocator import ACCELERATORS, only_cpu
+from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, convolve_on_all_cores, only_cpu
 
 PROGRAM = """
 import sys
@@ -57,3 +58,15 @@ def test_an_accelerators_package_is_seen_without_starting_jax(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert only_cpu()
+
+
+@pytest.mark.parametrize(("flags", "version", "added"), [
+    ("", "0.10.2", True), ("--xla_cpu_use_fusion_emitters=false", "0.10.2", True), ("", "0.9.0", False),
+    ("--xla_cpu_experimental_ynn_fusion_type=", "0.10.2", False)])
+def test_convolutions_use_all_cores_unless_the_user_says_otherwise(monkeypatch, flags, version, added):
+    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    assert convolve_on_all_cores() == added
+    assert os.environ["XLA_FLAGS"] == (f"{flags} {CONVOLUTIONS}".strip() if added else flags)
+    assert not convolve_on_all_cores()  # once is enough

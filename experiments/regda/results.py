@@ -4,7 +4,11 @@ from itertools import permutations
 PAPER = ("source_only_mse", "dan", "dann", "mcd", "dd", "regda", "oracle_mse")
 SPRITES = ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
 TABLES = {
-    "headline": ("demo", (
+    "demo": ("demo", (
+        "pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle",
+        "source_only_augmented - pretrained", "teacher_adaptation - source_only_augmented",
+        "regda - source_only_augmented"), ("target/pck",)),
+    "headline": ("demo_full", (
         "source_only", "adabn_augmented", "source_only_augmented", "demo_slower/source_only_augmented_mse",
         "demo_slower/source_only_augmented_mse_long", "regda", "teacher_adaptation", "demo_slower/source_free",
         "oracle", "oracle_mse", "regda - source_only_augmented",

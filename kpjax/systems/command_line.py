@@ -5,6 +5,7 @@ import itertools
 import os
 import shlex
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -398,6 +399,39 @@ def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]]
     return lines
 
 
+class AllOfIt:
+    """A logger that says once, when the speed of the first stage is known, how long all runs of a command will take.
+
+    Every run is taken to compile for as long as the first, and to take `System.length` steps of its speed.
+    """
+
+    def __init__(self, jobs: Sequence[Job]):
+        self.jobs, self.began, self.said = jobs, time.monotonic(), False
+
+    def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
+        return self
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        rate = metrics.get("steps_per_second", 0.0)
+        if self.said or rate <= 0:
+            return
+        self.said = True
+        lengths = [job.system.length(job.config, job.variant) for job in self.jobs]
+        before = max(time.monotonic() - self.began - step / rate, 0.0)
+        minutes = (before * len(self.jobs) + sum(lengths) / rate) / 60
+        if minutes >= 1:
+            from tqdm import tqdm
+
+            tqdm.write(f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(self.jobs)} "
+                       f"run{'s' if len(self.jobs) > 1 else ''}", file=sys.stderr)
+
+    def keep(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
     command = prepared(read_command(system, arguments))
@@ -406,7 +440,9 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             agreed(lambda: _start_over(command))
         if system.own:
             system.own.check(command)
-        in_turn(command.jobs(), functools.partial(run_job, command.system))
+        jobs = command.jobs()
+        options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, AllOfIt(jobs)))
+        in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
     report = show_table(command)
     if system.own:
         print(*system.own.next_lines(command), sep="\n")

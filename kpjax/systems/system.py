@@ -174,6 +174,8 @@ class System(NamedTuple):
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
+    # (config, variant) -> how long it trains, in steps of the stage that is trained first
+    length: Callable[[Any, str], float] = lambda config, variant: config.steps
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     parts_of_a_batch: int = 1  # equal ones, each a stream of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
@@ -368,14 +370,15 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
         raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); train it again") from None
 
 
-def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, *, first: int = 16,
-                     minimum_side: int = 192) -> None:
+def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,
+                     first: int = 16, minimum_side: int = 192) -> None:
     """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
 
-    Of several processes all must call it, and the first writes.
+    made: of the whole source, if they were made already. Of several processes all must call it, and the first writes.
     """
     some = subset(source, np.arange(min(first, len(source))))
-    found = predict_source(outcome.method, outcome.trained, some, batch_size=len(some))
+    found = Gathered(*(field[:first] for field in made)) if made else predict_source(
+        outcome.method, outcome.trained, some, batch_size=len(some))
     if jax.process_index() == 0:
         images = [some[number].image for number in range(len(some))]
         write_png(path, prediction_sheet(

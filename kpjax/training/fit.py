@@ -84,7 +84,8 @@ Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> stat
 class FitOptions:
     """Options of `fit` that change no number of a run, but for rounding on another mesh.
 
-    save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth of the run.
+    save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth of the run,
+        and at least 100.
     save_minutes: minutes after which a checkpoint is written, too; 0 for none.
     log_every: steps that a row of metrics.jsonl averages.
     quiet: prints nothing.
@@ -245,7 +246,7 @@ class _Loop:
         self.step = 0 if self.restored is None else self.restored.step
         self.progress = _Progress({}, [], 0.0, 0, 0.0) if self.restored is None else _Progress(**self.restored.progress)
         self.saved = None if self.restored is None else self.step
-        self.save_every = self.options.save_every or max(1, self.steps // 10)
+        self.save_every = self.options.save_every or max(100, self.steps // 10)
         self.window = Window(**self.progress.window)
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in self.streams.values())
@@ -263,6 +264,7 @@ class _Loop:
         batches = self._batches(range(self.step, self.steps))
         self.pending = Pending(names)
         compiled = False
+        self.log.say(f"{self.log.stage}: compiling, once; up to a minute on a CPU")
         with (contextlib.closing(batches),
               traced_steps(self.checkpoints.folder, self.options.profile) as trace):
             for batch in batches:

@@ -8,7 +8,7 @@ from kpjax.systems.configs import changed, network_of
 from kpjax.systems.regda.config import Config
 from kpjax.systems.regda.variants import build_supervised, setup_of
 
-DEMO = PRESETS["demo"]
+DEMO = PRESETS["demo_full"]
 LAPTOP = changed(PRESETS["rhd_h3d"], depth=18, image_size=64, heatmap_size=16, sigma=1.0, batch_size=8,
                  augmentation="none")
 LARGE = changed(PRESETS["rhd_h3d"], augmentation="none", dtype="bfloat16", head_layers=2)  # for an accelerator

@@ -23,7 +23,7 @@ from kpjax.input.source import Source
 from kpjax.systems import source_free, system
 from kpjax.systems.configs import score_kind
 from kpjax.systems.image_sets import Splits
-from kpjax.systems.regda.config import SMALL_BODIES, Config, of_pretraining
+from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import (
     VARIANTS,
     build,
@@ -92,7 +92,9 @@ def train(job: Job, data: Data) -> Outcome:
     steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
     if recipe.train == "further":  # after those of its start, which may have had more
         steps = before.steps + config.steps_without_source
-    return Outcome(method, fitted.trained, steps if fitted.steps else 0,
+    if not fitted.steps:
+        steps = config.pretraining_steps if recipe.start.startswith("pretraining") else 0
+    return Outcome(method, fitted.trained, steps,
                    fitted.images_per_second, fitted.wall_seconds + before.wall_seconds,
                    checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before.images)
 
@@ -202,7 +204,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on images of the target domain."""
     shown = data.target.train if data.target.test is None else data.target.test
-    system.draw_predictions(outcome, shown, job.folder / system.IMAGES / "target.png")
+    system.draw_predictions(outcome, shown, job.folder / system.IMAGES / "target.png", predictions.get("target"))
 
 
 # The table
@@ -235,6 +237,15 @@ def shortened(config: Config, steps: int) -> Config:
     factor = steps / config.steps
     return replace(config, steps=steps, pretraining_steps=max(1, round(config.pretraining_steps * factor)),
                    coefficient_steps=max(1, round(config.coefficient_steps * factor)))
+
+
+def length(config: Config, variant: str) -> float:
+    """Returns how long a variant trains, in steps of the first stage; one that two domains teach costs more."""
+    recipe = VARIANTS[variant].recipe
+    first = config.pretraining_steps if recipe.start.startswith("pretraining") else 0
+    return first + {"nothing": 0, "adaptation": TEACHER_COST * config.steps, "both stages": config.steps_of_both_stages,
+                    "equal cost": config.steps_of_equal_cost, "further": config.steps_without_source,
+                    "statistics": ADABN_BATCHES}[recipe.train]
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -272,4 +283,4 @@ SYSTEM = System(
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
-    shortened=shortened, draw=draw, about=ABOUT, poses=lambda data: data.source.train)
+    shortened=shortened, length=length, draw=draw, about=ABOUT, poses=lambda data: data.source.train)

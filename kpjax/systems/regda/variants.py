@@ -216,6 +216,8 @@ VARIANTS: dict[str, Variant] = {
     "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
     "source_only": Variant("baseline", "no adaptation: heatmap KL on the source domain, steps of both stages",
                            "source only", _alone(stream="source")),
+    "pretrained": Variant("baseline", "no adaptation: the first stage alone, from which regda starts; fewer steps",
+                          "", Recipe(build_pretraining, "pretraining", "nothing")),
     "source_only_mse": Variant("baseline", "no adaptation: heatmap MSE and Adam", "source only, MSE",
                                _alone(stream="source", mse=True)),
     "dan": Variant("baseline", "pooled features matched by maximum mean discrepancy", "DAN",

@@ -293,7 +293,7 @@ def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on test images."""
-    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png")
+    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png", predictions.get("test"))
 
 
 # The table
