@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from kpjax.input.frame_runs import frame_runs
 from PIL import Image
 
 from kpjax.errors import InputError
@@ -118,28 +117,3 @@ def test_one_crop_for_both_frames(crop):
             assert all((image[row] == 255).all(-1).sum() > 100 for image in (frame.image, reference.image))
     with pytest.raises(InputError, match="crops each frame on its own, which leaks motion"):
         frame_pairs(source, window=30, batch_size=8, seed=0)
-
-
-# Runs
-
-def test_runs_begin_everywhere_they_can_once_an_epoch():
-    runs, again = (frame_runs(videos(3, 6, 10), length=4, seed=1) for _ in range(2))
-    firsts = [runs[step].index[0] for step in range(2 * 10)]
-    assert sorted(firsts[:10]) == sorted(firsts[10:]) == [3, 4, 5, 9, 10, 11, 12, 13, 14, 15]
-    for step in range(10):
-        np.testing.assert_array_equal(np.diff(runs[step].index), 1)
-        assert not runs[step].visible.any()
-    assert [again[step].index[0] for step in range(20)] == firsts
-
-
-def test_frames_left_out_end_a_run():
-    gaps = np.array([0, 2, 4, 0, 2, 4, 6, 8, 10, 0, 2, 4, 6, 10, 12, 14, 16, 18, 20])
-    runs = frame_runs(replace(videos(3, 6, 10), frame=gaps), length=4, seed=1)
-    assert {int(runs[step].index[0]) for step in range(30)} == {3, 4, 5, 9, 13, 14, 15}
-
-
-def test_processes_share_a_run():
-    whole, *parts = (frame_runs(videos(3, 6, 10), length=4, seed=3, process_index=index, process_count=count)
-                     for index, count in ((0, 1), (0, 2), (1, 2)))
-    for step in range(3):
-        np.testing.assert_array_equal(whole[step].index, np.concatenate([part[step].index for part in parts]))
