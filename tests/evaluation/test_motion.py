@@ -1,4 +1,4 @@
-"""What moves before a still camera, and which points lie on it: closed forms."""
+"""What moves before a still camera, which points lie on it, and moments of it: closed forms."""
 import numpy as np
 import pytest
 
@@ -12,6 +12,7 @@ from kpjax.evaluation.motion import (
     points_on_motion,
     temporal_variance,
 )
+from kpjax.evaluation.probes.image_moments import NAMES, image_moments, mask_moments, moving_masks
 
 
 @pytest.fixture
@@ -70,3 +71,60 @@ def test_pairs_that_coincide():
     points = np.array([[[0, 0], [0, 0], [1, 0]], [[0, 0], [5, 0], [0, 5.0]]])
     assert coincident_points(points, near=1.0) == pytest.approx(1 / 2)
     assert coincident_points(points, near=1.1) == pytest.approx(3 / 2)
+
+
+# Moments
+
+def test_moments_of_four_pixels():
+    """5 x 5 pixels at -1, -0.5, 0, 0.5, 1; weights 1 at x = -1, 1 at 0 and 2 at 1, all in the row y = 0.5."""
+    mask = np.zeros((2, 5, 5))
+    mask[0, 3, [0, 2, 4]] = 1, 1, 2
+    found = dict(zip(NAMES, mask_moments(mask)[0], strict=True))
+    assert found["x"] == pytest.approx(0.25)
+    assert found["y"] == pytest.approx(0.5)
+    assert found["xx"] == pytest.approx((1.25 ** 2 + 0.25 ** 2 + 2 * 0.75 ** 2) / 4)
+    assert found["xxx"] == pytest.approx((-(1.25 ** 3) - 0.25 ** 3 + 2 * 0.75 ** 3) / 4)
+    assert all(found[name] == pytest.approx(0) for name in ("xy", "yy", "xxy", "xyy", "yyy"))
+    np.testing.assert_array_equal(mask_moments(mask)[1], np.zeros(9))
+
+
+def test_central_moments_do_not_change_with_the_place():
+    generator = np.random.default_rng(0)
+    patch = generator.random((5, 7))
+    masks = np.zeros((2, 33, 33))
+    masks[0, 3:8, 2:9] = patch
+    masks[1, 20:25, 18:25] = patch
+    here, there = mask_moments(masks)
+    np.testing.assert_allclose(there[:2] - here[:2], [1.0, 17 / 16])
+    np.testing.assert_allclose(there[2:], here[2:], atol=1e-12)
+    assert (np.abs(here[5:]) > 1e-6).all()
+
+
+def square_video(frames=9, side=24, noise=0):
+    """A white square of 4 pixels on a diagonal, each place once, before a striped background."""
+    generator = np.random.default_rng(1)
+    video = np.full((frames, side, side, 3), 60, np.uint8)
+    video[:, :, ::3] = 90
+    for number in range(frames):
+        video[number, 2 * number:2 * number + 4, 2 * number:2 * number + 4] = 255
+    return np.clip(video + generator.integers(-noise, noise + 1, video.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_mask_is_what_moved():
+    clean = (moving_masks(square_video()) > 0).astype(np.float32)
+    for number, mask in enumerate(clean):
+        truth = np.zeros((24, 24))
+        truth[2 * number:2 * number + 4, 2 * number:2 * number + 4] = 1
+        np.testing.assert_array_equal(mask, truth)
+    soft = moving_masks(square_video(noise=10))
+    assert soft.dtype == np.float32
+    np.testing.assert_array_equal(soft > 0, clean > 0)
+    assert 0.5 < soft[0, 0, 1] < 1
+
+
+def test_videos_follow_one_another_each_with_its_own_background():
+    two = image_moments(iter([square_video(), 255 - square_video()[::-1]]))
+    assert two.shape == (18, 9)
+    centre = 2 * (2 * np.arange(9) + 1.5) / 23 - 1
+    np.testing.assert_allclose(two[:9, :2], np.stack([centre, centre], 1), atol=0.01)
+    np.testing.assert_allclose(two[9:], two[:9][::-1], atol=1e-6)

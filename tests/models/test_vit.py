@@ -1,18 +1,23 @@
-"""ViT: its maps for images of any size, and its position embeddings."""
+"""ViT: maps for images of any size, names of timm and DINOv2, files of other grids and patches, PyTorch's same maps."""
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn, shapes
+from untrained import drawn, shapes, zeros
 
-from kpjax.models.vision_transformer import resize_positions, vit
+from kpjax.models.vision_transformer import VisionTransformer, ViT, resize_positions, vit
+from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
+from kpjax.models.weights.vision_transformer import resize_patches
 
-FULL = {"width": 8, "depth": 2, "heads": 2, "upsampling_width": 4, "registers": 4, "layer_scale": True}
+TRUNK = {"width": 8, "depth": 2, "heads": 2}
+FULL = TRUNK | {"registers": 4, "layer_scale": True}
 
 
 @pytest.fixture(scope="module")
 def variables():
-    return drawn(shapes(vit(3, **FULL)))
+    return drawn(shapes(vit(3, upsampling_width=4, **FULL)))
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def images():
 
 def test_images_of_any_size_and_any_precision(variables, images):
     """Position embeddings are resized inside, training changes nothing in the trunk, bfloat16 stays near float32."""
-    exact, rounded = vit(3, **FULL), vit(3, **FULL, dtype=jnp.bfloat16)
+    exact, rounded = vit(3, upsampling_width=4, **FULL), vit(3, upsampling_width=4, **FULL, dtype=jnp.bfloat16)
     assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
     # Of square images, embeddings that were resized before give what the network resizes itself.
     square = np.concatenate([images, images], axis=1)
@@ -53,7 +58,7 @@ def test_images_of_any_size_and_any_precision(variables, images):
 
 def test_it_starts_near_zero():
     """A fresh network's heatmaps are small, and its blocks nearly pass their input on. It has no statistics."""
-    network = vit(3, **FULL)
+    network = vit(3, upsampling_width=4, **FULL)
     heatmaps, fresh = jax.jit(
         lambda key: network.init_with_output(key, jnp.ones((2, 32, 32, 3)), False))(jax.random.key(0))
     assert np.abs(heatmaps).max() < 1e-2
@@ -77,3 +82,156 @@ def test_resizing_keeps_constants_order_and_what_comes_before(grid):
         assert np.all(np.diff(ramp, axis=0) > 0)
         np.testing.assert_allclose(ramp[0] + ramp[-1], 3, atol=1e-5)
         np.testing.assert_allclose(ramp, ramp[:, :1] + np.zeros_like(ramp), atol=1e-5)
+
+
+# Weights
+
+def assert_equal_trees(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.fixture(scope="module")
+def trunk():
+    """Variables of a trunk with all parts but a position embedding of the class token."""
+    return drawn(shapes(VisionTransformer(**FULL)))
+
+
+@pytest.fixture(scope="module")
+def file(trunk):
+    """As timm publishes it: the trunk, a classifier, and parts of other heads."""
+    return to_torch(trunk) | {name: np.zeros(3, np.float32) for name in (
+        "head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias")}
+
+
+@pytest.mark.parametrize("grid", [2, 3])
+def test_a_class_token_carries_its_position_along(trunk, file, grid):
+    """DINOv2's files with registers have one, networks with registers have none, and the reverse without registers."""
+    network = VisionTransformer(**FULL)
+    own = np.arange(8, dtype=np.float32).reshape(1, 1, 8)
+    official = {name: tensor for name, tensor in file.items() if name != "reg_token"} | {
+        "register_tokens": file["reg_token"], "pos_embed": np.concatenate([own, file["pos_embed"]], 1),
+        "mask_token": np.zeros((1, 8))}
+    plain, _ = from_torch(file, zeros(network, 16 * grid))
+    read, report = from_torch(official, zeros(network, 16 * grid))
+    np.testing.assert_allclose(read["params"].pop("cls_token"), plain["params"].pop("cls_token") + own)
+    assert_equal_trees(read, plain)
+    assert "mask_token" in report.skipped
+    without = {name: tensor for name, tensor in file.items() if name != "reg_token"}
+    to_place, _ = from_torch(without, zeros(VisionTransformer(**TRUNK, layer_scale=True), 16 * grid))
+    np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, :1], 0)
+    np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, 1:], plain["params"]["pos_embed"])
+    assert plain["params"]["pos_embed"].shape == (1, grid * grid, 8)  # also for images of another size
+
+
+# Patches of another size
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 20)])
+def test_larger_patches_are_embedded_as_the_smaller_ones(size):
+    generator = np.random.default_rng(0)
+    kernel, patches = generator.normal(size=(4, 3, 14, 14)), generator.normal(size=(5, 3, 14, 14))
+    larger = jax.image.resize(jnp.asarray(patches, jnp.float32), (5, 3, *size), "bicubic")
+    np.testing.assert_allclose(
+        np.einsum("oihw,bihw->bo", resize_patches(kernel, size), larger),
+        np.einsum("oihw,bihw->bo", kernel, patches), atol=1e-3)
+    assert resize_patches(kernel, (14, 14)) is kernel
+
+
+def test_files_of_smaller_patches_are_read(trunk, file):
+    kernel = np.random.default_rng(0).normal(size=(8, 3, 14, 14)).astype(np.float32)
+    read, _ = from_torch(file | {"patch_embed.proj.weight": kernel}, zeros(VisionTransformer(**FULL)))
+    np.testing.assert_array_equal(read["params"]["patch_embed"]["proj"]["kernel"],
+                                  resize_patches(kernel, (16, 16)).transpose(2, 3, 1, 0))
+
+
+# PyTorch
+
+@pytest.mark.parametrize(("options", "side", "shape"), [
+    ({}, 2, (32, 32)), (FULL, 3, (32, 64))], ids=["plain", "with registers, of another grid"])
+def test_pytorch_gives_the_same_maps_and_heatmaps(options, side, shape):
+    """Position embeddings are resized twice with the second: from the file's grid, then to that of the images."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from pytorch_twins import with_random_statistics
+    from pytorch_vit import PoseViT, with_random_tokens
+    torch.manual_seed(0)
+    options = TRUNK | options
+    twin = with_random_tokens(with_random_statistics(PoseViT(3, upsampling_width=4, side=side, **options))).eval()
+    network = vit(3, upsampling_width=4, **options)
+    tensors = {name: tensor for name, tensor in twin.state_dict().items() if "mask_token" not in name}
+    variables, report = from_torch(tensors, zeros(network, 16 * side))
+    assert report.missing == ()
+    images = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
+    maps, heatmaps = jax.jit(lambda variables: (
+        network.apply(variables, images, False, method="backbone_features"),
+        network.apply(variables, images, False)))(variables)
+    with torch.no_grad():
+        inputs = torch.tensor(images.transpose(0, 3, 1, 2))
+        first, _, last = twin.backbone(inputs)
+        theirs = twin(inputs)
+    for found, expected in zip((*maps, heatmaps), (first, last, theirs), strict=True):
+        expected = expected.numpy().transpose(0, 2, 3, 1)
+        assert np.std(expected) > 0.02
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("registers", [0, 4])
+def test_timm_gives_the_same_maps(registers):
+    """Of its own weights, read at another image size; and it reads what is written here."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    timm = pytest.importorskip("timm", reason="compares with timm")
+    from pytorch_vit import with_random_tokens
+    torch.manual_seed(0)
+    twin = with_random_tokens(timm.models.vision_transformer.VisionTransformer(
+        img_size=48, embed_dim=8, depth=2, num_heads=2, num_classes=5, init_values=1e-5 if registers else None,
+        reg_tokens=registers, no_embed_class=bool(registers), dynamic_img_size=True)).eval()
+    network = VisionTransformer(**TRUNK, registers=registers, layer_scale=bool(registers))
+    tensors = twin.state_dict()
+    variables, report = from_torch(tensors, zeros(network, 48))
+    assert set(report.skipped) == {"head.weight", "head.bias"}
+    back = {name: torch.from_numpy(array) for name, array in to_torch(variables).items()}
+    assert twin.load_state_dict(back, strict=False) == (["head.weight", "head.bias"], [])
+    images = np.random.default_rng(0).normal(size=(2, 32, 64, 3)).astype(np.float32)
+    maps = jax.jit(functools.partial(network.apply, train=False))(variables, images)
+    with torch.no_grad():
+        last, theirs = twin.forward_intermediates(torch.tensor(images.transpose(0, 3, 1, 2)), indices=[0])
+    last = last[:, -8:].reshape(2, 2, 4, 8)
+    for found, expected in zip(maps, (theirs[0].permute(0, 2, 3, 1).numpy(), last.numpy()), strict=True):
+        assert np.std(expected) > 0.02
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "size", "options"), [
+    ("vit_base_patch16_224", "base", {}), ("vit_tiny_patch16_384", "tiny", {}),
+    ("vit_small_patch14_dinov2", "small", {"layer_scale": True}),
+    ("vit_large_patch14_reg4_dinov2", "large", {"layer_scale": True, "registers": 4})])
+def test_names_and_shapes_of_the_published_networks_are_complete(name, size, options):
+    """Against timm's own state dicts, on PyTorch's device without memory: none without a mate."""
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    timm = pytest.importorskip("timm", reason="compares with timm")
+    with torch.device("meta"):
+        theirs = {name: np.broadcast_to(np.float32(0), tuple(tensor.shape))
+                  for name, tensor in timm.create_model(name).state_dict().items()}
+    trunk = zeros(ViT(size, **options).build(17).backbone, 256)
+    _, report = from_torch(theirs, trunk)
+    assert report.missing == ()
+    assert set(report.matched) == set(torch_names(trunk).values())
+    assert set(theirs) - set(report.matched) == set(report.skipped) <= {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize(("before", "side", "grid"), [
+    (1, 5, (8, 8)), (0, 37, (16, 16)), (1, 14, (16, 12)), (1, 3, (7, 2))])
+def test_timm_resizes_position_embeddings_alike(before, side, grid):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    layers = pytest.importorskip("timm.layers", reason="compares with timm")
+    embeddings = np.random.default_rng(0).normal(size=(1, before + side * side, 4)).astype(np.float32)
+    theirs = layers.resample_abs_pos_embed(torch.tensor(embeddings), grid, (side, side), before).numpy()
+    np.testing.assert_allclose(resize_positions(embeddings, grid, before=before), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("before", "after"), [(14, 16), (16, 14), (8, 16)])
+def test_timm_resizes_patches_alike(before, after):
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    layers = pytest.importorskip("timm.layers", reason="compares with timm")
+    kernel = np.random.default_rng(0).normal(size=(4, 3, before, before)).astype(np.float32)
+    theirs = layers.resample_patch_embed(torch.tensor(kernel), [after, after]).numpy()
+    np.testing.assert_allclose(resize_patches(kernel, (after, after)), theirs, atol=1e-4)
