@@ -354,10 +354,16 @@ def codec(
 ) -> Codec:
     """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the same signature.
 
-    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more than one stride.
+    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more than one stride, one
+    that is no whole number, and a sigma that is not positive.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size
+    if any(cells < 1 or pixels % cells for pixels, cells in zip(image_size, heatmap_size, strict=True)):
+        raise InputError("heatmap_size", f"{heatmap_size} does not divide an image of {image_size}; give the image's "
+                         "height and width over one whole number")
+    if not sigma > 0:
+        raise InputError("sigma", f"{sigma}; give a positive number of heatmap pixels")
     to_heatmap = image_to_heatmap(image_size, heatmap_size, grid)
     to_image = geometry.invert(to_heatmap)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax import heatmaps
+from kpjax.errors import InputError
 from kpjax.structures import Example
 
 close = np.testing.assert_allclose
@@ -192,3 +193,14 @@ def test_the_two_grids_differ_by_what_they_say():
     cell = jnp.zeros((1, 16, 16, 1)).at[0, 5, 3, 0].set(1.0)
     close(index.decode(cell)[0][0, 0], (12, 20))
     close(half_pixel.decode(cell)[0][0, 0], (13.5, 21.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sizes", "words"), [
+    ({"image_size": 32, "heatmap_size": 5}, r"heatmap_size: \(5, 5\) does not divide an image of \(32, 32\)"),
+    ({"image_size": 16, "heatmap_size": 32}, "does not divide"),
+    ({"image_size": 16, "heatmap_size": 0}, "heatmap_size"),
+    ({"image_size": (32, 32), "heatmap_size": (8, 16)}, "strides 4 and 2"),
+    ({"image_size": 32, "heatmap_size": 8, "sigma": 0.0}, r"sigma: 0\.0; give a positive number")])
+def test_impossible_sizes_are_refused_where_a_codec_is_built(sizes, words):
+    with pytest.raises(InputError, match=words):
+        heatmaps.codec(**{"sigma": 1.0} | sizes)
