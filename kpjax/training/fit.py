@@ -142,6 +142,10 @@ class Fitted(NamedTuple):
     evaluations: tuple[Evaluation, ...] = ()  # all of them, in order
     images: int = 0  # that the whole run has read, of all streams
 
+    def __repr__(self) -> str:
+        metrics = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        return f"Fitted(step {self.step} of {self.steps}{metrics}, {self.images_per_second:.0f} images/s)"
+
 
 class _Progress(NamedTuple):
     """The part of a checkpoint besides the state. JSON."""
