@@ -267,15 +267,17 @@ def _blur(
 
     def continued(logs, bend):
         """Adds rows of cells before and after."""
-        def beyond(outer, inner):
+        def beyond(outer, inner, away):
             slope = jnp.minimum(outer - inner, 1.5 * bend)
-            return outer[:, None] + steps * slope[:, None] - (steps**2 + steps) / 2 * bend[:, None]
+            return outer[:, None] + away * slope[:, None] - (away**2 + away) / 2 * bend[:, None]
 
-        before, after = beyond(logs[:, 0], logs[:, 1]), beyond(logs[:, -1], logs[:, -2])
-        return jnp.concatenate([before[:, ::-1], logs, after], 1)
+        before, after = beyond(logs[:, 0], logs[:, 1], steps[:, ::-1]), beyond(logs[:, -1], logs[:, -2], steps)
+        return jnp.concatenate([before, logs, after], 1)
 
-    across = jnp.take_along_axis(heatmaps, rows[:, None, None], 1)[:, 0]
-    down = jnp.take_along_axis(heatmaps, columns[:, None, None], 2)[:, :, 0]
+    # Sums and no gathers, which converters of the exported program know in few forms.
+    row, column = (jax.lax.broadcasted_iota(jnp.int32, heatmaps.shape, axis) for axis in (1, 2))
+    across = jnp.where(row == rows[:, None, None], heatmaps, 0.0).sum(1)
+    down = jnp.where(column == columns[:, None, None], heatmaps, 0.0).sum(2)
     logs = continued(jnp.log(jnp.maximum(heatmaps, 1e-10)), _bend(down, rows, sigma)[:, None])
     logs = continued(logs.swapaxes(1, 2), _bend(across, columns, sigma)[:, None]).swapaxes(1, 2)
     return _along_both(band(heatmaps.shape[1]), band(heatmaps.shape[2]), jnp.exp(logs))
