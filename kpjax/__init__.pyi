@@ -11,6 +11,7 @@ from .heatmaps import (
     gaussian_targets as gaussian_targets,
     spatial_softmax as spatial_softmax,
 )
+from .images.transforms import Letterbox as Letterbox
 from .input.source import arrays as arrays
 from .input.stream import stream as stream
 from .losses import Term as Term, replaced as replaced, reweighted as reweighted, without as without

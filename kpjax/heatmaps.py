@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from kpjax import geometry
@@ -140,25 +141,44 @@ def _peaks(
     return index % width, index // width, flat.max(1)
 
 
+MARGIN = 2  # cells beyond the border that finite differences reach
+
+
+def extended(maps: Float[Array, "batch height width keypoints"]) -> Float[Array, "batch height+4 width+4 keypoints"]:
+    """Adds two cells on every side: those of the parabola through the three outermost, along each axis.
+
+    The logarithm of a Gaussian goes on as it is, so that finite differences at the border are those within.
+    """
+    def rows(cells: int):
+        matrix = np.eye(cells + 2 * MARGIN, cells, -MARGIN, dtype=np.float32)
+        if cells >= 3:
+            matrix[:MARGIN, :3] = (6, -8, 3), (3, -3, 1)
+            matrix[-MARGIN:, -3:] = (1, -3, 3), (3, -8, 6)
+        return matrix
+
+    return _along_both(rows(maps.shape[1]), rows(maps.shape[2]), maps)
+
+
+def _along_both(rows, columns, maps):
+    """Multiplies maps by a matrix along the height, and by one along the width."""
+    highest = jax.lax.Precision.HIGHEST
+    maps = jnp.einsum("ij,bjwk->biwk", rows, maps, precision=highest)
+    return jnp.einsum("ij,bhjk->bhik", columns, maps, precision=highest)
+
+
 def _reader(
-    heatmaps: Float[Array, "batch height width keypoints"], columns: Int[Array, "batch keypoints"],
+    margined: Float[Array, "batch height width keypoints"], columns: Int[Array, "batch keypoints"],
     rows: Int[Array, "batch keypoints"],
 ) -> Callable[[int, int], jax.Array]:
-    """Returns a function (dx, dy) -> values (batch, keypoints) of the maps at that offset, with the border repeated."""
-    batch, height, width, keypoints = heatmaps.shape
-    flat = heatmaps.reshape(batch, height * width, keypoints)
+    """Returns a function (dx, dy) -> values (batch, keypoints) at that offset; maps have MARGIN more cells around."""
+    batch, height, width, keypoints = margined.shape
+    flat = margined.reshape(batch, height * width, keypoints)
 
     def read(dx: int, dy: int):
-        index = jnp.clip(rows + dy, 0, height - 1) * width + jnp.clip(columns + dx, 0, width - 1)
+        index = (rows + dy + MARGIN) * width + columns + dx + MARGIN
         return jnp.take_along_axis(flat, index[:, None], axis=1)[:, 0]
 
     return read
-
-
-def _interior(heatmaps, columns, rows):
-    """Returns where the official code refines, 1 < p < size - 1: not at cells 0, 1 and the last, of either axis."""
-    _, height, width, _ = heatmaps.shape
-    return (columns > 1) & (columns < width - 1) & (rows > 1) & (rows < height - 1)
 
 
 def _points(columns, rows) -> Float[Array, "batch keypoints 2"]:
@@ -182,36 +202,85 @@ def decode_argmax(
 
 
 def decode_quarter_offset(
-    heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False
+    heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False, official: bool = False
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
     """Refines `decode_argmax` by a quarter of a pixel toward the larger neighbour in x and in y.
 
-    There is no shift at cells 0, 1 and the last of an axis (the official rule, for both axes at once). Source: Newell
-    et al. 2016 and the official HRNet.
+    Source: Newell et al. 2016 and the official HRNet. A neighbour beyond the border is `extended` of the logarithm.
+
+    Args:
+        heatmaps: non-negative up to noise; values below 1e-10 are raised to it.
+        strict_positive: see `decode_argmax`.
+        official: no shift in x nor y if the cell is 0, 1 or the last of an axis, as in the official code.
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
-    read = _reader(heatmaps, columns, rows)
+    read = _reader(extended(jnp.log(jnp.maximum(heatmaps, 1e-10))), columns, rows)
     shift = 0.25 * jnp.stack([jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1)
-    points = _points(columns, rows) + jnp.where(_interior(heatmaps, columns, rows)[..., None], shift, 0.0)
+    if official:
+        _, height, width, _ = heatmaps.shape
+        inside = (columns > 1) & (columns < width - 1) & (rows > 1) & (rows < height - 1)
+        shift = jnp.where(inside[..., None], shift, 0.0)
+    points = _points(columns, rows) + shift
     return (jnp.where(scores[..., None] > 0, points, 0.0) if strict_positive else points), scores
 
 
-def _blur(heatmaps: Float[Array, "batch height width keypoints"], sigma: float):
-    """Blurs with a Gaussian, zeros outside, of OpenCV's kernel for that sigma (11 cells for 2, 17 for 3)."""
+def _bend(profile: Float[Array, "batch cells keypoints"], peaks: Int[Array, "batch keypoints"], sigma: float):
+    """Returns 1 / variance of a Gaussian along a line through its peak (batch, keypoints), at most that of sigma / 2.
+
+    The logarithm is fitted by a parabola within three cells of the peak, weighted by the squares of values. Source: Guo
+    2011.
+    """
+    away = jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1) - peaks[:, None].astype(jnp.float32)
+    values = jnp.maximum(profile, 1e-10)
+    weights = jnp.where(jnp.abs(away) <= 3, jnp.square(values), 0.0)
+
+    def mean(of):
+        return (weights * of).sum(1, keepdims=True) / weights.sum(1, keepdims=True)
+
+    away -= mean(away)
+    square = jnp.square(away) - mean(jnp.square(away))
+    square -= away * (mean(away * square) / mean(jnp.square(away)))
+    bend = -2 * mean(square * jnp.log(values)) / mean(jnp.square(square))
+    return jnp.clip(bend, 0.0, 4 / sigma**2)[:, 0]
+
+
+def _blur(
+    heatmaps: Float[Array, "batch height width keypoints"], columns: Int[Array, "batch keypoints"],
+    rows: Int[Array, "batch keypoints"], sigma: float,
+) -> Float[Array, "batch height+4 width+4 keypoints"]:
+    """Blurs maps, their peaks at columns and rows, with OpenCV's Gaussian kernel for sigma (11 cells for 2, 17 for 3).
+
+    Beyond the border a map goes on as a Gaussian through the two outermost cells that is as wide as at the peak, and
+    whose centre lies at most a cell beyond. Zeros there, as in the official code, would draw points inward. The blurred
+    maps have MARGIN more cells on every side.
+    """
     radius = max(1, round((sigma - 0.8) / 0.3 + 1))
-    sigma = 0.3 * (radius - 1) + 0.8
-    weights = jnp.exp(-jnp.square(jnp.arange(-radius, radius + 1, dtype=jnp.float32)) / (2 * sigma**2))
-    weights = weights / weights.sum()
+    width = 0.3 * (radius - 1) + 0.8
+    weights = np.exp(-np.square(np.arange(-radius, radius + 1)) / (2 * width**2))
+    steps = np.arange(1, radius + MARGIN + 1, dtype=np.float32)[None, :, None, None]
 
     def band(cells: int):
-        distance = jnp.arange(cells)[:, None] - jnp.arange(cells)[None]
-        return jnp.where(jnp.abs(distance) <= radius, weights[jnp.clip(distance + radius, 0, 2 * radius)], 0.0)
+        distance = np.arange(cells + 2 * MARGIN)[:, None] - np.arange(cells + 2 * (MARGIN + radius))[None] + radius
+        inside = weights[np.clip(distance + radius, 0, 2 * radius)] / weights.sum()
+        return np.where(abs(distance) <= radius, inside, 0.0).astype(np.float32)
 
-    _, height, width, _ = heatmaps.shape
-    highest = jax.lax.Precision.HIGHEST
-    blurred = jnp.einsum("ij,bjwk->biwk", band(height), heatmaps, precision=highest)
-    return jnp.einsum("ij,bhjk->bhik", band(width), blurred, precision=highest)
+    def continued(logs, bend):
+        """Adds rows of cells before and after."""
+        def beyond(outer, inner, away):
+            slope = jnp.minimum(outer - inner, 1.5 * bend)
+            return outer[:, None] + away * slope[:, None] - (away**2 + away) / 2 * bend[:, None]
+
+        before, after = beyond(logs[:, 0], logs[:, 1], steps[:, ::-1]), beyond(logs[:, -1], logs[:, -2], steps)
+        return jnp.concatenate([before, logs, after], 1)
+
+    # Sums and no gathers, which converters of the exported program know in few forms.
+    row, column = (jax.lax.broadcasted_iota(jnp.int32, heatmaps.shape, axis) for axis in (1, 2))
+    across = jnp.where(row == rows[:, None, None], heatmaps, 0.0).sum(1)
+    down = jnp.where(column == columns[:, None, None], heatmaps, 0.0).sum(2)
+    logs = continued(jnp.log(jnp.maximum(heatmaps, 1e-10)), _bend(down, rows, sigma)[:, None])
+    logs = continued(logs.swapaxes(1, 2), _bend(across, columns, sigma)[:, None]).swapaxes(1, 2)
+    return _along_both(band(heatmaps.shape[1]), band(heatmaps.shape[2]), jnp.exp(logs))
 
 
 def decode_dark(
@@ -219,9 +288,10 @@ def decode_dark(
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
     """Refines the arg-max by one Newton step on the logarithm of the blurred map, exact for a Gaussian.
 
-    No step is taken at cells 0, 1 and the last two of an axis, nor where the logarithm is not strictly concave: it
-    would lead away from the maximum. The step is at most a heatmap pixel along each axis; the official code allows any,
-    which is far on a nearly flat map. Source: Zhang et al. 2020 (DARK), with the finite differences of its code.
+    At the border and beyond the outermost cells, too, where the official code takes no step: there maps are continued
+    (`extended`). No step is taken where the logarithm is not strictly concave: it would lead away from the maximum. The
+    step is at most a heatmap pixel along each axis; the official code allows any, which is far on a nearly flat map.
+    Source: Zhang et al. 2020 (DARK), with the finite differences of its code.
 
     Args:
         heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits need `spatial_softmax` first.
@@ -233,20 +303,20 @@ def decode_dark(
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
-    smooth = heatmaps
     if blur:
-        smooth = _blur(heatmaps, sigma)
+        smooth = _blur(heatmaps, columns, rows, sigma)
         highest = smooth.max((1, 2), keepdims=True)
         smooth = smooth * (scores[:, None, None] / jnp.where(highest > 0, highest, 1.0))
-    read = _reader(jnp.log(jnp.maximum(smooth, 1e-10)), columns, rows)
+        logs = jnp.log(jnp.maximum(smooth, 1e-10))
+    else:
+        logs = extended(jnp.log(jnp.maximum(heatmaps, 1e-10)))
+    read = _reader(logs, columns, rows)
     dx, dy = 0.5 * (read(1, 0) - read(-1, 0)), 0.5 * (read(0, 1) - read(0, -1))
     dxx = 0.25 * (read(2, 0) - 2 * read(0, 0) + read(-2, 0))
     dyy = 0.25 * (read(0, 2) - 2 * read(0, 0) + read(0, -2))
     dxy = 0.25 * (read(1, 1) - read(1, -1) - read(-1, 1) + read(-1, -1))
     determinant = dxx * dyy - dxy * dxy
-    height, width = heatmaps.shape[1:3]
-    steady = (dxx < 0) & (determinant > 0) & _interior(heatmaps, columns, rows)
-    steady &= (columns < width - 2) & (rows < height - 2)
+    steady = (dxx < 0) & (determinant > 0)
     divisor = jnp.where(steady, determinant, 1.0)
     step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
     return _points(columns, rows) + jnp.where(steady[..., None], jnp.clip(step, -1.0, 1.0), 0.0), scores
@@ -286,10 +356,16 @@ def codec(
 ) -> Codec:
     """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the same signature.
 
-    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more than one stride.
+    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more than one stride, one
+    that is no whole number, and a sigma that is not positive.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size
+    if any(cells < 1 or pixels % cells for pixels, cells in zip(image_size, heatmap_size, strict=True)):
+        raise InputError("heatmap_size", f"{heatmap_size} does not divide an image of {image_size}; give the image's "
+                         "height and width over one whole number")
+    if not sigma > 0:
+        raise InputError("sigma", f"{sigma}; give a positive number of heatmap pixels")
     to_heatmap = image_to_heatmap(image_size, heatmap_size, grid)
     to_image = geometry.invert(to_heatmap)
 

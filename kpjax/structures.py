@@ -94,6 +94,10 @@ class Trained(NamedTuple):
     variables: Variables
     frozen: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.variables.get("params", {})))
+        return f"Trained({count:,} parameters, frozen: {', '.join(self.frozen) or 'nothing'})"
+
 
 class Method(NamedTuple):
     """A way of learning keypoints, as three pure functions and two facts that a training loop needs.
@@ -107,6 +111,9 @@ class Method(NamedTuple):
     predict: Callable[[Any, Example], Prediction]  # reads `variables` and `frozen` of a State or a Trained
     streams: tuple[str, ...]  # what `update` reads
     skeleton: Skeleton  # what `predict` returns
+
+    def __repr__(self) -> str:
+        return f"Method(streams: {', '.join(self.streams)}; {len(self.skeleton.names)} keypoints)"
 
 
 def named_key(key: jax.Array, name: str) -> jax.Array:

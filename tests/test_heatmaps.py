@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax import heatmaps
+from kpjax.errors import InputError
 from kpjax.structures import Example
 
 close = np.testing.assert_allclose
@@ -81,13 +82,32 @@ def test_dark_meets_a_gaussian_exactly():
     close(scores[0, 0], drawn.max())
 
 
+PLACES = np.stack(np.meshgrid(*[np.arange(-0.5, 12.51, 0.125)] * 2), -1).reshape(1, -1, 2)  # of a frame of 13 cells
+
+
+@pytest.mark.parametrize(("decode", "largest"), [
+    (heatmaps.decode_dark, 0.01), (functools.partial(heatmaps.decode_dark, blur=False), 1e-3),
+    (functools.partial(heatmaps.decode_dark, sigma=1.0), 0.02),
+    (functools.partial(heatmaps.decode_dark, sigma=2.5), 0.02), (heatmaps.decode_quarter_offset, 0.251)])
+def test_every_place_of_the_frame_is_found(decode, largest):
+    """Also within half a cell of the border, and for maps of another sigma than DARK is told."""
+    drawn = bumps(jnp.asarray(PLACES, jnp.float32), (13, 13), 1.5, window=None)
+    assert np.abs(jax.jit(decode)(drawn)[0] - PLACES).max() <= largest
+
+
+def test_the_official_quarter_offset_takes_no_step_at_the_border():
+    drawn = bumps(jnp.array([[[1.2, 5.3], [2.2, 5.3], [5.3, 11.8], [5.3, 12.1]]]), (13, 13), 1.5, window=None)
+    found, _ = heatmaps.decode_quarter_offset(drawn, official=True)
+    close(found[0], [(1, 5), (2.25, 5.25), (5, 12), (5, 12)])
+
+
 def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
     flat = np.ones((1, 20, 20, 1), np.float32)
-    spike_at_the_border = flat.copy()
-    spike_at_the_border[0, 19, 19] = 2
-    for drawn, point in [(flat, (0, 0)), (spike_at_the_border, (19, 19)), (-flat, (0, 0))]:
+    for drawn in (flat, -flat):
         points, _ = dark(jnp.asarray(drawn), blur=True)
-        close(points[0, 0], point)
+        close(points[0, 0], (0, 0))
+    flat[0, 19, 19] = 2
+    assert np.abs(dark(flat, blur=True)[0] - 19).max() <= 0.5  # a spike in the corner
 
 
 def test_the_step_of_dark_is_bounded():
@@ -100,9 +120,9 @@ def test_the_step_of_dark_is_bounded():
 
 
 def test_dark_blurs_as_opencv():
-    """The kernel of 11 cells for sigma 2 that OpenCV derives, with zeros outside, on a map that is no Gaussian."""
+    """The kernel of 11 cells for sigma 2 that OpenCV derives, on a map that is no Gaussian."""
     rows, columns = np.mgrid[:16, :16]
-    map_ = np.exp(-((columns - 3.0) ** 2 + 0.5 * (rows - 8.0) ** 2) / 9) + 0.02 * np.cos(rows * columns)
+    map_ = np.exp(-((columns - 8.0) ** 2 + 0.5 * (rows - 8.0) ** 2) / 9) + 0.02 * np.cos(rows * columns)
     kernel = np.exp(-np.arange(-5, 6) ** 2 / 8)
     kernel /= kernel.sum()
     blurred = map_
@@ -143,7 +163,7 @@ def test_decoders_work_on_each_map_alone_and_in_float32(decode):
 # Round trips
 
 
-KEYPOINTS = np.random.default_rng(0).uniform(8, 53, (40, 2))  # DARK does not refine at the border
+KEYPOINTS = np.random.default_rng(0).uniform(-0.5, 61.5, (40, 2))  # those that both grids have
 
 
 @pytest.mark.parametrize("grid", ["index", "half_pixel"])
@@ -173,3 +193,14 @@ def test_the_two_grids_differ_by_what_they_say():
     cell = jnp.zeros((1, 16, 16, 1)).at[0, 5, 3, 0].set(1.0)
     close(index.decode(cell)[0][0, 0], (12, 20))
     close(half_pixel.decode(cell)[0][0, 0], (13.5, 21.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sizes", "words"), [
+    ({"image_size": 32, "heatmap_size": 5}, r"heatmap_size: \(5, 5\) does not divide an image of \(32, 32\)"),
+    ({"image_size": 16, "heatmap_size": 32}, "does not divide"),
+    ({"image_size": 16, "heatmap_size": 0}, "heatmap_size"),
+    ({"image_size": (32, 32), "heatmap_size": (8, 16)}, "strides 4 and 2"),
+    ({"image_size": 32, "heatmap_size": 8, "sigma": 0.0}, r"sigma: 0\.0; give a positive number")])
+def test_impossible_sizes_are_refused_where_a_codec_is_built(sizes, words):
+    with pytest.raises(InputError, match=words):
+        heatmaps.codec(**{"sigma": 1.0} | sizes)

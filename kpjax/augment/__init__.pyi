@@ -1,7 +1,6 @@
 from .augmentations import (
     Augment as Augment,
     Loaded as Loaded,
-    alike as alike,
     colour_jitter as colour_jitter,
     compose_augmentations as compose_augmentations,
     move_example as move_example,

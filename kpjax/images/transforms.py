@@ -84,26 +84,6 @@ class Stretch(_Resampling):
 
 
 @dataclass(frozen=True)
-class BoxCrop(_Resampling):
-    """A square around the visible keypoints, `margin` times their extent, shifted to stay inside the image.
-
-    grid: "half_pixel" moves keypoints as pixels move, "index" as the official RegDA code does (see `boxes.crop_map`).
-    An image whose visible keypoints span no area is letterboxed.
-    """
-
-    side: int
-    margin: float = 1.5
-    grid: str = "half_pixel"
-
-    def _resample(self, image, keypoints, visible, box) -> Resampled:
-        if np.any(visible):
-            square = boxes.square_box(boxes.tight_box(keypoints, visible), *image.size, self.margin)
-            if square[2] > square[0]:
-                return _cut(image, square, self.side, self.grid)
-        return Letterbox(self.side)._resample(image, keypoints, visible, box)
-
-
-@dataclass(frozen=True)
 class PersonCrop(_Resampling):
     """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
 
@@ -193,7 +173,7 @@ class _AroundLandmarks(_Resampling):
                                  "use a transform of the whole image, for example Letterbox")
             left, upper, width, height = np.asarray(box, np.float64)
             points = np.array([[left, upper], [left + width, upper + height]])
-        return _cut(image, self._window(points, *image.size), self.side, "index")
+        return _cut(image, self._window(points, *image.size), self.side)
 
 
 @dataclass(frozen=True)
@@ -286,7 +266,7 @@ class Turned:
         return *moved, (np.linalg.inv(map_) @ np.asarray(crop, np.float64)).astype(np.float32)
 
 
-Transform = (Letterbox | PadToSquare | Stretch | BoxCrop | PersonCrop | AroundBox | SamePlace | BoxOrWhole
+Transform = (Letterbox | PadToSquare | Stretch | PersonCrop | AroundBox | SamePlace | BoxOrWhole
              | LandmarkCrop | MarginCrop | WindowCrop | ScaledByBox | LocalContrast | Turned)
 
 
@@ -422,10 +402,10 @@ def _pasted(image: Image.Image, fit: boxes.Fit, side: int) -> Image.Image:
     return canvas
 
 
-def _cut(image: Image.Image, box: np.ndarray, side: int, grid: str) -> Resampled:
-    """Stretches the inside of a box in whole pixels over a square."""
+def _cut(image: Image.Image, box: np.ndarray, side: int) -> Resampled:
+    """Stretches the inside of a box in whole pixels over a square, with the coordinates of the published code."""
     left, upper, right, lower = (int(edge) for edge in box)
-    map_ = boxes.crop_map(box, side, grid=grid)
+    map_ = boxes.crop_map(box, side, grid="index")
     return _resized(image, (left, upper, right - left, lower - upper), (side, side)), map_
 
 

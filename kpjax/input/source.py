@@ -97,7 +97,7 @@ def arrays(
     images: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, skeleton: Skeleton, name: str, *,
     scale: np.ndarray | None = None, crop: np.ndarray | None = None,
 ) -> ArraySource:
-    """Builds a source from stacked arrays. Raises InputError if their shapes do not match.
+    """Builds a source from stacked arrays. Raises InputError if their shapes do not match, or images are not uint8.
 
     Args:
         images: (N, S, S, 3) uint8.
@@ -105,11 +105,14 @@ def arrays(
         scale: (N,) px; the image's side if None.
         crop: (N, 3, 3); the identity if None.
     """
+    if images.dtype != np.uint8:
+        raise InputError(f"{name}: images are {images.dtype}; give uint8 from 0 to 255, of floating point in [0, 1] as "
+                         "`np.round(255 * images).astype(np.uint8)`")
     count, side = images.shape[:2]
     scale = np.full(count, side, np.float32) if scale is None else scale
     crop = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)) if crop is None else crop
     as_float = (np.asarray(field, np.float32) for field in (keypoints, visible, scale, crop))
-    return ArraySource(Example(np.asarray(images, np.uint8), *as_float, np.arange(count, dtype=np.int32)),
+    return ArraySource(Example(images, *as_float, np.arange(count, dtype=np.int32)),
                        skeleton, name)
 
 

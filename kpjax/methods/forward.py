@@ -17,6 +17,7 @@ Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> the network'
 
 def imagenet_normalise(images: jax.Array) -> jax.Array:
     """Subtracts ImageNet's mean from RGB in [0, 1] and divides by its standard deviation, per channel."""
+    _check_floating(images)
     mean = jnp.array([0.485, 0.456, 0.406], images.dtype)
     deviation = jnp.array([0.229, 0.224, 0.225], images.dtype)
     return (images - mean.reshape(1, 1, 1, 3)) / deviation.reshape(1, 1, 1, 3)
@@ -24,7 +25,13 @@ def imagenet_normalise(images: jax.Array) -> jax.Array:
 
 def symmetric_normalise(images: jax.Array) -> jax.Array:
     """Maps RGB in [0, 1] to [-1, 1], as TensorFlow's networks and many vision transformers were trained."""
+    _check_floating(images)
     return 2 * images - 1
+
+
+def _check_floating(images: jax.Array) -> None:
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise InputError(f"images are {images.dtype}; a network reads floating point in [0, 1]: divide by 255 first")
 
 
 def unit_range(example: Example) -> Example:

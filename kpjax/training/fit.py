@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
+from flax.errors import FlaxError
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
 from kpjax.input.stream import BatchStream, in_background, read_ahead, read_by_processes, workers_for
 from kpjax.platforms import run_once
-from kpjax.structures import Method, Start, Trained, named_key
+from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.loggers import OpenLogger
@@ -141,6 +142,10 @@ class Fitted(NamedTuple):
     evaluations: tuple[Evaluation, ...] = ()  # all of them, in order
     images: int = 0  # that the whole run has read, of all streams
 
+    def __repr__(self) -> str:
+        metrics = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        return f"Fitted(step {self.step} of {self.steps}{metrics}, {self.images_per_second:.0f} images/s)"
+
 
 class _Progress(NamedTuple):
     """The part of a checkpoint besides the state. JSON."""
@@ -177,9 +182,11 @@ def fit(
         options: all that changes no number.
 
     Raises:
-        InputError: before compiling, a missing stream, or a batch that does not divide over the devices or is larger
-            than its set; a checkpoint of another model, config or data; a disc that refuses.
-        RunError: a loss, a gradient norm or an array of the state that is not finite; it is never saved.
+        InputError: before compiling, a missing stream, a batch that does not divide over the devices or is larger than
+            its set, shapes that the method cannot take; a checkpoint of another model, config or data; a disc that
+            refuses.
+        RunError: a loss, a gradient norm or an array of the state that is not finite; it is never saved. Too little
+            memory.
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
@@ -192,23 +199,30 @@ def fit(
     compiled, drawn_from = compiled_init(method.init, mesh), (
         named_key(named_key(key, stage), "init"), shard(first, mesh), start)
     init = functools.partial(compiled, *drawn_from)
-    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
-                            compiled.trace(*drawn_from).out_info)
+    with _shapes_in_errors(stage, first):
+        template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+                                compiled.trace(*drawn_from).out_info)
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
         agreed(lambda: locks.append(stack.enter_context(held(folder))))
         checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
+        stack.enter_context(_memory_in_errors(stage, checkpoints))
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
             raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
                              "ask for more, choose another `workdir`, or start over with `fresh`")
+        if restored is None or restored.step < steps:
+            with _shapes_in_errors(stage, first):  # seconds, and compiling takes minutes
+                compiled_update(method.update, mesh)[0].trace(template, drawn_from[1], stage_key)
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
         log = stack.enter_context(Log(folder, stage, first_step, steps, options.quiet, options.loggers))
         log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
             log.say(f"{stage}: going on from step {first_step} of {steps}")
+        if first_step < steps:
+            log.say(f"{stage}: compiling (about a minute, once)")
         loop = _Loop(method, streams, steps, evaluate, select, between, options, stage_key, mesh, checkpoints,
                      restored, log, began, lambda: agreed(lambda: [still_held() for still_held in locks]))
         state = loop.run(state, stack.enter_context(stop_requests()))
@@ -401,6 +415,31 @@ def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, 
         raise InputError("steps", f"{steps}; give at least 1")
     if select is not None and evaluate is None:
         raise InputError(f"the result is to be selected by {select.metric!r}, but there is no evaluation")
+
+
+@contextlib.contextmanager
+def _shapes_in_errors(stage: str, batches: Mapping[str, Example]) -> Iterator[None]:
+    """Turns what tracing a method says of shapes and fields into one InputError, with the shapes of its streams."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, FlaxError) as error:
+        given = "; ".join(f"{name}: images {example.image.shape} {example.image.dtype}, keypoints "
+                          f"{example.keypoints.shape}" for name, example in batches.items())
+        raise InputError(f"{stage}: network, codec and streams do not fit ({given}): "
+                         f"{' '.join(str(error).split())[:300]}") from error
+
+
+@contextlib.contextmanager
+def _memory_in_errors(stage: str, checkpoints: Checkpoints) -> Iterator[None]:
+    """Turns a device's lack of memory into one RunError."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        checkpoints.wait()
+        raise RunError(f"{stage}: out of memory; {checkpoints.last_good()}; go on with a smaller `batch_size`, with "
+                       "`rematerialise`, or with `dtype` bfloat16") from error
 
 
 def _streams_identity(streams: Mapping[str, BatchStream]) -> dict[str, Any]:

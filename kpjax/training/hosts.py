@@ -95,9 +95,10 @@ def _check_slurm(environment: Mapping[str, str]) -> None:
 
 def _find(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
     """Returns once process 0 answers. JAX itself would abort without a word that a user understands."""
+    of, others = f" of {num_processes}" if num_processes else "", "process 0" if process_id else "the others"
+    print(f"process {process_id or 0}{of}: waiting for {others} at {coordinator}, for {PATIENCE} s at most",
+          file=sys.stderr, flush=True)
     if not process_id:  # process 0, or one that a cluster numbers
-        of = f" of {num_processes}" if num_processes else ""
-        print(f"process {process_id or 0}{of}: waiting for the others at {coordinator}", file=sys.stderr, flush=True)
         return
     host, _, port = coordinator.rpartition(":")
     end, reason = time.monotonic() + PATIENCE, None

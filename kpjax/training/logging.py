@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import notebook_tqdm, std_tqdm, tqdm
 
 from kpjax.errors import InputError
 from kpjax.files import writing
@@ -71,7 +71,7 @@ class Log:
         self.loggers: list[Logger] = []
         self.writes = jax.process_index() == 0
         self.shows = self.writes and not quiet
-        self.plain = not sys.stderr.isatty()
+        self.plain = not sys.stderr.isatty() and notebook_tqdm is std_tqdm  # the two differ in a notebook alone
 
     def __enter__(self):
         self.reported = time.monotonic()

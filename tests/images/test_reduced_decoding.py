@@ -7,7 +7,6 @@ from PIL import Image
 
 from kpjax.images.transforms import (
     AroundBox,
-    BoxCrop,
     LandmarkCrop,
     Letterbox,
     PadToSquare,
@@ -19,7 +18,7 @@ from kpjax.images.transforms import (
 
 POINTS = np.array([[61, 47], [183, 140]], np.float32)
 BOX = np.array([40, 30, 165, 130], np.float32)
-TRANSFORMS = [Letterbox, PadToSquare, Stretch, BoxCrop, PersonCrop, AroundBox, LandmarkCrop]
+TRANSFORMS = [Letterbox, PadToSquare, Stretch, PersonCrop, AroundBox, LandmarkCrop]
 
 
 def photograph(width=251, height=187):

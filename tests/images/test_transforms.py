@@ -5,7 +5,6 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.images.transforms import (
     AroundBox,
-    BoxCrop,
     Letterbox,
     PadToSquare,
     PersonCrop,
@@ -29,8 +28,7 @@ def centre_of_mass(image):
 
 
 @pytest.mark.parametrize("transform", [
-    Letterbox(64), Stretch(64), BoxCrop(64), PadToSquare(64), Turned(Letterbox(64), 25), Turned(BoxCrop(64), -40)],
-    ids=repr)
+    Letterbox(64), Stretch(64), PadToSquare(64), Turned(Letterbox(64), 25), Turned(Letterbox(64), -40)], ids=repr)
 @pytest.mark.parametrize("size", [(200, 120), (90, 150), (64, 64), (40, 40)])
 def test_the_blob_stays_under_its_keypoint(transform, size):
     width, height = size
@@ -56,35 +54,24 @@ def test_a_crop_of_a_turned_image_shows_what_lies_beside_the_crop():
     image = np.zeros((120, 160, 3), np.uint8)
     image[40:80, 60:100] = 255  # the crop of the image as it is shows white alone
     points = np.array([[60, 40], [99, 79]], np.float32)
-    crop = BoxCrop(32, margin=1.0)
-    assert crop(image, points, np.ones(2), 1.0)[0].min() == 255
-    square, *_ = Turned(crop, 30)(image, points, np.ones(2), 1.0)
-    assert max(square[row, column].max() for row in (0, -1) for column in (0, -1)) == 0
-    assert square[16, 16].min() == 255
-    box = np.array([60, 40, 40, 40], np.float32)
-    turned, *_ = Turned(AroundBox(32, 1.0), 45)(image, points, np.ones(2), 1.0, box)
+    crop, box = AroundBox(32, 1.0), np.array([60, 40, 40, 40], np.float32)
+    assert crop(image, points, np.ones(2), 1.0, box)[0].min() == 255
+    turned, *_ = Turned(crop, 45)(image, points, np.ones(2), 1.0, box)
+    assert max(turned[row, column].max() for row in (0, -1) for column in (0, -1)) == 0
+    assert turned[16, 16].min() == 255
     assert (turned[..., 0] > 127).mean() == pytest.approx(0.5, abs=0.05)  # a square in the square of its corners
 
 
 def test_labelled_points_outside_the_square_stay_labelled():
     points = np.array([[20, 20], [30, 30], [95, 95], [-3, 5]], np.float32)
     image = np.zeros((100, 100, 3), np.uint8)
-    _, keypoints, visible, _, _ = BoxCrop(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
+    _, keypoints, visible, _, _ = Letterbox(32)(image, points, np.array([1, 1, 0, 0], np.float32), np.float32(1))
     assert visible.tolist() == [1, 1, 0, 0]
     assert not keypoints[2:].any()
     _, keypoints, visible, _, crop = Letterbox(32)(image, points, np.ones(4, np.float32), np.float32(1))
     assert visible.all()
     np.testing.assert_allclose(keypoints @ crop[:2, :2].T + crop[:2, 2], points, atol=1e-4)
     assert keypoints[3, 0] < -0.5
-
-
-@pytest.mark.parametrize("visible", [np.zeros(2, np.float32), np.array([1, 0], np.float32)])
-def test_a_box_of_no_area_shows_the_whole_image(visible):
-    points = np.array([[3, 4], [9, 9]], np.float32)
-    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    for one, other in zip(BoxCrop(16)(image, points, visible, np.float32(1)),
-                          Letterbox(16)(image, points, visible, np.float32(1)), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("box", [(80, 20, 60, 90), (0, 0, 90, 60), (-20, 30, 200, 40)], ids=["in", "corner", "wide"])

@@ -35,7 +35,10 @@ THINNED = replace(videos(40), order=np.arange(0, 40, 5), video=np.zeros(8, np.in
 
 
 @pytest.mark.parametrize(("call", "words"), [
-    (lambda: arrays(np.zeros((4, 8, 8, 3)), np.zeros((4, 4, 2)), np.zeros((4, 3)), BODY, "toy"), "toy: field visible"),
+    (lambda: arrays(np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 4, 2)), np.zeros((4, 3)), BODY, "toy"),
+     "toy: field visible"),
+    (lambda: arrays(np.zeros((4, 8, 8, 3)), np.zeros((4, 4, 2)), np.zeros((4, 4)), BODY, "toy"),
+     r"toy: images are float64; give uint8 .* `np.round\(255 \* images\).astype"),
     (lambda: subset(blank(10), [10]), "indices: 10 is outside set"),
     (lambda: joined([blank(2), blank(3, Skeleton(("a",)), "other")], "both"), "other has other keypoints than set"),
     (lambda: labelled_only(blank(2), ["tail"]), "'tail' is unknown"),

@@ -3,9 +3,12 @@
 All of them are traced; one of each family, and with the slow tests all, runs: on one device and eight, and resumed.
 """
 import functools
+import inspect
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import chex
 import jax
@@ -14,9 +17,22 @@ import numpy as np
 import pytest
 import resumed_in_a_new_process
 from resumed_in_a_new_process import CUT, WHOLE, one_device, train
-from tiny_parts import BATCH, KEYPOINTS, OF_FAMILIES, batch, build, endless, factories, start, streams_of
+from tiny_parts import (
+    BATCH,
+    KEYPOINTS,
+    OF_FAMILIES,
+    SETUP,
+    batch,
+    build,
+    endless,
+    factories,
+    objective_maker,
+    start,
+    streams_of,
+)
 
 from kpjax.errors import InputError
+from kpjax.losses import Term
 from kpjax.structures import Trained
 from kpjax.training.fit import compiled_init, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
@@ -70,6 +86,24 @@ def test_a_missing_stream_is_refused_by_its_name(name, tmp_path):
             train(method, tmp_path, WHOLE, {other: endless(other) for other in method.streams if other != missing})
     assert len(traces) == before
     assert not any(tmp_path.iterdir())
+
+
+CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
+VIEW_OF = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", CONTRIBUTING, re.M))
+
+
+@pytest.mark.parametrize("name", sorted(OF_FAMILIES - {"supervised_learning.supervised"}))
+def test_the_term_of_contributing_runs_in_every_system(name):
+    written, = re.findall(r"^def sparsity_term.*?(?=^```)", CONTRIBUTING, re.M | re.S)
+    names = {"Term": Term, "jnp": jnp, "jax": jax}
+    exec(written, names)
+    plain = objective_maker(FACTORIES[name])
+    terms = plain(SETUP.codec) if "codec" in inspect.signature(plain).parameters else plain()
+    sparsity = names["sparsity_term"](VIEW_OF[name.rpartition(".")[2]])
+    method = build(FACTORIES[name], objective={**terms, "sparsity": sparsity})
+    key, streams = jax.random.key(0), streams_of(method)
+    first = jax.eval_shape(method.init, key, streams, start())
+    assert "loss/sparsity" in jax.eval_shape(method.update, first, streams, key)[1]
 
 
 # By value

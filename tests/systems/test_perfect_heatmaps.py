@@ -13,7 +13,7 @@ from kpjax.systems.regda.variants import area, setup_of
 
 ONE = Skeleton(("point",), flip=(0,))
 # The largest error of a coordinate in cells: half a cell of arg-max, a quarter after its offset; the rest interpolate.
-LARGEST = {"argmax": 0.5, "quarter": 0.5, "dark": 0.06, "soft_argmax": 0.06}
+LARGEST = {"argmax": 0.5, "quarter": 0.5, "dark": 0.06}
 PRESETS = [(name, preset) for name in ("supervised", "regda", "semi_supervised", "incremental")
            for preset in importlib.import_module(f"experiments.{name}").SYSTEM.presets]
 

@@ -129,6 +129,11 @@ def test_start_stays_readable_and_is_where_it_starts(tmp_path):
     assert fitted.trained is fitted.last
 
 
+class Larger(Batches):
+    def __getitem__(self, step):
+        return super().__getitem__(step)._replace(image=np.zeros((8, 8, 8, 3), np.uint8))
+
+
 REFUSED = {
     "missing stream": ({"streams": {}}, "stream 'labelled' is missing"),
     "not divisible": ({"streams": {"labelled": Batches(batch_size=12)}},
@@ -136,6 +141,8 @@ REFUSED = {
     "larger than the set": ({"streams": {"labelled": Batches(Images(5))}}, "batch size 8 is larger than its set of 5"),
     "no evaluation": ({"evaluate": None}, "'val/error', but there is no evaluation"),
     "no steps": ({"steps": 0}, "steps: 0"),
+    "shapes": ({"streams": {"labelled": Larger()}}, r"^main: network, codec and streams do not fit \(labelled: images "
+               r"\(8, 8, 8, 3\) uint8, keypoints \(8, 2, 2\)\): dot_general requires"),
     "another metric": ({"select": Select("val/pck"), "steps": 3}, "'val/pck', which the evaluation does not return"),
     "config": ({"config": {"rate": 0.01, "model": {"width": 4}}}, r"config.model.width is 3 there and 4 here"),
     "less config": ({"config": {"rate": 0.01}}, r"config.model.* absent"),
@@ -151,11 +158,24 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_with_one_line(whole, tmp_path, name):
     options, message = REFUSED[name]
-    fresh = name in ("missing stream", "not divisible", "larger than the set", "no evaluation", "another metric")
+    fresh = name in ("missing stream", "not divisible", "larger than the set", "no evaluation", "another metric",
+                     "shapes")
     with pytest.raises(InputError, match=message) as refused:
         run(tmp_path if fresh else whole[0], **options)
     assert "\n" not in str(refused.value)
     assert _steps(whole[0])[-1] == 14
+
+
+def test_too_little_memory_is_one_line_and_loses_no_checkpoint(tmp_path):
+    def full(state, step):
+        if step == 6:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9663676416 bytes.")
+        return state
+
+    with pytest.raises(RunError, match=r"^main: out of memory; the last good checkpoint is of step 6 in .*; go on with "
+                       "a smaller `batch_size`, with `rematerialise`, or with `dtype` bfloat16$"):
+        run(tmp_path, between=(6, full))
+    assert _steps(tmp_path)[-1] == 6
 
 
 def spoiled(where):

@@ -94,10 +94,12 @@ def test_programs_are_dropped_above_a_share_of_the_maps():
     ({"process_id": 0}, "coordinator: give it with .process_id"),
     ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},
      "coordinator: nothing answers at localhost:1 for 0.3 s .*refused.*; start process 0")])
-def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypatch):
+def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypatch, capsys):
     monkeypatch.setattr(hosts, "PATIENCE", 0.3)
     with pytest.raises(InputError, match=message):
         hosts.join(**arguments)
+    waited = "process 1 of 2: waiting for process 0 at localhost:1, for 0.3 s at most\n"
+    assert capsys.readouterr().err == (waited if "answers" in message else "")
 
 
 @pytest.fixture

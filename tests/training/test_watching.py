@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny import Batches, tiny
 
-from kpjax.training import loggers, profiling
+from kpjax.training import loggers, logging, profiling
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import TensorBoard, read_rows
 from kpjax.training.mesh import data_mesh
@@ -70,3 +70,10 @@ def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))
     train(tmp_path)
     assert 0 < read_rows(tmp_path / "metrics.jsonl")[1]["flops_utilisation"] < 1
+
+
+def test_a_notebook_has_a_bar_and_no_terminal(monkeypatch, tmp_path):
+    monkeypatch.setattr(logging, "notebook_tqdm", type("notebook_tqdm", (logging.std_tqdm,), {}))
+    with logging.Log(tmp_path, "main", 0, 10, quiet=False) as log:
+        assert not log.plain
+        assert not log.bar.disable

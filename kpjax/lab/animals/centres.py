@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from kpjax import geometry
-from kpjax.heatmaps import Codec, Grid, gaussian_bumps, image_to_heatmap
+from kpjax.heatmaps import MARGIN, Codec, Grid, extended, gaussian_bumps, image_to_heatmap
 from kpjax.structures import Example
 
 APART = 1  # cells within which there is one centre, as of Zhou et al. 2019
@@ -105,9 +105,11 @@ def find_centres(
     scores, cells = jax.lax.top_k(jnp.where(peak, jax.nn.sigmoid(logits), 0.0).reshape(batch, -1), most)
     rows, columns = cells // width, cells % width
 
+    around = extended(jax.nn.log_sigmoid(maps[..., :1].astype(jnp.float32)))
+
     def at(row, column):
-        place = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
-        return jnp.take_along_axis(jax.nn.log_sigmoid(logits).reshape(batch, -1), place, 1)
+        place = (row + MARGIN) * (width + 2 * MARGIN) + column + MARGIN
+        return jnp.take_along_axis(around.reshape(batch, -1), place, 1)
 
     def refined(before, here, after):  # the top of a parabola, at most half a cell from the middle one
         bend = before - 2 * here + after

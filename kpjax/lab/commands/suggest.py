@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, opacity_of_scores, write_png

@@ -35,7 +35,7 @@ def perfect(targets):
 
 
 def test_what_is_encoded_is_decoded():
-    wanted = [((12.3, 20.7), 10.0), ((40.1, 45.9), 24.0), ((50.0, 12.0), 5.0)]
+    wanted = [((12.3, 20.7), 10.0), ((40.1, 45.9), 24.0), ((62.5, 12.0), 5.0)]
     targets, _ = encode(examples(*wanted).examples)
     found = find(perfect(targets))
     order = np.argsort(found.extents[0, :3])

@@ -22,7 +22,7 @@ def test_a_run_has_numbers_of_each_keypoint_and_in_pixels(ran, results_of):
 
 @pytest.mark.parametrize(("name", "logits", "expected"), [
     ("dark", True, "softmax_peak"), ("dark", False, "mse_peak"), ("argmax", True, "logit_peak"),
-    ("quarter", False, "mse_peak"), ("soft_argmax", False, "softmax_peak")])
+    ("quarter", False, "mse_peak"), ("quarter", True, "softmax_peak")])
 def test_scores_are_what_their_kind_says(name, logits, expected):
     """Of a map with one sharp peak of height 8: its probability, its height, or the logit as it is."""
     heatmaps = jax.numpy.zeros((1, 9, 9, 1)).at[0, 4, 5, 0].set(8.0)

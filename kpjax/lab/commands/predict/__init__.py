@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from kpjax import InputError, RunError
 from kpjax.drawing.fonts import lacking

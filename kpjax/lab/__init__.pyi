@@ -1,0 +1,7 @@
+from .formats.project_source import (
+    decoded as decoded,
+    frames_at as frames_at,
+    project_source as project_source,
+    unlabelled_source as unlabelled_source,
+)
+from .formats.reading import read_project as read_project
