@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import jax
 
@@ -77,8 +78,9 @@ def at_once(jobs: Sequence[Job], work: Callable[[Job], None], *, failed: dict[Jo
         kinds.setdefault(job._replace(seed=0), []).append(job)
     for alike in kinds.values():
         for first in range(0, len(alike), count):
-            found = side_by_side([functools.partial(in_turn, [job], work, failed=failed)
-                                  for job in alike[first:first + count]])
+            some = [job._replace(options=replace(job.options, quiet=job.options.quiet or place > 0))
+                    for place, job in enumerate(alike[first:first + count])]  # what one says of its steps is enough
+            found = side_by_side([functools.partial(in_turn, [job], work, failed=failed) for job in some])
             if error := next(filter(None, found), None):
                 raise error
 
