@@ -17,7 +17,7 @@ from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
 from kpjax.systems.configs import NETWORKS, changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
-from kpjax.systems.queue import in_turn
+from kpjax.systems.queue import at_once, in_turn
 from kpjax.systems.reports.report import write_report
 from kpjax.systems.reports.summaries import console_table, cost_text, difference_text, paired_differences
 from kpjax.systems.reports.table import Column, Entry, FinishedRun, tabulate
@@ -60,6 +60,7 @@ class Shared:
     variants: tuple[str, ...] = ()  # variants to run, by name; 'all' for every one (default: a short list)
     seeds: int = 1  # how many seeds
     first_seed: int = 0  # the first of them
+    side_by_side: bool = False  # seeds at the same time, each on devices of its own
     workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
@@ -328,6 +329,8 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     import jax
 
     devices = devices or jax.device_count()
+    if command.shared.side_by_side:
+        devices = max(devices // len(command.seeds), 1)  # of each run
     multiple = devices * command.system.parts_of_a_batch
     typed = _typed_flags(command.arguments)
     rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
@@ -442,7 +445,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             system.own.check(command)
         jobs = command.jobs()
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, AllOfIt(jobs)))
-        in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
+        work = at_once if command.shared.side_by_side else in_turn
+        work([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
     report = show_table(command)
     if system.own:
         print(*system.own.next_lines(command), sep="\n")

@@ -3,16 +3,21 @@
 A job is done if it has a results.json, so there is no list of jobs to keep in step with the folders. Several processes
 may work through the same list in the same folder: each leaves the jobs that another one is running to the end.
 """
+import functools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import jax
 
 from kpjax import InputError, RunError
 from kpjax.systems.system import Job
 from kpjax.training.hosts import agreed
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
+from kpjax.training.side_by_side import side_by_side
 
 
 def called(job: Job) -> str:
@@ -60,6 +65,24 @@ def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 
         if len(put_off) == len(waiting):
             time.sleep(pause)
         waiting = known = put_off
+
+
+def at_once(jobs: Sequence[Job], work: Callable[[Job], None], *, failed: dict[Job, str] | None = None) -> None:
+    """Works on every job once, on as many seeds of one kind at the same time as there are devices, see `side_by_side`.
+
+    failed: as of `in_turn`; without one the first error is raised once all runs beside it have ended.
+    """
+    kinds: dict[Job, list[Job]] = {}
+    count = jax.local_device_count()
+    for job in jobs:
+        kinds.setdefault(job._replace(seed=0), []).append(job)
+    for alike in kinds.values():
+        for first in range(0, len(alike), count):
+            some = [job._replace(options=replace(job.options, quiet=job.options.quiet or place > 0))
+                    for place, job in enumerate(alike[first:first + count])]  # what one says of its steps is enough
+            found = side_by_side([functools.partial(in_turn, [job], work, failed=failed) for job in some])
+            if error := next(filter(None, found), None):
+                raise error
 
 
 def raise_for_failures(failed: dict[Job, str]) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from kpjax.training.trees import json_digest, leaf_digests, read_tree_like, tree
 
 FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
 KEPT = 2  # the newest ones, besides those that were the best
+ONE_AT_A_TIME = threading.RLock()  # orbax has one event loop a process: of runs side by side it serves one at a time
 
 
 def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
@@ -85,7 +87,7 @@ class Checkpoints:
         progress: JSON, returned by `restore`. best: the step of the best checkpoint so far, to be kept. Raises
         InputError if the disc refused this checkpoint, or an earlier one in the background.
         """
-        with self._disc(step):
+        with ONE_AT_A_TIME, self._disc(step):
             if self.frozen_digest is None and jax.tree.leaves(state.frozen):
                 self.frozen_digest = self._write_frozen(state.frozen)
             live = state._replace(frozen={})
@@ -106,6 +108,10 @@ class Checkpoints:
         template: the State as shapes, dtypes and shardings. Damaged checkpoints are moved to `damaged/` with one line
         on stderr. Raises InputError if a field of the identity differs, and RunError if all checkpoints are damaged.
         """
+        with ONE_AT_A_TIME:
+            return self._newest(template)
+
+    def _newest(self, template) -> Restored | None:
         steps, faults = sorted(self.manager.all_steps(), reverse=True), []
         for step in steps:
             try:
@@ -127,14 +133,15 @@ class Checkpoints:
         """Returns the checkpoint of one step. Raises RunError if it is damaged or gone."""
         self.wait()
         try:
-            return self._read(step, template)
+            with ONE_AT_A_TIME:
+                return self._read(step, template)
         except RunError as error:
             raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with "
                            "`fresh`") from error
 
     def wait(self) -> None:
         """Waits until everything is on the disc. Raises InputError if the disc refused."""
-        with self._disc(None):
+        with ONE_AT_A_TIME, self._disc(None):
             self.manager.wait_until_finished()
 
     def last_good(self) -> str:
@@ -243,19 +250,22 @@ def open_checkpoints(
 
     make_folder(folder / "checkpoints")
     policy = _NewestAndBest()
+    alone = threading.current_thread() is threading.main_thread()
     with _few_words():
-        manager = ocp.CheckpointManager(
-            absolute(folder / "checkpoints"),
-            options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=True))
+        with ONE_AT_A_TIME:
+            manager = ocp.CheckpointManager(
+                absolute(folder / "checkpoints"),
+                options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=alone))
         try:
             checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, ocp.args, policy,
                                       remake_frozen)
-            for step in manager.all_steps():
-                with contextlib.suppress(RunError):
-                    policy.best[step] = checkpoints._record(step)["best"]
+            with ONE_AT_A_TIME:
+                for step in manager.all_steps():
+                    with contextlib.suppress(RunError):
+                        policy.best[step] = checkpoints._record(step)["best"]
             yield checkpoints
         finally:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), ONE_AT_A_TIME:
                 manager.close()
 
 

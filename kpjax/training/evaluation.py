@@ -13,6 +13,7 @@ from kpjax.input.source import Source, stacked
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
 from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard, traced_for
+from kpjax.training.side_by_side import compiled_for, joint_mesh, once_for_all_threads
 
 
 class Gathered(NamedTuple):
@@ -80,7 +81,7 @@ def predict_source(
         return Gathered(*(np.ones((len(source), *leaf.shape[1:]), leaf.dtype) for leaf in (
             found.keypoints, found.scores, batch.index, found.keypoints, found.scores, batch.scale, batch.crop)))
     mesh = mesh or data_mesh()
-    predict = _compiled_predict(method.predict, mesh, labelled)
+    predict = _compiled_predict(method.predict, joint_mesh(mesh), labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
     gathered, waiting = [], []
     for batch in padded_batches(source, batch_size, mesh):
@@ -94,7 +95,7 @@ def predict_source(
     return Gathered(*(field[order] for field in whole))
 
 
-@functools.lru_cache(maxsize=16)
+@once_for_all_threads
 def _compiled_predict(predict, mesh: Mesh, labelled: bool):
     in_one_form = traced_for(mesh, predict)
 
@@ -107,7 +108,7 @@ def _compiled_predict(predict, mesh: Mesh, labelled: bool):
                         batch.crop)
 
     # Replicated results can be read by every process.
-    return jax.jit(run, in_shardings=(replicated(mesh), by_examples(mesh)), out_shardings=replicated(mesh))
+    return compiled_for(run, mesh, split=(False, True))
 
 
 # Sums over a source, for statistics that an update does not compute

@@ -23,21 +23,26 @@ from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.loggers import OpenLogger
 from kpjax.training.logging import Log, stage_lines
-from kpjax.training.mesh import by_examples, check_divisible, data_mesh, replicate, replicated, shard, traced_for
+from kpjax.training.mesh import check_divisible, data_mesh, replicate, replicated, shard, traced_for
 from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
+from kpjax.training.side_by_side import compiled_for, joint_mesh, once_for_all_threads, separate
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
-@functools.lru_cache(maxsize=16)
 def compiled_update(update, mesh: Mesh):
     """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills.
 
     The step is a function of (state, streams, stage's key) that returns the state and a vector of metrics.
     """
+    return _compiled_update(update, joint_mesh(mesh))
+
+
+@once_for_all_threads
+def _compiled_update(update, mesh: Mesh):
     names: list[str] = []
     in_one_form = traced_for(mesh, update)
 
@@ -47,9 +52,7 @@ def compiled_update(update, mesh: Mesh):
         # One vector: one transfer per step, however many metrics there are.
         return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
 
-    whole = replicated(mesh)
-    return jax.jit(step, in_shardings=(whole, by_examples(mesh), whole), out_shardings=(whole, whole),
-                   donate_argnums=0), names
+    return compiled_for(step, mesh, split=(False, True, False), stays_joint=True, donate_argnums=0), names
 
 
 @functools.lru_cache(maxsize=16)
@@ -284,6 +287,7 @@ class _Loop:
             for batch in batches:
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
+                    state = separate(state)
                     state = replaced(state, self.between[1](state, self.step), self.mesh)
                 trace(self.step, self._wait)
                 if not compiled:
@@ -303,9 +307,11 @@ class _Loop:
                 improved = False
                 if self.evaluate is not None and (last or _divides(self.evaluate[0], self.step)):
                     self._wait()
+                    state = separate(state)
                     improved = self._evaluate(state)
                 if last or stopped or improved or _divides(self.save_every, self.step) or self._minutes_passed():
                     self._wait()
+                    state = separate(state)
                     self._save(state)
                 if stopped:
                     self.checkpoints.wait()

@@ -1,4 +1,5 @@
 """Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
+import contextvars
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,13 +11,22 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from kpjax.errors import InputError
 from kpjax.platforms import known_platform
 
+DATA = "data"  # the axis of a mesh along which examples are split
+# Of a run among others, in its thread.
+own_mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar("own_mesh", default=None)
+
 
 def data_mesh() -> Mesh:
-    """Returns a mesh of all devices of all processes along one axis called `data`, of type Auto.
+    """Returns a mesh of all devices of all processes along one axis called `data`; of a run among others, of its own.
 
-    With explicit axes, gathers and reshapes over the batch are refused.
+    Its type is Auto: with explicit axes, gathers and reshapes over the batch are refused.
     """
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    return own_mesh.get() or jax.make_mesh((jax.device_count(),), (DATA,), axis_types=(AxisType.Auto,))
+
+
+def mesh_of(devices: np.ndarray, *names: str) -> Mesh:
+    """Returns a mesh of given devices, of type Auto."""
+    return Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))
 
 
 def traced_for(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +46,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def by_examples(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of a batch: its first axis split over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, PartitionSpec(DATA))
 
 
 def replicate(tree, mesh: Mesh):

@@ -3,6 +3,7 @@
 On SIGTERM a run finishes its step, saves, and raises Interrupted.
 """
 import contextlib
+import contextvars
 import gc
 import itertools
 import signal
@@ -18,6 +19,10 @@ from kpjax.errors import RunError
 # All steps of this process, over stages, variants and seeds. JAX tells processes to stop at the number behind the
 # highest that any of them has reached, so that a count which began anew with a stage would miss it.
 STEPS = itertools.count(1)
+
+
+# Of a run among others, in a thread: whether the process was asked to stop.
+stopped: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("stopped", default=lambda: False)
 
 
 class Interrupted(RunError):
@@ -40,7 +45,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: multihost_utils.reached_preemption_sync_point(next(STEPS))
         return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield stopped.get()
         return
     requests: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: requests.append(number))

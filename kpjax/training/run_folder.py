@@ -19,6 +19,7 @@ from etils import epath
 
 from kpjax.errors import InputError, printable
 from kpjax.files import in_bucket, make_folder, read_json, strict, write_json, write_text, writing
+from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
 
 try:
@@ -68,7 +69,7 @@ def write_results(
     settings: those that were asked for and differ from the preset's, in a line. The file has the digests of the
     folder's small files, from which the run is read again, and one of itself.
     """
-    devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": jax.device_count()}
+    devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": data_mesh().size}
     results = strict({
         "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
         "metrics": {name: float(value) for name, value in metrics.items()},

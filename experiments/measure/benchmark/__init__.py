@@ -21,6 +21,7 @@ from kpjax.systems.parsing import flags_in_messages, flags_of, parse
 ROWS = {  # a module of this folder, and what it measures
     "pytorch": "the same network, batch and loss in PyTorch on this machine, over ours",
     "input": "how fast batches are read over how fast steps take them; JPEG files read in several ways",
+    "papers": "a step of each paper's preset in milliseconds, beside what a plan says",
     "prediction": "keypoints on a video over the slower of reading and the network",
 }
 DESCRIPTION = "\n".join((

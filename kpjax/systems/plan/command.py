@@ -21,7 +21,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,12 @@ def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: s
     slice_ = slice_of(asked.chips)
     command = read_command(system, [preset, *rest] if preset else rest)
     compiler_of(slice_.chip.platform)
-    return asked, over_devices(command, slice_.chips)
+    command = over_devices(command, slice_.chips)
+    if command.shared.side_by_side:
+        each = max(slice_.chips // len(command.seeds), 1)
+        print(f"{min(len(command.seeds), slice_.chips)} seeds at a time on {slice_.name}, each as planned here")
+        asked = replace(asked, chips=f"{slice_.chip.name}-{each}")
+    return asked, command
 
 
 def main(arguments: Sequence[str], *, system_of: Callable[[str], System], program: str, module: str, preset: str = ""

@@ -1,0 +1,240 @@
+"""Several runs of one process at the same time, each on devices of its own, with one compiled program for all.
+
+Seeds of a table need nothing of each other. Each run is a thread that knows of its own devices alone: `data_mesh` is
+theirs, and so are its data, checkpoints and folders. Where the threads come to the same compiled function they wait for
+each other, and one program over all their devices does the work of all: the function of one run, mapped over an axis
+`run` of the mesh, without a collective between runs. So each run has the numbers that it has alone.
+"""
+import contextvars
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from kpjax.errors import InputError
+from kpjax.training.mesh import DATA, by_examples, mesh_of, own_mesh, replicated
+from kpjax.training.process import stop_requests, stopped
+
+RUN = "run"  # the axis of a joint mesh along which runs lie
+
+
+def side_by_side(works: Sequence[Callable[[], Any]], devices: Sequence[jax.Device] | None = None) -> list[Any]:
+    """Calls functions at the same time, each with equally many of the devices, and returns what each returned.
+
+    A function that raises ends alone: its exception stands in the place of its result, and the others go on. SIGTERM
+    reaches all of them.
+
+    devices: of this process; all if not given. Raises InputError where there are fewer devices than functions.
+    """
+    devices = jax.local_devices() if devices is None else list(devices)
+    if jax.process_count() > 1:
+        raise InputError("side_by_side", "this process is one of several; give each of them seeds of its own instead")
+    if len(devices) < len(works):
+        raise InputError("side_by_side", f"{len(works)} runs for {len(devices)} devices; there must be one for each")
+    each = len(devices) // len(works)
+    runs = _Runs(np.array(devices[:each * len(works)]).reshape(len(works), each))
+    results: list[Any] = [None] * len(works)
+
+    def work(number: int, stop: Callable[[], bool]) -> None:
+        own_mesh.set(mesh_of(runs.devices[number], DATA))
+        _place.set(_Place(runs, number))
+        stopped.set(stop)
+        try:
+            with jax.default_device(runs.devices[number, 0]):
+                results[number] = works[number]()
+        except BaseException as error:  # told to whoever called
+            results[number] = error
+        finally:
+            runs.leave(number)
+
+    with stop_requests() as stop:
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(work, number, stop))
+                   for number in range(len(works))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return results
+
+
+class _Place(NamedTuple):
+    """One run among those of a process."""
+
+    runs: "_Runs"
+    number: int
+
+
+_place: contextvars.ContextVar[_Place | None] = contextvars.ContextVar("place", default=None)
+
+
+def joint_mesh(mesh: Mesh) -> Mesh:
+    """Returns the mesh of all runs, for what is compiled in the thread of one of them; elsewhere the mesh itself."""
+    place = _place.get()
+    return mesh if place is None else place.runs.mesh
+
+
+def once_for_all_threads(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function whose last results are kept, and that one thread computes while others wait for it."""
+    kept, lock = functools.lru_cache(maxsize=16)(build), threading.RLock()
+
+    @functools.wraps(build)
+    def locked(*arguments: Any) -> Any:
+        with lock:
+            return kept(*arguments)
+
+    return locked
+
+
+class JointState(NamedTuple):
+    """One run's part of a tree that lies on the devices of several, as the next call of a program takes it."""
+
+    tree: Any
+    mesh: Mesh  # of the run
+
+
+def separate(state: Any) -> Any:
+    """Returns a run's own arrays of a joint state, without a copy; another state as it is."""
+    return _own(state.tree, state.mesh) if isinstance(state, JointState) else state
+
+
+def compiled_for(
+    function: Callable[..., Any], mesh: Mesh, *, split: Sequence[bool], stays_joint: bool = False,
+    **options: Any
+) -> Callable[..., Any]:
+    """Compiles a function of trees for a mesh, which may be that of several runs.
+
+    Args:
+        split: for each argument, whether its first axis is split over the devices of a run, as that of a batch; all
+            else is whole on each device.
+        stays_joint: whether the first of the results stays a `JointState`, which the next call takes without a copy.
+        options: of `jax.jit`.
+    """
+    def compiled(function: Callable[..., Any], mesh: Mesh):
+        placed = tuple(by_examples(mesh) if one else replicated(mesh) for one in split)
+        return jax.jit(function, in_shardings=placed, out_shardings=replicated(mesh), **options)
+
+    if RUN not in mesh.axis_names:
+        return compiled(function, mesh)
+
+    @functools.cache
+    def compiled_together(runs: tuple[int, ...]):
+        some = mesh_of(mesh.devices[list(runs)], RUN, DATA)
+        # Arrays that differ between runs are declared whole: no run reads those of another.
+        return compiled(jax.shard_map(function, mesh=some, in_specs=PartitionSpec(), out_specs=PartitionSpec(),
+                                      axis_names={RUN}, check_vma=False), some)
+
+    return _JointProgram(compiled_together, mesh, tuple(split), stays_joint)
+
+
+class _JointProgram(NamedTuple):
+    """A function of one run, compiled for the devices of several. The threads of runs call it like a `jax.jit`."""
+
+    compiled_together: Callable[[tuple[int, ...]], Any]  # for the devices of some of the runs
+    mesh: Mesh  # of all runs
+    split: tuple[bool, ...]
+    stays_joint: bool
+
+    def __call__(self, *arguments: Any) -> Any:
+        runs, number = _place.get()
+        return runs.call(number, self, arguments)
+
+    def lower(self, *arguments: Any) -> Any:
+        """Lowers the program of all runs; arguments: of one."""
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
+        return self.compiled_together(tuple(range(len(self.mesh.devices)))).lower(*shapes)
+
+    def of_runs(self, runs: tuple[int, ...], arguments: Sequence[Sequence[Any]]) -> list[Any]:
+        """Computes the results of some runs from the arguments of each."""
+        mesh = mesh_of(self.mesh.devices[list(runs)], RUN, DATA)
+        joined = [_joined(given, by_examples(mesh) if split else replicated(mesh))
+                  for given, split in zip(zip(*arguments, strict=True), self.split, strict=True)]
+        found = self.compiled_together(runs)(*joined)
+        return [self._of_run(found, number) for number in runs]
+
+    def _of_run(self, found: Any, number: int) -> Any:
+        own = mesh_of(self.mesh.devices[number], DATA)
+        if not self.stays_joint:
+            return _own(found, own)
+        state, *rest = found
+        return JointState(state, own), *(_own(one, own) for one in rest)
+
+
+class _Runs:
+    """The meeting of the threads of several runs: calls are answered once all runs that go on have one."""
+
+    def __init__(self, devices: np.ndarray):
+        self.devices = devices  # (runs, devices of each)
+        self.mesh = mesh_of(devices, RUN, DATA)
+        self.changed = threading.Condition()
+        self.going_on = set(range(len(devices)))
+        self.calls: dict[int, tuple[_JointProgram, Sequence[Any]]] = {}
+        self.results: dict[int, Any] = {}
+
+    def call(self, number: int, program: _JointProgram, arguments: Sequence[Any]) -> Any:
+        """Returns what a program returns for one run; raises what it raised."""
+        with self.changed:
+            self.calls[number] = (program, arguments)
+            self._answer()
+            self.changed.wait_for(lambda: number in self.results)
+            result = self.results.pop(number)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def leave(self, number: int) -> None:
+        """Ends a run: the others no longer wait for it."""
+        with self.changed:
+            self.going_on.discard(number)
+            self._answer()
+
+    def _answer(self) -> None:
+        if not self.calls or set(self.calls) != self.going_on:
+            return
+        alike: dict[Any, list[int]] = {}
+        for number, (program, arguments) in sorted(self.calls.items()):
+            alike.setdefault((program.compiled_together, _described(arguments)), []).append(number)
+        for numbers in alike.values():
+            program = self.calls[numbers[0]][0]
+            try:
+                found = program.of_runs(tuple(numbers), [self.calls[number][1] for number in numbers])
+            except Exception as error:  # of the compiler, or memory: of all these runs
+                found = [error] * len(numbers)
+            self.results.update(zip(numbers, found, strict=True))
+        self.calls.clear()
+        self.changed.notify_all()
+
+
+# Arrays of several runs as one, and back. The buffers of the devices stay where they are.
+
+
+def _joined(trees: Sequence[Any], sharding: NamedSharding) -> Any:
+    states = [tree for tree in trees if isinstance(tree, JointState)]
+    if len(states) == len(trees) and all(state.tree is states[0].tree for state in states):
+        return states[0].tree
+    return jax.tree.map(lambda *leaves: jax.make_array_from_single_device_arrays(
+        leaves[0].shape, sharding, [part for leaf in leaves for part in _parts(leaf).values()]),
+        *map(separate, trees))
+
+
+def _own(tree: Any, mesh: Mesh) -> Any:
+    def own(leaf: jax.Array) -> jax.Array:
+        parts = _parts(leaf)
+        return jax.make_array_from_single_device_arrays(
+            leaf.shape, replicated(mesh), [parts[device] for device in mesh.devices.flat])
+
+    return jax.tree.map(own, tree)
+
+
+def _parts(leaf: jax.Array) -> dict[jax.Device, jax.Array]:
+    return {shard.device: shard.data for shard in leaf.addressable_shards}
+
+
+def _described(arguments: Sequence[Any]) -> Any:
+    """Returns what the arguments of two calls of a program must have in common to be answered together."""
+    leaves, tree = jax.tree.flatten([one.tree if isinstance(one, JointState) else one for one in arguments])
+    return tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves), tuple(
+        id(one.tree) for one in arguments if isinstance(one, JointState))

@@ -1,0 +1,54 @@
+"""Seeds at the same time, each on a device of its own: the runs that they are alone, resumed as well."""
+import functools
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from tiny_systems import SYSTEMS
+
+from kpjax.systems.command_line import run
+from kpjax.training.fit import fit
+from kpjax.training.mesh import DATA, mesh_of, own_mesh
+from kpjax.training.trees import load_trained
+
+SEEDS = 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "variant"), [("regda", "regda"), ("incremental", "kamp")])
+def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
+    system = SYSTEMS[name]
+    preset = next(iter(system.presets))
+
+    def command(workdir, *flags):
+        return [preset, "--variants", variant, "--workdir", str(tmp_path / workdir), *flags]
+
+    token = own_mesh.set(mesh_of(np.array(jax.devices()[:1]), DATA))
+    for seed in range(SEEDS):
+        run(system, command("alone", "--first-seed", str(seed)))
+    own_mesh.reset(token)
+
+    def cut_off(method, streams, **options):
+        if options["steps"] > 2:
+            fit(method, streams, **options | {"steps": 2, "evaluate": None, "select": None,
+                                              "options": replace(options["options"], save_every=1)})
+            raise KeyboardInterrupt
+        return fit(method, streams, **options)
+
+    together = command("together", "--seeds", str(SEEDS), "--side-by-side")
+    with monkeypatch.context() as patch:
+        patch.setattr("kpjax.systems.system.fit", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(system, together)
+    run(system, together)
+    for seed in range(SEEDS):
+        alone, beside = (tmp_path / workdir / name / preset / variant / f"seed-{seed}"
+                         for workdir in ("alone", "together"))
+        # Bit for bit where fusions round alike, as programs outside of tests do.
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-6, atol=1e-6), load_trained(alone / "model"),
+                     load_trained(beside / "model"))
+        devices = [json.loads((folder / "results.json").read_text())["devices"] for folder in (alone, beside)]
+        assert devices[0] == devices[1]
+        assert devices[0]["count"] == 1

@@ -1,0 +1,94 @@
+"""Runs side by side: each has the numbers that it has alone, resumes, and ends alone."""
+import re
+
+import jax
+import numpy as np
+import pytest
+from tiny import Batches, Images, bits, tiny
+
+from kpjax.errors import InputError, RunError
+from kpjax.training.evaluation import predict_source
+from kpjax.training.fit import FitOptions, Select, compiled_update, fit
+from kpjax.training.mesh import DATA, data_mesh, mesh_of, own_mesh
+from kpjax.training.side_by_side import side_by_side
+
+METHOD = tiny()
+VALIDATION = Images(10, seed=3)
+RUNS = 4
+
+
+def error_of(state):
+    found = predict_source(METHOD, state, VALIDATION, batch_size=8)
+    return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}
+
+
+def train(folder, seed, steps, streams=None):
+    return fit(METHOD, streams or {"labelled": Batches()}, steps=steps, key=jax.random.key(seed), stage="main",
+               folder=folder / f"seed-{seed}", config={}, evaluate=(3, error_of), select=Select("val/error", "min"),
+               options=FitOptions(save_every=4, quiet=True))
+
+
+def together(folder, steps, devices=None):
+    return side_by_side([lambda seed=seed: train(folder, seed, steps) for seed in range(RUNS)], devices)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    own_mesh.set(mesh_of(np.array(jax.devices()[:1]), DATA))
+    found = [train(folder, seed, 7) for seed in range(RUNS)]
+    own_mesh.set(None)
+    return found
+
+
+def assert_equal(one, other):
+    assert bits(one.last) == bits(other.last)
+    assert bits(one.trained) == bits(other.trained)
+    assert (one.step, one.metrics) == (other.step, other.metrics)
+
+
+@pytest.mark.parametrize("devices", [4, 8])
+def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
+    together(tmp_path, 5, jax.devices()[:devices])
+    for one, other in zip(together(tmp_path, 7, jax.devices()[:devices]), alone, strict=True):
+        if devices == RUNS:
+            assert_equal(one, other)
+        else:  # sums over two devices round differently
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one.last, other.last)
+
+
+def test_a_run_that_fails_ends_alone(alone, tmp_path):
+    class Broken(Batches):
+        def __getitem__(self, step):
+            if step == 3:
+                raise RunError("a file is gone")
+            return super().__getitem__(step)
+
+    works = [lambda seed=seed: train(tmp_path, seed, 7, {"labelled": Broken()} if seed == 1 else None)
+             for seed in range(RUNS)]
+    found = side_by_side(works, jax.devices()[:RUNS])
+    assert isinstance(found[1], RunError)
+    for seed in (0, 2, 3):
+        assert_equal(found[seed], alone[seed])
+
+
+def test_outside_of_runs_nothing_changes():
+    assert data_mesh().axis_names == (DATA,)
+    assert data_mesh().size == 8
+    seen = side_by_side([lambda: [device.id for device in data_mesh().devices.flat]] * 2)
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    with pytest.raises(InputError, match="9 runs for 8 devices"):
+        side_by_side([data_mesh] * 9)
+
+
+def test_a_step_of_all_runs_has_no_collective():
+    def text():
+        images = jax.eval_shape(lambda: Batches()[0])
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        state = jax.eval_shape(METHOD.init, key, {"labelled": images}, {})
+        update, _ = compiled_update(METHOD.update, data_mesh())
+        return update.lower(state, {"labelled": images}, key).compile().as_text()
+
+    found = side_by_side([text, *[data_mesh] * 7])[0]
+    assert "num_partitions=8" in found
+    assert not re.search("all-reduce|all-gather|all-to-all|collective", found)
