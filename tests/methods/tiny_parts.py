@@ -168,6 +168,32 @@ def streams_of(method: Method) -> dict[str, Example]:
     return {name: batch(name) for name in method.streams}
 
 
+def drawn(shapes, seed=7):
+    """Returns arrays of these shapes in numpy, quicker than to compile what would make them: kernels as He et al. draw
+    them, scales and variances around 1, other floats around 0, and zeros of other dtypes."""
+    random = np.random.default_rng(seed)
+
+    def leaf(path, shape):
+        if not jnp.issubdtype(shape.dtype, jnp.floating):
+            return np.zeros(shape.shape, shape.dtype)
+        if len(shape.shape) > 1:
+            values = random.normal(0.0, np.sqrt(2 / np.prod(shape.shape[:-1])), shape.shape)
+        else:
+            around_one = str(getattr(path[-1], "key", "")) in ("scale", "var")
+            values = random.uniform(*((0.7, 1.3) if around_one else (-0.1, 0.1)), shape.shape)
+        return values.astype(shape.dtype)
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+
+def drawn_state(method: Method, given=None, seed=7, streams=None):
+    """Returns a first state in numpy whose networks are drawn; given: the start, of which only shapes matter."""
+    streams = streams_of(method) if streams is None else streams
+    shapes = jax.eval_shape(method.init, jax.random.key(0), streams, {} if given is None else given)
+    optimizer_state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer_state)
+    return drawn(shapes, seed)._replace(optimizer_state=optimizer_state)
+
+
 @functools.cache
 def trained_model() -> typing.Any:
     """Returns variables in numpy, so that no test can consume them."""

@@ -1,5 +1,4 @@
 """Numbers of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), computed elsewhere."""
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -68,17 +67,19 @@ def peaks(*cells):
     return heatmap
 
 
-@pytest.mark.parametrize(("heatmap", "point"), [
+SOFT_ARGMAX = [
     (np.array([[0, 0], [0, 0.1]], np.float32), (0.650245, 0.650245)),
     (peaks(), (15.5, 15.5)),
     (peaks((10, 20, 1)), (19.800082, 10.244344)),
     (peaks((10, 20, 1), (4, 6, 0.9)), (16.210873, 8.620277)),
     (10 * peaks((10, 20, 1), (4, 6, 0.9)), (19.999364, 9.999728)),
-    (peaks((10, 20, 1), (4, 6, 0.9)) - 7, (16.210873, 8.620277)),
-], ids=["2 x 2", "flat", "a peak", "two peaks", "ten times", "a constant"])
-def test_soft_argmax(close, heatmap, point):
-    found, _ = decode_soft_argmax(jnp.asarray(heatmap)[None, :, :, None], temperature=0.1)
-    close(found[0, 0], point)
+    (peaks((10, 20, 1), (4, 6, 0.9)) - 7, (16.210873, 8.620277))]
+
+
+def test_soft_argmax(close):
+    for heatmap, point in SOFT_ARGMAX:
+        found, _ = decode_soft_argmax(jnp.asarray(heatmap)[None, :, :, None], temperature=0.1)
+        close(found[0, 0], point)
 
 
 def rendered(x, y, size=(32, 32), sigma=RELEASED_SIGMA):
@@ -203,26 +204,18 @@ def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-@functools.cache
-def landmark_network(keypoints):
-    network, images = hourglass(keypoints), jnp.zeros((1, 128, 128, 3))
-    return jax.eval_shape(lambda key: network.init(key, images, False), jax.random.key(0))["params"]
-
-
-def trained(parametrisation):
-    """What `init` makes of the published network, as shapes."""
-    body = {name: tree for name, tree in landmark_network(10).items() if name != "head"}
-    return jax.eval_shape(lambda params: parametrisation.init(jax.random.key(0), params, frozenset()), body)[1]
-
-
-@pytest.mark.parametrize(("keypoints", "parameters"), [(10, 6_234_762), (16, 6_236_304), (68, 6_249_668)])
-def test_the_size_of_the_landmark_network(keypoints, parameters):
-    assert count(landmark_network(keypoints)) == parameters
-
-
-def test_what_is_trained_of_the_landmark_network():
-    head = count(landmark_network(10)["head"])
+def test_sizes_of_the_landmark_network():
+    params = jax.eval_shape(lambda: hourglass(10).init(jax.random.key(0), jnp.zeros((1, 128, 128, 3)), False))["params"]
+    head, body = count(params.pop("head")), params
     assert head == 2_570
+
+    def trained(parametrisation):
+        return jax.eval_shape(lambda params: parametrisation.init(jax.random.key(0), params, frozenset()), body)[1]
+
+    for keypoints, parameters in ((10, 6_234_762), (16, 6_236_304), (68, 6_249_668)):
+        output = jax.eval_shape(lambda n=keypoints: hourglass(n).head.init(
+            jax.random.key(0), jnp.zeros((1, 32, 32, 256)), False))["params"]
+        assert count(body) + count(output) == parameters
     of_adapted = trained(adapted())
     assert count(of_adapted["projections"]) == 380_928
     assert len(jax.tree.leaves(of_adapted["projections"])) == 51
@@ -245,7 +238,6 @@ def test_the_size_of_the_generator(width, parameters):
     assert residual_generator_for(128) == ResidualGenerator(32)
 
 
-@pytest.mark.parametrize(("depth", "parameters"), [(19, 8_225_344), (16, 7_635_264)])
-def test_the_size_of_the_network_of_features(depth, parameters):
-    variables = jax.eval_shape(VGG(depth).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    assert count(variables) == parameters
+def test_sizes_of_the_networks_of_features():
+    for depth, parameters in ((19, 8_225_344), (16, 7_635_264)):
+        assert count(jax.eval_shape(VGG(depth).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))) == parameters

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.losses import pyramids as losses
+from kpjax.evaluation.probes.linear import fit_linear
+from kpjax.evaluation.probes.regression_errors import regression_errors
 from kpjax.losses.objective import replaced, total
-from kpjax.losses.pyramids import parent_of_child
+from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.pyramids_family.objectives import (
     all_reconstruction,
@@ -22,16 +23,14 @@ from kpjax.methods.pyramids_family.objectives import (
     pyramids_objective,
 )
 from kpjax.methods.pyramids_family.pyramids import painting_pass
-from kpjax.models import image_generation
+from kpjax.models.image_generation import (
+    draw_normalised_points,
+    normalised_points,
+    normalised_points_by_axis,
+    upsample_bilinear,
+)
 from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter, published_keynet, published_transporter
-
-transported, transporter_transported = (
-    jax.jit(rule, static_argnames="stop_reference") for rule in (losses.transported, losses.transporter_transported))
-spring = jax.jit(losses.spring, static_argnames=("reduction", "unit", "size"))
-normalised_points, normalised_points_by_axis, upsample_bilinear = map(jax.jit, (
-    image_generation.normalised_points, image_generation.normalised_points_by_axis, image_generation.upsample_bilinear))
-draw_normalised_points = jax.jit(image_generation.draw_normalised_points, static_argnums=(1, 2))
 
 
 def one_map(side, **cells):
@@ -46,29 +45,29 @@ def one_map(side, **cells):
 # Keypoints and blobs
 
 
-@pytest.mark.parametrize(("heatmaps", "jointly", "by_axis"), [
+POINTS = [  # s1, s3, s4 and s5
     (one_map(3, r0c2=np.log(9)), (8 / 17, -8 / 17), (0.264721, -0.264721)),
     (one_map(16, r3c12=1000), (0.6, -0.6), (0.6, -0.6)),
     (one_map(16), (0, 0), (0, 0)),
-    (one_map(16, r3c12=5), (0.219249, -0.219249), (0.013448, -0.013448)),
-], ids=["s1", "s3", "s4", "s5"])
-def test_s_points(close, heatmaps, jointly, by_axis):
-    close(normalised_points(heatmaps)[0, 0], jointly)
-    close(normalised_points_by_axis(heatmaps)[0, 0], by_axis)
+    (one_map(16, r3c12=5), (0.219249, -0.219249), (0.013448, -0.013448))]
+
+
+def test_s_points(close):
+    for heatmaps, jointly, by_axis in POINTS:
+        close(normalised_points(heatmaps)[0, 0], jointly)
+        close(normalised_points_by_axis(heatmaps)[0, 0], by_axis)
 
 
 def test_g1_a_blob_has_no_factor_one_half(close):
     blob = draw_normalised_points(jnp.array([[0.5, 0.0]]), (5, 5), 0.5)[..., 0]
     close(blob[2], [0.000123, 0.018316, 0.367879, 1, 0.367879])
     close(blob.sum(), 3.109123)
-
-
-@pytest.mark.parametrize(("cells", "width", "highest", "summed"), [
-    (16, 0.1, 0.411112, 1.739819), (32, 0.1, 0.812112, 7.547676),
-    (16, 0.2, 0.800737, 7.068583), (32, 0.2, 0.949301, 30.190705)])
-def test_g2_blobs_between_cells(close, cells, width, highest, summed):
-    blob = draw_normalised_points(jnp.zeros((1, 2)), (cells, cells), width)
-    close([blob.max(), blob.sum()], [highest, summed])
+    # G2 blobs between cells
+    for cells, width, highest, summed in (
+            (16, 0.1, 0.411112, 1.739819), (32, 0.1, 0.812112, 7.547676), (16, 0.2, 0.800737, 7.068583),
+            (32, 0.2, 0.949301, 30.190705)):
+        blob = draw_normalised_points(jnp.zeros((1, 2)), (cells, cells), width)
+        close([blob.max(), blob.sum()], [highest, summed])
     # G3 a blob at a cell
     blob = draw_normalised_points(jnp.array([[0.6, -0.6]]), (16, 16), 0.1)[..., 0]
     close([blob[3, 12], blob[3, 13], blob[4, 13]], [1, 0.169013, 0.028566])
@@ -256,3 +255,26 @@ def test_d1_shapes_of_the_baselines():
         (((2, 16, 16, 30),), image), (((2, 32, 32, 30),), image)]
     assert [shapes_of(network, of_transporter)[0] for network in transporters] == [
         (((2, 64, 64, 30),), (2, 64, 64, 32), image), (((2, 32, 32, 30),), (2, 32, 32, 128), image)]
+
+
+# The regression of keypoints, by hand
+
+
+def test_an_intercept_decides_how_well_a_line_fits():
+    x, y = np.array([[0.0], [1], [2]]), np.array([[1.0], [3], [5]])
+    line = fit_linear(x, y)
+    np.testing.assert_allclose(line.slope, [[2]], atol=1e-12)
+    np.testing.assert_allclose(line(x), y, atol=1e-12)
+    through_zero = fit_linear(x, y, intercept=False)
+    np.testing.assert_allclose(through_zero.slope, [[2.6]], atol=1e-12)
+    assert np.sqrt(np.square(through_zero(x) - y).mean()) == pytest.approx(0.632456, abs=1e-6)
+
+
+def test_one_set_of_errors_in_every_reading():
+    errors = np.array([[(0, 0), (3, 4)], [(0, 0), (0, 0)]], np.float64)
+    found = regression_errors(errors, np.zeros_like(errors), np.ones((2, 2)))
+    assert found.per_coordinate == pytest.approx(1.767767, abs=1e-6)
+    assert found.per_point == pytest.approx(2.5)
+    assert found.per_image == pytest.approx(3.535534, abs=1e-6)
+    assert found.mean_distance == pytest.approx(1.25)
+    np.testing.assert_allclose(found.per_joint, [0, 2.5])

@@ -2,7 +2,6 @@
 
 Maps are indexed [row, column], points are (x, y).
 """
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +25,12 @@ from kpjax.systems.reports.table import Summary
 OFFICIAL = heatmaps.codec(image_size=256, heatmap_size=64, sigma=2.0, keep="window")
 
 
-@functools.cache
-def encoder():
-    def encode(points, visible):
-        return heatmaps.gaussian_targets(
-            points, visible, image_size=(256, 256), heatmap_size=(64, 64), sigma=2.0, keep="window")
-
-    return jax.jit(encode)
-
-
 def target(*points):
     """(maps (64, 64, K), weights (K,)) of joints in a 256 px image."""
-    found = encoder()(jnp.array([points], jnp.float32), jnp.ones((1, len(points))))
-    return found[0][0], found[1][0]
+    maps, weights = heatmaps.gaussian_targets(
+        jnp.array([points], jnp.float32), jnp.ones((1, len(points))), image_size=(256, 256), heatmap_size=(64, 64),
+        sigma=2.0, keep="window")
+    return maps[0], weights[0]
 
 
 def one_map(rows):

@@ -57,11 +57,8 @@ def build(model=MODEL, objective=None, **changes):
 @functools.cache
 def core_of(model=MODEL, side=SIDE):
     """A network that stands for a trained one, its BatchNorm moved away from its start."""
-    shapes = jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False), jax.random.key(0))
-    random = np.random.default_rng(3)
-    return jax.tree.map(
-        lambda leaf: jnp.asarray(random.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
-                                 if leaf.ndim == 4 else random.uniform(0.7, 1.3, leaf.shape), jnp.float32), shapes)
+    return tiny_parts.drawn(jax.eval_shape(
+        lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3)), train=False)))
 
 
 def images(side=SIDE, count=4):
@@ -141,17 +138,26 @@ def test_the_published_weight_decay_takes_from_what_it_is_given():
 # Parametrisations
 
 
-@pytest.mark.parametrize(("trained", "moves", "frozen_parts"), [
-    (adapted_w_and_head_only(), {"projections", "head"}, {"backbone", "upsampling"}),
-    (lora(), {"low_rank", "free", "head"}, {"backbone"}),
-    (finetuned(), {"free", "head"}, set()),
-    (finetuned_last(), {"free", "head"}, {"backbone"}),
-], ids=["w_and_head", "lora", "finetuned", "finetuned_last"])
-def test_parametrisations_train_what_they_say(trained, moves, frozen_parts):
-    method = build(trained=trained, optimizer=optax.identity())
-    first = init(method, {"core": core_of()})
+PARAMETRISATIONS = {
+    "w_and_head": (adapted_w_and_head_only(), {"projections", "head"}, {"backbone", "upsampling"}),
+    "lora": (lora(), {"low_rank", "free", "head"}, {"backbone"}),
+    "finetuned": (finetuned(), {"free", "head"}, set()),
+    "finetuned_last": (finetuned_last(), {"free", "head"}, {"backbone"})}
+
+
+@pytest.mark.parametrize(("trained", "moves", "frozen_parts"), PARAMETRISATIONS.values(), ids=PARAMETRISATIONS)
+def test_parametrisations_have_their_parts(trained, moves, frozen_parts):
+    first = jax.eval_shape(build(trained=trained).init, jax.random.key(0), images(), {"core": core_of()})
     assert set(first.variables["params"]) == moves
     assert set(first.frozen.get("core", {})) == frozen_parts
+
+
+@pytest.mark.parametrize(("trained", "moves"), [
+    pytest.param(*row[:2], id=name, marks=() if name == "lora" else pytest.mark.slow)
+    for name, row in PARAMETRISATIONS.items()])
+def test_parametrisations_train_what_they_say(trained, moves):
+    method = build(trained=trained, optimizer=optax.identity())
+    first = init(method, {"core": core_of()})
     params = plain_variables(first, trained)["params"]
     assert jax.tree.structure(params) == jax.tree.structure(core_of()["params"])
     equal(body(params), body(core_of()["params"]))
@@ -168,8 +174,7 @@ def test_parametrisations_train_what_they_say(trained, moves, frozen_parts):
 
 
 def test_scratch_reads_no_core():
-    method = build(trained=scratch())
-    equal(init(method, {}), init(method, {"core": core_of()}))
+    jax.eval_shape(lambda key: build(trained=scratch()).init(key, images(), {"core": None}), jax.random.key(0))
 
 
 def test_no_optimizer_state_belongs_to_a_frozen_kernel():
@@ -184,6 +189,7 @@ def test_no_optimizer_state_belongs_to_a_frozen_kernel():
     assert count(state.optimizer_state["generator"]) == count(state.generator["params"]) + 1
 
 
+@pytest.mark.slow
 def test_the_head_is_new_whatever_the_core_has_there():
     other = KeypointNetwork(MODEL.backbone, MODEL.upsampling, HeatmapHead(5, 2, 4))
     found = init(build(), {"core": core_of(other)})
@@ -195,7 +201,8 @@ def test_the_head_is_new_whatever_the_core_has_there():
 
 def test_terms_reach_what_they_should():
     """Of features, nothing but their differences; without the term no features are computed."""
-    start = {"core": core_of(), "perceptual": jax.jit(PERCEPTUAL.init)(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))}
+    start = {"core": core_of(), "perceptual": tiny_parts.drawn(jax.eval_shape(
+        PERCEPTUAL.init, jax.random.key(1), jnp.zeros((1, 8, 8, 3))))}
     method = build(objective=adaptation_objective(perceptual=True, features=2.0), perceptual=PERCEPTUAL)
     first = started()._replace(frozen=started().frozen | {"perceptual": start["perceptual"]})
     last, metrics = after(method, first, 1)
@@ -220,7 +227,9 @@ def test_points_and_generator_see_only_their_own_view():
             return batch + colour.reshape(1, 1, 1, 3) + 0 * maps.mean()
 
     method = build(generator=Painter(), view_pair=pair)
-    first = init(method, {"core": core_of()})
+    first = tiny_parts.drawn_state(method, {"core": core_of()}, streams=images())
+    first = first._replace(generator={"params": {"colour": np.zeros(3, np.float32)}} | {
+        name: tree for name, tree in first.generator.items() if name != "params"})
     last, metrics = after(method, first, 1)
     assert seen == {"batch": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
     target = images()["target"].image / np.float32(255)

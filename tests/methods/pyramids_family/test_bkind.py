@@ -4,7 +4,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from test_pyramids import built, images, operations, randomised, shapes
+from test_pyramids import built, images, randomised, shapes
 from tiny_parts import Features, batch, tiny_pyramid
 
 from kpjax.evaluation.degeneracy import baseline_errors
@@ -66,14 +66,6 @@ def test_rotation_and_separation_count_later():
         later = metrics["loss/rotation"] + 0.05 * metrics["loss/separation"]
         assert later > 0
         close(metrics["loss/total"], metrics["loss/reconstruction"] + factor * later)
-
-
-def test_what_no_term_reads_is_not_run():
-    terms = without(bkind_objective(), "rotation")
-    assert operations(method(terms)) < 0.8 * operations(method())
-    _, metrics = jax.eval_shape(method(terms).update, shapes(method(terms)), STREAMS, jax.random.key(0))
-    assert {name for name in metrics if name.startswith("loss/")} == {
-        "loss/reconstruction", "loss/separation", "loss/total"}
 
 
 def test_keypoints_of_both_frames_have_a_gradient_and_turns_are_of_the_frame():

