@@ -10,13 +10,20 @@ import numpy as np
 
 from kpjax import heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
-from kpjax.losses import distillation
 from kpjax.losses.continual import (
     fused_importance,
     quadratic_penalty,
     start_walk,
     walk_importance,
     walk_on,
+)
+from kpjax.losses.distillation import (
+    centred_distillation,
+    channel_distillation,
+    line_entropy,
+    line_softmax,
+    mse_distillation,
+    spatial_distillation,
 )
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.incremental_family.objectives import incremental_objective, new_keypoints_term, penalty_term
@@ -25,13 +32,10 @@ from kpjax.models.association import products
 from kpjax.structures import Example
 
 TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}
-spatial_distillation, centred_distillation = (
-    jax.jit(loss, static_argnames=("reduction", "mode", "temperature"))
-    for loss in (distillation.spatial_distillation, distillation.centred_distillation))
-channel_distillation = jax.jit(distillation.channel_distillation, static_argnames="temperature")
-mse_distillation = jax.jit(distillation.mse_distillation, static_argnames="half")
-line_entropy = jax.jit(distillation.line_entropy, static_argnames=("mode", "normalised"))
-line_softmax = jax.jit(distillation.line_softmax, static_argnames="axis")
+
+
+def normal(shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
 def one_map(rows):
@@ -180,7 +184,7 @@ def test_penalties(close):
 def test_t16_gradient_beside_that_of_the_squared_error(close):
     y, x = np.mgrid[:64, :64]
     teacher = one_map(np.exp(-((x - 30) ** 2 + (y - 20) ** 2) / 8))
-    student = teacher + 1e-3 * jax.random.normal(jax.random.key(0), teacher.shape)
+    student = teacher + 1e-3 * normal(teacher.shape)
 
     def norm(loss):
         return jnp.linalg.norm(jax.grad(loss, 1)(teacher, student))
@@ -215,14 +219,14 @@ def test_t18_target_map(close):
 
 def test_t19_what_spatial_distillation_does_not_see(close):
     shape = 2, 5, 7, 3
-    teacher, student = (jax.random.normal(jax.random.key(seed), shape) for seed in (0, 1))
-    loss = jax.jit(spatial_distillation)
+    teacher, student, offset = normal(shape), normal(shape, 1), normal((1, 1, 7, 1), 2)
+    loss = spatial_distillation
     value = loss(teacher, student)
     close(loss(teacher, student + 3), value)
     close(loss(teacher[::-1], student[::-1]), value)
     close(loss(teacher[..., [2, 0, 1]], student[..., [2, 0, 1]]), value)
 
-    offset = jax.random.normal(jax.random.key(2), (1, 1, 7, 1))  # another constant for every column
+    # the offset is another constant for every column
     close(line_softmax(student + offset, 1), line_softmax(student, 1))
     close(jnp.abs(line_softmax(student + offset, 2) - line_softmax(student, 2)).max() > 1e-3, True)
 
@@ -230,7 +234,7 @@ def test_t19_what_spatial_distillation_does_not_see(close):
 def test_t19_another_association_network_changes_the_gradient_of_its_channel_only(close):
     step = jax.tree.map(jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)]))
     shape = 2, 5, 7
-    teacher, student = (jax.random.normal(jax.random.key(seed), (*shape, 4)) for seed in (0, 1))
+    teacher, student = normal((*shape, 4)), normal((*shape, 4), 1)
     codec = heatmaps.Codec(lambda example: (jnp.zeros((*shape, 4)), jnp.ones((2, 4))), None, None)
 
     def gradient(association):
@@ -241,5 +245,5 @@ def test_t19_another_association_network_changes_the_gradient_of_its_channel_onl
 
         return jax.grad(value)(student)
 
-    first, second = (gradient(jax.random.normal(jax.random.key(seed), (*shape, 1))) for seed in (2, 3))
+    first, second = (gradient(normal((*shape, 1), seed)) for seed in (2, 3))
     close((first != second).any((0, 1, 2)), [False, True, False, False])
