@@ -58,9 +58,11 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
     note, rings = f"cutoff {cutoff:.3g}: points with a lower score are hidden" if cutoff is not None else (
         f"fainter: a score below {usual / 2:.2g}"), None
     if not asked.no_radii and any(np.isfinite(one.radii).any() for one in first):
-        note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
         rings = towards_the_mean(predictor.radii, asked.level)
-    return Look(opacity, radius, note, animals, boxes, rings)
+    look = Look(opacity, radius, note, animals, boxes, rings)
+    if any((ringed := _rings(one, look)) is not None and np.isfinite(ringed).any() for one in first):
+        note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
+    return look._replace(note=note)
 
 
 def towards_the_mean(table: RadiusTable, level: float) -> np.ndarray:
