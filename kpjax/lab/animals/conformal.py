@@ -40,6 +40,7 @@ class RadiusTable(NamedTuple):
 
     levels: np.ndarray  # (L,) float64 rising, in (0, 1)
     quantiles: np.ndarray  # (L, K) float64, of error / scale, not falling with the level; inf with too few labels
+    labels: np.ndarray  # (K,) float64, of each keypoint that the quantiles come from
     all_units: int  # with a label of any keypoint
     unit: str  # image or recording
     scores: np.ndarray  # (B,) float64 rising, knots of the scale; (0,) if the score is not used
@@ -101,7 +102,7 @@ def radius_table(
             found, _ = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
             quantiles[:, keypoint] = np.where(np.isfinite(found), found, shared)
     # A keypoint may share the quantile of one level and own that of another: radii must still grow with the level.
-    return RadiusTable(wanted, np.maximum.accumulate(quantiles, axis=0), all_units,
+    return RadiusTable(wanted, np.maximum.accumulate(quantiles, axis=0), known.sum(0, np.float64), all_units,
                        "image" if recordings is None else "recording", knots, scale)
 
 
@@ -170,10 +171,11 @@ def read_radius_table(folder: Path) -> RadiusTable | None:
 def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
     """Returns the table that `write_radius_table` wrote. Raises InputError, which names `path`, for a broken one."""
     try:
-        numbers = {name: np.array(found[name], np.float64) for name in ("levels", "quantiles", "scores", "scale")}
+        numbers = {name: np.array(found[name], np.float64)
+                   for name in ("levels", "quantiles", "labels", "scores", "scale")}
         table = RadiusTable(all_units=int(found["all_units"]), unit=str(found["unit"]), **numbers)
-        levels, _ = table.quantiles.shape
-        right = (table.levels.shape, table.scores.shape) == ((levels,), table.scale.shape)
+        right = (*table.levels.shape, *table.labels.shape) == table.quantiles.shape
+        right &= table.scores.shape == table.scale.shape
         right &= bool((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
                       and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording"))
     except (ValueError, KeyError, TypeError, OverflowError) as error:

@@ -53,7 +53,8 @@ def check(asked: Check) -> Project:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
             broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
             faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
-        print(*note_lines(project, copies), sep="\n")
+        for line in note_lines(project, copies):
+            print(line)
     if faults:
         print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
         if len(faults) > LISTED:

@@ -124,8 +124,8 @@ def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | N
     """
     if None in lists:
         if any(learnt_from(run, project) for run in runs):
-            tell("the run has learnt from frames of this project and kept no list of them, as exported runs and those "
-                 "of\nearlier versions: the errors below are smaller than on new frames")
+            tell("the run has learnt from frames of this project and kept no list of them, as exported runs: the "
+                 "errors\nbelow are smaller than on new frames")
         return ("labelled",) * len(animals.parts)
     known: dict[tuple[Path, int | None], str] = {}
     for kept in lists:

@@ -51,8 +51,8 @@ class Disc:
         path = self.root if event == "ctypes.dlsym" else os.fsdecode(values[0]) if changes else ""
         if not changes or not os.path.abspath(path).startswith(self.root):
             return
-        if self.kind == "full" and event not in NEEDS_ROOM:
-            return
+        if (self.kind == "full" and event not in NEEDS_ROOM) or (event == "os.mkdir" and os.path.isdir(path)):
+            return  # a folder that is there already changes nothing
         self.count += 1
         if self.number is not None and self.count >= self.number:
             raise Killed if self.kind == "kill" else OSError(errno.ENOSPC, "No space left on device")

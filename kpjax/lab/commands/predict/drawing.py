@@ -58,9 +58,11 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
     note, rings = f"cutoff {cutoff:.3g}: points with a lower score are hidden" if cutoff is not None else (
         f"fainter: a score below {usual / 2:.2g}"), None
     if not asked.no_radii and any(np.isfinite(one.radii).any() for one in first):
-        note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
         rings = towards_the_mean(predictor.radii, asked.level)
-    return Look(opacity, radius, note, animals, boxes, rings)
+    look = Look(opacity, radius, note, animals, boxes, rings)
+    if any((ringed := _rings(one, look)) is not None and np.isfinite(ringed).any() for one in first):
+        note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
+    return look._replace(note=note)
 
 
 def towards_the_mean(table: RadiusTable, level: float) -> np.ndarray:
@@ -68,11 +70,11 @@ def towards_the_mean(table: RadiusTable, level: float) -> np.ndarray:
 
     A quantile of few labels depends much on chance. The csv keeps it, since the promise of a radius is its own.
     """
-    row = int(np.searchsorted(table.levels, level - 1e-9))
-    quantiles, own = table.quantiles[row], table.own[row] & (table.quantiles[row] > 0)
-    mean = np.average(quantiles[own], weights=table.labels[own]) if own.any() else 0.0
-    shrunk = (table.labels * quantiles + SHARED * mean) / (table.labels + SHARED)
-    return np.divide(shrunk, quantiles, out=np.ones(len(own)), where=own)
+    quantiles = table.quantiles[np.searchsorted(table.levels, level - 1e-9)]
+    known = np.isfinite(quantiles) & (quantiles > 0)
+    mean = np.average(quantiles[known], weights=table.labels[known] + 1e-9) if known.any() else 0.0
+    shrunk = (table.labels * np.where(known, quantiles, 0) + SHARED * mean) / (table.labels + SHARED)
+    return np.divide(shrunk, quantiles, out=np.ones(len(known)), where=known)
 
 
 def rings_of(radii: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray | None, size: Sequence[int], times: np.ndarray

@@ -36,7 +36,7 @@ def write_page(folder: Path, place: Path, proposals: Sequence[Proposal], form: s
         points = [[[round(float(value), 3) for value in (*point, score)]
                    for point, score in zip(one.keypoints[animal], one.scores[animal], strict=True)]
                   if animal in one.present else [] for animal in range(len(one.animals))]
-        video = ["", ""] if one.frame.number is None else [str(one.frame.path), one.frame.number]
+        video = ["", ""] if one.frame.number is None else [str(one.frame.path.absolute()), one.frame.number]
         frames.append({"file": quote(file), "in_table": [file, *video, sha256_of(folder / file)], "name": one.file,
                        "width": width, "height": height, "points": points})
     train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
