@@ -45,6 +45,12 @@ def image_size(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: {_reason(error)}") from None
 
 
+def is_turned(path: Path) -> bool:
+    """Returns whether the EXIF tag of a readable image says that viewers turn or mirror it."""
+    with Image.open(path, formats=PILLOW_FORMATS) as opened:
+        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
+
+
 def read_image(path: Path, depth: int = 0) -> np.ndarray:
     """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than 8 bits as 8.
 
