@@ -67,7 +67,7 @@ def _united(paths: tuple[str, ...], *read: Any) -> Project:
     found = united([_read(path, *read) for path in paths])
     alike = all(map(all, found.named))
     print(*([f"{' and '.join(found.names)} have the same keypoints: they are one project, of which a part is held out"]
-            if alike else united_lines(found)), sep="\n")
+            if alike else united_lines(found)), *found.notes, sep="\n")
     return found.project
 
 
