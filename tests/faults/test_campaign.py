@@ -29,7 +29,7 @@ FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.j
          ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("video table", "a day.mp4"),
          ("coco", "images/0.png"), ("predictions", "v.csv"))
 # What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
-COMMANDS = (("check", "p", "--sheet", "2", "--out", "out/sheet.png"), *(
+COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
     ("convert", "p", "--to", form, "--out", "out", "--overwrite") for form in ("coco", "csv", "dlc", "lp")),
     ("smooth", "predicted/v.csv", "--out", "smoothed", "--overwrite"))
 QUICK = settings(deadline=None, database=None, derandomize=True, max_examples=12,
@@ -93,7 +93,8 @@ def refuses_or_leaves_alone(laboratory, capsys, data, commands=COMMANDS) -> None
     assert {path: after.get(path) for path in before} == before, "what was there is changed"
     assert code in (0, 2), said
     if code:
-        assert after == before, "a refusal wrote something"
+        sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
+        assert set(after) - sheet == set(before), "a refusal wrote something"
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1
         assert "Traceback" not in said

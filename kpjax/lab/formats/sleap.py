@@ -244,17 +244,17 @@ def _videos(
     """Locates each video, by its id; the path of one that is not found does not exist."""
     videos, names = {}, {}
     for number, video in enumerate(labels.videos):
-        stored, facts = video.filename, dict(video.backend_metadata)
+        stored, facts, source = video.filename, dict(video.backend_metadata), video.source_video
         if facts.get("crop"):
             faults.append(f"{file.name}: video {number} is a crop of another; label and save the whole video")
         if isinstance(stored, list):
             videos[id(video)] = _Video("", None, dict(enumerate(_found(file, path, video_root) for path in stored)))
             continue
         if facts.get("dataset") or Path(stored).suffix.lower() in (".tif", ".tiff"):  # what sleap-io alone decodes
-            source = video.source_video.filename if video.source_video is not None else None
-            name = PurePosixPath(forward(source)).name if isinstance(source, str) else f"video{number}"
+            of = source.filename if source is not None else None
             wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
-            found = _Video(name, None, _embedded_images(file, number, video, wanted, notes, faults))
+            found = _Video(PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}", None,
+                           _embedded_images(file, number, video, wanted, notes, faults))
         else:
             path = _found(file, stored, video_root)
             found = _Video(path.name, path, {})
