@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError, printable, summarise
+from kpjax.files import foreign
 from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
@@ -92,11 +93,16 @@ def read_frame(frame: Frame) -> np.ndarray:
     if not 0 <= frame.number < len(video):
         raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
                          "and correct the number in the project")
-    return video[frame.number]
+    with foreign(frame.path, "leave the video out or fetch it again"):
+        return video[frame.number]
+
+
+def _opened(path: Path) -> Video:
+    return _opened_once(path, path.absolute())
 
 
 @functools.lru_cache(maxsize=8)
-def _opened(path: Path) -> Video:
+def _opened_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
 

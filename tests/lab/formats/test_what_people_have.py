@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.images.reading import read_image
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.reading import format_of, read_project
 
@@ -250,6 +251,12 @@ def test_what_asks_for_far_more_memory_than_its_size_is_refused(tmp_path):
         f"{name}.png,{name},1,2\n" for name in names))
     with pytest.raises(InputError, match="would take"):
         read_project(tmp_path / "labels.csv")
+
+
+def test_an_image_of_far_more_pixels_than_its_file_is_refused(tmp_path):
+    Image.new("1", (9000, 9000)).save(tmp_path / "a.png", compress_level=9)
+    with pytest.raises(InputError, match=r"9000x9000 pixels in a file of .* bytes would fill the memory"):
+        read_image(tmp_path / "a.png")
 
 
 # Names
