@@ -5,6 +5,7 @@ them alike cannot be known. Colours follow the order of the keypoints: those of 
 each further project.
 """
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -104,15 +105,10 @@ def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool
 
 def _identities(projects: Sequence[Project]) -> list[list[Any]]:
     """Returns what tells the images of each project from others: path and number, or the content of equal files."""
-    sizes: dict[int, set[int]] = {}
-    files = {frame.path for project in projects for frame in project.frames
-             if frame.number is None and frame.path.is_file()}
-    of_file = {file: file.stat().st_size for file in files}
-    for number, project in enumerate(projects):
-        for frame in project.frames:
-            if frame.path in of_file:
-                sizes.setdefault(of_file[frame.path], set()).add(number)
-    digests = {file: sha256_of(file) for file, size in of_file.items() if len(sizes[size]) > 1}
+    files = [{frame.path: frame.path.stat().st_size for frame in project.frames
+              if frame.number is None and frame.path.is_file()} for project in projects]
+    sizes = Counter(size for of_project in files for size in set(of_project.values()))
+    digests = {file: sha256_of(file) for of_project in files for file, size in of_project.items() if sizes[size] > 1}
     return [[digests.get(frame.path) or (frame.path.resolve(), frame.number) for frame in project.frames]
             for project in projects]
 
