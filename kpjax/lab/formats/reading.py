@@ -237,14 +237,6 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
     return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
 
 
-def _is_there(path: Path) -> bool:
-    """Returns whether a path exists; no name that the system refuses does."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
 def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
     """Returns every video that can be opened."""
     known = {}
@@ -252,7 +244,7 @@ def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
         from kpjax.images.video import open_video
 
         try:
-            if _is_there(path):
+            if os.path.exists(path):  # False for a name that the system refuses
                 known[path] = open_video(path)
             else:
                 faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
@@ -271,7 +263,7 @@ def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tu
                           f"{len(video) - 1}; restore the video that was labelled, or delete the row")
             return None
         return None if video is None else video.size
-    if not (_is_there(frame.path) and frame.path.is_file()):
+    if not os.path.isfile(frame.path):
         faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
         return None
     try:

@@ -106,7 +106,7 @@ def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool
 def _identities(projects: Sequence[Project]) -> list[list[Any]]:
     """Returns what tells the images of each project from others: path and number, or the content of equal files."""
     files = [{frame.path: frame.path.stat().st_size for frame in project.frames
-              if frame.number is None and frame.path.is_file()} for project in projects]
+              if frame.number is None and os.path.isfile(frame.path)} for project in projects]
     sizes = Counter(size for of_project in files for size in set(of_project.values()))
     digests = {file: sha256_of(file) for of_project in files for file, size in of_project.items() if sizes[size] > 1}
     return [[digests.get(frame.path) or (frame.path.resolve(), frame.number) for frame in project.frames]

@@ -1,6 +1,7 @@
 """A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
 import functools
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,7 +260,7 @@ def videos_of(project: Project) -> list[Path]:
     their frames has labels or not; without those that a program drew points on, by their names."""
     beside = [path for path in sorted((project.root / "videos").glob("[!.]*")) if not path.stem.endswith(DRAWN)]
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
-    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)]
 
 
 # Images
