@@ -23,8 +23,8 @@ class RunError(Exception):
 
 
 def summarise(faults: Sequence[str], shown: int = 5) -> str:
-    """Returns all faults of one kind in one line: the first few, and the number of those left out."""
-    listed = "; ".join(faults[:shown])
+    """Returns all faults of one kind in one line: the first few, of at most 800 letters, and how many are left out."""
+    listed = "; ".join(fault if len(fault) <= 800 else f"{fault[:600]} ... {fault[-150:]}" for fault in faults[:shown])
     left_out = len(faults) - shown
     return listed + (f"; and {left_out} more" if left_out > 0 else "")
 

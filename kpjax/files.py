@@ -17,7 +17,7 @@ from pathlib import Path
 
 from etils import epath
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 
 
 def in_bucket(path: epath.PathLike) -> bool:
@@ -59,6 +59,22 @@ def writing(path: Path) -> Iterator[None]:
             raise
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; free some space or choose another "
                          "folder; what was complete before is still good") from error
+
+
+@contextlib.contextmanager
+def foreign(path: epath.PathLike, mend: str = "save or fetch it again") -> Iterator[None]:
+    """Turns any error of what reads a file that another program wrote into one InputError: file, kind, words, mend.
+
+    Errors of kpjax and memory that ran out pass. With KPJAX_DEBUG in the environment every error keeps its traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, InputError | RunError) or type(error) is MemoryError or os.environ.get("KPJAX_DEBUG"):
+            raise
+        words = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}{f': {words}' * bool(words)}); {mend}"
+                         ) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -335,10 +351,8 @@ def _sha256(path: Path, size: int, modified: int) -> str:
 def read_json(path: Path) -> dict:
     """Reads a JSON file that holds an object. Raises InputError that names it if it is missing, broken or another."""
     content = read_content(path)
-    try:
+    with foreign(path, "start over with `fresh`"):
         found = json.loads(content.decode())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); start over with `fresh`") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: cannot be read (it holds no object); start over with `fresh`")
     return found

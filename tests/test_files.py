@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from kpjax.errors import InputError
-from kpjax.files import atomic, make_folder, read_json, strict, write_json, write_text
+from kpjax.errors import InputError, RunError
+from kpjax.files import atomic, foreign, make_folder, read_json, strict, write_json, write_text
 
 
 @pytest.fixture(params=[pathlib.Path, epath.Path])
@@ -69,3 +69,17 @@ def test_json_is_strict_and_broken_json_is_named(folder):
         read_json(folder / "a.json")
     with pytest.raises(InputError, match=r"b\.json: not found"):
         read_json(folder / "b.json")
+
+
+@pytest.mark.parametrize("error", [KeyError("images"), RecursionError("deep"), OverflowError("10**400"), EOFError(),
+                                   OSError(13, "Permission denied"), Exception("two\nlines"), ImportError("no tables")])
+def test_whatever_a_parser_raises_is_one_line_that_names_the_file(error, monkeypatch):
+    with pytest.raises(InputError, match=rf"^a\.h5: cannot be read \({type(error).__name__}.*\); mend$"
+                       ), foreign("a.h5", "mend"):
+        raise error
+    for ours in (InputError("a line"), RunError("a line"), MemoryError()):
+        with pytest.raises(type(ours)), foreign("a.h5"):
+            raise ours
+    monkeypatch.setenv("KPJAX_DEBUG", "1")
+    with pytest.raises(type(error)), foreign("a.h5"):
+        raise error

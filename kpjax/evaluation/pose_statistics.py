@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import write_json
+from kpjax.files import foreign, write_json
 from kpjax.losses.pose_subspace import fit_pose_subspace
 
 FILE = "pose_statistics.json"
@@ -109,12 +109,10 @@ def write_pose_statistics(folder: Path, found: PoseStatistics) -> Path:
 def pose_statistics_from(found: Mapping[str, Any], path: str) -> PoseStatistics:
     """Returns the statistics that `write_pose_statistics` wrote. Raises InputError, which names `path`, for a broken
     file."""
-    try:
+    with foreign(path, "copy the file again"):
         stored = PoseStatistics(tuple(map(str, found["names"])), int(found["poses"]),
                                 np.array(found["mean"], np.float32), np.array(found["basis"], np.float32),
                                 float(found["epsilon"]))
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({error!r}); copy the file again") from None
     rows = 2 * len(stored.names)
     if stored.mean.shape != (rows,) or stored.basis.ndim != 2 or len(stored.basis) != rows or not (
             np.isfinite(stored.mean).all() and np.isfinite(stored.basis).all() and 0 <= stored.epsilon < np.inf):

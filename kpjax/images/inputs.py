@@ -1,4 +1,5 @@
 """Image and video inputs for prediction, in the order given."""
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +130,8 @@ def check_name(file: Path) -> None:
 def stems(names: Sequence[str]) -> list[str]:
     """Returns names without their endings, except where two would become the same."""
     short = [str(Path(name).with_suffix("")) for name in names]
-    return [stem if short.count(stem) == 1 else name for name, stem in zip(names, short, strict=True)]
+    times = Counter(short)
+    return [stem if times[stem] == 1 else name for name, stem in zip(names, short, strict=True)]
 
 
 def _files(root: Path, out: Path | None) -> list[Path]:

@@ -30,6 +30,7 @@ BROKEN = (OSError, SyntaxError, ValueError, TypeError, OverflowError, EOFError, 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _LOOKED_AT = 48  # images of a set, to find its depth
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}  # of the two bytes of a 16-bit value; N is this machine's
+_PIXELS, _GROWTH = 64_000_000, 8  # that an image may have: in any case, and for each byte of its file
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
 
@@ -45,6 +46,12 @@ def image_size(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: {_reason(error)}") from None
 
 
+def is_turned(path: Path) -> bool:
+    """Returns whether the EXIF tag of a readable image says that viewers turn or mirror it."""
+    with Image.open(path, formats=PILLOW_FORMATS) as opened:
+        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
+
+
 def read_image(path: Path, depth: int = 0) -> np.ndarray:
     """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than 8 bits as 8.
 
@@ -54,6 +61,9 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             _refuse_pages(image, path)
+            if image.width * image.height > _PIXELS + _GROWTH * path.stat().st_size:
+                raise InputError(f"{path}: {image.width}x{image.height} pixels in a file of {path.stat().st_size:,} "
+                                 "bytes would fill the memory; save it again, or in parts")
             if image.mode == "F":
                 raise InputError(f"{path}: floating-point values have no common scale; save it with 8 or 16 bits")
             if is_deep(image):

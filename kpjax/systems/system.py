@@ -18,7 +18,7 @@ from etils import epath
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
-from kpjax.files import absolute, atomic, make_folder, read_json, strict, write_json
+from kpjax.files import absolute, atomic, foreign, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
@@ -362,12 +362,9 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
     path = epath.Path(folder) / PREDICTIONS
     if not path.exists():
         raise InputError(f"{path}: not found; copy the whole folder, or train again")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
-            return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
-    except Exception as error:  # numpy and zipfile raise many kinds on a damaged file
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}); train it again") from None
+    with foreign(path, "train it again"), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
+        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
 
 
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,

@@ -1,18 +1,213 @@
-"""A small part of the campaign."""
+"""Three properties of every command that reads people's files, with damage that hypothesis draws.
+
+A refusal changes nothing, and is one line. What was there and was not asked for stays, byte for byte. Ended at any file
+operation, everything reads as before or after. A small sample is a default test; KPJAX_TRIES raises the number of tries
+of the slow ones.
+"""
 import os
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from damage import damaged
+from damaging import PROJECTS
+from hypothesis import HealthCheck, given, settings, strategies as some
 
-CAMPAIGN = Path(__file__).with_name("campaign.py")
+from kpjax.errors import InputError
+from kpjax.lab.commands import run_command
+from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.prediction_reading import read_predictions
+from kpjax.lab.formats.project import Options
+from kpjax.lab.formats.reading import project_and_faults, read_project
+from kpjax.systems.parsing import exit_code_of
+
+TRIES = int(os.environ.get("KPJAX_TRIES", "60"))
+FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.json"), ("video table", "labels.csv"),
+         ("deeplabcut", "config.yaml"), ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
+         ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("video table", "a day.mp4"),
+         ("coco", "images/0.png"), ("predictions", "v.csv"))
+# What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
+COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
+    ("convert", "p", "--to", form, "--out", "out", "--overwrite") for form in ("coco", "csv", "dlc", "lp")),
+    ("smooth", "predicted/v.csv", "--out", "smoothed", "--overwrite"))
+QUICK = settings(deadline=None, database=None, derandomize=True, max_examples=12,
+                 suppress_health_check=list(HealthCheck))
+LONG = settings(QUICK, derandomize=False, max_examples=TRIES)
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def make_predictions(folder: Path) -> None:
+    """A track of twelve frames, with a gap."""
+    folder.mkdir(parents=True)
+    rows = ["video,frame,time,instance,keypoint,x,y,score,status"]
+    rows += [f"v.mp4,{n},{n / 10},0,nose,{10 + np.sin(n):.3f},{9 + n:.3f},0.9,ok" for n in range(12) if n != 5]
+    (folder / "v.csv").write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory):
+    """A function that makes a new folder with a project of a kind, predictions, earlier results and files of others."""
+    root, count = tmp_path_factory.mktemp("laboratory"), iter(range(10**6))
+    for kind in {kind for kind, _ in FILES}:
+        (make_predictions if kind == "predictions" else PROJECTS[kind])(root / kind)
+
+    def new(kind: str) -> Path:
+        place = root / f"try {next(count)}"
+        shutil.copytree(root / ("table" if kind == "predictions" else kind), place / "p")
+        make_predictions(place / "predicted")
+        (place / "victim.png").write_text("mine")
+        (place / "thesis").mkdir()
+        (place / "thesis" / "labels.csv").write_text("mine, too")
+        return place
+    return new
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What lies below a folder, by path; hidden files of an ended process are no one's."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
+            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)}
+
+
+def run(command: tuple[str, ...], place: Path, capsys) -> tuple[int, str]:
+    """Runs a command in a folder; returns its exit code and what it said of an error."""
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        code = exit_code_of(lambda: run_command(command[0], list(command[1:])))
+    finally:
+        os.chdir(before)
+    return code, capsys.readouterr().err
+
+
+def refuses_or_leaves_alone(laboratory, capsys, data, commands=COMMANDS) -> None:
+    kind, name = data.draw(some.sampled_from(FILES))
+    command = data.draw(some.sampled_from([one for one in commands if (one[0] == "smooth") == (kind == "predictions")]))
+    place = laboratory(kind)
+    file = place / ("predicted" if kind == "predictions" else "p") / name
+    file.write_bytes(data.draw(damaged(file)))
+    before = contents(place)
+    code, said = run(command, place, capsys)
+    after = contents(place)
+    assert {path: after.get(path) for path in before} == before, "what was there is changed"
+    assert code in (0, 2), said
+    if code:
+        sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
+        assert set(after) - sheet == set(before), "a refusal wrote something"
+        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert "Traceback" not in said
+        assert len(errors[0]) < 5000
+    written = set(after) - set(before)
+    assert all(path.startswith(("out/", "smoothed/")) for path in written), written
+    shutil.rmtree(place)
+
+
+@QUICK
+@given(data=some.data())
+def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, data):
+    refuses_or_leaves_alone(laboratory, capsys, data)
 
 
 @pytest.mark.slow
-def test_damaged_files_are_read_or_refused_in_a_line():
-    """In a process of its own, since the hook that watches what is written cannot be taken away."""
-    done = subprocess.run([sys.executable, str(CAMPAIGN), "180", "1"], capture_output=True, text=True, check=False,
-                          env=os.environ | {"PYTHONPATH": str(CAMPAIGN.parents[2])})
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "'accepted'" in done.stdout
+@LONG
+@given(data=some.data())
+def test_a_refusal_is_one_line_and_changes_nothing_in_many_tries(laboratory, capsys, data):
+    refuses_or_leaves_alone(laboratory, capsys, data)
+
+
+@pytest.mark.slow
+@LONG
+@given(data=some.data())
+def test_what_is_read_means_something(laboratory, data):
+    kind, name = data.draw(some.sampled_from(FILES))
+    place = laboratory(kind)
+    file = place / ("predicted" if kind == "predictions" else "p") / name
+    file.write_bytes(data.draw(damaged(file)))
+    try:
+        if kind == "predictions":
+            assert not (np.abs(read_predictions(file).keypoints) > 1e6).any()
+            return
+        if name.endswith(("bbox.csv", "labels.json")):
+            boxes = [box for of_frame in read_boxes(file).of.values() for box in of_frame.values()]
+            assert all((np.abs(box) <= 1e6).all() and (box[2:] > 0).all() for box in boxes)
+        project, faults = project_and_faults(place / "p", Options())
+        if project and not faults:
+            seen = [one.keypoints[one.visible > 0] for one in project.instances]
+            assert all(len(points) and (np.abs(points) <= 1e6).all() for points in seen)
+    except InputError:
+        return
+    finally:
+        shutil.rmtree(place)
+
+
+# Ended at any file operation
+
+class Ended(BaseException):
+    """The process was ended."""
+
+
+class Clock:
+    """Counts the file operations of a process, and lets none happen from the `end`th on."""
+
+    count, end, place = 0, -1, ""
+
+    def __call__(self, event: str, of: tuple) -> None:
+        writes = (event == "open" and isinstance(of[2], int) and of[2] & WRITES) or event in (
+            "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "shutil.rmtree", "ctypes.dlsym")
+        if self.end < 0 or not writes or (event != "ctypes.dlsym" and self.place not in str(of[0])):
+            return
+        self.count += 1
+        if self.count > self.end:
+            raise Ended
+
+
+CLOCK = Clock()
+
+
+def ends_everywhere(laboratory, capsys, command, step: int) -> None:
+    """Ends a command that replaces earlier results at each `step`th of its file operations."""
+    if not getattr(CLOCK, "watches", False):
+        sys.addaudithook(CLOCK)  # which cannot be taken away
+        CLOCK.watches = True
+    place = laboratory("table")
+    assert run(command, place, capsys)[0] == 0
+    earlier, other = contents(place), laboratory("coco" if command[0] == "convert" else "table")
+    (place / "p").rename(place / "q")
+    shutil.copytree(other / "p", place / "p")
+    CLOCK.place, end = str(place), 0
+    kept = {path: content for path, content in contents(place).items() if not path.startswith(("out/", "smoothed/"))}
+    results = {path: content for path, content in earlier.items() if path.startswith(("out/", "smoothed/"))}
+    while True:
+        CLOCK.count, CLOCK.end = 0, end
+        try:
+            code, said = run(command, place, capsys)
+        except Ended:
+            code, said = None, ""
+        finally:
+            CLOCK.end = -1
+        after = contents(place)
+        assert {path: after.get(path) for path in kept} == kept, f"changed after {end} operations"
+        if code is None or code:
+            now = {path: content for path, content in after.items() if path not in kept}
+            if now != results:  # then it is the new result, whole
+                assert command[0] != "convert" or read_project(place / "out").frames
+            end += step
+            continue
+        assert code == 0, said
+        break
+    if command[0] == "convert":
+        assert len(read_project(place / "out").frames) == len(read_project(place / "p").frames)
+    assert run(command, place, capsys)[0] == 0
+
+
+@pytest.mark.parametrize("command", [COMMANDS[1], COMMANDS[-1]], ids=lambda command: command[0])
+def test_ended_at_a_few_moments_everything_is_as_before_or_after(laboratory, capsys, command):
+    ends_everywhere(laboratory, capsys, command, step=7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=lambda command: " ".join(command[:4]))
+def test_ended_at_any_moment_everything_is_as_before_or_after(laboratory, capsys, command):
+    ends_everywhere(laboratory, capsys, command, step=1)

@@ -6,24 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import NAMES
 from damaging import PROJECTS
-from hostile import NAMES, put, text_of
 from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.file_names import LONGEST, inside, leads_inside, portable
-from kpjax.lab.formats.manifest import free_or_listed, remove_files
-from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.manifest import free_or_listed
+from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, write_project
-from kpjax.lab.out.export import reading, standalone
+from kpjax.lab.out.export import reading
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",
              "C:\\victim.png", "..\\victim.png", "a\\..\\..\\victim.png", "//host/share/x.png", "a\x00b.png",
              "link/out.png", "\ud800.png")
 FINE = ("a.png", "a/b.png", "./a.png", "a/../b.png", "con/../nul.png", "sub/", "é.png", "..a.png", "-rf")
-NO_BOX = np.full(4, np.nan)
 
 
 def everything(folder):
@@ -44,8 +43,16 @@ def victims(tmp_path):
 
 @pytest.mark.parametrize("name", OUT_OF_IT)
 def test_a_name_that_leads_out_is_refused(victims, name):
+    before = everything(victims)
     with pytest.raises(InputError, match="files"):
         inside(victims / "out", name, "files")
+    with pytest.raises(InputError, match="rebuild: files"):
+        reading.write_run_files({"rebuild": {"files": {name: {}}}}, victims / "out")
+    (victims / "out" / "converted.json").write_text(json.dumps({"files": {name: ""}}))
+    with pytest.raises(InputError, match=r"converted\.json"):
+        free_or_listed(victims / "out", "converted.json", "convert", True)
+    (victims / "out" / "converted.json").unlink()
+    assert everything(victims) == before
 
 
 @pytest.mark.parametrize("name", FINE)
@@ -62,7 +69,6 @@ def test_what_is_written_any_system_takes(part):
     assert not set(found) & set('\\/:*?"<>|\0\n\r\x1b')
     assert found.strip(".") not in ("", "con", "CON", "nul")
     assert found[-1] not in ". "
-    assert portable("img 001.é.png") == "img 001.é.png"
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -71,12 +77,10 @@ def test_every_writer_keeps_every_name_in_its_folder(victims, format):
         pytest.importorskip("sleap_io", reason="sleap-io writes .slp files; install the extra kpjax[sleap]")
     image = victims / "p" / "real.png"
     Image.new("RGB", (20, 16)).save(image)
-    frames = tuple(Frame(name, image, None, (20, 16), NAMES[-1 - number]) for number, name in enumerate(NAMES))
-    labels = Instance(0, np.array([[1.0, 2.0]]), np.ones(1, np.float32), np.zeros(1, bool), NO_BOX)
+    frames = tuple(Frame(name, image, None, (20, 16), portable(NAMES[-1 - number])) for number, name in
+                   enumerate(NAMES))
     project = Project(victims / "p", "csv", Skeleton(("nose",)), frames, tuple(
-        labels._replace(frame=number) for number in range(len(frames))))
-    project = project._replace(frames=tuple(frame._replace(session=portable(frame.session) if format in ("csv", "coco")
-                                                           else frame.session) for frame in frames))
+        instance_of(number, np.array([[1.0, 2.0]])) for number in range(len(frames))))
     before = everything(victims)
     (victims / "out" / "link").unlink()
     write_project(project, format, victims / "out")
@@ -86,7 +90,7 @@ def test_every_writer_keeps_every_name_in_its_folder(victims, format):
 
 
 @pytest.mark.parametrize(("kind", "file", "place"), [
-    ("coco", "labels.json", "images/0/file_name"), ("table", "labels.csv", "images/0.png"),
+    ("coco", "labels.json", '"0.png"'), ("table", "labels.csv", "images/0.png"),
     ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv", "vid 1/img0.png"),
     ("lightning pose", "CollectedData.csv", "labeled-data/vid/img0.png")])
 def test_every_reader_refuses_an_image_elsewhere(tmp_path, kind, file, place):
@@ -94,52 +98,11 @@ def test_every_reader_refuses_an_image_elsewhere(tmp_path, kind, file, place):
     path = tmp_path / "a" / "p" / file
     Image.new("RGB", (40, 30)).save(tmp_path / "a" / "victim.png")
     Image.new("RGB", (40, 30)).save(tmp_path / "victim.png")
-    whole = path.read_bytes()
+    whole = path.read_text()
     for name in ("../victim.png", "a/../../victim.png", "../../victim.png", "../../../../victim.png"):
-        path.write_bytes(text_of(put(json.loads(whole), place, name)) if kind == "coco" else
-                         whole.replace(place.encode(), name.encode(), 1))
+        path.write_text(whole.replace(place, json.dumps(name) if kind == "coco" else name, 1))
         with pytest.raises(InputError, match=r"outside|missing|names no image"):
             read_project(tmp_path / "a" / "p")
-
-
-@pytest.mark.parametrize("name", [
-    "../victim.txt", "../p/labels.json", "link/out.png", "/tmp/victim.txt", "", ".", "a\0b", "x" * 300])
-def test_a_list_of_files_names_nothing_elsewhere(victims, name):
-    (victims / "out" / "converted.json").write_text(json.dumps({"files": {name: ""}}))
-    before = everything(victims)
-    with pytest.raises(InputError, match=r"converted\.json"):
-        free_or_listed(victims / "out", "converted.json", "convert", True)
-    assert everything(victims) == before
-
-
-def test_what_a_person_put_into_the_folder_stays(tmp_path):
-    out = tmp_path / "out"
-    (out / "docs").mkdir(parents=True)
-    (out / "docs" / "thesis").touch()
-    (out / "suggestions.csv").touch()
-    with pytest.raises(InputError, match="may hold other things"):
-        free_or_listed(out, "suggested.json", "suggest", True)
-    (out / "suggested.json").write_text(json.dumps({"files": {"suggestions.csv": ""}}))
-    remove_files(out, free_or_listed(out, "suggested.json", "suggest", True))
-    assert list(everything(out)) == [out / "docs" / "thesis"]
-
-
-def test_a_link_is_no_place_to_write(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
-    PROJECTS["table"](tmp_path / "p")
-    with pytest.raises(InputError, match="is a link"):
-        write_project(read_project(tmp_path / "p"), "csv", tmp_path / "out")
-    assert not list((tmp_path / "elsewhere").iterdir())
-
-
-@pytest.mark.parametrize("name", OUT_OF_IT + ("run.sh",))
-def test_an_exported_folder_writes_the_files_of_a_run_and_no_other(victims, name):
-    before = everything(victims)
-    with pytest.raises(InputError, match="rebuild: files"):
-        reading.write_run_files({"rebuild": {"files": {name: {}}}}, victims / "out")
-    assert everything(victims) == before
-    assert standalone.wrong_field({"files": {name: ""}}) == "files"
 
 
 class Code:
@@ -154,38 +117,25 @@ class Code:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("layout", "place"), [("fixed", "attribute"), ("table", "attribute"), ("fixed", "row"),
-                                               ("table", "bytes")])
-def test_a_table_of_deeplabcut_runs_nothing(tmp_path, layout, place):
+                                               ("table", "bytes"), ("fixed", "link")])
+def test_a_table_of_deeplabcut_runs_nothing_and_leads_nowhere(tmp_path, layout, place):
     pandas, tables = pytest.importorskip("pandas"), pytest.importorskip("tables")
     PROJECTS["deeplabcut"](tmp_path / "p")
     path = next((tmp_path / "p").rglob("CollectedData_*.csv"))
-    whole = read_project(tmp_path / "p")
     frame = pandas.read_csv(path, header=[0, 1, 2], index_col=0)
     path.unlink()
     frame.to_hdf(path.with_suffix(".h5"), key="df_with_missing", mode="w", format=layout)
-    for ours, theirs in zip(read_project(tmp_path / "p").instances, whole.instances, strict=True):
-        np.testing.assert_array_equal(ours.keypoints, theirs.keypoints)
+    read_project(tmp_path / "p")
     with tables.open_file(str(path.with_suffix(".h5")), "a") as file:
         if place == "attribute":
             file.root.df_with_missing._v_attrs["x"] = Code(tmp_path / "ran")
         elif place == "row":
             file.create_vlarray(file.root.df_with_missing, "x", tables.ObjectAtom()).append(Code(tmp_path / "ran"))
+        elif place == "link":
+            file.create_soft_link("/", "elsewhere", "/df_with_missing")
         else:  # loaded by a second try of PyTables alone: the first stops at the byte, which is no ASCII
             file.root.df_with_missing._v_attrs["x"] = np.bytes_(b"U\x01\xff0" + pickle.dumps(
                 Code(tmp_path / "ran"), protocol=0))
-    with pytest.raises(InputError, match="could run code"):
+    with pytest.raises(InputError, match="it links to another" if place == "link" else "could run code"):
         read_project(tmp_path / "p")
     assert not (tmp_path / "ran").exists()
-
-
-def test_a_table_of_deeplabcut_leads_to_no_other_file(tmp_path):
-    h5py, pandas = pytest.importorskip("h5py"), pytest.importorskip("pandas")
-    pytest.importorskip("tables")
-    PROJECTS["deeplabcut"](tmp_path / "p")
-    path = next((tmp_path / "p").rglob("CollectedData_*.csv"))
-    pandas.read_csv(path, header=[0, 1, 2], index_col=0).to_hdf(path.with_suffix(".h5"), key="elsewhere", mode="w")
-    path.unlink()
-    with h5py.File(path.with_suffix(".h5"), "a") as file:
-        file["df_with_missing"] = h5py.SoftLink("/elsewhere")
-    with pytest.raises(InputError, match="it links to another"):
-        read_project(tmp_path / "p")

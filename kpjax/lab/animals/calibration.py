@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError, printable
-from kpjax.files import read_json, write_json
+from kpjax.files import foreign, read_json, write_json
 
 BINS = 10
 NEAR = 0.05  # of the diagonal of the animal's box: within this distance a keypoint counts as found
@@ -86,13 +86,11 @@ def read_score_table(folder: Path) -> ScoreTable | None:
     if not path.is_file():
         return None
     found = read_json(path)
-    try:
+    with foreign(path, "delete it, and the default cutoff is used"):
         edges, fractions = (np.array(found[name], np.float64) for name in ("edges", "hit_fraction"))
         table = ScoreTable(edges, fractions, str(found["kind"]), float(found["cutoff"]))
         right = (edges.shape == (BINS + 1,) and fractions.shape == (BINS,) and math.isfinite(table.cutoff)
                  and printable(table.kind) == table.kind)
-    except (ValueError, KeyError, TypeError, OverflowError):
-        right = False
     if not right:
         raise InputError(f"{path}: cannot be read: not what a run writes; delete it, and the default cutoff is used")
     return table

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import read_json, write_json
+from kpjax.files import foreign, read_json, write_json
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 OWN = 20  # labels from which on a keypoint has its own quantile: fewer make a radius that depends much on chance
@@ -170,7 +170,7 @@ def read_radius_table(folder: Path) -> RadiusTable | None:
 
 def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
     """Returns the table that `write_radius_table` wrote. Raises InputError, which names `path`, for a broken one."""
-    try:
+    with foreign(path, "delete it and build the table again"):
         numbers = {name: np.array(found[name], np.float64)
                    for name in ("levels", "quantiles", "labels", "scores", "scale")}
         table = RadiusTable(all_units=int(found["all_units"]), unit=str(found["unit"]), **numbers)
@@ -178,8 +178,6 @@ def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
         right &= table.scores.shape == table.scale.shape
         right &= bool((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
                       and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording"))
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({error!r}); delete it and build the table again") from None
     if not right:
         raise InputError(f"{path}: its numbers do not belong together; delete it and build the table again")
     return table

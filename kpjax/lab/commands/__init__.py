@@ -25,6 +25,7 @@ class _AsRead:
     video_root: Path | None = None  # the folder of videos that are not where the project says
     pixels_from: int = 0  # 1 if the top-left pixel is (1, 1)
     rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+    drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
 
 
 @dataclass(frozen=True, kw_only=True)

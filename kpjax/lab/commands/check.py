@@ -34,7 +34,7 @@ def check(asked: Check) -> Project:
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
     project, faults = project_and_faults(asked.project, Options(
-        asked.category, asked.video_root, asked.pixels_from, asked.rescale_labels))
+        asked.category, asked.video_root, asked.pixels_from, asked.rescale_labels, asked.drop_zeros))
     videos, copies = [], []
     if project is not None:
         print(*frame_lines(project), *keypoint_lines(project), sep="\n")

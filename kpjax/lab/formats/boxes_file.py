@@ -9,6 +9,7 @@ A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 span
   a frame.
 """
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.files import foreign
 from kpjax.lab.formats.names import forward, json_of
-from kpjax.lab.formats.project import LARGEST, refuse
+from kpjax.lab.formats.project import LARGEST, check_room, refuse
 from kpjax.lab.formats.tables import read_rows, whole_number
 
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
@@ -38,7 +40,8 @@ def read_boxes(path: Path) -> Boxes:
     path, faults = Path(path), []
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
-    found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
+    with foreign(path):
+        found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
     refuse(path, faults)
     if not found:
         raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
@@ -51,12 +54,11 @@ def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...]
     An image is found by the last parts of its path: the file may have more or fewer folders. Raises InputError if no
     image has a box, or if two entries of the file fit one image.
     """
-    by_last: dict[str, list[tuple[tuple[str, ...], _Key]]] = {}
-    for key in boxes.of:
-        if key[1] is None:
-            parts = PurePosixPath(key[0]).parts
-            by_last.setdefault(parts[-1], []).append((parts, key))
-    found = [_entry(name, by_last, boxes) for name in names]
+    by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for path, number in boxes.of:
+        if number is None:
+            by_last[PurePosixPath(path).name].append(PurePosixPath(path).parts)
+    found = [_entry(PurePosixPath(name).parts, by_last, boxes) for name in names]
     if not any(found):
         known = ", ".join(list(by_last)[:3]) or "frames of videos only"
         raise InputError(f"{boxes.path}: no box belongs to one of the {len(names)} images ({names[0]}, ...); it has "
@@ -81,25 +83,25 @@ def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray)
     return _stacked(found)
 
 
-def _entry(name: str, by_last, boxes: Boxes) -> Mapping[str, np.ndarray]:
+def _entry(wanted: tuple[str, ...], by_last: Mapping[str, list[tuple[str, ...]]], boxes: Boxes
+           ) -> Mapping[str, np.ndarray]:
     """Returns the boxes of the entry that shares most trailing parts with an image's path, {} without one."""
-    wanted = PurePosixPath(name).parts
-    fitting = []
-    for parts, key in by_last.get(wanted[-1], ()):
+    fitting: dict[int, list[tuple[str, ...]]] = defaultdict(list)
+    for parts in by_last.get(wanted[-1], ()):
         both = min(len(parts), len(wanted))
         if parts[-both:] == wanted[-both:]:
-            fitting.append((both, key))
-    most = max((shared for shared, _ in fitting), default=0)
-    best = [key for shared, key in fitting if shared == most]
+            fitting[both].append(parts)
+    best = [str(PurePosixPath(*parts)) for parts in fitting[max(fitting)]] if fitting else []
     if len(best) > 1:
-        raise InputError(f"{boxes.path}: {name} may be {best[0][0]} or {best[1][0]}; name a parent folder")
-    return boxes.of[best[0]] if best else {}
+        raise InputError(f"{boxes.path}: {PurePosixPath(*wanted)} may be {best[0]} or {best[1]}; name a parent folder")
+    return boxes.of[best[0], None] if best else {}
 
 
 def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray]:
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
     if all(whole_number(name) is not None for name in instances):
         instances = tuple(sorted(instances, key=whole_number))
+    check_room("boxes", 32 * len(found) * len(instances), 32 * sum(map(len, found)))
     none = np.full(4, np.nan)
     stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
     return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
@@ -111,20 +113,14 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
                                                 ("images", "annotations")):
         raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
                          "give a COCO file")
-    names = {image.get("id"): forward(image["file_name"]) for image in content["images"]
-             if isinstance(image, dict) and isinstance(image.get("id"), int | str)
-             and isinstance(image.get("file_name"), str)}
+    names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, annotation in enumerate(content["annotations"]):
-        where = f"annotations[{at}]"
-        image = annotation.get("image_id") if isinstance(annotation, dict) else None
-        if not isinstance(image, int | str) or not names.get(image):
-            faults.append(f"{where}: its image_id is in no entry of images; correct or delete it")
+        if not names.get(annotation.get("image_id")):
+            faults.append(f"annotations[{at}]: its image_id is in no entry of images; correct or delete it")
         elif "bbox" in annotation and not annotation.get("iscrowd"):
-            of_image = found.setdefault((names[image], None), {})
-            stored = annotation["bbox"]
-            whole = isinstance(stored, list) and all(isinstance(side, int | float) for side in stored)
-            box = _checked(stored if whole else [], where, faults)
+            of_image = found.setdefault((names[annotation["image_id"]], None), {})
+            box = _checked(annotation["bbox"], f"annotations[{at}]", faults)
             if box is not None:
                 of_image[str(len(of_image))] = box
     return found
@@ -133,16 +129,17 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
 def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
     """Reads a table of boxes. faults: Receives all wrong rows. Raises InputError if its header says too little."""
     table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)}, keep_empty=True)
+    columns = list(table.columns)
     sides = [next((name for name in names if name in table.columns), None) for names in _SIDES]
-    keys = [name for name in _KEYS if name in table.columns]
-    per_frame = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & set(keys)
+    keys = {name for name in _KEYS if name in table.columns}
+    per_frame = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & keys
     first = f"{path.name} line 1"
     if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if side is None]:
-        raise InputError(f"{first}: its header is {','.join(table.columns)} and lacks {', '.join(missing)}; name the "
-                         "columns image (or video and frame), instance, x, y, w, h")
+        raise InputError(f"{first}: its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns "
+                         "image (or video and frame), instance, x, y, w, h")
     if "video" in keys and "frame" not in keys:
         raise InputError(f"{first}: column video lacks a column frame; add the number of each frame from 0")
-    if not per_frame and not keys and table.columns[0] in sides:
+    if not per_frame and not keys and columns[0] in sides:
         raise InputError(f"{first}: no column says which image a box belongs to; add image, or video and frame")
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, row in enumerate(table.rows):
@@ -157,7 +154,7 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.nda
             if key[1] is None:
                 continue
         else:
-            key = forward(row.get("image" if "image" in keys else table.columns[0])), None
+            key = forward(row.get("image" if "image" in keys else columns[0])), None
         if not key[0]:
             row.fault("the name of its image is empty; fill it in")
         elif box is not None:
@@ -171,8 +168,9 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.nda
 
 def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
     """Returns a box of four numbers; None, with a fault, for anything else."""
-    if len(box) != 4 or not all(abs(side) <= LARGEST for side in box) or min(box[2:]) <= 0:
+    found = np.array(box, np.float64)
+    if isinstance(box, str) or found.shape != (4,) or not (np.abs(found) <= LARGEST).all() or min(found[2:]) <= 0:
         faults.append(f"{where}: {list(box)!s:.60} where four numbers belong, x, y and a positive width and height; "
                       "correct it")
         return None
-    return np.array(box, np.float64)
+    return found

@@ -47,7 +47,7 @@ def keypoint_counts(project: Project) -> KeypointCounts:
 
 def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
     """Returns a line for each image that does not decode, and each copy of another. progress: wraps the iteration."""
-    there = [path for path in paths if path.is_file()]
+    there = [path for path in paths if os.path.isfile(path)]  # False for a name that the system refuses
     seen: dict[bytes, Path] = {}
     faults, copies = [], []
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:

@@ -4,7 +4,6 @@ Coordinates count from 0 at the centre of the first pixel. `keypoints` are x, y,
 is filler), 1 occluded, 2 visible. In files that use 0 and 1 only, 1 means visible. `skeleton` counts from 1, in some
 files from 0. Crowds (`iscrowd`) and annotations without a labelled keypoint are not instances.
 """
-import contextlib
 import json
 import math
 import os
@@ -17,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import read_content, strict, write_text
-from kpjax.lab.formats.names import common_folder, derived_flip, flip_note, forward, json_of, with_sessions
+from kpjax.files import strict, write_text
+from kpjax.lab.formats.names import derived_flip, flip_note, forward, image_paths, json_of, shown_files, with_sessions
 from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
 from kpjax.structures import Skeleton
 
@@ -29,7 +28,7 @@ _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether a path is a json file, or a folder that holds one with annotations."""
+    """Returns whether a path is a json file of COCO's form, or a folder that holds one."""
     return bool(files_of(path))
 
 
@@ -44,7 +43,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     category, notes = _read_category(files, options.category, faults)
     before = len(faults)
     images = [(file, image) for file in files for image in _images_of(file, faults)]
-    root, paths = _image_paths(path, files, [image for _, image in images])
+    root, paths = _image_paths(path, files, images)
     frames, numbers = [], {}
     for (file, image), image_path in zip(images, paths, strict=True):
         numbers[file.path, image["id"]] = len(frames)
@@ -66,16 +65,25 @@ class _File(NamedTuple):
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the json files that look like annotations, two levels down; with some of the fields if none has all."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" else []
+    """Returns the files that look like annotations, two levels down; with some of the fields if none has all."""
     counts = {}
-    for file in (file for pattern in ("*.json", "*/*.json", "*/*/*.json") for file in path.glob(pattern)):
-        with contextlib.suppress(InputError):
-            content = read_content(file)
-            counts[file] = sum(word in content for word in _WORDS)
+    for file in shown_files(path, "*.json", "*/*.json", "*/*/*.json", "*.JSON"):
+        content = read_start(file)
+        is_object = content.lstrip()[:1] == b"{"
+        counts[file] = sum(word in content for word in _WORDS) if is_object else (
+            path.is_file() and file.suffix.lower() == ".json")  # what is wrong with it, the reader says
     most = [file for file, count in counts.items() if count == len(_WORDS)]
-    return sorted(most or [file for file, count in counts.items() if count])
+    return most or [file for file, count in counts.items() if count]
+
+
+def read_start(file: Path) -> bytes:
+    """Returns what a json file holds; of another only its start, and nothing of one that cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(100).removeprefix(b"\xef\xbb\xbf")
+            return start + stream.read() if start.lstrip()[:1] in (b"{", b"[") else start
+    except OSError:
+        return b""
 
 
 def _with_splits(path: Path) -> list[tuple[Path, str]]:
@@ -83,20 +91,22 @@ def _with_splits(path: Path) -> list[tuple[Path, str]]:
     found = files_of(path)
     if len(found) == 1:
         return [(found[0], "")]
-    splits, rests = zip(*map(_split_of, found), strict=True) if found else ((), ())
-    if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
-        return list(zip(found, splits, strict=True))
+    # The split is in the files' names, or in that of their folders.
+    for named in (lambda file: file.stem, lambda file: file.parent.name):
+        splits, rests = zip(*(_split_of(named(file)) for file in found), strict=True)
+        if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
+            return list(zip(found, splits, strict=True))
     names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
     raise InputError(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and test; "
                      "name one of them instead of the folder")
 
 
-def _split_of(path: Path) -> tuple[str, str]:
-    """Returns the split that a file's name contains ("" if none), and the rest of the name."""
-    parts = re.split(r"([^a-zA-Z]+)", path.stem)
+def _split_of(name: str) -> tuple[str, str]:
+    """Returns the split that a name contains ("" if none), and the rest of the name."""
+    parts = re.split(r"([^a-zA-Z]+)", name)
     found = [part for part in parts if part.lower() in _SPLITS]
     if len(found) != 1:
-        return "", path.stem
+        return "", name
     return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
@@ -144,26 +154,29 @@ def _name_of(image: Mapping[str, Any]) -> Any:
     return image.get("file_name", image.get("filename"))  # some sets use the latter
 
 
-def _image_paths(path: Path, files: Sequence[_File], images: Sequence[Mapping[str, Any]]) -> tuple[Path, list[Path]]:
-    """Returns the project's root and the path of each image, found by `common_folder`.
+def _image_paths(
+    path: Path, files: Sequence[_File], images: Sequence[tuple[_File, Mapping[str, Any]]]
+) -> tuple[Path, list[Path]]:
+    """Returns the project's root and the path of each image, found by one rule for the images of each file.
 
-    Searched are the folders of the project and its files, the parent of an annotations folder, and their subfolders.
+    Searched are the folders of the project and its files, the parent of an annotations folder, and two levels of their
+    subfolders; with a file for each split, first the folders that are named as its split, and none that is of another.
     """
-    names = [tuple(forward(_name_of(image)).lstrip("/").split("/")) for image in images]
     homes = [path] if path.is_dir() else []
     for folder in (file.path.parent for file in files):
         homes += [folder, folder.parent] if folder.name.lower().startswith(("anno", "label")) else [folder]
-    homes = list(dict.fromkeys(homes))
-    folders = list(dict.fromkeys((*homes, *(one for home in homes for one in sorted(home.iterdir()) if one.is_dir()))))
-    chosen, dropped = common_folder(names, folders)
-    # COCO's own sets have a folder of images for each split.
-    others = [folder for folder in folders if folder != chosen] if len(files) > 1 else []
+    homes = [Path(os.path.normpath(home)) for home in dict.fromkeys(homes)]
+    below = [folder for pattern in ("[!.]*", "[!.]*/[!.]*") for home in homes for folder in sorted(home.glob(pattern))
+             if folder.is_dir()]
     paths = []
-    for parts in names:
-        rest = parts[dropped:] or parts
-        folder = next((folder for folder in (chosen, *others) if folder.joinpath(*rest).is_file()), chosen)
-        paths.append(Path(os.path.normpath(folder.joinpath(*rest))))
-    homes = [Path(os.path.normpath(home)) for home in homes]
+    for file in files:
+        mine = [folder for folder in below if not file.split or _split_of(folder.name)[0] == file.split]
+        others = [folder for folder in below if not _split_of(folder.name)[0]] if file.split else []
+        own = [file.path.parent] if _split_of(file.path.parent.name)[0] == file.split != "" else []
+        folders = dict.fromkeys((*own, *mine, *homes, *others) if file.split else (*homes, *mine))
+        names = [_name_of(image) for owner, image in images if owner is file]
+        paths += image_paths(names, list(folders))[1] if names else []
+    paths = [Path(os.path.normpath(one)) for one in paths]
     return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
 
 
@@ -210,7 +223,8 @@ def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tu
     usable = list(labelled) or [identity for identity, one in known.items() if one.get("keypoints")]
     names = {identity: str(known[identity].get("name", identity)) for identity in usable}
     if not names:
-        raise InputError(f"{where}, annotations: none has keypoints; name a file with labelled keypoints")
+        raise InputError(f"{where}, annotations: none has keypoints, they are boxes or outlines; export keypoints: "
+                         "'COCO Keypoints' of CVAT, a keypoint project of Roboflow, 'JSON' of Label Studio")
     usable = [identity for identity in usable if not wanted or wanted in (names[identity], str(identity))]
     if len(usable) != 1:
         found = f"{wanted!r} has no keypoints in {where}" if wanted else f"{len(names)} in {where} have keypoints"

@@ -17,11 +17,11 @@ import yaml
 
 from kpjax.errors import InputError
 from kpjax.file_names import portable
-from kpjax.files import read_content, write_text
+from kpjax.files import foreign, read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
-from kpjax.lab.formats.names import derived_flip, flip_note, forward
+from kpjax.lab.formats.names import derived_flip, flip_note, forward, shown_files
 from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
-from kpjax.lab.formats.tables import FOLDER, Table, one_line, read_table, table_text, write_h5
+from kpjax.lab.formats.tables import FOLDER, Table, has_table_header, read_table, table_text, write_h5
 from kpjax.structures import Skeleton
 
 _CONFIG = "config.yaml"
@@ -42,24 +42,19 @@ _SETTINGS = {
 class Config(NamedTuple):
     """The part of a config that concerns labels, or what the tables imply where there is no config."""
 
-    parts: tuple[str, ...]  # of every animal
-    unique: tuple[str, ...]  # of the image, once
+    parts: tuple[str, ...]  # of every animal: the keypoints of a project, in order
+    unique: tuple[str, ...]  # of the image, once: points of the frame, no keypoints of an animal
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
     content: Mapping[str, Any]  # the whole file
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The keypoints of a project, in order."""
-        return self.parts + self.unique
 
 
 def recognises(path: Path) -> bool:
     """Returns whether a path is a project's folder or its parent, a config.yaml, or one of the tables."""
     path = Path(path)
     if path.is_dir():
-        return any(_tables_of(root) or (root / _CONFIG).is_file() for root in _roots(path))
+        return any((root / _CONFIG).is_file() or _tables_of(root, "", []) for root in _roots(path))
     if path.name == _CONFIG:
         return (path.parent / FOLDER).is_dir()
     return is_table(path)
@@ -68,10 +63,10 @@ def recognises(path: Path) -> bool:
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a project. Frames are the rows of its tables in order, followed by the images that no table lists.
 
-    Empty cells are unlabelled points. Keypoints are in the order of the config. In projects of several animals, the
-    body parts that an image has once come last; they form an instance of their own, `single`. The track of an instance
-    is the name of its individual. An .h5 table is read only where there is no csv, with the extra kpjax[dlc].
-    details: config (a `Config`).
+    Empty cells are unlabelled points. Keypoints are in the order of the config. Body parts that an image has once are
+    points of the frame and not of an animal: they are left out, with a note. The track of an instance is the name of
+    its individual. Of the tables of a video, that of the config's scorer is read. An .h5 table is read only where there
+    is no csv, with the extra kpjax[dlc]. details: config (a `Config`).
     """
     path, notes = Path(path), []
     roots = [path.parents[2]] if is_table(path) else [path.parent] if path.is_file() else _roots(path)
@@ -79,33 +74,41 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         raise InputError(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
     root = roots[0]
     config = _read_config(root / _CONFIG, notes, faults) if (root / _CONFIG).is_file() else None
-    tables = _read_tables([path] if is_table(path) else _tables_of(root), faults)
+    files = [path] if is_table(path) else _tables_of(root, config.scorer if config else "", notes)
+    tables = _read_tables(files, faults)
     if config is None:
         if not tables:
             raise InputError(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled "
                              "project")
         config = _config_of_tables([table for _, table in tables])
         notes.append(f"no {_CONFIG}: body parts are in the order of {_label(tables[0][0])}")
-    frames, instances, homes = [], [], {}
+    frames, instances, homes, once = [], [], {}, 0
     for file, table in tables:
         if misfit := _misfit(table, config):
             faults.append(f"{_label(file)}: {misfit}")
-        else:
-            _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
-            parts = list(dict.fromkeys(part for _, part in table.points))
-            if missing := [name for name in config.names if name not in parts]:
-                notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
-            elif parts != list(config.names):
-                notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order "
-                             f"of {_CONFIG}")
+            continue
+        of_frame = np.array([part in config.unique for _, part in table.points])
+        once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
+        points = tuple(point for point, left_out in zip(table.points, of_frame, strict=True) if not left_out)
+        table = table._replace(points=points, values=table.values[:, ~of_frame])
+        _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
+        parts = dict.fromkeys(part for _, part in points)
+        if missing := [name for name in config.parts if name not in parts]:
+            notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
+        elif tuple(parts) != config.parts:
+            notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order of "
+                         f"{_CONFIG}")
+    if config.unique:
+        notes.append(f"{len(config.unique)} unique body parts ({', '.join(config.unique)}), labelled {once} times, are "
+                     "points of the image and of no animal: left out")
     if not is_table(path):
         _add_unlisted(root, frames, notes)
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
-    flip = derived_flip(config.names)
-    edges = tuple((config.names.index(a), config.names.index(b)) for a, b in config.pairs)
-    return Project(root, "deeplabcut", Skeleton(config.names, edges, flip or ()), tuple(frames), tuple(instances),
-                   (*notes, flip_note(config.names, flip)), {"config": config})
+    flip = derived_flip(config.parts)
+    edges = tuple((config.parts.index(a), config.parts.index(b)) for a, b in config.pairs)
+    return Project(root, "deeplabcut", Skeleton(config.parts, edges, flip or ()), tuple(frames), tuple(instances),
+                   (*notes, flip_note(config.parts, flip)), {"config": config})
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -118,7 +121,6 @@ def write(project: Project, folder: Path) -> list[Path]:
     config, owners = _config_for(project)
     several = bool(config.individuals)
     points = tuple((name, part) for name in config.individuals or ("",) for part in config.parts)
-    points += tuple((_SINGLE, part) for part in config.unique if several)
     of_frame: dict[int, dict[str, np.ndarray]] = {}
     for instance, individual in zip(project.instances, owners, strict=True):
         of_frame.setdefault(instance.frame, {})[individual if several else ""] = instance.keypoints
@@ -127,7 +129,7 @@ def write(project: Project, folder: Path) -> list[Path]:
         video = PurePosixPath(frame.name).parent.name
         sizes.setdefault(video, frame.size)
         if number in of_frame:
-            values = [of_frame[number][individual][config.names.index(part)] if individual in of_frame[number]
+            values = [of_frame[number][individual][config.parts.index(part)] if individual in of_frame[number]
                       else (np.nan, np.nan) for individual, part in points]
             rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
     videos = project.details.get("videos", {})
@@ -166,7 +168,7 @@ def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]
                 "bodyparts": _MULTI if several else list(config.parts),
                 "skeleton": [list(pair) for pair in config.pairs]}
     if several:
-        content |= {"multianimalbodyparts": list(config.parts), "uniquebodyparts": list(config.unique),
+        content |= {"multianimalbodyparts": list(config.parts), "uniquebodyparts": [],
                     "individuals": list(config.individuals)}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
@@ -181,10 +183,8 @@ class _Settings(yaml.SafeLoader):
 
 def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
     data, before = read_content(file), len(faults)
-    try:
+    with foreign(file.name, "correct it in an editor"):
         content = yaml.load(data.decode("utf-8-sig"), _Settings)
-    except Exception as error:  # beside its own errors, yaml raises many kinds for dates, numbers and tags
-        raise InputError(f"{file.name} cannot be read: {one_line(error)}; correct it in an editor") from None
     if not isinstance(content, dict):
         raise InputError(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
     several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
@@ -200,7 +200,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
         raise InputError(faults.pop())
     lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
     pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
-    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts + unique))
+    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
     if len(kept) < len(pairs):
         notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
                      "parts and are dropped")
@@ -248,8 +248,7 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
         owners.append(next(free, "") if several else "")
         used.add(owners[-1])
     individuals = dict.fromkeys([*known, *owners]) if several else ()
-    return Config(tuple(name for name in names if name not in old.unique), old.unique,
-                  tuple(name for name in individuals if name and (name != _SINGLE or not old.unique)),
+    return Config(tuple(names), (), tuple(name for name in individuals if name),
                   tuple((names[a], names[b]) for a, b in project.skeleton.edges),
                   portable(old.scorer) if old.scorer else "converted",
                   old.content), owners
@@ -258,21 +257,30 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
 # Tables
 
 def is_table(path: Path) -> bool:
-    """Returns whether a path is named as a table of labels in a folder of `labeled-data`."""
-    return (path.suffix in (".csv", ".h5") and path.name.startswith("CollectedData_") and len(path.parents) > 2
-            and path.parents[1].name == FOLDER)
+    """Returns whether a path is a table of labels or predictions in a folder of `labeled-data`."""
+    return (len(path.parents) > 2 and path.parents[1].name == FOLDER and path.is_file()
+            and (path.suffix == ".h5" or has_table_header(path)))
 
 
 def _roots(folder: Path) -> list[Path]:
     """Returns the project at a folder, or those in its subfolders."""
-    return [folder] if (folder / FOLDER).is_dir() else sorted(path.parent for path in folder.glob(f"*/{FOLDER}"))
+    return [folder] if (folder / FOLDER).is_dir() else sorted(path.parent for path in folder.glob(f"[!.]*/{FOLDER}"))
 
 
-def _tables_of(root: Path) -> list[Path]:
-    """Returns the label tables of all videos: csv, or .h5 in folders without one."""
+def _videos_of(root: Path) -> list[Path]:
+    return sorted(path for path in (root / FOLDER).glob("[!.]*") if path.is_dir())
+
+
+def _tables_of(root: Path, scorer: str, notes: list[str]) -> list[Path]:
+    """Returns the label table of each video: csv, or .h5 in folders without one; of several that of the scorer."""
     found = []
-    for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
-        found += sorted(video.glob("CollectedData_*.csv")) or sorted(video.glob("CollectedData_*.h5"))
+    for video in _videos_of(root):
+        tables = shown_files(video, "CollectedData_*.csv") or shown_files(video, "CollectedData_*.h5")
+        mine = [table for table in tables if table.stem == f"CollectedData_{scorer}"]
+        found += mine or tables
+        if scorer and (others := [table for table in tables if table not in mine]):
+            notes.append(f"{', '.join(map(_label, others))}: by another scorer than {scorer} of {_CONFIG}, and "
+                         f"{'not read' if mine else 'read, since there is no table of theirs'}")
     return found
 
 
@@ -299,8 +307,9 @@ def _read_tables(files: Sequence[Path], faults: list[str]) -> list[tuple[Path, T
 def _misfit(table: Table, config: Config) -> str:
     """Returns what a table's header has that the config lacks; "" if it has all animals and body parts."""
     names, individuals = config.individuals, list(dict.fromkeys(individual for individual, _ in table.points))
-    if unknown := [part for _, part in table.points if part not in config.names]:
-        return f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.names)}"
+    known = {*config.parts, *config.unique}
+    if unknown := [part for _, part in table.points if part not in known]:
+        return f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.parts + config.unique)}"
     if not names and len(individuals) > 1:
         return (f"{len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one animal; name them "
                 "in config.yaml as individuals of a multi-animal project")
@@ -332,24 +341,24 @@ def _add_rows(
                           "already; keep one of the two rows")
             continue
         homes[name] = f"{_label(file)} line {line}"
-        instances += instances_of_row(len(frames), table.points, values, config.names, several=bool(config.individuals))
+        instances += instances_of_row(len(frames), table.points, values, config.parts)
         frames.append(Frame(name, path, None, (0, 0), path.parent.name))
     if moved:
         notes.append(f"{_label(file)}: {moved} rows name a missing folder; their images lie beside the table")
 
 
 def instances_of_row(
-    frame: int, points: Sequence[tuple[str, str]], values: np.ndarray, names: Sequence[str], *, several: bool
+    frame: int, points: Sequence[tuple[str, str]], values: np.ndarray, names: Sequence[str]
 ) -> list[Instance]:
     """Returns an instance for each individual with a label in a row of a table.
 
     points: Individual and body part of each of the P points. values: (P, 2 or more) coordinates, nan where unlabelled.
-    names: Keypoints in the order of the result. several: Whether the project has several individuals.
+    names: Keypoints in the order of the result.
     """
-    found = {}
+    places, found = {name: place for place, name in enumerate(names)}, {}
     for (individual, part), value in zip(points, values, strict=True):
-        keypoints = found.setdefault(individual if several else "", np.full((len(names), 2), np.nan))
-        keypoints[names.index(part)] = value[:2]
+        keypoints = found.setdefault(individual, np.full((len(names), 2), np.nan))
+        keypoints[places[part]] = value[:2]
     instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
     return [one for one in instances if one.visible.any()]
 
@@ -357,11 +366,10 @@ def instances_of_row(
 def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:
     """Adds the images that were extracted from videos and not labelled yet."""
     known, before = {frame.path for frame in frames}, len(frames)
-    for video in sorted(path for path in (root / FOLDER).iterdir() if path.is_dir()):
-        if video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
-            continue
-        frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
-                   for path in sorted(video.glob("[!.]*"))
-                   if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
+    for video in _videos_of(root):
+        if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
+            frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
+                       for path in shown_files(video, "*")
+                       if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
     if len(frames) > before:
         notes.append(f"{len(frames) - before} images are in no table: kept as images without labels")

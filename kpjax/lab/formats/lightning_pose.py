@@ -11,7 +11,7 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.boxes_file import boxes_of_table
-from kpjax.lab.formats.names import image_frames, only_file
+from kpjax.lab.formats.names import image_frames, only_file, shown_files
 from kpjax.lab.formats.project import STATED, Instance, Options, Project
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
@@ -46,13 +46,12 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     keys = [str(key) for key in table.keys]
     frames = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
         image_frames(keys, file.parent, [file.parent, file.parent.parent]), keys, strict=True)]
-    several = len({individual for individual, _ in table.points}) > 1
     instances, lines = [], {}
     for count, (frame, line, row) in enumerate(zip(frames, table.lines, values, strict=True)):
         if (first := lines.setdefault(frame.name, line)) != line:
             faults.append(f"{file.name} line {line}: {frame.name} is labelled in line {first} already; keep one of the "
                           "two rows")
-        instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names, several=several)
+        instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names)
     if (beside := file.parent / _BOXES).is_file():
         boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, faults).items()}
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
@@ -88,8 +87,7 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 
 def _tables(path: Path) -> list[Path]:
-    files = sorted(path.glob("*.csv")) if path.is_dir() else [path] if path.suffix == ".csv" else []
-    return [file for file in files if has_table_header(file)]
+    return [file for file in shown_files(path, "*.csv", "*.CSV") if has_table_header(file)]
 
 
 def _labelled_points(table: Table, label: str, notes: list[str], faults: list[str]) -> np.ndarray:

@@ -1,25 +1,42 @@
-"""What formats share: paths stored on another machine, json, and keypoints that mirror each other by name."""
+"""What formats share: paths stored on another machine, files of a project, and keypoints that mirror each other."""
+import functools
 import json
+import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+from urllib.parse import unquote
 
 from kpjax.errors import InputError
-from kpjax.files import read_content
+from kpjax.files import foreign, read_content
 from kpjax.lab.formats.project import Frame
 
 _TRIED = 200  # images that `common_folder` searches at most
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 _LETTERS = (("l", "r"), ("L", "R"))
+# A capital after a small letter, a digit or _, or first before a capital; then a capital, a digit, _ or the end.
+_CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z]))[LR](?=[A-Z0-9_]|$)")
 
 
 def json_of(path: Path) -> Any:
     """Reads a json file. Raises InputError if it is none, or no UTF-8."""
-    try:
+    with foreign(path.name, "it is invalid json, save or fetch it again"):
         return json.loads(read_content(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name}: invalid json ({error}); save or fetch it again") from None
+
+
+def shown_files(path: Path, *patterns: str) -> list[Path]:
+    """Returns the files below a folder that fit one of the patterns, sorted; none that is hidden or in a hidden folder.
+
+    Of a file it returns the file itself, whatever its name.
+    """
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    found = {file for pattern in patterns for file in path.glob(pattern)}
+    return sorted(file for file in found if file.is_file() and not any(
+        part.startswith(".") for part in file.relative_to(path).parts))
 
 
 def forward(stored: str) -> str:
@@ -27,6 +44,32 @@ def forward(stored: str) -> str:
     path = PureWindowsPath(stored.strip())
     parts = [part for part in path.parts if part != path.anchor]
     return ("/" if path.root else "") + "/".join(parts)
+
+
+def finder() -> Callable[[Path, Sequence[str]], Path | None]:
+    """Returns a function that finds the file below a folder of which parts of a path are stored, None without one.
+
+    Names are compared as they are, then unquoted (`%20`) and in one normal form of Unicode: what macOS and web tools
+    write. Lists of folders are remembered.
+    """
+    def plain(part: str) -> str:
+        return unicodedata.normalize("NFC", unquote(part.removeprefix("?d=")))
+
+    @functools.cache
+    def listed(folder: str) -> dict[str, str]:
+        return {plain(name): name for name in os.listdir(folder)} if os.path.isdir(folder) else {}
+
+    def find(folder: Path, parts: Sequence[str]) -> Path | None:
+        found = folder.joinpath(*parts)
+        try:
+            if found.is_file():
+                return found
+            for part in parts:
+                folder /= listed(str(folder)).get(plain(part), part)
+            return folder if folder.is_file() else None
+        except (OSError, ValueError):  # a name that the system refuses
+            return None
+    return find
 
 
 def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1) -> Path | None:
@@ -56,26 +99,32 @@ def common_folder(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> 
 
     names: the parts of each image's stored path.
     """
-    tried = names[::max(len(names) // _TRIED, 1)]
+    tried, find = names[::max(len(names) // _TRIED, 1)], finder()
     best, chosen = 0, (folders[0], 0)
     for dropped in range(max(map(len, names), default=0)):
         if len({parts[dropped:] for parts in names}) < len(set(names)):
             break
         for folder in folders:
-            count = sum(len(parts) > dropped and folder.joinpath(*parts[dropped:]).is_file() for parts in tried)
+            count = sum(len(parts) > dropped and find(folder, parts[dropped:]) is not None for parts in tried)
             if count > best:
                 best, chosen = count, (folder, dropped)
     return chosen
 
 
+def image_paths(stored: Sequence[str], folders: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Returns the folder in which images with stored paths are, by `common_folder`, and each image's path."""
+    names, find = [tuple(forward(name).lstrip("/").split("/")) for name in stored], finder()
+    folder, dropped = common_folder(names, folders)
+    rests = [parts[dropped:] or parts for parts in names]
+    return folder, [find(folder, rest) or folder.joinpath(*rest) for rest in rests]
+
+
 def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> list[Frame]:
-    """Returns frames of the images that a table names, found by `common_folder`, without a session.
+    """Returns frames of the images that a table names, found by `image_paths`, without a session.
 
     Their names are their paths below `root`, else below the folder in which they were found.
     """
-    names = [tuple(name.lstrip("/").split("/")) for name in stored]
-    folder, dropped = common_folder(names, folders) if names else (folders[0], 0)
-    paths = [folder.joinpath(*(parts[dropped:] or parts)) for parts in names]
+    folder, paths = image_paths(stored, folders)
     return [Frame(path.relative_to(root if path.is_relative_to(root) else folder).as_posix(), path, None, (0, 0), "")
             for path in paths]
 
@@ -96,43 +145,61 @@ def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
     return [frame._replace(session=frame.name.rpartition("/")[0]) for frame in frames]
 
 
+# Mirror images
+
 def mirrored_name(name: str) -> str:
     """Exchanges left and right in a name; a name without a side stays.
 
     Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter (`L_Eye`, `ear.r`),
-    or a capital after a small letter or digit and before nothing but digits (`eyeL`, `midlegR3`).
+    or a capital that stands apart (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`).
     """
-    swap = {a: b for pair in _SIDES for a, b in (pair, pair[::-1])}
-    words = re.sub("|".join(swap), lambda found: swap[found[0]], name)
-    if words != name:
-        return words
-    swap = {a: b for pair in _LETTERS for a, b in (pair, pair[::-1])}
-    alone = re.sub(r"(?<![^\W_])[lrLR](?![^\W_])", lambda found: swap[found[0]], name)
-    if alone != name:
-        return alone
-    return re.sub(r"(?<=[a-z0-9])[LR](?=\d*$)", lambda found: swap[found[0]], name)
+    swap = {a: b for pair in (*_SIDES, *_LETTERS) for a, b in (pair, pair[::-1])}
+    for pattern in ("|".join(word for pair in _SIDES for word in pair), r"(?<![^\W_])[lrLR](?![^\W_])", _CAPITAL):
+        if (mirrored := re.sub(pattern, lambda found: swap[found[0]], name)) != name:
+            return mirrored
+    return name
 
 
 def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     """Returns the index of each keypoint's mirror image, from left and right in their names.
 
-    Returns None if no two names mirror each other, or if a name says left or right without a counterpart: a mirrored
-    image would then show a keypoint that has no name.
+    Names that count limbs through mirror each other where all but the number does (`paw1LH`, `paw4RH`). Returns None if
+    no two names mirror each other, or if a name says left or right without a counterpart: a mirrored image would then
+    show a keypoint that has no name.
     """
-    numbers = {name: number for number, name in enumerate(names)}
-    mirrored = [mirrored_name(name) for name in names]
-    lone = [name for name, other in zip(names, mirrored, strict=True) if other not in numbers]
-    if any(re.search("left|right", name, re.IGNORECASE) for name in lone):
-        return None
-    flip = tuple(numbers.get(other, number) for number, other in enumerate(mirrored))
-    if all(number == other for number, other in enumerate(flip)):
+    flip = _mirror_images(names)
+    if any(flip[number] == number and re.search("left|right", names[number], re.IGNORECASE)
+           for number in _alone(names, flip)) or all(number == other for number, other in enumerate(flip)):
         return None
     return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
 
 
+def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
+    numbers = {name: number for number, name in enumerate(names)}
+    without_digits = defaultdict(list)
+    for number, name in enumerate(names):
+        without_digits[re.sub(r"\d", "", name)].append(number)
+    flip = list(range(len(names)))
+    for number, name in enumerate(names):
+        other = mirrored_name(name)
+        mine, theirs = (without_digits.get(re.sub(r"\d", "", one), []) for one in (name, other))
+        if other in numbers:
+            flip[number] = numbers[other]
+        elif other != name and len(mine) == len(theirs) == 1:
+            flip[number] = theirs[0]
+    return tuple(flip)
+
+
+def _alone(names: Sequence[str], flip: Sequence[int]) -> list[int]:
+    """Returns the numbers of keypoints that say a side and have no mirror image."""
+    return [number for number, name in enumerate(names) if flip[number] == number and mirrored_name(name) != name]
+
+
 def flip_note(names: Sequence[str], flip: Sequence[int] | None) -> str:
-    """Returns a line about the pairs derived from names, or about their absence."""
+    """Returns a line about the pairs derived from names, or about their absence, and the points without one."""
+    alone = ", ".join(names[number] for number in _alone(names, flip or _mirror_images(names)))
     if not flip:
-        return "flip pairs: none follow from the names; images are not mirrored in training"
+        why = f"no mirror image of {alone} is among the names" if alone else "none follow from the names"
+        return f"flip pairs: {why}; images are not mirrored in training"
     pairs = [f"{names[number]} = {names[other]}" for number, other in enumerate(flip) if number < other]
-    return f"flip pairs from the names: {', '.join(pairs)}"
+    return f"flip pairs from the names: {', '.join(pairs)}" + (f"; without a mirror image: {alone}" if alone else "")

@@ -16,8 +16,15 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import write_text
-from kpjax.lab.formats.names import forward, found_by_trailing_parts, image_frames, only_file, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.names import (
+    forward,
+    found_by_trailing_parts,
+    image_frames,
+    only_file,
+    shown_files,
+    with_sessions,
+)
+from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, check_room, instance_of
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
 
@@ -45,6 +52,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         raise InputError(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
                          "points, then remove these two columns")
     animals, frames, names, notes = _read_rows(rows, file.name)
+    check_room(file.name, 25 * len(animals) * len(names), file.stat().st_size)
     if rows.separator != ",":
         notes.append(f"cells are separated by {'tabs' if rows.separator == chr(9) else 'semicolons'}")
     skeleton = read_skeleton(file.parent, names, notes, faults)
@@ -52,7 +60,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     if graded:
         notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
     numbers = {key: at for at, key in enumerate(frames)}
-    instances = [_instance(one, numbers[one.frame], skeleton.names, graded) for one in animals]
+    places = {name: place for place, name in enumerate(skeleton.names)}
+    instances = [_instance(one, numbers[one.frame], places, graded) for one in animals]
     return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, options.video_root)),
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
 
@@ -86,15 +95,14 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 def _files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
-    if path.is_file():
-        return [path] if path.suffix.lower() in (".csv", ".tsv", ".txt") and _looks_right(_columns(path)) else []
-    columns = {file: _columns(file) for file in sorted(path.glob("*.csv"))}
-    return [file for file, found in columns.items() if _looks_right(found) and not set(_PREDICTED) <= found]
+    columns = {file: _columns(file) for file in shown_files(path, "*.csv", "*.CSV")}
+    return [file for file, found in columns.items() if _looks_right(found) and (
+        path.is_file() or not set(_PREDICTED) <= found)]
 
 
 def _columns(path: Path) -> set[str]:
     """Returns the names in the first line of a file in lower case; none if it cannot be read."""
-    header = first_line(path) if path.is_file() else ""
+    header = first_line(path)
     return {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
 
 
@@ -203,8 +211,9 @@ def _box(row: Row) -> np.ndarray:
 
 def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> list[Frame]:
     images = iter(image_frames([name for name, at in rows if not at], root, [root]))
-    videos = {name: found_by_trailing_parts(name, [root, *([video_root] if video_root else [])]) or root / name
-              for name, at in rows if at}
+    beside = [root, *filter(None, [video_root])]
+    videos = {name: found_by_trailing_parts(name, beside) or root / name
+              for name in dict.fromkeys(name for name, at in rows if at)}
     found = []
     for (name, at), row in rows.items():
         frame = Frame(f"{name}/{at}", videos[name], int(at), (0, 0), name) if at else next(images)
@@ -212,11 +221,11 @@ def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> li
     return with_sessions(found)
 
 
-def _instance(one: _Animal, frame: int, names: tuple[str, ...], graded: bool) -> Instance:
-    """Returns an instance. graded: `visible` is 0, 1 (occluded) or 2."""
-    keypoints, occluded = np.full((len(names), 2), np.nan), np.zeros(len(names), bool)
+def _instance(one: _Animal, frame: int, places: Mapping[str, int], graded: bool) -> Instance:
+    """Returns an instance. places: of the keypoints. graded: `visible` is 0, 1 (occluded) or 2."""
+    keypoints, occluded = np.full((len(places), 2), np.nan), np.zeros(len(places), bool)
     for name, (x, y, visible, hidden) in one.points.items():
-        if not math.isnan(x + y) and visible != "0":
-            keypoints[names.index(name)] = x, y
-            occluded[names.index(name)] = hidden == "1" or (graded and visible == "1")
+        if not math.isnan(x + y) and visible != "0" and name in places:
+            keypoints[places[name]] = x, y
+            occluded[places[name]] = hidden == "1" or (graded and visible == "1")
     return instance_of(frame, keypoints, occluded=occluded, box=one.box, track=one.track)

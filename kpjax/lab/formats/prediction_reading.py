@@ -2,7 +2,8 @@
 
 - kpjax's csv, with the columns video, frame, instance, keypoint, x, y and score.
 - DeepLabCut's and Lightning Pose's csv, and DeepLabCut's .h5: header rows bodyparts and coords with a likelihood.
-- SLEAP's .slp with predicted instances, which a track or their order on a frame tells apart.
+- What sleap-io reads with predicted instances, which a track or their order on a frame tells apart: SLEAP's .slp and
+  its analysis .h5, JABS, NWB.
 """
 import math
 import re
@@ -13,15 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.files import foreign
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import forward
-from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
-from kpjax.lab.formats.project import LARGEST, refuse
+from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table, outside_of
+from kpjax.lab.formats.project import LARGEST, check_room, refuse
 from kpjax.lab.formats.tables import has_table_header, read_rows, read_table, whole_number
 from kpjax.structures import Skeleton
 
-MOST_FRAMES = 10_000_000  # between the first and the last one
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
+_OF_POINT, _OF_ANIMAL = 41, 80  # bytes of a point and of an animal on a frame in a `PredictionTable`
 
 
 class _Found(NamedTuple):
@@ -47,11 +49,12 @@ def read_predictions(path: Path) -> PredictionTable:
     path, faults = Path(path), []
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file of predicted points")
-    ending = path.suffix.lower()
-    if ending not in (".slp", ".h5", ".csv"):
-        raise InputError(f"{path}: predictions are .csv, .h5 or .slp; name one of these, as `predict` writes them")
-    reader = _of_sleap if ending == ".slp" else _of_table if ending == ".h5" or has_table_header(path) else _of_csv
-    found = reader(path, faults)
+    if sleap.kind_of(path):
+        found = _of_sleap(path, faults)
+    elif path.suffix.lower() == ".h5" or has_table_header(path):
+        found = _of_table(path)
+    else:
+        found = _of_csv(path, faults)
     refuse(path, faults)
     return _dense(found, path)
 
@@ -66,28 +69,27 @@ def _dense(found: _Found, path: Path) -> PredictionTable:
         raise InputError(f"{path}: frame {frames[at + 1]} comes after frame {frames[at]}; sort the rows by frame, each "
                          "once")
     step = int(np.gcd.reduce(steps)) if len(steps) else 1
-    if (frames[-1] - frames[0]) // step >= MOST_FRAMES:
-        raise InputError(f"{path}: frames {frames[0]} to {frames[-1]}; no video is so long, correct the numbers")
+    animals = {name: place for place, name in enumerate(
+        dict.fromkeys(name for of_frame in found.points.values() for name in of_frame))} or {"0": 0}
+    rows = (frames[-1] - frames[0]) // step + 1
+    check_room(f"{path}: frames {frames[0]} to {frames[-1]}",
+               rows * len(animals) * (_OF_POINT * len(found.skeleton.names) + _OF_ANIMAL), path.stat().st_size)
     numbers = np.arange(frames[0], frames[-1] + 1, step)
-    animals = tuple(dict.fromkeys(name for of_frame in found.points.values() for name in of_frame)) or ("0",)
     known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
     title = re.sub("[^A-Za-z0-9]+", "_", path.name.split(".")[0].split("DLC_")[-1])
     times = np.interp(numbers, frames, known) if np.isfinite(known).all() else None
-    table = empty_table(found.source, [found.name] * len(numbers), numbers, found.skeleton, title, times=times,
-                        instances=animals, boxes=None)
+    table = empty_table(found.source, [found.name] * rows, numbers, found.skeleton, title, times=times,
+                        instances=tuple(animals))
     table.sizes[:] = found.sizes
     for frame, of_frame in found.points.items():
         row = (frame - frames[0]) // step
         for animal, values in of_frame.items():
-            at = animals.index(animal)
-            there = np.isfinite(values[:, :2]).all(1) & (np.abs(values[:, :2]) <= LARGEST).all(1)
-            table.keypoints[row, at] = np.where(there[:, None], values[:, :2], np.nan)
-            table.scores[row, at] = np.where(there, np.nan_to_num(values[:, 2]), 0)
-            table.status[row, at] = OK if there.any() else UNREADABLE
+            there = (np.abs(values[:, :2]) <= LARGEST).all(1)  # nan is not
+            table.keypoints[row, animals[animal]] = np.where(there[:, None], values[:, :2], np.nan)
+            table.scores[row, animals[animal]] = np.where(there, np.nan_to_num(values[:, 2]), 0)
+            table.status[row, animals[animal]] = OK if there.any() else UNREADABLE
     if found.sizes[0]:
-        known = np.isfinite(table.keypoints).all(-1)
-        table.outside[:] = known & ~((table.keypoints >= -0.5) & (table.keypoints <= np.array(found.sizes) - 0.5)
-                                     ).all(-1)
+        table.outside[:] = np.isfinite(table.keypoints).all(-1) & outside_of(table.keypoints, found.sizes)
     return table
 
 
@@ -115,6 +117,8 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
             times[frame] = row.number("time")
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
+    animals = sum(len(of_frame) for of_frame in points.values())
+    check_room(str(path), 24 * animals * len(names), path.stat().st_size)
     empty = (math.nan,) * 3
     arrays = {frame: {animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 3)
                       for animal, of_animal in of_frame.items()} for frame, of_frame in points.items()}
@@ -122,11 +126,13 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
     return _Found(name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times)
 
 
-def _of_table(path: Path, faults: list[str]) -> _Found:
+def _of_table(path: Path) -> _Found:
+    faults: list[str] = []
     table = read_table(path, path.name, faults)
+    refuse(path, faults)
     if table.coordinates != ("x", "y", "likelihood"):
         raise InputError(f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points")
-    names = list(dict.fromkeys(part for _, part in table.points))
+    names = {part: place for place, part in enumerate(dict.fromkeys(part for _, part in table.points))}
     points: dict[int, dict[str, np.ndarray]] = {}
     for key, values in zip(table.keys, table.values, strict=True):
         frame = whole_number(str(key))
@@ -136,36 +142,38 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
             raise InputError(f"{path}: frame {frame} is there twice; sort the rows by frame, each once")
         of_frame = points[frame] = {}
         for (individual, part), value in zip(table.points, values, strict=True):
-            empty = np.full((len(names), 3), np.nan)
-            of_frame.setdefault(individual or "0", empty)[names.index(part)] = value
+            of_frame.setdefault(individual or "0", np.full((len(names), 3), np.nan))[names[part]] = value
     name = path.stem.split("DLC_", 1)[0] or path.stem
     return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points)
 
 
 def _of_sleap(path: Path, faults: list[str]) -> _Found:
     labels = sleap.load(path)
-    predicted = [one for one in labels.labeled_frames if one.predicted_instances]
+    predicted = sorted((one for one in labels.labeled_frames if one.predicted_instances), key=lambda one: one.frame_idx)
     videos = {id(one.video): one.video for one in predicted}
-    if len(videos) != 1 or len(labels.skeletons) != 1:
-        raise InputError(f"{path}: it has predictions on {len(videos)} videos, of {len(labels.skeletons)} skeletons; "
-                         "give a file for each")
+    if len(videos) != 1:
+        raise InputError(f"{path}: it has predictions on {len(videos)} videos; give a file for each")
     video = next(iter(videos.values()))
     if isinstance(video.filename, list):
         raise _of_images(path, "it has points")
+    skeleton, _ = sleap.skeleton_of(path, labels)
     points: dict[int, dict[str, np.ndarray]] = {}
-    for one in sorted(predicted, key=lambda one: int(one.frame_idx)):
-        frame = int(one.frame_idx)
-        of_frame = points.setdefault(frame, {})
-        for place, instance in enumerate(one.predicted_instances):
-            animal = instance.track.name if instance.track else str(place)
-            if animal in of_frame:
-                faults.append(f"frame {frame} has two animals called {animal!r:.60}; give each its own track")
-            of_frame[animal] = np.column_stack([instance.points["xy"], instance.points["score"]]).astype(np.float64)
-    shape = video.backend_metadata.get("shape") if isinstance(video.backend_metadata, dict) else None
-    size = (int(shape[2]), int(shape[1])) if shape and len(shape) == 4 else (0, 0)
-    file = PurePosixPath(forward(video.filename))
-    skeleton, _ = sleap.skeleton_of(labels.skeletons[0])
-    return _Found(file.name, Path(file), Skeleton(skeleton.names, skeleton.edges), points, sizes=size)
+    with foreign(path, "save it again with its tool"):
+        for one in predicted:
+            frame = int(one.frame_idx)
+            of_frame = points.setdefault(frame, {})
+            for place, instance in enumerate(one.predicted_instances):
+                animal = instance.track.name if instance.track else str(place)
+                if animal in of_frame:
+                    faults.append(f"frame {frame} has two animals called {animal!r:.60}; give each its own track")
+                of_frame[animal] = sleap.points_of(instance, skeleton.names)
+                if np.isinf(of_frame[animal]).any():
+                    faults.append(f"frame {frame}: a number of {animal!r:.60} is infinite; correct or delete it")
+        shape = dict(video.backend_metadata).get("shape")
+        size = (int(shape[2]), int(shape[1])) if shape and len(shape) == 4 else (0, 0)
+        file = Path(forward(video.filename))
+    source = file if file.is_file() else path.parent / file.name
+    return _Found(file.name, source, Skeleton(skeleton.names, skeleton.edges), points, sizes=size)
 
 
 def _of_images(path: Path, what: str) -> InputError:

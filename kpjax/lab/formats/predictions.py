@@ -86,8 +86,12 @@ def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.
     table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
     if members is not None:
         table.spreads[row] = np.sqrt(np.var(members, axis=1).sum(-1))
-    inside = ((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
-    table.outside[row] = present[:, None] & ~inside
+    table.outside[row] = present[:, None] & outside_of(keypoints, size)
+
+
+def outside_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns whether points (..., 2) lie beyond the edge of a frame of a width and height."""
+    return ~((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
 
 
 # Plain csv

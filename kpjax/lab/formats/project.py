@@ -45,6 +45,7 @@ class Project(NamedTuple):
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
     details: Mapping[str, Any] = {}  # for a writer of the same format: ids, scorer, category
+    doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
 
 
 class Options(NamedTuple):
@@ -54,6 +55,7 @@ class Options(NamedTuple):
     video_root: Path | None = None  # a folder to search for videos that are not where the project says
     pixels_from: int = 0  # 1 where the top-left pixel's centre is (1, 1)
     rescale_labels: bool = False  # whether to scale the labels of images that were resized later
+    drop_zeros: bool = False  # whether points at exactly (0, 0) of the file are unlabelled
     check_files: bool = True  # whether images and videos must exist
 
 
@@ -71,6 +73,14 @@ def instance_of(
 
 
 LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
+_ROOM, _GROWTH = 600_000_000, 16  # bytes of memory that a file may ask for: in any case, and for each byte of it
+
+
+def check_room(where: str, wanted: int, size: int) -> None:
+    """Raises InputError if what a file says asks for far more memory than its size. wanted, size: bytes."""
+    if wanted > _ROOM + _GROWTH * size:
+        raise InputError(f"{where}: its points would take {wanted / 1e9:.1f} GB of memory, far more than the file has; "
+                         "correct its names and numbers, or give it in parts")
 
 
 def refuse(path: Path, faults: Sequence[str]) -> None:
@@ -79,7 +89,7 @@ def refuse(path: Path, faults: Sequence[str]) -> None:
         raise InputError(f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}: {summarise(faults)}")
 
 
-# Checks of coordinates that need no image
+# Labels as they are written, and whether they can be right; no image is needed
 
 _SLACK = 1.0  # pixels beyond the edge that still count as inside
 
@@ -93,6 +103,17 @@ def counted_from(project: Project, first: int) -> Project:
         one._replace(keypoints=one.keypoints - first, box=one.box - by) for one in project.instances))
 
 
+def without_zeros(project: Project) -> Project:
+    """Returns the project without labels at exactly (0, 0), and without animals that have no other label."""
+    instances = [instance_of(one.frame, np.where((one.keypoints == 0).all(1)[:, None], np.nan, one.keypoints),
+                             occluded=one.occluded, box=one.box, track=one.track) for one in project.instances]
+    points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
+    notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
+    details = {name: value for name, value in project.details.items() if name != "annotation_ids"}
+    return project._replace(instances=tuple(one for one in instances if one.visible.any()), details=details,
+                            notes=project.notes + notes)
+
+
 def outside(project: Project) -> np.ndarray:
     """Returns (N, K) bool: labelled points of N instances more than a pixel outside a frame of known size."""
     found = np.zeros((len(project.instances), len(project.skeleton.names)), bool)
@@ -104,7 +125,23 @@ def outside(project: Project) -> np.ndarray:
     return found
 
 
-def coordinate_notes(project: Project, pixels_from: int) -> list[str]:
+def label_doubts(project: Project) -> list[str]:
+    """Returns lines about labels that can hardly be right, as the file has them: at (0, 0), or several at one place."""
+    zeros, together, first = 0, 0, ""
+    for one in project.instances:
+        points = one.keypoints[one.visible > 0]
+        at_zero = (points == 0).all(1)
+        zeros += int(at_zero.sum())
+        others = points[~at_zero]
+        if len(np.unique(others, axis=0)) < len(others):
+            together, first = together + 1, first or project.frames[one.frame].name
+    lines = [f"{zeros} points are labelled at exactly (0, 0), as tools write points that nobody labelled; --drop-zeros "
+             "leaves them out"] if zeros else []
+    return lines + [f"{together} animals have several keypoints at one identical place, the first on {first}; look at "
+                    "them"] * bool(together)
+
+
+def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
     """Returns lines about points outside their frames, and about coordinates that seem to count from 1."""
     notes, beyond = [], outside(project)
     if beyond.any():

@@ -14,11 +14,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError, printable, summarise
+from kpjax.files import foreign
 from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, digest_of, stacked
+from kpjax.lab.formats.names import shown_files
 from kpjax.lab.formats.project import Frame, Instance, Project, outside
 from kpjax.structures import Example, Skeleton
 
@@ -92,11 +94,16 @@ def read_frame(frame: Frame) -> np.ndarray:
     if not 0 <= frame.number < len(video):
         raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
                          "and correct the number in the project")
-    return video[frame.number]
+    with foreign(frame.path, "leave the video out or fetch it again"):
+        return video[frame.number]
+
+
+def _opened(path: Path) -> Video:
+    return _opened_once(path, path.absolute())
 
 
 @functools.lru_cache(maxsize=8)
-def _opened(path: Path) -> Video:
+def _opened_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
 
@@ -197,14 +204,11 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
 
 
 def _files(path: Path) -> list[Path]:
-    """Returns the images and videos at a path, in the order of their names."""
+    """Returns the images and videos at a path, in the order of their names; a file whatever its ending."""
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
-    if path.is_file():
-        return [path]
-    wanted = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in wanted and file.is_file()
-                  and not any(part.startswith(".") for part in file.relative_to(path).parts))
+    return [file for file in shown_files(path, "**/*")
+            if path.is_file() or file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
 
 
 def unlabelled_source(

@@ -15,9 +15,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError, printable
-from kpjax.images.reading import common_depth, depth_note, image_size
-from kpjax.lab.formats import coco, deeplabcut, faces, lightning_pose, plain_csv, sleap
-from kpjax.lab.formats.project import LARGEST, Frame, Options, Project, coordinate_notes, counted_from, outside, refuse
+from kpjax.files import foreign
+from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
+from kpjax.lab.formats import coco, deeplabcut, faces, label_studio, lightning_pose, plain_csv, sleap, ultralytics
+from kpjax.lab.formats.project import (
+    LARGEST,
+    Frame,
+    Options,
+    Project,
+    coordinate_doubts,
+    counted_from,
+    label_doubts,
+    outside,
+    refuse,
+    without_zeros,
+)
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
     from kpjax.images.video import Video
@@ -40,7 +52,8 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("sleap", "a .slp file", sleap.recognises, sleap.read, sleap.write, "slp", ("labels.slp",), videos=True),
+    Format("sleap", "a .slp file, or another that sleap-io reads", sleap.recognises, sleap.read, sleap.write, "slp",
+           ("labels.slp",), videos=True),
     Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises, deeplabcut.read,
            deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
     Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.recognises,
@@ -49,12 +62,14 @@ FORMATS = (
     Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
            "<keypoint>_y", plain_csv.recognises, plain_csv.read, plain_csv.write, "csv",
            ("labels.csv", "skeleton.json"), videos=True),
+    Format("label_studio", "json with tasks and their annotations", label_studio.recognises, label_studio.read),
+    Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.recognises, ultralytics.read),
     Format("coco", "json with images, annotations and categories", coco.recognises, coco.read, coco.write, "coco",
            ("annotations.json",)),
     Format("dlib", "xml with images, boxes and parts", faces.recognises_xml, faces.read_xml),
     Format("pts", "files .pts, one for each image", faces.recognises_pts, faces.read_pts),
 )
-_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, dlib's xml, .pts, or a csv table"
+_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, dlib's xml, .pts, or a csv table"
 
 
 def format_of(path: Path) -> Format:
@@ -72,12 +87,12 @@ def format_of(path: Path) -> Format:
 def project_and_faults(path: Path, options: Options) -> tuple[Project | None, list[str]]:
     """Returns what can be read of a project, and everything that is wrong with it. Raises InputError as `format_of`."""
     path, faults = Path(path), []
+    if options.pixels_from not in (0, 1):
+        raise InputError("pixels_from", f"{options.pixels_from}; pixels count from 0 or 1")
     form = format_of(path)
     try:
-        project = form.read(path, faults, options)
-    except OSError as error:
-        faults.append(f"{error.filename or path}: cannot be read ({error.strerror or error}); check its permissions")
-        return None, faults
+        with foreign(path):
+            project = form.read(path, faults, options)
     except InputError as error:
         return None, [*faults, str(error)]
     if not faults and not project.frames:
@@ -85,21 +100,23 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
     elif not faults and not project.instances:
         faults.append(f"{path.name}: no keypoint is labelled in any of its {len(project.frames)} frames; label some "
                       "and save")
-    if options.pixels_from not in (0, 1):
-        raise InputError("pixels_from", f"{options.pixels_from}; pixels count from 0 or 1")
-    project = counted_from(_checked(project, path, faults), options.pixels_from)
+    project = _checked(project, path, faults)
+    project = without_zeros(project) if options.drop_zeros else project
+    doubts = label_doubts(project)
+    project = counted_from(project, options.pixels_from)
     if options.check_files:
-        project = _with_files(project, faults, rescale_labels=options.rescale_labels)
+        project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
     if not faults and seen and int(outside(project).sum()) == seen:
         faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images that were "
                       "labelled")
-    return project._replace(notes=(*project.notes, *coordinate_notes(project, options.pixels_from))), faults
+    doubts += coordinate_doubts(project, options.pixels_from)
+    return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
 
 def read_project(
     path: Path, *, category: str = "", video_root: Path | None = None, pixels_from: int = 0,
-    rescale_labels: bool = False, check_files: bool = True,
+    rescale_labels: bool = False, drop_zeros: bool = False, check_files: bool = True,
 ) -> Project:
     """Reads an annotation project of any format in `FORMATS`, with the size of every frame that its file states.
 
@@ -109,7 +126,8 @@ def read_project(
     root = None if video_root is None else Path(video_root)
     if root is not None and not root.is_dir():
         raise InputError("video_root", f"{root} is not a folder; name the one that holds the videos")
-    project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, check_files))
+    project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, drop_zeros,
+                                                       check_files))
     refuse(path, faults)
     return project
 
@@ -129,12 +147,16 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
     texts += [("track", one.track) for one in project.instances]
     faults += [f"{where}, {kind} {text!r:.200}: the name has characters that cannot be shown; rename it"
                for kind, text in dict.fromkeys(texts) if printable(text) != text]
+    faults += [f"{where}, {kind} {text!r:.200}: the name ends in a dot; rename it"
+               for kind, text in dict.fromkeys(texts) if kind in ("session", "split") and text.endswith(".")]
     seen: dict[tuple[str, int | None], str] = {}
     for frame in project.frames:
         frames.append(_within(frame, project, where, faults))
         key = str(frames[-1].path), frame.number
         if frame.number is not None and not 0 <= frame.number < LAST_FRAME:
             faults.append(f"{where}, {frame.name:.200}: frame {frame.number} is in no video; count from 0")
+        elif frame.number is None and any(part.endswith(".") for part in frames[-1].path.parts[-2:]):
+            faults.append(f"{where}, {frame.name:.200}: the name of an image or its folder ends in a dot; rename it")
         elif key in seen and whole:
             faults.append(f"{where}, {frame.name}: the frame is listed twice, also as {seen[key]}; join the labels of "
                           "the two")
@@ -176,18 +198,21 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
 
 # Images and videos
 
-def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = False) -> Project:
+def _with_files(project: Project, faults: list[str], doubts: list[str], *, rescale_labels: bool) -> Project:
     """Returns the project with the size of each frame as its file has it.
 
-    Faults are files that are missing, unreadable, too short, or of another size than stated. rescale_labels: scales
-    labels with resized images instead, except where width and height are exchanged: such images were turned.
+    Doubtful are labels of images that EXIF turns, where no file says of which size they were when labelled. Faults are
+    files that are missing, unreadable, too short, or of another size than stated. rescale_labels: scales labels with
+    resized images instead, except where width and height are exchanged: such images were turned.
     """
     videos = _videos(project, faults)
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
     depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(images, common_depth(images))
-    frames, growth = [], {}
+    frames, growth, labelled, turned = [], {}, {one.frame for one in project.instances}, 0
     for number, frame in enumerate(project.frames):
         size = _size(frame, videos, faults)
+        if size and number in labelled and frame.number is None and frame.size == (0, 0):
+            turned += is_turned(frame.path)
         frames.append(frame._replace(depth=depths.get(frame.path, 0)))
         if size is None or frame.size in ((0, 0), size):
             frames[-1] = frames[-1]._replace(size=size or frame.size)
@@ -204,17 +229,12 @@ def _with_files(project: Project, faults: list[str], *, rescale_labels: bool = F
     instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
                                    box=one.box * np.tile(growth[one.frame], 2))
                       if one.frame in growth else one for one in project.instances)
+    if turned:
+        doubts.append(f"{turned} labelled images are turned by their EXIF tag: labels are taken as on the image as it "
+                      "is shown; if your tool shows it unturned, save these images upright and label them anew")
     notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()
     notes += tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
     return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
-
-
-def _is_there(path: Path) -> bool:
-    """Returns whether a path exists; no name that the system refuses does."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
@@ -224,7 +244,7 @@ def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
         from kpjax.images.video import open_video
 
         try:
-            if _is_there(path):
+            if os.path.exists(path):  # False for a name that the system refuses
                 known[path] = open_video(path)
             else:
                 faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
@@ -243,7 +263,7 @@ def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tu
                           f"{len(video) - 1}; restore the video that was labelled, or delete the row")
             return None
         return None if video is None else video.size
-    if not (_is_there(frame.path) and frame.path.is_file()):
+    if not os.path.isfile(frame.path):
         faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
         return None
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kpjax.errors import InputError
+from kpjax.files import foreign
 from kpjax.lab.formats.names import derived_flip, flip_note, json_of
 from kpjax.structures import Skeleton
 
@@ -19,37 +20,36 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
     invalid or lacks a name that appeared; what comes before its last fault is in `faults`.
     """
     path, before = folder / FILE, len(faults)
-    stored = json_of(path) if path.is_file() else {}
-    if not isinstance(stored, dict):
-        raise InputError(f"{FILE}: no object with names, edges and flip; save it again or remove it")
-    names = _names(stored.get("names", appeared), "names", None, faults)
-    if names and (unknown := [name for name in appeared if name not in names]):
-        faults.append(f"{FILE}, names: keypoint {unknown[0]!r} of the table is not among {', '.join(names)}; add it or "
-                      "correct the table")
-    edges, flip, groups = stored.get("edges", []), stored.get("flip"), stored.get("groups", {})
-    for field, valid, wanted in (
-            ("edges", isinstance(edges, list) and all(isinstance(edge, list) and len(edge) == 2 for edge in edges),
-             "a list of pairs of names"),
-            ("flip", flip is None or isinstance(flip, dict), "an object from names to names"),
-            ("groups", isinstance(groups, dict), "an object from names to lists of names")):
-        if not valid:
-            raise InputError(f"{FILE}, {field}: not {wanted}; correct or delete it")
-    edges = [_names(edge, "edges", names, faults) for edge in edges]
-    groups = {name: _names(members, "groups", names, faults) for name, members in groups.items()}
-    pairs = [_names(pair, "flip", names, faults) for pair in (flip or {}).items()]
-    if len(faults) > before:
-        raise InputError(faults.pop())
-    if flip is None:
-        mirrored = derived_flip(names)
-        notes.append(flip_note(names, mirrored))
-    else:
-        other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
-        mirrored = tuple(names.index(other.get(name, name)) for name in names) if other else None
-    try:
-        return Skeleton(names, tuple((names.index(a), names.index(b)) for a, b in edges), mirrored or (),
-                        {name: tuple(names.index(member) for member in members) for name, members in groups.items()})
-    except InputError as error:
-        raise InputError(f"{FILE}: {error}") from None
+    with foreign(FILE, "give names, edges as pairs of names, flip as an object, and groups as lists, or remove it"):
+        stored = json_of(path) if path.is_file() else {}
+        names = stored.get("names", appeared)
+        if not all(isinstance(name, str) and name for name in names):
+            raise ValueError("names: a value where a name belongs")
+        places = {name: place for place, name in enumerate(names)}
+        if unknown := [name for name in appeared if name not in places]:
+            faults.append(f"{FILE}, names: keypoint {unknown[0]!r} of the table is not among {', '.join(names)}; add "
+                          "it or correct the table")
+
+        def known(field: str, members: Sequence[Any]) -> tuple[int, ...]:
+            faults.extend(f"{FILE}, {field}: keypoint {name!r} is unknown; the table has {', '.join(names)}"
+                          for name in members if name not in places)
+            return tuple(places.get(name, 0) for name in members)
+
+        edges = tuple((a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", [])))
+        groups = {name: known("groups", members) for name, members in stored.get("groups", {}).items()}
+        flip, pairs = stored.get("flip"), [known("flip", pair) for pair in (stored.get("flip") or {}).items()]
+        if len(faults) > before:
+            raise InputError(faults.pop())
+        if flip is None:
+            mirrored = derived_flip(names)
+            notes.append(flip_note(names, mirrored))
+        else:
+            other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+            mirrored = tuple(other.get(place, place) for place in range(len(names))) if other else None
+        try:
+            return Skeleton(tuple(names), edges, mirrored or (), groups)
+        except InputError as error:
+            raise InputError(f"{FILE}: {error}") from None
 
 
 def skeleton_text(skeleton: Skeleton) -> str:
@@ -60,13 +60,3 @@ def skeleton_text(skeleton: Skeleton) -> str:
         "flip": {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b},
         "groups": {name: [names[k] for k in members] for name, members in skeleton.groups.items()},
     }, indent=1, ensure_ascii=False) + "\n"
-
-
-def _names(stored: Any, field: str, known: Sequence[str] | None, faults: list[str]) -> tuple[str, ...]:
-    if not isinstance(stored, list | tuple) or not all(isinstance(name, str) and name for name in stored):
-        faults.append(f"{FILE}, {field}: {json.dumps(stored)[:40]} where names belong; correct it")
-        return ()
-    if known is not None and (unknown := [name for name in stored if name not in known]):
-        faults.append(f"{FILE}, {field}: keypoint {unknown[0]!r} is unknown; the table has {', '.join(known)}")
-        return ()
-    return tuple(stored)

@@ -1,7 +1,7 @@
-"""SLEAP's `.slp` files, including packages with embedded images, read and written by sleap-io.
+"""SLEAP's `.slp` files, and what else sleap-io reads: SLEAP's analysis HDF5, NWB and JABS. Needs kpjax[sleap].
 
-Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022. Needs the extra
-kpjax[sleap]. Old files count pixels from the corner of the first; sleap-io shifts them by half a pixel.
+Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022. Packages may hold
+their images. Old files count pixels from the corner of the first; sleap-io shifts them by half a pixel.
 """
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -13,14 +13,17 @@ import numpy as np
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, cache_folder
-from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
-from kpjax.lab.formats.tables import one_line
+from kpjax.files import atomic, cache_folder, foreign
+from kpjax.lab.formats.hdf5 import check_hdf5, names_in
+from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file, shown_files
+from kpjax.lab.formats.project import STATED, Frame, Options, Project, instance_of
 from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"
 _FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
+# By what lies at the top of their HDF5: how sleap-io calls them.
+_KINDS = (({"videos_json", "frames"}, "slp"), ({"track_occupancy", "node_names"}, "analysis_h5"), ({"poseest"}, "jabs"),
+          ({"nwb_version"}, "nwb"))
 
 
 class Animal(NamedTuple):
@@ -32,34 +35,28 @@ class Animal(NamedTuple):
 
 
 def recognises(path: Path) -> bool:
-    """Returns whether a path is a .slp file, or a folder that holds one."""
+    """Returns whether a path is such a file, or a folder that holds one."""
     return bool(_files_of(Path(path)))
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
-    """Reads the labels of a .slp file, without predicted instances.
+    """Reads the labels of a file, without predicted instances.
 
     A point is labelled if it has coordinates and SLEAP's mark as visible. Keypoints are in the skeleton's order; the
-    flip is that of its symmetries, else derived from the names. Suggested frames, and frames with predictions only,
-    are unlabelled frames. Videos are searched beside the file, below the option `video_root`, and in parent folders
-    that share a folder with their stored path. Images inside a package are copied to the cache folder
-    (XDG_CACHE_HOME). Raises InputError for a damaged file, and without the extra kpjax[sleap].
+    flip is that of its symmetries, else derived from the names. Skeletons of the same names in another order are one.
+    Suggested frames, and frames with predictions only, are unlabelled frames. Videos are searched beside the file,
+    below the option `video_root`, and in parent folders that share a folder with their stored path. Images inside a
+    package are copied to the cache folder (XDG_CACHE_HOME). Raises InputError for a damaged file, and without
+    kpjax[sleap].
     """
     file = only_file(Path(path), _files_of(Path(path)), ".slp files")
     labels = load(file)
-    if len(labels.skeletons) != 1:
-        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
-                         "skeleton to a file of their own")
-    try:
-        return project_of(labels, file, options.video_root, faults)
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
-        raise InputError(f"{file.name}: its tables do not belong together ({one_line(error)}); save it again with SLEAP"
-                         ) from None
+    with foreign(file.name, "save it again with SLEAP"):
+        return _project_of(labels, file, options.video_root, faults)
 
 
-def project_of(labels: Any, file: Path, video_root: Path | None, faults: list[str]) -> Project:
-    """Converts sleap-io's `Labels` of one skeleton, whatever file they came from. `read` says what is kept."""
-    skeleton, notes = skeleton_of(labels.skeletons[0])
+def _project_of(labels: Any, file: Path, video_root: Path | None, faults: list[str]) -> Project:
+    skeleton, notes = skeleton_of(file, labels)
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
@@ -69,10 +66,13 @@ def project_of(labels: Any, file: Path, video_root: Path | None, faults: list[st
         frame = _frame(file, videos[id(one.video)], int(one.frame_idx), faults)
         if frame is None:
             continue
-        found = [made for user in users if (made := _instance(len(frames), user)) is not None]
-        empty += len(users) - len(found)
+        if any(np.isinf(user.points["xy"]).any() for user in users):
+            faults.append(f"{file.name}, {frame.name}: a coordinate is infinite; correct or delete the point")
+        found = [instance_of(len(frames), points_of(user, skeleton.names)[:, :2],
+                             track=(user.track and user.track.name) or "") for user in users]
+        instances += (seen := [made for made in found if made.visible.any()])
+        empty += len(found) - len(seen)
         frames.append(frame)
-        instances += found
     for count, words in (
             (sum(len(one.predicted_instances) for one in labelled),
              "predicted instances are left out: predictions train nothing"),
@@ -109,16 +109,47 @@ def library() -> ModuleType:
     return sleap_io
 
 
+def kind_of(path: Path) -> str:
+    """Returns how sleap-io calls the format of a file, by its content: "" for one that it need not read."""
+    names = names_in(path)
+    found = next((kind for wanted, kind in _KINDS if wanted <= names), "")
+    return found or ("slp" if path.suffix == ".slp" and path.is_file() else "")
+
+
 def load(file: Path) -> Any:
-    """Returns the `Labels` of a .slp file, with closed videos. Raises InputError for anything else."""
-    sio = library()
-    try:
-        if not file.is_file():  # a pipe would be waited for
-            raise OSError("it is no file")
-        return sio.load_slp(str(file), open_videos=False)
-    except Exception as error:  # HDF5 and sleap-io raise many kinds on a damaged file
-        raise InputError(f"{file.name} cannot be read as a SLEAP file ({one_line(error)}); save it again with SLEAP"
-                         ) from None
+    """Returns sleap-io's `Labels` of a file, with closed videos. Raises InputError for anything else."""
+    sio, kind = library(), kind_of(file)
+    with foreign(file.name, "save it again with SLEAP"):
+        check_hdf5(file)
+        if kind == "slp":
+            return sio.load_slp(str(file), open_videos=False)
+        return sio.load_file(str(file), format=kind)
+
+
+def skeleton_of(file: Path, labels: Any) -> tuple[Skeleton, list[str]]:
+    """Converts the skeleton of all instances. Returns it with notes. Raises InputError for several."""
+    if not labels.skeletons or len({frozenset(one.node_names) for one in labels.skeletons}) > 1:
+        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
+                         "skeleton to a file of their own")
+    stored = labels.skeletons[0]
+    names = tuple(stored.node_names)
+    edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
+    if not stored.symmetry_inds:
+        derived = derived_flip(names)
+        return Skeleton(names, edges, derived or ()), [flip_note(names, derived)]
+    flip = list(range(len(names)))
+    for a, b in stored.symmetry_inds:
+        flip[a], flip[b] = b, a
+    return Skeleton(names, edges, tuple(flip)), []
+
+
+def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
+    """Returns x, y and score (K, 3) float64 of an instance by the names of its own skeleton; nan where not visible."""
+    own, points = list(instance.skeleton.node_names), instance.points
+    scores = points["score"] if "score" in points.dtype.names else np.ones(len(points))
+    found = np.column_stack([points["xy"], scores]).astype(np.float64)
+    found[~np.array(points["visible"], bool), :2] = np.nan
+    return found if own == list(names) else found[[own.index(name) for name in names]]
 
 
 def save(
@@ -204,20 +235,7 @@ class _Video(NamedTuple):
 
 
 def _files_of(path: Path) -> list[Path]:
-    return sorted(path.glob("[!.]*.slp")) if path.is_dir() else [path] if path.suffix == ".slp" else []
-
-
-def skeleton_of(stored: Any) -> tuple[Skeleton, list[str]]:
-    """Converts sleap-io's skeleton. Returns it with notes."""
-    names = tuple(stored.node_names)
-    edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
-    if not stored.symmetry_inds:
-        derived = derived_flip(names)
-        return Skeleton(names, edges, derived or ()), [flip_note(names, derived)]
-    flip = list(range(len(names)))
-    for a, b in stored.symmetry_inds:
-        flip[a], flip[b] = b, a
-    return Skeleton(names, edges, tuple(flip)), []
+    return [file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file)]
 
 
 def _videos(
@@ -226,19 +244,17 @@ def _videos(
     """Locates each video, by its id; the path of one that is not found does not exist."""
     videos, names = {}, {}
     for number, video in enumerate(labels.videos):
-        stored, facts = video.filename, video.backend_metadata
-        if not isinstance(facts, dict):
-            raise ValueError(f"video {number}: backend is not an object")
+        stored, facts, source = video.filename, dict(video.backend_metadata), video.source_video
         if facts.get("crop"):
             faults.append(f"{file.name}: video {number} is a crop of another; label and save the whole video")
         if isinstance(stored, list):
             videos[id(video)] = _Video("", None, dict(enumerate(_found(file, path, video_root) for path in stored)))
             continue
         if facts.get("dataset") or Path(stored).suffix.lower() in (".tif", ".tiff"):  # what sleap-io alone decodes
-            source = video.source_video.filename if video.source_video is not None else None
-            name = PurePosixPath(forward(source)).name if isinstance(source, str) else f"video{number}"
+            of = source.filename if source is not None else None
             wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
-            found = _Video(name, None, _embedded_images(file, number, video, wanted, notes, faults))
+            found = _Video(PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}", None,
+                           _embedded_images(file, number, video, wanted, notes, faults))
         else:
             path = _found(file, stored, video_root)
             found = _Video(path.name, path, {})
@@ -269,13 +285,6 @@ def _frame(file: Path, video: _Video, number: int, faults: list[str]) -> Frame |
                  session)
 
 
-def _instance(frame: int, user: Any) -> Instance | None:
-    points = np.array(user.points["xy"], np.float64)
-    points[~np.array(user.points["visible"], bool)] = np.nan
-    one = instance_of(frame, points, track=(user.track and user.track.name) or "")
-    return one if one.visible.any() else None
-
-
 def _embedded_images(
     file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
 ) -> dict[int, Path]:
@@ -286,11 +295,11 @@ def _embedded_images(
     found = {frame: folder / f"{frame:06d}.png" for frame in frames}
     for frame in [frame for frame, path in found.items() if not path.is_file()]:
         try:
-            video.open_backend = True  # opens it on the first access
-            image = np.asarray(video[frame])
-        except Exception as error:  # sleap-io raises many kinds
-            faults.append(f"{file.name}: frame {frame} of video {number} cannot be decoded ({error}); save the "
-                          "package again with SLEAP")
+            with foreign(f"{file.name}: frame {frame} of video {number}", "save the package again with SLEAP"):
+                video.open_backend = True  # opens it on the first access
+                image = np.asarray(video[frame])
+        except InputError as error:
+            faults.append(str(error))
             del found[frame]
             continue
         with atomic(found[frame]) as partial:

@@ -3,7 +3,6 @@ import codecs
 import csv
 import io
 import math
-import pickle
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, read_content
+from kpjax.files import atomic, foreign, read_content
+from kpjax.lab.formats.hdf5 import check_hdf5
 from kpjax.lab.formats.names import forward
+from kpjax.lab.formats.project import check_room
 
 Line = tuple[int, list[str]]  # number in the file, from 1, and cells
 FOLDER = "labeled-data"
@@ -57,7 +58,7 @@ class Row(NamedTuple):
 class Rows(NamedTuple):
     """A table."""
 
-    columns: tuple[str, ...]
+    columns: Mapping[str, int]  # their places by name, in order
     rows: tuple[Row, ...]
     separator: str
 
@@ -82,15 +83,17 @@ def read_rows(path: Path, faults: list[str], known: Collection[str], *, keep_emp
     if not found:
         raise InputError(f"{path.name}: the table is empty; save the labels again")
     (first, header), rows = found[0], []
-    columns = tuple(name.lower() if name.lower() in known else name for name in header)
-    if (repeated := Counter(name for name in columns if name).most_common(1)) and repeated[0][1] > 1:
-        raise InputError(f"{path.name} line {first}: two columns are called {repeated[0][0]!r}; rename or delete one")
+    header = [name.lower() if name.lower() in known else name for name in header]
+    columns = {name: place for place, name in enumerate(header)}
+    if len(columns) < len(header) and (again := [name for name, times in Counter(filter(None, header)).items()
+                                                 if times > 1]):
+        raise InputError(f"{path.name} line {first}: two columns are called {again[0]!r}; rename or delete one")
     for line, cells in found[1:]:
-        cells, where = _without_empty_tail(cells, len(columns)), f"{path.name} line {line}"
-        if len(cells) == len(columns):
-            rows.append(Row(where, dict(zip(columns, cells, strict=True)), separator, faults))
+        cells, where = _without_empty_tail(cells, len(header)), f"{path.name} line {line}"
+        if len(cells) == len(header):
+            rows.append(Row(where, dict(zip(header, cells, strict=True)), separator, faults))
         else:
-            faults.append(f"{where}: {len(cells)} cells where the header has {len(columns)} columns; restore the row")
+            faults.append(f"{where}: {len(cells)} cells where the header has {len(header)} columns; restore the row")
     return Rows(columns, tuple(rows), separator)
 
 
@@ -148,22 +151,19 @@ def _encoding_of(content: bytes) -> str:
 
 def _csv_lines(path: Path, label: str, separator: str) -> list[Line]:
     """Returns the lines of a csv file. Raises InputError if it is no csv in UTF-8 or UTF-16."""
-    content = read_content(path)
+    content, lines, before = read_content(path), [], 0
     try:
         text = content.decode(_encoding_of(content))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        for cells in reader:
+            lines.append((before + 1, cells))
+            before = reader.line_num
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         raise InputError(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
                          "UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    lines, before = [], 0
-    try:
-        for cells in reader:
-            lines.append((before + 1, cells))
-            before = reader.line_num
     except csv.Error as error:
-        raise InputError(f"{label} line {reader.line_num}: invalid csv ({error}); look for an unclosed quote"
-                         ) from None
+        raise InputError(f"{label} line {before + 1}: invalid csv ({error}); look for an unclosed quote") from None
     return lines
 
 
@@ -262,64 +262,13 @@ def _h5_lines(path: Path, label: str) -> list[Line]:
     except ImportError as error:
         raise InputError(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
                          "labels as csv with DeepLabCut") from None
-    try:
-        _refuse_code(path)
+    with foreign(label, "save the labels as csv with DeepLabCut"):
+        check_hdf5(path, code=True)
         frame = pandas.read_hdf(path, _H5_KEY)
         if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
             raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
         frame.index.names = [None] * frame.index.nlevels
         return list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
-    except Exception as error:  # HDF5, PyTables and pandas raise many kinds on a damaged file, or one of another tool
-        raise InputError(f"{label}: cannot be read: {one_line(error)}; save the labels as csv with DeepLabCut"
-                         ) from None
-
-
-def one_line(error: Exception) -> str:
-    """Returns what another library says of a file, in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-class _Plain(pickle.Unpickler):
-    """Loads lists, numbers and texts."""
-
-    def find_class(self, module: str, name: str) -> None:
-        raise InputError(f"it holds a pickle that names {module}.{name}, which could run code; nothing of it was run")
-
-
-def _refuse_code(path: Path) -> None:
-    """Raises InputError if a pickle in an HDF5 file names a class or function, or if it links to another file.
-
-    PyTables loads each pickle that it meets: texts in attributes, and rows of bytes. They are loaded here before, where
-    no name leads to anything.
-    """
-    import h5py
-
-    def look(content: bytes) -> None:
-        for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
-            try:
-                _Plain(io.BytesIO(content), encoding=encoding).load()
-            except InputError:
-                raise
-            except Exception:  # no pickle, or a damaged one, which fails alike in PyTables
-                continue
-
-    def visit(_: str, node: h5py.HLObject) -> None:
-        for name, value in node.attrs.items():
-            for one in np.ravel(np.asarray(value, object)):
-                if isinstance(one, str | bytes):
-                    look(one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
-                    if name == "FILTERS":  # of PyTables 1, which changes such a text before it loads it
-                        raise InputError("it was written by PyTables 1")
-        if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None:
-            for row in node[()].ravel():
-                look(np.asarray(row).tobytes())
-        if isinstance(node, h5py.Group) and not all(
-                isinstance(node.get(name, getlink=True), h5py.HardLink) for name in node):
-            raise InputError("it links to another file or place")
-
-    with h5py.File(path) as file:
-        visit("/", file)
-        file.visititems(visit)
 
 
 # The header and the rows
@@ -345,6 +294,7 @@ def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table:
     if times > 1:
         whose = f" of {individual!r}" if individual else ""
         raise InputError(f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own")
+    check_room(label, 25 * len(lines) * len(set(individuals)) * len(set(parts)), 8 * sum(len(row) for _, row in lines))
     scorer = next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), "")
     rows = [(line, _row(cells, points, len(kind), f"{label} line {line}", faults)) for line, cells in lines
             if line > last and any(cell.strip() for cell in cells)]

@@ -5,13 +5,16 @@ them alike cannot be known. Colours follow the order of the keypoints: those of 
 each further project.
 """
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kpjax.errors import InputError, summarise
+from kpjax.files import sha256_of
+from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats.names import derived_flip
 from kpjax.lab.formats.project import Instance, Project
 from kpjax.structures import Skeleton
@@ -20,51 +23,94 @@ from kpjax.structures import Skeleton
 class United(NamedTuple):
     """Projects P as one, with the keypoints K of all of them."""
 
-    project: Project  # its root is a folder that holds all; sessions and names of frames begin with the project's name
+    project: Project  # its root is a folder that holds all; names of frames begin with the project's name
     names: tuple[str, ...]  # P: of the projects, those of their folders
     named: tuple[tuple[bool, ...], ...]  # (P, K): which keypoints each project names
-    instances: tuple[range, ...]  # P: the numbers of each project's instances
+    notes: tuple[str, ...] = ()  # lines about images that several projects label
 
 
 def united(projects: Sequence[Project]) -> United:
-    """Unites projects. Nothing is read or written.
+    """Unites projects. Nothing is written.
 
-    Raises InputError for two folders of one name, an image that is labelled in two projects, keypoints whose names
-    differ by case alone, and pairs of keypoints that mirror each other in one project and not in another.
+    An image is the same where its file, its content, or its video and the number of its frame is. Where two projects
+    with the same keypoints label it, it is kept once: the labels of the project that is named last, with a note if they
+    differ. Recordings of such projects are the same where their names are, so that none is on both sides of a split;
+    those of projects with other keypoints begin with the project's name.
+
+    Raises InputError for two folders of one name, an image that projects with other keypoints label, keypoints whose
+    names differ by case alone, and pairs of keypoints that mirror each other in one project and not in another.
     """
     titles = tuple(project.root.resolve().name for project in projects)
     if again := [n for n, title in enumerate(titles) if title in titles[:n]]:
         first = projects[titles.index(titles[again[0]])]
         raise InputError("project", f"{first.root} and {projects[again[0]].root} are both called "
                          f"{titles[again[0]]!r}; rename one of the folders, or name two projects")
-    _check_images(projects)
     skeleton = united_skeleton(dict(zip(titles, (project.skeleton for project in projects), strict=True)))
-    frames, instances, numbers = [], [], []
-    for title, project in zip(titles, projects, strict=True):
-        known, before, first = project.skeleton.names, len(frames), len(instances)
-        frames += [frame._replace(name=f"{title}/{frame.name}", session=frame.session and f"{title}/{frame.session}")
-                   for frame in project.frames]
-        instances += [in_names(one, known, skeleton.names)._replace(frame=before + one.frame)
-                      for one in project.instances]
-        numbers.append(range(first, len(instances)))
+    alike = all(set(project.skeleton.names) == set(skeleton.names) for project in projects)
+    owners, notes = _owners(projects, skeleton.names, alike)
+    frames, instances = [], []
+    for number, (title, project) in enumerate(zip(titles, projects, strict=True)):
+        places = {}
+        for at, frame in enumerate(project.frames):
+            if owners[number][at]:
+                places[at] = len(frames)
+                session = _recording(frame.session) if alike else frame.session and f"{title}/{frame.session}"
+                frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
+        instances += [in_names(one, project.skeleton.names, skeleton.names)._replace(frame=places[one.frame])
+                      for one in project.instances if one.frame in places]
     root = Path(os.path.commonpath([project.root.resolve() for project in projects]))
     form = " and ".join(dict.fromkeys(project.format for project in projects))
-    return United(Project(root, form, skeleton, tuple(frames), tuple(instances)), titles,
-                  tuple(tuple(name in project.skeleton.names for name in skeleton.names) for project in projects),
-                  tuple(numbers))
+    return United(Project(root, form, skeleton, tuple(frames), tuple(instances)), titles, tuple(
+        tuple(name in project.skeleton.names for name in skeleton.names) for project in projects), notes)
 
 
-def _check_images(projects: Sequence[Project]) -> None:
-    seen: dict[tuple[Path, int | None], Project] = {}
+def _recording(session: str) -> str:
+    """Returns the name of a recording as every format has it: of a video without its folder and ending."""
+    path = PurePosixPath(session)
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+
+def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool
+            ) -> tuple[list[list[bool]], tuple[str, ...]]:
+    """Returns which frames of each project are kept, so that each image is there once, and notes."""
+    identities, labels = _identities(projects), []
     for project in projects:
-        mine = {(frame.path.resolve(), frame.number): frame
-                for frame in (project.frames[one.frame] for one in project.instances)}
-        if both := [frame for place, frame in mine.items() if place in seen]:
-            other = seen[both[0].path.resolve(), both[0].number]
-            raise InputError("project", f"{len(both)} labelled images are in {other.root} and in {project.root}: "
-                             f"{summarise([frame.name for frame in both], 2)}; one project may label an image, so take "
-                             "them out of the other")
-        seen |= dict.fromkeys(mine, project)
+        of_frame: dict[int, list[bytes]] = {}
+        for one in project.instances:
+            points = in_names(one, project.skeleton.names, names).keypoints
+            of_frame.setdefault(one.frame, []).append(np.round(points, 6).tobytes())
+        labels.append({at: sorted(found) for at, found in of_frame.items()})
+    kept: dict[Any, tuple[int, int]] = {}
+    same, other = [], []
+    for number, project in enumerate(projects):
+        for at, frame in enumerate(project.frames):
+            first = kept.get(identities[number][at])
+            if first is None:
+                kept[identities[number][at]] = number, at
+            elif at in labels[number] and first[0] != number:
+                kept[identities[number][at]] = number, at
+                if first[1] in labels[first[0]]:
+                    (same if labels[first[0]][first[1]] == labels[number][at] else other).append(frame.name)
+                    if not alike:
+                        raise InputError("project", f"{frame.name} of {project.root} is labelled in "
+                                         f"{projects[first[0]].root} too; where keypoints differ one project may label "
+                                         "an image, so take it out of the other")
+    whole = set(kept.values())
+    notes = [f"{len(same)} images have the same labels in several projects: each is kept once"] if same else []
+    notes += [f"{len(other)} images have other labels in another project: those of the project named last are taken: "
+              f"{summarise(other, 3)}"] if other else []
+    return [[(number, at) in whole for at in range(len(project.frames))]
+            for number, project in enumerate(projects)], tuple(notes)
+
+
+def _identities(projects: Sequence[Project]) -> list[list[Any]]:
+    """Returns what tells the images of each project from others: path and number, or the content of equal files."""
+    files = [{frame.path: frame.path.stat().st_size for frame in project.frames
+              if frame.number is None and os.path.isfile(frame.path)} for project in projects]
+    sizes = Counter(size for of_project in files for size in set(of_project.values()))
+    digests = {file: sha256_of(file) for of_project in files for file, size in of_project.items() if sizes[size] > 1}
+    return [[digests.get(frame.path) or (frame.path.resolve(), frame.number) for frame in project.frames]
+            for project in projects]
 
 
 def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
@@ -73,14 +119,15 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
     A keypoint whose mirror image another skeleton names has it by the names. Without a mirror image of every keypoint
     there is none. Raises InputError for names that differ by case alone, and for mirror images that contradict.
     """
-    whose: dict[str, str] = {}
+    whose, folded = {}, {}
     for title, one in skeletons.items():
         for name in one.names:
-            alike = next((other for other in whose if other != name and other.casefold() == name.casefold()), None)
-            if alike and alike not in one.names:
+            alike = folded.get(name.casefold(), name)
+            if alike != name and alike not in one.names:
                 raise InputError("project", f"{alike!r} of {whose[alike]} and {name!r} of {title} differ by case "
                                  "alone; give one keypoint one name, in both")
             whose.setdefault(name, title)
+            folded.setdefault(name.casefold(), name)
     names, mirror = tuple(whose), {}
     for title, one in skeletons.items():
         for k, other in enumerate(one.flip):

@@ -13,7 +13,7 @@ import optax
 
 from kpjax import InputError, Method
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
-from kpjax.files import make_folder, read_json, write_json
+from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
@@ -243,7 +243,7 @@ def kept_finder(folder: Path) -> Learnt | None:
     if not path.is_file():
         return None
     described = read_json(path)
-    try:
+    with foreign(path, "copy the folder again, or predict with --boxes"):
         if described["format"] != FORMAT:
             raise InputError(f"{path}: format {described['format']!r:.40}, this version reads {FORMAT}; train again")
         wanted = described["image_size"], described["animals"], described["points"]
@@ -252,9 +252,6 @@ def kept_finder(folder: Path) -> Learnt | None:
         learnt = Learnt(described, load_trained(path.parent))
         finder_of(*learnt)
         return learnt
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error!r:.80} means nothing; copy the folder again, or predict with --boxes"
-                         ) from None
 
 
 # On frames without labels

@@ -1,6 +1,7 @@
 """A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
 import functools
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource
-from kpjax.lab.formats.project import Frame, Project, coordinate_notes
+from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import (
     box_of,
     decoded,
@@ -40,6 +41,7 @@ class Own:
     video_root: str = ""  # folder of the videos that are not where the project says
     pixels_from: Literal[0, 1] = 0  # 1 if the project counts the middle of the first pixel as (1, 1)
     rescale_labels: bool = False  # labels that were made on copies of another size
+    drop_zeros: bool = False  # whether points at exactly (0, 0) count as unlabelled
     occluded: Literal["train", "drop"] = "train"  # whether keypoints that are marked as occluded are learnt
     validation: str = ""  # what is held out: names of recordings (a,b) or a share of the frames; chosen if empty
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
@@ -55,7 +57,7 @@ def needed_project(path: str, own: Own, argument: str = "project") -> Project:
     if not path:
         raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
                          "Lightning Pose, or csv; kpjax check shows what is in it")
-    read = own.category, own.video_root, own.pixels_from, own.rescale_labels
+    read = own.category, own.video_root, own.pixels_from, own.rescale_labels, own.drop_zeros
     if argument == "project" and own.more_projects:
         return _united((path, *own.more_projects), *read)
     return _read(path, *read)
@@ -66,7 +68,7 @@ def _united(paths: tuple[str, ...], *read: Any) -> Project:
     found = united([_read(path, *read) for path in paths])
     alike = all(map(all, found.named))
     print(*([f"{' and '.join(found.names)} have the same keypoints: they are one project, of which a part is held out"]
-            if alike else united_lines(found)), sep="\n")
+            if alike else united_lines(found)), *found.notes, sep="\n")
     return found.project
 
 
@@ -76,12 +78,13 @@ def title(path: str, own: Own) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_labels: bool) -> Project:
+def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_labels: bool, drop_zeros: bool
+          ) -> Project:
     project = read_project(Path(path).expanduser(), category=category, pixels_from=pixels_from,
                            video_root=Path(video_root).expanduser() if video_root else None,
-                           rescale_labels=rescale_labels)
-    for note in coordinate_notes(project, pixels_from):
-        print(f"{project.root.name}: {note}")
+                           rescale_labels=rescale_labels, drop_zeros=drop_zeros)
+    for doubt in project.doubts:
+        print(f"{project.root.name}: {doubt}")
     return project
 
 
@@ -257,7 +260,7 @@ def videos_of(project: Project) -> list[Path]:
     their frames has labels or not; without those that a program drew points on, by their names."""
     beside = [path for path in sorted((project.root / "videos").glob("[!.]*")) if not path.stem.endswith(DRAWN)]
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
-    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)]
 
 
 # Images

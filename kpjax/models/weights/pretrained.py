@@ -2,7 +2,6 @@
 import contextlib
 import http.client
 import os
-import pickle
 import re
 import time
 import urllib.error
@@ -14,11 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, cache_folder, read_content, remove_partials, sha256_of, write_text
+from kpjax.files import atomic, cache_folder, foreign, read_content, remove_partials, sha256_of, write_text
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -221,16 +219,8 @@ def read_weights(path: str | Path) -> dict[str, Any]:
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """Reads all tensors of a safetensors file. Raises InputError if it is absent or damaged."""
-    try:
+    with foreign(path, "give a whole safetensors file of float32 weights"):
         tensors = load_file(path)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read ({reason}); give a safetensors file of weights") from error
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: is not a whole safetensors file ({error}); fetch it again") from error
-    except (AttributeError, TypeError) as error:  # numbers of fewer than 16 bits
-        raise InputError(f"{path}: has numbers of a kind that numpy lacks ({error}); give weights in float32"
-                         ) from error
     _check_finite(path, {name: tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor
                          for name, tensor in tensors.items() if tensor.dtype.kind not in "biu"}, np.isfinite)
     return tensors
@@ -252,14 +242,8 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         import torch
     except ImportError as error:
         raise InputError(f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file") from error
-    try:
+    with foreign(path, "give a whole file of PyTorch weights"):
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read ({reason}); give a file of weights") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: is not a whole file of PyTorch weights ({type(error).__name__}); "
-                         f"fetch it again") from error
     for name in ("state_dict", "model"):
         if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
             stored = stored[name]

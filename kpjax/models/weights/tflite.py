@@ -3,7 +3,6 @@
 The tables of such a file (a FlatBuffer with the identifier TFL3) are read by their places in TensorFlow's
 `schema.fbs`; no code of TensorFlow is needed, and nothing in the file is run.
 """
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 from kpjax.errors import InputError
+from kpjax.files import foreign, read_content
 from kpjax.models.layers import EPSILON
 
 IDENTIFIER = b"TFL3"
@@ -52,21 +52,14 @@ def read_convolutions(path: str | Path) -> tuple[FoldedConvolution, ...]:
     Raises:
         InputError: if the file cannot be read, is damaged or not a model, or has numbers of another kind.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a .tflite file") from error
+    content = read_content(Path(path))
     if content[4:8] != IDENTIFIER:
         raise InputError(f"{path}: is not a TensorFlow Lite model; give a .tflite file")
-    try:
+    with foreign(path, "fetch the TensorFlow Lite model again"):
         found = tuple(_convolutions(content))
         if not all(np.isfinite(array).all() for kernel, bias, _ in found for array in (kernel, bias)):
-            raise InputError("has numbers that are not finite; fetch it again")
+            raise ValueError("numbers that are not finite")
         return found
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (struct.error, ValueError, IndexError, TypeError, OverflowError) as error:
-        raise InputError(f"{path}: is not a whole TensorFlow Lite model; fetch it again") from error
 
 
 def read_movenet(path: str | Path) -> dict[str, np.ndarray]:
@@ -135,13 +128,17 @@ def _convolutions(content: bytes) -> Iterator[FoldedConvolution]:
     codes = [max(_number(code, CODE_OLD, number_types.Int8Flags), _number(code, CODE, number_types.Int32Flags))
              for code in _tables(model, MODEL_OPERATOR_CODES)]
     graph, buffers = _tables(model, MODEL_SUBGRAPHS)[0], _tables(model, MODEL_BUFFERS)
-    tensors = _tables(graph, GRAPH_TENSORS)
+    tensors, room = _tables(graph, GRAPH_TENSORS), len(content)
     for operator in _tables(graph, GRAPH_OPERATORS):
         code = codes[_number(operator, OPERATOR_CODE, number_types.Uint32Flags)]
         if code not in (CONVOLUTION, DEPTHWISE):
             continue
         _, kernel, *bias = (int(place) for place in _numbers(operator, OPERATOR_INPUTS, number_types.Int32Flags))
         values = _floats(tensors[kernel], buffers)
+        # Many operators may name one tensor: each of a whole file adds to it.
+        room -= values.size
+        if room < 0:
+            raise ValueError("more numbers in its kernels than the file has bytes")
         # (out, kh, kw, in), or (1, kh, kw, out) of a depthwise convolution
         values = values.transpose(*((3, 0, 1, 2) if code == DEPTHWISE else (0, 3, 1, 2)))
         given = bias and bias[0] >= 0
@@ -155,7 +152,7 @@ def _floats(tensor: Table, buffers: list[Table]) -> np.ndarray:
     shape = _numbers(tensor, TENSOR_SHAPE, number_types.Int32Flags)
     kind = _number(tensor, TENSOR_TYPE, number_types.Int8Flags)
     if kind not in DTYPES:
-        raise InputError(f"has numbers of type {kind} of TensorFlow Lite; give a model of float32, int8 or uint8")
+        raise ValueError(f"numbers of type {kind} of TensorFlow Lite; a model of float32, int8 or uint8 is read")
     data = _numbers(buffers[_number(tensor, TENSOR_BUFFER, number_types.Uint32Flags)], BUFFER_DATA,
                     number_types.Uint8Flags)
     values = data.view(DTYPES[kind]).reshape(shape)
@@ -164,7 +161,7 @@ def _floats(tensor: Table, buffers: list[Table]) -> np.ndarray:
     scale = _numbers(quantisation, QUANTISATION_SCALE, number_types.Float32Flags) if place else np.zeros(0)
     if not scale.size:
         if values.dtype.kind != "f":
-            raise InputError("has whole numbers without a scale among its weights; give a quantised model")
+            raise ValueError("whole numbers without a scale among its weights")
         return values.astype(np.float32)
     zero_point = _numbers(quantisation, QUANTISATION_ZERO_POINT, number_types.Int64Flags)
     along = [1] * values.ndim

@@ -270,7 +270,7 @@ DAMAGES = (
     Damage("table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), ["visible: 'maybe'", "0 or 1"]),
     Damage("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), ["line 2, box_w, box_h: 0"]),
     Damage("table", _text("labels.csv", "visible", "x"), ["two columns are called 'x'", "rename"]),
-    Damage("table", _half("skeleton.json"), ["skeleton.json: invalid json"]),
+    Damage("table", _half("skeleton.json"), ["skeleton.json", "invalid json"]),
     Damage("table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
     # Videos
     Damage("video table", _text("labels.csv", ",7,", ",8,"), ["frame 8", "frames 0 to 7"]),
@@ -311,6 +311,6 @@ DAMAGES = (
     Damage("dlib", _text("training.xml", "name='1'", "name='0'"), ["occurs twice in one box"]),
     Damage("dlib", _text("training.xml", "<dataset>", "<!DOCTYPE d [<!ENTITY a 'b'>]><dataset>"), ["entities"]),
     Damage("pts", _text("1.pts", "n_points: 2", "n_points: 3"), ["not of the form"]),
-    Damage("pts", _text("1.pts", "6 7", "6 b"), ["correct the line"]),
+    Damage("pts", _text("1.pts", "6 7", "6 b"), ["point 2: 'b' where a number belongs"]),
     Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points where 0.pts has 2"]),
 )

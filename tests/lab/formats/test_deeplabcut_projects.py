@@ -72,20 +72,22 @@ def test_several_animals_and_images_without_labels(tmp_path):
     root = project(tmp_path / "cages", SEVERAL, {"cage 1": ANIMALS}, images)
     found = read_project(tmp_path)  # the project is the only folder of this one
     assert found.root == root
-    assert found.skeleton.names == ("nose", "tail", "corner")
+    assert found.skeleton.names == ("nose", "tail")
     assert found.skeleton.edges == ((0, 1),)  # the other line is one of DeepLabCut's example
     assert [(frame.name, frame.session, frame.size) for frame in found.frames] == [
         ("labeled-data/cage 1/img1.png", "cage 1", (40, 30)), ("labeled-data/cage 1/img2.png", "cage 1", (41, 30)),
         ("labeled-data/cage 1/img3.png", "cage 1", (42, 30)), ("labeled-data/new/img7.png", "new", (44, 30))]
     assert [(one.frame, one.track, one.visible.tolist()) for one in found.instances] == [
-        (0, "anna", [1, 1, 0]), (0, "bert", [0, 1, 0]), (0, "single", [0, 0, 1]), (1, "bert", [1, 0, 0])]
+        (0, "anna", [1, 1]), (0, "bert", [0, 1]), (1, "bert", [1, 0])]
+    assert ("1 unique body parts (corner), labelled 1 times, are points of the image and of no animal: left out"
+            in found.notes)
     written = deeplabcut.write(found, tmp_path / "copy")
     again = read_project(tmp_path / "copy", check_files=False)
     for one, other in zip(found.instances, again.instances, strict=True):
         assert (one.frame, one.track) == (other.frame, other.track)
         np.testing.assert_array_equal(one.keypoints, other.keypoints)
     stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
-    assert (stored["scorer"], stored["uniquebodyparts"], stored["pcutoff"]) == ("Zoë", ["corner"], 0.25)
+    assert (stored["scorer"], stored["uniquebodyparts"], stored["pcutoff"]) == ("Zoë", [], 0.25)
     assert stored["video_sets"]["C:\\films\\cage 1.avi"] == {"crop": "10, 90, 20, 80"}
 
 

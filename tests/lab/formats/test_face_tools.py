@@ -43,11 +43,9 @@ def test_boxes_and_parts_of_dlib(folder):
     assert "1 boxes are marked to be ignored, and are" in project.notes
 
 
-@pytest.mark.parametrize("home", ["images", "annot"])
-def test_points_beside_images_and_in_a_folder_of_their_own(folder, home):
-    (folder / home).mkdir(exist_ok=True)
-    write_points(folder / home / "a.pts", [(1, 1), (11.5, 21)])
-    write_points(folder / home / "b.pts", [("nan", "nan"), (2, 3)])
+def test_points_beside_images(folder):
+    write_points(folder / "images" / "a.pts", [(1, 1), (11.5, 21)])
+    write_points(folder / "images" / "b.pts", [("nan", "nan"), (2, 3)])
     project = read_project(folder)
     assert format_of(folder).name == "pts"
     assert [frame.name for frame in project.frames] == ["images/a.png", "images/b.png"]

@@ -28,7 +28,6 @@ def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
     assert whole.skeleton.names == ("nose", "left_ear", "right_ear", "tail", "left_hip", "right_hip")
     assert found.names == ("front", "back")
     assert found.named == ((True, True, True, False, False, False), (True, False, False, True, True, True))
-    assert found.instances == (range(2), range(2, 4))
     assert whole.root == Path("/data")
     assert [(frame.name, frame.session) for frame in whole.frames] == [
         (f"{title}/{name}", f"{title}/day") for title in ("front", "back") for name in ("a.png", "b.png")]
@@ -73,10 +72,34 @@ def test_no_keypoint_in_common_is_said():
     ([project("/data/front", FRONT), project("/data/back", Skeleton(("left_ear", "tail"), flip=(1, 0)))],
      "'left_ear' mirrors 'tail' in back, and 'right_ear' in another project; correct one of them"),
     ([project("/data/front", FRONT), project("/data", BACK, ("front/b.png", "c.png"))],
-     "1 labelled images are in /data/front and in /data: front/b.png; one project may label an image"),
+     "front/b.png of /data is labelled in /data/front too; where keypoints differ one project may label an image"),
 ])
 def test_refused_in_one_line(others, line):
     with pytest.raises(InputError) as caught:
         united(others)
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_that_two_projects_label_is_there_once(tmp_path):
+    for title, content in (("old", (b"a", b"b", b"c")), ("corrected", (b"a", b"b", b"d"))):
+        (tmp_path / title).mkdir()
+        for name, of_file in zip("abc", content, strict=True):
+            (tmp_path / title / f"{name}.png").write_bytes(of_file)
+    names = ("a.png", "b.png", "c.png")
+    old, new = (project(tmp_path / title, FRONT, names, session) for title, session in (
+        ("old", "D:/films/day.mp4"), ("corrected", "day")))
+    moved = new.instances[1]._replace(keypoints=new.instances[1].keypoints + 1)
+    found = united([old, new._replace(instances=(new.instances[0], moved, new.instances[2]))])
+    assert [frame.name for frame in found.project.frames] == [
+        "old/c.png", "corrected/a.png", "corrected/b.png", "corrected/c.png"]
+    assert {frame.session for frame in found.project.frames} == {"day"}
+    np.testing.assert_array_equal(found.project.instances[2].keypoints, moved.keypoints)
+    assert found.notes == (
+        "1 images have the same labels in several projects: each is kept once",
+        "1 images have other labels in another project: those of the project named last are taken: b.png")
+    # A frame that only one labels is no unlabelled frame of the other.
+    found = united([old._replace(instances=old.instances[2:]), new])
+    assert sum(one.frame < 1 for one in found.project.instances) == 1
+    assert len(found.project.frames) == 4
+    assert found.notes == ()

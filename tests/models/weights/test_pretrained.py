@@ -148,7 +148,7 @@ def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights
         load_backbone(variables, tmp_path / "absent.safetensors")
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"torn\.safetensors: is not a whole safetensors file"):
+    with pytest.raises(InputError, match=r"torn\.safetensors: cannot be read"):
         load_backbone(variables, torn)
     with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: tensor layer1\.2\.bn1\.bias .* is absent"):
         load_backbone(shapes(pose_resnet(34, 3)), weights)
@@ -163,7 +163,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
             return pathlib.Path.touch, (touched,)
 
     path.write_bytes(pickle.dumps({"state_dict": Code()}, protocol=2))  # PyTorch's own
-    with pytest.raises(InputError, match=r"w\.(pth: (is not a whole|reading it needs PyTorch)|safetensors: is not)"):
+    with pytest.raises(InputError, match=r"w\.(pth: (cannot be read|reading it needs PyTorch)|safetensors: cannot)"):
         load_backbone(variables, path)
     assert not touched.exists()
 
@@ -245,7 +245,7 @@ def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path,
 
 @pytest.mark.parametrize(("content", "words"), [
     (None, r"cannot be fetched \(.*No such file.*\); fetch it where there is a network, and put it at "),
-    (b"<html>sign in</html>", "is not a whole safetensors file")])
+    (b"<html>sign in</html>", "a whole safetensors file")])
 def test_an_address_without_the_file_leaves_nothing_behind(content, words, served, tmp_path, monkeypatch):
     there, folder = tmp_path / "there", tmp_path / "weights"
     if content:
@@ -319,8 +319,8 @@ def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     (tmp_path / "torn.pth").write_bytes(whole.read_bytes()[:200])
     torch.save({"model": functools.partial(print)}, tmp_path / "code.pth")
     torch.save([1, 2], tmp_path / "list.pth")
-    for name, message in (("absent.pth", "cannot be read"), ("torn.pth", "is not a whole file of PyTorch weights"),
-                          ("code.pth", "is not a whole file"), ("list.pth", "holds no named tensors")):
+    for name, message in (("absent.pth", "cannot be read"), ("torn.pth", "a whole file of PyTorch weights"),
+                          ("code.pth", "a whole file"), ("list.pth", "holds no named tensors")):
         with pytest.raises(InputError, match=rf"{name}: {message}") as caught:
             read_pytorch(tmp_path / name)
         assert "\n" not in str(caught.value)

@@ -29,11 +29,16 @@ def write(path, operators, *, identifier=b"TFL3", old_codes=True):
     """Writes a model with one graph. Tensor 0 is the input of every operator. old_codes: codes of one byte."""
     builder = Builder(0)
     buffers, tensors, nodes = [_table(builder, {})], [_tensor(builder, Stored(np.zeros((0,), np.float32)), 0)], []
+    known = {}
     for operator in operators:
         inputs = [0]
         for stored in operator[1:]:
             if stored is None:
                 continue
+            if id(stored) in known:
+                inputs.append(known[id(stored)])
+                continue
+            known[id(stored)] = len(tensors)
             data = builder.CreateNumpyVector(np.frombuffer(stored.values.tobytes(), np.uint8))
             inputs.append(len(tensors))
             tensors.append(_tensor(builder, stored, len(buffers)))

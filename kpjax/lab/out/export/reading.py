@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from kpjax.errors import InputError
 from kpjax.file_names import inside
+from kpjax.files import foreign
 from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Trained
@@ -64,7 +64,7 @@ def _of_rebuild(description: Mapping[str, Any], name: str, kind: type) -> Any:
 def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
     """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
     unread, empty = _of_rebuild(description, "unread", dict), _of_rebuild(description, "empty", list)
-    try:
+    with foreign(Path(folder) / standalone.WEIGHTS, "export the run again"):
         arrays = load_file(Path(folder) / standalone.WEIGHTS)
         for name, like in unread.items():
             if math.prod(like["shape"]) * np.dtype(like["dtype"]).itemsize > LARGEST:
@@ -76,6 +76,3 @@ def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
             for name in names:
                 node = node.setdefault(name, {})
         return Trained(tree["variables"], tree["frozen"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise InputError(f"{folder}: weights and rebuild of {standalone.DESCRIPTION} do not belong together "
-                         f"({' '.join(str(error).split())[:200]}); export the run again") from None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import read_content, write_text
+from kpjax.files import foreign, read_content, write_text
 from kpjax.lab.formats.tables import rows_text
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
@@ -214,10 +214,8 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
         rows = []
     if not rows or set(HEADER) - set(rows[0]):
         raise InputError(f"{path}: not what a run writes; train it again, or delete the file")
-    try:
+    with foreign(path, "train the run again, or delete the file"):
         return _animals(rows, tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows)))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error}); train the run again, or delete the file") from None
 
 
 def _animals(rows: Sequence[dict[str, str]], names: tuple[str, ...]) -> Animals:

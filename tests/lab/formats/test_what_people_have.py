@@ -1,0 +1,284 @@
+"""Projects as people have them: splits in folders, names of web tools, points of no animal, other tools' files."""
+import json
+import unicodedata
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kpjax.errors import InputError
+from kpjax.images.reading import read_image
+from kpjax.lab.formats.prediction_reading import read_predictions
+from kpjax.lab.formats.reading import format_of, read_project
+
+MOUSE = {"id": 1, "name": "mouse", "keypoints": ["nose", "LEar", "REar"], "skeleton": [[1, 2], [1, 3]]}
+
+
+def image(path, size=(40, 30), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path, **options)
+    return path
+
+
+def coco_file(path, names, categories=(MOUSE,), points=(5, 6, 2, 20, 9, 2, 8, 8, 2)):
+    """Images and annotations, both counted from 0."""
+    content = {"images": [{"id": n, "file_name": name, "width": 40, "height": 30} for n, name in enumerate(names)],
+               "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [
+                   points[0] + n, *points[1:]]} for n in range(len(names))], "categories": list(categories)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+# COCO
+
+def test_a_folder_for_each_split_with_a_json_in_it(tmp_path):
+    for split in ("train", "valid", "test"):
+        names = [f"{split}{n}.jpg" for n in range(2)]
+        coco_file(tmp_path / split / "_annotations.coco.json", names, [{"id": 0, "name": "mice"}, MOUSE])
+        for name in names:
+            image(tmp_path / split / name)
+    found = read_project(tmp_path)
+    assert [(frame.name, frame.split) for frame in found.frames] == [
+        (f"{split}/{split}{n}.jpg", split.replace("valid", "validation")) for split in ("test", "train", "valid")
+        for n in range(2)]
+    assert found.skeleton.flip == (0, 2, 1)
+
+
+def test_images_of_one_name_in_two_splits_are_told_apart(tmp_path):
+    for split in ("Train", "Validation"):
+        coco_file(tmp_path / "annotations" / f"person_keypoints_{split}.json", ["frame_0.PNG"])
+        image(tmp_path / "images" / split / "frame_0.PNG")
+    found = read_project(tmp_path)
+    assert [(frame.name, frame.split) for frame in found.frames] == [
+        ("images/Train/frame_0.PNG", "train"), ("images/Validation/frame_0.PNG", "validation")]
+    (tmp_path / "images/Validation/frame_0.PNG").unlink()  # and no label lands on the other
+    with pytest.raises(InputError, match=r"1 fault: .*the image is missing"):
+        read_project(tmp_path)
+
+
+@pytest.mark.parametrize("stored", [
+    quote("images/jour 1 é.png"), "/data/local-files/?d=" + quote("souris/jour 1 é.png"),
+    unicodedata.normalize("NFD", "images/jour 1 é.png")])
+def test_quoted_names_and_other_forms_of_unicode_are_found(tmp_path, stored):
+    image(tmp_path / "images" / unicodedata.normalize("NFC", "jour 1 é.png"))
+    coco_file(tmp_path / "labels.json", [stored])
+    assert [frame.name for frame in read_project(tmp_path).frames] == ["images/jour 1 é.png"]
+
+
+def test_hidden_files_are_not_there(tmp_path):
+    image(tmp_path / "0.png")
+    coco_file(tmp_path / "labels.json", ["0.png"])
+    for name in ("._labels.json", ".git/labels.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((tmp_path / "labels.json").read_bytes())
+    assert len(read_project(tmp_path).frames) == 1
+
+
+def test_an_export_of_boxes_says_which_export_to_choose(tmp_path):
+    coco_file(tmp_path / "labels.json", ["0.png"], [{"id": 1, "name": "mouse"}])
+    content = json.loads((tmp_path / "labels.json").read_text())
+    content["annotations"][0].pop("keypoints")
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="'COCO Keypoints' of CVAT"):
+        read_project(tmp_path)
+
+
+def test_a_file_is_what_it_holds(tmp_path):
+    image(tmp_path / "0.png")
+    coco_file(tmp_path / "labels.txt", ["0.png"])
+    assert format_of(tmp_path / "labels.txt").name == "coco"
+
+
+# Labels that can hardly be right
+
+@pytest.fixture
+def doubtful(tmp_path):
+    """A table with a point at (0, 0), one of each of two at one place, and an image that EXIF turns."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image(tmp_path / "0.jpg", (30, 30), exif=turned)
+    image(tmp_path / "1.jpg", (30, 30))
+    (tmp_path / "labels.csv").write_text("image,nose_x,nose_y,tail_x,tail_y\n0.jpg,4,5,0,0\n1.jpg,6,7,6,7\n")
+    return tmp_path
+
+
+def test_labels_that_cannot_be_right_are_counted(doubtful):
+    found = read_project(doubtful)
+    assert [doubt.split(",")[0] for doubt in found.doubts] == [
+        "1 points are labelled at exactly (0", "1 animals have several keypoints at one identical place",
+        "1 labelled images are turned by their EXIF tag: labels are taken as on the image as it is shown; if your tool "
+        "shows it unturned"]
+    assert set(found.doubts) <= set(found.notes)
+
+
+def test_points_at_zero_are_left_out_where_asked(doubtful):
+    found = read_project(doubtful, drop_zeros=True)
+    np.testing.assert_array_equal([one.visible for one in found.instances], [[1, 0], [1, 1]])
+    assert "1 points at exactly (0, 0) are left out, as asked" in found.notes
+    assert not any("(0, 0), as tools" in doubt for doubt in found.doubts)
+
+
+# DeepLabCut
+
+CONFIG = "scorer: Ann\nbodyparts: [nose]\n"
+TABLE = "scorer,{0},{0}\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/v/0.png,{1},2\n"
+
+
+def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
+    home = image(tmp_path / "labeled-data" / "v" / "0.png").parent
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (home / "CollectedData_Ann.csv").write_text(TABLE.format("Ann", 1))
+    (home / "CollectedData_Bob.csv").write_text(TABLE.format("Bob", 9))
+    found = read_project(tmp_path)
+    assert found.instances[0].keypoints[0, 0] == 1
+    assert "v/CollectedData_Bob.csv: by another scorer than Ann of config.yaml, and not read" in found.notes
+    (home / "CollectedData_Ann.csv").unlink()
+    found = read_project(tmp_path)
+    assert found.instances[0].keypoints[0, 0] == 9
+    assert any("Bob.csv: by another scorer than Ann of config.yaml, and read" in note for note in found.notes)
+
+
+# What sleap-io reads
+
+def test_skeletons_of_the_same_names_are_one(tmp_path):
+    sio = pytest.importorskip("sleap_io")
+    video = sio.Video(filename="a.mp4", open_backend=False)
+    first, second = sio.Skeleton(["nose", "tail"]), sio.Skeleton(["tail", "nose"])
+    sio.save_slp(sio.Labels([
+        sio.LabeledFrame(video, 0, [sio.Instance.from_numpy(np.array([[1.0, 2], [3, 4]]), skeleton=first)]),
+        sio.LabeledFrame(video, 1, [sio.Instance.from_numpy(np.array([[5.0, 6], [7, 8]]), skeleton=second)])],
+        videos=[video], skeletons=[first, second]), str(tmp_path / "a.slp"), verbose=False)
+    found = read_project(tmp_path, check_files=False)
+    np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
+
+
+def test_an_infinite_coordinate_is_a_fault(tmp_path):
+    sio = pytest.importorskip("sleap_io")
+    video, skeleton = sio.Video(filename="a.mp4", open_backend=False), sio.Skeleton(["nose", "tail"])
+    points = np.array([[1.0, 2], [np.inf, 4]])
+    sio.save_slp(sio.Labels([sio.LabeledFrame(video, 0, [sio.Instance.from_numpy(points, skeleton=skeleton)])],
+                            videos=[video], skeletons=[skeleton]), str(tmp_path / "a.slp"), verbose=False)
+    with pytest.raises(InputError, match="a coordinate is infinite"):
+        read_project(tmp_path, check_files=False)
+
+
+@pytest.mark.parametrize("tracks", [["one"], []])
+def test_analysis_files_of_sleap_are_predictions(tmp_path, tracks):
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("sleap_io")
+    points = np.arange(40.0).reshape(1, 2, 2, 10)  # animals, x and y, keypoints, frames
+    points[..., 1, 3] = np.nan
+    with h5py.File(tmp_path / "a.analysis.h5", "w") as file:
+        file["tracks"], file["track_names"] = points, np.array(tracks, "S3")
+        file["node_names"], file["track_occupancy"] = np.array([b"nose", b"tail"]), np.ones((10, 1), np.uint8)
+        file["point_scores"], file["instance_scores"] = np.full((1, 2, 10), 0.5), np.full((1, 10), 0.5)
+        file["tracking_scores"], file["video_path"] = np.zeros((1, 10)), "D:/films/a.mp4"
+    found = read_predictions(tmp_path / "a.analysis.h5")
+    assert (found.source, found.instances, found.skeleton.names) == (tmp_path / "a.mp4", (tracks or ["0"])[0:1] and
+                                                                     tuple(tracks or ["0"]), ("nose", "tail"))
+    np.testing.assert_array_equal(found.keypoints[:, 0, 0], points[0, :, 0].T)
+    assert np.isnan(found.keypoints[3, 0, 1]).all()
+
+
+# Ultralytics and Label Studio
+
+@pytest.fixture
+def yolo(tmp_path):
+    """Two splits, labels in labels/<split>, and a mirror image of each point."""
+    for split, lines in (("train", "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"), ("val", "")):
+        image(tmp_path / "images" / split / "a.png")
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split / "a.txt").write_text(lines)
+    (tmp_path / "data.yaml").write_text("path: ../elsewhere\ntrain: images/train\nval: images/val\nkpt_shape: [2, 3]\n"
+                                        "flip_idx: [1, 0]\nnames: {0: mouse}\n")
+    return tmp_path
+
+
+def test_pose_labels_of_ultralytics(yolo):
+    found = read_project(yolo)
+    assert found.format == "ultralytics"
+    assert [(frame.name, frame.split) for frame in found.frames] == [("images/train/a.png", "train"),
+                                                                    ("images/val/a.png", "validation")]
+    (one,) = found.instances
+    np.testing.assert_allclose(one.keypoints, [[10, 15], [30, 15]])
+    np.testing.assert_allclose(one.box, [10, 9, 20, 12])
+    assert (found.skeleton.flip, one.occluded.tolist()) == ((1, 0), [False, True])
+
+
+@pytest.mark.parametrize(("file", "old", "new", "words"), [
+    ("data.yaml", "[1, 0]", "[1, 1]", "flip_idx: .* not its own inverse"),
+    ("labels/train/a.txt", " 1\n", "\n", r"a\.txt line 1: 10 numbers where 5 \+ 2 x 3 belong"),
+    ("labels/train/a.txt", "0.25", "inf", "'inf' where a number belongs"),
+    ("data.yaml", "[2, 3]", "[2", r"data\.yaml: cannot be read")])
+def test_what_is_wrong_with_labels_of_ultralytics(yolo, file, old, new, words):
+    (yolo / file).write_text((yolo / file).read_text().replace(old, new))
+    with pytest.raises(InputError, match=words):
+        read_project(yolo)
+
+
+def test_label_studio_tells_animals_apart_by_rectangles(tmp_path):
+    def region(kind, identity, **value):
+        return {"original_width": 40, "original_height": 20, "image_rotation": 0, "id": identity, "type": kind,
+                "value": value}
+
+    result = [region("rectanglelabels", "r", x=10, y=10, width=50, height=50, rectanglelabels=["ann"]),
+              region("keypointlabels", "a", x=25, y=50, keypointlabels=["nose"]),
+              region("keypointlabels", "b", x=75, y=50, keypointlabels=["nest"]),
+              {"from_id": "a", "to_id": "r", "type": "relation", "direction": "right"}]
+    image(tmp_path / "images" / "day 1.png", (40, 20))
+    (tmp_path / "export.json").write_text(json.dumps([{"id": 1, "data": {"image": "/data/upload/4/day%201.png"},
+                                                       "annotations": [{"result": result}]}]))
+    found = read_project(tmp_path)
+    assert (found.format, found.frames[0].name) == ("label_studio", "images/day 1.png")
+    (one,) = found.instances
+    np.testing.assert_allclose(one.keypoints, [[10, 10]])
+    np.testing.assert_allclose(one.box, [4, 2, 20, 10])
+    assert (found.skeleton.names, one.track) == (("nose",), "ann")
+    assert "1 points (nest) belong to no rectangle, and to no animal: left out" in found.notes
+
+
+# Sizes
+
+def test_what_asks_for_far_more_memory_than_its_size_is_refused(tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_text("video,frame,keypoint,x,y,score\n" + "".join(
+        f"v.mp4,{frame},nose,1,2,0.5\n" for frame in (0, 1, 9_999_998)))
+    with pytest.raises(InputError, match=r"frames 0 to 9999998: its points would take 1\.\d GB"):
+        read_predictions(path)
+    names = [f"p{n}" for n in range(6000)]
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\n" + "".join(
+        f"{name}.png,{name},1,2\n" for name in names))
+    with pytest.raises(InputError, match="would take"):
+        read_project(tmp_path / "labels.csv")
+
+
+def test_an_image_of_far_more_pixels_than_its_file_is_refused(tmp_path):
+    Image.new("1", (9000, 9000)).save(tmp_path / "a.png", compress_level=9)
+    with pytest.raises(InputError, match=r"9000x9000 pixels in a file of .* bytes would fill the memory"):
+        read_image(tmp_path / "a.png")
+
+
+# Names
+
+@pytest.mark.parametrize("name", ["a..png.", "day./a.png", "..."])
+def test_names_that_end_in_dots_are_refused(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(tmp_path / name)
+    (tmp_path / "labels.csv").write_text(f"image,nose_x,nose_y\n{name},1,2\n")
+    with pytest.raises(InputError, match="ends in a dot"):
+        read_project(tmp_path)
+
+
+def test_points_of_a_face_take_no_image_of_another_folder(tmp_path):
+    for day in ("1", "2"):
+        (tmp_path / day).mkdir()
+        (tmp_path / day / "a.pts").write_text("version: 1\nn_points: 2\n{\n4 5\n6 7\n}\n")
+    image(tmp_path / "2" / "a.png")
+    with pytest.raises(InputError, match=r"1 fault: 1/a\.jpg: the image is missing"):
+        read_project(tmp_path)
+    image(tmp_path / "1" / "a.png")
+    (tmp_path / "1" / "a.pts").write_text("version: 1\nn_points: 2\n{\n4 inf\n6 7\n}\n")
+    with pytest.raises(InputError, match="'inf' where a number belongs"):
+        read_project(tmp_path)
