@@ -1,0 +1,179 @@
+"""Files of runs and streams that are damaged, edited or never end: refused in a line."""
+import io
+import json
+import os
+import sys
+from dataclasses import asdict
+
+import jax
+import numpy as np
+import pytest
+from damaging import PROJECTS
+from own_runs import untrained_run
+
+from experiments import system_of
+from experiments.semi_supervised import PRESETS
+from kpjax.errors import InputError, printable
+from kpjax.files import read_content, read_json
+from kpjax.input.source import TfdsSource
+from kpjax.lab.formats.project_source import reference_lengths
+from kpjax.lab.formats.reading import read_project
+from kpjax.lab.predictors import open_run
+from kpjax.models.weights.pretrained import read_weights
+from kpjax.structures import Skeleton, skeleton_from_json
+from kpjax.systems.configs import config_as_json, config_from_json
+from kpjax.systems.parsing import exit_code_of
+from kpjax.systems.reports.table import read_run
+from kpjax.systems.system import Job, finished, read_predictions
+from kpjax.training import hosts, run_folder
+
+TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
+POINTS = Skeleton(("nose", "left_ear", "right_ear"), ((0, 1),), (0, 2, 1), {"ears": (1, 2)})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run."""
+    return untrained_run(tmp_path_factory.mktemp("runs"), POINTS)
+
+
+def test_a_label_beyond_its_frame_is_no_reference_length(tmp_path):
+    PROJECTS["table"](tmp_path / "table")
+    whole = read_project(tmp_path / "table")
+    bare = whole._replace(instances=tuple(one._replace(box=np.full(4, np.nan)) for one in whole.instances))
+    far = bare.instances[1].keypoints + [[4000, 0], [0, 0]]
+    slip = bare._replace(instances=(bare.instances[0], bare.instances[1]._replace(keypoints=far), *bare.instances[2:]))
+    assert reference_lengths(slip).max() <= 1.5 * reference_lengths(bare).max()
+    assert reference_lengths(bare)[0] == reference_lengths(slip)[0]
+
+
+@pytest.mark.parametrize(("kind", "file"), [("coco", "labels.json"), ("table", "labels.csv"), ("deeplabcut", TABLE),
+                                            ("lightning pose", "CollectedData.csv")])
+def test_a_pipe_is_not_waited_for(tmp_path, kind, file):
+    PROJECTS[kind](tmp_path / "p")
+    (tmp_path / "p" / file).unlink()
+    os.mkfifo(tmp_path / "p" / file)
+    with pytest.raises(InputError):
+        read_project(tmp_path / "p")
+    with pytest.raises(InputError, match="is not a file"):
+        read_content(tmp_path / "p" / file)
+
+
+def test_small_files_of_a_run_are_what_was_written(run, capsys):
+    for name, old, new in (("skeleton.json", "nose", "nase"), ("config.json", '"grid": "', '"grid": "x'),
+                           ("config.json", '"seed"', '"sead"'), ("results.json", "0.5", "0.99")):
+        path = run / name
+        whole = path.read_bytes()
+        assert old.encode() in whole
+        path.write_bytes(whole.replace(old.encode(), new.encode(), 1))
+        try:
+            if name == "results.json":
+                run_folder._say.cache_clear()
+                assert read_run(run).metrics == {"test/pck": 0.99}
+                assert "results.json: edited" in capsys.readouterr().err
+            else:
+                with pytest.raises(InputError, match=rf"{name}.*not what was written"):
+                    open_run(run)
+        finally:
+            path.write_bytes(whole)
+
+
+def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
+    config = config_from_json(PRESETS["demo"], read_json(run / "config.json")["config"])
+    job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], None)
+    assert finished(job)
+    (run / "model").rename(tmp_path / "model")
+    try:
+        with pytest.raises(InputError, match="model"):
+            finished(job)
+    finally:
+        (tmp_path / "model").rename(run / "model")
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("grid", "indey"), ("normalisation", "imafenet"), ("widths", [4, "x"]), ("steps", "3"), ("learning_rate", [1]),
+    ("colour", None), ("network", {"name": "unett"}), ("sigma", float("nan"))])
+def test_a_config_has_values_of_its_fields(field, value):
+    stored = config_as_json(PRESETS["demo"])
+
+    def put_into(part):
+        return {name: value if name == field else put_into(inner) if isinstance(inner, dict) else inner
+                for name, inner in part.items()}
+    if put_into(stored) == stored:
+        stored.pop(next(iter(stored)))
+    with pytest.raises(InputError, match=r"config\.json"):
+        config_from_json(PRESETS["demo"], put_into(stored))
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("edges", [["a"]]), ("edges", [[0, 1, 2]]), ("edges", [1.5]), ("edges", None), ("flip", [[]]), ("flip", None),
+    ("flip", ["x", 1, 2]), ("groups", {"ears": -0.5}), ("groups", {"ears": [None]}), ("groups", 3), ("names", "abc"),
+    ("names", [["nose"]]), ("names", ["", "b", "c"]), ("names", ["a\x1bb", "b", "c"])])
+def test_a_skeleton_has_values_of_its_fields(field, value):
+    stored = json.loads(json.dumps(asdict(POINTS)))
+    assert skeleton_from_json(stored) == POINTS
+    with pytest.raises(InputError, match=r"skeleton\.json"):
+        skeleton_from_json({**stored, field: value})
+    with pytest.raises(InputError, match=field):
+        skeleton_from_json({name: value for name, value in stored.items() if name != field})
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("variant", 3), ("variant", "a\nb"), ("seed", [0]), ("steps", 10 ** 400), ("metrics", {"a": 10 ** 400}),
+    ("metrics", [1]), ("images", ["x"]), ("images_per_second", "fast"), ("config", [1])])
+def test_results_have_values_of_their_fields(tmp_path, field, value):
+    stored = {"experiment": "regda", "preset": "demo", "variant": "a", "seed": 0, "steps": 1, "metrics": {}}
+    (tmp_path / "results.json").write_text(json.dumps({**stored, field: value}))
+    with pytest.raises(InputError, match=r"results\.json"):
+        read_run(tmp_path)
+
+
+class Damaged(list):
+    """Records that cannot be read."""
+
+    def __getitem__(self, index):
+        raise RuntimeError("checksum")
+
+
+@pytest.mark.parametrize(("name", "content", "read", "words"), [
+    ("predictions.npz", b"PK\3\4 and no more", lambda path: read_predictions(path.parent), r"predictions\.npz"),
+    ("a.safetensors", (73).to_bytes(8, "little") + b'{"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}'
+     .ljust(73) + b"\1\1", read_weights, r"a\.safetensors"),
+    ("a.safetensors", (60).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(60)
+     + np.float32(np.nan).tobytes(), read_weights, "not finite"),
+    ("a", b"", lambda path: TfdsSource(Damaged([0]), POINTS, None, "a set")[0], "record 0 cannot be read")])
+def test_files_that_are_damaged_are_named(tmp_path, name, content, read, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("step", [None, "1", "x"])
+def test_one_process_of_slurms_four_is_told_at_once(monkeypatch, step):
+    for name, value in {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
+                        "SLURM_STEP_NODELIST": "localhost", **({"SLURM_STEP_NUM_TASKS": step} if step else {})}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *of, **options: pytest.fail("waits"))
+    with pytest.raises(InputError, match=r"4 processes.*srun.*num_processes"):
+        hosts.join()
+    hosts.join(num_processes=1)
+
+
+def test_control_characters_are_shown_and_not_sent(capsys):
+    def main():
+        print("a\x1b[31m\r\x00\N{RIGHT-TO-LEFT OVERRIDE}\ud800 ± b")
+        raise InputError("c\x1b[2J\nd")
+    assert exit_code_of(main) == 2
+    told = capsys.readouterr()
+    assert told.out == "a\\x1b[31m\\r\\x00\\u202e\\ud800 ± b\n"
+    assert told.err == "error: c\\x1b[2J\\nd\n"
+    assert printable("a b\tc", keep="\t") == "a b\tc"
+
+
+def test_output_that_cannot_be_written_is_one_line(monkeypatch, capsys):
+    def main():
+        raise OSError(28, "No space left on device")
+    assert exit_code_of(main) == 1
+    assert "cannot be written: No space left" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True))
+    assert exit_code_of(lambda: print("±")) == 0
