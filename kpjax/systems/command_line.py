@@ -405,13 +405,15 @@ def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]]
 class AllOfIt:
     """A logger that says once, when the speed of the first stage is known, how long all runs of a command will take.
 
-    Every run is taken to compile for as long as the first, and to take `System.length` steps of its speed.
+    Every run is taken to train for `System.length` steps of that speed, and for all else, such as its other programs
+    and its evaluations, to need twice what the first step took to compile.
     """
 
     def __init__(self, jobs: Sequence[Job]):
-        self.jobs, self.began, self.said = jobs, time.monotonic(), False
+        self.jobs, self.began, self.opened, self.said = jobs, time.monotonic(), 0.0, False
 
     def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
+        self.opened = self.opened or time.monotonic()
         return self
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -419,14 +421,15 @@ class AllOfIt:
         if self.said or rate <= 0:
             return
         self.said = True
-        lengths = [job.system.length(job.config, job.variant) for job in self.jobs]
-        before = max(time.monotonic() - self.began - step / rate, 0.0)
-        minutes = (before * len(self.jobs) + sum(lengths) / rate) / 60
+        waiting = [job for job in self.jobs if not (job.folder / "results.json").exists()]
+        steps = sum(job.system.length(job.config, job.variant) for job in waiting)
+        compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
+        minutes = (self.opened - self.began + 2 * compiling * len(waiting) + steps / rate) / 60
         if minutes >= 1:
             from tqdm import tqdm
 
-            tqdm.write(f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(self.jobs)} "
-                       f"run{'s' if len(self.jobs) > 1 else ''}", file=sys.stderr)
+            tqdm.write(f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(waiting)} "
+                       f"run{'s' if len(waiting) > 1 else ''}", file=sys.stderr)
 
     def keep(self) -> None:
         pass

@@ -11,7 +11,7 @@ from experiments.regda import PRESETS
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import FILE
 from kpjax.systems import regda
-from kpjax.systems.command_line import run
+from kpjax.systems.command_line import AllOfIt, read_command, run
 from kpjax.systems.configs import changed
 from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
@@ -108,6 +108,19 @@ def test_rows_of_equal_cost_train_as_long_as_teacher_adaptation():
     assert changed(PRESETS["demo"], pretraining_steps=400, steps=1000).steps_of_equal_cost == 3050
     assert {name for name, variant in VARIANTS.items() if variant.recipe.train == "equal cost"} == {
         name for name in VARIANTS if name.endswith("_long")}
+
+
+def test_a_command_says_once_how_long_all_of_its_runs_take(monkeypatch, capsys, tmp_path):
+    """A tenth of a second for each of 120 and 300 steps; ten seconds before the first stage, and five to compile."""
+    jobs = read_command(system_of("regda"), [
+        "demo", "--variants", "pretrained", "oracle", "--workdir", str(tmp_path), "--pretraining-steps", "120",
+        "--steps", "180"]).jobs()
+    clock = iter((100.0, 110.0, 120.0))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    log = AllOfIt(jobs)("folder", "pretraining", 0)
+    for step in (50, 100):
+        log.write(step, {"steps_per_second": 10.0})
+    assert capsys.readouterr().err == "all of it: about 1 minute for 2 runs\n"
 
 
 def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
