@@ -1,6 +1,7 @@
 """Fixtures of tests that run whole experiments."""
 import functools
 import json
+from pathlib import Path
 
 import jax
 import pytest
@@ -45,8 +46,8 @@ def ran(tmp_path_factory):
     @functools.cache
     def folder_of(name, *more):
         preset = next(iter(SYSTEMS[name].presets))
-        return run(SYSTEMS[name], [preset, "--variants", *dict.fromkeys((*VARIANTS[name], *more)), "--workdir",
-                                   str(workdir)]).parent
+        variants = dict.fromkeys((*VARIANTS[name], *more))
+        return Path(run(SYSTEMS[name], [preset, "--variants", *variants, "--workdir", str(workdir)])).parent
 
     return folder_of
 

@@ -54,9 +54,10 @@ def test_a_run_leaves_results_a_model_images_and_a_report(ran, results_of, name)
 
 
 @EVERY
-def test_a_second_call_trains_nothing_and_changes_no_file(ran, refuse_to_fit, capsys, name):
+def test_a_second_call_trains_nothing_and_changes_no_file(ran, monkeypatch, capsys, name):
     folder = ran(name)
     before = files_below(folder)
+    monkeypatch.setattr("kpjax.systems.system.fit", None)
     report = run(SYSTEMS[name], [folder.name, "--variants", *VARIANTS[name], "--workdir", str(folder.parents[1])])
     said = capsys.readouterr().out
     assert said.count("finished before") == len(VARIANTS[name])
@@ -72,7 +73,7 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
     folder = ran(name)
     job = job_of(name, VARIANTS[name][0], folder.parents[1])
     assert finished(job)
-    with pytest.raises(InputError, match=r"config\.steps is"):
+    with pytest.raises(InputError, match=r"config\.\S*steps is"):
         finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
 
 

@@ -45,7 +45,7 @@ def _warped(config: Config, setup: Setup) -> Setup:
 def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
     """Builds the four terms of the paper."""
     weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
-    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, **weights, **changes)
+    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, unit=True, **weights, **changes)
 
 
 def build_ours(

@@ -3,12 +3,12 @@ import pytest
 import tiny_regda
 
 from experiments import study
+from experiments.measure import queue
 from experiments.measure.queue import chosen, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError, RunError
 from kpjax.files import write_json
-from kpjax.systems import queue as job_queue
 from kpjax.systems.command_line import Command, Shared
 from kpjax.systems.configs import changed
 
@@ -34,7 +34,7 @@ def ran(monkeypatch):
             "experiment": job.system.name, "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 800,
             "metrics": {"target/pck": 0.5 + 0.1 * job.seed}})
 
-    monkeypatch.setattr(job_queue, "run", run)
+    monkeypatch.setattr(queue, "run_job", run)
     return jobs
 
 
@@ -75,9 +75,8 @@ def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
     (["nothing"], "SYSTEM: 'nothing' .*semi_supervised"), (["benchmark"], "SYSTEM: 'benchmark'"),
     (["regda", "table9"], "TABLE: 'table9' .*headline"), (["regda", "real", "--no-such", "1"], "no-such"),
     (["regda", "paper", "--preset", "nowhere"], "--preset: .*nowhere"),
-    (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"), (["regda", "--fresh"], "--fresh: "),
-    (["regda", "--measure-again"], "--measure-again: ")])
+    (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"), (["regda", "--fresh"], "--fresh: ")])
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkeypatch, tmp_path):
-    monkeypatch.setattr(job_queue, "run", None)
+    monkeypatch.setattr(queue, "run_job", None)
     with pytest.raises(InputError, match=words):
         study.main([*arguments, "--workdir", str(tmp_path)])

@@ -153,7 +153,7 @@ def test_batches_are_rounded_as_a_run_rounds_them(monkeypatch, capsys):
     asked, found = read("regda", "demo", "--chips", "v5e-256", "--fit")
     assert asked.fit
     assert found.config.batch_size == 256
-    assert "batch_size: 256 in place of the preset's 32" in capsys.readouterr().out
+    assert "batch_size: 256 in place of the preset's 16" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("call", "message"), [
