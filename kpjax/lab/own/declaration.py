@@ -115,24 +115,15 @@ def _known_by(predictions: Mapping[str, Gathered]) -> str:
 
 def either(one: System, other: System, is_other: Callable[[Any], bool]) -> System:
     """Returns a system that is `other` for the configs that `is_other` picks, and has the variants of both."""
-    def of(config: Any) -> System:
-        return other if is_other(config) else one
+    config_of = {  # what a function is given -> the config
+        **dict.fromkeys(("open", "train", "evaluated", "measure", "draw", "predicting"), lambda given: given[0].config),
+        **dict.fromkeys(("columns", "resolved", "shortened"), lambda given: given[0]),
+        **dict.fromkeys(("short_list", "applicable"), lambda given: given[1])}
 
-    def by_job(name: str) -> Callable[..., Any]:
-        return lambda job, *rest: getattr(of(job.config), name)(job, *rest)
+    def picked(name: str) -> Callable[..., Any]:
+        return lambda *given: getattr(other if is_other(config_of[name](given)) else one, name)(*given)
 
-    def by_config(name: str) -> Callable[..., Any]:
-        return lambda config, *rest: getattr(of(config), name)(config, *rest)
-
-    def by_preset(name: str) -> Callable[..., Any]:
-        return lambda preset, config: getattr(of(config), name)(preset, config)
-
-    return one._replace(
-        variants={**one.variants, **other.variants},
-        predicting=lambda stored: of(stored.config).predicting(stored),
-        **{name: by_job(name) for name in ("open", "train", "evaluated", "measure", "draw")},
-        **{name: by_config(name) for name in ("columns", "resolved", "shortened")},
-        **{name: by_preset(name) for name in ("short_list", "applicable")})
+    return one._replace(variants={**one.variants, **other.variants}, **{name: picked(name) for name in config_of})
 
 
 # What is said

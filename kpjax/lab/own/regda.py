@@ -119,8 +119,8 @@ def colourfulness(source: Source) -> float:
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns columns of the target domain where it is labelled, and of the source domain."""
-    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
-    source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1)
+    over = f"PCK at {100 * config.pck_threshold:g} % of the body"
+    source = Column("source/pck", f"source: {over}", "%", 100.0, 1)
     return (Column("target/pck", f"target: {over}", "%", 100.0, 1),
             Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"), source
             ) if config.data.target_project else (source,)
