@@ -140,7 +140,7 @@ def first_lines(command: Command) -> list[str]:
     jobs = command.jobs()
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
-    done = f"; {len(jobs) - len(trained)} of them finished before" if len(trained) < len(jobs) else ""
+    done = f"; {len(jobs) - len(trained)} of them are there already" if len(trained) < len(jobs) else ""
     order = ", one after the other" * (len(jobs) > 1)
     return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
             f"up to {steps_of(command.config):,} steps each{done}"]
