@@ -83,8 +83,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 
 def opened(config: OwnConfig) -> tuple[Project, Held]:
     """Returns the source's project, and what of it is held out."""
-    project = projects.needed_project(config.data.source, config.own, "source")
-    return project, projects.hold_out(project, config.own.validation)
+    return projects.opened(config.data.source, config.own, "source")
 
 
 def open_data(job: Job) -> regda.Data:
@@ -131,7 +130,7 @@ def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     own, domains, root = job.config.own, job.config.data, opened(job.config)[0].root
     found = {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)}
     if data.target.test:
-        found[TARGET] = Part(data.target.test, projects.needed_project(domains.target_project, own).root)
+        found[TARGET] = Part(data.target.test, projects.needed_project(domains.target_project, own, "target_project").root)
     return found
 
 
