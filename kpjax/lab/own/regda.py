@@ -130,7 +130,8 @@ def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     own, domains, root = job.config.own, job.config.data, opened(job.config)[0].root
     found = {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)}
     if data.target.test:
-        found[TARGET] = Part(data.target.test, projects.needed_project(domains.target_project, own, "target_project").root)
+        tests = projects.needed_project(domains.target_project, own, "target_project")
+        found[TARGET] = Part(data.target.test, tests.root)
     return found
 
 
