@@ -76,7 +76,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
         Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed, labelled)
     if hasattr(config.network, "head_layers") and config.carry_head:  # both stages have this head
-        config = changed(config, pretraining_head_layers=config.network.head_layers)
+        layers = config.network.head_layers
+        if "pretraining_head_layers" in typed and config.pretraining_head_layers != layers:
+            raise InputError("pretraining_head_layers", f"{config.pretraining_head_layers} where `head_layers` is "
+                             f"{layers}: the second stage goes on with the head of the first; `head_layers` sets both, "
+                             "and --no-carry-head starts anew")
+        config = changed(config, pretraining_head_layers=layers)
     return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
                    f"{summarise(list(data.target), 2)}; held out: {held.words}")
 
