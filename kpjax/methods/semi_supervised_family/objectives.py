@@ -67,7 +67,7 @@ def semantic_of(view: str, ground_truth: bool) -> str:
 
 
 IMAGES = (*STREAMS, *map(warped, STREAMS))
-SEMANTIC = {semantic_of(view, truth): view for view in IMAGES[:-1] for truth in (False, True)}  # name -> its images
+SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}  # name -> its images
 
 
 # Terms: functions of the outputs that they read and of the examples by view, see `semi_supervised`. `codec` says how
