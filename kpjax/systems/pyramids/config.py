@@ -105,7 +105,6 @@ class Baselines(Checked):
     baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
     keynet_width: Positive = 0.1
     transporter_width: Positive = 0.1
-    keynet_rate: NotNegative = 0.0  # learning rate; 0 takes the method's
     keynet_steps: Positive = 1.0  # over the method's; not stated, as the next
     transporter_steps: Positive = 1.0
     oracle_steps: Positive = 1.0  # of `supervised_bound`, likewise

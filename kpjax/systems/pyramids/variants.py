@@ -75,7 +75,7 @@ def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
         objective=methods.keynet_objective(perceptual=bool(perceptual)),
         network=models.as_keynet(network_of(config, (size,)), blob_width=width),
         **perceptual_options(perceptual, PERCEPTUAL), **still_of(config),
-        **_shared(config, "keynet", config.baselines.keynet_rate))
+        **_shared(config, "keynet"))
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
