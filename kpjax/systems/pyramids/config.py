@@ -103,8 +103,6 @@ class Baselines(Checked):
     """KeyNet and Transporter, on the pyramid's finest map as the paper ran them."""
 
     baselines_per_level: bool = True  # also with as many keypoints as each level has, in runs of their own
-    keynet_width: Positive = 0.1
-    transporter_width: Positive = 0.1
     keynet_steps: Positive = 1.0  # over the method's; not stated, as the next
     transporter_steps: Positive = 1.0
     oracle_steps: Positive = 1.0  # of `supervised_bound`, likewise
