@@ -224,8 +224,6 @@ def fit(
         log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
         if restored is not None:
             log.say(f"{stage}: going on from step {first_step} of {steps}")
-        if first_step < steps:
-            log.say(f"{stage}: compiling (about a minute, once)")
         loop = _Loop(method, streams, steps, evaluate, select, between, options, stage_key, mesh, checkpoints,
                      restored, log, began, lambda: agreed(lambda: [still_held() for still_held in locks]))
         state = loop.run(state, stack.enter_context(stop_requests()))
@@ -281,7 +279,7 @@ class _Loop:
         batches = self._batches(range(self.step, self.steps))
         self.pending = Pending(names)
         compiled = False
-        self.log.say(f"{self.log.stage}: compiling, once; up to a minute on a CPU")
+        self.log.say(f"{self.log.shown}: compiling, once; up to a minute on a CPU")
         with (contextlib.closing(batches),
               traced_steps(self.checkpoints.folder, self.options.profile) as trace):
             for batch in batches:

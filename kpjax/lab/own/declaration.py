@@ -4,15 +4,12 @@ import itertools
 import os
 import re
 import shlex
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
-from etils import epath
 
 from kpjax import InputError
 from kpjax.files import absolute, make_folder, read_json
@@ -29,7 +26,6 @@ from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
 
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")  # of stages, as far as a system has them
-WORTH_SAYING = 20.0  # seconds that a network takes, from which its time is said
 
 
 class OwnSystem(NamedTuple):
@@ -77,9 +73,7 @@ def made(own: OwnSystem) -> System:
             learnt = learnt_finder(job, own.opened)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))
-        others = (logger for logger in job.options.loggers if not isinstance(logger, Pace))  # of what starts from it
-        loggers = (*others, Pace(job.title, steps_of(job.config)))
-        return system.train(job._replace(options=replace(job.options, loggers=loggers)), data)
+        return system.train(job, data)
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
         return dict(system.evaluated(job, data)) | {
@@ -115,24 +109,15 @@ def _known_by(predictions: Mapping[str, Gathered]) -> str:
 
 def either(one: System, other: System, is_other: Callable[[Any], bool]) -> System:
     """Returns a system that is `other` for the configs that `is_other` picks, and has the variants of both."""
-    def of(config: Any) -> System:
-        return other if is_other(config) else one
+    config_of = {  # what a function is given -> the config
+        **dict.fromkeys(("open", "train", "evaluated", "measure", "draw", "predicting"), lambda given: given[0].config),
+        **dict.fromkeys(("columns", "resolved", "shortened", "length"), lambda given: given[0]),
+        **dict.fromkeys(("short_list", "applicable"), lambda given: given[1])}
 
-    def by_job(name: str) -> Callable[..., Any]:
-        return lambda job, *rest: getattr(of(job.config), name)(job, *rest)
+    def picked(name: str) -> Callable[..., Any]:
+        return lambda *given: getattr(other if is_other(config_of[name](given)) else one, name)(*given)
 
-    def by_config(name: str) -> Callable[..., Any]:
-        return lambda config, *rest: getattr(of(config), name)(config, *rest)
-
-    def by_preset(name: str) -> Callable[..., Any]:
-        return lambda preset, config: getattr(of(config), name)(preset, config)
-
-    return one._replace(
-        variants={**one.variants, **other.variants},
-        predicting=lambda stored: of(stored.config).predicting(stored),
-        **{name: by_job(name) for name in ("open", "train", "evaluated", "measure", "draw")},
-        **{name: by_config(name) for name in ("columns", "resolved", "shortened")},
-        **{name: by_preset(name) for name in ("short_list", "applicable")})
+    return one._replace(variants={**one.variants, **other.variants}, **{name: picked(name) for name in config_of})
 
 
 # What is said
@@ -149,39 +134,10 @@ def first_lines(command: Command) -> list[str]:
     jobs = command.jobs()
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
-    done = f"; {len(jobs) - len(trained)} of them finished before" if len(trained) < len(jobs) else ""
+    done = f"; {len(jobs) - len(trained)} of them are there already" if len(trained) < len(jobs) else ""
     order = ", one after the other" * (len(jobs) > 1)
     return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
             f"up to {steps_of(command.config):,} steps each{done}"]
-
-
-class Pace(NamedTuple):
-    """Opens loggers that say, after the first steps of a stage, about how long a network takes."""
-
-    title: str
-    steps: int  # of all stages
-
-    def __call__(self, folder: epath.Path, stage: str, start: int) -> "_Told":
-        return _Told(self)
-
-
-class _Told:
-    def __init__(self, pace: Pace):
-        self.pace, self.told, self.began = pace, False, time.monotonic()
-
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        rate = metrics.get("steps_per_second", 0.0)
-        if not self.told and rate > 0:
-            self.told, seconds = True, self.pace.steps / rate
-            about = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
-            if seconds >= WORTH_SAYING:
-                print(f"{self.pace.title}: this network takes about {about}")
-
-    def keep(self) -> None:
-        """Has nothing to keep."""
-
-    def close(self) -> None:
-        """Has nothing to close."""
 
 
 def next_lines(command: Command) -> list[str]:

@@ -107,6 +107,12 @@ class Held(NamedTuple):
     words: str
 
 
+def opened(path: str, own: Own, argument: str = "project") -> tuple[Project, Held]:
+    """Reads the project at a path, and says what of it is held out. Raises InputError as both parts do."""
+    project = needed_project(path, own, argument)
+    return project, hold_out(project, own.validation)
+
+
 def labelled_frames(project: Project) -> list[int]:
     """Returns the numbers of frames with a labelled animal, in the order of recordings and of time."""
     numbers = {one.frame for one in project.instances if (one.visible > 0).any()}
@@ -270,8 +276,7 @@ def videos_of(project: Project) -> list[Path]:
 def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"
                   ) -> tuple[ArraySource, ArraySource]:
     """Returns the (training, held-out) animals of the project at a path, read once."""
-    project = needed_project(path, own, argument)
-    held = hold_out(project, own.validation)
+    project, held = opened(path, own, argument)
     return (open_animals(own, transform, project, held.train, "training"),
             open_animals(own, transform, project, held.held_out, "held out"))
 

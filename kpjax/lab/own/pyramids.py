@@ -187,7 +187,8 @@ def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[s
             fill(table, row, video.size, points[None], found.scores[place][None], np.ones(1, bool))
         tables.append(table)
         path = folder / "annotated" / f"{sequence.stem}.mp4"
-        written.append(write_overlay_video(_seen(sequence, table, side), sequence, path, look, skeleton, side=side))
+        write_overlay_video(_seen(sequence, table, side), sequence, look, skeleton, path, path.with_suffix(".gif"))
+        written.append(path)
     write_text(folder / "points.csv", csv_text(*tables))
     print(folder / "points.csv", *written, sep="\n")
 

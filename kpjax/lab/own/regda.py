@@ -76,15 +76,19 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
         Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed, labelled)
     if hasattr(config.network, "head_layers") and config.carry_head:  # both stages have this head
-        config = changed(config, pretraining_head_layers=config.network.head_layers)
+        layers = config.network.head_layers
+        if "pretraining_head_layers" in typed and config.pretraining_head_layers != layers:
+            raise InputError("pretraining_head_layers", f"{config.pretraining_head_layers} where `head_layers` is "
+                             f"{layers}: the second stage goes on with the head of the first; `head_layers` sets both, "
+                             "and --no-carry-head starts anew")
+        config = changed(config, pretraining_head_layers=layers)
     return replace(config, summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
                    f"{summarise(list(data.target), 2)}; held out: {held.words}")
 
 
 def opened(config: OwnConfig) -> tuple[Project, Held]:
     """Returns the source's project, and what of it is held out."""
-    project = projects.needed_project(config.data.source, config.own, "source")
-    return project, projects.hold_out(project, config.own.validation)
+    return projects.opened(config.data.source, config.own, "source")
 
 
 def open_data(job: Job) -> regda.Data:
@@ -119,8 +123,8 @@ def colourfulness(source: Source) -> float:
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns columns of the target domain where it is labelled, and of the source domain."""
-    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
-    source = Column("source/pck", f"source, held out: {over}", "%", 100.0, 1)
+    over = f"PCK at {100 * config.pck_threshold:g} % of the body"
+    source = Column("source/pck", f"source: {over}", "%", 100.0, 1)
     return (Column("target/pck", f"target: {over}", "%", 100.0, 1),
             Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"), source
             ) if config.data.target_project else (source,)
@@ -131,7 +135,8 @@ def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     own, domains, root = job.config.own, job.config.data, opened(job.config)[0].root
     found = {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)}
     if data.target.test:
-        found[TARGET] = Part(data.target.test, projects.needed_project(domains.target_project, own).root)
+        tests = projects.needed_project(domains.target_project, own, "target_project")
+        found[TARGET] = Part(data.target.test, tests.root)
     return found
 
 

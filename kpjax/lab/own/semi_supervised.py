@@ -120,8 +120,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 
 def opened(config: OwnConfig) -> tuple[Project, Held]:
     """Returns the project that a run learns from, and what is held out."""
-    project = projects.needed_project(config.data.project, config.own)
-    return project, projects.hold_out(project, config.own.validation)
+    return projects.opened(config.data.project, config.own)
 
 
 def open_data(job: Job) -> semi_supervised.Data:

@@ -202,7 +202,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def columns(config: Any) -> tuple[Column, ...]:
     """Returns errors where target images are labelled, and what the check has found."""
     agree = Column(source_free.AGREEMENTS[0], "sure points that stay", "%", 100.0, 1)
-    over = f"PCK at {100 * config.pck_threshold:g} % of the labelled body's diagonal"
+    over = f"PCK at {100 * config.pck_threshold:g} % of the body"
     return (Column("target/pck", f"target: {over}", "%", 100.0, 1), agree) if config.data.target_project else (agree,)
 
 
@@ -222,4 +222,5 @@ def declared(paper: System, config: Any) -> OwnSystem:
         parts=lambda job, data: {TARGET: Part(data.target.test, data.root)} if data.target.test else {},
         differences={"variants": VARIANTS, "train": train, "measure": measure, "draw": draw, "columns": columns,
                      "predicting": predicting, "shortened": lambda config, steps: configs.changed(config, steps=steps),
+                     "length": lambda config, variant: config.steps * (variant != "start"),
                      "evaluated": lambda job, data: {"target": data.target.test} if data.target.test else {}})

@@ -4,10 +4,10 @@ Variants learn from pairs of frames of training videos and never see a label. On
 a linear function from keypoints to annotated joints is fitted on half of the videos and tested on the others. Such a
 probe flatters. An untrained network, the mean pose, and nine moments of whatever moves stand beside every variant, and
 show how much of an error was discovered. Baselines have as many keypoints in one level as Keypoint Pyramids has in two.
-In the small presets they have so many more steps that each variant costs the same.
-The oracle `supervised_bound` sees the joints of the training
-videos; its points pass through the same probe, and `direct/flat` is the error of these points themselves, as the
-paper's bound seems to be. PermaKey (Gopalakrishnan et al. 2021), the third baseline of its supplement, is not built.
+In the small presets they have so many more steps that each variant costs the same. The oracle `supervised_bound` sees
+the joints of the training videos; its points pass through the same probe, and `direct/flat` is the error of these
+points themselves, as the paper's bound seems to be. PermaKey (Gopalakrishnan et al. 2021), the third baseline of its
+supplement, is not built.
 `bkind` (Sun et al. 2022), a later baseline for still cameras, renders the difference of two frames.
 A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """

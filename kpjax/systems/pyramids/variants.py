@@ -23,7 +23,7 @@ from kpjax.systems.system import Variant
 from kpjax.systems.weights import perceptual_options
 
 PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
-BASELINE_WIDTH = 0.1  # of the blobs of KeyNet and Transporter
+BLOB_WIDTH = 0.1  # of KeyNet and Transporter, an image's side being 2
 BKIND_LATER = 0.25  # share of BKinD's steps from which rotation and separation count
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 BASELINES = ("keynet", "transporter")  # of the paper
@@ -74,7 +74,7 @@ def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     perceptual = config.baselines.perceptual
     return methods.keynet(
         objective=methods.keynet_objective(perceptual=bool(perceptual)),
-        network=models.as_keynet(network_of(config, (size,)), blob_width=BASELINE_WIDTH),
+        network=models.as_keynet(network_of(config, (size,)), blob_width=BLOB_WIDTH),
         **perceptual_options(perceptual, PERCEPTUAL), **still_of(config),
         **_shared(config, "keynet"))
 
@@ -83,7 +83,7 @@ def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
     """Transporter (Kulkarni et al. 2019) with `size` keypoints."""
     return methods.transporter(
         objective=methods.transporter_objective(), network=models.as_transporter(network_of(config, (size,))),
-        blob_width=BASELINE_WIDTH, reference_pass=config.rendering.reference_pass,
+        blob_width=BLOB_WIDTH, reference_pass=config.rendering.reference_pass,
         **still_of(config), **_shared(config, "transporter"))
 
 

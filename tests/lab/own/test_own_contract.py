@@ -74,6 +74,8 @@ REFUSED = [
      "has other keypoints than --source: right_hand only in --source, tail only in --target-project"),
     ("regda", "--source P --target IMAGES --transform around_box",
      "would be cropped by boxes, which target frames do not have, and no frame shows two animals"),
+    ("regda", "--source P --target IMAGES --network small_unet --pretraining-head-layers 1",
+     "--pretraining-head-layers: 1 where --head-layers is 2"),
     ("regda", "--start SAME", "--target: name images or videos that look different"),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
     ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),

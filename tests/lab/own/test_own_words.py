@@ -12,7 +12,7 @@ from kpjax.lab.commands.train import main as train
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Animals
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own import semi_supervised
-from kpjax.lab.own.declaration import Pace, first_lines, steps_of
+from kpjax.lab.own.declaration import first_lines, steps_of
 from kpjax.lab.own.report import unknown_of
 from kpjax.lab.own.systems import own_system
 from kpjax.lab.program import main as program
@@ -53,7 +53,7 @@ def test_without_labels_of_the_target_its_errors_are_not_known(images, words, tm
     assert bool(words) == bool(said)
 
 
-def test_the_first_lines_say_what_is_trained_and_how_long_it_takes(given, tmp_path, capsys):
+def test_the_first_lines_say_what_is_trained(given, tmp_path, capsys):
     command = read_command(own_system("semi_supervised"), [
         "own", "--project", "P", "--network", "small_unet", "--size", "32", "--batch-size", "1000", "--seeds", "2",
         "--workdir", str(tmp_path)])
@@ -63,10 +63,6 @@ def test_the_first_lines_say_what_is_trained_and_how_long_it_takes(given, tmp_pa
     assert first_lines(command) == [
         "to train: 2 networks, one after the other: supervised_warped, 2 seeds each; up to "
         f"{steps} steps each"]
-    logger = Pace("ours, seed 0", 600)(tmp_path, "ours", 0)
-    for rate in (2.0, 3.0):
-        logger.write(10, {"steps_per_second": rate})
-    assert capsys.readouterr().out == "ours, seed 0: this network takes about 5 minutes\n"
 
 
 def test_named_images_without_labels_are_read_or_refused(given, tmp_path):

@@ -95,10 +95,11 @@ def test_results_of_other_variants_are_complete(all_finished):
 
 
 def test_baselines_have_steps_and_rates_of_their_own():
-    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, bkind_steps=1.2)
+    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, bkind_steps=1.2,
+                     bkind_rate=0.5)
     names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, BKIND)
     assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 12]
-    assert config.optimizer.rate(21, 0.5)(0) == pytest.approx(0.5)
+    assert config.optimizer.rate(21, config.bkind.bkind_rate)(0) == pytest.approx(0.5)
     assert config.optimizer.rate(10, 0.0)(0) == pytest.approx(config.optimizer.learning_rate)
 
 
