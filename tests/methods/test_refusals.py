@@ -12,7 +12,7 @@ from kpjax.augment.augmentations import random_affine
 from kpjax.errors import InputError
 from kpjax.images.boxes import landmark_box
 from kpjax.losses.objective import Term
-from kpjax.methods import adaptation, over_seeds, regda, supervised, union
+from kpjax.methods import adaptation, over_seeds, regda, supervised
 from kpjax.methods.adaptation_family.adaptation import adaptation_objective
 from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
 from kpjax.methods.adaptation_family.parametrisation import identity_projections, lora, project, with_updates
@@ -144,9 +144,6 @@ ROWS = [
     (program_for_other_devices, "incompatible devices"),
     (lambda: fit_combination(np.zeros((0, 3, 2)), np.zeros((0, 2))), "no label"),
     (lambda: kept_thresholds(np.zeros((5, 3)), 0), "fraction"),
-    (lambda: begun(union, {"teachers": None}), "'teachers' is missing"),
-    (lambda: build(union, named=((True, True), (False, True))), "give a row of 3"),
-    (lambda: build(union, named=((True, True, False),)), "two projects or more"),
     # Pyramids
     (lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))), "reads 'transport_level3'"),
     (lambda: pyramid(transport_widths=(0.1,)), "has 1 values"),

@@ -93,7 +93,7 @@ MODEL = KeypointNetwork(
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_affine(degrees=20.0), centred)
-PARTS = {**SETUP._asdict(), "named": ((True, True, False), (False, True, True))}
+PARTS = SETUP._asdict()
 
 OF_FAMILIES = {"adaptation.adaptation", "incremental.incremental", "pyramids.pyramids", "regda.regda",
                "semi_supervised.semi_supervised", "supervised_learning.supervised"}  # those that run in default tests

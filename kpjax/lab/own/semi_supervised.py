@@ -174,7 +174,7 @@ def applicable(config: OwnConfig) -> tuple[str, ...]:
     needs them."""
     names = semi_supervised.applicable("own", config) if config.data.all_labelled else semi_supervised.VARIANTS
     return tuple(name for name in names
-                 if name not in ("all_labels", *semi_supervised.ON_PEOPLE, *semi_supervised.SEVERAL_PROJECTS))
+                 if name not in ("all_labels", *semi_supervised.ON_PEOPLE))
 
 
 def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:

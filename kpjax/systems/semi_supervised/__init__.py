@@ -32,7 +32,6 @@ from kpjax.input.source import (
     with_labels,
     without_labels,
 )
-from kpjax.methods.incremental_family.union import stream_of
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import published, system
 from kpjax.systems.configs import config_as_json
@@ -43,7 +42,6 @@ from kpjax.systems.semi_supervised import measures
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
 from kpjax.systems.semi_supervised.variants import (
     PERCEPTUAL,
-    SEVERAL_PROJECTS,
     VARIANTS,
     build,
     build_warm_start,
@@ -67,14 +65,6 @@ ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turn
 # Data and stages
 
 
-class OfProject(NamedTuple):
-    """The labelled images of one of several projects."""
-
-    name: str
-    train: Source
-    held_out: Source  # in the order of all that are held out
-
-
 class OpenedImages(NamedTuple):
     """How labelled image sets are opened."""
 
@@ -94,7 +84,6 @@ class Data(NamedTuple):
     identity: Mapping[str, str]  # the digest of the labelled subset
     plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
     plain_labelled: Source | None = None
-    projects: Sequence[OfProject] = ()  # of several
     test_parts: Mapping[str, Source] = MappingProxyType({})  # of the test images, measured apart
 
     @property
@@ -159,22 +148,14 @@ def train(job: Job, data: Data) -> Outcome:
         start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
-    if recipe.by_project:
-        sources = {stream_of(number): one.train for number, one in enumerate(data.projects)}
-    teachers = [_network_of(job, data, number, warm) for number in range(len(data.projects) * recipe.networks)]
-    if teachers:
-        start |= {"teachers": {stream_of(number): one.trained.variables for number, one in enumerate(teachers)}}
     method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
     outcome = system.outcome_of(method, fitted)
-    if recipe.by_project:  # the teachers are stages of their own, and prediction needs none
-        outcome = outcome._replace(trained=outcome.trained._replace(frozen={}))
-    before = [stage for stage in (warm, *teachers) if stage]
-    outcome = outcome._replace(
-        images=outcome.images + sum(stage.images for stage in before),
-        wall_seconds=outcome.wall_seconds + sum(stage.wall_seconds for stage in before))
+    if warm:
+        outcome = outcome._replace(images=outcome.images + warm.images,
+                                   wall_seconds=outcome.wall_seconds + warm.wall_seconds)
     return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
 
 
@@ -215,18 +196,6 @@ def _warm_start(job: Job, data: Data) -> Stage | None:
         warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start",
         _started(job, data, None)),
         config=config_as_json(config) | dict(data.identity))
-
-
-def _network_of(job: Job, data: Data, number: int, warm: Stage | None) -> Stage:
-    """Returns the network of one of several projects, which teaches on the others' images."""
-    alone, config = job._replace(variant="supervised_warped"), job.config
-    method = build(config, data.skeleton, alone.variant)
-    name = f"network of project {number}"
-    return job.stage(name.replace(" ", "_"), lambda folder: _fit(
-        alone, method, {"labelled": data.projects[number].train}, data, config.steps, folder, name,
-        _started(job, data, warm)),
-        config=config_as_json(config) | dict(data.identity),
-        parents={"warm start 0": warm.digest} if warm else {})
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
@@ -304,7 +273,6 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     taught = tuple(name for name, variant in VARIANTS.items()
                    if VARIANTS[variant.recipe.of or name].recipe.teacher)
     unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
-    unsuited += SEVERAL_PROJECTS
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
     return tuple(name for name in VARIANTS if name not in unsuited)
 

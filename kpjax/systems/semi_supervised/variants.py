@@ -153,16 +153,6 @@ def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
         representations, setup_of(config, skeleton).model, config.backbone.normalise, one_scale=True)
 
 
-def build_union(config: Config, setup: Setup, *, distil: bool = True) -> Method:
-    """Builds one network for several projects; without `distil` what a project does not name is left out."""
-    warped = _warped(config, setup)
-    objective = methods.union_objective(setup.codec, supervised_weight=LABELS, distillation=LABELS)
-    named = [[digit == "1" for digit in digits] for digits in config.data.named]
-    return methods.union(warped._replace(learning_rate=config.rate("method")), named=named,
-                         objective=objective if distil else without(objective, "distillation"),
-                         mirrored=config.augment.flip)
-
-
 # Variants
 
 class Recipe(NamedTuple):
@@ -174,8 +164,6 @@ class Recipe(NamedTuple):
     of: str = ""  # the variant whose result it reads in another way, without training
     times: int = 1  # the steps of the config, of which a method takes so many times as many
     untrained: bool = False  # a published network as it is
-    by_project: bool = False  # of several projects, a stream of each
-    networks: bool = False  # and each project's own network, as a teacher
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
@@ -190,7 +178,6 @@ def _ablation(line: str, label: str, *left_out: str, **changes: Any) -> Variant:
     return Variant("ablation", line, label, _recipe(build_ours, left_out=left_out, **changes))
 
 
-SEVERAL_PROJECTS = ("mask", "union")  # variants that need them
 VARIANTS: dict[str, Variant] = {
     "ours": Variant("method", "semantic consistency, equivariance and invariance beside the labels", "ours",
                     Recipe(build_ours)),
@@ -236,10 +223,6 @@ VARIANTS: dict[str, Variant] = {
                                        ground_truth_in_equivariance=False),
     "no_ground_truth": _ablation("predictions in place of true heatmaps in all unsupervised terms", "",
                                  ground_truth=False),
-    "union": Variant("method", "several projects: what one does not name is learnt from the others' networks", "",
-                     Recipe(build_union, by_project=True, networks=True)),
-    "mask": Variant("control", "several projects: what one does not name is left out on its images", "",
-                    _recipe(build_union, distil=False)._replace(by_project=True)),
     "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(
         lambda config, setup: published.people(setup.skeleton), untrained=True)),
     "zero_shot_turned": Variant(

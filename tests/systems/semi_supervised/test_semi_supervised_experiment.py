@@ -19,7 +19,7 @@ from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.semi_supervised import ON_PEOPLE, choices, shortened
 from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn
-from kpjax.systems.semi_supervised.variants import SEVERAL_PROJECTS, VARIANTS, setup_of
+from kpjax.systems.semi_supervised.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, run as run_job
 from kpjax.training.fit import Evaluation
 from kpjax.training.trees import load_trained
@@ -157,7 +157,7 @@ def test_further_images_without_labels_join_the_others_unless_they_test(monkeypa
 
 
 def test_variants_suit_the_data_that_they_need():
-    of_any = set(VARIANTS) - {*ON_PEOPLE, *SEVERAL_PROJECTS}
+    of_any = set(VARIANTS) - {*ON_PEOPLE}
     assert of_any == set(TINY_SYSTEM.applicable("tiny", TINY))
     assert {*ON_PEOPLE} < set(TINY_SYSTEM.applicable("lspet", PRESETS["lspet"]))
     assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
@@ -168,8 +168,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
-        "pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", "te_labelled_only", *ON_PEOPLE,
-        *SEVERAL_PROJECTS}
+        "pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", "te_labelled_only", *ON_PEOPLE}
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "mean_teacher_warped", "easy_hard", "easy_hard_twice"}
