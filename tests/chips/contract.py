@@ -24,6 +24,7 @@ from kpjax.systems.plan.stages import Planned, key_shape
 
 MEMORY = 64 * 2**20  # bytes of one chip, at the contract's sizes
 PIXEL = 32  # numbers that one pixel of an image or of heatmaps has at most; longer rows are pieces of lines
+COLLECTIVE = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
 GATHER = re.compile(r"stablehlo\.gather.*slice_sizes = array<i64: ([\d, ]+)>.* -> tensor<([\dx]+)x[a-z]")
 
 
@@ -49,7 +50,9 @@ def broken_rules(name: str, slice_: Slice) -> list[str]:
     import jax
     import tiny_parts
 
-    from kpjax.training.fit import compiled_update
+    from kpjax.training.fit import _compiled_update, compiled_update
+    from kpjax.training.mesh import DATA, mesh_of as mesh_of_runs
+    from kpjax.training.side_by_side import RUN
 
     def shapes(tree: Any, times: int = 1) -> Any:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
@@ -66,6 +69,14 @@ def broken_rules(name: str, slice_: Slice) -> list[str]:
     found = fetched_alone(lowered.as_text(), pixels) if slice_.chip.platform == "tpu" else []
     if record["memory"]["total"] > MEMORY:
         found.append(f"{record['memory']['total'] / 2**20:.0f} MiB, above {MEMORY / 2**20:.0f}")
+    # A run on each chip: its step waits for no other, and takes the memory of one.
+    beside = mesh_of_runs(mesh_of(slice_).devices[:, None], RUN, DATA)
+    compiled = _compiled_update(method.update, beside)[0].lower(
+        state, shapes(tiny_parts.streams_of(method)), key_shape()).compile()
+    found += [f"side by side: {one}" for one in sorted(set(COLLECTIVE.findall(compiled.as_text())))]
+    held = compiled.memory_analysis()
+    if held.argument_size_in_bytes + held.temp_size_in_bytes > MEMORY:
+        found.append("side by side: a chip holds more than one run")
     return found
 
 
