@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import tyro
 from etils import epath
 
-from kpjax import InputError
+from kpjax import InputError, RunError
 from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
 from kpjax.systems.configs import NETWORKS, changed, config_as_json, flat, settings_text, value_text, with_network
@@ -61,6 +62,7 @@ class Shared:
     seeds: int = 1  # how many seeds
     first_seed: int = 0  # the first of them
     side_by_side: bool = False  # seeds at the same time, each on devices of its own
+    jobs: int = 1  # processes that share the runs, each with one accelerator of this machine
     workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
@@ -75,6 +77,8 @@ class Shared:
     def __post_init__(self):
         if self.seeds < 1:
             raise InputError("seeds", f"{self.seeds}; must be at least 1")
+        if self.jobs < 1:
+            raise InputError("jobs", f"{self.jobs}; must be at least 1")
         if self.first_seed < 0:
             raise InputError("first_seed", f"{self.first_seed}; seeds count from 0")
         if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
@@ -438,9 +442,32 @@ class AllOfIt:
         pass
 
 
+def accelerator_alone(number: int) -> dict[str, str]:
+    """Returns the variables of a process that sees one of this machine's accelerators."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[number] if number < len(visible) and visible[0] else str(number),
+            "TPU_VISIBLE_CHIPS": str(number), "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
+
+
+def in_processes(command: Command) -> None:
+    """Runs a command in several processes, which share its runs. Raises RunError where one of them fails."""
+    module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
+        f"experiments.{command.system.name}", command.preset]
+    words = [sys.executable, "-m", *module, *command.arguments[1:], "--jobs", "1"]
+    children = [subprocess.Popen(words, env=os.environ | accelerator_alone(number))
+                for number in range(command.shared.jobs)]
+    if failed := [code for code in [child.wait() for child in children] if code]:
+        raise RunError(f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "
+                       "goes on")
+
+
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
-    command = prepared(read_command(system, arguments))
+    command = read_command(system, arguments)
+    if command.shared.jobs > 1:
+        in_processes(command)
+        return show_table(command)
+    command = prepared(command)
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+from tiny_systems import SYSTEMS
 
 from kpjax.errors import RunError
 from kpjax.systems import system
+from kpjax.systems.command_line import in_processes, read_command
 from kpjax.systems.queue import in_turn, raise_for_failures
 from kpjax.systems.system import Job
 from kpjax.training.process import Interrupted
@@ -109,3 +111,24 @@ def test_a_stop_is_a_stop(tmp_path):
 
     with pytest.raises(Interrupted):
         in_turn(jobs_in(tmp_path, "one", "two"), work, failed={})
+
+
+def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
+    started = []
+
+    class Child:
+        def __init__(self, words, env):
+            started.append((words, env["CUDA_VISIBLE_DEVICES"], env["TPU_VISIBLE_CHIPS"]))
+
+        def wait(self):
+            return int("failing" in str(started[-1]))
+
+    monkeypatch.setattr("kpjax.systems.command_line.subprocess.Popen", Child)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    command = read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
+    in_processes(command)
+    assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
+    assert started[0][0][1:] == ["-m", "experiments.supervised", "tiny", "--jobs", "2", "--workdir", str(tmp_path),
+                                 "--jobs", "1"]
+    with pytest.raises(RunError, match="of 2 processes failed"):
+        in_processes(read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
