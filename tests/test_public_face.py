@@ -42,6 +42,7 @@ def test_the_example_has_five_imports_at_most():
     assert 0 < len(re.findall(r"^(?:import|from) ", EXAMPLE, re.M)) <= 5
 
 
+@pytest.mark.slow
 def test_the_example_runs():
     names = {}
     exec(compile(EXAMPLE, "README.md", "exec"), names)

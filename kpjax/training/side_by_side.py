@@ -142,10 +142,14 @@ class _JointProgram(NamedTuple):
         runs, number = _place.get()
         return runs.call(number, self, arguments)
 
+    def trace(self, *arguments: Any) -> Any:
+        """Traces the program of all runs; arguments: of one."""
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
+        return self.compiled_together(tuple(range(len(self.mesh.devices)))).trace(*shapes)
+
     def lower(self, *arguments: Any) -> Any:
         """Lowers the program of all runs; arguments: of one."""
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments)
-        return self.compiled_together(tuple(range(len(self.mesh.devices)))).lower(*shapes)
+        return self.trace(*arguments).lower()
 
     def of_runs(self, runs: tuple[int, ...], arguments: Sequence[Sequence[Any]]) -> list[Any]:
         """Computes the results of some runs from the arguments of each."""

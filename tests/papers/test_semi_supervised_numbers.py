@@ -3,6 +3,8 @@
 Maps are indexed [row, column], points are (x, y).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +74,7 @@ def decoded(decoder, *cells, size=8, background=0.0):
 
 
 def test_n4_decoding(close):
-    plain, quarter = heatmaps.decode_argmax, heatmaps.decode_quarter_offset
+    plain, quarter = heatmaps.decode_argmax, functools.partial(heatmaps.decode_quarter_offset, official=True)
     first = [(3, 4, 0.9), (3, 5, 0.5), (3, 3, 0.2), (2, 4, 0.6), (4, 4, 0.1)]
     close(decoded(plain, *first), [4, 3, 0.9])
     close(decoded(quarter, *first), [4.25, 2.75, 0.9])

@@ -52,6 +52,16 @@ def ran(tmp_path_factory):
     return folder_of
 
 
+@pytest.fixture(autouse=True)
+def runs_first(request):
+    """Makes the runs that a session shares before a test begins: they are no test's own time."""
+    if "ran" in request.fixturenames:
+        given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+        name = given.get("name", request.path.parent.name)
+        if name in SYSTEMS:
+            request.getfixturevalue("ran")(name)
+
+
 @pytest.fixture(scope="session")
 def results_of():
     """Reads the results of a variant in the folder of a preset."""

@@ -51,6 +51,7 @@ def metrics_of(folder, variant):
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())["metrics"]
 
 
+@pytest.mark.slow
 def test_own_videos_come_back_annotated(clip, own):
     code, folder = own("--videos", clip, "--no-control", fit=initial)
     assert code == 0

@@ -37,7 +37,8 @@ def source_of(part: str) -> ArraySource:
     points = np.tile(np.array([[5.0, 6.0], [15.0, 6.0]]), (count, 1, 1))
     visible = np.ones((count, 2))
     visible[0, 1] = part == TRAINED
-    made = arrays(np.zeros((count, 32, 32, 3)), points, visible, PAIR, part, scale=np.full(count, 10.0), crop=crop)
+    images = np.zeros((count, 32, 32, 3), np.uint8)
+    made = arrays(images, points, visible, PAIR, part, scale=np.full(count, 10.0), crop=crop)
     return ArraySource(made.examples, PAIR, part, NAMES[part])
 
 

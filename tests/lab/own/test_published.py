@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from untrained import drawn, shapes
+from untrained import drawn, shapes_of
 
 from kpjax import Example
 from kpjax.errors import InputError
@@ -26,7 +26,8 @@ MADE_UP = {"head_top": (20, 5), "LeftShoulder": (30, 20), "l_elbow": (34, 30), "
 def weights(shallow_mobilenet, tmp_path_factory):
     """A file of made-up weights of all layers of a shallow MoveNet."""
     path = tmp_path_factory.mktemp("weights") / "made.safetensors"
-    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes(movenet_lightning()))).items()
+    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes_of(
+        movenet_lightning(), np.zeros((1, 32, 32, 3), np.float32), False))).items()
                              if array.ndim})
     return path
 

@@ -74,7 +74,7 @@ def test_what_is_written_is_read_again(tmp_path):
     assert table[0].startswith("part,keypoint,labels,median_px,mean_px,mean_px_from_cutoff,hidden_by_cutoff,cutoff")
     assert "trained on,snout,2,1,1,1,0,0.25,100" in table
     (tmp_path / "errors.csv").write_text((tmp_path / "errors.csv").read_text().replace("4.5", "far"))
-    with pytest.raises(InputError, match=r"errors\.csv: damaged"):
+    with pytest.raises(InputError, match=r"errors\.csv: cannot be read"):
         read_errors(tmp_path)
     (tmp_path / "errors.csv").write_text("x,y\n1,2\n")
     with pytest.raises(InputError, match=r"errors\.csv: not what a run writes"):

@@ -111,6 +111,7 @@ def between(calls):
                           epoch_steps=2)
 
 
+@pytest.mark.slow
 def test_the_expanded_copy_trains_by_epochs_and_only_there():
     _, update, main, _ = afec()
     streams = {"labelled": batch("labelled")}

@@ -78,6 +78,7 @@ def learnt(input_sigma: float):
     return hits[0].mean(), hits[1].mean(), *rates
 
 
+@pytest.mark.slow
 def test_ka_net_knows_better_than_its_teacher():
     of_old_model, of_ka_net, copied, by_chance = learnt(0.5)
     assert of_old_model < 0.7
