@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import linen as nn
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, batch, build, start
 
