@@ -83,9 +83,6 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
         animals: their known number. Then there are no more tracks than that, a track never ends, and an animal that is
             found goes to a track that lacks one, however far it is. None lets animals come and go: a track ends after
             `gap` frames without its animal, and one that fits no track starts a track.
-
-    Raises:
-        InputError: for fewer than one animal, or a negative gap.
     """
     if animals is not None and animals < 1:
         raise InputError("animals", f"{animals}; give how many there are, at least 1")

@@ -51,8 +51,7 @@ def read_boxes(path: Path) -> Boxes:
 def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
     """Returns the names of the I instances and (N, I, 4) float64 boxes of N images, nan where there is none.
 
-    An image is found by the last parts of its path: the file may have more or fewer folders. Raises InputError if no
-    image has a box, or if two entries of the file fit one image.
+    An image is found by the last parts of its path: the file may have more or fewer folders.
     """
     by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for path, number in boxes.of:
@@ -67,10 +66,7 @@ def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...]
 
 
 def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the same for frames of a video, which is found by its file's name, with or without the ending.
-
-    Raises InputError if no frame has a box.
-    """
+    """Returns the same for frames of a video, which is found by its file's name, with or without the ending."""
     last = PurePosixPath(name).name
     videos = {video for video, number in boxes.of
               if number is not None and PurePosixPath(video).name in (last, PurePosixPath(last).stem)}

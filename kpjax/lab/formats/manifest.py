@@ -9,11 +9,7 @@ from kpjax.files import read_json, remove, remove_partials, sha256_of, write_jso
 
 
 def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -> list[Path]:
-    """Returns the files of a folder to replace, none if it is new or empty.
-
-    Raises InputError for a file or a link, and for a folder that may hold anything else: without `overwrite`, without
-    a manifest, with a name in it that is not of a file below, or with a listed file that was changed since.
-    """
+    """Returns the files of a folder to replace, none if it is new or empty."""
     remove_partials(folder.absolute().parent)
     if Path.cwd().is_relative_to(folder.resolve()):  # what is put in its place is another folder
         raise InputError("out", f"{folder} is the folder that you are in; give a new one")

@@ -42,9 +42,6 @@ def read_predictions(path: Path) -> PredictionTable:
 
     The step between frames is the smallest in the file. Frames that it lacks have the status `unreadable` and no
     points, as have points without coordinates; so has an animal that is not on a frame.
-
-    Raises InputError for a file of another kind, of images, of several videos, without a score, whose frames are out of
-    order, and that names all rows that are wrong.
     """
     path, faults = Path(path), []
     if not path.is_file():

@@ -16,8 +16,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
     """Reads the skeleton.json of a folder; without one, returns a skeleton of the names that appeared, in order.
 
     {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head": ["a", "b"]}}, each
-    optional. Without `flip`, pairs are derived from the names, with a line in `notes`. Raises InputError if the file is
-    invalid or lacks a name that appeared; what comes before its last fault is in `faults`.
+    optional. Without `flip`, pairs are derived from the names, with a line in `notes`.
     """
     path, before = folder / FILE, len(faults)
     with foreign(FILE, "give names, edges as pairs of names, flip as an object, and groups as lists, or remove it"):

@@ -46,8 +46,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     flip is that of its symmetries, else derived from the names. Skeletons of the same names in another order are one.
     Suggested frames, and frames with predictions only, are unlabelled frames. Videos are searched beside the file,
     below the option `video_root`, and in parent folders that share a folder with their stored path. Images inside a
-    package are copied to the cache folder (XDG_CACHE_HOME). Raises InputError for a damaged file, and without
-    kpjax[sleap].
+    package are copied to the cache folder (XDG_CACHE_HOME).
     """
     file = only_file(Path(path), _files_of(Path(path)), ".slp files")
     labels = load(file)

@@ -70,8 +70,6 @@ class Rows(NamedTuple):
 def read_rows(path: Path, faults: list[str], known: Collection[str], *, keep_empty: bool = False) -> Rows:
     """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
-    Raises InputError if the file or its header is unusable.
-
     Args:
         faults: Receives a line for every row with a wrong number of cells, which is left out.
         known: Columns that may be written in capitals.

@@ -36,9 +36,6 @@ def united(projects: Sequence[Project]) -> United:
     with the same keypoints label it, it is kept once: the labels of the project that is named last, with a note if they
     differ. Recordings of such projects are the same where their names are, so that none is on both sides of a split;
     those of projects with other keypoints begin with the project's name.
-
-    Raises InputError for two folders of one name, an image that projects with other keypoints label, keypoints whose
-    names differ by case alone, and pairs of keypoints that mirror each other in one project and not in another.
     """
     titles = tuple(project.root.resolve().name for project in projects)
     if again := [n for n, title in enumerate(titles) if title in titles[:n]]:

@@ -34,10 +34,7 @@ class Labels(NamedTuple):
 
 
 def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
-    """Reads a table of labels. frames: the number of frames of each video, by its name.
-
-    Raises InputError with all faults: those of a plain table, and unknown videos and frames.
-    """
+    """Reads a table of labels. frames: the number of frames of each video, by its name."""
     faults: list[str] = []
     try:
         project = plain_csv.read(Path(table), faults)
@@ -70,9 +67,6 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
         source: The frames.
         table: The table of labels.
         videos: The videos of these frames.
-
-    Raises:
-        InputError: As in `read_labels`.
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples

@@ -282,8 +282,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own
     """Finds the animals of frames without labels, or reads those that the same network found on them before.
 
     Returns the frame of each animal, and its box: x, y, width, height. argument: names the frames. least: animals that
-    are needed, a batch. held_out: reads whole frames from which nothing may be learnt. Raises InputError for fewer
-    animals, where nearly no frame has one, and for held-out frames.
+    are needed, a batch. held_out: reads whole frames from which nothing may be learnt.
     """
     names = [frame_identity(frame, root) for frame in frames]
     path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"

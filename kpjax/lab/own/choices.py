@@ -207,9 +207,8 @@ def usual_choices(facts: Facts, config: Any, typed: Collection[str], *, frozen_s
     """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its learning rates.
 
     The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or weights are typed, no
-    option of the small U-net, and no run to start from. frozen_stride: up to which it keeps its weights.
-    Of a project whose keypoints are a person's by their names, its weights are those of a network of human pose.
-    Raises InputError for typed weights of an unknown network.
+    option of the small U-net, and no run to start from. frozen_stride: up to which it keeps its weights. Of a project
+    whose keypoints are a person's by their names, its weights are those of a network of human pose.
     """
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:

@@ -45,8 +45,6 @@ class EarlierRun(NamedTuple):
 def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
     """Opens a run's folder, or one that was exported; `argument` names it. kind: of the scores that it must have; any
     if empty.
-
-    Raises InputError as `open_run` does, for a network that is not one of NETWORKS, and for other heatmaps.
     """
     if not folder:
         raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
@@ -93,10 +91,7 @@ def published_run(weights: str) -> EarlierRun:
 
 def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[str] = WITH_HEAD.names,
             needed: bool = True) -> Project:
-    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and tells which.
-
-    Raises InputError if there is none, and one is needed.
-    """
+    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and tells which."""
     names = project.skeleton.names
     changed = tuple(new if new in known else old for old, new in zip(names, names_of_person(names), strict=True))
     same = {new: old for old, new in zip(names, changed, strict=True) if new in known}

@@ -62,10 +62,7 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 
 
 def old_run(folder: str) -> EarlierRun:
-    """Opens the old model: a run's folder, one that was exported, or a published network (`published.is_published`).
-
-    Raises InputError as `earlier_run` and `published_run` do.
-    """
+    """Opens the old model: a run's folder, one that was exported, or a published network (`published.is_published`)."""
     if folder and published.is_published(folder):
         return published_run(folder)
     return earlier_run(folder, "old", incremental.SCORE_KIND)
@@ -110,9 +107,6 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
-
-    Raises InputError where the old run or the project is missing or unfit, or the project has no new keypoint, and for
-    typed weights.
     """
     if "weights" in typed:
         raise InputError("weights", "the old run brings them; leave them out")

@@ -50,10 +50,7 @@ class Own:
 
 
 def needed_project(path: str, own: Own, argument: str = "project") -> Project:
-    """Reads the project at a path, named by `argument`, as one with `own.more_projects` if it is the `project`.
-
-    Raises InputError with all faults, for an empty path, and for projects that contradict each other.
-    """
+    """Reads the project at a path, named by `argument`, as one with `own.more_projects` if it is the `project`."""
     if not path:
         raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
                          "Lightning Pose, or csv; kpjax check shows what is in it")
@@ -131,7 +128,6 @@ def hold_out(project: Project, asked: str = "") -> Held:
     asked: names of recordings, or a share of the labelled frames. "" takes what the project itself says, or else a
     fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the last part of each,
     since neighbouring frames are nearly identical.
-    Raises InputError for an unknown recording, a share outside (0, 1), or if nothing would train.
     """
     frames = labelled_frames(project)
     if len(frames) < 2:

@@ -85,11 +85,7 @@ OWN = OwnConfig(**vars(SMALL) | {
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed chosen from the videos, each choice printed with its reason.
-
-    Raises InputError if no video is named, or none has at least twice as many frames as the window, and for videos of
-    several sizes unless the size of images is typed.
-    """
+    """Returns the config with what is not typed chosen from the videos, each choice printed with its reason."""
     data, files = config.data, config.data.files()
     total = sum(len(video) for video in files)
     fitting = max(math.ceil(total / FRAMES), 1)
@@ -142,11 +138,7 @@ def place_choice(files: Sequence[Video], every: int) -> Choice:
 
 
 def open_data(job: Job) -> pyramids.Data:
-    """Opens the videos, which train and test: labels are what no discovery has seen.
-
-    Raises InputError for videos that cannot be read or differ in size, for several tables of labels, and for a variant
-    that only labels can evaluate where there are none.
-    """
+    """Opens the videos, which train and test: labels are what no discovery has seen."""
     source = _open(job.config.data)
     if job.variant in pyramids.WITHOUT_NETWORK and not source.skeleton.names:
         raise InputError("variants", f"{job.variant} is evaluated by labels, and {source.name} have none; put a "

@@ -58,9 +58,6 @@ OWN = OwnConfig(**vars(LIKE) | {
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the source's project, each choice printed with its reason.
-
-    Raises InputError if there are no target images, if the two projects differ in their keypoints, or for crops around
-    boxes where no frame has several animals, from which finding them on the target could be learnt.
     """
     data, (project, held) = config.data, opened(config)
     frames = target_of(data, config.own, project.skeleton, "--source").frames

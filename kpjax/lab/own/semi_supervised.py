@@ -69,11 +69,7 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed chosen from the project, each choice printed with its reason.
-
-    Raises InputError if there are fewer than two labelled frames, or none at the places that are named for frames
-    without labels.
-    """
+    """Returns the config with what is not typed chosen from the project, each choice printed with its reason."""
     data, own, (project, held) = config.data, config.own, opened(config)
     if data.unlabelled and data.all_labelled:
         raise InputError("unlabelled", "--unlabelled-pool none reads none of them; leave out one of the two")
@@ -126,8 +122,7 @@ def opened(config: OwnConfig) -> tuple[Project, Held]:
 def open_data(job: Job) -> semi_supervised.Data:
     """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses nothing.
 
-    Frames without labels that nobody named are left out if they are copies of held-out ones. Raises InputError if such
-    are among those that were named.
+    Frames without labels that nobody named are left out if they are copies of held-out ones.
     """
     return _open(job._replace(variant=""))
 

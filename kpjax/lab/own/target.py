@@ -50,10 +50,7 @@ class Target(NamedTuple):
 
 
 def target_of(data: OwnDomains, own: Own, skeleton: Skeleton, known_by: str) -> Target:
-    """Finds the target's frames, and reads the project that tests. known_by: the flag of that skeleton.
-
-    Raises InputError if no frame is named, and for a keypoint that one of the two lacks.
-    """
+    """Finds the target's frames, and reads the project that tests. known_by: the flag of that skeleton."""
     if not data.target:
         raise InputError("target", "name images or videos that look different and have no labels")
     frames = frames_at(data.target)

@@ -76,10 +76,7 @@ def poses_of(config: Any) -> PoseStatistics | None:
 
 
 def resolved(config: Any, typed: Collection[str]) -> Any:
-    """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons.
-
-    Raises InputError for a start that is unfit, for fewer than twenty target frames, and for labels of other keypoints.
-    """
+    """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons."""
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
     run, poses = start_of(config), poses_of(config)

@@ -51,7 +51,6 @@ def largest_difference(method: Method, trained: Trained, model: Path, images: np
     """Returns how far a model is from its run: of heatmaps over their peaks, of points over the side without any.
 
     Points of heatmaps are not compared: where two cells are equally high, the order of sums decides which is taken.
-    Raises InputError if ONNX Runtime is not installed.
     """
     session = standalone.onnx_session(model)
     theirs = [np.concatenate(found) for found in zip(

@@ -34,10 +34,7 @@ def transform_of(given: Mapping[str, Any]) -> Transform:
 
 
 def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
-    """Writes the JSON files of the run that a predictor came from, which describe its method.
-
-    Raises InputError for a folder with an ONNX model, whose weights cannot be taken out of it.
-    """
+    """Writes the JSON files of the run that a predictor came from, which describe its method."""
     if "rebuild" not in description:
         raise InputError("run", f"the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
                          "name the run that it was exported from")

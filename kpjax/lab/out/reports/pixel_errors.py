@@ -202,8 +202,7 @@ def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
 def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
     """Reads the errors.csv of a run's folder; None without one. What is not labelled has the score 0.
 
-    names: of the keypoints, in their order; those with a label if not given. Raises InputError for a file that is
-    damaged.
+    names: of the keypoints, in their order; those with a label if not given.
     """
     path = Path(folder) / FILE
     if not path.is_file():

@@ -37,10 +37,7 @@ class LabelledFrames(NamedTuple):
 
 
 def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where one is not there.
-
-    Raises InputError if no image, or no frame of a video, has a box.
-    """
+    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where one is not there."""
     groups: dict[Path | None, list[int]] = {}
     for row, frame in enumerate(frames):
         groups.setdefault(None if frame.number is None else frame.path, []).append(row)
@@ -67,9 +64,6 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
         boxes: (N, I, 4) x, y, width, height of the animals on the frames, nan where one is not there; None for one
             animal somewhere on each.
         tick: called with the number of frames passed.
-
-    Raises:
-        InputError: if no frame can be read.
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0

@@ -52,8 +52,7 @@ def write_proposals(
     """Writes images and proposals into a new project's folder; returns the files that are not images.
 
     form: one of FORMATS; lp holds one animal. place: where the folder will be. proposals: each with a name of its own
-    in its folder. scorer: the name of the predictor, for tables that have one. Raises InputError for a library that is
-    not installed.
+    in its folder. scorer: the name of the predictor, for tables that have one.
     """
     if form == "slp":
         sleap.library()  # before anything is written
