@@ -11,6 +11,8 @@ A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 span
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from operator import and_
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -66,15 +68,22 @@ def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...]
 
 
 def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the same for frames of a video, which is found by its file's name, with or without the ending."""
+    """Returns the same for frames of a video, found by its file's name, with or without the ending, and of several of
+    one name by the folders above. name: its path."""
     last = PurePosixPath(name).name
     videos = {video for video, number in boxes.of
               if number is not None and PurePosixPath(video).name in (last, PurePosixPath(last).stem)}
+    folders = PurePosixPath(name).parts[-2::-1]
+    shared = {video: sum(accumulate((a == b for a, b in zip(PurePosixPath(video).parts[-2::-1], folders, strict=False)),
+                                    and_)) for video in videos}
+    videos = sorted(video for video in videos if shared[video] == max(shared.values()))
+    if len(videos) > 1:
+        raise InputError(f"{boxes.path}: {last} may be {videos[0]} or {videos[1]}; name a parent folder")
     found = [next((boxes.of[video, int(number)] for video in videos if (video, int(number)) in boxes.of), {})
              for number in numbers]
     if not any(found):
         known = sorted({video for video, number in boxes.of if number is not None})
-        raise InputError(f"{boxes.path}: it has no box on the requested frames of {name}; it has "
+        raise InputError(f"{boxes.path}: it has no box on the requested frames of {last}; it has "
                          f"{'frames of ' + ', '.join(known[:3]) if known else 'images only'}")
     return _stacked(found)
 
@@ -110,6 +119,8 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
         raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
                          "give a COCO file")
     names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
+    if len(names) < len(content["images"]):
+        raise InputError(f"{path}: two images have the same id; give every image its own")
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, annotation in enumerate(content["annotations"]):
         if not names.get(annotation.get("image_id")):

@@ -9,25 +9,17 @@ from kpjax.files import read_json, remove, remove_partials, sha256_of, write_jso
 
 
 def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -> list[Path]:
-    """Returns the files of a folder to replace, none if it is new or empty."""
-    remove_partials(folder.absolute().parent)
-    if Path.cwd().is_relative_to(folder.resolve()):  # what is put in its place is another folder
-        raise InputError("out", f"{folder} is the folder that you are in; give a new one")
-    if folder.is_symlink():
-        raise InputError("out", f"{folder} is a link; give the folder that it leads to, or another one")
-    if folder.exists() and not folder.is_dir():
-        raise InputError("out", f"{folder} is a file; give a folder")
+    """Returns the files of a folder to replace, none if it is new or empty; refuses one that may hold anything else."""
+    check_replaceable(folder)
     if not folder.is_dir() or not any(folder.iterdir()):
         return []
     if not overwrite:
         raise InputError("out", f"{folder} is not empty; give another folder, or overwrite it (--overwrite) if "
-                                f"{command} "
-                         "wrote it")
+                                f"{command} wrote it")
     path = folder / manifest
     if not path.is_file():
         raise InputError("out", f"{folder} has no {manifest} that lists what {command} wrote, and may hold other "
-                                "things; "
-                         "give another folder")
+                                "things; give another folder")
     files = read_json(path).get("files")
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise InputError(f"{path}: files: no names with their digests; give another folder")
@@ -38,6 +30,15 @@ def free_or_listed(folder: Path, manifest: str, command: str, overwrite: bool) -
         if digest and file.is_file() and sha256_of(file) != digest:
             raise InputError(f"{file} was changed since {command} wrote it; give another folder to keep it")
     return [*listed, path]
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raises InputError for a folder in whose place no other can be put."""
+    remove_partials(folder.absolute().parent)
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise InputError("out", f"{folder} is the folder that you are in; give a new one")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError("out", f"{folder} is a file or a link; give a new folder")
 
 
 def remove_files(folder: Path, files: Iterable[Path]) -> None:

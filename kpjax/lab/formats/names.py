@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content
+from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats.project import Frame
 
 _TRIED = 200  # images that `common_folder` searches at most
@@ -44,6 +45,12 @@ def forward(stored: str) -> str:
     path = PureWindowsPath(stored.strip())
     parts = [part for part in path.parts if part != path.anchor]
     return ("/" if path.root else "") + "/".join(parts)
+
+
+def recording(session: str) -> str:
+    """Returns the name of a recording as every format has it: of a video without its folder and ending."""
+    path = PurePosixPath(forward(session))
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
 def finder() -> Callable[[Path, Sequence[str]], Path | None]:

@@ -265,7 +265,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
         room = room or limit / examples[number].image.nbytes
         if len(source) > room:
             raise InputError(f"{source.name}: {len(source)} frames take more than {limit / 1e9:g} GB; keep fewer with "
-                             "every, or make them smaller with `image_size`")
+                             "`every`, or make them smaller with `image_size`")
     if faults and (on_bad_frame == "stop" or not examples):
         raise InputError(f"{source.name}: {len(faults)} of {len(source)} frames cannot be read: {summarise(faults)}; "
                          "replace them, or leave them out with `on_bad_frame`='skip'")

@@ -7,7 +7,7 @@ labels only.
 Missing files, sizes and frame numbers are checked here for all formats.
 """
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -150,9 +150,12 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
     faults += [f"{where}, {kind} {text!r:.200}: the name ends in a dot; rename it"
                for kind, text in dict.fromkeys(texts) if kind in ("session", "split") and text.endswith(".")]
     seen: dict[tuple[str, int | None], str] = {}
+    videos: dict[Path, dict[str, None]] = defaultdict(dict)  # their names
     for frame in project.frames:
         frames.append(_within(frame, project, where, faults))
         key = str(frames[-1].path), frame.number
+        if frame.number is not None:
+            videos[frames[-1].path].setdefault(frame.name.rpartition("/")[0])
         if frame.number is not None and not 0 <= frame.number < LAST_FRAME:
             faults.append(f"{where}, {frame.name:.200}: frame {frame.number} is in no video; count from 0")
         elif frame.number is None and any(part.endswith(".") for part in frames[-1].path.parts[-2:]):
@@ -161,6 +164,8 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
             faults.append(f"{where}, {frame.name}: the frame is listed twice, also as {seen[key]}; join the labels of "
                           "the two")
         seen[key] = frame.name
+    faults += [f"{where}: the videos {', '.join(names)} are all found as {path}; restore the folders that tell them "
+               "apart, or give one video one name" for path, names in videos.items() if len(names) > 1]
     for one in project.instances:
         labelled = one.visible > 0
         far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)

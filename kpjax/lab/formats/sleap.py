@@ -257,7 +257,8 @@ def _videos(
         else:
             path = _found(file, stored, video_root)
             found = _Video(path.name, path, {})
-        if names.setdefault(found.name, number) != number:
+        key = number if found.path is None else forward(stored)  # one video may be listed twice
+        if names.setdefault(found.name, key) != key:
             found = found._replace(name=f"{number}-{found.name}")
         videos[id(video)] = found
     return videos

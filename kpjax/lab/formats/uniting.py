@@ -7,15 +7,14 @@ each further project.
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.files import sha256_of
-from kpjax.images.reading import VIDEO_SUFFIXES
-from kpjax.lab.formats.names import derived_flip
+from kpjax.lab.formats.names import derived_flip, recording
 from kpjax.lab.formats.project import Instance, Project
 from kpjax.structures import Skeleton
 
@@ -51,7 +50,7 @@ def united(projects: Sequence[Project]) -> United:
         for at, frame in enumerate(project.frames):
             if owners[number][at]:
                 places[at] = len(frames)
-                session = _recording(frame.session) if alike else frame.session and f"{title}/{frame.session}"
+                session = recording(frame.session) if alike else frame.session and f"{title}/{frame.session}"
                 frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
         instances += [in_names(one, project.skeleton.names, skeleton.names)._replace(frame=places[one.frame])
                       for one in project.instances if one.frame in places]
@@ -59,12 +58,6 @@ def united(projects: Sequence[Project]) -> United:
     form = " and ".join(dict.fromkeys(project.format for project in projects))
     return United(Project(root, form, skeleton, tuple(frames), tuple(instances)), titles, tuple(
         tuple(name in project.skeleton.names for name in skeleton.names) for project in projects), notes)
-
-
-def _recording(session: str) -> str:
-    """Returns the name of a recording as every format has it: of a video without its folder and ending."""
-    path = PurePosixPath(session)
-    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
 def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool

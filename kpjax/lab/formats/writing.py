@@ -1,4 +1,5 @@
 """Conversion of a project to a folder for another tool: labels in that tool's format, and images."""
+import contextlib
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ from kpjax.errors import InputError, printable
 from kpjax.file_names import inside, portable
 from kpjax.files import read_content, read_json, renewed, writing
 from kpjax.images.reading import image_size
-from kpjax.images.video import VIDEO_SUFFIXES, Video, open_video
+from kpjax.images.video import Video, open_video
 from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
+from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.reading import FORMATS
 from kpjax.lab.formats.tables import FOLDER
@@ -100,11 +102,9 @@ def _scorer_of(project: Project) -> str:
     known = (config.scorer if config else "") or str(project.details.get("scorer") or "")
     noted = project.root / _MANIFEST
     if not known and noted.is_file():
-        try:
+        with contextlib.suppress(InputError):
             stored = read_json(noted).get("scorer")
-        except (InputError, ValueError, AttributeError):
-            stored = None
-        known = stored if isinstance(stored, str) and printable(stored) == stored else ""
+            known = stored if isinstance(stored, str) and printable(stored) == stored else ""
     return known
 
 
@@ -129,9 +129,7 @@ def _session_folders(project: Project) -> dict[str, str]:
     """Returns a unique folder name for each session, if possible the video's name without its ending."""
     folders: dict[str, str] = {}
     for session in dict.fromkeys(frame.session for frame in project.frames):
-        last = PurePosixPath(session)
-        short = last.stem if last.suffix.lower() in VIDEO_SUFFIXES else last.name
-        whole = portable(session or "images")
+        short, whole = recording(session), portable(session or "images")
         short = portable(short) if short else whole
         folders[session] = unused(short if short not in folders.values() else whole, set(folders.values()))
     return folders

@@ -3,7 +3,7 @@ import functools
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,6 +15,7 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource
+from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import (
     box_of,
@@ -57,6 +58,8 @@ def needed_project(path: str, own: Own, argument: str = "project") -> Project:
     read = own.category, own.video_root, own.pixels_from, own.rescale_labels, own.drop_zeros
     if argument == "project" and own.more_projects:
         return _united((path, *own.more_projects), *read)
+    if own.more_projects:
+        raise InputError("more_projects", f"{argument} is one project; leave the others out")
     return _read(path, *read)
 
 
@@ -231,13 +234,17 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         frames = (*rest, *(frame for path in videos_of(project) for frame in _frames_of(path)
                            if (frame.path.resolve(), frame.number) not in known))
     evaluated = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
-    recordings, after = _stems(held.recordings), {Path(name).stem: first for name, first in held.after.items()}
+    recordings, after = set(map(recording, held.recordings)), {recording(name): n for name, n in held.after.items()}
+    called: dict[Path, set[str]] = {}  # videos have the names of their files, and those that the project gives them
+    for frame in project.frames:
+        called.setdefault(frame.path.resolve(), set()).add(recording(frame.session))
 
     def is_left_out(frame: Frame) -> bool:
-        if frame.number is None and (paths or frame.path.resolve() in evaluated):
-            return frame.path.resolve() in evaluated
-        session = Path(frame.session).stem
-        return session in recordings or (bool(session) and 0 <= after.get(session, math.inf) <= _time(frame)[-1])
+        path = frame.path.resolve()
+        if frame.number is None and (paths or path in evaluated):
+            return path in evaluated
+        sessions = {recording(frame.session), *called.get(path, ())} - {""}
+        return any(one in recordings or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
 
     return Unlabelled(tuple(frames), frozenset(
         frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))
@@ -251,10 +258,6 @@ def _frames_of(video: Path) -> tuple[Frame, ...]:
     except InputError as error:
         print(f"left out: {error}")
         return ()
-
-
-def _stems(names: Iterable[str]) -> set[str]:
-    return {Path(name).stem for name in names}
 
 
 def videos_of(project: Project) -> list[Path]:

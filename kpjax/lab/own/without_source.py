@@ -214,7 +214,7 @@ def declared(paper: System, config: Any) -> OwnSystem:
     """Declares what RegDA's data are adapted to without a source: the target's labels only test."""
     return OwnSystem(
         paper, config, resolved, lambda job: _open(job._replace(variant="", seed=0)),
-        short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
+        short_list=lambda config: ("start",) * bool(config.data.target_project and config.own.control) + ("adapted",),
         applicable=lambda config: tuple(VARIANTS),
         parts=lambda job, data: {TARGET: Part(data.target.test, data.root)} if data.target.test else {},
         differences={"variants": VARIANTS, "train": train, "measure": measure, "draw": draw, "columns": columns,

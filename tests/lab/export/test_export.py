@@ -281,6 +281,8 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
         (str(path), name) for path in paths for name in POINTS.names]
     wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])
     assert [float(row["x"]) for row in rows[:3]] == pytest.approx(wanted[0, :, 0], abs=1e-3)
+    with pytest.raises(runner.InputError, match=r"points.csv: cannot be written: File exists"):
+        runner.main([str(paths[0]), "--out", str(tmp_path / "points.csv")])
     runner.main([str(paths[0]), "--box", "1", "2", "30", "30"])
     assert "a b.png,left," in capsys.readouterr().out
     (tmp_path / "cut.png").write_bytes(paths[0].read_bytes()[:100])

@@ -56,6 +56,7 @@ def test_coco_boxes_without_crowds(tmp_path):
     ("b.csv", "image,x,y,w,h\n", "no box in it"),
     ("b.json", "[{}]", "does not name its images"),
     ("b.json", "{", "invalid json"),
+    ("b.json", '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}', "same id"),
     ("b.json", '{"images": [], "annotations": [{"image_id": 3, "bbox": [1, 2, 3, 4]}]}', "its image_id"),
 ])
 def test_what_is_wrong_is_said(tmp_path, name, text, message):
@@ -69,3 +70,11 @@ def test_a_name_that_fits_two_images_is_refused(tmp_path):
     (tmp_path / "b.csv").write_text("image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n")
     with pytest.raises(InputError, match=r"a.png may be one/a.png or two/a.png"):
         boxes_of_images(read_boxes(tmp_path / "b.csv"), ["a.png"])
+
+
+def test_videos_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    (tmp_path / "b.csv").write_text("video,frame,x,y,w,h\none/a.mp4,0,1,1,1,1\ntwo/a.mp4,0,2,2,2,2\n")
+    boxes = read_boxes(tmp_path / "b.csv")
+    assert [boxes_of_video(boxes, f"/new/{folder}/a.mp4", [0])[1][0, 0, 0] for folder in ("one", "two")] == [1, 2]
+    with pytest.raises(InputError, match=r"a.mp4 may be one/a.mp4 or two/a.mp4"):
+        boxes_of_video(boxes, "/three/a.mp4", [0])

@@ -87,6 +87,10 @@ def test_frames_of_videos(tmp_path):
     path.write_text("video,frame,keypoint,x,y\nmonday/a.mp4,3,nose,1,2\n")
     with pytest.raises(InputError, match=r"frame 3 is labelled, a.mp4 has frames 0 to 2"):
         read_project(path, video_root=tmp_path / "videos")
+    # Of two cameras that call every file alike one folder is not here: its labels must not land on the other.
+    path.write_text("video,frame,keypoint,x,y\nmonday/a.mp4,0,nose,1,2\ntuesday/a.mp4,1,nose,1,2\n")
+    with pytest.raises(InputError, match=r"the videos monday/a.mp4, tuesday/a.mp4 are all found as .*monday/a.mp4"):
+        read_project(path, video_root=tmp_path / "videos" / "monday")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])

@@ -84,6 +84,11 @@ def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
     found = own_project.unlabelled_frames(together, held, [str(tmp_path)])
     assert [frame.number for frame in found.taken(1, project.root)] == list(range(13))
     assert [frame.number for frame in found.taken(5, project.root)] == [0, 5, 10]
+    # A project may call its videos otherwise than their files are.
+    named = project._replace(frames=tuple(frame._replace(session=f"day {n % 3}") if n % 3 else frame._replace(
+        session="day 0", path=tmp_path / "day.mp4", number=n) for n, frame in enumerate(project.frames)))
+    found = own_project.unlabelled_frames(named, hold_out(named, "day 0"), [str(tmp_path)])
+    assert not found.taken(1, project.root)
     # By default frames without labels, and none of a recording that is held out.
     held = hold_out(project)
     found = own_project.unlabelled_frames(project, held, ())

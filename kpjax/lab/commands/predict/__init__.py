@@ -151,7 +151,7 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
     if asked.boxes is not None:
         known = read_boxes(asked.boxes)
         instances, boxes = (boxes_of_images(known, sequence.names) if sequence.video is None else
-                            boxes_of_video(known, sequence.names[0], sequence.numbers))
+                            boxes_of_video(known, sequence.path.absolute().as_posix(), sequence.numbers))
     find, animals = asked.boxes is None and predictor.finder is not None, None
     if find:
         usual = predictor.finder.most if predictor.finder.always else 0

@@ -328,8 +328,11 @@ def main(arguments: list[str]) -> None:
                 inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
                 rows.append((path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "ok" if inside else "outside"))
     if flags.out:
-        with flags.out.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        try:
+            with flags.out.open("x", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise InputError(f"{flags.out}: cannot be written: {error.strerror or error}; give another file") from None
     else:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
 

@@ -16,9 +16,10 @@ from jax import export
 from safetensors.numpy import save
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, remove_partials, strict
+from kpjax.files import atomic, strict
 from kpjax.images import reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
+from kpjax.lab.formats.manifest import check_replaceable
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Example, Method, Trained
 from kpjax.training import run_folder
@@ -154,16 +155,12 @@ def input_of(transform: Transform) -> dict[str, Any]:
 
 def check_free(folder: Path, overwrite: bool) -> None:
     """Raises InputError for a folder with content, except for an earlier predictor that may be replaced."""
-    remove_partials(folder.absolute().parent)
-    if folder.is_file() or folder.is_symlink():
-        raise InputError("out", f"{folder} is a file or a link; give a new folder")
-    if Path.cwd().is_relative_to(folder.resolve()):
-        raise InputError("out", f"{folder} is the folder that you are in; give a new one")
+    check_replaceable(folder)
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if other := sorted(held - {*standalone.FILES, "__pycache__"}):
         raise InputError("out", f"{folder} holds {other[0]}, which is not part of a predictor; give a new folder")
     if held and not overwrite:
-        raise InputError("out", f"{folder} exists already; set overwrite or give another folder")
+        raise InputError("out", f"{folder} exists already; give --overwrite or another folder")
 
 
 def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.images.video import open_video
 from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
+from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.export.standalone import in_original_pixels
@@ -44,7 +45,7 @@ def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, .
     parts = []
     for path, rows in groups.items():
         found = (boxes_of_images(boxes, [frames[row].path.as_posix() for row in rows]) if path is None else
-                 boxes_of_video(boxes, path.name, [frames[row].number for row in rows]))
+                 boxes_of_video(boxes, path.absolute().as_posix(), [frames[row].number for row in rows]))
         parts.append((rows, *found))
     names = tuple(dict.fromkeys(name for _, animals, _ in parts for name in animals))
     placed = np.full((len(frames), len(names), 4), np.nan)
@@ -149,17 +150,11 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
         if number is not None:
             names = {frame.session, frame.path.parent.name} if frame.number is None else {frame.path.stem}
             for name in names - {""}:
-                taken.setdefault(_stem(name), []).append(number)
+                taken.setdefault(recording(name), []).append(number)
     return np.array([
         frame.path.resolve() in files if frame.number is None else
         any(abs(frame.number - other) < max(apart, 1) for other in taken.get(frame.path.stem, ()))
         for frame in frames], bool)
-
-
-def _stem(name: str) -> str:
-    """Returns a video's name without its folder and ending."""
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return re.sub(r"\.(mp4|avi|mov|mkv|webm|m4v|mpg|mpeg|wmv|ogv)$", "", last, flags=re.IGNORECASE)
 
 
 # The choice
