@@ -89,8 +89,7 @@ def read_score_table(folder: Path) -> ScoreTable | None:
     with foreign(path, "delete it, and the default cutoff is used"):
         edges, fractions = (np.array(found[name], np.float64) for name in ("edges", "hit_fraction"))
         table = ScoreTable(edges, fractions, str(found["kind"]), float(found["cutoff"]))
-        right = (edges.shape == (BINS + 1,) and fractions.shape == (BINS,) and math.isfinite(table.cutoff)
-                 and printable(table.kind) == table.kind)
-    if not right:
-        raise InputError(f"{path}: cannot be read: not what a run writes; delete it, and the default cutoff is used")
-    return table
+        if not (edges.shape == (BINS + 1,) and fractions.shape == (BINS,) and math.isfinite(table.cutoff)
+                and printable(table.kind) == table.kind):
+            raise ValueError("not what a run writes")
+        return table

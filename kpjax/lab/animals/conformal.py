@@ -178,9 +178,9 @@ def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
         right &= table.scores.shape == table.scale.shape
         right &= bool((table.quantiles >= 0).all() and (table.scale > 0).all() and (np.diff(table.scores) > 0).all()
                       and (np.diff(table.levels) > 0).all() and table.unit in ("image", "recording"))
-    if not right:
-        raise InputError(f"{path}: its numbers do not belong together; delete it and build the table again")
-    return table
+        if not right:
+            raise ValueError("its numbers do not belong together")
+        return table
 
 
 def _points(errors, scores, visible) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

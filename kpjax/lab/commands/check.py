@@ -15,7 +15,7 @@ from kpjax.errors import summarise
 from kpjax.files import remove_partials
 from kpjax.lab.commands import Check
 from kpjax.lab.formats import checking
-from kpjax.lab.formats.project import Project
+from kpjax.lab.formats.project import Project, outside
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import Options, format_of, project_and_faults
 from kpjax.lab.out.reports.label_sheet import Labels, label_sheet
@@ -79,7 +79,8 @@ def frame_lines(project: Project) -> list[str]:
         lengths, sides = reference_lengths(project), np.array([max(frame.size) for frame in frames])
         share = f", {100 * np.median(lengths / sides):.0f} % of the image" if sides.all() else ""
         animals += f"; {boxed} have a box; median diagonal {np.median(lengths):.0f} px{share}"
-        if strange := [frames[number].name for number in checking.unusual_sizes(lengths)]:
+        unlike = (lengths > 4 * np.median(lengths)) | (lengths < np.median(lengths) / 4)
+        if strange := [frames[number].name for number in np.flatnonzero(unlike)]:
             animals += f"; more than four times larger or smaller: {summarise(strange, 3)}"
     lines.append(animals)
     for title, field in (("recordings", "session"), ("splits", "split")):
@@ -91,12 +92,15 @@ def frame_lines(project: Project) -> list[str]:
 
 def keypoint_lines(project: Project) -> list[str]:
     """Returns a table: how often each keypoint is labelled, occluded, outside its image and empty."""
-    counts, names = checking.keypoint_counts(project), project.skeleton.names
+    names = project.skeleton.names
+    visible, occluded = (np.array(found, bool).reshape(len(project.instances), len(names)) for found in (
+        [one.visible > 0 for one in project.instances], [one.occluded for one in project.instances]))
+    counts = visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0)
     width = max([len("keypoint"), *map(len, names)])
     lines = [f"{'keypoint':{width}}  labelled  occluded   outside     empty"]
     lines += [f"{name:{width}}  {labelled:8d}  {occluded:8d}  {beyond:8d}  {empty:8d}"
               for name, labelled, occluded, beyond, empty in zip(names, *counts, strict=True)]
-    if never := [name for name, labelled in zip(names, counts.labelled, strict=True) if not labelled]:
+    if never := [name for name, labelled in zip(names, counts[0], strict=True) if not labelled]:
         lines.append(f"never labelled: {', '.join(never)}")
     return [*lines, f"edges: {len(project.skeleton.edges)}"]
 

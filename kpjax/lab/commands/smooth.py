@@ -134,13 +134,12 @@ def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, as
 def _table(first: PredictionTable, after: np.ndarray, scores: np.ndarray) -> PredictionTable:
     shape = first.scores.shape
     keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
-    table = first._replace(
-        keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
-        status=np.where(known.any(-1), OK, UNREADABLE), outside=np.zeros(shape, bool),
-        radii=np.full(shape, np.nan), spreads=np.full(shape, np.nan))  # these were of the points before
     sizes = first.sizes[:, None, None]
-    inside = ((keypoints >= -0.5) & (keypoints <= sizes - 0.5)).all(-1)
-    return table._replace(outside=known & ~inside & (sizes > 0).all(-1))
+    return first._replace(
+        keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
+        status=np.where(known.any(-1), OK, UNREADABLE),
+        outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes),
+        radii=np.full(shape, np.nan), spreads=np.full(shape, np.nan))  # these were of the points before
 
 
 def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smooth) -> list[str]:

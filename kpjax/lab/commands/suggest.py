@@ -134,7 +134,6 @@ def sheet_of(proposals: Sequence[Proposal], skeleton: Skeleton) -> np.ndarray:
 
 # Files and lines
 
-
 def table(proposals: Sequence[Proposal]) -> str:
     """Returns a csv of frames, their mean scores, ranks and images."""
     rows = [["image", "video", "frame", "score", "rank", "file"]]

@@ -11,16 +11,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.images.reading import read_image
-from kpjax.lab.formats.project import Frame, Instance, Project, outside
-
-
-class KeypointCounts(NamedTuple):
-    """Counts over all instances for each keypoint, (K,) int each."""
-
-    labelled: np.ndarray
-    occluded: np.ndarray
-    outside: np.ndarray  # labelled more than a pixel outside its image
-    empty: np.ndarray
+from kpjax.lab.formats.project import Frame, Instance, Project
 
 
 class VideoFacts(NamedTuple):
@@ -35,14 +26,6 @@ class VideoFacts(NamedTuple):
     unreadable: int | None  # frames that do not decode; None if not checked
     cut_off: int  # frames that its header announces and the file lacks
     note: str = ""  # how its frames are numbered, where that is unusual
-
-
-def keypoint_counts(project: Project) -> KeypointCounts:
-    """Counts labelled, occluded, outside and empty keypoints of a project with known frame sizes."""
-    shape = len(project.instances), len(project.skeleton.names)
-    visible = np.array([one.visible > 0 for one in project.instances], bool).reshape(shape)
-    occluded = np.array([one.occluded for one in project.instances], bool).reshape(shape)
-    return KeypointCounts(visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0))
 
 
 def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
@@ -107,14 +90,6 @@ def sessions_on_both_sides(project: Project) -> list[str]:
         if frame.session and frame.split:
             splits[frame.session].add(frame.split)
     return [f"{session} ({' and '.join(sorted(found))})" for session, found in splits.items() if len(found) > 1]
-
-
-def unusual_sizes(lengths: np.ndarray) -> np.ndarray:
-    """Returns the indices of lengths (N,) px that are over four times longer or shorter than the median."""
-    if not len(lengths):
-        return np.zeros(0, int)
-    median = np.median(lengths)
-    return np.flatnonzero((lengths > 4 * median) | (lengths < median / 4))
 
 
 # Two projects of the same frames

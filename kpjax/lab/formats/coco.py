@@ -27,11 +27,6 @@ _SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": 
 _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is a json file of COCO's form, or a folder that holds one."""
-    return bool(files_of(path))
-
-
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a json file, or a folder that holds one, or one each for train, val and test.
 

@@ -26,16 +26,6 @@ from kpjax.structures import Skeleton
 _FORM = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d+)\s*\{([^}]*)\}\s*")
 
 
-def recognises_xml(path: Path) -> bool:
-    """Returns whether a path is an xml file with images and boxes, or a folder that holds one."""
-    return bool(_xml_files(path))
-
-
-def recognises_pts(path: Path) -> bool:
-    """Returns whether a path is a file .pts, or a folder that holds some, three levels down at most."""
-    return bool(_pts_files(path))
-
-
 def _skeleton(folder: Path, names: Sequence[str], first: int, notes: list[str], faults: list[str]) -> Skeleton:
     """Returns the skeleton of points; those of a face, which count from `first`, get the names and pairs of one."""
     numbers = [name.lstrip("0") or "0" for name in names]
@@ -53,7 +43,7 @@ def read_xml(path: Path, faults: list[str], options: Options = STATED) -> Projec
     An animal is a box with parts; boxes marked `ignore` are left out, and a part that a box lacks is unlabelled.
     Images are below the file's folder. Keypoints have the names of the parts, in the order of these.
     """
-    file, notes = only_file(path, _xml_files(path), "xml files"), []
+    file, notes = only_file(path, xml_files(path), "xml files"), []
     with foreign(file.name, "it is invalid xml, save it again"):
         content = read_content(file)
         if b"<!ENTITY" in content:
@@ -78,7 +68,8 @@ def read_xml(path: Path, faults: list[str], options: Options = STATED) -> Projec
     return Project(file.parent, "dlib", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))
 
 
-def _xml_files(path: Path) -> list[Path]:
+def xml_files(path: Path) -> list[Path]:
+    """Returns the xml files with images and boxes at a path, or in the folder that it is."""
     return [file for file in shown_files(path, "*.xml") if file.suffix.lower() == ".xml" and all(
         word in read_content(file) for word in (b"<dataset", b"<images"))]
 
@@ -108,7 +99,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
     names are 1, 2, ... or those of a skeleton.json in the folder. Points that are nan, or both -1 or 0 in the file, are
     unlabelled.
     """
-    files, notes = _pts_files(path), ["files .pts count pixels from 1; 1 is subtracted from x and y"]
+    files, notes = pts_files(path), ["files .pts count pixels from 1; 1 is subtracted from x and y"]
     root = path if path.is_dir() else path.parent
     found = {file: points for file in files
              if (points := _points(file, file.relative_to(root).as_posix(), faults)) is not None}
@@ -128,7 +119,8 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
 
 
-def _pts_files(path: Path) -> list[Path]:
+def pts_files(path: Path) -> list[Path]:
+    """Returns the files .pts at a path, three levels down at most."""
     files = shown_files(path, "*.pts", "*/*.pts", "*/*/*.pts", "*/*/*/*.pts")
     return [file for file in files if file.suffix.lower() == ".pts"]
 

@@ -21,11 +21,6 @@ from kpjax.lab.formats.skeleton_file import read_skeleton
 _WORDS = (b'"annotations"', b'"result"', b'"data"')
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is such a json file, or a folder that holds one."""
-    return bool(_files_of(path))
-
-
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a json file, or the only one of a folder. Images are below the file's folder.
 
@@ -33,7 +28,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     read that was not cancelled. Where other keypoints belong to rectangles, one that does not is a point of the image
     and of no animal: it is left out, with a note.
     """
-    file, notes = only_file(path, _files_of(path), "json files of Label Studio"), []
+    file, notes = only_file(path, files_of(path), "json files of Label Studio"), []
     with foreign(file.name, "export 'JSON' of Label Studio again"):
         tasks = json_of(file)
         results = [_result(task) for task in tasks]
@@ -60,7 +55,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     return Project(file.parent, "label_studio", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))
 
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Returns the json files of this form at a path, or in the folder that it is."""
     return [file for file in shown_files(path, "*.json", "*.JSON")
             if (content := read_start(file)).lstrip()[:1] == b"[" and all(word in content for word in _WORDS)]
 

@@ -35,18 +35,13 @@ _KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", "s
 _PREDICTED = ("score", "status")  # columns that only predictions have
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is such a table, or a folder that holds one."""
-    return bool(_files_of(path))
-
-
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a table, or the only table of a folder.
 
     Images are below the table's folder. Videos are there or below the option `video_root`, under as many of the last
     parts of their stored path as exist.
     """
-    file = only_file(path, _files_of(path), "tables of labels")
+    file = only_file(path, files_of(path), "tables of labels")
     rows = read_rows(file, faults, (*_KNOWN, *_POINT, *_PREDICTED))
     if not rows.lacks(*_PREDICTED):
         raise InputError(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
@@ -93,7 +88,7 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 # Files
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     columns = {file: _columns(file) for file in shown_files(path, "*.csv", "*.CSV")}
     return [file for file, found in columns.items() if _looks_right(found) and (

@@ -5,7 +5,7 @@ Both name examples by the path of the image or video below a common root, by whi
 import functools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -254,7 +254,7 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
     examples: dict[int, Example] = {}
     faults: list[str] = []
     room = None
-    for number, image in _all_images(source):
+    for number, image in images_of([one.frame for one in source.entries]):
         try:
             if isinstance(image, InputError):
                 raise image
@@ -282,14 +282,18 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
                        tuple(source.identity(number) for number in order))
 
 
-def _all_images(source: FrameSource):
-    """Yields (number, image or InputError) of every example, those of one video in the order of its frames."""
+def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:
+    """Yields the number of each frame with its image, or why it cannot be read; each video in one pass, in its order.
+    """
     of_video: dict[Path, dict[int, list[int]]] = {}
-    for number, one in enumerate(source.entries):
-        if one.frame.number is None:
-            yield number, _image_or_error(one.frame)
-        else:
-            of_video.setdefault(one.frame.path, {}).setdefault(one.frame.number, []).append(number)
+    for number, one in enumerate(frames):
+        if one.number is not None:
+            of_video.setdefault(one.path, {}).setdefault(one.number, []).append(number)
+            continue
+        try:
+            yield number, read_frame(one)
+        except InputError as error:
+            yield number, error
     for path, wanted in of_video.items():
         try:
             video = _opened(path)
@@ -306,10 +310,3 @@ def _all_images(source: FrameSource):
         beyond = [frame for frame in wanted if frame >= len(video)]
         yield from ((number, InputError(f"{path}: there is no frame {frame}, the video has {len(video)}"))
                     for frame in beyond for number in wanted[frame])
-
-
-def _image_or_error(frame: Frame) -> np.ndarray | InputError:
-    try:
-        return read_frame(frame)
-    except InputError as error:
-        return error

@@ -1,9 +1,9 @@
 """Annotation projects of every format as a `Project`; the format is recognised by content.
 
-A format is a module and an entry of `FORMATS`. `recognises(path) -> bool` does not raise. `read(path, faults, options)
--> Project` appends what is wrong to `faults` (file, row, field: what was found; the mend) and reads on, or raises
-InputError where it cannot; it returns where images and videos should be. `write(project, folder) -> paths` writes
-labels only.
+A format is a module and an entry of `FORMATS`. `recognises(path)` returns the files of its own there, or whether it is
+a project, and does not raise. `read(path, faults, options) -> Project` appends what is wrong to `faults` (file, row,
+field: what was found; the mend) and reads on, or raises InputError where it cannot; it returns where images and videos
+should be. `write(project, folder) -> paths` writes labels only.
 Missing files, sizes and frame numbers are checked here for all formats.
 """
 import os
@@ -42,7 +42,7 @@ class Format(NamedTuple):
 
     name: str
     because: str  # what identifies it
-    recognises: Callable[[Path], bool]
+    recognises: Callable[[Path], bool | list[Path]]
     read: Callable[[Path, list[str], Options], Project]
     write: Callable[[Project, Path], list[Path]] | None = None
     short: str = ""  # its name on the command line, where it is written
@@ -52,7 +52,7 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("sleap", "a .slp file, or another that sleap-io reads", sleap.recognises, sleap.read, sleap.write, "slp",
+    Format("sleap", "a .slp file, or another that sleap-io reads", sleap.files_of, sleap.read, sleap.write, "slp",
            ("labels.slp",), videos=True),
     Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises, deeplabcut.read,
            deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
@@ -60,14 +60,14 @@ FORMATS = (
            lightning_pose.read, lightning_pose.write, "lp", ("CollectedData.csv", "bbox.csv", "skeleton.json"),
            by_video=True),
     Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
-           "<keypoint>_y", plain_csv.recognises, plain_csv.read, plain_csv.write, "csv",
+           "<keypoint>_y", plain_csv.files_of, plain_csv.read, plain_csv.write, "csv",
            ("labels.csv", "skeleton.json"), videos=True),
-    Format("label_studio", "json with tasks and their annotations", label_studio.recognises, label_studio.read),
-    Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.recognises, ultralytics.read),
-    Format("coco", "json with images, annotations and categories", coco.recognises, coco.read, coco.write, "coco",
+    Format("label_studio", "json with tasks and their annotations", label_studio.files_of, label_studio.read),
+    Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.files_of, ultralytics.read),
+    Format("coco", "json with images, annotations and categories", coco.files_of, coco.read, coco.write, "coco",
            ("annotations.json",)),
-    Format("dlib", "xml with images, boxes and parts", faces.recognises_xml, faces.read_xml),
-    Format("pts", "files .pts, one for each image", faces.recognises_pts, faces.read_pts),
+    Format("dlib", "xml with images, boxes and parts", faces.xml_files, faces.read_xml),
+    Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts),
 )
 _KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, dlib's xml, .pts, or a csv table"
 

@@ -34,11 +34,6 @@ class Animal(NamedTuple):
     scores: np.ndarray | None = None  # (K,) of a prediction, which SLEAP shows and never takes for a label
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is such a file, or a folder that holds one."""
-    return bool(_files_of(Path(path)))
-
-
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads the labels of a file, without predicted instances.
 
@@ -48,7 +43,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     below the option `video_root`, and in parent folders that share a folder with their stored path. Images inside a
     package are copied to the cache folder (XDG_CACHE_HOME).
     """
-    file = only_file(Path(path), _files_of(Path(path)), ".slp files")
+    file = only_file(Path(path), files_of(Path(path)), ".slp files")
     labels = load(file)
     with foreign(file.name, "save it again with SLEAP"):
         return _project_of(labels, file, options.video_root, faults)
@@ -233,7 +228,8 @@ class _Video(NamedTuple):
     images: Mapping[int, Path]
 
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Returns the files at a path, or in the folder that it is, that sleap-io reads."""
     return [file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file)]
 
 

@@ -24,14 +24,9 @@ _FILE = "data.yaml"
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is a data.yaml with `kpt_shape`, or a folder that holds one."""
-    return bool(_files_of(path))
-
-
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads all splits. The option `category` is the name or number of a class, where there are several."""
-    file = _files_of(path)[0]
+    file = files_of(path)[0]
     with foreign(file.name, "correct it in an editor"):
         config = yaml.safe_load(read_content(file))
         count, dims = config["kpt_shape"]
@@ -62,7 +57,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     return Project(file.parent, "ultralytics", skeleton, tuple(with_sessions(frames)), tuple(instances), tuple(notes))
 
 
-def _files_of(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Returns the data.yaml with `kpt_shape` at a path, or in the folder that it is."""
     return [file for file in shown_files(path, _FILE, f"*/{_FILE}")
             if file.suffix in (".yaml", ".yml") and b"kpt_shape" in read_content(file)][:1]
 

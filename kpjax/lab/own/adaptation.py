@@ -94,7 +94,6 @@ OWN = OwnConfig(**vars(SYNTHETIC) | {
 
 # The core
 
-
 class CoreRun(NamedTuple):
     """A run that a person names as the core."""
 
@@ -135,7 +134,6 @@ def own_core(folder: str) -> CoreRun:
 
 
 # Images
-
 
 class Split(NamedTuple):
     """Frames that are adapted to, and frames that test."""

@@ -106,7 +106,6 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
 
 # Rules
 
-
 def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Choice]:
     """Chooses the transform of frames to square images, and the sizes of images and heatmaps.
 

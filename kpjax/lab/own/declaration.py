@@ -122,7 +122,6 @@ def either(one: System, other: System, is_other: Callable[[Any], bool]) -> Syste
 
 # What is said
 
-
 def steps_of(config: Any) -> int:
     """Returns the steps of all stages of a network."""
     known = flat(config)

@@ -110,7 +110,6 @@ def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[st
 
 # More labels for the same keypoints
 
-
 @dataclass(frozen=True)
 class Start(Backbone):
     """The weights that the backbone starts from, or a finished run that the whole network goes on from."""

@@ -60,7 +60,6 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 
 # The old model
 
-
 def old_run(folder: str) -> EarlierRun:
     """Opens the old model: a run's folder, one that was exported, or a published network (`published.is_published`)."""
     if folder and published.is_published(folder):
@@ -103,7 +102,6 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 
 
 # The config and the skeleton
-
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
@@ -159,7 +157,6 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
 
 
 # Data and measures
-
 
 @functools.lru_cache(maxsize=2)
 def open_project(config: OwnConfig) -> tuple[Data, source.Source]:

@@ -96,7 +96,6 @@ def renamed_to(project: Project, skeleton: Skeleton) -> Project:
 
 # What is held out
 
-
 class Held(NamedTuple):
     """Labelled animals of a project in two parts that share no frame and, if possible, no recording."""
 
@@ -206,7 +205,6 @@ def _time(frame: Frame) -> tuple[str, int]:
 
 # Frames without labels
 
-
 class Unlabelled(NamedTuple):
     """Frames to learn from without labels."""
 
@@ -269,7 +267,6 @@ def videos_of(project: Project) -> list[Path]:
 
 
 # Images
-
 
 @functools.lru_cache(maxsize=4)
 def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"

@@ -44,7 +44,6 @@ VARIANTS = {
 
 # The start
 
-
 def start_of(config: Any) -> EarlierRun:
     """Opens the run at --start. Raises InputError as `earlier_run` does, and for one on crops that finds no animals."""
     run = earlier_run(config.backbone.start, "start", "")
@@ -73,7 +72,6 @@ def poses_of(config: Any) -> PoseStatistics | None:
 
 
 # The config and the images
-
 
 def resolved(config: Any, typed: Collection[str]) -> Any:
     """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons."""
@@ -136,7 +134,6 @@ def _open(job: Job) -> Data:
 
 
 # A run
-
 
 @functools.lru_cache(maxsize=2)
 def build(config: Any, skeleton: Skeleton) -> Method:

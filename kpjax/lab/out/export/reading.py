@@ -38,7 +38,8 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
     if "rebuild" not in description:
         raise InputError("run", f"the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
                          "name the run that it was exported from")
-    files = _of_rebuild(description, "files", dict)
+    with foreign(standalone.DESCRIPTION, "export the run again"):
+        files = dict(description["rebuild"]["files"])
     if other := sorted(set(files) - set(RUN_FILES)):
         raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
                          "the run again")
@@ -49,19 +50,10 @@ def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
         inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _of_rebuild(description: Mapping[str, Any], name: str, kind: type) -> Any:
-    """Returns an entry of `rebuild`. Raises InputError if it is of another kind."""
-    rebuild = description["rebuild"]
-    if not isinstance(rebuild, Mapping) or not isinstance(rebuild.get(name), kind):
-        raise InputError(f"{standalone.DESCRIPTION}: rebuild: {name} is not what an export writes; export the run "
-                         "again")
-    return rebuild[name]
-
-
 def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
     """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
-    unread, empty = _of_rebuild(description, "unread", dict), _of_rebuild(description, "empty", list)
     with foreign(Path(folder) / standalone.WEIGHTS, "export the run again"):
+        unread, empty = (description["rebuild"][name] for name in ("unread", "empty"))
         arrays = load_file(Path(folder) / standalone.WEIGHTS)
         for name, like in unread.items():
             if math.prod(like["shape"]) * np.dtype(like["dtype"]).itemsize > LARGEST:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
 from kpjax.files import foreign, read_content, write_text
 from kpjax.lab.formats.tables import rows_text
 
@@ -207,13 +206,10 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
     path = Path(folder) / FILE
     if not path.is_file():
         return None
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
-    except csv.Error:
-        rows = []
-    if not rows or set(HEADER) - set(rows[0]):
-        raise InputError(f"{path}: not what a run writes; train it again, or delete the file")
     with foreign(path, "train the run again, or delete the file"):
+        rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+        if not rows or set(HEADER) - set(rows[0]):
+            raise ValueError("not what a run writes")
         return _animals(rows, tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows)))
 
 

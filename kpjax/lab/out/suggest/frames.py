@@ -1,6 +1,6 @@
 """Frames as `suggest` sees them: thumbnails and predictions, those with labels, and a choice of unlike ones."""
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,11 +8,10 @@ import numpy as np
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.images.video import open_video
 from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import read_frame
+from kpjax.lab.formats.project_source import images_of
 from kpjax.lab.out.export.standalone import in_original_pixels
 from kpjax.lab.predictors import Predictor, in_batches
 from kpjax.structures import Skeleton
@@ -68,11 +67,11 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0
-    for row, image in _images(frames):
+    for row, image in images_of(frames):
         tick(1)
         if frames[row].number is not None and frames[row].number % every:
             continue
-        if image is None:
+        if isinstance(image, InputError):
             unreadable.append(frames[row].name)
         elif boxes is not None and not np.isfinite(boxes[row]).all(-1).any():
             without_box += 1
@@ -99,25 +98,7 @@ def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], 
                      zip(made, points, strict=True)]), scores.astype(np.float64)
 
 
-def _images(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yields the number of every frame with its image, None if it does not decode; each video in one pass."""
-    of_video: dict[Path, dict[int, int]] = {}
-    for row, frame in enumerate(frames):
-        if frame.number is not None:
-            of_video.setdefault(frame.path, {})[frame.number] = row
-            continue
-        try:
-            yield row, read_frame(frame)
-        except InputError:
-            yield row, None
-    for path, rows in of_video.items():
-        for number, image in open_video(path):
-            if number in rows:
-                yield rows[number], image
-
-
 # Frames with labels
-
 
 def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
     """Reads the labelled frames of a project. Raises InputError without any, or without a keypoint of `skeleton`."""
@@ -128,11 +109,11 @@ def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
         raise InputError("labelled", f"{project.root} has no labelled frame; leave it out")
     frames = tuple(project.frames[number] for number in sorted({one.frame for one in project.instances}))
     notes, features = [], []
-    for frame in frames:
-        try:
-            features.append(thumbnail(read_frame(frame)))
-        except InputError as error:
-            notes.append(str(error))
+    for _, image in images_of(frames):
+        if isinstance(image, InputError):
+            notes.append(str(image))
+        else:
+            features.append(thumbnail(image))
     return LabelledFrames(np.stack(features) if features else LabelledFrames().features, frames, tuple(notes))
 
 
