@@ -18,7 +18,7 @@ from kpjax.training.evaluation import Gathered
 
 def seeds_below(folder: Path) -> list[Path]:
     """Returns the finished seeds of a variant's folder, by number; none if it is not one."""
-    found = [path.parent for path in folder.glob("seed-*/results.json") if path.parent.name[5:].isdigit()]
+    found = [path.parent for path in folder.glob("seed-*/results.json") if path.parent.name[5:].isdecimal()]
     return [] if (folder / "config.json").exists() else sorted(found, key=lambda path: int(path.name[5:]))
 
 

@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from kpjax.errors import InputError
-
 GAP = 25  # frames that an animal may be unseen and still be the same, where their number is not known
 # Of an animal's extent: the deviation of its acceleration in a frame, and what a point without a radius may be off.
 ACCELERATION, REACH = 0.1, 0.1
@@ -65,18 +63,12 @@ class Tracks(NamedTuple):
     count: int = 0
 
 
-class Followed(NamedTuple):
-    """A frame after its animals were assigned."""
-
-    tracks: Tracks
-    numbers: np.ndarray  # (D,) int, the track of each animal that was found; UNTRACKED if it has none
-    doubts: tuple[Doubt, ...]
-
-
-def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = None, gap: int = GAP) -> Followed:
+def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = None, gap: int = GAP
+           ) -> tuple[Tracks, np.ndarray, tuple[Doubt, ...]]:
     """Assigns the animals of one frame to tracks. The result does not depend on the order of the animals.
 
-    An animal of which half of the points lie on another's was found twice, and the less certain one has no track.
+    Returns the tracks, (D,) the number of each animal's track, UNTRACKED if it has none, and doubts. An animal of which
+    half of the points lie on another's was found twice, and the less certain one has no track.
 
     Args:
         frame: the number of the frame; it rises from call to call, and frames in between have nothing to say.
@@ -84,10 +76,6 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
             found goes to a track that lacks one, however far it is. None lets animals come and go: a track ends after
             `gap` frames without its animal, and one that fits no track starts a track.
     """
-    if animals is not None and animals < 1:
-        raise InputError("animals", f"{animals}; give how many there are, at least 1")
-    if gap < 0:
-        raise InputError("gap", f"{gap}; give a number of frames, 0 or more")
     kept = tracks.tracks if animals is not None else tuple(
         track for track in tracks.tracks if frame - track.seen <= gap + 1)
     expected = [_moved(track, frame - track.seen) for track in kept]
@@ -125,7 +113,7 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
         count += 1
     doubts += [Doubt(frame, int(numbers[kept_one]), UNTRACKED, "found twice, the less certain one left out")
                for kept_one in twins]
-    return Followed(Tracks((*after.values(), *born), count), numbers, tuple(doubts))
+    return Tracks((*after.values(), *born), count), numbers, tuple(doubts)
 
 
 def follow_all(frames: Iterable[tuple[int, Found]], **rules: Any) -> tuple[list[np.ndarray], list[Doubt]]:

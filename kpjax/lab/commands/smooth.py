@@ -36,7 +36,7 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
     several = f" from {len(members)} networks" if len(members) > 1 else ""
     tell(f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
          f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}")
-    raw = np.stack([_flat(one) for one in members])  # (M, T, I * K, 2)
+    raw = np.stack([one.keypoints.reshape(len(one.names), -1, 2) for one in members])  # (M, T, I * K, 2)
     scores = np.stack([one.scores.reshape(len(one.names), -1) for one in members])
     sure = np.isfinite(raw).all(-1)
     if asked.cutoff is not None:
@@ -91,10 +91,6 @@ def names_of(table: PredictionTable) -> list[str]:
     """Returns the names of all keypoints of all animals, in the order of the table."""
     several = len(table.instances) > 1
     return [f"{animal} {name}" if several else name for animal in table.instances for name in table.skeleton.names]
-
-
-def _flat(table: PredictionTable) -> np.ndarray:
-    return table.keypoints.reshape(len(table.names), -1, 2)
 
 
 def _checked(asked: Smooth) -> tuple[str, ...]:

@@ -31,7 +31,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     file, notes = only_file(path, files_of(path), "json files of Label Studio"), []
     with foreign(file.name, "export 'JSON' of Label Studio again"):
         tasks = json_of(file)
-        results = [_result(task) for task in tasks]
+        # The regions and relations of the first annotation that was not cancelled.
+        results = [next((one["result"] for one in task["annotations"] if not one.get("was_cancelled")), [])
+                   for task in tasks]
         several = any(one["type"] == "rectanglelabels" for result in results for one in result)
         points = [_points(result, several) for result in results]
         alone = Counter(_label(one) for of_image in points for one in of_image.pop("", []))
@@ -59,11 +61,6 @@ def files_of(path: Path) -> list[Path]:
     """Returns the json files of this form at a path, or in the folder that it is."""
     return [file for file in shown_files(path, "*.json", "*.JSON")
             if (content := read_start(file)).lstrip()[:1] == b"[" and all(word in content for word in _WORDS)]
-
-
-def _result(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Returns the regions and relations of the first annotation that was not cancelled."""
-    return next((one["result"] for one in task["annotations"] if not one.get("was_cancelled")), [])
 
 
 def _image_of(task: Mapping[str, Any]) -> str:

@@ -45,16 +45,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """
     file = only_file(Path(path), files_of(Path(path)), ".slp files")
     labels = load(file)
-    with foreign(file.name, "save it again with SLEAP"):
-        return _project_of(labels, file, options.video_root, faults)
-
-
-def _project_of(labels: Any, file: Path, video_root: Path | None, faults: list[str]) -> Project:
     skeleton, notes = skeleton_of(file, labels)
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
-    videos = _videos(file, labels, [*labelled, *suggested], video_root, notes, faults)
+    videos = _videos(file, labels, [*labelled, *suggested], options.video_root, notes, faults)
     frames, instances, empty = [], [], 0
     for one, users in [(one, one.user_instances) for one in labelled] + [(one, []) for one in suggested]:
         frame = _frame(file, videos[id(one.video)], int(one.frame_idx), faults)

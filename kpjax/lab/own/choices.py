@@ -212,7 +212,11 @@ def usual_choices(facts: Facts, config: Any, typed: Collection[str], *, frozen_s
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:
         weights = config.backbone.weights if "weights" in typed else _at_hand(facts)
-        network = _network_of(weights) if weights else network
+        known = known_weights(weights) if weights else None
+        if weights and not known:
+            raise InputError("weights", f"{weights} is not among the known weights; name its network, too: --network "
+                             f"and one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
+        network = NETWORKS[known.network](**known.options) if known else network
     size = config.data.image_size if "image_size" in typed else None
     images = [*image_choices(facts, size, FINE_SIDE if isinstance(network, MobileNetV2) else 0), rotation_choice(facts)]
     if weights:
@@ -258,10 +262,3 @@ def _at_hand(facts: Facts) -> str:
 def _people(facts: Facts) -> str:
     found = sum(person.of_person(name) is not None for name in facts.names)
     return f"{found} of {facts.keypoints} keypoints are a person's by their names"
-
-
-def _network_of(weights: str) -> Any:
-    if not (known := known_weights(weights)):
-        raise InputError("weights", f"{weights} is not among the known weights; name its network, too: --network and "
-                         f"one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
-    return NETWORKS[known.network](**known.options)

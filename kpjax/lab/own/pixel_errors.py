@@ -56,8 +56,8 @@ def _animals(name: str, part: Part, found: Gathered) -> Animals:
     source, count = part.source, len(found.index)
     named = [identity.rpartition("#") for identity in identities(source)]
     # Only frames of videos have a number behind a "#"; images may have one in their names.
-    split = [(title, int(number)) if title and len(number) >= 6 and number.isdigit() else (title + mark + number, None)
-             for title, mark, number in named]
+    split = [(title, int(number)) if title and len(number) >= 6 and number.isdecimal() else
+             (title + mark + number, None) for title, mark, number in named]
     images, frames = zip(*split, strict=True)
     animals_on, seen = Counter(split), Counter()
     instances = []

@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
 from kpjax.lab.animals.matching import animals_over_time
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, follow_all, merged
 
@@ -106,9 +105,3 @@ def test_one_of_two_that_are_alike_is_a_doubt_where_the_other_is_missing():
 def test_doubts_of_neighbouring_frames_are_one():
     doubts = [Doubt(frame, 0, 1, "why") for frame in (3, 4, 5, 40)] + [Doubt(4, 0, 2, "why")]
     assert merged(doubts) == [Doubt(3, 0, 1, "why"), Doubt(4, 0, 2, "why"), Doubt(40, 0, 1, "why")]
-
-
-@pytest.mark.parametrize(("rules", "word"), [({"animals": 0}, "animals"), ({"gap": -1}, "gap")])
-def test_rules_that_mean_nothing_are_refused(rules, word):
-    with pytest.raises(InputError, match=word):
-        follow(Tracks(), 0, found(np.zeros((0, 5, 2))), **rules)
