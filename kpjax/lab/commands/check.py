@@ -29,8 +29,6 @@ LISTED = 40  # faults, each in a line of its own
 
 def check(asked: Check) -> Project:
     """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
-    if asked.video_root is not None and not asked.video_root.is_dir():
-        raise InputError("video_root", f"{asked.video_root} is not a folder; name the one that holds the videos")
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
     project, faults = project_and_faults(asked.project, Options(
@@ -39,16 +37,15 @@ def check(asked: Check) -> Project:
     if project is not None:
         print(*frame_lines(project), *keypoint_lines(project), sep="\n")
         if asked.sheet > 0 and project.instances:  # before all is decoded, which may take minutes
-            draw_sheet(project, asked.sheet, asked.out / f"{asked.project.resolve().stem}_labels.png", asked.overwrite)
-        for path in dict.fromkeys(frame.path for frame in project.frames if frame.number is not None):
+            place = asked.project.resolve()
+            title = place.name if place.is_dir() else place.stem
+            draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
+        known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
+        for path in dict.fromkeys([*known, *videos_of(project)]):  # those without labels are looked at, not decoded
             with contextlib.suppress(InputError):  # it is among the faults
-                videos.append(checking.video_facts(path, decode=not asked.quick, progress=_bar(path.name)))
+                decode = path in known and not asked.quick
+                videos.append(checking.video_facts(path, decode=decode, progress=_bar(path.name)))
                 print(video_line(videos[-1], project))
-        for path in videos_of(project):  # those without labels are looked at, not decoded
-            if not any(video.path == path for video in videos):
-                with contextlib.suppress(InputError):
-                    videos.append(checking.video_facts(path, decode=False))
-                    print(video_line(videos[-1], project))
         if not asked.quick:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
             broken, copies = checking.image_faults(images, _bar("images", total=len(images)))

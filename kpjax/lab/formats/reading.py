@@ -89,6 +89,8 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
     path, faults = Path(path), []
     if options.pixels_from not in (0, 1):
         raise InputError("pixels_from", f"{options.pixels_from}; pixels count from 0 or 1")
+    if options.video_root and not options.video_root.is_dir():
+        raise InputError("video_root", f"{options.video_root} is not a folder; name the one that holds the videos")
     form = format_of(path)
     try:
         with foreign(path):
@@ -123,11 +125,8 @@ def read_project(
     The options are those of `Options`. Raises InputError if the path is no project, or with everything that is wrong in
     one line: faulty labels, images and videos that are missing or of another size.
     """
-    root = None if video_root is None else Path(video_root)
-    if root is not None and not root.is_dir():
-        raise InputError("video_root", f"{root} is not a folder; name the one that holds the videos")
-    project, faults = project_and_faults(path, Options(category, root, pixels_from, rescale_labels, drop_zeros,
-                                                       check_files))
+    project, faults = project_and_faults(path, Options(category, video_root and Path(video_root), pixels_from,
+                                                       rescale_labels, drop_zeros, check_files))
     refuse(path, faults)
     return project
 

@@ -101,6 +101,14 @@ def test_the_sheet_comes_before_all_is_decoded_and_replaces_none(project, tmp_pa
     assert sheet.stat().st_size > 1000
 
 
+def test_the_sheet_of_a_folder_has_its_whole_name(project, tmp_path):
+    (tmp_path / "mouse.v1").mkdir()
+    for path in (project, tmp_path / "day", tmp_path / "a.mp4"):
+        path.rename(tmp_path / "mouse.v1" / path.name)
+    main([str(tmp_path / "mouse.v1"), "--quick", "--out", str(tmp_path / "out")])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mouse.v1_labels.png"]
+
+
 def test_near_names_of_commands_are_named(capsys, monkeypatch):
     for typed, words in ((["chek"], "did you mean check?"), (["Predict"], "did you mean predict?"),
                          (["xyz"], "there are check, ")):

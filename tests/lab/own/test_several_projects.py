@@ -6,6 +6,7 @@ import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
 
+from kpjax.errors import InputError
 from kpjax.input.source import identities
 from kpjax.lab.commands.train import main as train
 from kpjax.lab.formats.uniting import in_names
@@ -98,3 +99,8 @@ def test_refused_in_one_line(projects, system, flags, line, tmp_path, capsys):
     error = capsys.readouterr().err.splitlines()
     assert (code, len(error)) == (2, 1), error
     assert line in error[0]
+
+
+def test_a_project_that_nobody_would_read_is_refused():
+    with pytest.raises(InputError, match=r"source is one project; leave the others out"):
+        own_project.needed_project("front", own_project.Own(more_projects=("back",)), "source")
