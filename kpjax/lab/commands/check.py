@@ -29,10 +29,10 @@ LISTED = 40  # faults, each in a line of its own
 
 def check(asked: Check) -> Project:
     """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
-    form = format_of(asked.project)
-    print(f"{asked.project}: {form.name} ({form.because})")
     project, faults = project_and_faults(asked.project, Options(
         asked.category, asked.video_root, asked.pixels_from, asked.rescale_labels, asked.drop_zeros))
+    form = format_of(asked.project)
+    print(f"{asked.project}: {form.name} ({form.because})")
     videos, copies = [], []
     if project is not None:
         print(*frame_lines(project), *keypoint_lines(project), sep="\n")
