@@ -58,7 +58,7 @@ def check(asked: Check) -> Project:
             print(f"and {len(faults) - LISTED} more")
         several = "s" * (len(faults) > 1)
         raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
-    holdings = holdings_of(project, [video.frames for video in videos])
+    holdings = holdings_of(project, [len(one.video) for one in videos])
     print(*[CROPS] * holdings.several, *systems_lines(holdings), sep="\n")
     return project
 
@@ -102,14 +102,15 @@ def keypoint_lines(project: Project) -> list[str]:
     return [*lines, f"edges: {len(project.skeleton.edges)}"]
 
 
-def video_line(video: checking.VideoFacts, project: Project) -> str:
+def video_line(facts: checking.VideoFacts, project: Project) -> str:
     """Describes a video in a line."""
+    video = facts.video
     labelled = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path})
-    rate = "" if math.isnan(video.rate) else f", {video.rate:.4g} frames/s{' (variable)' if video.variable else ''}"
+    rate = "" if math.isnan(facts.rate) else f", {facts.rate:.4g} frames/s{' (variable)' if facts.variable else ''}"
     turned = f", turned by {video.rotation} degrees" if video.rotation else ""
-    bad = "" if video.unreadable is None else f", {video.unreadable} unreadable"
+    bad = "" if facts.unreadable is None else f", {facts.unreadable} unreadable"
     cut = f", {video.cut_off} cut off" if video.cut_off else ""
-    return (f"video {video.path.name}: {video.frames} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
+    return (f"video {video.path.name}: {len(video)} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
             f"{labelled} labelled{f'; {video.note}' if video.note else ''}")
 
 

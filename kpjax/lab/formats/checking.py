@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,19 +13,17 @@ from kpjax.errors import InputError, summarise
 from kpjax.images.reading import read_image
 from kpjax.lab.formats.project import Frame, Instance, Project
 
+if TYPE_CHECKING:
+    from kpjax.images.video import Video
+
 
 class VideoFacts(NamedTuple):
     """Properties of a video file."""
 
-    path: Path
-    frames: int
-    size: tuple[int, int]  # width and height as shown
+    video: "Video"
     rate: float  # median frames per second; nan for a folder of images
     variable: bool  # whether the time between frames varies by more than a twentieth of its median
-    rotation: int  # degrees by which players turn it
     unreadable: int | None  # frames that do not decode; None if not checked
-    cut_off: int  # frames that its header announces and the file lacks
-    note: str = ""  # how its frames are numbered, where that is unusual
 
 
 def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
@@ -63,7 +61,7 @@ def video_facts(path: Path, *, decode: bool, progress: Callable[[Iterable], Iter
         median = float(np.median(steps))
         rate, variable = 1 / median, bool(np.ptp(steps) > median / 20)
     bad = sum(image is None for _, image in progress(video)) if decode else None
-    return VideoFacts(path, len(video), video.size, rate, variable, video.rotation, bad, video.cut_off, video.note)
+    return VideoFacts(video, rate, variable, bad)
 
 
 def repeated_labels(project: Project) -> list[str]:
