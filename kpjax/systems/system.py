@@ -174,8 +174,8 @@ class System(NamedTuple):
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
-    # (config, variant) -> how long it trains, in steps of the stage that is trained first
-    length: Callable[[Any, str], float] = lambda config, variant: config.steps
+    # (config, variant) -> how long its stages are, in steps of the first; those that variants share by the same names
+    lengths: Callable[[Any, str], Mapping[str, float]] = lambda config, variant: {variant: config.steps}
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     parts_of_a_batch: int = 1  # equal ones, each a stream of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own

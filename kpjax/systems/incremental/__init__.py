@@ -20,7 +20,7 @@ import numpy as np
 
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
-from kpjax.files import make_folder, write_text
+from kpjax.files import make_folder, read_json, write_text
 from kpjax.input import protocols, source
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import ImageSet, Splits
@@ -157,6 +157,15 @@ def shortened(config: Config, steps: int) -> Config:
     return changed(config, steps=steps, base_steps=max(1, base_steps), ka_steps=ka_steps)
 
 
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of step 0, which variants share, and of all later ones together."""
+    recipe = VARIANTS[variant].recipe
+    later = config.steps * (len(read_json(config.data.protocol_path())["steps"]) - 1)
+    if recipe.base == "joint":
+        return {variant: config.base_steps + later}
+    return {recipe.base: config.base_steps} | ({} if recipe.combined else {variant: later})
+
+
 def threshold_texts(config: Config) -> list[str]:
     """Returns both thresholds as a table states them."""
     return [f"{100 * threshold:g} %" if config.error_in == "pixels" or threshold < 1 else f"{threshold:g}"
@@ -196,4 +205,5 @@ SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", SYNTHETIC, VARIANTS, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw, about=ABOUT)
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
+    lengths=lengths, draw=draw, about=ABOUT)

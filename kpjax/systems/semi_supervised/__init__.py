@@ -289,6 +289,18 @@ def shortened(config: Config, steps: int) -> Config:
     return replace(config, steps=steps, warm_start_steps=max(1, warm) if config.warm_start_steps else 0)
 
 
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of the stages of a variant, with those of the variant that it starts from."""
+    recipe = VARIANTS[variant].recipe
+    before, config = recipe.of or recipe.teacher, recipe.config(config)
+    found = lengths(config, before) if before else {}
+    if recipe.of or recipe.untrained:
+        return found
+    own = {variant: config.steps_of_both_stages} if recipe.everything else {
+        "warm start": config.warm_start_steps, variant: config.steps}
+    return found | own
+
+
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns PCK and how its step was chosen, then measures of whether the terms of the method were learnt."""
     step = {"last": "last step", "validation": "step best on validation images"}[config.selection]
@@ -318,4 +330,4 @@ ABOUT = About("a handful of labels, many images",
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)
+    lengths=lengths, draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)

@@ -1,11 +1,15 @@
 """The benchmark times and prints what it says. Times of tiny networks mean nothing."""
 import importlib.util
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from experiments import system_of
 from experiments.measure.benchmark import input, prediction, pytorch, run, timing
 from experiments.measure.benchmark.timing import Effort, compared
+from kpjax.systems.command_line import read_command
 from kpjax.systems.configs import changed
 
 ONCE = Effort(rounds=1, seconds=0.01)
@@ -69,3 +73,13 @@ def test_rows_beside_pytorch_run_on_a_tiny_network(monkeypatch):
     tiny = changed(input.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2)
     monkeypatch.setattr(pytorch, "NETWORKS", {"tiny": tiny})
     assert [row.figure.low > 0 for row in pytorch.rows(ONCE)] == [True, True]
+
+
+def test_half_an_hour_on_a_gpu_names_what_there_is():
+    """Systems, presets, variants and flags of its calls, at full length."""
+    script = (Path(__file__).parents[3] / "experiments/launch/half_hour.sh").read_text("utf-8").replace("\\\n", "")
+    calls = re.findall(r'\brun (\w+) (\w+) "([^"]+)"([^;\n]*)', script)
+    assert len(calls) == 5
+    for system, preset, variants, flags in calls:
+        typed = re.sub(r"\$\(steps([^)]*)\)", r"\1", flags).split()
+        assert read_command(system_of(system), [preset, "--variants", *variants.split(), *typed]).variants
