@@ -1,6 +1,6 @@
 """Draws the same test images under the predictions of several finished variants, a row each; true positions are rings.
 
-Command   python -m experiments side_by_side regda demo --variants source_only regda --out sheet.jpg
+Command   python -m experiments side_by_side regda demo --variants pretrained regda --out sheet.jpg
           python -m experiments side_by_side regda own --variants source_only regda --out sheet.jpg    (of kpjax train)
 """
 import sys
