@@ -31,16 +31,7 @@ from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Known, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import (
-    IMAGES,
-    About,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    draw_predictions,
-)
+from kpjax.systems.system import IMAGES, About, Job, Outcome, Predicting, StoredRun, System, draw_predictions
 from kpjax.training.evaluation import Gathered
 
 SCORE_KIND = "mse_peak"

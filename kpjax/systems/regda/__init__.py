@@ -24,12 +24,7 @@ from kpjax.systems import source_free, system
 from kpjax.systems.configs import score_kind
 from kpjax.systems.image_sets import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
-from kpjax.systems.regda.variants import (
-    VARIANTS,
-    build,
-    build_first,
-    setup_of,
-)
+from kpjax.systems.regda.variants import VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
