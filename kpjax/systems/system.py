@@ -43,6 +43,7 @@ from kpjax.training.trees import load_trained, save_trained
 FORMAT = 5  # of config.json
 PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 IMAGES = "images"  # folder of the images of a run
+SHOWN = 16  # predictions on a sheet
 OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
 
 
@@ -367,14 +368,19 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
         return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
 
 
+def draw_test(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on test images."""
+    draw_predictions(outcome, data.test, job.folder / IMAGES / "test.png", predictions.get("test"))
+
+
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,
-                     first: int = 16, minimum_side: int = 192) -> None:
+                     minimum_side: int = 192) -> None:
     """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
 
     made: of the whole source, if they were made already. Of several processes all must call it, and the first writes.
     """
-    some = subset(source, np.arange(min(first, len(source))))
-    found = Gathered(*(field[:first] for field in made)) if made else predict_source(
+    some = subset(source, np.arange(min(SHOWN, len(source))))
+    found = Gathered(*(field[:SHOWN] for field in made)) if made else predict_source(
         outcome.method, outcome.trained, some, batch_size=len(some))
     if jax.process_index() == 0:
         images = [some[number].image for number in range(len(some))]

@@ -129,7 +129,8 @@ def weights_of(job: Job) -> dict[str, float]:
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions after the last step, and the matrix at both thresholds; accuracy_matrix.csv has its numbers."""
-    draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png")
+    draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png",
+                     predictions.get(f"step_{len(data.protocol.steps) - 1}"))
     if jax.process_index():
         return
     found, introduced, names = matrices(job, data, predictions), data.introduced, data.skeleton.names

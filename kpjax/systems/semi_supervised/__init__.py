@@ -260,11 +260,6 @@ def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
     return {"labelled/left_to_learn": left}
 
 
-def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on test images."""
-    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png", predictions.get("test"))
-
-
 # The table
 
 
@@ -330,4 +325,4 @@ ABOUT = About("a handful of labels, many images",
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    lengths=lengths, draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)
+    lengths=lengths, draw=system.draw_test, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)
