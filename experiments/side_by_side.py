@@ -1,6 +1,6 @@
 """Draws the same test images under the predictions of several finished variants, a row each; true positions are rings.
 
-Command   python -m experiments side_by_side regda demo --variants source_only regda --out sheet.jpg
+Command   python -m experiments side_by_side regda demo --variants pretrained regda --out sheet.jpg
           python -m experiments side_by_side regda own --variants source_only regda --out sheet.jpg    (of kpjax train)
 """
 import sys
@@ -19,7 +19,7 @@ from kpjax import InputError
 from kpjax.drawing.overlays import prediction_sheet
 from kpjax.files import atomic
 from kpjax.lab.own.systems import own_system
-from kpjax.systems.configs import Checked, Count
+from kpjax.systems.configs import Checked
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
 from kpjax.systems.system import OWN, Job, read_predictions, stored_run
 
@@ -35,7 +35,6 @@ class SideBySide(Checked):
     seed: int = 0
     of: str = ""  # the set of test images, as the run names it; "" for the first
     images: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # numbers in that set
-    side: Count = 192  # px of an image on the sheet, at least
     workdir: str = "runs"
     data_dir: str = "~/kpjax_data"
 
@@ -67,7 +66,7 @@ class SideBySide(Checked):
         return prediction_sheet(
             [sets[name][number].image for number in self.images], found.keypoints[places], None, sets[name].skeleton,
             true=found.true_keypoints[places], visible=found.visible[places],
-            captions=[job.variant.replace("_", " ")] * len(places), columns=len(places), minimum_side=self.side)
+            captions=[job.variant.replace("_", " ")] * len(places), columns=len(places), minimum_side=192)
 
 
 @flags_in_messages(flags_of(SideBySide))

@@ -42,9 +42,8 @@ PRESETS: dict[str, Config] = {
         FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
         **LEEDS, core_epoch_steps=600),
     "faces_cores": changed(
-        FACES, summary="68 points of faces in videos, from published weights as the core: --weights NAME; 2 cores",
-        core="", core_test="", core_epochs=0, core_kept=(), network=MobileNetV2(), steps=500,
-                              core_epoch_steps=25),
+        FACES, **PUBLISHED, summary="68 points of faces in videos, from published weights: --weights NAME; 2 cores",
+        core_kept=(), network=MobileNetV2(), steps=500, core_epoch_steps=25),
     "flies_pose": changed(
         FLIES, **PUBLISHED, summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
         weights="movenet_lightning.google"),

@@ -6,15 +6,15 @@
 # A rehearsal on a CPU:      STEPS=20 experiments/launch/half_hour.sh 1 out
 # Then, at home:             tar -xzf OUT/call_1.tar.gz && python -m experiments results gather --workdir runs
 set -u
-call=${1:?1, 2 or 3} out=$(realpath -m "${2:?a folder for results}") data=${3:-$HOME/kpjax_data}
+call=${1:?1, 2 or 3} out=$(realpath -m "${2:?a folder for results}") data=$(realpath -m "${3:-$HOME/kpjax_data}")
 cd "$(dirname "$0")/../.." || exit 1
 end=$((SECONDS + ${LIMIT:-530})) archive=$out/call_$call.tar.gz work=${WORKDIR:-$(mktemp -d)}
 mkdir -p "$out"
 [ ! -f "$archive" ] || tar -xzf "$archive" -C "$work"
 
 keep() {  # without models and checkpoints
-    (cd "$work" && find runs -name results.json -o -name config.json -o -name metrics.jsonl -o -name report.html \
-        | grep -v /stages/ | tar -czf "$archive.part" -T - && mv "$archive.part" "$archive")
+    (cd "$work" && find runs -name results.json -o -name config.json -o -name skeleton.json \
+        -o -name metrics.jsonl -o -name report.html | grep -v /stages/ | tar -czf "$archive.part" -T - && mv "$archive.part" "$archive")
 }
 within() {  # a command, for what is left of the time
     local left=$((end - SECONDS))
@@ -25,6 +25,7 @@ within() {  # a command, for what is left of the time
 run() {  # a system, a preset and flags: one variant at a time, all of them if the time allows
     local system=$1 preset=$2 variants=$3; shift 3
     for variant in $variants; do
+        [ ! -f "$work/runs/$system/$preset/$variant/seed-0/results.json" ] || continue
         within python -m "experiments.$system" "$preset" --variants "$variant" --workdir "$work/runs" \
             --data-dir "$data" "$@" >> "$out/call_$call.txt"
         keep
@@ -42,9 +43,9 @@ case $call in
         $(steps --pretraining-steps 4000 --steps 8000)
     within env JAX_PLATFORMS= python -m pytest -p no:cacheprovider -q -n0 tests/augment tests/test_tiled_sampling.py \
         >> "$out/call_1.txt" ;;
-2)  run semi_supervised lspet "supervised sc_only ours supervised_warped no_sc" --labelled 90 --network resnet \
+2)  run semi_supervised lspet "supervised sc_only ours supervised_warped no_sc" --labelled 90 --network pose_resnet \
         --dtype bfloat16 $(steps --steps 5000) ;;
-3)  run incremental lspet "ksd_only kamp lwf joint finetune" --network resnet --dtype bfloat16 \
+3)  run incremental lspet "ksd_only kamp lwf joint finetune" --network pose_resnet --dtype bfloat16 \
         $(steps --base-steps 2000 --ka-steps 1000 --steps 2000)
     run adaptation demo "adapted finetuned scratch" $(steps)
     run pyramids demo "pyramids keynet transporter" $(steps) ;;

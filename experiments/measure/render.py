@@ -45,13 +45,12 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "target/pck": Metric("target PCK, %", 100), "source/pck": Metric("source PCK, %", 100),
+    "target/pck": Metric("target PCK, %", 100),
     "target/mae": Metric("target error", decimals=3, lower=True),
-    "target/contour": Metric("distance of contours, % of the reference length", 100, lower=True),
     "target/pck_batchwise/all": Metric("target PCK as the authors count, %", 100),
     "test/pck": Metric("PCK, %", 100), "test/nme": Metric("mean error, % of the reference length", 100, 2, True),
     "test/contour": Metric("distance of contours, % of the reference length", 100, 2, True),
-    "aaa": Metric("AAA, %", 100), "at": Metric("AT, %", 100), "mt": Metric("MT, %", 100),
+    "aaa": Metric("AAA, %", 100), "at": Metric("AT, %", 100),
     "a_mre": Metric("A-MRE", decimals=2, lower=True), "triples/pck": Metric("old points of triples, %", 100),
     "rmse/flat": Metric("error, px", decimals=2, lower=True),
     "rmse/level1": Metric("first level", decimals=2, lower=True),

@@ -6,8 +6,7 @@ TITLES = {
     "own_table": "radii of the run, from its held-out frames", "images": "radii, from half of the images",
     "heatmap": "the taught Gaussian (control)", "temperature": "the same, widened by half of the images (control)",
     "single": "one network, mean of five", "single_smoothed": "the same, smoothed", "ensemble": "median of the five",
-    "ensemble_smoothed": "the same, smoothed, as `kpjax predict`", "all_labels": "all 68 points on all images",
-    "mask": "mask (control)", "start": "the start, which is kept here",
+    "ensemble_smoothed": "the same, smoothed, as `kpjax predict`", "start": "the start, which is kept here",
     "adapted": "adapted all the same"}
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100), "error": ("mean error, px of the frame", 1, 2, True),
@@ -16,6 +15,4 @@ TABLES = {
     "coverage": (tuple(f"coverage_{name}" for name in ("tongue", "lips", "mouse")),
                  ("own_table", "images", "heatmap", "temperature"), ("within/0.9",)),
     "videos": ("video_errors", ("single", "single_smoothed", "ensemble", "ensemble_smoothed"), ("error", "jumps")),
-    "others": ("faces_in_halves", (
-        "all_labels", "union", "mask", "union - mask", "adapt_own/start", "adapt_own/adapted"),
-               ("test/nme", "target/pck"))}
+    "others": ("adapt_own", ("start", "adapted"), ("target/pck",))}

@@ -409,12 +409,14 @@ def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]]
 class AllOfIt:
     """A logger that says once, when the speed of the first stage is known, how long all runs of a command will take.
 
-    Every run is taken to train for `System.length` steps of that speed, and for all else, such as its other programs
-    and its evaluations, to need twice what the first step took to compile.
+    Stages are taken to train for `System.lengths` steps of that speed, each once for a seed, and for all else, such as
+    its other programs and its evaluations, every run to need twice what the first step took to compile.
+    at_a_time: how many runs are trained side by side.
     """
 
-    def __init__(self, jobs: Sequence[Job]):
-        self.jobs, self.began, self.opened, self.said = jobs, time.monotonic(), 0.0, False
+    def __init__(self, jobs: Sequence[Job], at_a_time: int = 1):
+        self.jobs, self.at_a_time = jobs, at_a_time
+        self.began, self.opened, self.said = time.monotonic(), 0.0, False
 
     def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
         self.opened = self.opened or time.monotonic()
@@ -426,9 +428,11 @@ class AllOfIt:
             return
         self.said = True
         waiting = [job for job in self.jobs if not (job.folder / "results.json").exists()]
-        steps = sum(job.system.length(job.config, job.variant) for job in waiting)
+        stages = {(job.seed, name): steps for job in waiting
+                  for name, steps in job.system.lengths(job.config, job.variant).items()}
         compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
-        minutes = (self.opened - self.began + 2 * compiling * len(waiting) + steps / rate) / 60
+        training = 2 * compiling * len(waiting) + sum(stages.values()) / rate
+        minutes = (self.opened - self.began + training / self.at_a_time) / 60
         if minutes >= 1:
             from tqdm import tqdm
 
@@ -450,10 +454,10 @@ def accelerator_alone(number: int) -> dict[str, str]:
 
 
 def in_processes(command: Command) -> None:
-    """Runs a command in several processes, which share its runs. Raises RunError where one of them fails."""
+    """Runs a command in several processes, which share its runs; none starts over. Raises RunError where one fails."""
     module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
         f"experiments.{command.system.name}", command.preset]
-    words = [sys.executable, "-m", *module, *command.arguments[1:], "--jobs", "1"]
+    words = [sys.executable, "-m", *module, *command.arguments[1:], "--jobs", "1", "--no-fresh"]
     children = [subprocess.Popen(words, env=os.environ | accelerator_alone(number))
                 for number in range(command.shared.jobs)]
     if failed := [code for code in [child.wait() for child in children] if code]:
@@ -463,8 +467,12 @@ def in_processes(command: Command) -> None:
 
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
+    import jax
+
     command = read_command(system, arguments)
     if command.shared.jobs > 1:
+        if command.shared.fresh:
+            _start_over(command)
         in_processes(command)
         return show_table(command)
     command = prepared(command)
@@ -473,9 +481,10 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             agreed(lambda: _start_over(command))
         if system.own:
             system.own.check(command)
-        jobs = command.jobs()
-        options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, AllOfIt(jobs)))
-        work = at_once if command.shared.side_by_side else in_turn
+        jobs, together = command.jobs(), command.shared.side_by_side
+        all_of_it = AllOfIt(jobs, min(len(command.seeds), jax.local_device_count()) if together else 1)
+        options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
+        work = at_once if together else in_turn
         work([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
     report = show_table(command)
     if system.own:

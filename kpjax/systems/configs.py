@@ -14,17 +14,7 @@ from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
 from kpjax.errors import meant
 from kpjax.files import strict
-from kpjax.models import (
-    RSN,
-    HourglassNetwork,
-    HRNet,
-    KeypointNetwork,
-    MobileNetV2,
-    MoveNet,
-    PoseResNet,
-    SmallUNet,
-    ViT,
-)
+from kpjax.models import RSN, HourglassNetwork, HRNet, KeypointNetwork, MobileNetV2, MoveNet, PoseResNet, SmallUNet, ViT
 from kpjax.optimization import scale_backbone
 
 # A new backbone is its model file and its name in this union.

@@ -12,21 +12,8 @@ import numpy as np
 
 from kpjax import InputError
 from kpjax.augment import Loaded, Reach
-from kpjax.images.transforms import (
-    AroundBox,
-    Letterbox,
-    PersonCrop,
-    ScaledByBox,
-    Stretch,
-    Transform,
-    enlarged,
-)
-from kpjax.input.source import (
-    Source,
-    identities,
-    in_memory,
-    subset,
-)
+from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, Transform, enlarged
+from kpjax.input.source import Source, identities, in_memory, subset
 from kpjax.systems.configs import Checked, Count, Positive, Share
 from kpjax.training.evaluation import Gathered, labels_of
 

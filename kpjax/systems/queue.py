@@ -6,9 +6,11 @@ may work through the same list in the same folder: each leaves the jobs that ano
 import functools
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import jax
 
@@ -41,48 +43,67 @@ def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 
     that is done: when nothing else is left it looks again every `pause` seconds. The first job that fails stops it,
     unless there is a `failed`, which then holds the errors in one line each. Interruptions (SIGTERM, Ctrl-C) pass.
     """
-    waiting, known = list(dict.fromkeys(jobs)), []
-    while waiting:
-        put_off = []
-        for job in waiting:
-            try:
-                with claimed(job):
-                    work(job)
-            except InUse as error:
-                put_off.append(job)
-                if job not in known:
-                    print(f"{job.title}: put off: {error}", flush=True)
-            except Interrupted:
-                raise
-            except Exception as error:  # a defect, or memory that ran out, must not stop the rest of a table
-                if failed is None:
-                    raise
-                expected = isinstance(error, InputError | RunError)
-                failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
-                print(f"{called(job)} failed: {failed[job]}", flush=True)
-                if not expected:
-                    traceback.print_exc()
-        if len(put_off) == len(waiting):
-            time.sleep(pause)
-        waiting = known = put_off
+    _until_done(jobs, lambda waiting, put_off: [_try(job, work, failed, put_off) for job in waiting], pause)
 
 
 def at_once(jobs: Sequence[Job], work: Callable[[Job], None], *, failed: dict[Job, str] | None = None) -> None:
     """Works on every job once, on as many seeds of one kind at the same time as there are devices, see `side_by_side`.
 
+    Each has as many devices as where all seeds of its kind are worked on. Jobs are left to the end as by `in_turn`: no
+    run waits for another process while those beside it wait for the run.
     failed: as of `in_turn`; without one the first error is raised once all runs beside it have ended.
     """
-    kinds: dict[Job, list[Job]] = {}
-    count = jax.local_device_count()
-    for job in jobs:
-        kinds.setdefault(job._replace(seed=0), []).append(job)
-    for alike in kinds.values():
-        for first in range(0, len(alike), count):
-            some = [job._replace(options=replace(job.options, quiet=job.options.quiet or place > 0))
-                    for place, job in enumerate(alike[first:first + count])]  # what one says of its steps is enough
-            found = side_by_side([functools.partial(in_turn, [job], work, failed=failed) for job in some])
-            if error := next(filter(None, found), None):
-                raise error
+    devices, seeds = jax.local_devices(), Counter(job._replace(seed=0) for job in dict.fromkeys(jobs))
+
+    def some_at_once(waiting: Sequence[Job], put_off: set[Job]) -> None:
+        kinds: dict[Job, list[Job]] = {}
+        for job in waiting:
+            kinds.setdefault(job._replace(seed=0), []).append(job)
+        for kind, alike in kinds.items():
+            each = max(len(devices) // seeds[kind], 1)
+            count = len(devices) // each
+            for some in (alike[first:first + count] for first in range(0, len(alike), count)):
+                works = [functools.partial(_try, job, work, failed, put_off, quiet=place > 0)
+                         for place, job in enumerate(some)]  # what one says of its steps is enough
+                found = side_by_side(works, devices[:each * len(some)])
+                if error := next(filter(None, found), None):
+                    raise error
+
+    _until_done(jobs, some_at_once, pause=10.0)
+
+
+def _until_done(jobs: Sequence[Job], pass_over: Callable[[Sequence[Job], set[Job]], Any], pause: float) -> None:
+    """Passes over jobs until none is put off. pass_over: works on jobs, and keeps the set of those that are put off."""
+    waiting, put_off = list(dict.fromkeys(jobs)), set()
+    while waiting:
+        pass_over(waiting, put_off)
+        if len(put_off) == len(waiting):
+            time.sleep(pause)
+        waiting = [job for job in waiting if job in put_off]
+
+
+def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, put_off: set[Job], *,
+         quiet: bool = False) -> None:
+    """Works on a job, and notes where it failed or must wait for another process."""
+    try:
+        with claimed(job):
+            work(job._replace(options=replace(job.options, quiet=True)) if quiet else job)
+    except InUse as reason:
+        if job not in put_off:
+            print(f"{job.title}: put off: {reason}", flush=True)
+        put_off.add(job)
+        return
+    except Interrupted:
+        raise
+    except Exception as error:  # a defect, or memory that ran out, must not stop the rest of a table
+        if failed is None:
+            raise
+        expected = isinstance(error, InputError | RunError)
+        failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"{called(job)} failed: {failed[job]}", flush=True)
+        if not expected:
+            traceback.print_exc()
+    put_off.discard(job)
 
 
 def raise_for_failures(failed: dict[Job, str]) -> None:

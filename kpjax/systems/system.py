@@ -43,6 +43,7 @@ from kpjax.training.trees import load_trained, save_trained
 FORMAT = 5  # of config.json
 PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 IMAGES = "images"  # folder of the images of a run
+SHOWN = 16  # predictions on a sheet
 OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
 
 
@@ -174,8 +175,8 @@ class System(NamedTuple):
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
     # (config, steps of the last stage) -> config with all stages scaled
     shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
-    # (config, variant) -> how long it trains, in steps of the stage that is trained first
-    length: Callable[[Any, str], float] = lambda config, variant: config.steps
+    # (config, variant) -> how long its stages are, in steps of the first; those that variants share by the same names
+    lengths: Callable[[Any, str], Mapping[str, float]] = lambda config, variant: {variant: config.steps}
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     parts_of_a_batch: int = 1  # equal ones, each a stream of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
@@ -367,14 +368,19 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
         return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
 
 
+def draw_test(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on test images."""
+    draw_predictions(outcome, data.test, job.folder / IMAGES / "test.png", predictions.get("test"))
+
+
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,
-                     first: int = 16, minimum_side: int = 192) -> None:
+                     minimum_side: int = 192) -> None:
     """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
 
     made: of the whole source, if they were made already. Of several processes all must call it, and the first writes.
     """
-    some = subset(source, np.arange(min(first, len(source))))
-    found = Gathered(*(field[:first] for field in made)) if made else predict_source(
+    some = subset(source, np.arange(min(SHOWN, len(source))))
+    found = Gathered(*(field[:SHOWN] for field in made)) if made else predict_source(
         outcome.method, outcome.trained, some, batch_size=len(some))
     if jax.process_index() == 0:
         images = [some[number].image for number in range(len(some))]

@@ -14,8 +14,9 @@ from tiny_systems import SYSTEMS
 from kpjax.errors import RunError
 from kpjax.systems import system
 from kpjax.systems.command_line import in_processes, read_command
-from kpjax.systems.queue import in_turn, raise_for_failures
+from kpjax.systems.queue import at_once, in_turn, raise_for_failures
 from kpjax.systems.system import Job
+from kpjax.training.mesh import data_mesh
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse
 
@@ -129,6 +130,21 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     in_processes(command)
     assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
     assert started[0][0][1:] == ["-m", "experiments.supervised", "tiny", "--jobs", "2", "--workdir", str(tmp_path),
-                                 "--jobs", "1"]
+                                 "--jobs", "1", "--no-fresh"]
     with pytest.raises(RunError, match="of 2 processes failed"):
         in_processes(read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
+
+
+def test_a_run_side_by_side_waits_for_another_process_alone(tmp_path, monkeypatch):
+    """Those beside it end, and then it has as many devices as it had with them."""
+    def work(job):
+        calls.append((job.seed, data_mesh().size))
+        if job.seed == 1 and len(calls) < 3:
+            raise InUse("stages/warm_start/seed-1: another process is training here")
+
+    calls, pauses, job = [], [], jobs_in(tmp_path, "one")[0]
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    at_once([job._replace(seed=seed) for seed in range(2)], work)
+    assert sorted(calls) == [(0, 4), (1, 4), (1, 4)]
+    assert calls[-1] == (1, 4)
+    assert pauses == []

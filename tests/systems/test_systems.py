@@ -121,7 +121,11 @@ def test_every_stage_of_every_variant_can_be_traced(name, one_form):
     preset, config = next(iter(system.presets.items()))
     traced = []
     for variant in system.applicable(preset, config):
-        for stage in planned_stages(job_of(name, variant)):
+        stages = planned_stages(job_of(name, variant))
+        if name != "regda":  # whose steps are not equally dear
+            assert sum(system.lengths(config, variant).values()) == sum(
+                {stage.name: stage.steps for stage in stages}.values()), variant
+        for stage in stages:
             if any(stage.alike(other) for other in traced):
                 continue
             traced.append(stage)

@@ -22,7 +22,6 @@ ROWS = {  # a module of this folder, and what it measures
     "pytorch": "the same network, batch and loss in PyTorch on this machine, over ours",
     "input": "how fast batches are read over how fast steps take them; JPEG files read in several ways",
     "papers": "a step of each paper's preset in milliseconds, beside what a plan says",
-    "prediction": "keypoints on a video over the slower of reading and the network",
 }
 DESCRIPTION = "\n".join((
     "Measures costs, as ratios of things timed in turns on the same machine.", "",

@@ -27,8 +27,7 @@ def rows(effort: Effort) -> Iterator[Row]:
 
     The note has the floor by the chip's peak and bandwidth, where the chip is known, and the memory at its peak.
     """
-    kind = jax.devices()[0].device_kind
-    chip = next((chip for chip in CHIPS.values() if kind.startswith(chip.kind)), None)
+    chip = next((one for one in CHIPS.values() if jax.devices()[0].device_kind.startswith(one.kind)), None)
     for name, (preset, variant) in PRESETS.items():
         title = f"{name} {preset}, {variant}, bfloat16"
         system = system_of(name)

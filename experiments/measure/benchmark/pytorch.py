@@ -24,8 +24,8 @@ def rows(effort: Effort) -> Iterator[Row]:
     Our step also normalises images and renders targets, which PyTorch gets ready-made.
     """
     device = "cpu" if jax.devices()[0].platform == "cpu" else "cuda"
-    if missing := pytorch_missing(device):
-        yield Row("PyTorch / kpjax", note=missing)
+    if importlib.util.find_spec("torchvision") is None:
+        yield Row("PyTorch / kpjax", note="PyTorch is not installed: pip install torch torchvision")
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for name, config in NETWORKS.items() if device == "cpu" else [("PoseResNet-101, 256 px, bfloat16", LARGE)]:
@@ -50,15 +50,6 @@ def our_forward_pass(config: Config) -> Callable[[], object]:
     variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), images)
     forward = jax.jit(functools.partial(network.apply, train=False))
     return lambda: jax.block_until_ready(forward(variables, images))
-
-
-def pytorch_missing(device: str) -> str:
-    """Returns why PyTorch cannot run on a device; nothing if it can."""
-    if importlib.util.find_spec("torchvision") is None:
-        return "PyTorch is not installed: pip install torch torchvision"
-    import torch
-
-    return "" if device == "cpu" or torch.cuda.is_available() else "PyTorch sees no CUDA device"
 
 
 def pytorch_pair(config: Config, device: str) -> tuple[Callable[..., None], Callable[..., None], int]:

@@ -37,14 +37,14 @@ class Effort:
     rounds: int = 9
     seconds: float = 0.5  # roughly, of one candidate's turn
 
-    def times(self, candidates: Mapping[str, Callable[[], object]], *, warm_up: int = 2) -> dict[str, Samples]:
+    def times(self, candidates: Mapping[str, Callable[[], object]]) -> dict[str, Samples]:
         """Times every candidate, a call that returns when its work is done, once per round, in turns: A B A B.
 
-        warm_up: first calls, not counted; the last decides how many calls make a turn.
+        Of two first calls, which are not counted, the second decides how many calls make a turn.
         """
         calls = {}
         for name, run in candidates.items():
-            for _ in range(warm_up):
+            for _ in range(2):
                 began = time.perf_counter()
                 run()
                 took = time.perf_counter() - began

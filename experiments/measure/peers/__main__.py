@@ -66,11 +66,10 @@ class Prepare(Checked):
         project = Project(self.out, "csv", data.skeleton, tuple(frames), tuple(instances))
         for form in ("deeplabcut", "lightning_pose"):
             write_project(project, form, self.out / form)
-        write_json(self.out / SPLIT, split | {"preset": self.preset, "side": self.side,
-                                              "labelled": self.labelled, "subset": self.subset,
-                                              "keypoints": list(data.skeleton.names),
-                                              "groups": {name: list(group) for name, group in
-                                                         data.skeleton.groups.items()}})
+        write_json(self.out / SPLIT, split | {
+            "preset": self.preset, "side": self.side, "labelled": self.labelled, "subset": self.subset,
+            "keypoints": list(data.skeleton.names),
+            "groups": {name: list(group) for name, group in data.skeleton.groups.items()}})
         np.savez(self.out / TRUTH, **labels_of(data.test)._asdict())
         print(f"{self.out}: {len(split['train'])} labelled images, {len(split['test'])} that test")
 

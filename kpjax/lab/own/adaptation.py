@@ -233,4 +233,5 @@ SYSTEM = made(OwnSystem(
     applicable=lambda config: adaptation.SYSTEM.applicable("own", config),
     differences={
         "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core).core),
-        "shortened": lambda config, steps: replace(config, steps=steps)}))
+        "shortened": lambda config, steps: replace(config, steps=steps),
+        "lengths": lambda config, variant: {variant: config.steps * adaptation.VARIANTS[variant].recipe.trains}}))

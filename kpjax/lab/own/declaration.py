@@ -111,7 +111,7 @@ def either(one: System, other: System, is_other: Callable[[Any], bool]) -> Syste
     """Returns a system that is `other` for the configs that `is_other` picks, and has the variants of both."""
     config_of = {  # what a function is given -> the config
         **dict.fromkeys(("open", "train", "evaluated", "measure", "draw", "predicting"), lambda given: given[0].config),
-        **dict.fromkeys(("columns", "resolved", "shortened", "length"), lambda given: given[0]),
+        **dict.fromkeys(("columns", "resolved", "shortened", "lengths"), lambda given: given[0]),
         **dict.fromkeys(("short_list", "applicable"), lambda given: given[1])}
 
     def picked(name: str) -> Callable[..., Any]:

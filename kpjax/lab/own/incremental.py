@@ -231,4 +231,5 @@ SYSTEM = made(OwnSystem(
     applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
                                     if not variant.recipe.memory and variant.recipe.base != "joint"),
     parts=parts, opened=opened,
-    differences={"measure": measure, "columns": columns, "poses": lambda data: data.train}))
+    differences={"measure": measure, "columns": columns, "poses": lambda data: data.train,
+                 "lengths": lambda config, variant: {variant: config.steps * (variant != "combination")}}))

@@ -216,5 +216,5 @@ def declared(paper: System, config: Any) -> OwnSystem:
         parts=lambda job, data: {TARGET: Part(data.target.test, data.root)} if data.target.test else {},
         differences={"variants": VARIANTS, "train": train, "measure": measure, "draw": draw, "columns": columns,
                      "predicting": predicting, "shortened": lambda config, steps: configs.changed(config, steps=steps),
-                     "length": lambda config, variant: config.steps * (variant != "start"),
+                     "lengths": lambda config, variant: {variant: config.steps * (variant != "start")},
                      "evaluated": lambda job, data: {"target": data.target.test} if data.target.test else {}})

@@ -100,7 +100,7 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
     """
     config, name = job.config, core_name(job.config)
     if not config.core.core_epochs:
-        return untrained_core(config, job.seed) if job.plan else published_core(config, job.seed)
+        return untrained_core(config, job.seed, of_shapes=True) if job.plan else published_core(config, job.seed)
     preset = config.core_kept_by or job.base_preset
     found = job.stage(name, lambda folder: _train_core(job, folder, open_images), preset=preset,
                       config=presets.of_core(config))
@@ -148,11 +148,14 @@ def published_core(config: Config, seed: int) -> Core:
     return Core(variables, tree_digest(variables))
 
 
-def untrained_core(config: Config, seed: int) -> Core:
-    """Returns a fresh network in place of a trained core."""
+def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Core:
+    """Returns a fresh network in place of a trained core. of_shapes: for a plan, which computes nothing."""
     images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-    fresh = run_once(functools.partial(network(config, config.landmarks).init, train=False))
-    variables = fresh(named_key(jax.random.key(seed), "random core"), images)
+    init = functools.partial(network(config, config.landmarks).init, train=False)
+    given = (named_key(jax.random.key(seed), "random core"), images)
+    if of_shapes:
+        return Core(jax.eval_shape(init, *given), "")
+    variables = run_once(init)(*given)
     return Core(variables, tree_digest(variables))
 
 
@@ -161,7 +164,7 @@ def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
     kind = VARIANTS[job.variant].recipe.core
     if kind == "none":
         return None
-    return trained(job) if kind == "trained" else untrained_core(job.config, job.seed)
+    return trained(job) if kind == "trained" else untrained_core(job.config, job.seed, of_shapes=bool(job.plan))
 
 
 # A run
@@ -254,6 +257,13 @@ def shortened(config: Config, steps: int) -> Config:
     return changed(config, steps=steps, core_epoch_steps=epoch)
 
 
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of the core and of the adaptation, of those that a variant has."""
+    recipe = VARIANTS[variant].recipe
+    core = {core_name(config): config.core.steps} if recipe.core == "trained" and config.core.core_epochs else {}
+    return core | ({variant: config.steps} if recipe.trains else {})
+
+
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns errors with all labelled images and with about ten, in percent of `lengths`, beside them the forward
     error of the mean of the same labels, which needs no point; then consistency, signs of a collapse and the core's."""
@@ -284,5 +294,5 @@ ABOUT = About("a network for another category",
 SYSTEM = system.System(
     "adaptation", "landmarks of another category of object, without labels", presets.SYNTHETIC, VARIANTS,
     train=train, evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting,
-    short_list=short_list, applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw,
-    batch_size=lambda config: PREDICTED_TOGETHER, about=ABOUT)
+    short_list=short_list, applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, lengths=lengths,
+    draw=draw, batch_size=lambda config: PREDICTED_TOGETHER, about=ABOUT)

@@ -20,7 +20,7 @@ import numpy as np
 
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
-from kpjax.files import make_folder, write_text
+from kpjax.files import make_folder, read_json, write_text
 from kpjax.input import protocols, source
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import ImageSet, Splits
@@ -31,16 +31,7 @@ from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Known, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import (
-    IMAGES,
-    About,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    draw_predictions,
-)
+from kpjax.systems.system import IMAGES, About, Job, Outcome, Predicting, StoredRun, System, draw_predictions
 from kpjax.training.evaluation import Gathered
 
 SCORE_KIND = "mse_peak"
@@ -138,7 +129,8 @@ def weights_of(job: Job) -> dict[str, float]:
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions after the last step, and the matrix at both thresholds; accuracy_matrix.csv has its numbers."""
-    draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png")
+    draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png",
+                     predictions.get(f"step_{len(data.protocol.steps) - 1}"))
     if jax.process_index():
         return
     found, introduced, names = matrices(job, data, predictions), data.introduced, data.skeleton.names
@@ -155,6 +147,15 @@ def shortened(config: Config, steps: int) -> Config:
     base_steps, ka_steps = (round(count * steps / config.steps)
                             for count in (config.base_steps, config.association.ka_steps))
     return changed(config, steps=steps, base_steps=max(1, base_steps), ka_steps=ka_steps)
+
+
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of step 0, which variants share, and of all later ones together."""
+    recipe = VARIANTS[variant].recipe
+    later = config.steps * (len(read_json(config.data.protocol_path())["steps"]) - 1)
+    if recipe.base == "joint":
+        return {variant: config.base_steps + later}
+    return {recipe.base: config.base_steps} | ({} if recipe.combined else {variant: later})
 
 
 def threshold_texts(config: Config) -> list[str]:
@@ -196,4 +197,5 @@ SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", SYNTHETIC, VARIANTS, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, draw=draw, about=ABOUT)
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
+    lengths=lengths, draw=draw, about=ABOUT)

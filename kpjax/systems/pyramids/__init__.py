@@ -196,6 +196,14 @@ def draw_keypoints_moving(path: epath.Path, source: VideoSource, keypoints: np.n
         images[0].save(file, format="PNG", save_all=True, append_images=images[1:], duration=120, loop=0)
 
 
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of the stages of a variant: of a baseline also those with the keypoints of each level alone."""
+    sizes = config.pyramid.level_sizes if variant in BASELINES and config.baselines.baselines_per_level else ()
+    untrained = variant in (*WITHOUT_NETWORK, "untrained")
+    return {} if untrained else dict.fromkeys([variant, *(f"{variant}_{size}" for size in sizes)],
+                                              steps_of(config, variant))
+
+
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns the probe's errors, actions, and signs of degenerate keypoints."""
     unit = f"px of {config.data.image_size}"
@@ -230,5 +238,5 @@ SYSTEM = System(
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
     short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
-    applicable=lambda preset, config: tuple(VARIANTS), batch_size=lambda config: 4 * config.batch_size, draw=draw,
-    about=ABOUT)
+    applicable=lambda preset, config: tuple(VARIANTS), lengths=lengths,
+    batch_size=lambda config: 4 * config.batch_size, draw=draw, about=ABOUT)

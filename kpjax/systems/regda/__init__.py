@@ -24,12 +24,7 @@ from kpjax.systems import source_free, system
 from kpjax.systems.configs import score_kind
 from kpjax.systems.image_sets import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
-from kpjax.systems.regda.variants import (
-    VARIANTS,
-    build,
-    build_first,
-    setup_of,
-)
+from kpjax.systems.regda.variants import VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
@@ -239,13 +234,15 @@ def shortened(config: Config, steps: int) -> Config:
                    coefficient_steps=max(1, round(config.coefficient_steps * factor)))
 
 
-def length(config: Config, variant: str) -> float:
-    """Returns how long a variant trains, in steps of the first stage; one that two domains teach costs more."""
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns how long the stages of a variant are, in steps of the first; a step that two domains teach costs more."""
     recipe = VARIANTS[variant].recipe
-    first = config.pretraining_steps if recipe.start.startswith("pretraining") else 0
-    return first + {"nothing": 0, "adaptation": TEACHER_COST * config.steps, "both stages": config.steps_of_both_stages,
-                    "equal cost": config.steps_of_equal_cost, "further": config.steps_without_source,
-                    "statistics": ADABN_BATCHES}[recipe.train]
+    before = lengths(config, recipe.start) if recipe.start in VARIANTS else (
+        {recipe.start: config.pretraining_steps} if recipe.start else {})
+    own = {"nothing": 0, "adaptation": TEACHER_COST * config.steps, "both stages": config.steps_of_both_stages,
+           "equal cost": config.steps_of_equal_cost, "further": config.steps_without_source,
+           "statistics": ADABN_BATCHES}[recipe.train]
+    return before | {variant: own}
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -283,4 +280,4 @@ SYSTEM = System(
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
-    shortened=shortened, length=length, draw=draw, about=ABOUT, poses=lambda data: data.source.train)
+    shortened=shortened, lengths=lengths, draw=draw, about=ABOUT, poses=lambda data: data.source.train)

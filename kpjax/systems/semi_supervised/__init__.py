@@ -260,11 +260,6 @@ def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
     return {"labelled/left_to_learn": left}
 
 
-def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on test images."""
-    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png", predictions.get("test"))
-
-
 # The table
 
 
@@ -287,6 +282,18 @@ def shortened(config: Config, steps: int) -> Config:
     """Returns the config with `steps` steps of the method and the warm start scaled alike."""
     warm = round(config.warm_start_steps * steps / config.steps)
     return replace(config, steps=steps, warm_start_steps=max(1, warm) if config.warm_start_steps else 0)
+
+
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of the stages of a variant, with those of the variant that it starts from."""
+    recipe = VARIANTS[variant].recipe
+    before, config = recipe.of or recipe.teacher, recipe.config(config)
+    found = lengths(config, before) if before else {}
+    if recipe.of or recipe.untrained:
+        return found
+    own = {variant: config.steps_of_both_stages} if recipe.everything else {
+        "warm start": config.warm_start_steps, variant: config.steps}
+    return found | own
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -318,4 +325,4 @@ ABOUT = About("a handful of labels, many images",
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    draw=draw, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)
+    lengths=lengths, draw=system.draw_test, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)

@@ -101,11 +101,6 @@ def measure(job: Job, data: Splits, outcome: Outcome, predictions: Mapping[str, 
                            details=True)
 
 
-def draw(job: Job, data: Splits, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on test images."""
-    system.draw_predictions(outcome, data.test, job.folder / system.IMAGES / "test.png", minimum_side=320)
-
-
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns errors relative to the reference length, and in pixels of the original images."""
     return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}", "%", 100.0, 1),
@@ -125,5 +120,4 @@ SYSTEM = System(
     "supervised", "keypoints from labelled images, the reference of every comparison", SMALL, VARIANTS,
     train=train, evaluated=lambda job, data: {"test": data.test}, measure=measure, columns=columns,
     predicting=predicting, short_list=lambda preset, config: ("supervised",),
-    applicable=lambda preset, config: tuple(VARIANTS), draw=draw,
-    poses=lambda data: data.train)
+    applicable=lambda preset, config: tuple(VARIANTS), draw=system.draw_test, poses=lambda data: data.train)

@@ -1,11 +1,15 @@
 """The benchmark times and prints what it says. Times of tiny networks mean nothing."""
 import importlib.util
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from experiments.measure.benchmark import input, prediction, pytorch, run, timing
+from experiments import system_of
+from experiments.measure.benchmark import input, pytorch, run, timing
 from experiments.measure.benchmark.timing import Effort, compared
+from kpjax.systems.command_line import read_command
 from kpjax.systems.configs import changed
 
 ONCE = Effort(rounds=1, seconds=0.01)
@@ -37,8 +41,8 @@ def test_turns_are_interleaved(monkeypatch):
         clock.pass_by(seconds)
 
     times = Effort(rounds=3, seconds=0.5).times(
-        {"a": lambda: call("a", 0.25), "b": lambda: call("b", 0.125)}, warm_up=1)
-    assert order == ["a", "b", *["a", "a", "b", "b", "b", "b"] * 3]
+        {"a": lambda: call("a", 0.25), "b": lambda: call("b", 0.125)})
+    assert order == ["a", "a", "b", "b", *["a", "a", "b", "b", "b", "b"] * 3]
     assert times["a"].wall == times["a"].processor == pytest.approx((0.25,) * 3, rel=1e-4)
     assert compared("", times["a"], times["b"]).figure == pytest.approx((2.0, 2.0, 2.0), rel=1e-4)
 
@@ -51,15 +55,12 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.slow
-def test_rows_run_on_tiny_networks(tmp_path, monkeypatch):
+def test_rows_run_on_tiny_networks(monkeypatch):
     crop = input.CROPS["whole images"]
     assert len(list(input.ways_rows(ONCE, "whole images", *crop, input.photographs(1, 64, 48)))) == 3
     tiny = changed(input.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2)
     monkeypatch.setattr(input, "DEMO", tiny)
     assert input.step_row(ONCE).figure.low > 0
-    small = changed(prediction.SMALL, image_size=16, heatmap_size=8, widths=(4, 4, 4, 4, 4), head_width=4, batch_size=2)
-    sequence = prediction.rendered_video(tmp_path / "people.mp4", 16, (64, 48))
-    assert "16 frames of 64x48" in prediction.overlap_row(ONCE, "tiny", small, sequence).note
 
 
 @pytest.mark.slow
@@ -69,3 +70,13 @@ def test_rows_beside_pytorch_run_on_a_tiny_network(monkeypatch):
     tiny = changed(input.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2)
     monkeypatch.setattr(pytorch, "NETWORKS", {"tiny": tiny})
     assert [row.figure.low > 0 for row in pytorch.rows(ONCE)] == [True, True]
+
+
+def test_half_an_hour_on_a_gpu_names_what_there_is():
+    """Systems, presets, variants and flags of its calls, at full length."""
+    script = (Path(__file__).parents[3] / "experiments/launch/half_hour.sh").read_text("utf-8").replace("\\\n", "")
+    calls = re.findall(r'\brun (\w+) (\w+) "([^"]+)"([^;\n]*)', script)
+    assert len(calls) == 5
+    for system, preset, variants, flags in calls:
+        typed = re.sub(r"\$\(steps([^)]*)\)", r"\1", flags).split()
+        assert read_command(system_of(system), [preset, "--variants", *variants.split(), *typed]).variants

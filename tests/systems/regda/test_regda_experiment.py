@@ -1,9 +1,11 @@
 """RegDA's experiment from the command line to the report, a few steps of everything."""
+import functools
 import json
 
 import jax
 import numpy as np
 import pytest
+from tiny_systems import SYSTEMS
 
 from experiments import system_of
 from experiments.images import open_domain
@@ -121,6 +123,16 @@ def test_a_command_says_once_how_long_all_of_its_runs_take(monkeypatch, capsys, 
     for step in (50, 100):
         log.write(step, {"steps_per_second": 10.0})
     assert capsys.readouterr().err == "all of it: about 1 minute for 2 runs\n"
+
+
+def test_stages_that_variants_share_are_as_long_as_one():
+    config = changed(PRESETS["demo"], pretraining_steps=100, steps=100)
+    regda_lengths = functools.partial(regda.lengths, config)
+    assert regda_lengths("regda") == {"pretraining": 100, "regda": 265}
+    assert regda_lengths("regda") | regda_lengths("pretrained") == {"pretraining": 100, "regda": 265, "pretrained": 0}
+    assert regda_lengths("adabn_in_area") == {"source_only": 200, "adabn": 60, "adabn_in_area": 0}
+    tiny = SYSTEMS["semi_supervised"].presets["tiny"]
+    assert SYSTEMS["semi_supervised"].lengths(tiny, "pl") == {"warm start": 2, "supervised": 3, "pl": 3}
 
 
 def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
