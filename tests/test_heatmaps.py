@@ -99,6 +99,8 @@ def test_the_official_quarter_offset_takes_no_step_at_the_border():
     drawn = bumps(jnp.array([[[1.2, 5.3], [2.2, 5.3], [5.3, 11.8], [5.3, 12.1]]]), (13, 13), 1.5, window=None)
     found, _ = heatmaps.decode_quarter_offset(drawn, official=True)
     close(found[0], [(1, 5), (2.25, 5.25), (5, 12), (5, 12)])
+    below_zero, _ = heatmaps.decode_quarter_offset(drawn - 2, official=True)  # values are compared as they are
+    close(below_zero, found)
 
 
 def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
