@@ -215,7 +215,10 @@ def decode_quarter_offset(
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
-    read = _reader(extended(heatmaps if official else jnp.log(jnp.maximum(heatmaps, 1e-10))), columns, rows)
+    maps = heatmaps
+    if not official:  # the shares of the maximum: a flat map is flat beyond its border, too, without rounding
+        maps = jnp.log(jnp.maximum(heatmaps, 1e-10) / jnp.maximum(scores, 1e-10)[:, None, None])
+    read = _reader(extended(maps), columns, rows)
     shift = 0.25 * jnp.stack([jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1)
     if official:
         _, height, width, _ = heatmaps.shape

@@ -103,11 +103,12 @@ def test_the_official_quarter_offset_takes_no_step_at_the_border():
     close(below_zero, found)
 
 
-def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
+def test_decoders_stay_at_the_maximum_where_a_step_has_no_meaning():
     flat = np.ones((1, 20, 20, 1), np.float32)
-    for drawn in (flat, -flat):
+    for drawn in (flat, -flat, 0.3 * flat):
         points, _ = dark(jnp.asarray(drawn), blur=True)
         close(points[0, 0], (0, 0))
+        close(jax.jit(heatmaps.decode_quarter_offset)(drawn)[0][0, 0], (0, 0))
     flat[0, 19, 19] = 2
     assert np.abs(dark(flat, blur=True)[0] - 19).max() <= 0.5  # a spike in the corner
 

@@ -1,6 +1,6 @@
 """Runs side by side: each has the numbers that it has alone, resumes, and ends alone."""
-import _thread
 import re
+import signal
 import threading
 
 import jax
@@ -90,7 +90,7 @@ def test_ctrl_c_stops_all_runs():
     def until_stopped(interrupts: bool):
         both.wait()
         if interrupts:
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         while not stopped.get()():
             pass
         ended.append(interrupts)
