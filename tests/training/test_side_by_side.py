@@ -1,7 +1,5 @@
 """Runs side by side: each has the numbers that it has alone, resumes, and ends alone."""
 import re
-import signal
-import threading
 
 import jax
 import numpy as np
@@ -12,7 +10,6 @@ from kpjax.errors import InputError, RunError
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, Select, compiled_update, fit
 from kpjax.training.mesh import DATA, data_mesh, mesh_of, own_mesh
-from kpjax.training.process import stopped
 from kpjax.training.side_by_side import side_by_side
 
 METHOD = tiny()
@@ -82,22 +79,6 @@ def test_outside_of_runs_nothing_changes():
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7]]
     with pytest.raises(InputError, match="9 runs for 8 devices"):
         side_by_side([data_mesh] * 9)
-
-
-def test_ctrl_c_stops_all_runs():
-    ended, both = [], threading.Barrier(2)
-
-    def until_stopped(interrupts: bool):
-        both.wait()
-        if interrupts:
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        while not stopped.get()():
-            pass
-        ended.append(interrupts)
-
-    with pytest.raises(KeyboardInterrupt):
-        side_by_side([lambda: until_stopped(True), lambda: until_stopped(False)])
-    assert sorted(ended) == [False, True]
 
 
 def test_a_step_of_all_runs_has_no_collective():
