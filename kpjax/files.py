@@ -148,6 +148,8 @@ def atomic(path: Path) -> Iterator[Path]:
                         (path / file.relative_to(local)).write_bytes(file.read_bytes())
         return
     path = Path(path)
+    if path.is_dir() and path.is_symlink():
+        path = path.resolve()  # the link stays
     partial = partial_path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -209,13 +209,16 @@ def decode_quarter_offset(
     Source: Newell et al. 2016 and the official HRNet. A neighbour beyond the border is `extended` of the logarithm.
 
     Args:
-        heatmaps: non-negative up to noise; values below 1e-10 are raised to it.
+        heatmaps: non-negative up to noise; values below 1e-10 are raised to it, but for `official`.
         strict_positive: see `decode_argmax`.
         official: no shift in x nor y if the cell is 0, 1 or the last of an axis, as in the official code.
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
-    read = _reader(extended(jnp.log(jnp.maximum(heatmaps, 1e-10))), columns, rows)
+    maps = heatmaps
+    if not official:  # the shares of the maximum: a flat map is flat beyond its border, too, without rounding
+        maps = jnp.log(jnp.maximum(heatmaps, 1e-10) / jnp.maximum(scores, 1e-10)[:, None, None])
+    read = _reader(extended(maps), columns, rows)
     shift = 0.25 * jnp.stack([jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1)
     if official:
         _, height, width, _ = heatmaps.shape

@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import atomic, foreign, make_folder, read_json, strict, write_json, write_text
+from kpjax.files import atomic, foreign, make_folder, read_json, renewed, strict, write_json, write_text
 
 
 @pytest.fixture(params=[pathlib.Path, epath.Path])
@@ -38,6 +38,17 @@ def test_a_folder_replaces_the_one_before(folder):
             (partial / content).write_text(content)
     assert names(folder) == ["predictor"]
     assert names(folder / "predictor") == ["second"]
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    folder = tmp_path
+    (folder / "there").mkdir()
+    (folder / "link").symlink_to(folder / "there")
+    with renewed(folder / "link") as partial:
+        (partial / "file").write_text("new")
+    assert (folder / "link").is_symlink()
+    assert (folder / "there" / "file").read_text() == "new"
+    assert names(folder) == ["link", "there"]
 
 
 def test_what_fails_leaves_the_old_content_and_nothing_else(folder, monkeypatch):

@@ -99,13 +99,16 @@ def test_the_official_quarter_offset_takes_no_step_at_the_border():
     drawn = bumps(jnp.array([[[1.2, 5.3], [2.2, 5.3], [5.3, 11.8], [5.3, 12.1]]]), (13, 13), 1.5, window=None)
     found, _ = heatmaps.decode_quarter_offset(drawn, official=True)
     close(found[0], [(1, 5), (2.25, 5.25), (5, 12), (5, 12)])
+    below_zero, _ = heatmaps.decode_quarter_offset(drawn - 2, official=True)  # values are compared as they are
+    close(below_zero, found)
 
 
-def test_dark_stays_at_the_maximum_where_a_newton_step_has_no_meaning():
+def test_decoders_stay_at_the_maximum_where_a_step_has_no_meaning():
     flat = np.ones((1, 20, 20, 1), np.float32)
-    for drawn in (flat, -flat):
+    for drawn in (flat, -flat, 0.3 * flat):
         points, _ = dark(jnp.asarray(drawn), blur=True)
         close(points[0, 0], (0, 0))
+        close(jax.jit(heatmaps.decode_quarter_offset)(drawn)[0][0, 0], (0, 0))
     flat[0, 19, 19] = 2
     assert np.abs(dark(flat, blur=True)[0] - 19).max() <= 0.5  # a spike in the corner
 

@@ -210,28 +210,6 @@ def colour_jitter(strength: float = 0.25) -> Augment:
     return _appearance(change)
 
 
-def random_brightness(strength: float) -> Augment:
-    """Builds the augmentation that multiplies each image by U(1 - strength, 1 + strength) and clips it to [0, 1]."""
-    _unit_strength("random brightness", strength)
-
-    def change(keys, images):
-        factors = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, 1 - strength, 1 + strength))(keys)
-        return _blend(images, jnp.zeros_like(images), factors)
-
-    return _appearance(change)
-
-
-def random_contrast(strength: float) -> Augment:
-    """Builds the augmentation that stretches images about their mean grey by U(1 ± strength), clipped to [0, 1]."""
-    _unit_strength("random contrast", strength)
-
-    def change(keys, images):
-        factors = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, 1 - strength, 1 + strength))(keys)
-        return _blend(images, _grey(images).mean((2, 3), keepdims=True), factors)
-
-    return _appearance(change)
-
-
 def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 0.0)) -> Augment:
     """Builds the augmentation that mixes the channels of each image and clips it to [0, 1].
 

@@ -124,6 +124,8 @@ def spread(things: Sequence, count: int) -> list:
 
 def _refuse_pages(image: Image.Image, path: Path) -> None:
     """Raises InputError for several images in a file, besides previews of the first."""
+    if image.format == "MPO":  # a photo, and what its camera adds: previews, brightness or depth
+        return
     pages = getattr(image, "n_frames", 1)
     if pages > 1 and image.format == "TIFF":
         subfile_types = []

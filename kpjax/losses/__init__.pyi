@@ -34,7 +34,6 @@ from .differences import (
     structural_difference as structural_difference,
 )
 from .distillation import (
-    centred_distillation as centred_distillation,
     channel_distillation as channel_distillation,
     line_entropy as line_entropy,
     mse_distillation as mse_distillation,

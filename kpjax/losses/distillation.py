@@ -22,11 +22,6 @@ SampleWeights = Float[Array, "batch"] | Float[Array, "batch keypoints"] | None
 EXCLUDED = -1e30  # a logit whose softmax is exactly 0 and whose difference from another is still finite
 
 
-def line_softmax(maps: Maps, axis: int) -> Maps:
-    """Computes the softmax of raw heatmaps along one axis: 1, over the rows of each column, or 2, along each row."""
-    return jax.nn.softmax(maps.astype(jnp.float32), axis=axis)
-
-
 def _map_weights(maps, channel_weights, sample_weights):
     """Computes the weight of every map, (B, K) float32."""
     batch, _, _, keypoints = maps.shape
@@ -73,18 +68,6 @@ def _per_map(costs, axes, reduction: Reduction):
     return mean * _positions(costs, axes) if reduction == "line_sum" else mean
 
 
-def _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, less_own_entropy):
-    weights = _map_weights(student, channel_weights, sample_weights)
-    teacher = jax.lax.stop_gradient(_readable(teacher, weights)) / temperature
-    student = _readable(student, weights) / temperature
-    families = []
-    for (of_teacher, axes), (of_student, _) in zip(_families(teacher, mode), _families(student, mode), strict=True):
-        log_truth, log_answer = (jax.nn.log_softmax(logits, axis=axes) for logits in (of_teacher, of_student))
-        surprise = log_truth - log_answer if less_own_entropy else -log_answer
-        families.append(_per_map(jnp.exp(log_truth) * surprise, axes, reduction))
-    return _weighted_mean(sum(families) / len(families), weights)
-
-
 def spatial_distillation(
     teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
     reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
@@ -92,8 +75,7 @@ def spatial_distillation(
     """Computes the cross-entropy between lines of teacher's and student's heatmaps (KAMP, equation 5), in nats.
 
     Every column and every row of a map is a distribution of its own, softmax(map / temperature) along it. The result is
-    the mean of the two axes. At student = teacher it is the teacher's own entropy, not 0; `centred_distillation`
-    subtracts it.
+    the mean of the two axes. At student = teacher it is the teacher's own entropy, not 0.
 
     Args:
         channel_weights: (K,). The result is the mean over maps (b, k), each weighted by the product of its two weights;
@@ -105,19 +87,14 @@ def spatial_distillation(
             columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.
     """
-    return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, False)
-
-
-def centred_distillation(
-    teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
-    reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
-) -> Scalar:
-    """Computes `spatial_distillation` less its minimum, the teacher's entropy: a divergence, 0 at student = teacher.
-
-    The gradient is the same. The value is summed from differences of logarithms and is therefore exact where both are
-    close. The arguments are those of `spatial_distillation`.
-    """
-    return _distillation(teacher, student, channel_weights, sample_weights, reduction, mode, temperature, True)
+    weights = _map_weights(student, channel_weights, sample_weights)
+    teacher = jax.lax.stop_gradient(_readable(teacher, weights)) / temperature
+    student = _readable(student, weights) / temperature
+    families = []
+    for (of_teacher, axes), (of_student, _) in zip(_families(teacher, mode), _families(student, mode), strict=True):
+        log_truth, log_answer = (jax.nn.log_softmax(logits, axis=axes) for logits in (of_teacher, of_student))
+        families.append(_per_map(jnp.exp(log_truth) * -log_answer, axes, reduction))
+    return _weighted_mean(sum(families) / len(families), weights)
 
 
 def _across_channels(maps, readable):
@@ -169,7 +146,7 @@ def mse_distillation(
 
 def line_entropy(
     student: Maps, channels: ChannelWeights = None, sample_weights: SampleWeights = None, *,
-    mode: Literal["lines", "joint", "channel"] = "lines", normalised: bool = True
+    mode: Literal["lines", "joint"] = "lines", normalised: bool = True
 ) -> Scalar:
     """Computes the mean entropy of heatmaps as distributions, in nats; CPR maximises it.
 
@@ -178,15 +155,11 @@ def line_entropy(
     Args:
         student: raw heatmaps.
         channels: (K,). The weight of a map is the product of both weights, and the result the mean over maps; 0 if all
-            are 0. In the mode "channel", the channels above 0 are chosen.
-        sample_weights: (B,) or (B, K); (B,) in the mode "channel".
-        mode: "lines", the mean over columns and rows; "joint", over all cells; "channel", across the chosen channels at
-            each cell, as in classification.
-        normalised: whether to divide by the logarithm of the number of positions (or chosen channels), to lie in
-            [0, 1].
+            are 0.
+        sample_weights: (B,) or (B, K).
+        mode: "lines", the mean over columns and rows; "joint", over all cells.
+        normalised: whether to divide by the logarithm of the number of positions, to lie in [0, 1].
     """
-    if mode == "channel":
-        return _channel_entropy(student, channels, sample_weights, normalised)
     weights = _map_weights(student, channels, sample_weights)
     families = []
     for logits, axes in _families(_readable(student, weights), mode):
@@ -195,13 +168,3 @@ def line_entropy(
         largest = jnp.log(jnp.float32(max(_positions(logits, axes), 2)))
         families.append(entropy / largest if normalised else entropy)
     return _weighted_mean(sum(families) / len(families), weights)
-
-
-def _channel_entropy(student, channels, sample_weights, normalised: bool):
-    """Computes `line_entropy` in the mode "channel"."""
-    weights, chosen = _samples(student, sample_weights), jnp.ones(student.shape[-1]) if channels is None else channels
-    readable = _map_weights(student, chosen, weights) > 0
-    log_share = _across_channels(student, readable)
-    entropy = -_weighted_mean(_per_sample(jnp.exp(log_share) * log_share, readable), weights)
-    count = (chosen > 0).sum().astype(jnp.float32)
-    return entropy / jnp.log(jnp.maximum(count, 2.0)) if normalised else entropy

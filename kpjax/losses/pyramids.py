@@ -13,7 +13,6 @@ from kpjax.errors import InputError
 
 Features = Float[Array, "batch height width channels"]
 Maps = Float[Array, "batch height width keypoints"]
-Combine = Literal["product", "sum", "clamped_sum", "max"]
 
 
 # Springs
@@ -83,47 +82,24 @@ def still_mass(
 # Feature transport
 
 
-def kept_weight(
-    maps_reference: Maps, maps: Maps, *, combine: Combine = "product"
-) -> Float[Array, "batch height width 1"]:
-    """Computes the weight of the reference's features in `transported`: 1 far from all keypoints of both frames.
-
-    combine: the rule that turns one frame's maps p into a mask u; 1 - u is kept. "product" is 1 - prod (1 - p), the
-    result of treating one keypoint after the other, in any order. "sum" exceeds 1 where blobs overlap, "clamped_sum" is
-    at most 1, and "max" is the largest.
-    """
-
-    def outside(maps):
-        maps = maps.astype(jnp.float32)
-        if combine == "product":
-            return jnp.prod(1 - maps, axis=-1, keepdims=True)
-        if combine == "max":
-            return 1 - maps.max(-1, keepdims=True)
-        summed = maps.sum(-1, keepdims=True)
-        return 1 - (jnp.minimum(summed, 1) if combine == "clamped_sum" else summed)
-
-    return outside(maps_reference) * outside(maps)
-
-
 def transported(
-    features_reference: Features, features: Features, maps_reference: Maps, maps: Maps, *,
-    combine: Combine = "product", stop_reference: bool = True
+    features_reference: Features, features: Features, maps_reference: Maps, maps: Maps, *, stop_reference: bool = True
 ) -> Features:
     """Replaces the reference's features with those of the frame wherever a keypoint of either lies.
 
-    The result is m * features_reference + (1 - m) * features in float32, with m from `kept_weight`. The place that a
-    keypoint has left and the one where it has arrived both come from the frame. Source: Keypoint Pyramids, equation 2;
-    the paper leaves `combine` and `stop_reference` open.
+    The result is m * features_reference + (1 - m) * features in float32, where m is the product of 1 - p over the maps
+    p of all keypoints in both frames. The place that a keypoint has left and the one where it has arrived both come
+    from the frame. Source: Keypoint Pyramids, equation 2; the paper leaves open how maps combine, and `stop_reference`.
 
     Args:
         features_reference, maps_reference: features and keypoint maps of the reference frame.
         features, maps: those of the frame to render.
-        combine: see `kept_weight`.
         stop_reference: whether the reference's features and maps are constants to the gradient, as in Transporter.
     """
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient((features_reference, maps_reference))
-    keep = kept_weight(maps_reference, maps, combine=combine)
+    keep = jnp.prod(1 - maps_reference.astype(jnp.float32), -1, keepdims=True) * jnp.prod(
+        1 - maps.astype(jnp.float32), -1, keepdims=True)
     return keep * features_reference.astype(jnp.float32) + (1 - keep) * features.astype(jnp.float32)
 
 

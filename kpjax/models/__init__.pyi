@@ -10,7 +10,6 @@ from .bkind_network import (
     DifferenceDecoder as DifferenceDecoder,
     as_bkind as as_bkind,
     gaussian_densities as gaussian_densities,
-    published_bkind as published_bkind,
 )
 from .feature_pyramid import (
     Centred as Centred,
@@ -39,7 +38,6 @@ from .image_generation import (
     image_generator as image_generator,
     image_generator_for as image_generator_for,
     normalised_points as normalised_points,
-    normalised_points_by_axis as normalised_points_by_axis,
 )
 from .inverted_residuals import (
     MobileNetV2 as MobileNetV2,
@@ -70,8 +68,6 @@ from .pyramid_baselines import (
     Transporter as Transporter,
     as_keynet as as_keynet,
     as_transporter as as_transporter,
-    published_keynet as published_keynet,
-    published_transporter as published_transporter,
 )
 from .residual_generator import ResidualGenerator as ResidualGenerator, residual_generator_for as residual_generator_for
 from .residual_steps import RSN as RSN, ResidualStepsNetwork as ResidualStepsNetwork, UnitHeads as UnitHeads, rsn as rsn

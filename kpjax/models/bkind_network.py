@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.models.feature_pyramid import Centred, ConvolutionStack, Normalization
+from kpjax.models.feature_pyramid import ConvolutionStack, Normalization
 from kpjax.models.image_generation import draw_normalised_points, small_normal, upsample_bilinear
 from kpjax.models.layers import BatchNorm, Convolution
-from kpjax.models.pyramid import KeypointLevels, KeypointPyramid, keypoint_pyramid
-from kpjax.models.resnet import ResNet
+from kpjax.models.pyramid import KeypointLevels, KeypointPyramid
 
 VARIANCES = (0.1, 0.1, 0.01, 0.01, 0.001)  # of keypoints on maps of strides 32 to 2, an image's side being 2
 
@@ -85,14 +84,3 @@ def as_bkind(network: KeypointPyramid) -> BKinD:
         found.clone(features=found.features.clone(deepest=True)),
         DifferenceDecoder(decoder.widths, depth=decoder.depth, normalization=decoder.normalization,
                           dtype=decoder.dtype))
-
-
-def published_bkind(keypoints: int = 10, *, dtype: jnp.dtype = jnp.float32) -> BKinD:
-    """Builds ResNet-50 with a pyramid of 256 channels, and the decoder of the published widths.
-
-    The pyramid is `FeaturePyramid`, of which the finest map counts; the official code's head (after CPN) differs from
-    it in a few layers.
-    """
-    return as_bkind(keypoint_pyramid(
-        (keypoints,), backbone=Centred(ResNet(50, dtype)), pyramid_normalization=BatchNorm, encoder_widths=(256,),
-        decoder_widths=DifferenceDecoder.widths, dtype=dtype))

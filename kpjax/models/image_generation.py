@@ -35,23 +35,6 @@ def normalised_points(heatmaps: jax.Array, *, sharpness: float = 1.0, align_corn
     return _normalised(points[..., 0], points[..., 1], heatmaps.shape[1:3], align_corners)
 
 
-def normalised_points_by_axis(
-    heatmaps: jax.Array, *, sharpness: float = 1.0, align_corners: bool = True
-) -> jax.Array:
-    """Computes `normalised_points` with one softmax for each axis, of the maps averaged over the other axis, as in IMM.
-
-    Averaging flattens a peak by the length of the other axis: points stay near the middle until heatmaps are far larger
-    than `normalised_points` needs them.
-    """
-    values = sharpness * heatmaps.astype(jnp.float32)
-
-    def mean_position(profile):
-        weights = jax.nn.softmax(profile, axis=1)
-        return (weights * jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1)).sum(1)
-
-    return _normalised(mean_position(values.mean(1)), mean_position(values.mean(2)), heatmaps.shape[1:3], align_corners)
-
-
 def draw_normalised_points(
     points: jax.Array, size: tuple[int, int], width: float = 0.1, *, align_corners: bool = True
 ) -> jax.Array:

@@ -9,7 +9,7 @@ accordingly. The ancestors' published code has the centres of the outer cells at
 is beside the other and beside the image.
 """
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -36,8 +36,6 @@ SMALL_NORM = partial(GroupNorm, groups=8)
 
 points_of_maps = partial(normalised_points, align_corners=False)
 blobs_of_points = partial(draw_normalised_points, align_corners=False)
-
-ReadPoints = Callable[[jax.Array], jax.Array]  # heatmaps (B, h, w, K) -> normalised points (B, K, 2)
 
 
 class Levels(NamedTuple):
@@ -79,7 +77,6 @@ class KeypointLevels(nn.Module):
     conditioned: an encoder also reads the points of the previous level, rendered as blobs at the size of its own
         features and concatenated before them; their gradient is kept.
     blob_width: of those blobs, normalised.
-    read_points: computes the keypoints of heatmaps.
     sharpness: multiplies the heatmaps. Above 1, fewer cells share in a keypoint from the start.
     """
 
@@ -87,7 +84,6 @@ class KeypointLevels(nn.Module):
     encoders: Sequence[nn.Module]
     conditioned: bool = True
     blob_width: float = 0.1
-    read_points: ReadPoints = points_of_maps
     sharpness: float = 1.0
 
     @property
@@ -104,7 +100,7 @@ class KeypointLevels(nn.Module):
                 above = blobs_of_points(points[-1], features.shape[1:3], self.blob_width)
                 features = jnp.concatenate([above.astype(features.dtype), features], axis=-1)
             heatmaps.append(self.sharpness * encoder(features, train))
-            points.append(self.read_points(heatmaps[-1]))
+            points.append(points_of_maps(heatmaps[-1]))
         return Levels(tuple(heatmaps), tuple(points), maps)
 
 

@@ -2,6 +2,7 @@
 import contextlib
 import functools
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -423,10 +424,15 @@ def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, 
 
 @contextlib.contextmanager
 def _shapes_in_errors(stage: str, batches: Mapping[str, Example]) -> Iterator[None]:
-    """Turns what tracing a method says of shapes and fields into one InputError, with the shapes of its streams."""
+    """Turns what tracing a method says of shapes and fields into one InputError, with the shapes of its streams.
+
+    With KPJAX_DEBUG in the environment the error keeps its traceback, for it may be a defect of the method.
+    """
     try:
         yield
     except (TypeError, ValueError, KeyError, FlaxError) as error:
+        if os.environ.get("KPJAX_DEBUG"):
+            raise
         given = "; ".join(f"{name}: images {example.image.shape} {example.image.dtype}, keypoints "
                           f"{example.keypoints.shape}" for name, example in batches.items())
         raise InputError(f"{stage}: network, codec and streams do not fit ({given}): "

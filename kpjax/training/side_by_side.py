@@ -26,7 +26,7 @@ def side_by_side(works: Sequence[Callable[[], Any]], devices: Sequence[jax.Devic
     """Calls functions at the same time, each with equally many of the devices, and returns what each returned.
 
     A function that raises ends alone: its exception stands in the place of its result, and the others go on. SIGTERM
-    reaches all of them.
+    and Ctrl-C reach all of them.
 
     devices: of this process; all if not given. Raises InputError where there are fewer devices than functions.
     """
@@ -51,13 +51,20 @@ def side_by_side(works: Sequence[Callable[[], Any]], devices: Sequence[jax.Devic
         finally:
             runs.leave(number)
 
-    with stop_requests() as stop:
-        threads = [threading.Thread(target=contextvars.copy_context().run, args=(work, number, stop))
-                   for number in range(len(works))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    ended = threading.Event()
+    with stop_requests() as asked:
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(
+            work, number, lambda: ended.is_set() or asked())) for number in range(len(works))]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:  # the process could not end before its threads
+            ended.set()
+            for thread in filter(threading.Thread.is_alive, threads):
+                thread.join()
+            raise
     return results
 
 

@@ -25,8 +25,7 @@ STAYING = {
     "none": augment.no_augmentation(),
     "jitter": augment.colour_jitter(0.25),
     "appearance": augment.compose_augmentations(
-        augment.random_brightness(0.3), augment.random_contrast(0.3), augment.random_colour_matrix(0.2),
-        augment.random_noise(0.1), augment.random_blur((0.0, 0.8))),
+        augment.random_colour_matrix(0.2), augment.random_noise(0.1), augment.random_blur((0.0, 0.8))),
 }
 jitted = {name: jax.jit(function) for name, function in (MOVING | STAYING).items()}
 jitted["homography plain"] = jax.jit(augment.random_warp(random_maps.draw_homography()))

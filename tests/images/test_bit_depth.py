@@ -123,3 +123,7 @@ def test_every_other_mode_is_read_by_its_rule(tmp_path):
     pages[1].encoderinfo = {"tiffinfo": {254: 1}}
     grey.save(tmp_path / "preview.tif", save_all=True, append_images=pages[1:], tiffinfo={254: 0})
     np.testing.assert_array_equal(read_image(tmp_path / "preview.tif")[..., 0], EIGHT)
+    small = grey.convert("RGB").resize((15, 10))
+    grey.convert("RGB").save(tmp_path / "camera.jpg", "MPO", save_all=True, append_images=[small], quality=100)
+    assert image_size(tmp_path / "camera.jpg") == (30, 20)
+    assert np.abs(read_image(tmp_path / "camera.jpg")[..., 0].astype(int) - EIGHT).max() <= 4

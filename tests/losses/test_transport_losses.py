@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.losses.pyramids import kept_weight, parent_of_child, still_mass, transported, transporter_transported
+from kpjax.losses.pyramids import parent_of_child, still_mass, transported, transporter_transported
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 
@@ -41,14 +41,6 @@ def test_closed_forms_are_the_loops(keypoints):
     row = random_row(keypoints)
     close(jax.jit(transporter_transported)(*row), transporter_loop(*row))
     close(jax.jit(transported)(*row), equation_2_loop(*row))
-
-
-def test_masks_of_overlapping_blobs():
-    """Two keypoints of 0.8 and 0.6 on one cell of the frame, none of the reference."""
-    maps = jnp.array([0.8, 0.6]).reshape(1, 1, 1, 2)
-    masks = {combine: float(kept_weight(0 * maps, maps, combine=combine).squeeze())
-             for combine in ("product", "sum", "clamped_sum", "max")}
-    close([masks["product"], masks["sum"], masks["clamped_sum"], masks["max"]], [0.08, -0.4, 0, 0.2])
 
 
 def test_still_mass_is_the_probability_where_nothing_moves():

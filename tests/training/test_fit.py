@@ -166,6 +166,12 @@ def test_refused_with_one_line(whole, tmp_path, name):
     assert _steps(whole[0])[-1] == 14
 
 
+def test_a_defect_of_a_method_keeps_its_traceback_for_those_who_ask(tmp_path, monkeypatch):
+    monkeypatch.setenv("KPJAX_DEBUG", "1")
+    with pytest.raises(TypeError, match="dot_general"):
+        run(tmp_path, streams={"labelled": Larger()})
+
+
 def test_too_little_memory_is_one_line_and_loses_no_checkpoint(tmp_path):
     def full(state, step):
         if step == 6:

@@ -127,11 +127,6 @@ def _fit_scaled_ridge(features, targets, *, side: float, penalty: float) -> Line
     return fit_linear(x, y, ridge=penalty * (largest + RESTING) * side ** 2)
 
 
-def without_intercept() -> Regressor:
-    """Builds IMM's regressor (Jakab et al. 2018): least squares through the centre of the top-left pixel."""
-    return partial(fit_linear, intercept=False)
-
-
 def labelled_subsets(total: int, images: int | None, *, repeats: int = 10, seed: int = 0, extra: int = 0) -> np.ndarray:
     """Draws the labelled images that each regressor is fitted on: (repeats, images + extra) int64.
 

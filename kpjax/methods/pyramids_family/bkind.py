@@ -97,7 +97,7 @@ def bkind(
     turned frames are one pass, so that BatchNorm mixes them.
 
     Args:
-        network: `as_bkind` of a feature pyramid, or `published_bkind`. None is a small one of 10 keypoints. All its
+        network: `as_bkind` of a feature pyramid. None is a small one of 10 keypoints. All its
             keypoints are predicted, without groups.
         later: the step from which the terms `rotation` and `separation` count; published is the fifth epoch of 15 or
             30.

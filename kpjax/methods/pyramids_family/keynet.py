@@ -59,7 +59,7 @@ def keynet(
     `error/reconstruction` is of pixels also where the loss compares features.
 
     Args:
-        network: `published_keynet`, or `as_keynet` of a feature pyramid, as in Keypoint Pyramids. None is a small one
+        network: `as_keynet` of a feature pyramid, as in Keypoint Pyramids. None is a small one
             of these with 30 keypoints. All its keypoints are predicted, without groups.
         perceptual, perceptual_normalise: see `PerceptualComparison`.
         The others are as in `pyramids`.

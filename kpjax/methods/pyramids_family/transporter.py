@@ -44,7 +44,7 @@ def transporter(
     Start, metrics and errors are as in `pyramids`.
 
     Args:
-        network: `published_transporter`, or `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
+        network: `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
             small one of these with 30 keypoints. All its keypoints are predicted, without groups.
         blob_width: normalised, as published.
         reference_pass: see `pyramids`. The official code is "separate": each frame has statistics of its own.

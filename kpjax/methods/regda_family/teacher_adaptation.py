@@ -77,13 +77,6 @@ def teacher_adaptation_objective(codec: Codec) -> Objective:
         1.0, follow, reads=(TARGET, ANSWER))}
 
 
-def follow_heatmaps(outputs, streams) -> jax.Array:
-    """Computes the mean squared difference from the teacher's heatmaps: the consistency of a plain mean teacher."""
-    del streams
-    answer: Answer = outputs[ANSWER]
-    return transformation_equivariance(outputs[TARGET], answer.heatmaps, jnp.ones_like(answer.scores))
-
-
 def teacher_adaptation(
     setup: Setup, *, objective: Objective, view: Augment | None = None, decay: float = 0.999, sigma: float = 2.0,
     restyled: float = 0.5, predicts: Network = "teacher"
