@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
-from untrained import drawn, shapes
+from untrained import drawn, shapes_of
 
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
@@ -89,7 +89,8 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(projec
 def movenet(shallow_mobilenet, tmp_path_factory):
     """A file of made-up weights of a shallow MoveNet, which then takes images of 32 px."""
     path = tmp_path_factory.mktemp("weights") / "made.safetensors"
-    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes(movenet_lightning()))).items()
+    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes_of(
+        movenet_lightning(), np.zeros((1, 32, 32, 3), np.float32), False))).items()
                              if array.ndim})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(published, "SIDE", 32)

@@ -90,4 +90,4 @@ def test_ka_net_knows_better_than_its_teacher():
 def test_a_ka_net_that_sees_the_answer_copies_its_teacher():
     of_old_model, of_ka_net, copied, _ = learnt(8.0)
     assert of_ka_net == pytest.approx(of_old_model, abs=0.05)
-    assert copied > 0.4
+    assert copied > 0.3
