@@ -52,10 +52,10 @@ def test_commands_run_without_a_clone(installed, tmp_path):
         listed = run(installed, tmp_path, program, "--help")
         assert listed.returncode == 0, listed.stderr
         assert "kpjax check MY_PROJECT" in listed.stdout
-    checked = run(installed, tmp_path, script(installed), "check", SAMPLE, "--out", "sheet.png")
+    checked = run(installed, tmp_path, script(installed), "check", SAMPLE, "--out", "sheets")
     assert checked.returncode == 0, checked.stderr
     assert "  kpjax train --project P" in checked.stdout
-    assert (tmp_path / "sheet.png").is_file()
+    assert list((tmp_path / "sheets").glob("*_labels.png"))
     asked = run(installed, tmp_path, script(installed), "train", "regda", "--help")
     assert asked.returncode == 0, asked.stderr
     assert "--target" in asked.stdout

@@ -97,8 +97,10 @@ def test_a_resumed_run_is_the_same(ran, results_of, monkeypatch, tmp_path, name)
     def stopped(method, streams, **options):
         if options["stage"] != stage:
             return training.fit(method, streams, **options)
-        training.fit(method, streams, **options | {"steps": options["steps"] - 1, "options": training.FitOptions(
-            save_every=1)} | ({"evaluate": None, "select": None} if options.get("select") else {}))
+        shorter = {"steps": options["steps"] - 1, "options": training.FitOptions(save_every=1)}
+        if (options.get("evaluate") or (0,))[0]:  # no evaluation at another step than those of the whole run
+            shorter |= {"evaluate": None, "select": None}
+        training.fit(method, streams, **options | shorter)
         raise KeyboardInterrupt
 
     arguments = [whole.name, "--variants", variant, "--workdir", str(tmp_path)]
