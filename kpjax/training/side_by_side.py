@@ -224,7 +224,8 @@ class _Runs:
 
 def _joined(trees: Sequence[Any], sharding: NamedSharding) -> Any:
     states = [tree for tree in trees if isinstance(tree, JointState)]
-    if len(states) == len(trees) and all(state.tree is states[0].tree for state in states):
+    if len(states) == len(trees) and all(state.tree is states[0].tree for state in states) and (
+            jax.tree.leaves(states[0].tree)[0].sharding.device_set == sharding.device_set):
         return states[0].tree
     return jax.tree.map(lambda *leaves: jax.make_array_from_single_device_arrays(
         leaves[0].shape, sharding, [part for leaf in leaves for part in _parts(leaf).values()]),
