@@ -17,9 +17,8 @@ SEEDS = 8
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "variant"), [("regda", "regda"), ("incremental", "kamp")])
-def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
-    system = SYSTEMS[name]
+def test_eight_seeds_are_equal_to_those_alone(tmp_path, monkeypatch):
+    name, variant, system = "regda", "regda", SYSTEMS["regda"]
     preset = next(iter(system.presets))
 
     def command(workdir, *flags):
