@@ -483,8 +483,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             system.own.check(command)
         jobs, together = command.jobs(), command.shared.side_by_side
         if together and system.name == "incremental":
-            raise InputError("side_by_side", "the steps of a protocol cannot run so yet; start the command several times, "
-                             "or give --jobs")
+            raise InputError("side_by_side", "the steps of a protocol cannot run so yet; start the command several "
+                             "times, or give --jobs")
         all_of_it = AllOfIt(jobs, min(len(command.seeds), jax.local_device_count()) if together else 1)
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
         work = at_once if together else in_turn
