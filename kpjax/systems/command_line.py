@@ -482,9 +482,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
         if system.own:
             system.own.check(command)
         jobs, together = command.jobs(), command.shared.side_by_side
-        if together and system.name == "incremental":
-            raise InputError("side_by_side", "the steps of a protocol cannot run so yet; start the command several "
-                             "times, or give --jobs")
+        if together:  # whole runs lost an array of their own in some of their programs
+            raise InputError("side_by_side", "whole runs have failed so: it is for plans; give --jobs")
         all_of_it = AllOfIt(jobs, min(len(command.seeds), jax.local_device_count()) if together else 1)
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
         work = at_once if together else in_turn
