@@ -14,7 +14,7 @@ from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.systems.command_line import Command, over_devices, prepare_process
 from kpjax.systems.configs import changed, flat, settings_text, value_text, with_network
-from kpjax.systems.queue import at_once, called, in_turn, raise_for_failures
+from kpjax.systems.queue import called, in_turn, raise_for_failures
 from kpjax.systems.reports.summaries import cost_text, runs_in
 from kpjax.systems.reports.table import markdown, read_run
 from kpjax.systems.system import Job, run as run_job
@@ -113,11 +113,11 @@ def run_table(title: str, room: Room, table: Table, commands: Mapping[str, Comma
     prepare_process(first)
     commands = {name: over_devices(command) for name, command in commands.items()}
     jobs, failed = jobs_of(table, commands), {}
-    work = at_once if first.shared.side_by_side else in_turn
-    work([one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed],
-         lambda job: run_job(job.system, job), failed=failed)
-    text = page(title, room, table, jobs)
-    write_text(path, text)
+    if first.shared.side_by_side:
+        raise InputError("side_by_side", "whole runs have failed so: it is for plans; give --jobs")
+    by_seed = [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed]
+    in_turn(by_seed, lambda job: run_job(job.system, job), failed=failed)
+    write_text(path, text := page(title, room, table, jobs))
     print(f"\n{text}\n{path}")
     raise_for_failures(failed)
     return path
