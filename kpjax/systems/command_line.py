@@ -18,7 +18,7 @@ from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
 from kpjax.systems.configs import NETWORKS, changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
-from kpjax.systems.queue import at_once, in_turn
+from kpjax.systems.queue import in_turn
 from kpjax.systems.reports.report import write_report
 from kpjax.systems.reports.summaries import console_table, cost_text, difference_text, paired_differences
 from kpjax.systems.reports.table import Column, Entry, FinishedRun, tabulate
@@ -467,8 +467,6 @@ def in_processes(command: Command) -> None:
 
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
-    import jax
-
     command = read_command(system, arguments)
     if command.shared.jobs > 1:
         if command.shared.fresh:
@@ -481,13 +479,12 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             agreed(lambda: _start_over(command))
         if system.own:
             system.own.check(command)
-        jobs, together = command.jobs(), command.shared.side_by_side
-        if together:  # whole runs lost an array of their own in some of their programs
+        jobs = command.jobs()
+        if command.shared.side_by_side:  # whole runs lost an array of their own in some of their programs
             raise InputError("side_by_side", "whole runs have failed so: it is for plans; give --jobs")
-        all_of_it = AllOfIt(jobs, min(len(command.seeds), jax.local_device_count()) if together else 1)
+        all_of_it = AllOfIt(jobs, 1)
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
-        work = at_once if together else in_turn
-        work([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
+        in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
     report = show_table(command)
     if system.own:
         print(*system.own.next_lines(command), sep="\n")
