@@ -16,3 +16,8 @@ TABLES = {
         *(f"mpii_aflw core_epoch={epoch}/adapted" for epoch in (1, 5, 10)),
         *(f"mpii_aflw target_images={count}/adapted" for count in (10, 100, 1000))),
         ("forward/10", "forward/all", "backward/10", "backward/all", "consistency"))}
+CLAIMS = tuple(
+    (f"An adapted core's {what} is below that of {title}", (f"mpii_aflw/adapted - {name}", metric),
+     f"demo/adapted - {name}", metric)
+    for name, title in (("scratch", "training anew"), ("finetuned", "fine-tuning"))
+    for what, metric in (("backward error", "backward/all"), ("consistency", "consistency")))

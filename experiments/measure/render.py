@@ -3,6 +3,7 @@
     <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
     <!-- systems -->                    a row for every published system
     <!-- headlines -->                  every system's headline table, and what its differences say
+    <!-- claims -->                     what the papers claim, and whether it holds here
     <!-- advice -->                     the lines of experiments/measure/advice.py
     ... rendered ...
     <!-- end -->
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments import system_of, systems
-from experiments.measure.rows import BY_HAND, EXPERIMENTS, FILE, Result, by_run, read_results
+from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.lab.own.needs import NEEDS
@@ -30,8 +31,9 @@ from kpjax.systems.reports.table import markdown
 from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
-MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(r"(<!-- (systems|claims|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 ORDER = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+ANSWERS = ("yes", "no", "open")  # whether a method helps, or a claim holds
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
 
@@ -95,6 +97,16 @@ class Table(NamedTuple):
                                   for run in runs_of(line, preset)))
 
 
+class Claim(NamedTuple):
+    """What a paper says of two of its rows, and the difference that tests it here: it holds where that is a gain."""
+
+    says: str
+    paper: tuple[str, str]  # its line, "preset/one - other", and its metric
+    line: str  # ours, likewise
+    metric: str
+    reason: str = ""  # what was tested where it does not hold
+
+
 def runs_of(line: str, preset: str) -> list[Run]:
     """Returns what a line shows, and what it subtracts."""
     found = []
@@ -121,6 +133,7 @@ class Room(NamedTuple):
 
     path: Path
     tables: Mapping[str, Table]
+    claims: Sequence[Claim]  # whose lines are the table `claims`
     metrics: Mapping[str, Metric]
     titles: Mapping[str, str]  # of lines, in place of their own
     numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
@@ -158,8 +171,11 @@ def room_of(path: Path) -> Room:
     """Reads the tables and the numbers of a room."""
     module = importlib.import_module(".".join(("experiments", *path.relative_to(EXPERIMENTS).parts, "results")))
     named = {name: Metric(*metric) for name, metric in getattr(module, "METRICS", {}).items()}
-    return Room(path, {name: Table(*table) for name, table in module.TABLES.items()}, METRICS | named,
-                getattr(module, "TITLES", {}), by_run(read_results(path)))
+    claims = [Claim(*claim) for claim in getattr(module, "CLAIMS", ())]
+    tables = {name: Table(*table) for name, table in module.TABLES.items()}
+    if claims:
+        tables["claims"] = Table("", [one.line for one in claims], list(dict.fromkeys(one.metric for one in claims)))
+    return Room(path, tables, claims, METRICS | named, getattr(module, "TITLES", {}), by_run(read_results(path)))
 
 
 def rooms() -> dict[str, Room]:
@@ -250,16 +266,12 @@ def table_text(room: Room, table: Table, *, fields: Callable[[Run], Mapping[str,
 
 
 def _source(used: Sequence[Result]) -> str:
-    """Returns where numbers are from: days, devices and commits of their runs, and which were recorded by hand."""
-    runs = [one for one in used if one.commit != BY_HAND]
+    """Returns where numbers are from: days, devices and commits of their runs."""
     if not used:
         return "*Not run.*"
-    days, commits = sorted({one.date for one in runs}), sorted({one.commit for one in runs})
-    devices = sorted({one.device for one in runs if one.device})
-    said = [", ".join([" to ".join(dict.fromkeys((days[0], days[-1]))), *devices, "commit " + ", ".join(commits)])
-            ] if runs else []
-    by_hand = sorted({one.variant for one in used if one.commit == BY_HAND})
-    return f"*{'; '.join([*said, *(['recorded by hand: ' + ', '.join(by_hand)] if by_hand else [])])}.*"
+    days, commits = sorted({one.date for one in used}), sorted({one.commit for one in used})
+    devices = sorted({one.device for one in used if one.device})
+    return f"*{', '.join([' to '.join(dict.fromkeys((days[0], days[-1]))), *devices, 'commit ' + ', '.join(commits)])}.*"
 
 
 def differences(room: Room) -> list[tuple[str, Cell]]:
@@ -292,14 +304,49 @@ def chart_of(room: Room) -> str:
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a row for every system: the problem, the command, and the first difference of its headline table."""
+    """Returns a row for every system: the problem, the command, the first difference of its headline table, and how
+    many of its paper's claims hold."""
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name in ORDER:
-        about, (_, cell) = found[name].system.about, differences(found[name])[0]
+        room = found[name]
+        about, (_, cell) = room.system.about, differences(room)[0]
+        answers = [tested(room, claim).helps() for claim in room.claims]
         lines.append([about.problem, f"`kpjax train {name} {NEEDS[name].takes}`",
-                      f"[{about.publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}", cell.helps()])
-    return markdown(["what you have", "command", "method: gain over its control [95 % interval]", "does it help?"],
-                    lines) + "\n"
+                      f"[{about.publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
+                      ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)])
+    return markdown(["what you have", "run this", "its method's gain over the cheapest explanation [95 % interval]",
+                     "do the paper's orderings hold here?"], lines) + "\n"
+
+
+def tested(room: Room, claim: Claim) -> Cell:
+    """Returns the difference that tests a claim."""
+    return cell_of(room, claim.line, "", claim.metric)
+
+
+def printed(room: Room, line: str, metric: str) -> str:
+    """Returns the two numbers that a paper prints for a line, "66.98 / 40.19 (lsp)"."""
+    runs = runs_of(line, "")
+    one, other = (paper_numbers(room.name, **room.fields(run) | settings_of(run) | run._asdict())[metric]
+                  for run in runs)
+    return f"{one:g} / {other:g} ({runs[0].preset})"
+
+
+def claims_text(page: Path, found: Mapping[str, Room]) -> str:
+    """Returns the claims of all papers with their numbers, the differences here, and whether they agree."""
+    lines, answers, intervals = [], [], 0
+    for name in ORDER:
+        room = found[name]
+        for claim in room.claims:
+            cell = tested(room, claim)
+            answers.append(cell.helps())
+            intervals += cell.gain() is not None
+            lines.append([room.system.about.publication.partition(":")[0], claim.says, printed(room, *claim.paper),
+                          f"{cell.gain_text()}; {len(cell.pairs())} seeds" if cell.pairs() else "not run",
+                          answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
+    counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS)
+    text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "agrees"], lines)
+    return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} would leave "
+            "out zero by chance. They are over networks and draws of training images, given one set of test images.\n")
 
 
 def headlines_text(page: Path, found: Mapping[str, Room]) -> str:
@@ -323,7 +370,7 @@ def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -
     marker whose table does not exist.
     """
     found = rooms()
-    makers = {"systems": systems_text, "headlines": headlines_text, **made_by}
+    makers = {"systems": systems_text, "claims": claims_text, "headlines": headlines_text, **made_by}
     for path in pages():
         def replace(match: re.Match, path: Path = path) -> str:
             if make := makers.get(match[2]):

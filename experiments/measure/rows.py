@@ -1,7 +1,6 @@
 """Measured numbers in files: `results.csv` of a room, a row for every number of a finished run.
 
-A value has the unit that its run measured it in; tables scale it. Numbers whose runs no longer exist have `recorded by
-hand` in place of a commit: they may only become fewer.
+A value has the unit that its run measured it in; tables scale it.
 """
 import csv
 from collections.abc import Collection, Iterable, Iterator
@@ -16,7 +15,6 @@ from kpjax.systems.system import System
 
 EXPERIMENTS = Path(__file__).parents[1]
 FILE = "results.csv"
-BY_HAND = "recorded by hand"
 
 
 class Result(NamedTuple):
@@ -32,7 +30,7 @@ class Result(NamedTuple):
     seconds: float | None = None  # of training
     device: str = ""
     date: str = ""
-    commit: str = BY_HAND
+    commit: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -73,15 +71,8 @@ def write_results(room: Path, results: Iterable[Result]) -> None:
 
 
 def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
-    """Returns old numbers, those that were measured again replaced.
-
-    A seed that was measured also replaces all that was recorded by hand for its variant and metric: the seeds of two
-    recordings do not mix.
-    """
-    new = list(new)
-    keys, measured = {one.key for one in new}, {(*one[:3], one.metric) for one in new}
-    return [one for one in old if one.key not in keys
-            and not (one.commit == BY_HAND and (*one[:3], one.metric) in measured)] + new
+    """Returns old numbers, those that were measured again replaced."""
+    return list({one.key: one for one in (*old, *new)}.values())
 
 
 def run_results(system: System, workdir: Path) -> Iterator[Result]:

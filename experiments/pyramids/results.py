@@ -1,5 +1,6 @@
 """What pages show of Keypoint Pyramids' measured numbers: `experiments.measure.render` says how to read it."""
 LEFT_OUT = ("no_reconstruction", "no_transport", "no_spring", "all_transport", "all_reconstruction", "unconditioned")
+EQUAL_STEPS = "baselines_per_level=True keynet_steps=1.0 transporter_steps=1.0"
 CONTROLS = ("untrained", "image_moments")
 TABLES = {
     "headline": ("demo", (
@@ -14,3 +15,16 @@ TABLES = {
                        "supervised_bound"),
               ("units/pixels_per_image/flat", "units/pixels_per_image/level1", "units/pixels_per_image/level2",
                "action/accuracy"))}
+CLAIMS = (
+    *((f"The error from all points rises without {left_out}", (f"h36m/pyramids - no_{left_out}",
+       "units/pixels_per_image/flat"), f"demo/pyramids - no_{left_out}", "rmse/flat")
+      for left_out in ("reconstruction", "transport", "spring")),
+    ("The first level's error falls without conditioning", ("h36m/unconditioned - pyramids",
+     "units/pixels_per_image/level1"), "demo/unconditioned - pyramids", "rmse/level1"),
+    ("The first level's error falls without reconstruction", ("h36m/no_reconstruction - pyramids",
+     "units/pixels_per_image/level1"), "demo/no_reconstruction - pyramids", "rmse/level1"),
+    ("Ten points of Transporter are ahead of the first level", ("h36m/transporter - pyramids",
+     "units/pixels_per_image/level1"), f"demo {EQUAL_STEPS}/transporter - demo/pyramids", "rmse/level1"),
+    *((f"Pyramids are ahead of {title} with as many points", (f"h36m/pyramids - {name}",
+       "units/pixels_per_image/flat"), f"demo/pyramids - {name}", "rmse/flat")
+      for name, title in (("keynet", "KeyNet"), ("transporter", "Transporter"))))

@@ -31,7 +31,6 @@ SHORT = {"train": "lspet/train", "validation": "lspet/tune", "test": "lspet/test
          "sigma": 1.0, "steps": 300, "targets": "sub_pixel", "warm_start_steps": 190}
 PRESETS: dict[str, Config] = {
     "demo": SYNTHETIC,
-    "demo_fine": changed(SYNTHETIC, summary="as demo, heatmaps of 32 cells a side", heatmap_size=32),
     "openfield": changed(
         SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
         train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",

@@ -84,8 +84,11 @@ def cost_text(runs: Runs) -> str:
 
 
 def over_seeds(values: Sequence[float]) -> Interval | None:
-    """Returns the mean of one value per seed with its 95 % interval by Student's t; None for fewer than two."""
-    if len(values) < 2:
+    """Returns the mean of one value per seed with its 95 % interval by Student's t.
+
+    None for fewer than two, and where all are equal: a count of found points that agrees by chance is no certainty.
+    """
+    if len(set(values)) < 2:
         return None
     from scipy import stats  # half a second, which most commands need not wait
 

@@ -90,12 +90,12 @@ def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
     return setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment})
 
 
-def build_mean_teacher(config: Config, setup: Setup, *, warped: bool = False) -> Method:
-    """Builds mean teacher; with `warped`, every other labelled image is also moved, as the student's others are."""
+def build_mean_teacher(config: Config, setup: Setup) -> Method:
+    """Builds mean teacher."""
     objective = methods.mean_teacher_objective(
         setup.codec, supervised_weight=LABELS, consistency=config.baselines.consistency)
-    return methods.mean_teacher(
-        _labelled_warped(config, setup, warped), objective=objective, draw_map=PERSPECTIVE)
+    return methods.mean_teacher(setup._replace(augment={"labelled": setup.augment, "unlabelled": setup.augment}),
+                                objective=objective, draw_map=PERSPECTIVE)
 
 
 def build_easy_hard(config: Config, setup: Setup) -> Method:
@@ -206,8 +206,6 @@ VARIANTS: dict[str, Variant] = {
         Recipe(build_averaged, of="supervised_warped_twice")),
     "pl_warped_averaged": Variant("control", "pl_warped, its heatmaps averaged over the same six views", "",
                                   Recipe(build_averaged, of="pl_warped")),
-    "mean_teacher_warped": Variant("control", "mean teacher, the warp on half of the labelled images", "",
-                                   _recipe(build_mean_teacher, warped=True)),
     "easy_hard": Variant("baseline", "the network's answer on the easy view teaches it on one with holes and turned",
                          "Single", Recipe(build_easy_hard)),
     "easy_hard_twice": Variant("control", "easy_hard for twice the steps", "", Recipe(build_easy_hard, times=2)),

@@ -68,7 +68,7 @@ def test_labels_and_images_without():
 
 
 def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
-    found = means("regda", "demo_slower", "target/pck")
+    found = means("regda", "demo_full", "target/pck")
     control = "source_only_augmented_mse"
     assert control in regda.SYSTEM.short_list("own", regda.OWN)
     assert found[control] == max(value for name, value in found.items() if name.startswith("source_only")
