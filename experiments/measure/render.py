@@ -33,7 +33,7 @@ from kpjax.systems.system import System
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 ORDER = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
-ANSWERS = ("yes", "no", "open")  # whether a method helps, or a claim holds
+ANSWERS = ("yes", "no", "open", "not run")  # whether a method helps, or a claim holds
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
 
@@ -224,7 +224,12 @@ class Cell(NamedTuple):
         return f"{gains} points of {name}" if unit == "%" else f"{gains} {unit} ({name})"
 
     def helps(self) -> str:
-        """Returns "yes" where the interval of the gain lies above zero, "no" where it lies below, else "open"."""
+        """Returns "yes" where the interval of the gain lies above zero, "no" where it lies below, else "open".
+
+        "not run" where nothing was.
+        """
+        if not self.pairs():
+            return "not run"
         found = self.gain()
         return "open" if not found or found.low <= 0 <= found.high else "yes" if found.low > 0 else "no"
 
@@ -341,9 +346,9 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
             answers.append(cell.helps())
             intervals += cell.gain() is not None
             lines.append([room.system.about.publication.partition(":")[0], claim.says, printed(room, *claim.paper),
-                          f"{cell.gain_text()}; {len(cell.pairs())} seeds" if cell.pairs() else "not run",
+                          f"{cell.gain_text()}; {len(cell.pairs())} seeds" if cell.pairs() else "",
                           answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
-    counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS)
+    counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
     text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "agrees"], lines)
     return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} would leave "
             "out zero by chance. They are over networks and draws of training images, given one set of test images.\n")

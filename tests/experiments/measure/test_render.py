@@ -8,7 +8,7 @@ from tiny_regda import TINY
 from experiments.measure import render, rows
 from experiments.measure.advice import ADVICE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, rendered, rooms, runs_of
-from experiments.measure.rows import BY_HAND, EXPERIMENTS, Result, by_run, merged, read_results, write_results
+from experiments.measure.rows import EXPERIMENTS, Result, by_run, merged, read_results, write_results
 from experiments.results import stale
 from kpjax import InputError
 
@@ -27,7 +27,7 @@ TABLE = Table("demo", ("ours", "control", "later", "other/ours", "ours - control
 
 def room(table=TABLE, found=FOUND, path=EXPERIMENTS / "peers", **metrics):
     known = {"pck": Metric("PCK, %", 100), "error": Metric("error, px", lower=True), **metrics}
-    return Room(path, {"headline": table}, known, {"later": "a later one"}, by_run(found))
+    return Room(path, {"headline": table}, (), known, {"later": "a later one"}, by_run(found))
 
 
 def test_a_line_names_its_preset_and_settings_and_the_subtracted_inherits_them():
@@ -51,8 +51,6 @@ def test_cells_are_means_and_differences_over_equal_seeds():
     # 10, 5, 15: a mean of 10 and 4.303 * 5 / sqrt(3) to either side
     assert lines[6] == "| ours - control | +10.0 [-2.4, +22.4] |  | 3 |  |"
     assert lines[-1] == "*2026-01-02, 1 cpu, commit abc.*"
-    by_hand = measured("later", 0.5, commit=BY_HAND)
-    assert render.table_text(room(found=[*FOUND, *by_hand]), TABLE).endswith("; recorded by hand: later.*\n")
     assert render.table_text(room(found=[]), TABLE).splitlines()[-1] == "*Not run.*"
 
 
@@ -89,13 +87,22 @@ def test_methods_controls_and_the_papers_numbers_are_marked():
 @pytest.mark.parametrize("name", sorted(rooms()))
 def test_a_room_has_few_tables_of_what_can_be_run_and_no_other_rows(name):
     found = rooms()[name]
-    assert len(found.tables) <= 3
+    assert len(found.tables.keys() - {"claims"}) <= 3
     assert all(metric in found.metrics for table in found.tables.values() for metric in table.metrics)
     for run in {run for table in found.tables.values() for run in table.runs()} if found.system else ():
         assert run.variant in found.system.variants, run
         assert render.settings_of(run).keys() <= found.fields(run).keys()
         assert run.preset in found.system.presets, run
     assert {(*one[:3], one.metric) for one in read_results(found.path)} <= found.shown()
+
+
+@pytest.mark.parametrize("name", render.ORDER)
+def test_claims_are_of_lines_that_the_paper_prints(name):
+    """What the paper's own numbers say is what the claim says: the difference is a gain."""
+    room = rooms()[name]
+    for claim in room.claims:
+        one, other = map(float, render.printed(room, *claim.paper).partition(" (")[0].split(" / "))
+        assert one < other if room.metrics[claim.metric].lower else one > other, claim
 
 
 def test_advice_stands_on_rows_of_tables():
@@ -129,7 +136,7 @@ def write_run(workdir, preset="people", settings="", **metrics):
 
 
 def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
-    found = [*of_people("regda", 0.9, 0.85), *of_people("dd", 0.5, commit=BY_HAND)]
+    found = [*of_people("regda", 0.9, 0.85), *of_people("dd", 0.5)]
     write_results(tmp_path, found)
     assert sorted(read_results(tmp_path)) == sorted(found)
     path = tmp_path / "results.csv"
@@ -141,10 +148,9 @@ def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
         read_results(tmp_path)
 
 
-def test_measured_numbers_replace_equal_keys_and_what_was_recorded_by_hand():
-    old = [*of_people("regda", 0.1, 0.2), *of_people("dd", 0.7, 0.8, commit=BY_HAND)]
-    new = [*of_people("regda", 0.5), *of_people("dd", 0.6)]
-    assert sorted((one.variant, one.seed, one.value) for one in merged(old, new)) == [
+def test_measured_numbers_replace_equal_keys():
+    found = merged(of_people("regda", 0.1, 0.2), [*of_people("regda", 0.5), *of_people("dd", 0.6)])
+    assert sorted((one.variant, one.seed, one.value) for one in found) == [
         ("dd", "0", 0.6), ("regda", "0", 0.5), ("regda", "1", 0.2)]
 
 
