@@ -30,7 +30,7 @@ SHORT = {"train": "lspet/train", "validation": "lspet/tune", "test": "lspet/test
          "batch_size": 16, "decoder": "dark", "grid": "half_pixel", "schedule": "cosine", "selection": "last",
          "sigma": 1.0, "steps": 300, "targets": "sub_pixel", "warm_start_steps": 190}
 PRESETS: dict[str, Config] = {
-    "demo": SYNTHETIC,
+    "demo": changed(SYNTHETIC, batch_size=16, warm_start_steps=200, steps=200, evaluations=2),
     "openfield": changed(
         SMALL_REAL, summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
         train="deeplabcut/train", validation="deeplabcut/tune", test="deeplabcut/test",
