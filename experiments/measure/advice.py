@@ -22,21 +22,14 @@ class Advice(NamedTuple):
     metric: str = "test/pck"
 
 
-FEW, OTHER, CORE = "a handful of labels", "labels of one kind of images", "a network for another category"
+FEW, OTHER = "a handful of labels", "labels of one kind of images"
 ADVICE = (
-    Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
-           "tongue/pl_warped - supervised_warped_twice", "test/contour"),
-    Advice(FEW, "the same", "semi_supervised", "tongue/supervised_warped_averaged - supervised_warped"),
-    Advice(FEW, "the same", "semi_supervised", "tongue/pl_warped_averaged - supervised_warped_twice_averaged"),
-    Advice(FEW, "lips, 50 labels, other speakers", "semi_supervised", "lips/pl_warped - supervised_warped_twice",
-           "test/contour"),
     Advice(FEW, "people in sport, 50 labels, a short training", "semi_supervised",
-           "fifty_athletes/supervised_warped_averaged - supervised_warped"),
-    Advice(FEW, "the same", "semi_supervised",
            "fifty_athletes/pl_warped_averaged - supervised_warped_twice_averaged"),
     Advice(FEW, "people in sport, 200 labels, a short training", "semi_supervised",
-           "athletes/ours - supervised_warped"),
-    Advice(FEW, "the same", "semi_supervised", "athletes/pl_warped - supervised_warped_twice"),
+           "athletes/pl_warped - supervised_warped_twice"),
+    Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
+           "tongue/supervised_warped_averaged - supervised_warped"),
     Advice(FEW, "rendered people, 20 labels, random weights", "semi_supervised",
            "demo/pl_easy_hard - easy_hard_twice"),
     Advice(OTHER, "tongues: adults on one machine, children on another", "regda",
@@ -47,11 +40,8 @@ ADVICE = (
            "tongue_machines/source_free_views - source_only_views_long", "target/pck"),
     Advice("videos without labels", "two flies, halves of a clip", "pyramids", "flies_part/pyramids - image_moments",
            "rmse/flat"),
-    Advice(CORE, "two flies, points read by fifty labels", "adaptation",
-           "flies_pose/adapted - flies_imagenet/random_core", "forward/50"),
-    Advice(CORE, "the same", "adaptation", "flies_pose/adapted - flies_imagenet/adapted", "forward/50"),
-    Advice(CORE, "rendered faces, MobileNetV2, points read by ten labels", "adaptation",
-           "demo_mobilenet/adapted - random_core", "forward/10"))
+    Advice("a network for another category", "two flies, points read by fifty labels", "adaptation",
+           "flies_pose/adapted - flies_imagenet/random_core", "forward/50"))
 
 
 def advice_text(page: Path, rooms: Mapping[str, Room]) -> str:
