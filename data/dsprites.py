@@ -1,12 +1,15 @@
 """dSprites (Matthey et al. 2017) with coloured, noisy and photographic backgrounds, rendered on access.
 
 One keypoint, the sprite's centre. Each variant has 737,280 images: 3 shapes x 6 scales x 40 orientations x 32 x 32
-positions, the last fastest. Masks are rendered from the description of the published file. The variants are those of
-disentanglement_lib (Locatello et al. 2019).
+positions, the last fastest. Masks come from the published file where it lies in the folder of data, or are rendered
+from its description. The variants are those of disentanglement_lib (Locatello et al. 2019).
 """
+import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -18,7 +21,12 @@ from kpjax.structures import Example, Skeleton
 FACTORS = (3, 6, 40, 32, 32)  # shape (square, ellipse, heart), scale, orientation, x, y
 COUNT = int(np.prod(FACTORS))
 VARIANTS = {"colour": "C", "noisy": "N", "scream": "S"}
+FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 SKELETON = Skeleton(("centre",), flip=(0,))
+POSITIONS = 32 * 32
+PAINTING = "scream.jpg"
+
+Mask = Callable[[int], np.ndarray]  # number -> (64, 64) bool
 
 
 def factors_of(number: int) -> tuple[int, ...]:
@@ -77,12 +85,45 @@ def rendered_mask(number: int) -> np.ndarray:
     return mask
 
 
-def painting() -> np.ndarray:
-    """Returns the background of the scream variant, (274, 217, 3) float32 in [0, 1].
+@cache
+def published_mask(file: Path) -> Mask:
+    """Reads the masks of the published file, 3 GB, of which a byte holds eight pixels.
 
-    Munch's The Scream is not kpjax's to pass on. A stand-in of similar size is rendered: bands of orange over swirls of
-    blue. Results on it are marked S*.
+    Raises InputError if they are no masks, or those of one ellipse are not where the file's own positions say.
     """
+    try:
+        packed = np.stack([np.packbits(masks.reshape(POSITIONS, -1), axis=1) for masks in _published_sprites(file)])
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError, OSError) as error:
+        raise InputError(f"{file}: cannot be used: {error}; download it again from "
+                         "github.com/google-deepmind/dsprites-dataset") from error
+
+    def mask(number: int) -> np.ndarray:
+        return np.unpackbits(packed[number // POSITIONS, number % POSITIONS]).reshape(64, 64).astype(bool)
+
+    for x, y in ((0, 0), (31, 0), (0, 31), (16, 9)):
+        found = np.argwhere(mask(FACTORS[1] * FACTORS[2] * POSITIONS + 32 * x + y))
+        if not len(found) or abs((found.min(0) + found.max(0)) / 2 - (16 + y, 16 + x)).max() > 1:
+            raise InputError(f"{file}: imgs: the ellipse at position ({x}, {y}) is not there; download it again")
+    return mask
+
+
+def painting(file: Path | None = None) -> np.ndarray:
+    """Returns the background of the scream variant, (h, w, 3) float32 in [0, 1].
+
+    file: A photograph of Munch's The Scream, shrunk to fit 350 x 274 pixels. Without one a stand-in of similar size is
+    rendered: bands of orange over swirls of blue. Results on the stand-in should be marked S*.
+    """
+    if file is not None:
+        try:
+            with Image.open(file) as image:
+                shrunk = image.convert("RGB")
+        except OSError as error:
+            raise InputError(f"{file}: the painting cannot be read: {error}; give an image file") from error
+        shrunk.thumbnail((350, 274))
+        if min(shrunk.size) <= 64:
+            raise InputError(f"{file}: expected a painting larger than 64 x 64 after shrinking, found "
+                             f"{shrunk.width} x {shrunk.height}")
+        return np.asarray(shrunk, np.float32) / 255
     y, x = np.mgrid[:274, :217] / 274
     bent = y + 0.05 * np.sin(9 * x + 2) + 0.03 * np.sin(23 * x + 5 * y)
     swirl = np.hypot(x - 0.5, y - 0.68) + np.arctan2(y - 0.68, x - 0.5) / 25 + 0.04 * np.sin(14 * x + 9 * y)
@@ -113,13 +154,14 @@ class Sprites:
     numbers: np.ndarray
     side: int
     seed: int
+    mask: Mask
     behind: np.ndarray  # the painting
     name: str
     skeleton: Skeleton = SKELETON
 
     @cached_property
     def digest(self) -> str:
-        some = np.stack([rendered_mask(int(number)) for number in self.numbers[:100]])
+        some = np.stack([self.mask(int(number)) for number in self.numbers[:100]])
         return digest_of(self.variant, self.numbers, f"{self.side} {self.seed}", some, self.behind)
 
     def __len__(self) -> int:
@@ -127,7 +169,7 @@ class Sprites:
 
     def sprite(self, number: int) -> np.ndarray:
         """Renders an image at its published size, (64, 64, 3) uint8."""
-        mask = rendered_mask(number)
+        mask = self.mask(number)
         key = np.array([self.seed, zlib.crc32(self.variant.encode())], np.uint64)
         draw = np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, number], np.uint64)))
         if self.variant == "colour":
@@ -155,7 +197,9 @@ class Sprites:
         return Example(image, centre, np.ones(1, np.float32), np.float32(31 * stretch), crop, np.int32(index))
 
 
-def dsprites(variant: str, split: str, *, side: int = 64, seed: int = 0) -> Sprites:
+def dsprites(
+    variant: str, split: str, *, side: int = 64, seed: int = 0, data_dir: Path | None = None
+) -> Sprites:
     """Returns the sprites of a variant and split.
 
     Args:
@@ -164,16 +208,39 @@ def dsprites(variant: str, split: str, *, side: int = 64, seed: int = 0) -> Spri
         side: Side of the images, px: 64 as published, or larger by bilinear resampling. The label then lands on the
             same cell of a 64 x 64 heatmap, whichever grid convention relates cells and pixels.
         seed: Selects colours, noise and patches.
+        data_dir: Where the published masks and a photograph of the painting, `scream.jpg`, may lie; what is not there
+            is rendered. The name is marked with * where the painting is. None renders both.
 
     Returns:
         The source. Its `scale` is the number of pixels that positions 0 to 1 span, so error / scale is in units of the
         published positions.
 
     Raises:
-        InputError: The variant or split is unknown.
+        InputError: The variant or split is unknown, or a file cannot be used.
     """
     if variant not in VARIANTS:
         raise InputError(f"dsprites: variant {variant!r} is unknown; choose among {', '.join(VARIANTS)}")
-    scream = variant == "scream"
-    behind = painting() if scream else np.zeros((0, 0, 3), np.float32)
-    return Sprites(variant, split_numbers(split), side, seed, behind, f"dsprites/{variant}{'*' * scream}/{split}")
+    photograph, masks = (None, None) if data_dir is None else (path if path.is_file() else None for path in (
+        Path(data_dir).expanduser() / name for name in (PAINTING, FILE)))
+    stand_in = "*" if variant == "scream" and photograph is None else ""
+    behind = painting(photograph) if variant == "scream" else np.zeros((0, 0, 3), np.float32)
+    mask = published_mask(masks) if masks else rendered_mask
+    return Sprites(variant, split_numbers(split), side, seed, mask, behind, f"dsprites/{variant}{stand_in}/{split}")
+
+
+def _published_sprites(file: Path) -> Iterator[np.ndarray]:
+    """Yields the masks (1024, 64, 64) of one shape, scale and orientation at all positions; in total they are 3 GB.
+
+    Raises ValueError if the file holds anything else.
+    """
+    with zipfile.ZipFile(file) as archive, archive.open("imgs.npy") as stored:
+        version = np.lib.format.read_magic(stored)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stored)
+        if (shape, dtype) != ((COUNT, 64, 64), np.uint8):
+            raise ValueError(f"expected imgs {(COUNT, 64, 64)} uint8, found {shape} {dtype}")
+        for _ in range(COUNT // POSITIONS):
+            masks = np.frombuffer(stored.read(POSITIONS * 64 * 64), np.uint8).reshape(POSITIONS, 64, 64)
+            if masks.max() > 1:
+                raise ValueError(f"expected imgs of 0 and 1, found {masks.max()}")
+            yield masks

@@ -112,9 +112,9 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
         random = np.random.default_rng([seed, crc32(which.encode())])
         chosen = random.permutation(len(split_numbers("train")))[:train + test]
         tested = random.permutation(len(split_numbers("test")))[:test]
-        seen = dsprites(which, "train", side=side, seed=seed)
+        seen = dsprites(which, "train", side=side, seed=seed, data_dir=data_dir)
         return Splits(subset(seen, chosen[:train]), subset(seen, chosen[train:]),
-                      subset(dsprites(which, "test", side=side, seed=seed), tested))
+                      subset(dsprites(which, "test", side=side, seed=seed, data_dir=data_dir), tested))
     from data.prepared import open_source, tuning_split
 
     if family == "tongue" and which:

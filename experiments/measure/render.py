@@ -276,7 +276,8 @@ def _source(used: Sequence[Result]) -> str:
         return "*Not run.*"
     days, commits = sorted({one.date for one in used}), sorted({one.commit for one in used})
     devices = sorted({one.device for one in used if one.device})
-    return f"*{', '.join([' to '.join(dict.fromkeys((days[0], days[-1]))), *devices, 'commit ' + ', '.join(commits)])}.*"
+    when = " to ".join(dict.fromkeys((days[0], days[-1])))
+    return f"*{', '.join([when, *devices, 'commit ' + ', '.join(commits)])}.*"
 
 
 def differences(room: Room) -> list[tuple[str, Cell]]:
@@ -350,8 +351,10 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
                           answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
     counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
     text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "agrees"], lines)
-    return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} would leave "
-            "out zero by chance. They are over networks and draws of training images, given one set of test images.\n")
+    by_chance = f"{0.05 * intervals:.0f}"
+    return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {by_chance} would leave out "
+            "zero by chance. They are over networks and draws of training images, given one set of test "
+            "images.\n")
 
 
 def headlines_text(page: Path, found: Mapping[str, Room]) -> str:

@@ -1,19 +1,27 @@
-"""dSprites: numbers, variants and labels, and the split."""
+"""dSprites: numbers, variants and labels, for rendered masks and for the format of the published file."""
+import zipfile
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from data import dsprites as module
 from data.dsprites import (
     COUNT,
     FACTORS,
+    FILE,
     VARIANTS,
     colour,
     dsprites,
     factors_of,
     noisy,
+    painting,
+    published_mask,
     rendered_mask,
     scream,
     split_numbers,
 )
+from kpjax.errors import InputError
 
 
 def number_of(shape, scale, orientation, x, y):
@@ -92,3 +100,53 @@ def test_the_label_lands_on_its_cell(side):
         down, across = np.mgrid[:side, :side]
         middle = np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
         np.testing.assert_allclose(middle, example.keypoints[0], atol=0.3 * stretch)
+
+
+def test_a_painting_is_used_where_one_is_given(tmp_path):
+    Image.new("RGB", (500, 1000), (30, 60, 90)).save(tmp_path / "scream.jpg")
+    given = painting(tmp_path / "scream.jpg")
+    assert given.shape == (274, 137, 3)
+    np.testing.assert_allclose(given[5, 5] * 255, [30, 60, 90], atol=3)
+    assert dsprites("scream", "test", data_dir=tmp_path).name == "dsprites/scream/test"
+    assert dsprites("scream", "test", data_dir=tmp_path / "empty").name == "dsprites/scream*/test"
+    assert painting().shape == (274, 217, 3)
+    with pytest.raises(InputError, match=r"none\.jpg: the painting cannot be read"):
+        painting(tmp_path / "none.jpg")
+    with pytest.raises(InputError, match="variant 'sepia' is unknown; choose among colour, noisy, scream"):
+        dsprites("sepia", "train")
+
+
+def publish(folder, masks, member="imgs.npy"):
+    """Writes a small file in the published format: uint8 masks as the member imgs of a compressed npz."""
+    with (zipfile.ZipFile(folder / FILE, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+          archive.open(member, "w") as stored):
+        np.lib.format.write_array(stored, masks)
+
+
+def test_published_masks_are_read_where_the_file_lies(tmp_path, monkeypatch):
+    # One scale and one orientation of each shape, at every position; each sprite lacks a pixel of the rendered one.
+    monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
+    monkeypatch.setattr(module, "COUNT", 3 * 1024)
+    masks = np.zeros((3 * 1024, 64, 64), np.uint8)
+    for number in range(len(masks)):
+        _, x, y = number // 1024, number // 32 % 32, number % 32
+        masks[number, y + 13:y + 20, x + 11:x + 22] = 1
+        masks[number, y + 16, x + 16] = 0
+    assert dsprites("colour", "test", data_dir=tmp_path).mask is rendered_mask
+    publish(tmp_path, masks)
+    mask = dsprites("colour", "test", data_dir=tmp_path).mask
+    for number in (0, 1, 33, 2_000, 3_071):
+        np.testing.assert_array_equal(mask(number), masks[number].astype(bool))
+
+
+@pytest.mark.parametrize(("wrong", "member", "said"), [
+    (lambda masks: masks[:, :32], "imgs.npy", r"expected imgs \(3072, 64, 64\) uint8"),
+    (lambda masks: masks * 2 + 1, "imgs.npy", "expected imgs of 0 and 1, found 3"),
+    (lambda masks: masks, "imgs.npy", r"the ellipse at position \(0, 0\) is not there"),
+    (lambda masks: masks, "latents.npy", "cannot be used")])
+def test_another_file_is_named(tmp_path, monkeypatch, wrong, member, said):
+    monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
+    monkeypatch.setattr(module, "COUNT", 3 * 1024)
+    publish(tmp_path, wrong(np.ones((3 * 1024, 64, 64), np.uint8)), member)
+    with pytest.raises(InputError, match=f"{FILE}: .*{said}"):
+        published_mask(tmp_path / FILE)
