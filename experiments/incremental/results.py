@@ -3,8 +3,8 @@ BASELINES = ("finetune", "lwf", "ewc", "online_ewc", "mas", "rw", "afec", "cpr",
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", "kamp_rerendered - ksd_only")
 TABLES = {
     "headline": ("demo", (
-        "finetune", "cpr", "ewc", "lwf", "mse_distillation", "ksd_only", "self_training", "kamp", "kamp_rerendered",
-        "joint", "kamp - ksd_only", "kamp_rerendered - mse_distillation", "kamp_rerendered - ksd_only",
+        "finetune", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered",
+        "joint", "kamp - ksd_only", "kamp_rerendered - ksd_only",
         "kamp_rerendered - self_training"), ("aaa", "at", "triples/pck")),
     "others": ("limbs", POINTS, ("aaa", "at", "triples/pck", "a_mre")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
