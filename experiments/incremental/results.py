@@ -6,7 +6,8 @@ TABLES = {
         "finetune", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered",
         "joint", "kamp - ksd_only", "kamp_rerendered - ksd_only",
         "kamp_rerendered - self_training"), ("aaa", "at", "triples/pck")),
-    "others": ("limbs", POINTS, ("aaa", "at", "triples/pck", "a_mre")),
+    "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered"), (
+        "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
         *BASELINES, "ksd_only", "self_training", "ka_only", "random_triples", "kamp_filtered", "kamp_distant", "kamp",
         "kamp_rerendered", "joint"), ("aaa", "a_mre"))}
@@ -16,5 +17,6 @@ CLAIMS = (
      "aaa"),
     ("Spatial distillation is above the penalty", ("mpii/ksd_only - cpr", "aaa"), "demo/ksd_only - cpr", "aaa"),
     ("It is above distillation across channels", ("mpii/ksd_only - lwf", "aaa"), "demo/ksd_only - lwf", "aaa"),
-    ("KAMP is above spatial distillation", ("mpii/kamp - ksd_only", "aaa"), "demo/kamp - ksd_only", "aaa"),
+    ("KAMP is above spatial distillation", ("mpii/kamp - ksd_only", "aaa"), "demo/kamp - ksd_only", "aaa",
+     "", "association/left_out"),
     ("All labels at once are above KAMP", ("mpii/joint - kamp", "aaa"), "demo/joint - kamp", "aaa"))
