@@ -31,7 +31,16 @@ from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
-ORDER = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+ABOUT = {  # of each system, in the order of pages: what a person has, and its publication in Markdown
+    "regda": ("labels in one domain, images of another",
+              "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)"),
+    "semi_supervised": ("a handful of labels, many images", "*Semi-supervised Keypoint Localization* (ICLR 2021)"),
+    "incremental": ("an old model, and new keypoints without the old data",
+                    "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)"),
+    "pyramids": ("videos without labels",
+                 "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)"),
+    "adaptation": ("a network for another category", "Frozen-core adaptation: *Object Landmark Discovery through "
+                   "Unsupervised Adaptation* (NeurIPS 2019)")}
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
 
@@ -294,10 +303,10 @@ def chart_of(room: Room) -> str:
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns a row for every system: the problem, the command, and the first difference of its headline table."""
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
-    for name in ORDER:
-        about, (_, cell) = found[name].system.about, differences(found[name])[0]
-        lines.append([about.problem, f"`kpjax train {name} {NEEDS[name].takes}`",
-                      f"[{about.publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}", cell.helps()])
+    for name, (problem, publication) in ABOUT.items():
+        _, cell = differences(found[name])[0]
+        lines.append([problem, f"`kpjax train {name} {NEEDS[name].takes}`",
+                      f"[{publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}", cell.helps()])
     return markdown(["what you have", "command", "method: gain over its control [95 % interval]", "does it help?"],
                     lines) + "\n"
 
@@ -305,9 +314,9 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
 def headlines_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns a section for every system: its headline table, and a link to the others."""
     return "\n".join(
-        f"## {room.system.about.publication}\n\n{table_text(room, room.tables['headline'])}\n"
+        f"## {publication}\n\n{table_text(room, room.tables['headline'])}\n"
         f"[All tables]({os.path.relpath(room.path / 'results.md', page.parent)}).\n"
-        for room in (found[name] for name in ORDER))
+        for room, publication in ((found[name], about[1]) for name, about in ABOUT.items()))
 
 
 def pages() -> list[Path]:
@@ -337,5 +346,5 @@ def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -
     for room in found.values():
         if "chart" in room.tables:
             yield room.path / "chart.svg", chart_of(room)
-        if room.name in ORDER:
+        if room.name in ABOUT:
             yield room.path / "forest.svg", forest_of(room)
