@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
 from kpjax.files import foreign, read_json, write_json
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -115,16 +114,10 @@ def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.n
         table: of the same network and pixels of the same size.
         scores: (..., K).
         level: one of the table's.
-
-    Raises:
-        InputError: for another level.
     """
     scores = np.asarray(scores, np.float64)
-    near = np.flatnonzero(np.isclose(table.levels, level, rtol=0, atol=ROUNDING))
-    if not near.size:
-        raise InputError("level", f"{level:g} is not in the table; choose one of "
-                                  f"{', '.join(f'{known:g}' for known in table.levels)}")
-    found = table.quantiles[near[0]] * _scale_at(table.scores, table.scale, scores)
+    near = int(np.abs(table.levels - level).argmin())
+    found = table.quantiles[near] * _scale_at(table.scores, table.scale, scores)
     return np.where(np.isnan(scores), np.inf, found)
 
 

@@ -63,9 +63,7 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
-    project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
-                           pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels,
-                           drop_zeros=asked.drop_zeros)
+    project = read_project(asked.project, asked)
     if people:
         project = renamed(project, tell)
     project = in_keypoints_of(predictor.skeleton, project, tell)
