@@ -28,7 +28,6 @@ from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.summaries import points_of, share_text
 from kpjax.systems.reports.table import Column, read_run
 from kpjax.systems.source_free import poses_of
 from kpjax.training.checkpoints import check_identity, flat_identity
@@ -258,8 +257,7 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
                       images_per_second=outcome.images_per_second,
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(f"{job.title}: " + ", ".join(
-        f"{name} {values[name]:.3f}{share_text(name, values[name], values.get(points_of(name)))}" for name in shown))
+    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
 
 
 def finished(job: Job) -> bool:

@@ -175,7 +175,6 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
             values[f"{name}/contour"] = float(np.nanmean(contour_errors(
                 found.keypoints, found.true_keypoints, found.visible, over, lines)))
         if details:
-            values[f"{name}/points"] = float((found.visible > 0).sum())
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
     return values

@@ -173,9 +173,10 @@ def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, de
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures errors and, where they were learnt, semantic features on test images."""
+    """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
     config, trained, batch_size = job.config, outcome.trained, 2 * job.config.batch_size
-    found: dict[str, float] = {}
+    found = measures.equivariance_and_peaks(
+        outcome.method, trained, data.test, batch_size=batch_size)
     if "semantic" in trained.variables:
         found["sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
             read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
@@ -247,7 +248,9 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
             *([Column("test/contour", f"distance of contours in {config.data.scale_is}", "%", 100.0, 2, "lower")]
               if config.data.contours else []),
+            Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
             Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
+            Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2),
             Column("labelled/left_to_learn", "error left on the labelled images' heatmaps", "% of empty maps", 100.0, 0,
                    "lower"))
 
