@@ -5,20 +5,12 @@ from zlib import crc32
 
 import numpy as np
 
+from experiments.keypoints import NEVER_LABELLED
 from kpjax import InputError
 from kpjax.augment import Reach
 from kpjax.images.transforms import Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, joined, subset, without_keypoints
-from kpjax.systems.image_sets import (
-    NEVER_LABELLED,
-    TUNING_SEEDS,
-    ImageSet,
-    Splits,
-    decoded_once,
-    held_out,
-    larger_domain,
-    without_split,
-)
+from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, Splits, decoded_once, larger_domain
 
 SMALLEST_PERSON = 100.0  # px of the original image, the least side of a crop of Leeds Sports
 
@@ -76,6 +68,25 @@ def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None, tuning
             splits = splits._replace(train=training(larger[0])[0], plain_train=train)
     check_disjoint(splits.plain_train or splits.train, splits.test)
     return Splits(*(source and without_keypoints(source, data.unused_keypoints) for source in splits))
+
+
+def without_split(name: str, other: str) -> str:
+    """Returns "<dataset>/<split>+<split>" without a split of the same set that may be among them."""
+    dataset, _, splits = name.partition("/")
+    return f"{dataset}/{'+'.join(split for split in splits.split('+') if f'{dataset}/{split}' != other)}"
+
+
+def held_out(source: Source, name: str, *, seed: int, share: float) -> tuple[Source, Source]:
+    """Splits a source into (training, validation) images: the seed draws the share that validates.
+
+    Raises InputError if one of the two would be empty.
+    """
+    count = round(share * len(source))
+    if not 0 < count < len(source):
+        raise InputError("validation_share", f"{share} of {len(source)} training images is {count}; some must validate "
+                         "and some must train")
+    order = np.random.default_rng(seed).permutation(len(source))
+    return (subset(source, order[count:], f"{name}/train"), subset(source, order[:count], f"{name}/validation"))
 
 
 @functools.lru_cache(maxsize=4)

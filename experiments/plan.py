@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments import system_of
+from experiments.blank import without_data
 from kpjax.systems.parsing import exit_code_of
 from kpjax.systems.plan import command
 
 
 def main(arguments: Sequence[str]) -> Any:
     """Plans a preset, as `command.main` does."""
-    return command.main(arguments, system_of=system_of, program="python -m experiments plan",
-                        module="experiments.plan")
+    return command.main(arguments, system_of=lambda name: without_data(system_of(name)),
+                        program="python -m experiments plan", module="experiments.plan")
 
 
 if __name__ == "__main__":

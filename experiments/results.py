@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from experiments.measure.advice import advice_text
-from experiments.measure.render import ORDER, ROOT, rendered, room_of
+from experiments.measure.render import ABOUT, ROOT, rendered, room_of
 from experiments.measure.rows import EXPERIMENTS, gathered
 from kpjax import InputError
 from kpjax.systems.parsing import exit_code_of, parse
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
     if asked.action == "gather":
         if not asked.workdir.is_dir():
             raise InputError("workdir", f"{asked.workdir} does not exist; name the folder of the runs")
-        for name in ORDER:
+        for name in ABOUT:
             room = room_of(EXPERIMENTS / name)
             print(f"{name}: {gathered(room.system, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):

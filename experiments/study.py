@@ -16,7 +16,7 @@ from etils import epath
 from tyro.conf import Positional, arg
 
 from experiments.measure.queue import chosen, run_table
-from experiments.measure.render import ORDER, Room, room_of
+from experiments.measure.render import ABOUT, Room, room_of
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError
 from kpjax.systems.command_line import read_command
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
     if len(arguments) == 1 or (arguments[1:2] and arguments[1].startswith("-")):
         arguments = [arguments[0], "headline", *arguments[1:]]
     asked, flags = parse_known(Study, arguments, prog="python -m experiments study", description=__doc__)
-    if asked.system not in ORDER:
-        raise InputError("system", f"{asked.system!r} has no tables; there are {', '.join(ORDER)}")
+    if asked.system not in ABOUT:
+        raise InputError("system", f"{asked.system!r} has no tables; there are {', '.join(ABOUT)}")
     room = room or room_of(EXPERIMENTS / asked.system)
     if asked.table not in room.tables:
         raise InputError("table", f"{asked.table!r} is unknown; there are {', '.join(room.tables)}")

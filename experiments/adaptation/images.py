@@ -6,6 +6,7 @@ from data.figure_categories import PEOPLE, Category, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import open_source, tuning_split
+from experiments.images import without_split
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import draw_turns
 from kpjax.images.transforms import Transform
@@ -13,7 +14,7 @@ from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
 from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform, with_appearance
 from kpjax.systems.adaptation.images import Data, loaded_core, with_turns
-from kpjax.systems.image_sets import TUNING_SEEDS, decoded_once, without_split
+from kpjax.systems.image_sets import TUNING_SEEDS, decoded_once
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
 RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)

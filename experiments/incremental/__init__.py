@@ -7,15 +7,13 @@ Command   python -m experiments.incremental demo              (2 CPU cores, abou
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 """
-import functools
 from typing import Any
 
-from experiments.images import open_images
+from experiments.incremental.images import open_data
 from experiments.keypoints import skeleton_of
 from kpjax.models import MobileNetV2
 from kpjax.systems import incremental
 from kpjax.systems.configs import changed
-from kpjax.systems.incremental import open_data
 from kpjax.systems.incremental.config import SMALL_REAL, SYNTHETIC, Config, StepImages
 
 
@@ -92,5 +90,4 @@ PRESETS: dict[str, Config] = {
         MPII, summary="MPII with 50 images in every step after the base; one GPU", low_shot=50, steps=1390),
 }
 
-SYSTEM = incremental.SYSTEM._replace(
-    presets=PRESETS, keypoints=skeleton_of, open=functools.partial(open_data, open_images=open_images))
+SYSTEM = incremental.SYSTEM._replace(presets=PRESETS, keypoints=skeleton_of, open=open_data)

@@ -9,7 +9,7 @@ TABLES = {
     "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered"), (
         "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
-        *BASELINES, "ksd_only", "self_training", "ka_only", "random_triples", "kamp_filtered", "kamp_distant", "kamp",
+        *BASELINES, "ksd_only", "self_training", "ka_only", "random_triples", "kamp",
         "kamp_rerendered", "joint"), ("aaa", "a_mre"))}
 CLAIMS = (
     ("A penalty is above training on", ("mpii/cpr - finetune", "aaa"), "demo/cpr - finetune", "aaa"),

@@ -32,7 +32,16 @@ from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
-ORDER = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+ABOUT = {  # of each system, in the order of pages: what a person has, and its publication in Markdown
+    "regda": ("labels in one domain, images of another",
+              "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)"),
+    "semi_supervised": ("a handful of labels, many images", "*Semi-supervised Keypoint Localization* (ICLR 2021)"),
+    "incremental": ("an old model, and new keypoints without the old data",
+                    "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)"),
+    "pyramids": ("videos without labels",
+                 "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)"),
+    "adaptation": ("a network for another category", "Frozen-core adaptation: *Object Landmark Discovery through "
+                   "Unsupervised Adaptation* (NeurIPS 2019)")}
 ANSWERS = ("yes", "no", "open", "not tested", "not run")  # whether a method helps, or a claim holds
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
@@ -316,12 +325,12 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns a row for every system: the problem, the command, the first difference of its headline table, and how
     many of its paper's claims hold."""
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
-    for name in ORDER:
+    for name, (problem, publication) in ABOUT.items():
         room = found[name]
-        about, (_, cell) = room.system.about, differences(room)[0]
+        _, cell = differences(room)[0]
         answers = [answer(room, claim) for claim in room.claims]
-        lines.append([about.problem, f"`kpjax train {name} {NEEDS[name].takes}`",
-                      f"[{about.publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
+        lines.append([problem, f"`kpjax train {name} {NEEDS[name].takes}`",
+                      f"[{publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
                       ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)])
     return markdown(["what you have", "run this", "its method's gain over the cheapest explanation [95 % interval]",
                      "do the paper's orderings hold here?"], lines) + "\n"
@@ -345,13 +354,13 @@ def printed(room: Room, line: str, metric: str) -> str:
 def claims_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns the claims of all papers with their numbers, the differences here, and whether they agree."""
     lines, answers, intervals = [], [], 0
-    for name in ORDER:
+    for name, (_, publication) in ABOUT.items():
         room = found[name]
         for claim in room.claims:
             cell = cell_of(room, claim.line, "", claim.metric)
             answers.append(answer(room, claim))
             intervals += cell.gain() is not None
-            lines.append([room.system.about.publication.partition(":")[0], claim.says, printed(room, *claim.paper),
+            lines.append([publication.partition(":")[0], claim.says, printed(room, *claim.paper),
                           f"{cell.gain_text()}; {len(cell.pairs())} seeds" if cell.pairs() else "",
                           answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
     counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
@@ -365,9 +374,9 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
 def headlines_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns a section for every system: its headline table, and a link to the others."""
     return "\n".join(
-        f"## {room.system.about.publication}\n\n{table_text(room, room.tables['headline'])}\n"
+        f"## {publication}\n\n{table_text(room, room.tables['headline'])}\n"
         f"[All tables]({os.path.relpath(room.path / 'results.md', page.parent)}).\n"
-        for room in (found[name] for name in ORDER))
+        for room, publication in ((found[name], about[1]) for name, about in ABOUT.items()))
 
 
 def pages() -> list[Path]:
@@ -397,5 +406,5 @@ def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -
     for room in found.values():
         if "chart" in room.tables:
             yield room.path / "chart.svg", chart_of(room)
-        if room.name in ORDER:
+        if room.name in ABOUT:
             yield room.path / "forest.svg", forest_of(room)

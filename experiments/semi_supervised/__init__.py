@@ -6,15 +6,13 @@ Command   python -m experiments.semi_supervised demo          (2 CPU cores, abou
           python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)
 Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
 """
-import functools
 from dataclasses import replace
 
-from experiments.images import open_further, open_images, open_test_parts
 from experiments.keypoints import skeleton_of
+from experiments.semi_supervised.images import open_data
 from kpjax.models import MobileNetV2, MoveNet
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
-from kpjax.systems.semi_supervised import OpenedImages, open_data
 from kpjax.systems.semi_supervised.config import SMALL_REAL, SYNTHETIC, Config, LabelledSubset
 
 # The paper stops when the validation accuracy has not risen for some epochs. Here the steps are capped at 50 epochs of
@@ -82,6 +80,4 @@ PRESETS: dict[str, Config] = {
         test="atrw/test", crop_margin=1.0, steps=10_800),
 }
 
-IMAGES = OpenedImages(open_images, open_further, open_test_parts)
-SYSTEM = semi_supervised.SYSTEM._replace(
-    presets=PRESETS, keypoints=skeleton_of, open=functools.partial(open_data, images=IMAGES))
+SYSTEM = semi_supervised.SYSTEM._replace(presets=PRESETS, keypoints=skeleton_of, open=open_data)

@@ -10,8 +10,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-FURTHEST = 3  # edges; all distances from there on count as one
-
 
 class IncrementalSummary(NamedTuple):
     """The measures after one step. NaN where nothing counts, such as transfer before any keypoint is old."""
@@ -45,27 +43,6 @@ def incremental_summary(
     gain = np.where(introduced < step, better * now - _reference(better * matrix[:step], introduced, reference), np.nan)
     averages, gains = (_values(values, introduced, level) for values in (now, gain))
     return IncrementalSummary(_mean(averages), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain)
-
-
-def transfer_by_hops(matrix: ArrayLike, introduced: ArrayLike, hops: ArrayLike) -> dict[int, float]:
-    """Computes the mean gain of old keypoints in a step, by their distance from the nearest new keypoint of the step.
-
-    Args:
-        matrix, introduced: as in `incremental_summary`, of accuracies.
-        hops: (K, K), edges between two keypoints.
-
-    Returns distances that occur, 1 to 3; 3 stands for all from there on, infinite ones too. All steps count alike, each
-    by its old keypoints.
-    """
-    matrix, introduced, hops = np.asarray(matrix, np.float64), np.asarray(introduced), np.asarray(hops, np.float64)
-    gains: dict[int, list[float]] = {}
-    for step in range(1, len(matrix)):
-        new = introduced == step
-        for k in np.flatnonzero(introduced < step) if new.any() else ():
-            gain = matrix[step, k] - matrix[step - 1, k]
-            if not np.isnan(gain):
-                gains.setdefault(int(min(hops[k, new].min(), FURTHEST)), []).append(gain)
-    return {distance: float(np.mean(values)) for distance, values in sorted(gains.items())}
 
 
 def _reference(earlier: np.ndarray, introduced: np.ndarray, reference: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 from .association import (
     AssociationInputs as AssociationInputs,
     AssociationNetwork as AssociationNetwork,
-    DistantAssociationNetwork as DistantAssociationNetwork,
     association_network as association_network,
     reach as reach,
 )

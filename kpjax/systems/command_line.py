@@ -362,7 +362,6 @@ def _show_table(command: Command) -> epath.Path:
     system, preset, config = command.system, command.preset, command.config
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
-    shown += [name for name in system.published if system.paper(preset, config, name)]
     columns, without_weights = system.columns(config), command.without_weights
     notes, printed = _notes(config, without_weights), {name: system.paper(preset, config, name) for name in shown}
     # The paper's numbers stand beside ours only where both start alike.

@@ -13,15 +13,13 @@ import numpy as np
 from kpjax import InputError
 from kpjax.augment import Loaded, Reach
 from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, Transform, enlarged
-from kpjax.input.source import Source, identities, in_memory, subset
+from kpjax.input.source import Source, identities, in_memory
 from kpjax.systems.configs import Checked, Count, Positive, Share
 from kpjax.training.evaluation import Gathered, labels_of
 
 KEPT_IN_MEMORY = 2**30
 TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
 RENDERED = ("figures:", "bodies:")
-
-NEVER_LABELLED = ("pelvis", "thorax")  # in Leeds Sports, of the 16 points of the body
 
 # Sets of crops that the official RegDA code turns and crops before it resizes them.
 MOVED_AT_FULL_SIZE = ("rhd", "freihand", "h3d", "surreal", "human36m")
@@ -97,24 +95,6 @@ class ImageSet(Checked):
         if reach is None or self.rendered or self.transform != "person_crop":
             return None
         return enlarged(self.square(), **reach._asdict())
-
-def without_split(name: str, other: str) -> str:
-    """Returns "<dataset>/<split>+<split>" without a split of the same set that may be among them."""
-    dataset, _, splits = name.partition("/")
-    return f"{dataset}/{'+'.join(split for split in splits.split('+') if f'{dataset}/{split}' != other)}"
-
-
-def held_out(source: Source, name: str, *, seed: int, share: float) -> tuple[Source, Source]:
-    """Splits a source into (training, validation) images: the seed draws the share that validates.
-
-    Raises InputError if one of the two would be empty.
-    """
-    count = round(share * len(source))
-    if not 0 < count < len(source):
-        raise InputError("validation_share", f"{share} of {len(source)} training images is {count}; some must validate "
-                         "and some must train")
-    order = np.random.default_rng(seed).permutation(len(source))
-    return (subset(source, order[count:], f"{name}/train"), subset(source, order[:count], f"{name}/validation"))
 
 
 def decoded_once(source: Source) -> Source:

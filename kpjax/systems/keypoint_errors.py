@@ -42,7 +42,6 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
         values[f"{name}/contour"] = float(np.nanmean(contour_errors(
             found.keypoints, found.true_keypoints, visible, found.scale, lines)))
     if details:
-        values[f"{name}/points"] = float((visible > 0).sum())
         for measure, result in (("pck", pck), ("nme", nme)):
             values |= metrics.by_keypoint(f"{name}/{measure}", result.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/{measure}_group", result.per_keypoint, skeleton)

@@ -28,7 +28,6 @@ from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.summaries import points_of, share_text
 from kpjax.systems.reports.table import Column, read_run
 from kpjax.systems.source_free import poses_of
 from kpjax.training.checkpoints import check_identity, flat_identity
@@ -53,7 +52,7 @@ class Variant(NamedTuple):
     kind: str  # method, baseline, control, ablation or oracle
     line: str  # what it is, in one line
     label: str = ""  # the paper's name for it
-    recipe: Any = None  # how it is built, in the system's own words; a system may list one that it does not build
+    recipe: Any = None  # how it is built, in the system's own words
 
 
 class Job(NamedTuple):
@@ -144,13 +143,6 @@ class StoredRun(NamedTuple):
     skeleton: Skeleton
 
 
-class About(NamedTuple):
-    """What pages say of a system beside its tables."""
-
-    problem: str  # what a person has
-    publication: str  # the system's name, title and venue of the paper, in Markdown
-
-
 class OwnParts(NamedTuple):
     """What the command line asks of a system for people's own data."""
 
@@ -180,11 +172,10 @@ class System(NamedTuple):
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     parts_of_a_batch: int = 1  # equal ones, each a stream of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
-    about: About | None = None  # of a published system
     poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
     presets: Mapping[str, Any] = MappingProxyType({})  # configs by name
     open: Callable[[Job], Any] | None = None  # -> Data
-    keypoints: Callable[[str], Skeleton] | None = None  # of a set by its name, for plans of runs that open no data
+    keypoints: Callable[[str], Skeleton] | None = None  # of a set by its name, without its data
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
     # them.
@@ -193,12 +184,6 @@ class System(NamedTuple):
 
     def __hash__(self) -> int:
         return hash(self.name)
-
-    @property
-    def published(self) -> tuple[str, ...]:
-        """Variants that no preset runs: of them there are the paper's numbers alone."""
-        runs = {name for preset, config in self.presets.items() for name in self.applicable(preset, config)}
-        return tuple(name for name in self.variants if name not in runs)
 
     def paper(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
         """Returns the paper's numbers of a variant, by metric."""
@@ -272,8 +257,7 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
                       images_per_second=outcome.images_per_second,
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(f"{job.title}: " + ", ".join(
-        f"{name} {values[name]:.3f}{share_text(name, values[name], values.get(points_of(name)))}" for name in shown))
+    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
 
 
 def finished(job: Job) -> bool:

@@ -114,12 +114,8 @@ def backbone_lines(config: Any) -> list[str]:
     return [f"backbone: {config.network.name} from {backbone.weights} ({named}); {options}"
             f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
             f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"
-            + (f"; layers up to stride {stride} keep their weights" if (stride := _frozen_stride(config)) else "")]
-
-
-def _frozen_stride(config: Any) -> int:
-    """Returns the stride up to which the backbone is not trained; 0 if all of it is."""
-    return getattr(config.network, "frozen_stride", 0)
+            + (f"; layers up to stride {stride} keep their weights" if (stride := getattr(
+                config.network, "frozen_stride", 0)) else "")]
 
 
 def perceptual_options(weights: str, vgg: nn.Module) -> dict[str, Any]:

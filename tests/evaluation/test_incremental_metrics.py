@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from kpjax.evaluation.incremental import incremental_summary, transfer_by_hops
+from kpjax.evaluation.incremental import incremental_summary
 
 NAN = np.nan
 INTRODUCED = np.array([0, 0, 0, 1, 2])
@@ -21,15 +21,6 @@ def test_keypoint_level():
     np.testing.assert_allclose(measures(MATRIX, INTRODUCED), [348 / 5, (3 - 6 - 3 + 4) / 4, 4])
     np.testing.assert_allclose(incremental_summary(MATRIX, INTRODUCED).transfer, [3, -6, -3, 4, NAN])
     np.testing.assert_allclose(measures(MATRIX, INTRODUCED, step=1), [255 / 4, (5 - 10 + 0) / 3, 5])
-
-
-def test_gains_by_distance_from_the_new_keypoints():
-    """Keypoints on a line: those of the first step lie 3, 2 and 1 edges from the new one, then 4, 3, 2 and 1."""
-    hops = np.abs(np.arange(5)[:, None] - np.arange(5)[None])
-    found = transfer_by_hops(MATRIX, INTRODUCED, hops)
-    assert found == pytest.approx({1: (0 + 4) / 2, 2: (-10 - 3) / 2, 3: (5 - 2 + 4) / 3})
-    assert transfer_by_hops(MATRIX, INTRODUCED, np.full((5, 5), np.inf)) == {3: pytest.approx(-2 / 7)}
-    assert transfer_by_hops(MATRIX[:1], INTRODUCED, hops) == {}
 
 
 def test_group_level_weighs_every_step_the_same():

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings, strategies as some
 from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
 from kpjax.lab.formats.boxes_file import read_boxes
+from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.formats.project import Options
 from kpjax.lab.formats.reading import project_and_faults, read_project
 from kpjax.systems.parsing import exit_code_of
 

@@ -23,7 +23,6 @@ from kpjax.methods.incremental_family.combination import fit_combination
 from kpjax.methods.incremental_family.importance import sum_over_samples
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.objectives import incremental_objective, penalty_term
-from kpjax.methods.incremental_family.pseudo_label_confidence import kept_thresholds
 from kpjax.methods.incremental_family.step_spec import increment, increment_of
 from kpjax.methods.pyramids_family.bkind import bkind, bkind_objective
 from kpjax.methods.pyramids_family.discovery import StillCamera
@@ -143,7 +142,6 @@ ROWS = [
     (smaller_association, "another shape"),
     (program_for_other_devices, "incompatible devices"),
     (lambda: fit_combination(np.zeros((0, 3, 2)), np.zeros((0, 2))), "no label"),
-    (lambda: kept_thresholds(np.zeros((5, 3)), 0), "fraction"),
     # Pyramids
     (lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))), "reads 'transport_level3'"),
     (lambda: pyramid(transport_widths=(0.1,)), "has 1 values"),

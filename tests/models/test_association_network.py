@@ -1,9 +1,9 @@
-"""KA-Net: its inputs, its reach, and the variant for distant keypoints."""
+"""KA-Net: its inputs and its reach."""
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn, shapes_of
+from untrained import shapes_of
 
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.models.association import (
@@ -76,17 +76,3 @@ def test_one_new_keypoint_is_read_if_it_is_alone():
     assert variables["params"]["conv1"]["kernel"].shape == (3, 3, WIDTH, WIDTH)
     run = jax.jit(lambda maps: network.apply(variables, given._replace(maps=maps), train=False))
     np.testing.assert_array_equal(run(given.maps), run(given.maps.at[..., 1].set(0)))
-
-
-def test_a_distant_network_answers_anywhere_and_hears_every_input():
-    network, given = association_network("distant"), inputs(16, [(3, 4), (5, 2)])
-    variables = drawn(shapes_of(network, given, train=False))
-    answer = jax.jit(lambda given: network.apply(variables, given, train=False))
-    found = answer(given)
-    assert (found.shape, found.dtype) == ((1, 16, 16, 1), jnp.float32)
-    moved = answer(given._replace(points=given.points.at[0, 1, 0].add(1)))
-    assert (np.asarray(found) != np.asarray(moved)).mean() > 0.9
-    assert np.ptp(np.asarray(found)) > 0
-    odd = AssociationInputs(*(leaf[:, :15, :13] if leaf.ndim == 4 else leaf for leaf in given))
-    fresh = jax.eval_shape(lambda key: network.init_with_output(key, odd, train=False)[0], jax.random.key(0))
-    assert fresh.shape == (1, 15, 13, 1)

@@ -120,7 +120,7 @@ def test_t8_total(close):
     """Each term has inputs of its own here, and those of the old keypoints come without a new channel."""
     step = jax.tree.map(jnp.asarray, increment(3, old=(0, 1), new=(2,), triples=[(0, 2)]))._replace(old=jnp.ones(2))
     triple = TEACHER_2[..., :1] * 0.9
-    old = {"heatmaps": STUDENT_2, "teacher": TEACHER_2, "association": triple, "confidence": jnp.ones((1, 2)),
+    old = {"heatmaps": STUDENT_2, "teacher": TEACHER_2, "association": triple,
            "labelled_triples": jnp.ones((1, 1)), "increment": step}
     inputs = {"new_keypoints": BOTH_NEW, "distillation": old, "association": old}
     objective = incremental_objective(CODEC)
@@ -233,7 +233,7 @@ def test_t19_another_association_network_changes_the_gradient_of_its_channel_onl
     def gradient(association):
         def value(heatmaps):
             outputs = {"heatmaps": heatmaps, "teacher": teacher, "association": association, "increment": step,
-                       "confidence": jnp.ones((2, 4)), "labelled_triples": jnp.ones((2, 1))}
+                       "labelled_triples": jnp.ones((2, 1))}
             return total(incremental_objective(codec), outputs, STREAMS)[0]
 
         return jax.grad(value)(student)

@@ -7,11 +7,11 @@ import pytest
 
 from experiments import adaptation, images, incremental, pyramids, semi_supervised, supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
-from experiments.images import open_images
+from experiments.images import open_images, without_split
 from experiments.pyramids.videos import open_videos
 from kpjax import InputError, Skeleton, arrays
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, parts_of_test, without_split
+from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, parts_of_test
 from kpjax.systems.system import evaluated_in_words
 from kpjax.training.evaluation import labels_of
 

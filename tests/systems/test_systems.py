@@ -9,6 +9,7 @@ from PIL import Image
 from predict_folder import predict_folder
 from tiny_systems import STOPPED, SYSTEMS, VARIANTS
 
+from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.systems.command_line import run
 from kpjax.systems.plan.stages import planned_stages
@@ -123,7 +124,7 @@ def test_every_stage_of_every_variant_can_be_traced(name, one_form):
     preset, config = next(iter(system.presets.items()))
     traced = []
     for variant in system.applicable(preset, config):
-        stages = planned_stages(job_of(name, variant))
+        stages = planned_stages(job_of(name, variant)._replace(system=without_data(system)))
         if name != "regda":  # whose steps are not equally dear
             assert sum(system.lengths(config, variant).values()) == sum(
                 {stage.name: stage.steps for stage in stages}.values()), variant

@@ -18,10 +18,7 @@ from kpjax.systems.reports.summaries import (
     mean_text,
     measured,
     paired_differences,
-    points_of,
     runs_in,
-    share_interval,
-    share_text,
 )
 from kpjax.systems.reports.table import (
     Column,
@@ -173,20 +170,6 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
     assert values == [1, 2, 3]
     assert difference_text(values, 3, decimals=2) == "+2.00 [-0.48, +4.48]"
     assert cost_text(runs("one")) == "1 steps, 0 images, 0 s"
-
-
-def test_wilson_interval_of_a_share():
-    """(2 n p + z^2 +- z sqrt(z^2 + 4 n p (1 - p))) / (2 (n + z^2)); at 0 and 1 one end is the share."""
-    z = 1.959963984540054
-    for share, points in ((0.0, 10), (1.0, 10), (0.5, 4), (140 / 144, 144)):
-        half = z * (z * z + 4 * points * share * (1 - share)) ** 0.5
-        ends = [(2 * points * share + z * z + sign * half) / (2 * (points + z * z)) for sign in (-1, 1)]
-        assert share_interval(share, points) == pytest.approx(ends)
-    assert [round(100 * end, 1) for end in share_interval(140 / 144, 144)] == [93.1, 98.9]
-    assert share_text("test/pck", 0.5, 4) == " [0.150, 0.850]"
-    assert [share_text(*of) for of in (("test/pck", 0.5, 1000), ("test/pck", 0.5, None), ("test/nme", 0.5, 4))] == [
-        "", "", ""]
-    assert points_of("best_target/target/pck") == "best_target/target/points"
 
 
 # A terminal

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from experiments import system_of
+from experiments.blank import without_data
 from experiments.measure.benchmark.timing import Effort, Row, spread
 from kpjax import InputError
 from kpjax.platforms import run_once
@@ -30,7 +31,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     chip = next((one for one in CHIPS.values() if jax.devices()[0].device_kind.startswith(one.kind)), None)
     for name, (preset, variant) in PRESETS.items():
         title = f"{name} {preset}, {variant}, bfloat16"
-        system = system_of(name)
+        system = without_data(system_of(name))
         config = changed(system.presets[preset], dtype="bfloat16")
         job = Job(system, config, preset, variant, 0, epath.Path("none"), epath.Path("none"))
         try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError, printable
+from kpjax.errors import printable
 from kpjax.files import foreign, read_json, write_json
 
 BINS = 10
@@ -45,15 +45,9 @@ def score_table(
         scores: (N, K).
         distances_over_diagonal: (N, K), of each keypoint to its label, in diagonals of the animal's box.
         visible: (N, K); keypoints with 0 are left out.
-
-    Raises:
-        InputError: for a visible keypoint whose score or distance is not finite.
     """
     known = np.asarray(visible) > 0
     scores, distances = (np.asarray(one, np.float64)[known] for one in (scores, distances_over_diagonal))
-    if not (np.isfinite(scores).all() and np.isfinite(distances).all()):
-        raise InputError("score table: a labelled keypoint has a score or a distance that is not finite; leave out "
-                         "images that could not be read")
     edges, hit_fraction = np.full(BINS + 1, np.nan), np.full(BINS, np.nan)
     if scores.size:
         edges = np.quantile(scores, np.linspace(0, 1, BINS + 1))

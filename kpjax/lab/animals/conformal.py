@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
 from kpjax.files import foreign, read_json, write_json
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -47,14 +46,6 @@ class RadiusTable(NamedTuple):
     scale: np.ndarray  # (B,) float64 in pixels, not rising; linear between knots and constant beyond
 
 
-class Coverage(NamedTuple):
-    """Shares of labelled points within their radii, nan where there is no label."""
-
-    levels: np.ndarray  # (L,)
-    by_keypoint: np.ndarray  # (L, K) float64 in [0, 1]
-    pooled: np.ndarray  # (L,) float64, of all points
-
-
 def radius_table(
     errors: np.ndarray, scores: np.ndarray, visible: np.ndarray, *, recordings: Sequence | np.ndarray | None = None,
     levels: Sequence[float] = LEVELS,
@@ -72,7 +63,9 @@ def radius_table(
         recordings: (N,) names of the recordings that the images come from; None counts each image by itself.
         levels: probabilities in (0, 1), in any order.
     """
-    errors, scores, known = _points(errors, scores, visible)
+    errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
+    known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
+    errors, scores = np.where(known, errors, 0), np.where(known, scores, 0)
     wanted = np.unique(np.asarray(levels, np.float64))
     if recordings is None:
         unit_of_row = np.arange(len(errors))
@@ -115,16 +108,10 @@ def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.n
         table: of the same network and pixels of the same size.
         scores: (..., K).
         level: one of the table's.
-
-    Raises:
-        InputError: for another level.
     """
     scores = np.asarray(scores, np.float64)
-    near = np.flatnonzero(np.isclose(table.levels, level, rtol=0, atol=ROUNDING))
-    if not near.size:
-        raise InputError("level", f"{level:g} is not in the table; choose one of "
-                                  f"{', '.join(f'{known:g}' for known in table.levels)}")
-    found = table.quantiles[near[0]] * _scale_at(table.scores, table.scale, scores)
+    near = int(np.abs(table.levels - level).argmin())
+    found = table.quantiles[near] * _scale_at(table.scores, table.scale, scores)
     return np.where(np.isnan(scores), np.inf, found)
 
 
@@ -139,21 +126,6 @@ def missing(table: RadiusTable) -> np.ndarray:
     They are units for the quantiles: those that fit the scale do not count.
     """
     return np.array([max(needed(level) - table.all_units, 0) for level in table.levels])
-
-
-def coverage(table: RadiusTable, errors: np.ndarray, scores: np.ndarray, visible: np.ndarray) -> Coverage:
-    """Computes the share of points within their radius at each level of the table, by keypoint and of all.
-
-    Use other images than those of the table. Arguments as of `radius_table`.
-    """
-    errors, scores, known = _points(errors, scores, visible)
-    inside = np.stack([known & (errors <= radii(table, scores, level=level)) for level in table.levels])
-    hits, count = inside.sum(1), known.sum(0)
-
-    def share(hits, of):
-        return np.where(of > 0, hits / np.maximum(of, 1), np.nan)
-
-    return Coverage(table.levels, share(hits, count), share(hits.sum(1), count.sum()))
 
 
 def write_radius_table(folder: Path, table: RadiusTable) -> Path:
@@ -181,13 +153,6 @@ def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
         if not right:
             raise ValueError("its numbers do not belong together")
         return table
-
-
-def _points(errors, scores, visible) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns errors, scores and which points count, (N, K) each, with 0 for points that do not count."""
-    errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
-    known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
-    return np.where(known, errors, 0), np.where(known, scores, 0), known
 
 
 def _falling_scale(errors: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

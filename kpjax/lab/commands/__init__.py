@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
+from kpjax.lab.formats.options import Options
 from kpjax.systems.parsing import flags_in_messages, flags_of, parse
 
 command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)
@@ -18,18 +19,7 @@ FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _AsRead:
-    """How an annotation project is read."""
-
-    category: str = ""  # the category of a COCO file with several
-    video_root: Path | None = None  # the folder of videos that are not where the project says
-    pixels_from: int = 0  # 1 if the top-left pixel is (1, 1)
-    rescale_labels: bool = False  # scale the labels of images that were resized after labelling
-    drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
-
-
-@dataclass(frozen=True, kw_only=True)
-class _OfProject(_AsRead):
+class _OfProject(Options):
     """Arguments of commands that read an annotation project."""
 
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
@@ -98,7 +88,7 @@ class Predict(_OfRun):
 
 @command
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(_AsRead):
+class Evaluate(Options):
     """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of scores, and the

@@ -17,7 +17,7 @@ from kpjax.lab.commands import Check
 from kpjax.lab.formats import checking
 from kpjax.lab.formats.project import Project, outside
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
-from kpjax.lab.formats.reading import Options, format_of, project_and_faults
+from kpjax.lab.formats.reading import format_of, project_and_faults
 from kpjax.lab.out.reports.label_sheet import Labels, label_sheet
 from kpjax.lab.own.choices import CROPS
 from kpjax.lab.own.needs import holdings_of, systems_lines
@@ -29,8 +29,7 @@ LISTED = 40  # faults, each in a line of its own
 
 def check(asked: Check) -> Project:
     """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
-    project, faults = project_and_faults(asked.project, Options(
-        asked.category, asked.video_root, asked.pixels_from, asked.rescale_labels, asked.drop_zeros))
+    project, faults = project_and_faults(asked.project, asked)
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
     videos, copies = [], []

@@ -18,8 +18,7 @@ def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path
     Raises InputError as `read_project` and `write_project` do, and RunError if the result does not read back as it was.
     """
     path, form, out = asked.project, FORMATS[asked.to], asked.out.absolute()
-    project = read_project(path, category=asked.category, video_root=asked.video_root, pixels_from=asked.pixels_from,
-                           rescale_labels=asked.rescale_labels, drop_zeros=asked.drop_zeros)
+    project = read_project(path, asked)
     tell(f"{path}: {project.format}, {len(project.frames)} frames, {len(project.instances)} instances of "
          f"{len(project.skeleton.names)} keypoints")
     for note in project.notes:

@@ -12,7 +12,7 @@ from kpjax.files import read_json, together
 from kpjax.geometry import move_points
 from kpjax.images.transforms import growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
-from kpjax.lab.animals.conformal import RadiusTable, coverage, radii
+from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.evaluate_animals import evaluate_animals
 from kpjax.lab.ensembles import seeds_below
@@ -63,9 +63,7 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
-    project = read_project(asked.project, category=asked.category, video_root=asked.video_root,
-                           pixels_from=asked.pixels_from, rescale_labels=asked.rescale_labels,
-                           drop_zeros=asked.drop_zeros)
+    project = read_project(asked.project, asked)
     if people:
         project = renamed(project, tell)
     project = in_keypoints_of(predictor.skeleton, project, tell)
@@ -99,20 +97,20 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, tell: Call
     """
     new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT, TARGET))
     some, unit = animals.only(np.flatnonzero(new)), table.unit
-    if not (some.visible > 0).any():
+    known = (some.visible > 0) & np.isfinite(some.scores)
+    if not known.any():
         tell(f"radii: not measured, since their labels are those of {HELD_OUT} frames; evaluate on another project")
         return
     distances = np.nan_to_num(some.distances) / growth[new][:, None]
-    found = coverage(table, distances, some.scores, some.visible)
-    known = some.visible > 0
-    medians = [float(np.median((radii(table, some.scores, level=level) * growth[new][:, None])[known]))
-               for level in table.levels]
+    reach = [radii(table, some.scores, level=level) for level in table.levels]
+    within = [float(np.mean((distances <= radius)[known])) for radius in reach]
+    medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
     whose = ("that the run does not know" if told_apart else
              "that the run may have learnt from: it kept no list of its own")
     tell(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
          f"{unit}s like those held out):")
     tell("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
-    tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in found.pooled))
+    tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
     tell("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
                                            for value in medians).rstrip())
 

@@ -63,7 +63,9 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         tell(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
         seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
-    chosen = chosen_frames(seen, frames, known, asked)
+    free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
+    free = free[looks.apart_in_time([frames[row] for row in seen.rows[free]], asked.apart)]
+    chosen = seen.rows[free[looks.k_centre(seen.features[free], asked.count, taken=known.features)]]
     if not len(chosen):
         raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
@@ -82,13 +84,6 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
          + ", ".join(path.relative_to(folder).as_posix() for path in written))
     return asked.out / "suggestions.csv"
-
-
-def chosen_frames(seen: SeenFrames, frames: Sequence[Frame], known: LabelledFrames, asked: Suggest) -> np.ndarray:
-    """Returns the numbers of the frames to label, in their order, without those that have labels."""
-    free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
-    free = free[looks.apart_in_time([frames[row] for row in seen.rows[free]], asked.apart)]
-    return seen.rows[free[looks.k_centre(seen.features[free], asked.count, taken=known.features)]]
 
 
 def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str, ...], boxes: np.ndarray | None,

@@ -18,7 +18,8 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import strict, write_text
 from kpjax.lab.formats.names import derived_flip, flip_note, forward, image_paths, json_of, shown_files, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"
@@ -414,7 +415,10 @@ def write(project: Project, folder: Path) -> list[Path]:
     content = {
         "info": project.details.get("info") or {"description": f"{project.root.name}, written by kpjax"},
         "licenses": project.details.get("licenses") or [],
-        "images": [_image_entry(frame, identity) for frame, identity in zip(project.frames, image_ids, strict=True)],
+        "images": [{"id": identity, "file_name": frame.name if frame.number is None else f"{frame.name}.png",
+                    "width": frame.size[0], "height": frame.size[1],
+                    **{field: value for field in ("split", "session") if (value := getattr(frame, field))}}
+                   for frame, identity in zip(project.frames, image_ids, strict=True)],
         "annotations": [_annotation_entry(one, identity, image_ids[one.frame], category["id"])
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
@@ -432,12 +436,6 @@ def _declared(skeleton: Skeleton) -> dict[str, Any]:
 
 def _unique_ids(known: Sequence[Any]) -> list[Any]:
     return list(known) if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
-
-
-def _image_entry(frame: Frame, identity: Any) -> dict[str, Any]:
-    name = frame.name if frame.number is None else f"{frame.name}.png"
-    image = {"id": identity, "file_name": name, "width": frame.size[0], "height": frame.size[1]}
-    return {**image, **{field: value for field in ("split", "session") if (value := getattr(frame, field))}}
 
 
 def _annotation_entry(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:

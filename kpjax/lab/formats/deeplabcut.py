@@ -20,7 +20,8 @@ from kpjax.file_names import portable
 from kpjax.files import foreign, read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.lab.formats.names import derived_flip, flip_note, forward, shown_files
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import FOLDER, Table, has_table_header, read_table, table_text, write_h5
 from kpjax.structures import Skeleton
 

@@ -18,7 +18,8 @@ from kpjax.files import foreign, read_content
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.face_points import FACE, NOTE
 from kpjax.lab.formats.names import forward, image_frames, only_file, shown_files, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.skeleton_file import FILE, read_skeleton
 from kpjax.lab.formats.tables import number
 from kpjax.structures import Skeleton

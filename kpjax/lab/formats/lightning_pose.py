@@ -12,7 +12,8 @@ from kpjax.files import write_text
 from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.boxes_file import boxes_of_table
 from kpjax.lab.formats.names import image_frames, only_file, shown_files
-from kpjax.lab.formats.project import STATED, Instance, Options, Project
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Instance, Project
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
 

@@ -24,7 +24,8 @@ from kpjax.lab.formats.names import (
     shown_files,
     with_sessions,
 )
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, check_room, instance_of
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Frame, Instance, Project, check_room, instance_of
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
 
@@ -57,7 +58,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     numbers = {key: at for at, key in enumerate(frames)}
     places = {name: place for place, name in enumerate(skeleton.names)}
     instances = [_instance(one, numbers[one.frame], places, graded) for one in animals]
-    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, options.video_root)),
+    return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, options.video_folder)),
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
 
 

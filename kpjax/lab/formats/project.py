@@ -48,19 +48,6 @@ class Project(NamedTuple):
     doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
 
 
-class Options(NamedTuple):
-    """Facts about a project that its files do not state."""
-
-    category: str = ""  # to read from COCO files with several
-    video_root: Path | None = None  # a folder to search for videos that are not where the project says
-    pixels_from: int = 0  # 1 where the top-left pixel's centre is (1, 1)
-    rescale_labels: bool = False  # whether to scale the labels of images that were resized later
-    drop_zeros: bool = False  # whether points at exactly (0, 0) of the file are unlabelled
-    check_files: bool = True  # whether images and videos must exist
-
-
-STATED = Options()  # the files say everything
-
 def instance_of(
     frame: int, points: np.ndarray, *, occluded: np.ndarray | None = None, box: np.ndarray | None = None,
     track: str = "",

@@ -124,13 +124,10 @@ def project_source(
         name: By default that of the project's folder.
 
     Raises:
-        InputError: If the project lacks an instance, or if there is none.
+        InputError: If there is none.
     """
     name = name or project.root.name
     numbers = range(len(project.instances)) if instances is None else [int(number) for number in instances]
-    if not all(0 <= number < len(project.instances) for number in numbers):
-        raise InputError(f"{name}: {len(project.instances)} labelled instances, number {max(numbers)} is not among "
-                         "them")
     if not len(numbers):
         raise InputError(f"{name}: no labelled frame in {project.root}; label some first")
     lengths = reference_lengths(project)
@@ -227,8 +224,6 @@ def unlabelled_source(
     Raises:
         InputError: If no frame is left.
     """
-    if every < 1:
-        raise InputError("every", f"{every}; give at least 1")
     root = root or Path("/")
     kept = [frame for frame in frames if not (frame.number or 0) % every]
     if not kept:
@@ -249,8 +244,6 @@ def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4
     on_bad_frame: "stop" raises InputError that names all unreadable frames, "skip" leaves them out and reports them on
     stderr. limit: Bytes of all images together. Raises InputError also if the images exceed it, or if no frame is left.
     """
-    if on_bad_frame not in ("stop", "skip"):
-        raise InputError("on_bad_frame", f"{on_bad_frame!r}; choose stop or skip")
     examples: dict[int, Example] = {}
     faults: list[str] = []
     room = None

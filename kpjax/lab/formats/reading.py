@@ -9,8 +9,9 @@ Missing files, sizes and frame numbers are checked here for all formats.
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,10 +19,10 @@ from kpjax.errors import InputError, printable
 from kpjax.files import foreign
 from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
 from kpjax.lab.formats import coco, deeplabcut, faces, label_studio, lightning_pose, plain_csv, sleap, ultralytics
+from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import (
     LARGEST,
     Frame,
-    Options,
     Project,
     coordinate_doubts,
     counted_from,
@@ -84,12 +85,11 @@ def format_of(path: Path) -> Format:
                      "pyramids learns, from videos")
 
 
-def project_and_faults(path: Path, options: Options) -> tuple[Project | None, list[str]]:
+def project_and_faults(path: Path, options: Options = STATED, *, check_files: bool = True
+                       ) -> tuple[Project | None, list[str]]:
     """Returns what can be read of a project, and everything that is wrong with it. Raises InputError as `format_of`."""
     path, faults = Path(path), []
-    if options.pixels_from not in (0, 1):
-        raise InputError("pixels_from", f"{options.pixels_from}; pixels count from 0 or 1")
-    if options.video_root and not options.video_root.is_dir():
+    if options.video_folder and not options.video_folder.is_dir():
         raise InputError("video_root", f"{options.video_root} is not a folder; name the one that holds the videos")
     form = format_of(path)
     try:
@@ -106,7 +106,7 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
     project = without_zeros(project) if options.drop_zeros else project
     doubts = label_doubts(project)
     project = counted_from(project, options.pixels_from)
-    if options.check_files:
+    if check_files:
         project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
     if not faults and seen and int(outside(project).sum()) == seen:
@@ -116,17 +116,14 @@ def project_and_faults(path: Path, options: Options) -> tuple[Project | None, li
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
 
-def read_project(
-    path: Path, *, category: str = "", video_root: Path | None = None, pixels_from: int = 0,
-    rescale_labels: bool = False, drop_zeros: bool = False, check_files: bool = True,
-) -> Project:
+def read_project(path: Path, options: Options = STATED, *, check_files: bool = True, **more: Any) -> Project:
     """Reads an annotation project of any format in `FORMATS`, with the size of every frame that its file states.
 
-    The options are those of `Options`. Raises InputError if the path is no project, or with everything that is wrong in
-    one line: faulty labels, images and videos that are missing or of another size.
+    check_files: whether images and videos must exist. more: options in place of those of `options`. Raises InputError
+    if the path is no project, or with everything that is wrong in one line: faulty labels, images and videos that are
+    missing or of another size.
     """
-    project, faults = project_and_faults(path, Options(category, video_root and Path(video_root), pixels_from,
-                                                       rescale_labels, drop_zeros, check_files))
+    project, faults = project_and_faults(path, replace(options, **more), check_files=check_files)
     refuse(path, faults)
     return project
 

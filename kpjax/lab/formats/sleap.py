@@ -16,7 +16,8 @@ from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder, foreign
 from kpjax.lab.formats.hdf5 import check_hdf5, names_in
 from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file, shown_files
-from kpjax.lab.formats.project import STATED, Frame, Options, Project, instance_of
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"
@@ -49,7 +50,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
-    videos = _videos(file, labels, [*labelled, *suggested], options.video_root, notes, faults)
+    videos = _videos(file, labels, [*labelled, *suggested], options.video_folder, notes, faults)
     frames, instances, empty = [], [], 0
     for one, users in [(one, one.user_instances) for one in labelled] + [(one, []) for one in suggested]:
         frame = _frame(file, videos[id(one.video)], int(one.frame_idx), faults)

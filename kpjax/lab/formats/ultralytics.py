@@ -16,7 +16,8 @@ from kpjax.errors import InputError
 from kpjax.files import foreign, read_content
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 from kpjax.lab.formats.names import derived_flip, flip_note, found_by_trailing_parts, shown_files, with_sessions
-from kpjax.lab.formats.project import STATED, Frame, Instance, Options, Project, instance_of
+from kpjax.lab.formats.options import STATED, Options
+from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import number
 from kpjax.structures import Skeleton
 

@@ -44,8 +44,6 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
             or its labels were changed since), if images are missing, or if the format cannot hold the project.
     """
     folder = Path(folder).absolute()
-    if format not in WRITERS:
-        raise InputError("format", f"{format!r} is unknown; choose {', '.join(WRITERS)}")
     if folder.resolve() == project.root.resolve():
         raise InputError("out", f"{folder} is the project itself; give another folder")
     old = free_or_listed(folder, _MANIFEST, "convert", overwrite)
@@ -83,7 +81,9 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         if frame.number is not None:
             homes[session] = frame.path.absolute().as_posix()
         wanted = _image_name(frame, format, session, digits)
-        name = unused(_portable_path(wanted), used)
+        # Parts that any system takes, and none of the writers' own files.
+        first, *rest = (portable(part) for part in PurePosixPath(wanted).parts if part != "/")
+        name = unused("/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used)
         replaced += [(wanted, name)] if name != wanted else []
         copies.append(Copy(frame, name))
         frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
@@ -119,12 +119,6 @@ def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
     return frame.name
 
 
-def _portable_path(name: str) -> str:
-    """Returns a path below a folder whose parts any system takes, and which is none of the writers' own files."""
-    parts = [portable(part) for part in PurePosixPath(name).parts if part != "/"]
-    return "/".join([f"_{parts[0]}" if parts[0].lower() in _TAKEN else parts[0], *parts[1:]])
-
-
 def _session_folders(project: Project) -> dict[str, str]:
     """Returns a unique folder name for each session, if possible the video's name without its ending."""
     folders: dict[str, str] = {}
@@ -157,7 +151,4 @@ def make_images(copies: list[Copy], folder: Path) -> None:
                 continue
             if opened[0] != copy.frame.path:
                 opened = copy.frame.path, open_video(copy.frame.path)
-            if copy.frame.number >= len(opened[1]):
-                raise InputError(f"{copy.frame.path}: frame {copy.frame.number} is labelled, the last is "
-                                 f"{len(opened[1]) - 1}; name the video that was labelled")
             Image.fromarray(opened[1][copy.frame.number]).save(target)

@@ -4,9 +4,9 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource
 from kpjax.lab.formats.names import recording
+from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import (
     box_of,
@@ -34,15 +35,10 @@ DRAWN = ("_labeled", "_overlay")  # how the names of videos end on which DeepLab
 
 
 @dataclass(frozen=True)
-class Own:
+class Own(Options):
     """Flags of every preset `own`: how a person's data are read, and what is held out."""
 
     more_projects: tuple[str, ...] = ()  # further projects, which are learnt as one with the first: --project again
-    category: str = ""  # of a COCO project with several
-    video_root: str = ""  # folder of the videos that are not where the project says
-    pixels_from: Literal[0, 1] = 0  # 1 if the project counts the middle of the first pixel as (1, 1)
-    rescale_labels: bool = False  # labels that were made on copies of another size
-    drop_zeros: bool = False  # whether points at exactly (0, 0) count as unlabelled
     occluded: Literal["train", "drop"] = "train"  # whether keypoints that are marked as occluded are learnt
     validation: str = ""  # what is held out: names of recordings (a,b) or a share of the frames; chosen if empty
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
@@ -55,17 +51,17 @@ def needed_project(path: str, own: Own, argument: str = "project") -> Project:
     if not path:
         raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
                          "Lightning Pose, or csv; kpjax check shows what is in it")
-    read = own.category, own.video_root, own.pixels_from, own.rescale_labels, own.drop_zeros
+    options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
     if argument == "project" and own.more_projects:
-        return _united((path, *own.more_projects), *read)
+        return _united((path, *own.more_projects), options)
     if own.more_projects:
         raise InputError("more_projects", f"{argument} is one project; leave the others out")
-    return _read(path, *read)
+    return _read(path, options)
 
 
 @functools.lru_cache(maxsize=2)
-def _united(paths: tuple[str, ...], *read: Any) -> Project:
-    found = united([_read(path, *read) for path in paths])
+def _united(paths: tuple[str, ...], options: Options) -> Project:
+    found = united([_read(path, options) for path in paths])
     alike = all(map(all, found.named))
     print(*([f"{' and '.join(found.names)} have the same keypoints: they are one project, of which a part is held out"]
             if alike else united_lines(found)), *found.notes, sep="\n")
@@ -78,11 +74,8 @@ def title(path: str, own: Own) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(path: str, category: str, video_root: str, pixels_from: int, rescale_labels: bool, drop_zeros: bool
-          ) -> Project:
-    project = read_project(Path(path).expanduser(), category=category, pixels_from=pixels_from,
-                           video_root=Path(video_root).expanduser() if video_root else None,
-                           rescale_labels=rescale_labels, drop_zeros=drop_zeros)
+def _read(path: str, options: Options) -> Project:
+    project = read_project(Path(path).expanduser(), options)
     for doubt in project.doubts:
         print(f"{project.root.name}: {doubt}")
     return project

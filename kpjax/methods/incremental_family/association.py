@@ -28,7 +28,6 @@ from kpjax.methods.incremental_family.association_forward import (
     labelled_triples,
     slot,
 )
-from kpjax.methods.incremental_family.pseudo_label_confidence import Confidence, Uncertainty
 from kpjax.methods.incremental_family.step_spec import increment_of, needed
 from kpjax.methods.setup import Setup
 from kpjax.models.association import AssociationNetwork, input_windows
@@ -39,13 +38,11 @@ STREAM = "labelled"
 Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, batch, weights (B,)) -> sums
 
 
-def association(
-    setup: Setup, *, network: nn.Module | None = None, slots: int = 1, confidence: Confidence | None = None
-) -> Method:
+def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 1) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
     The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and images. Images
-    without both new keypoints and rejected pseudo-labels are left out of the mean. `predict` returns the old model's
+    without both new keypoints are left out of the mean. `predict` returns the old model's
     predictions, for it sees no labels; `association_predict` reads those of the new keypoints. The start has `teacher`,
     the old model's variables, and `increment`, see `increment_of`. KA-Nets start at random.
 
@@ -53,7 +50,6 @@ def association(
         setup: learning rates, if there are several, are those of each KA-Net, `triple_0` and on.
         network: KA-Net, from `AssociationInputs` to (B, h, w, 1); None is `AssociationNetwork()`.
         slots: number of triples where the start has no increment.
-        confidence: weights of pseudo-labels; None accepts all.
 
     Raises InputError from `init` if there is no teacher.
     """
@@ -75,10 +71,6 @@ def association(
         step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
         features, heatmaps = answered(model, teacher, normalise(view.image))
         believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
-        if confidence is not None:
-            weights = confidence(lambda moved: answered(model, teacher, normalise(moved))[1], view.image, heatmaps,
-                                 step.threshold)
-            believed = believed * channels(jax.lax.stop_gradient(weights), old)
         truth = channels(heatmaps, old)
         used = (step.triple_weights > 0).astype(jnp.float32)
 
@@ -127,22 +119,6 @@ def association_predict(
             heatmaps = jnp.where(replaced, maps[..., number:number + 1], heatmaps)
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
-
-    return predict
-
-
-def uncertainty_predict(
-    model: KeypointNetwork, normalise: Normalise, uncertainty: Uncertainty
-) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` whose scores are the old model's uncertainties, for `kept_thresholds`."""
-
-    def predict(state: Trained, example: Example) -> Prediction:
-        def answer(images):
-            return answered(model, state.frozen["teacher"], normalise(images))[1]
-
-        images = unit_range(example).image
-        heatmaps = answer(images)
-        return Prediction(example.keypoints, uncertainty(answer, images, heatmaps), (heatmaps,))
 
     return predict
 

@@ -30,7 +30,6 @@ from kpjax.methods.incremental_family.association_forward import (
     rerendered,
 )
 from kpjax.methods.incremental_family.objectives import DISTILLATION
-from kpjax.methods.incremental_family.pseudo_label_confidence import Confidence
 from kpjax.methods.incremental_family.step_spec import (
     Increment,
     head_channels,
@@ -45,7 +44,7 @@ from kpjax.structures import Example, Method, Metrics, Prediction, Start, Stream
 
 STREAM = "labelled"
 KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
-OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "confidence", "parameters", "tracked", *KEPT)
+OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "parameters", "tracked", *KEPT)
 
 
 class Tracker(NamedTuple):
@@ -67,13 +66,13 @@ class State(NamedTuple):
 
 def incremental(
     setup: Setup, *, objective: Objective, association: nn.Module | None = None, rerender: bool = False,
-    confidence: Confidence | None = None, track: Tracker | None = None
+    track: Tracker | None = None
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
     Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters"
     (those in training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them:
-    "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T); "confidence" (B, K);
+    "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T);
     "anchor" and "importance" (trees like the parameters); "coarse" (the student's maps at every depth of a network that
     has several, the last being "heatmaps").
 
@@ -87,7 +86,6 @@ def incremental(
         objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
         association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
         rerender: whether the codec's Gaussian, where it decodes KA-Net's map, replaces it.
-        confidence: weights of pseudo-labels; None accepts all.
         track: statistics of the parameters' path.
 
     Raises:
@@ -96,8 +94,7 @@ def incremental(
     """
     read = checked_views(objective, OUTPUTS, "incremental")
     ka_net = association or AssociationNetwork()
-    weighs = confidence is not None and "confidence" in read
-    needs_teacher = "teacher" in read or "association" in read or weighs
+    needs_teacher = "teacher" in read or "association" in read
     model, codec, normalise = setup.model, setup.codec, setup.normalise
     keypoints = len(setup.skeleton.names)
 
@@ -130,16 +127,10 @@ def incremental(
             codec, view, step.triples)} | {name: state.frozen[name] for name in KEPT if name in read}
         images = normalise(view.image)
         if needs_teacher:
-            teacher = state.frozen["teacher"]
-            features, outputs["teacher"] = answered(model, teacher, images)
+            features, outputs["teacher"] = answered(model, state.frozen["teacher"], images)
         if "association" in read:
             maps, _ = association_pass(ka_net, state.frozen["association"], codec, features, view, step.triples)
             outputs["association"] = rerendered(codec, maps) if rerender else maps
-        outputs["confidence"] = jnp.ones((view.image.shape[0], keypoints), jnp.float32)
-        if weighs:
-            outputs["confidence"] = confidence(
-                lambda moved: answered(model, teacher, normalise(moved))[1], view.image, outputs["teacher"],
-                step.threshold)
         return jax.lax.stop_gradient(outputs)
 
     def student(params, statistics, images):

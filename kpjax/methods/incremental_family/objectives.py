@@ -105,15 +105,15 @@ def channel_distillation_term() -> Term:
 def association_term(*, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
-    Images without both new keypoints, empty slots and rejected pseudo-labels are left out of the mean; 0 if none
-    remains. reduction, temperature: those of `spatial_distillation`.
+    Images without both new keypoints and empty slots are left out of the mean; 0 if none remains. reduction,
+    temperature: those of `spatial_distillation`.
     """
 
     def loss(outputs, streams):
         del streams
         return _distance(outputs, outputs["association"], reduction, temperature)
 
-    return Term(1.0, loss, reads=("heatmaps", "association", "confidence"))
+    return Term(1.0, loss, reads=("heatmaps", "association"))
 
 
 def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
@@ -127,16 +127,15 @@ def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean", t
         own = channels(outputs["teacher"], outputs["increment"].triples[:, 0])
         return _distance(outputs, rerendered(codec, own), reduction, temperature)
 
-    return Term(1.0, loss, reads=("heatmaps", "teacher", "confidence"))
+    return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
 def _distance(outputs, maps: jax.Array, reduction: Reduction, temperature: float) -> jax.Array:
     """Computes the distance of the triples' old channels from maps (B, h, w, T)."""
     step = outputs["increment"]
     student = channels(outputs["heatmaps"], step.triples[:, 0])
-    believed = outputs["labelled_triples"] * channels(outputs["confidence"], step.triples[:, 0])
-    return spatial_distillation(
-        maps, student, step.triple_weights, believed, reduction=reduction, temperature=temperature)
+    return spatial_distillation(maps, student, step.triple_weights, outputs["labelled_triples"], reduction=reduction,
+                                temperature=temperature)
 
 
 def penalty_term(half: bool = True, tracked: bool = False) -> Term:

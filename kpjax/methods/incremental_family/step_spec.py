@@ -13,7 +13,6 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.structures import Start
 
-BELIEVE_ALL = float(np.finfo(np.float32).max)  # a threshold above every uncertainty; states hold finite numbers only
 NEW_CHANNEL_DEVIATION = 1e-3  # of the weights that a new keypoint's channel starts with
 
 
@@ -24,7 +23,6 @@ class Increment(NamedTuple):
     new: jax.Array  # (K,) float32 in {0, 1}, keypoints that are labelled in this step
     triples: jax.Array  # (T, 3) int32, each (old, new, new); a single new keypoint stands twice
     triple_weights: jax.Array  # (T,) float32 in {0, 1}; 0 for a slot without a triple
-    threshold: jax.Array  # (K,) float32, the largest uncertainty of an accepted pseudo-label
     weights: Mapping[str, jax.Array]  # () float32, factors of the objective's terms by name
 
 
@@ -42,8 +40,6 @@ def increment(
         slots: T, at least the number of triples. Those left over have weight 0, so that steps with few and many triples
             share a program.
         weights: by name of term, 1 where absent. Steps that share a program must name the same ones.
-
-    Every pseudo-label is accepted; `pseudo_label_confidence.kept_thresholds` gives another `threshold`.
 
     Raises:
         InputError: an index is out of range, a keypoint is both old and new, none is new, there are more triples than
@@ -68,7 +64,6 @@ def increment(
     return Increment(
         old=np.isin(indices, old).astype(np.float32), new=np.isin(indices, new).astype(np.float32), triples=stacked,
         triple_weights=(np.arange(slots) < len(triples)).astype(np.float32),
-        threshold=np.full(keypoints, BELIEVE_ALL, np.float32),
         weights={name: np.float32(weight) for name, weight in (weights or {}).items()})
 
 

@@ -47,7 +47,7 @@ from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, net
 from kpjax.systems.configs import changed, optimizer_of
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import About, Job, Outcome
+from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted
 from kpjax.training.trees import load_trained, save_trained, tree_digest
@@ -159,21 +159,15 @@ def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Cor
     return Core(variables, tree_digest(variables))
 
 
-def _core_of(job: Job, trained: Callable[[Job], Core]) -> Core | None:
-    """Returns the start of a variant, trained if it has not been; None for one that starts afresh."""
-    kind = VARIANTS[job.variant].recipe.core
-    if kind == "none":
-        return None
-    return trained(job) if kind == "trained" else untrained_core(job.config, job.seed, of_shapes=bool(job.plan))
-
-
 # A run
 
 
 def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     """Trains a variant, most from the core that `core_of` returns, and predicts all images that it is evaluated on."""
     config, recipe = job.config, VARIANTS[job.variant].recipe
-    core, method = _core_of(job, core_of), build(config, job.variant)
+    method, core = build(config, job.variant), None
+    if recipe.core != "none":
+        core = core_of(job) if recipe.core == "trained" else untrained_core(config, job.seed, of_shapes=bool(job.plan))
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
     fitted = (_adapt(job, method, data, start, core) if recipe.trains else
               system.no_training(system.first_state(job, method, data.target, STAGE, start)))
@@ -287,12 +281,8 @@ def predicting(stored: system.StoredRun) -> system.Predicting:
     return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
 
 
-ABOUT = About("a network for another category",
-              "Frozen-core adaptation: *Object Landmark Discovery through Unsupervised Adaptation* (NeurIPS 2019)")
-
-
 SYSTEM = system.System(
     "adaptation", "landmarks of another category of object, without labels", presets.SYNTHETIC, VARIANTS,
     train=train, evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting,
     short_list=short_list, applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, lengths=lengths,
-    draw=draw, batch_size=lambda config: PREDICTED_TOGETHER, about=ABOUT)
+    draw=draw, batch_size=lambda config: PREDICTED_TOGETHER)

@@ -12,8 +12,7 @@ points that the old model finds, by weights fitted to the labels. Every variant 
 chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
 well weighted distillation has it.
 """
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -21,9 +20,7 @@ import numpy as np
 from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.overlays import write_png
 from kpjax.files import make_folder, read_json, write_text
-from kpjax.input import protocols, source
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import ImageSet, Splits
 from kpjax.systems.incremental import measures, steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
 from kpjax.systems.incremental.builders import setting_of
@@ -31,23 +28,10 @@ from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Known, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import IMAGES, About, Job, Outcome, Predicting, StoredRun, System, draw_predictions
+from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, draw_predictions
 from kpjax.training.evaluation import Gathered
 
 SCORE_KIND = "mse_peak"
-
-
-def open_data(job: Job, open_images: Callable[[ImageSet, int, Path], Splits]) -> Data:
-    """Opens the images and the protocol of one seed. Raises InputError for sets or protocols that break a rule."""
-    data = job.config.data
-    splits = open_images(data, job.seed, job.data_dir)
-    if data.evaluated_on == "validation":  # presets of all training images contain the validation split
-        source.check_disjoint(splits.train, splits.validation, by_pixels=False)
-    protocol = protocols.resolve(data.protocol_path(), splits.train)
-    if data.low_shot:
-        protocol = protocols.low_shot(protocol, data.low_shot)
-    return Data(splits.train, splits.test if data.evaluated_on == "test" else splits.validation, protocol,
-                splits.validation)
 
 
 def run_of(job: Job, data: Data) -> Run:
@@ -111,7 +95,6 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     if job.config.detection_limits:
         steps = len(data.protocol.steps)
         found |= measures.detection(job.config, data.introduced, predictions[f"step_{steps - 1}"], steps)
-    found |= measures.by_hops(matrices(job, data, predictions), data.introduced, data.skeleton)
     if VARIANTS[job.variant].recipe.triples != "random":
         found |= measures.of_targets(found, data.protocol, job.config.association.triples)
     return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
@@ -189,13 +172,9 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(method, config.data.square_of_new(), SCORE_KIND)
 
 
-ABOUT = About("an old model, and new keypoints without the old data",
-              "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)")
-
-
 SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", SYNTHETIC, VARIANTS, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
-    lengths=lengths, draw=draw, about=ABOUT)
+    lengths=lengths, draw=draw)

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from kpjax import InputError, Method, Trained
+from kpjax import InputError, Trained
 from kpjax.input import protocols
 from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
-from kpjax.methods.incremental_family.pseudo_label_confidence import kept_thresholds
 from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import reach
 from kpjax.systems.incremental import builders as built
@@ -22,7 +21,6 @@ from kpjax.training.fit import Fitted
 
 ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
 COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
-FILTER_KEPT = 0.8  # share of the pseudo-labels of a step that kamp_filtered keeps
 
 
 def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
@@ -40,19 +38,15 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
         return Prepared(planned, built.build_step(setting, recipe))
     frozen = {"teacher": known.trained.variables, "increment": planned}
     inputs = max(len(triple) - 1 for triple in triples)
-    ka_net, seen = choose_network(setting, recipe.ka_net, Trained({}, frozen), training)
-    if recipe.ka_net == "filtered":
-        found = predict_source(_uncertain(setting), Trained({}, frozen), training, batch_size=2 * config.batch_size)
-        planned = planned._replace(threshold=kept_thresholds(found.scores, FILTER_KEPT))
-        frozen = frozen | {"increment": planned}
+    ka_net, seen = choose_network(setting, Trained({}, frozen), training)
 
     def train(folder: epath.Path) -> Fitted:
-        method = built.build_association(setting, recipe.ka_net, ka_net, inputs)
+        method = built.build_association(setting, ka_net, inputs)
         return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen, reads=reads)
 
     reads = config.of_association()
     # Of step 1 the teacher is the base, so variants that begin alike share it.
-    shared = step == 1 and recipe.triples == "protocol" and recipe.ka_net == "plain"
+    shared = step == 1 and recipe.triples == "protocol"
     found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
                       {"before": known.digest}, reads=reads)
     variables = found.trained.variables
@@ -84,15 +78,13 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
     return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
 
 
-def choose_network(
-    setting: Setting, kind: str, teacher: Trained, source: Source
-) -> tuple[KaNet, Mapping[str, np.ndarray]]:
+def choose_network(setting: Setting, teacher: Trained, source: Source) -> tuple[KaNet, Mapping[str, np.ndarray]]:
     """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one that sees further.
 
     Returns its name, and (T,) of triples: `within`, the share of a step's images on which the old keypoint is within
     reach, and `input`, KA-Net's mean input there.
     """
-    asked = "distant" if kind == "distant" else setting.config.association.ka_variant
+    asked = setting.config.association.ka_variant
     sigma = setting.config.association.input_sigma or None
     for name in ("paper", "wide") if asked == "auto" else (asked,):
         far = reach(name, setting.config.heatmaps.heatmap_size, support=3 * (sigma or setting.config.heatmaps.sigma))
@@ -117,7 +109,7 @@ def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.n
 def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Source) -> Gathered:
     """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
     network = built.ka_net_of(run.setting, ka_net, inputs)
-    reading_labels = built.build_association(run.setting, "plain", ka_net, inputs)._replace(
+    reading_labels = built.build_association(run.setting, ka_net, inputs)._replace(
         predict=_of_networks(library.association_predict, run.setting, network))
     return predict_source(reading_labels, trained, source, batch_size=2 * run.config.batch_size, labelled=True)
 
@@ -204,9 +196,3 @@ def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
 @functools.lru_cache(maxsize=32)
 def _of_networks(build: Callable, setting: Setting, *more: Any) -> Callable:
     return build(setting.setup.model, setting.setup.codec, setting.setup.normalise, *more)
-
-
-@functools.lru_cache(maxsize=8)
-def _uncertain(setting: Setting) -> Method:
-    return built.build_association(setting, "plain", "paper", 2)._replace(predict=library.uncertainty_predict(
-        setting.setup.model, setting.setup.normalise, built.uncertainty_of(setting)))

@@ -10,7 +10,6 @@ from flax import linen as nn
 from kpjax import Method, Skeleton, methods
 from kpjax.losses import Objective, Term
 from kpjax.methods import Setup
-from kpjax.methods.incremental_family import pseudo_label_confidence as confidence
 from kpjax.methods.incremental_family.importance import Measure
 from kpjax.models import RSN, association_network
 from kpjax.models.association import Variant as KaNet
@@ -57,7 +56,7 @@ class Recipe:
     terms: Terms = field(default_factory=dict)  # of later steps, beside the labels'
     weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
     base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
-    ka_net: Literal["", "plain", "distant", "filtered"] = ""  # the first stage of a later step
+    ka_net: bool = False  # whether a later step has a first stage
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
     combined: bool = False  # whether new keypoints are combinations of old ones, and nothing is trained
@@ -133,9 +132,8 @@ def evaluated(setting: Setting, steps: int) -> Method:
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
     config = setting.config
-    options: dict[str, Any] = {**_filter(setting, recipe.ka_net)}
-    if recipe.ka_net:
-        options |= {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered}
+    options: dict[str, Any] = {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered
+                               } if recipe.ka_net else {}
     if recipe.memory == "walk":
         options["track"] = WALK.tracker
     if recipe.memory == "afec":
@@ -152,24 +150,13 @@ def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
 
 
 @functools.lru_cache(maxsize=8)
-def build_association(setting: Setting, kind: str, ka_net: KaNet, inputs: int) -> Method:
-    """Builds KA-Net's own stage. kind: of `Recipe.ka_net`."""
+def build_association(setting: Setting, ka_net: KaNet, inputs: int) -> Method:
+    """Builds KA-Net's own stage."""
     config = setting.config
     rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
     return methods.association(
         setting.setup._replace(learning_rate=rate), network=ka_net_of(setting, ka_net, inputs),
-        slots=config.association.triples, **_filter(setting, kind))
-
-
-@functools.lru_cache(maxsize=8)
-def uncertainty_of(setting: Setting) -> confidence.Uncertainty:
-    """Builds the uncertainty of kamp_filtered: how far the old model's answers wander when images are rotated."""
-    return confidence.spread(setting.setup.codec.to_heatmap)
-
-
-def _filter(setting: Setting, kind: str) -> dict[str, confidence.Confidence]:
-    """Returns the weights of the old model's answers in kamp_filtered."""
-    return {"confidence": confidence.hard(uncertainty_of(setting))} if kind == "filtered" else {}
+        slots=config.association.triples)
 
 
 @functools.lru_cache(maxsize=8)

@@ -9,9 +9,8 @@ import numpy as np
 
 from kpjax import geometry
 from kpjax.evaluation import metrics
-from kpjax.evaluation.incremental import incremental_summary, transfer_by_hops
-from kpjax.input.protocols import Protocol, hop_distances
-from kpjax.structures import Skeleton
+from kpjax.evaluation.incremental import incremental_summary
+from kpjax.input.protocols import Protocol
 from kpjax.systems.incremental.config import Config
 from kpjax.training.evaluation import Gathered
 
@@ -83,17 +82,6 @@ def detection(config: Config, introduced: np.ndarray, found: Gathered, steps: in
     errors = metrics.mre_sdr(found.keypoints, found.true_keypoints, visible, 1 / found.scale, config.detection_limits)
     return {"mre_deviation": errors.deviation} | {
         f"sdr/{limit:g}": rate.overall for limit, rate in errors.sdr.items()}
-
-
-def by_hops(matrices: Matrices, introduced: np.ndarray, skeleton: Skeleton) -> dict[str, float]:
-    """Returns at/hops_1, at/hops_2 and at/hops_3: gains of old keypoints so far from the new ones in the skeleton.
-
-    A gain is that of one step. The last also counts all that are further or not connected; {} without edges.
-    """
-    if not skeleton.edges:
-        return {}
-    found = transfer_by_hops(matrices.accuracy[0], introduced, hop_distances(skeleton))
-    return {f"at/hops_{hops}": value for hops, value in found.items()}
 
 
 def of_targets(summary: Mapping[str, float], protocol: Protocol, count: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ ALPHA = ("distillation", "association")  # terms whose weight is alpha
 
 
 def _kamp(alpha: str = "kamp", terms: Mapping[str, Any] = KAMP, **options: Any) -> Recipe:
-    return Recipe(terms, dict.fromkeys(ALPHA, alpha), **{"ka_net": "plain", "triples": "protocol"} | options)
+    return Recipe(terms, dict.fromkeys(ALPHA, alpha), **{"ka_net": True, "triples": "protocol"} | options)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -39,7 +39,7 @@ VARIANTS: dict[str, Variant] = {
     "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", "", Recipe(
         {"distillation": lambda s: methods.mse_distillation_term()}, {"distillation": "mse_distillation"})),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
-        "self_training", {"distillation": distilled, "association": self_trained}, ka_net="", over_old=True)),
+        "self_training", {"distillation": distilled, "association": self_trained}, ka_net=False, over_old=True)),
     "combination": Variant("control", "each new keypoint a fixed combination of old ones: nothing is trained", "",
                            Recipe(combined=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
@@ -47,9 +47,6 @@ VARIANTS: dict[str, Variant] = {
     "ka_only": Variant("ablation", "without distillation", "KA only", _kamp(terms={"association": associated})),
     "random_triples": Variant("ablation", "keypoints of the auxiliary task at random", "random triples",
                               _kamp(triples="random")),
-    "kamp_filtered": Variant("ablation", "uncertain pseudo-labels of the old model are left out", "",
-                             _kamp(ka_net="filtered")),
-    "kamp_distant": Variant("ablation", "KA-Net that sees the whole image", "", _kamp(ka_net="distant")),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 

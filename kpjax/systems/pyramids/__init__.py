@@ -27,6 +27,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.pyramids import probes
 from kpjax.systems.pyramids.config import SMALL, Config
@@ -44,18 +45,7 @@ from kpjax.systems.pyramids.variants import (
     still_start,
 )
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import (
-    IMAGES,
-    About,
-    Job,
-    Outcome,
-    Predicting,
-    StoredRun,
-    System,
-    first_state,
-    fit_sources,
-    fit_streams,
-)
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
@@ -88,7 +78,8 @@ def train(job: Job, data: Data) -> Outcome:
         return Outcome(None, None, 0)
     method = build(config, data.test.skeleton, variant)
     if variant == "untrained":
-        return Outcome(method, first_state(job, method, data.train, "pyramids", still_start(config, data.train)), 0)
+        start = still_start(config, data.train)
+        return Outcome(method, system.first_state(job, method, data.train, "pyramids", start), 0)
     fitted = _fit(job, method, data, job.folder, variant)
     per_level, levels = variant in BASELINES and config.baselines.baselines_per_level, {}
     for number, size in enumerate(config.pyramid.level_sizes if per_level else (), start=1):
@@ -114,7 +105,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.evaluations and data.test.skeleton.names:
         options["evaluate"] = max(1, steps // config.evaluations), evaluate
     if oracle:  # sees as many images in a step as those that read pairs
-        return fit_sources(job, method, {"labelled": data.train}, batch_size=2 * config.batch_size, **options)
+        return system.fit_sources(job, method, {"labelled": data.train}, batch_size=2 * config.batch_size, **options)
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
@@ -129,7 +120,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     pairs = frame_pairs(data.train, window=window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
-    return fit_streams(job, method, pairs, start=start, **options)
+    return system.fit_streams(job, method, pairs, start=start, **options)
 
 
 def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
@@ -177,7 +168,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     method = outcome.method
     if method is None or jax.process_index() != 0:
         return
-    folder, found, oracle = job.folder / IMAGES, predictions["test"], job.variant == ORACLE
+    folder, found, oracle = job.folder / system.IMAGES, predictions["test"], job.variant == ORACLE
     draw_keypoints_moving(folder / "keypoints_moving.png", data.test, found.keypoints, method.skeleton)
     rows = np.linspace(0, len(data.test) - 1, 16).round().astype(int)
     true = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if oracle else {}
@@ -229,14 +220,10 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(build(config, joints, variant), Letterbox(config.data.image_size), "softmax_peak")
 
 
-ABOUT = About("videos without labels",
-              "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)")
-
-
 SYSTEM = System(
     "pyramids", "a hierarchy of keypoints from video, without labels", SMALL, VARIANTS, train,
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
     short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
     applicable=lambda preset, config: tuple(VARIANTS), lengths=lengths,
-    batch_size=lambda config: 4 * config.batch_size, draw=draw, about=ABOUT)
+    batch_size=lambda config: 4 * config.batch_size, draw=draw)

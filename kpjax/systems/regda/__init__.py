@@ -26,7 +26,7 @@ from kpjax.systems.image_sets import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select
 from kpjax.training.hosts import agreed
@@ -175,24 +175,15 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
             values[f"{name}/contour"] = float(np.nanmean(contour_errors(
                 found.keypoints, found.true_keypoints, found.visible, over, lines)))
         if details:
-            values[f"{name}/points"] = float((found.visible > 0).sum())
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
             values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
-            values[f"{name}/pck_global"] = metrics.pck_global(**cells).overall
     return values
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0).
-
-    `<domain>/surer_half/pck` counts the half of the predictions with the higher scores: what a teacher would teach.
-    """
-    surer = errors({
-        f"{name}/surer_half": found._replace(visible=found.visible * (found.scores >= np.median(found.scores)))
-        for name, found in predictions.items()}, outcome.method.skeleton, job.config)
+    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0)."""
     fired = {f"{name}/nothing_positive": float(np.mean(found.scores <= 0)) for name, found in predictions.items()}
-    return errors(predictions, outcome.method.skeleton, job.config, details=True) | {
-        name: value for name, value in surer.items() if name.endswith("surer_half/pck")} | (
+    return errors(predictions, outcome.method.skeleton, job.config, details=True) | (
         fired if job.config.heatmaps.decoder == "argmax" else {})
 
 
@@ -271,13 +262,9 @@ def predicting(stored: StoredRun) -> Predicting:
                       score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe.logits))
 
 
-ABOUT = About("labels in one domain, images of another",
-              "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)")
-
-
 SYSTEM = System(
     "regda", "RegDA: unsupervised domain adaptation of keypoints", SMALL_BODIES, VARIANTS, train,
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
-    shortened=shortened, lengths=lengths, draw=draw, about=ABOUT, poses=lambda data: data.source.train)
+    shortened=shortened, lengths=lengths, draw=draw, poses=lambda data: data.source.train)

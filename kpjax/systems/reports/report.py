@@ -22,6 +22,7 @@ from kpjax.systems.reports.table import (
     summarise_seeds,
     variant_folders,
 )
+from kpjax.training.checkpoints import flat_identity
 
 IMAGES_PER_VARIANT = 4
 UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
@@ -187,7 +188,9 @@ def _runs(measured: Sequence[Line]) -> dict[str, Any]:
 
 def _configuration(measured: Sequence[Line]) -> list[tuple[str, Iterable[tuple[str, str]]]]:
     """Returns headings and fields: those that all runs share, then those of each variant."""
-    configs = [(line.name, [_flattened(run.config) for run in line.runs.finished]) for line in measured]
+    configs = [(line.name, [{name: json.dumps(value, ensure_ascii=False, default=str) for name, value in
+                             flat_identity(run.config).items() if name} for run in line.runs.finished])
+               for line in measured]
     every = [config for _, found in configs for config in found]
     names = dict.fromkeys(name for config in every for name in config)
     shared = {name: every[0][name] for name in names if len({config.get(name) for config in every}) == 1}
@@ -197,12 +200,3 @@ def _configuration(measured: Sequence[Line]) -> list[tuple[str, Iterable[tuple[s
             (name, ", ".join(dict.fromkeys(config.get(name, "–") for config in found)))
             for name in names if name not in shared]))
     return [(heading, fields) for heading, fields in parts if fields]
-
-
-def _flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Returns a nested configuration as one level: "optimizer.momentum" to its value as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        flat |= (_flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else
-                 {f"{prefix}{key}": json.dumps(value, ensure_ascii=False, default=str)})
-    return flat

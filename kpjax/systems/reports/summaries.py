@@ -1,5 +1,4 @@
 """Means, differences and intervals over finished runs, and what they cost."""
-import math
 import statistics
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +9,6 @@ from etils import epath
 from kpjax.evaluation.probes.regression_errors import Interval
 from kpjax.systems.reports.table import Column, FinishedRun, Line, groups, header, read_run, text_table
 
-SURE_FROM = 1000  # points, from which the interval of a share of them is not shown
 Runs = Sequence[FinishedRun | None]  # in the order of what is compared; None where one is not finished
 
 
@@ -50,27 +48,6 @@ def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0
     if found := over_seeds(values):
         text += f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
-
-
-def share_interval(share: float, points: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a share of so many independent points, by Wilson's score."""
-    z = 1.959963984540054
-    middle, whole = share + z * z / (2 * points), 1 + z * z / points
-    half = z * math.sqrt(share * (1 - share) / points + (z / (2 * points)) ** 2)
-    return (middle - half) / whole, (middle + half) / whole
-
-
-def share_text(metric: str, share: float, points: float | None, *, factor: float = 1.0, decimals: int = 3) -> str:
-    """Returns " [0.931, 0.989]" behind a PCK of fewer than `SURE_FROM` points; "" behind anything else."""
-    if not points or points >= SURE_FROM or metric.rpartition("/")[2] != "pck":
-        return ""
-    low, high = (factor * end for end in share_interval(share, int(points)))
-    return f" [{low:.{decimals}f}, {high:.{decimals}f}]"
-
-
-def points_of(metric: str) -> str:
-    """Returns the metric that holds the number of points that a PCK is over."""
-    return f"{metric.rpartition('/')[0]}/points"
 
 
 def cost_text(runs: Runs) -> str:

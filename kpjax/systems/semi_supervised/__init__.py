@@ -12,30 +12,19 @@ stores which step the validation images choose and what they say of it and of th
 
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
 """
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax import InputError, Method, Skeleton, Trained, geometry, methods
-from kpjax.input.source import (
-    Source,
-    check_disjoint,
-    in_memory,
-    joined,
-    labelled_subset,
-    rounded_share,
-    subset,
-    with_labels,
-    without_labels,
-)
+from kpjax import Method, Skeleton, Trained, geometry, methods
+from kpjax.input.source import Source, with_labels
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import published, system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, Splits, parts_of_test
+from kpjax.systems.image_sets import TUNING_SEEDS, parts_of_test
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
 from kpjax.systems.semi_supervised import measures
@@ -49,7 +38,7 @@ from kpjax.systems.semi_supervised.variants import (
     read_semantic,
     setup_of,
 )
-from kpjax.systems.system import About, Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
@@ -63,14 +52,6 @@ OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of 
 ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned")  # variants of that network
 
 # Data and stages
-
-
-class OpenedImages(NamedTuple):
-    """How labelled image sets are opened."""
-
-    open: Callable[..., Splits]  # (set, seed, data_dir, reach)
-    further: Callable[[ImageSet, str, Path], Source]  # another split as images of the set
-    test_parts: Callable[[ImageSet, Path], Mapping[str, Source]]
 
 
 class Data(NamedTuple):
@@ -93,43 +74,6 @@ class Data(NamedTuple):
     @property
     def summary(self) -> str:
         return f"{len(self.labelled)} of {len(self.everything)} training images labelled, {len(self.unlabelled)} not"
-
-
-def open_data(job: Job, images: OpenedImages) -> Data:
-    """Opens the images of one seed: the labelled ones are drawn by it, and smaller subsets lie in larger ones.
-
-    images: opens sets. Raises InputError if a set was not prepared, if more labels are asked for than there are, if no
-    image is left unlabelled (unless all are labelled), or if a training image is also a test image.
-    """
-    data = job.config.data
-    splits = images.open(data, job.seed, job.data_dir, job.config.augment.reach)
-    chosen = labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
-    labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
-    if data.all_labelled:
-        pool = np.arange(len(splits.train))
-    else:
-        pool = chosen.rest[:rounded_share(data.unlabelled_share, len(chosen.rest))]
-    if not len(pool):
-        raise InputError("unlabelled_share", f"{data.unlabelled_share:g} of {len(chosen.rest)} images is none; give "
-                                             "more")
-    unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
-                         for source in (splits.train, splits.plain_train))
-    if data.further:
-        further = further_images(images.further(data, data.further, job.data_dir), splits)
-        unlabelled = joined([in_memory(unlabelled), in_memory(further)],
-                            f"{splits.train.name} and {data.further}, without labels")
-    return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
-                {"labelled_digest": chosen.digest}, plain,
-                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name),
-                test_parts=images.test_parts(data, job.data_dir))
-
-
-def further_images(source: Source, splits: Splits) -> Source:
-    """Returns images of another split without labels. Raises InputError if one of them also tests or validates."""
-    found = without_labels(source)
-    for other in (splits.validation, splits.test):
-        check_disjoint(found, other)
-    return found
 
 
 def train(job: Job, data: Data) -> Outcome:
@@ -318,11 +262,7 @@ def predicting(stored: StoredRun) -> Predicting:
     return Predicting(build(config, skeleton, variant), config.data.square_of_new(), kind)
 
 
-ABOUT = About("a handful of labels, many images",
-              "*Semi-supervised Keypoint Localization* (ICLR 2021)")
-
-
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    lengths=lengths, draw=system.draw_test, parts_of_a_batch=2, about=ABOUT, poses=lambda data: data.labelled)
+    lengths=lengths, draw=system.draw_test, parts_of_a_batch=2, poses=lambda data: data.labelled)

@@ -74,14 +74,10 @@ def build_elt(
         equivariance=1.0 if form == "coordinates" else config.baselines.elt))
 
 
-def _pseudo_label_objective(config: Config, setup: Setup) -> Objective:
-    return methods.pseudo_label_objective(
-        setup.codec, labelled_share=LABELLED_SHARE, supervised_weight=LABELS)
-
-
 def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
-    return build_ours(config, setup, objective=_pseudo_label_objective(config, setup), warped=warped)
+    objective = methods.pseudo_label_objective(setup.codec, labelled_share=LABELLED_SHARE, supervised_weight=LABELS)
+    return build_ours(config, setup, objective=objective, warped=warped)
 
 
 def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:

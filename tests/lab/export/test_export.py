@@ -224,16 +224,6 @@ def test_another_format_is_refused_in_one_line(copied):
             open_predictor(copied)
 
 
-def test_wrong_images_are_refused_by_dimension(exported):
-    predict = open_predictor(exported).predict
-    for images, message in ((noise(1, 31, 32, 3), "height is 31, 32 is needed"),
-                            (noise(1, 32, 31, 3), "width is 31, 32 is needed"),
-                            (noise(1, 32, 32, 1), "channels is 1, 3 is needed"), (noise(32, 32, 3), "3 dimensions"),
-                            (noise(1, 32, 32, 3).astype(np.float32), "float32, uint8 is needed")):
-        with pytest.raises(InputError, match=message):
-            predict(images)
-
-
 def test_a_jax_that_cannot_load_it_is_reported_with_the_mend(exported, monkeypatch):
     def refuse(content):
         raise ValueError("calling convention 10 is not supported\nmore lines")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.lab.formats import sleap
-from kpjax.lab.formats.project import Options
+from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.reading import read_project
 
 sio = pytest.importorskip("sleap_io", reason="sleap-io reads .slp files; install the extra kpjax[sleap]")

@@ -9,8 +9,8 @@ import pytest
 from pages import Page
 from test_pixel_errors import NAMES, made
 
-from kpjax.lab.out.reports.own_report import Film, OwnRun, Picture, films_in, write_own_report
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined
+from kpjax.lab.own.report import Film, OwnRun, Picture, films_in, write_own_report
 from kpjax.systems.reports.table import Column, Entry, tabulate
 
 LONG = "a recording with a long name_2018-08-30/img0000000001 <b>.png"

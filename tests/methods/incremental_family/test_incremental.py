@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from flax import linen as nn
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, batch, build, start
 
@@ -23,7 +22,6 @@ from kpjax.methods.incremental_family.objectives import (
     self_training_term,
     spatial_distillation_term,
 )
-from kpjax.methods.incremental_family.pseudo_label_confidence import hard
 from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, head_channels, increment, increment_of
 from kpjax.methods.supervised_learning import supervised
 from kpjax.models import layers
@@ -126,14 +124,13 @@ def outputs(**more):
             for name in ("heatmaps", "teacher")}
     return maps | {
         "increment": jax.tree.map(jnp.asarray, SECOND), "labelled_triples": jnp.ones((BATCH, 1)),
-        "confidence": jnp.ones((BATCH, KEYPOINTS)),
         "association": jnp.asarray(rng.normal(size=(BATCH, 4, 4, 1)).astype(np.float32))} | more
 
 
 def test_images_without_both_new_keypoints_are_left_out():
     given, term = outputs(), jax.jit(lambda outputs: association_term().function(outputs, {}))
     half = jnp.concatenate([jnp.ones((BATCH // 2, 1)), jnp.zeros((BATCH // 2, 1))])
-    first = {name: given[name][:BATCH // 2] for name in ("heatmaps", "association", "confidence", "labelled_triples")}
+    first = {name: given[name][:BATCH // 2] for name in ("heatmaps", "association", "labelled_triples")}
     np.testing.assert_allclose(term(given | {"labelled_triples": half}), term(given | first), rtol=1e-6)
     assert term(given | {"labelled_triples": 0 * half}) == 0
 
@@ -180,18 +177,6 @@ def test_two_steps_of_a_protocol_share_one_program_and_weights_are_arrays():
     np.testing.assert_allclose(metrics[1]["loss/total"] - metrics[0]["loss/total"],
                                2 * metrics[0]["loss/distillation"], rtol=1e-5)
     assert 0 <= metrics[0]["loss/centred_distillation"] < metrics[0]["loss/distillation"]
-
-
-@pytest.mark.slow
-def test_pseudo_labels_that_are_all_believed_change_no_bit(rounded_alike):
-    believed = method_of(confidence=hard(lambda answer, images, heatmaps: -heatmaps.max((1, 2))))
-    # Functions of their own: a step that another test has compiled would be taken with the options that it had there.
-    updates = [jax.jit(functools.partial(method.update), compiler_options=rounded_alike)
-               for method in (believed, kamp()[0])]
-    ours, theirs = (update(state_of(), STREAMS, KEY) for update in updates)
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    nothing = FIRST._replace(threshold=np.full(KEYPOINTS, -1e3, np.float32))
-    assert updates[0](state_of(nothing), STREAMS, KEY)[1]["loss/association"] == 0
 
 
 def penalised():

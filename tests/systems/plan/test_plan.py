@@ -7,6 +7,7 @@ import pytest
 from etils import epath
 
 from experiments import plan as experiments_plan, system_of
+from experiments.blank import without_data
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
 from kpjax.systems.configs import changed
@@ -19,7 +20,7 @@ from kpjax.training.mesh import data_mesh
 
 
 def stages(name, preset, variant, **changes):
-    system = system_of(name)
+    system = without_data(system_of(name))
     config = changed(system.presets[preset], **changes)
     return config, planned_stages(Job(system, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none")))
 

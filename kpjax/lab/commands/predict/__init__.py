@@ -68,7 +68,10 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     for output that is there already; RunError, after all else is written, for videos that cannot be read, images that
     do not decode and videos of which more than 1 % does not, unless these are skipped.
     """
-    asked = dataclasses.replace(asked, out=asked.out or _usual_place(asked.run))
+    run = Path(asked.run)
+    beside = (run / "results.json").is_file() or seeds_below(run)
+    asked = dataclasses.replace(asked, out=asked.out or (
+        run / "predictions" if beside else Path("runs", "predictions", run.name)))
     frames, formats = _checked(asked)
     bad: list[str] = []
     found = find_inputs(asked.inputs, out=asked.out, frames=frames, unreadable=bad)
@@ -115,13 +118,6 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     if bad and asked.on_bad_frame == "stop":
         raise RunError(f"{summarise(bad)}; all else is written, and says so; --on-bad-frame skip takes that for done")
     return written
-
-
-def _usual_place(run: str) -> Path:
-    """Returns where results go if nobody says: below a run's folder, else below runs/, where runs are."""
-    folder = Path(run)
-    return folder / "predictions" if (folder / "results.json").is_file() or seeds_below(folder) else Path(
-        "runs", "predictions", folder.name)
 
 
 def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:

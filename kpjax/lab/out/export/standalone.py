@@ -9,7 +9,6 @@ import argparse
 import csv
 import hashlib
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 # An exported folder has the code itself in place of these lines (`kpjax.lab.out.export.writing.runner`).
 from kpjax.errors import InputError
 from kpjax.images.reading import common_depth, read_image
-from kpjax.images.transforms import local_contrast
+from kpjax.images.transforms import AroundBox, Letterbox, local_contrast
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
@@ -126,13 +124,8 @@ def open_predictor(folder: Path) -> Predictor:
     folder = Path(folder)
     description = checked_description(folder)
     shape = (1, *description["input"]["shape"][1:])
-    run = (_with_onnx if ONNX in description["files"] else _with_jax)(folder, description, shape)
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        _check_images(images, shape)
-        return run(images)
-
-    return Predictor(description, predict)
+    return Predictor(description, (_with_onnx if ONNX in description["files"] else _with_jax)(
+        folder, description, shape))
 
 
 def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
@@ -196,19 +189,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def _check_images(images: np.ndarray, wanted: Sequence[int]) -> None:
-    """Raises InputError naming the wrong dtype or dimension."""
-    names = ("batch", "height", "width", "channels")
-    wrong = "" if images.dtype == np.uint8 else f"dtype {images.dtype}, uint8 is needed"
-    if images.ndim != 4:
-        wrong = f"{images.ndim} dimensions, 4 are needed: {', '.join(names)}"
-    for name, size, expected in () if wrong else zip(names[1:], images.shape[1:], wanted[1:], strict=True):
-        if size != expected:
-            wrong = f"{name} is {size}, {expected} is needed; `to_square` brings an image of any size to the right one"
-    if wrong:
-        raise InputError(f"images: {wrong}")
-
-
 # Images
 
 def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
@@ -220,40 +200,9 @@ def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] 
     image is centred on black.
     """
     side = given["shape"][1]
-    square, there = _letterboxed(image, side) if box is None else _cropped(image, side, box, given["box_margin"])
-    return (local_contrast(square) if given["contrast"] == "local" else square,
-            np.linalg.inv(there.astype(np.float64)).astype(np.float32))
-
-
-def _letterboxed(image: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    height, width = image.shape[:2]
-    scale = min(side / width, side / height)
-    new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
-    left, upper = (side - new_width) // 2, (side - new_height) // 2
-    resized = Image.fromarray(image)
-    if resized.size != (new_width, new_height):
-        resized = resized.resize((new_width, new_height), Image.Resampling.BILINEAR)
-    canvas = Image.new("RGB", (side, side))
-    canvas.paste(resized, (left, upper))
-    across, down = new_width / width, new_height / height
-    return np.asarray(canvas), np.array(
-        [[across, 0, 0.5 * across - 0.5 + left], [0, down, 0.5 * down - 0.5 + upper], [0, 0, 1]], np.float32)
-
-
-def _cropped(image: np.ndarray, side: int, box: Sequence[float], margin: float) -> tuple[np.ndarray, np.ndarray]:
-    x, y, width, height = (float(number) for number in box)
-    length = margin * max(width, height)
-    if not length > 0:
-        raise InputError(f"box: width {width:g} and height {height:g}; one of them must be positive")
-    left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
-    # Whole pixels that hold the square; those beyond the image come out black.
-    corner = math.floor(left), math.floor(upper)
-    held = Image.fromarray(image).crop((*corner, math.ceil(left + length), math.ceil(upper + length)))
-    inside = left - corner[0], upper - corner[1]
-    square = (*inside, min(inside[0] + length, held.width), min(inside[1] + length, held.height))
-    step = side / length
-    return (np.asarray(held.resize((side, side), Image.Resampling.BILINEAR, box=square)), np.array(
-        [[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]], np.float32))
+    transform = Letterbox(side) if box is None else AroundBox(side, given["box_margin"])
+    square, *_, map_ = transform(image, np.zeros((0, 2)), np.zeros(0), 1.0, box)
+    return local_contrast(square) if given["contrast"] == "local" else square, map_
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
@@ -288,12 +237,6 @@ def check_images(side: int) -> np.ndarray:
     return np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)]).clip(0, 255).astype(np.uint8)
 
 
-def difference_in_check(predictor: Predictor) -> float:
-    """Returns the largest distance, in pixels of the square, of points on `check_images` from those at export."""
-    keypoints, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
-    return float(np.abs(keypoints - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
-
-
 def main(arguments: list[str]) -> None:
     """Runs the command line. Raises InputError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -311,7 +254,8 @@ def main(arguments: list[str]) -> None:
         parser.error(f"--batch-size: {flags.batch_size}; must be at least 1")
     predictor = open_predictor(Path(__file__).parent)
     if flags.self_test is not None:
-        difference = difference_in_check(predictor)
+        found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
+        difference = float(np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
         if not difference <= flags.self_test:
             raise InputError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
                                  "compare with JAX_PLATFORMS=cpu")

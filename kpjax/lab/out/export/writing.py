@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from kpjax.errors import InputError
 from kpjax.files import atomic, strict
-from kpjax.images import reading, transforms
+from kpjax.images import boxes, reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
 from kpjax.lab.formats.manifest import check_replaceable
 from kpjax.lab.out.export import standalone
@@ -27,6 +27,11 @@ from kpjax.training.trees import named_leaves, on_host
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
+# What an image passes through on its way to a square.
+OF_SQUARES = (
+    boxes.Fit, boxes.letterbox_fit, boxes.letterbox_map, boxes.move_points, boxes.invert, boxes._matrix, boxes._stretch,
+    transforms.growth_of, transforms._Resampling, transforms._drafted, transforms._resized, transforms._stretched,
+    transforms._pasted, transforms._checked, Letterbox, AroundBox, transforms.local_contrast)
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
@@ -92,7 +97,9 @@ def write_predictor(
     function, weights = plain_predict(method, trained), plain_weights(trained)
     further, contents = {"platforms": ["onnxruntime"]}, {standalone.ONNX: model}
     if model is None:
-        read = weights_read(function, weights, side)
+        # Those that keypoints depend on: not a frozen teacher's, nor a decoder's. jax orders a dictionary by its names.
+        used, names = _exported(function, weights, (1, side, side, 3), ("cpu",)).module_kept_var_idx, sorted(weights)
+        read = tuple(names[number] for number in used if number < len(names))
         unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
                   if name not in read}
 
@@ -136,11 +143,14 @@ def runner() -> str:
 
     error = "from kpjax.errors import InputError\n"
     images = "from kpjax.images.reading import common_depth, read_image\n"
-    contrast = "from kpjax.images.transforms import local_contrast\n"
-    numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in ("LUMA", "WINDOW", "RANGE"))
+    squares = "from kpjax.images.transforms import AroundBox, Letterbox, local_contrast\n"
+    numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in (
+        "LUMA", "WINDOW", "RANGE", "REDUCTIONS", "SPARE"))
+    parts = "\n\n".join(map(inspect.getsource, OF_SQUARES)).replace("boxes.", "")
+    imports = "import math\nfrom dataclasses import dataclass\n"
     return source(standalone).replace(error, inspect.getsource(InputError)).replace(
         images, source(reading).replace(error, "")).replace(
-        contrast, f"{numbers}\n\n{inspect.getsource(transforms.local_contrast)}")
+        squares, f"{imports}\n{numbers}Transformed = Resampled = tuple\n\n\n{parts}")
 
 
 def input_of(transform: Transform) -> dict[str, Any]:
@@ -161,13 +171,6 @@ def check_free(folder: Path, overwrite: bool) -> None:
         raise InputError("out", f"{folder} holds {other[0]}, which is not part of a predictor; give a new folder")
     if held and not overwrite:
         raise InputError("out", f"{folder} exists already; give --overwrite or another folder")
-
-
-def weights_read(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> tuple[str, ...]:
-    """Returns the names of the weights that keypoints depend on: not a frozen teacher's, nor a decoder's."""
-    exported = _exported(function, weights, (1, side, side, 3), ("cpu",))
-    names = sorted(weights)  # as jax orders a dictionary; the images come last
-    return tuple(names[number] for number in exported.module_kept_var_idx if number < len(names))
 
 
 def empty_mappings(trained: Trained) -> list[list[str]]:

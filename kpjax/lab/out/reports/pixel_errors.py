@@ -144,7 +144,11 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
         lines.append("")
     if OTHER in animals.parts:
         lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
-    return [*lines, *explained(cutoff, near)]
+    return [*lines, "median, mean, shown: distances to the labels in px of the original images",
+            f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn"
+            if math.isfinite(cutoff) else "no cutoff is known: drawings show all points",
+            f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
+            "of its labels)"]
 
 
 def frames_text(part: Animals) -> str:
@@ -163,16 +167,6 @@ def counted(number: int, noun: str) -> str:
 def pixels(value: float) -> str:
     """Returns a length with a decimal below 100, "–" for nan."""
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def explained(cutoff: float, near: float = NEAR) -> list[str]:
-    """Returns what the columns are, in lines for a screen."""
-    known = math.isfinite(cutoff)
-    return ["median, mean, shown: distances to the labels in px of the original images",
-            f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn" if known
-            else "no cutoff is known: drawings show all points",
-            f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
-            "of its labels)"]
 
 
 # In files

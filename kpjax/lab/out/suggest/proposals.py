@@ -91,10 +91,6 @@ def _deeplabcut(folder: Path, place: Path, images: Images, skeleton: Skeleton, s
     return written
 
 
-def _lightning_pose(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
-    return [write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]
-
-
 def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
     """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
@@ -131,4 +127,6 @@ def _csv(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: 
 
 
 FORMATS: Mapping[str, Callable[[Path, Path, Images, Skeleton, str], list[Path]]] = {
-    "csv": _csv, "coco": _coco, "dlc": _deeplabcut, "lp": _lightning_pose, "slp": _sleap}
+    "csv": _csv, "coco": _coco, "dlc": _deeplabcut, "slp": _sleap,
+    "lp": lambda folder, place, images, skeleton, scorer: [
+        write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]}

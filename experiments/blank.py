@@ -1,0 +1,90 @@
+"""Systems on blank images in place of their sets: what a plan runs, and a benchmark.
+
+Blank images have the sides of the config and the skeletons of `System.keypoints`; no set needs to be there.
+"""
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kpjax import Example, Skeleton
+from kpjax.input import protocols
+from kpjax.input.source import ArraySource, Source, without_keypoints
+from kpjax.input.video_source import numbered
+from kpjax.systems import adaptation, incremental, pyramids, regda, semi_supervised
+from kpjax.systems.configs import changed
+from kpjax.systems.image_sets import Splits, loaded_domain
+from kpjax.systems.system import Job, System
+
+VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there are
+
+
+def without_data(system: System) -> System:
+    """Returns a system that opens blank data. Its runs raise InputError for a set whose keypoints only its data know.
+    """
+    system = system._replace(open=OPEN[system.name])
+    if system.name == "pyramids":  # a pair is cropped alike
+        return system._replace(train=lambda job, data: pyramids.train(
+            job._replace(config=changed(job.config, pair_crop="own")), data))
+    if system.name == "adaptation":
+        return system._replace(train=functools.partial(adaptation.train, core_of=functools.partial(
+            adaptation.trained_core, open_images=functools.partial(_core_images, system))))
+    return system
+
+
+def blank(skeleton: Skeleton, side: int) -> Source:
+    """Returns black images of `side` px, each of which shows all keypoints."""
+    def array(dtype: Any, *shape: int) -> np.ndarray:
+        return np.broadcast_to(np.ones((), dtype), (VIDEOS * FRAMES, *shape))
+
+    count = len(skeleton.names)
+    return ArraySource(Example(
+        array(np.uint8, side, side, 3), array(np.float32, count, 2), array(np.float32, count), array(np.float32),
+        array(np.float32, 3, 3), array(np.int32)), skeleton, "blank images")
+
+
+def _of_set(job: Job, reach: Any = None) -> Source:
+    data = job.config.data
+    loaded = data.loaded(reach)
+    return blank(job.system.keypoints(data.train), loaded.side if loaded else data.image_size)
+
+
+def _domains(job: Job) -> regda.Data:
+    side, reach = job.config.data.image_size, job.config.augment.reach
+    domains = []
+    for name in (job.config.data.source, job.config.data.target):
+        loaded = loaded_domain(name, side, reach)
+        domains.append(Splits(*3 * [blank(job.system.keypoints(name), loaded.side if loaded else side)]))
+    return regda.Data(*domains)
+
+
+def _steps(job: Job) -> incremental.Data:
+    images = _of_set(job)
+    return incremental.Data(images, images, protocols.resolve(job.config.data.protocol_path(), images))
+
+
+def _videos(job: Job) -> pyramids.Data:
+    data = job.config.data
+    name = {"figures": "figures:source"}.get(data.data, data.data)
+    videos = numbered(blank(job.system.keypoints(name), data.image_size), VIDEOS * [FRAMES],
+                      [str(number) for number in range(VIDEOS)])
+    return pyramids.Data(videos, videos)
+
+
+def _core_images(system: System, config: Any, *of: Any) -> tuple[Source, None]:
+    larger, side = adaptation.loaded_core(config), config.data.image_size
+    images = blank(system.keypoints(config.core.core), larger[1].side if larger else side)
+    return without_keypoints(images, config.core.core_unused_keypoints), None
+
+
+def _category(job: Job) -> adaptation.Data:
+    skeleton = job.system.keypoints(job.config.data.target)
+    target, test = (blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size))
+    return adaptation.Data(target, *4 * [test])
+
+
+OPEN: dict[str, Callable[[Job], Any]] = {
+    "regda": _domains, "incremental": _steps, "pyramids": _videos, "adaptation": _category,
+    "semi_supervised": lambda job: semi_supervised.Data(*5 * [_of_set(job, job.config.augment.reach)], {}),
+    "supervised": lambda job: Splits(*3 * [_of_set(job)])}

@@ -1,0 +1,26 @@
+"""Facts about an annotation project that its files do not state. Nothing here imports JAX: commands have them as flags.
+"""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How an annotation project is read."""
+
+    category: str = ""  # the category of a COCO file with several
+    video_root: Annotated[str, arg(metavar="FOLDER")] = ""  # of videos that are not where the project says
+    pixels_from: Literal[0, 1] = 0  # 1 if the top-left pixel is (1, 1)
+    rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+    drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
+
+    @property
+    def video_folder(self) -> Path | None:
+        """The folder `video_root`; None if none is named."""
+        return Path(self.video_root).expanduser() if self.video_root else None
+
+
+STATED = Options()  # the files say everything
