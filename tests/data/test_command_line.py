@@ -1,6 +1,5 @@
 """python -m data: its list, and one line and exit code 2 for bad input."""
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +8,7 @@ from PIL import Image
 from data import __main__ as command, prepared
 from data.prepared import Dataset, at_side, open_source, png, record
 from kpjax.errors import InputError
-from kpjax.files import read_json
 from kpjax.images.transforms import Letterbox, Stretch
-from kpjax.input.source import labels_digest
 from kpjax.structures import Skeleton
 
 SKELETON = Skeleton(("nose", "tail"), ((0, 1),), groups={"all": (0, 1)})
@@ -87,16 +84,6 @@ def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
     example = source[0]
     assert example.image.shape == (16, 16, 3)
     assert example.visible.tolist() == [1, 0]
-
-
-def test_a_digest_is_made_when_a_set_is_prepared(toys, tmp_path, capsys):
-    """No record is read for it later; a part of a split has one of its own."""
-    run(capsys, "toy_animals", "--manual-dir", toys, "--data-dir", tmp_path, "--on-bad-image", "skip")
-    whole, part = (open_source(TOYS, split, data_dir=tmp_path, transform=Letterbox(16))
-                   for split in ("train", "train[:2]"))
-    assert replace(whole, records=()).digest == whole.digest != part.digest
-    stored = read_json(next(tmp_path.rglob("skeleton.json")))
-    assert stored["labels"]["train"] == labels_digest(whole.records)
 
 
 @pytest.mark.parametrize(("keypoint", "scale", "said"), [

@@ -10,7 +10,6 @@ from dataset_contract import WHITE, Label, Sample, diagonal, draw, ids, keeps_th
 from data import atrw, cephalometric, cephalometric_2023, chest, cub200_2011, deeplabcut, metaimage, ut_zappos50k
 from data.cephalometric_2023 import STACK, TRUTH, random_split, without_padding
 from data.prepared import open_source
-from kpjax.errors import InputError
 from kpjax.evaluation.metrics import mre_sdr
 from kpjax.images.transforms import Letterbox, Stretch
 
@@ -259,16 +258,3 @@ def test_the_split_of_stacks_is_that_of_the_baseline():
     random.shuffle(order)
     assert random_split(400) == {"train": order[:300], "validation": order[300:350], "test": order[350:]}
     assert without_padding(np.zeros((4, 5, 3), np.uint8)).shape == (4, 5, 3)
-
-
-def test_pixels_that_do_not_unpack(tmp_path):
-    write_stack(tmp_path / STACK, stack_of(), True)
-    whole = (tmp_path / STACK).read_bytes()
-    for damaged in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:600] + bytes(200) + whole[800:]):  # first the checksum
-        (tmp_path / STACK).write_bytes(damaged)
-        with pytest.raises(InputError, match=f"{STACK}: the pixels are damaged"):
-            list(metaimage.images(metaimage.read_stack(tmp_path / STACK, []), {0}))
-    write_stack(tmp_path / STACK, stack_of()[:-1], True)
-    stack = metaimage.read_stack(tmp_path / STACK, [])._replace(count=COUNT)
-    with pytest.raises(InputError, match=f"{STACK}: the pixels end within image {COUNT}"):
-        list(metaimage.images(stack, {0}))

@@ -32,11 +32,6 @@ def test_no_unit_is_in_two_parts_and_no_item_is_lost():
     assert by_unit(items[::-1], lambda item: item.rpartition("_")[0])["test"] == parts["test"][::-1]
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [1, 1, 1])])
-def test_some_unit_trains(count, sizes):
-    assert [len(part) for part in by_unit([f"{number}" for number in range(count)], str).values()] == sizes
-
-
 @pytest.mark.parametrize(("count", "sizes"), [(116, [57, 16, 31]), (4, [2, 1, 1]), (1, [1, 0, 0]), (0, [0, 0, 0])])
 def test_parts_of_a_recording_follow_each_other_with_gaps(count, sizes):
     train, tune, test = by_time(list(range(count))).values()

@@ -10,7 +10,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, write_video
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.video_source import in_videos, read_videos
-from kpjax.lab.formats.video_labels import TABLE, read_labels, with_labels
+from kpjax.lab.formats.video_labels import TABLE, with_labels
 
 ROWS = ["video,frame,keypoint,x,y,visible", "a.mp4,0,nose,10,20,1", "a.mp4,0,tail,30,21.5,", "a.mp4,3,tail,1,2,0",
         "a.mp4,3,nose,500,2,1", "sub/b.mp4,7,tail,5,6,1"]
@@ -67,16 +67,6 @@ def test_labels_reach_records_and_sources(folder, tmp_path):
         assert sum(float(one[row].visible.sum()) for row in range(len(one))) == 3
         bright = np.argwhere(one[2].image.min(-1) > 200)
         np.testing.assert_allclose(bright.mean(0), [31.5, 7.5], atol=0.5)
-
-
-def test_faults_of_a_table_come_in_one_line(folder, tmp_path):
-    (folder / TABLE).write_text("\n".join([*ROWS, "c.mp4,0,nose,1,1,1", "a.mp4,10,nose,1,1,1", "a.mp4,1,nose,x,1,1",
-                                           "a.mp4,0,nose,1,1,1"]))
-    with pytest.raises(InputError, match=r"4 faults: keypoints\.csv line 9, x: 'x'.*line 10: nose.*'c\.mp4'.*found 10"):
-        prepare(DATASET, folder, tmp_path / "prepared")
-    (folder / TABLE).write_text("video,frame,x,y\n")
-    with pytest.raises(InputError, match="no column keypoint"):
-        read_labels(folder / TABLE, {"a.mp4": 10})
 
 
 def test_a_folder_without_video_and_broken_frames(folder, tmp_path):

@@ -4,10 +4,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 from kpjax.drawing import charts
-from kpjax.drawing.accuracy_matrix import accuracy_matrix
 from kpjax.drawing.charts import (
     ABOVE,
     BELOW,
@@ -15,9 +13,7 @@ from kpjax.drawing.charts import (
     OPEN,
     Curve,
     Difference,
-    Dots,
     band,
-    dot_plot,
     forest_plot,
     line_plot,
 )
@@ -67,14 +63,6 @@ def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
         assert found[2 * number][1] == colour
     assert [text.get_text() for text in figure.axes[0].texts][:2] == ["up", "+2.0 [+1.0, +3.0]"]
     assert forest_plot([], title="", axis="") == ""
-
-
-def test_dot_plot_shows_every_seed_the_mean_and_the_papers_number(figures):
-    groups = [("Method", [Dots("ours", 0, [90.0, 92.0, NAN], 72.5)]), ("Baselines", [Dots("not run", 1, [])])]
-    figure = dot_plot(groups, title="")
-    assert [points.tolist() for points, _ in lines_of(figure)] == [[[90, 1], [92, 1]], [[91, 1]], [[72.5, 1]]]
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["Method", "ours"]
-    assert dot_plot(groups[1:], title="") == ""
 
 
 # Lines
@@ -127,25 +115,3 @@ def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
     assert figure.axes[1].yaxis_inverted()
     assert not figure.axes[0].yaxis_inverted()
     assert lines_of(figure, 2)[-1][0][:, 1].tolist() == [0.4, 0.4]
-
-
-# Matrices and maps
-
-def figure_of(draw, **size):
-    """A stand-in for `painted`."""
-    figure = Figure()
-    draw(figure)
-    return figure
-
-
-def test_keypoints_of_a_matrix_stand_in_the_order_of_their_steps(monkeypatch):
-    values = np.array([[0.5, NAN, 1.0, NAN], [0.0, 0.25, 0.75, NAN]])
-    given = values, np.array([0, 1, 0, 2]), ("a", "b", "c", "unused"), ("base", "step 1")  # the last one never comes
-    image = accuracy_matrix(*given, low=0.0, high=1.0)
-    assert (image.dtype, image.ndim) == (np.uint8, 3)
-    monkeypatch.setattr("kpjax.drawing.accuracy_matrix.painted", figure_of)
-    axes = accuracy_matrix(*given, low=0.0, high=1.0).axes[0]
-    np.testing.assert_array_equal(axes.images[0].get_array().filled(NAN), values[:, [0, 2, 1]])
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["a", "c", "b"]
-    assert [text.get_text() for text in axes.texts] == ["50", "100", "0", "75", "25"]
-    assert sorted(patch.get_xy() for patch in axes.patches) == [(-0.46, -0.44), (0.54, -0.44), (1.54, 0.56)]

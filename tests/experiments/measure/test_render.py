@@ -70,17 +70,6 @@ def test_whether_a_method_helps_follows_from_the_interval(values, answer, monkey
         assert render.forest_of(room(table, found)) == [("ours - control", pytest.approx(100 * sum(values) / 3 - 75))]
 
 
-def test_methods_controls_and_the_papers_numbers_are_marked():
-    found = rooms()
-    text = render.table_text(found["regda"], found["regda"].tables["paper"])
-    assert "| dsprites_colour_noisy: dd |  | not run (paper 0.037) |" in text.replace("| not run |", "|  |")
-    assert "| rhd_h3d: **regda** | not run (paper 72.50) |" in text
-    assert "constant_centre (control)" in text
-    text = render.table_text(found["semi_supervised"], found["semi_supervised"].tables["paper"])
-    line = next(line for line in text.splitlines() if line.startswith("| **ours**"))
-    assert line.startswith("| **ours** | not run (paper 74.15) | not run (paper 76.56) |")
-
-
 # Rooms
 
 
@@ -152,15 +141,6 @@ def test_measured_numbers_replace_equal_keys():
     found = merged(of_people("regda", 0.1, 0.2), [*of_people("regda", 0.5), *of_people("dd", 0.6)])
     assert sorted((one.variant, one.seed, one.value) for one in found) == [
         ("dd", "0", 0.6), ("regda", "0", 0.5), ("regda", "1", 0.2)]
-
-
-def test_runs_are_named_by_preset_and_settings(tmp_path):
-    write_run(tmp_path, "people-image_size-16", "image_size=16", **{"target/pck": 0.25, "other": 1.0})
-    write_run(tmp_path, "people_of_another_name")
-    found = list(rows.run_results(TINY, tmp_path))
-    assert {(one.metric, one.value) for one in found} == {("target/pck", 0.25), ("other", 1.0)}
-    assert {one[:4] for one in found} == {("people", "image_size=16", "regda", "3")}
-    assert (found[0].steps, found[0].seconds, found[0].device, found[0].commit) == (5, 2.0, "2 cpu", "abc")
 
 
 def test_only_what_a_table_shows_is_gathered(tmp_path, monkeypatch):

@@ -49,13 +49,3 @@ def test_what_is_not_found_is_missed_and_counted(evaluate):
     words = printed.partition("PCK ")[2].replace(",", "").split()
     own, theirs = float(words[0]), float(words[words.index("missed)") + 1])
     assert own <= 0.6 * theirs
-
-
-def test_a_run_without_a_finder_says_nothing_of_it(evaluate):
-    assert "by the run itself" not in evaluate(with_finder()._replace(finder=None))
-
-
-def test_a_finder_that_finds_nothing_says_so(evaluate):
-    predictor = with_finder()
-    empty = predictor.finder._replace(find=lambda images: find(np.zeros_like(images)))
-    assert "found by the run itself on 28 frames: no animal" in evaluate(predictor._replace(finder=empty))

@@ -8,7 +8,7 @@ from predict_folder import rows_of
 
 import kpjax.lab.commands.predict as command
 from kpjax.errors import InputError, RunError
-from kpjax.images.inputs import find_inputs, from_video
+from kpjax.images.inputs import from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
@@ -189,42 +189,6 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
     assert {at[key]["status"] for key in (("1", "left"), ("1", "right"), ("2", "left"))} == {"no_box"}
 
 
-def test_what_a_cutoff_hides_is_counted_and_explained(predict, tmp_path):
-    """Both points of a frame have its brightness, at most 1, as their score."""
-    clip = write_video(tmp_path / "clip.mp4", [moving(0)] * 6 + [moving(0) // 2] * 2)
-    _, printed, out = predict(clip, overlay=True, cutoff=0.8)
-    assert "cutoff 0.8, as typed: 4 of 16 points lie below it and are not drawn" in printed
-    assert not any("likely cause" in line for line in printed)
-    assert max(map(len, (line for line in printed if str(tmp_path) not in line))) <= 110
-    assert open_video(out / "clip_overlay.mp4").size[1] >= HEIGHT + 20  # a legend stands below
-    _, printed, _ = predict(clip, cutoff=2.0, overwrite=True)
-    assert "cutoff 2, as typed: 16 of 16 points lie below it and are not drawn" in printed
-    assert any("likely cause: another camera" in line for line in printed)
-    _, printed, _ = predict(clip, overwrite=True)
-    assert not any(line.startswith("cutoff") for line in printed)
-
-
-def test_an_old_overlay_is_not_left_beside_new_points(predict, tmp_path):
-    clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
-    Image.fromarray(moving(0)).save(tmp_path / "still.png")
-    _, _, out = predict(clip, tmp_path / "still.png", overlay=True)
-    drawn = [out / name for name in ("clip_overlay.mp4", "clip_overlay.gif", "overlays/still_overlay.png")]
-    assert all(path.is_file() for path in drawn)
-    (out / "mine.mp4").write_text("mine")
-    _, printed, _ = predict(clip, tmp_path / "still.png", overwrite=True, frames="0:2", no_overlay=True)
-    assert not any(path.exists() for path in (*drawn, out / "clip_sheet.jpg", out / "points_sheet.jpg"))
-    assert (out / "mine.mp4").is_file()
-    assert any(line.startswith("removed, as it shows earlier points:") and "clip_overlay.mp4" in line
-               for line in printed)
-
-
-def test_progress_is_printed_where_there_is_no_terminal(predict, tmp_path, capsys):
-    predict(write_video(tmp_path / "clip.mp4", map(moving, range(200))), no_overlay=True)
-    lines = capsys.readouterr().err.splitlines()
-    assert [line for line in lines if " of 200 frames" in line] == [
-        f"{number} of 200 frames" for number in range(20, 200, 20)]
-
-
 def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     (tmp_path / "in" / "deep").mkdir(parents=True)
     write_video(tmp_path / "in" / "deep" / "clip.mp4", map(moving, range(30)))
@@ -322,13 +286,3 @@ def test_work_in_the_background_ends_with_its_reader():
     assert next(stopped) == 0
     stopped.close()
     assert closed == [False, True, False]
-
-
-def test_names_below_several_folders_do_not_meet(tmp_path):
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(moving(0)).save(tmp_path / folder / "a.png")
-    sequence, = find_inputs([tmp_path / "one", tmp_path / "two"])
-    assert sequence.names == ("one/a.png", "two/a.png")
-    with pytest.raises(InputError, match=r"are both called a.png"):
-        find_inputs([tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"])

@@ -53,13 +53,6 @@ def test_it_predicts_and_is_no_run(exported):
     assert json.loads((folder / standalone.DESCRIPTION).read_text())["versions"]["opset"] == onnx.OPSET
 
 
-def test_without_the_converter_one_line_says_what_to_install(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(InputError, match="pip install 'jax2onnx"):
-        export(Export(run=run, out=tmp_path / "out", to="onnx"), tell=test_export.quiet)
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_model_that_differs_from_its_run_is_told_by_how_much(run, monkeypatch):
     opened, images = open_run(run), test_export.noise(3, test_export.SIDE, test_export.SIDE, 3)
     found = jax.jit(lambda given: onnx.outputs_of(opened.method, opened.trained, given))

@@ -57,12 +57,6 @@ def test_edges_count_from_one_or_from_zero(project, stored, edges, line):
     assert any(line in note for note in read.notes)
 
 
-def test_one_means_visible_where_nothing_is_two(project):
-    read = read_project(project(keypoints=(10, 11, 1, 20, 21, 1.0, 0, 0, 0)))
-    np.testing.assert_array_equal(read.instances[0].occluded, False)
-    assert any("1 is taken to mean visible" in note for note in read.notes)
-
-
 def test_triples_and_no_names(project):
     read = read_project(project(names=(), keypoints=([10, 11, 2], [20, 21, 2])))
     assert read.skeleton.names == ("point_0", "point_1")
@@ -137,17 +131,6 @@ def test_labels_of_a_resized_image(project):
     # A corner stays a corner: pixel centres are half a pixel inside.
     np.testing.assert_allclose(read.instances[0].keypoints[0], [39.5, 29.5])
     np.testing.assert_allclose(read.instances[0].box, [2.5, 3, 10, 9])
-
-
-def test_a_image_that_is_turned_for_showing(project, tmp_path):
-    """Labels of a turned image are not stretched."""
-    path = project(images=[{"id": 7, "file_name": "one.jpg", "width": 40, "height": 30}])
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("RGB", (40, 30)).save(tmp_path / "one.jpg", exif=turned)
-    for rescale in (False, True):
-        with pytest.raises(InputError, match=r"30x40 as shown, .* of 40x30; save it upright"):
-            read_project(path, rescale_labels=rescale)
 
 
 def test_counting_from_one_is_noticed_and_undone(project):

@@ -91,14 +91,6 @@ def test_several_animals_and_images_without_labels(tmp_path):
     assert stored["video_sets"]["C:\\films\\cage 1.avi"] == {"crop": "10, 90, 20, 80"}
 
 
-def test_a_table_stands_for_itself(tmp_path):
-    root = project(tmp_path, "", {"v": ONE_CELL, "w": [line.replace("v", "w") for line in ONE_CELL]})
-    assert len(read(root)[0].frames) == 6
-    alone, _ = read(root / "labeled-data" / "w" / "CollectedData_A.csv")
-    assert {frame.session for frame in alone.frames} == {"w"}
-    assert alone.skeleton.names == ("snout", "ear")
-
-
 def test_tables_for_pandas_hold_every_frame(tmp_path):
     pandas = pytest.importorskip("pandas", reason="pandas reads .h5 tables; install the extra kpjax[dlc]")
     pytest.importorskip("tables", reason="pytables reads .h5 tables; install the extra kpjax[dlc]")

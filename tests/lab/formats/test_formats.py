@@ -3,7 +3,6 @@
 A new format adds its sample to `SAMPLES`, and what can be wrong with it to `DAMAGES`.
 """
 import importlib.util
-import runpy
 import shutil
 from pathlib import Path
 
@@ -112,24 +111,6 @@ def test_a_package_of_sleap_holds_the_images_of_the_others():
     for frame, name in zip(project.frames, ("first.png", "second.png"), strict=True):
         with Image.open(frame.path) as packed, Image.open(HERE / "coco" / "images" / name) as image:
             np.testing.assert_array_equal(np.asarray(packed.convert("RGB")), np.asarray(image))
-
-
-@pytest.mark.slow
-def test_the_samples_are_what_the_script_makes(tmp_path):
-    for kind in NEEDS:
-        needed(kind)
-    runpy.run_path(str(HERE / "make.py"))["main"](tmp_path / "samples")
-    made = sorted(path.relative_to(tmp_path / "samples") for path in (tmp_path / "samples").rglob("*.*"))
-    kept = sorted(path.relative_to(HERE) for path in HERE.rglob("*.*"))
-    assert [path for path in kept if path.parts[1:] and path.suffix != ".pyc"] == made
-    for path in made:
-        if path.suffix == ".png":
-            with Image.open(HERE / path) as image, Image.open(tmp_path / "samples" / path) as again:
-                np.testing.assert_array_equal(np.asarray(image), np.asarray(again))
-        elif path.suffix in (".csv", ".json", ".yaml"):
-            assert (HERE / path).read_bytes() == (tmp_path / "samples" / path).read_bytes()
-    for name in ("sleap/labels.slp", "sleap/labels.pkg.slp"):
-        assert_same(read_project(HERE / name), read_project(tmp_path / "samples" / name))
 
 
 # From one format to another
@@ -246,25 +227,6 @@ def test_nothing_is_overwritten_that_convert_did_not_write(alone, tmp_path):
     (source / "converted.json").unlink()
     with pytest.raises(InputError, match=r"has no converted\.json"):
         to("csv", project=out, into=source)
-
-
-def test_a_command_that_fails_leaves_nothing(crowded, tmp_path, capsys):
-    source, out = tmp_path / "plain", tmp_path / "out"
-    write_project(crowded, "csv", source)
-    for arguments, said in (
-        ([source, "--to", "lp", "--out", out], "several instances are labelled, Lightning Pose holds one"),
-        ([source, "--to", "yolo", "--out", out], "invalid choice 'yolo' for argument '--to'"),
-        ([source, "--to", "coco"], "kpjax convert: missing --out"),
-        ([tmp_path / "no", "--to", "coco", "--out", out], "there is no such file or folder"),
-    ):
-        assert exit_code_of(lambda arguments=arguments: run_command("convert", [str(one) for one in arguments])) == 2
-        errors = capsys.readouterr().err
-        assert errors.count("\n") == 1
-        assert said in errors
-    assert not out.exists()
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert exit_code_of(lambda: run_command("convert", [str(source), "--to", "dlc", "--out", str(out)])) == 0
-    assert "deeplabcut does not hold: which points are occluded (1 points); the boxes" in capsys.readouterr().out
 
 
 def test_predictions_never_become_labels(tmp_path):

@@ -1,10 +1,6 @@
 """Lightning Pose's folders: the column `visible`, boxes with their height first, several tables, what is refused."""
-import numpy as np
-import pytest
 from PIL import Image
 
-from kpjax.errors import InputError
-from kpjax.lab.formats import lightning_pose
 from kpjax.lab.formats.reading import format_of, read_project
 
 TABLE = ["scorer,P,P,P,P,P,P", "bodyparts,paw,paw,paw,nose,nose,nose", "coords,x,y,visible,x,y,visible",
@@ -31,31 +27,8 @@ def test_hidden_points_have_no_label(tmp_path):
     assert "visible: 1 omitted and 1 hidden points have no label" in found.notes
 
 
-def test_boxes_have_their_height_first(tmp_path):
-    root = folder(tmp_path, boxes=[",x,y,h,w", "labeled-data/day1/a.png,1,2,10,20", "labeled-data/day2/b.png,0,0,5,6"])
-    found = read_project(root)
-    np.testing.assert_array_equal([one.box for one in found.instances], [[1, 2, 20, 10], [0, 0, 6, 5]])
-    lightning_pose.write(found, tmp_path)  # over itself
-    again = read_project(root)
-    for one, other in zip(found.instances, again.instances, strict=True):
-        np.testing.assert_array_equal(one.keypoints, other.keypoints)
-        np.testing.assert_array_equal(one.box, other.box)
-    (tmp_path / "bbox.csv").write_text(",x,y,w\nlabeled-data/day1/a.png,1,2,10\n")
-    with pytest.raises(InputError, match=r"bbox.csv line 1: its header is ,x,y,w and lacks h"):
-        read_project(root)
-
-
 def test_a_table_of_a_deeplabcut_project_is_none_of_its(tmp_path):
     place = tmp_path / "labeled-data" / "v"
     place.mkdir(parents=True)
     (place / "CollectedData_A.csv").write_text("\n".join(TABLE))
     assert format_of(tmp_path).name == format_of(place / "CollectedData_A.csv").name == "deeplabcut"
-
-
-@pytest.mark.parametrize(("text", "said"), [
-    ("labeled-data/day1/a.png,1,2,3,3,4,2", "line 4, paw: visible is 3 where 0, 1 or 2 belongs"),
-    ("labeled-data/day1/a.png,,,2,3,4,2", "line 4, paw: visible is 2 and x and y are empty"),
-])
-def test_a_wrong_visible_is_named(tmp_path, text, said):
-    with pytest.raises(InputError, match=said):
-        read_project(folder(tmp_path, [*TABLE[:3], text, *TABLE[4:]]))

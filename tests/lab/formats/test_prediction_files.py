@@ -2,14 +2,11 @@
 import csv
 import io
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
-from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import check_formats, empty_table, fill, prediction_files, write_predictions
 from kpjax.structures import Skeleton
 
@@ -132,24 +129,3 @@ def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
                                                                          (1, "left")]
     assert [(entry["image_id"], entry["bbox"], entry["score"]) for entry in results] == [
         (1, [1, 2, 3, 4], 0.5), (1, [5, 6, 7, 8], 0.5), (2, [9, 9, 2, 2], 0.5), (3, [0] * 4, 0)]
-
-
-def test_formats_are_checked_before_anything_runs(monkeypatch):
-    assert check_formats(["coco", "coco"]) == ("csv", "coco")
-    with pytest.raises(InputError, match="formats: 'xls' is unknown; choose csv, dlc, slp, coco"):
-        check_formats(["xls"])
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=re.escape('slp needs sleap_io; pip install "kpjax[sleap]"')):
-        check_formats(["slp"])
-
-
-def test_two_animals_of_one_name_on_a_frame_are_refused(tmp_path):
-    """What a tool leaves that joins tracks: one of the two would be lost without a word."""
-    sleap_io = pytest.importorskip("sleap_io")
-    skeleton, video = sleap_io.Skeleton(["nose", "tail"]), sleap_io.Video("v.mp4", open_backend=False)
-    track = sleap_io.Track("left")
-    twins = [sleap_io.PredictedInstance.from_numpy(np.ones((2, 2)), skeleton, track=track) for _ in range(2)]
-    labels = sleap_io.Labels([sleap_io.LabeledFrame(video=video, frame_idx=7, instances=twins)], tracks=[track])
-    sleap_io.save_slp(labels, str(tmp_path / "v.slp"), verbose=False)
-    with pytest.raises(InputError, match="frame 7 has two animals called 'left'; give each its own track"):
-        read_predictions(tmp_path / "v.slp")

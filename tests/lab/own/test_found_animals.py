@@ -1,5 +1,4 @@
 """Animals on frames without labels: found once, kept, cropped, and refused where there are none."""
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,12 +84,6 @@ def test_too_few_animals_are_refused(frames, look, which, least, words):
         look[0](frames[which], least=least)
 
 
-def test_nearly_no_animal_is_refused(frames, look, monkeypatch):
-    monkeypatch.setattr(animals, "NEARLY_NONE", 0.4)
-    with pytest.raises(InputError, match="animals were found on 4 of 10 frames without labels; the finder learns"):
-        look[0](frames)
-
-
 @pytest.mark.slow
 def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, one_form):
     project = synthetic_project(tmp_path / "crowd", unlabelled=0)
@@ -111,10 +104,3 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, on
     opened = open_data(job)
     assert (len(opened.unlabelled), opened.unlabelled[0].image.shape) == (18, (32, 32, 3))
     assert len(set(opened.unlabelled.names)) == 9
-    shutil.copy(next((project.root / "two").glob("*.png")), elsewhere.root / "copy.png")
-    with pytest.raises(InputError, match=r"unlabelled: 1 of 10 images are in the test split: .*copy\.png"):
-        open_data(read_command(SYSTEM, flags).jobs()[0])
-    alone = crowd._replace(instances=project.instances)
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: alone)
-    with pytest.raises(InputError, match="frames without labels have none, and no frame shows two"):
-        read_command(SYSTEM, [*flags, "--transform", "around_box"])

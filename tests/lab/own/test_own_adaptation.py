@@ -10,7 +10,7 @@ from kpjax.models import MoveNet, SmallUNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems import published
 from kpjax.systems.adaptation.variants import build, perceptual_start
-from kpjax.systems.command_line import read_command, run
+from kpjax.systems.command_line import read_command
 
 TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
         "--stand-in-widths", "4", "--repeats", "1")
@@ -18,18 +18,6 @@ TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-wi
 
 def command(given, *flags, core="OLD"):
     return ["own", "--core", str(given.get(core, core)), "--images", given["IMAGES"], *TINY, *flags]
-
-
-@pytest.mark.slow
-def test_a_result_is_a_core_in_its_turn(given, tmp_path, capsys):
-    folder = run(SYSTEM, command(given, "--project", "P", "--labelled-images", "5", "--variants", "adapted",
-                                 "--workdir", str(tmp_path))).parent / "adapted" / "seed-0"
-    assert "56 images without labels; held out: 4 of 20 labelled frames, the last part of each recording" in (
-        capsys.readouterr().out)
-    core, again = own_core(given["OLD"]), own_core(str(folder))
-    assert (again.network, again.fields) == (core.network, core.fields)
-    assert jax.tree.structure(again.core.variables["params"]["backbone"]) == jax.tree.structure(
-        core.core.variables["params"]["backbone"])
 
 
 def test_images_and_variants(given):

@@ -7,9 +7,8 @@ from own_projects import synthetic_project
 
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
-from kpjax.lab.formats.several_animals import crowd_of, whole_frames
+from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.own import animals, project as own_project
-from kpjax.lab.own.choices import crowd_lines
 from kpjax.lab.own.semi_supervised import SYSTEM
 from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Skeleton
@@ -39,18 +38,6 @@ def test_a_frame_has_the_points_of_all_its_animals(crowd):
     np.testing.assert_array_equal(first.keypoints[:4], crowd.instances[0].keypoints)
     ellipse = second.keypoints[8:]
     np.testing.assert_allclose(np.concatenate([ellipse.min(0) + 0.5, np.ptp(ellipse, axis=0)]), [2, 3, 10, 20])
-
-
-def test_animals_are_counted_and_said(crowd):
-    found = crowd_of(crowd)
-    assert (found.frames, found.most, found.fewer) == (12, 2, 1)
-    said = crowd_lines(crowd)
-    assert "up to 2 animals on a labelled frame" in said[0]
-    assert "1 of 12 labelled frames have fewer than 2: an animal without labels there is taught as\nbackground; label" \
-        in said[1]
-    pairs = crowd._replace(instances=tuple(one for one in crowd.instances if one.frame))
-    assert crowd_lines(pairs) == ["2 animals on every labelled frame: each is cropped, and a small network "
-                                          "learns to find them on new frames"]
 
 
 @pytest.mark.parametrize(("extent", "apart", "side"), [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256),

@@ -8,12 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.adaptation import PRESETS as ADAPTATION
-from experiments.pyramids import PRESETS as PYRAMIDS
 from experiments.regda import PRESETS as REGDA
-from kpjax.lab.own import adaptation, incremental, pyramids, regda, semi_supervised
+from kpjax.lab.own import incremental, regda, semi_supervised
 from kpjax.methods.regda_family.regda import nothing_positive
-from kpjax.systems.configs import changed, flat
+from kpjax.systems.configs import changed
 from kpjax.systems.regda.variants import pseudo_maps
 
 ROOT = Path(__file__).parents[3] / "experiments"
@@ -28,24 +26,6 @@ def means(system: str, preset: str, metric: str) -> dict[str, float]:
                 found[row["variant"]].append((float(row["value"]), float(row["seconds"] or 0)))
     return {name: fmean(value for value, _ in rows) for name, rows in found.items()} | {
         f"{name}, s": fmean(seconds for _, seconds in rows) for name, rows in found.items()}
-
-
-def defaults(module) -> dict:
-    return flat(module.OWN)
-
-
-@pytest.mark.parametrize(("module", "preset", "fields"), [
-    (pyramids, PYRAMIDS["flies_part"], ("learning_rate", "reconstruction_width", "bkind_rate", "bkind_reconstruction")),
-    (adaptation, ADAPTATION["flies_pose"], ("decay_to",))])
-def test_settings_are_those_of_the_measured_preset(module, preset, fields):
-    measured = flat(preset)
-    assert {name: defaults(module)[name] for name in fields} == {name: measured[name] for name in fields}
-
-
-def test_the_measured_presets_have_rows_above_their_controls():
-    flies, core = means("pyramids", "flies_part", "rmse/flat"), means("adaptation", "flies_pose", "forward/50")
-    assert flies["pyramids"] < min(flies["untrained"], flies["image_moments"])
-    assert core["adapted"] < means("adaptation", "flies_imagenet", "forward/50")["random_core"]
 
 
 def test_labels_and_images_without():

@@ -61,26 +61,6 @@ def test_people_are_learnt_from_a_network_that_knows_poses(of_people, monkeypatc
         assert "--weights mobilenet_v2.google_in1k compares" in said
 
 
-def test_a_real_backbone_trains_the_labels_alone_and_says_why(project, at_hand, capsys):
-    assert read_command(SYSTEM, ["own", "--project", "P"]).variants == ["supervised_warped"]
-    assert "--variants supervised_warped_averaged" in capsys.readouterr().out
-    small = ["own", "--project", "P", "--network", "small_unet"]
-    assert read_command(SYSTEM, small).variants == ["supervised_warped", "pl_warped"]
-    assert read_command(SYSTEM, [*small, "--no-control"]).variants == ["pl_warped"]
-    assert read_command(SYSTEM, ["own", "--project", "P", "--variants", "ours"]).variants == ["ours"]
-
-
-def test_without_weights_the_small_u_net_starts_at_random_and_says_what_that_costs(project, capsys):
-    config = config_of()
-    assert (type(config.network), config.backbone.weights) == (SmallUNet, "")
-    assert (config.heatmaps.heatmap_size, config.optimizer.learning_rate) == (32, 2e-3)
-    said = capsys.readouterr().out
-    assert "no pretrained backbone at hand: a small U-net learns from random weights" in said
-    assert "kpjax weights mobilenetv2_100.ra_in1k fetches one (14.2 MB, Apache-2.0)" in said
-    assert "/timm/mobilenetv2_100.ra_in1k/resolve/main/model.safetensors at " in said
-    assert "mobilenetv2_100.ra_in1k.safetensors" in said
-
-
 def test_movenet_is_trained_in_shares_of_its_kernels(project, capsys):
     config = config_of("--network", "movenet", "--sigmoid")
     assert config.backbone.relative_steps
@@ -98,13 +78,6 @@ def test_movenet_is_trained_in_shares_of_its_kernels(project, capsys):
 def test_what_is_typed_of_the_network_is_kept(project, at_hand, flags, network):
     config = config_of(*flags)
     assert (config.network, config.backbone.weights) == (network, "")
-
-
-def test_typed_weights_bring_their_network(project, capsys):
-    config = config_of("--weights", "mobilenetv2_050.lamb_in1k")
-    assert (config.network, config.backbone.weights) == (MobileNetV2(0.5, frozen_stride=4), "mobilenetv2_050.lamb_in1k")
-    assert config_of("--weights", "mobilenetv2_100.ra_in1k", "--heatmap-size", "32").heatmaps.heatmap_size == 32
-    assert "32  (as typed)" in capsys.readouterr().out
 
 
 def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):

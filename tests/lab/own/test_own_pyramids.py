@@ -40,36 +40,8 @@ def own(monkeypatch, tmp_path):
     return command
 
 
-def initial(method, streams, **options):
-    """Stands in for `fit`, whose program another test compiles: the network as it is before the first step."""
-    assert (set(streams), options["steps"]) == ({"frame", "reference"}, 3)
-    state = jax.jit(method.init)(options["key"], {name: one[0] for name, one in streams.items()}, options["start"])
-    return no_training(Trained(state.variables, state.frozen))
-
-
 def metrics_of(folder, variant):
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())["metrics"]
-
-
-@pytest.mark.slow
-def test_own_videos_come_back_annotated(clip, own):
-    code, folder = own("--videos", clip, "--no-control", fit=initial)
-    assert code == 0
-    made = folder / "pyramids" / "seed-0"
-    rows = list(csv.DictReader((made / "points.csv").read_text().splitlines()))
-    assert len(rows) == 2 * 9 * 6
-    assert [(row["video"], row["frame"], row["keypoint"]) for row in rows[6:8]] == [
-        ("clip0.mp4", "1", "level1_0"), ("clip0.mp4", "1", "level1_1")]
-    assert float(rows[6]["time"]) == pytest.approx(0.1)
-    for number in range(2):
-        annotated = open_video(made / "annotated" / f"{number:03d}_clip{number}.mp4")
-        assert len(annotated) == 9
-        assert annotated.times - annotated.times[0] == pytest.approx(np.arange(9) / 10)
-    assert "rmse/flat" not in metrics_of(folder, "pyramids")
-    # Keypoints lie where the letterbox put the frame: in pixels of the video, which is wider than high.
-    x, y = np.array([[float(row["x"]), float(row["y"])] for row in rows]).T
-    assert 0 <= x.min() <= x.max() <= 47.5
-    assert -4.5 <= y.min() <= y.max() <= 43.5
 
 
 def seeing_dots(method, streams, **options):

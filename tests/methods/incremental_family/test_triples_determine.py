@@ -1,7 +1,9 @@
 """A made case: two new keypoints determine the old one, and the old model errs. KA-Net must then know better.
 
 The old keypoint lies midway between the new ones. On two images of five the old model's map has its peak anywhere
-else, far from both. Its features hold that map as it is, so that a KA-Net which sees them can copy it.
+else, far from both. Its features hold that map as it is, so that a KA-Net which sees them can copy it. Points are whole
+cells: many of the wrong peaks lie at the border, where DARK reads what a map would be beyond it, and tells maps apart
+that have their peak in the same cell.
 """
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ import pytest
 from flax import linen as nn
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.heatmaps import codec, decode_dark, gaussian_bumps
+from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps
 from kpjax.methods.incremental_family.association import association, association_predict, copies_of_teacher
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.methods.setup import Setup
@@ -20,7 +22,7 @@ from kpjax.structures import Example, Skeleton, Trained
 
 SIDE, WRONG, WIDTH, STEPS, BATCH = 16, 0.4, 8, 300, 32
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE, sigma=1.25, rounded=False, window=None, keep="window",
-              decoder=lambda maps: decode_dark(maps, sigma=1.25))
+              decoder=decode_argmax)
 STEP = increment(3, old=[0], new=[1, 2], triples=[(0, 1, 2)])
 
 
@@ -90,4 +92,4 @@ def test_ka_net_knows_better_than_its_teacher():
 def test_a_ka_net_that_sees_the_answer_copies_its_teacher():
     of_old_model, of_ka_net, copied, _ = learnt(8.0)
     assert of_ka_net == pytest.approx(of_old_model, abs=0.05)
-    assert copied > 0.3
+    assert copied > 0.4
