@@ -1,0 +1,98 @@
+"""Every flag of every system on people's own data, changed: what is read trains, by steps that are traced, not run."""
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+
+import jax
+import jax.numpy as jnp
+import pytest
+import tyro
+
+from kpjax.errors import InputError
+from kpjax.lab.own.systems import own_system
+from kpjax.structures import Trained
+from kpjax.systems import system as skeleton_of_systems
+from kpjax.systems.command_line import read_command
+from kpjax.systems.system import no_training
+
+TINY = {
+    "semi_supervised": ("ours", "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2"),
+    "regda": ("regda", "--source P --target IMAGES --size 32 --widths 4 4 4 --batch-size 8 --steps 2"),
+    "incremental": ("mse_distillation", "--old OLD --project P --batch-size 8 --steps 2"),
+    "pyramids": ("pyramids", "--videos CLIP --size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4"),
+    "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3 --generator-width 4 "
+                              "--stand-in-widths 4 --repeats 1")}
+# Other things decide about these: paths, the shape of the project, and what TINY types. Numbers with a point change no
+# shape, and have their rules.
+LEFT = {"image_size", "heatmap_size", "batch_size", "steps", "level_sizes", "window", "landmarks", "place", "every"}
+
+
+def flags_of(config) -> list[tuple[str, ...]]:
+    """Returns each flag of a nested config with other values, as they are typed."""
+    found = []
+    hints = get_type_hints(type(config), include_extras=True)
+    for field in fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        if is_dataclass(value):
+            found += flags_of(value)
+            continue
+        marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+        hidden = any(mark is tyro.conf.Suppress or "Suppress" in repr(mark) or "Fixed" in repr(mark) for mark in marks)
+        if field.name in LEFT or hidden or isinstance(value, float) or (isinstance(value, str) and not _choices(hint)):
+            continue
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(value, bool):
+            found.append((f"--no-{flag[2:]}" if value else flag,))
+        elif choices := _choices(hint):
+            found += [(flag, str(choice)) for choice in choices if choice != value]
+        elif isinstance(value, tuple):
+            if value and isinstance(value[0], int):
+                found.append((flag, *(str(_less(one)) for one in value)))
+        else:
+            found.append((flag, str(_less(value))))
+    return found
+
+
+def _choices(hint) -> tuple:
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def _less(value: int) -> int:
+    return value // 2 if value > 1 else value + 1
+
+
+def traced(method, streams, *, key, start=None, **options):
+    """Stands in for `fit`: what a step would be is traced, and zeros are learnt."""
+    batch = {name: one[0] for name, one in streams.items()}
+    state = jax.eval_shape(method.init, key, batch, start or {})
+    after, _ = jax.eval_shape(method.update, state, batch, key)
+    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, state)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (state.variables, state.frozen))
+    return no_training(Trained(*zeros))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(skeleton_of_systems, "fit", traced)
+    variant, typed = TINY[name]
+    system = own_system(name)
+    base = ["own", *(given.get(word, word) for word in typed.split()), "--variants", variant]
+    config = read_command(system, base).config
+    broken, refused = [], []
+    for number, flag in enumerate([(), *flags_of(config)]):
+        arguments = [*base, *flag, "--workdir", str(tmp_path / str(number))]
+        try:
+            (job,) = read_command(system, arguments).jobs()
+            data = system.open(job)
+        except InputError as error:
+            refused.append(f"{' '.join(flag)}: {error}")
+            continue
+        try:
+            system.train(job, data)
+        except Exception as error:  # whatever it is, a flag that was read must train
+            broken.append(f"{' '.join(flag)}: {type(error).__name__} {' '.join(str(error).split())[:200]}")
+    capsys.readouterr()
+    print(*refused, sep="\n")
+    assert not broken
+    assert len(refused) < 0.2 * number
