@@ -1,6 +1,6 @@
 """RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
 
-Command   python -m experiments.regda demo            (2 CPU cores, 2 to 3 minutes, renders its own data)
+Command   python -m experiments.regda demo            (2 CPU cores, 3 minutes, renders its own data)
           kpjax train regda --source P --target V ...    (labels on one's own images; 2 CPU cores)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
           python -m experiments study regda paper --seeds 3            (the paper's presets)
@@ -24,7 +24,7 @@ PRETRAINED = {"network": MobileNetV2(padding="tensorflow", head_layers=2), "weig
 PRESETS: dict[str, Config] = {
     # A smaller network and fewer steps: half of the time goes into compiling. The rates are those of `demo_full`.
     "demo": changed(
-        SMALL_BODIES, summary="synthetic people, plain to colourful and noisy; 2 cores, 2 to 3 minutes", batch_size=16,
+        SMALL_BODIES, summary="synthetic people, plain to colourful and noisy; 2 cores, 3 minutes", batch_size=16,
         widths=(16, 32, 32, 64), training_examples=2000, test_examples=300, pretraining_steps=100, steps=120,
         evaluations=2, pretraining_selection="last", learning_rate=8e-3, teacher_learning_rate=8e-3),
     # On tuning seed 100 the best of the rates for squared errors on the source alone, where `source_free` starts.
