@@ -20,11 +20,9 @@ TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1, "bkind_reconstructi
 # 2.1 and 2.0 times as long on CPUs. The oracle's has a sixth of its operations, so that three times as many are cheap.
 # BKinD's has 1.22 times the operations of the pyramid's, counted with turned frames in every step.
 EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0, "bkind_steps": 0.82}
-DEMO = changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=400, evaluations=2,
-               action_training_videos=160, **TUNED, **EQUAL_COMPUTE)
 PRESETS: dict[str, Config] = {
-    "demo": DEMO,
-    "demo_full": changed(DEMO, summary="as demo, 650 steps", steps=650),
+    "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=650,
+                    evaluations=2, action_training_videos=160, **TUNED, **EQUAL_COMPUTE),
     "tabletop": changed(
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop", training_videos=360, test_videos=90, steps=2000, **TUNED, **EQUAL_COMPUTE),

@@ -9,7 +9,7 @@ TABLES = {
         "flies_part/pyramids - keynet"), ("rmse/flat",)),
     "others": ("", (
         *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
-        *(f"demo_full/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT)))),
+        *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT)))),
         ("rmse/flat", "rmse/level1", "rmse/level2")),
     "paper": ("h36m", ("pyramids", "keynet", "transporter", "bkind", *CONTROLS, "mean_pose", *LEFT_OUT,
                        "supervised_bound"),
@@ -17,12 +17,12 @@ TABLES = {
                "action/accuracy"))}
 CLAIMS = (
     *((f"The error from all points rises without {left_out}", (f"h36m/pyramids - no_{left_out}",
-       "units/pixels_per_image/flat"), f"demo_full/pyramids - no_{left_out}", "rmse/flat")
+       "units/pixels_per_image/flat"), f"demo/pyramids - no_{left_out}", "rmse/flat")
       for left_out in ("reconstruction", "transport", "spring")),
     ("The first level's error falls without conditioning", ("h36m/unconditioned - pyramids",
-     "units/pixels_per_image/level1"), "demo_full/unconditioned - pyramids", "rmse/level1"),
+     "units/pixels_per_image/level1"), "demo/unconditioned - pyramids", "rmse/level1"),
     ("The first level's error falls without reconstruction", ("h36m/no_reconstruction - pyramids",
-     "units/pixels_per_image/level1"), "demo_full/no_reconstruction - pyramids", "rmse/level1"),
+     "units/pixels_per_image/level1"), "demo/no_reconstruction - pyramids", "rmse/level1"),
     ("Ten points of Transporter are ahead of the first level", ("h36m/transporter - pyramids",
      "units/pixels_per_image/level1"), f"demo {EQUAL_STEPS}/transporter - demo/pyramids", "rmse/level1"),
     *((f"Pyramids are ahead of {title} with as many points", (f"h36m/pyramids - {name}",
