@@ -33,9 +33,7 @@ FLIES = changed(
     SYNTHETIC, network=MobileNetV2(padding="tensorflow"), normalisation="symmetric", core_kept=(), target="flies/first",
     test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000, labelled_images=(10, 50))
 PRESETS: dict[str, Config] = {
-    "demo": changed(SYNTHETIC, core_epoch_steps=60, steps=700),
-    "demo_mobilenet": changed(SYNTHETIC, summary="as demo, MobileNetV2, 500 steps", network=MobileNetV2(), steps=500,
-                              core_epoch_steps=25),
+    "demo": changed(SYNTHETIC, network=MobileNetV2(), steps=500, core_epoch_steps=25),
     "figures_faces": changed(
         FACES, summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores"),
     "lspet_faces": changed(

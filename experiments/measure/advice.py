@@ -31,7 +31,7 @@ ADVICE = (
     Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
            "tongue/supervised_warped_averaged - supervised_warped"),
     Advice(FEW, "rendered people, 20 labels, random weights", "semi_supervised",
-           "demo/pl_easy_hard - easy_hard_twice"),
+           "demo/pl_warped - supervised_warped"),
     Advice(OTHER, "tongues: adults on one machine, children on another", "regda",
            "tongue_machines/teacher_adaptation - source_only_views_long", "target/pck"),
     Advice(OTHER, "people in sport in other colours, a short training", "regda",

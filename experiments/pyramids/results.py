@@ -1,12 +1,10 @@
 """What pages show of Keypoint Pyramids' measured numbers: `experiments.measure.render` says how to read it."""
 LEFT_OUT = ("no_reconstruction", "no_transport", "no_spring", "all_transport", "all_reconstruction", "unconditioned")
-EQUAL_STEPS = "baselines_per_level=True keynet_steps=1.0 transporter_steps=1.0"
 CONTROLS = ("untrained", "image_moments")
 TABLES = {
     "headline": ("demo", (
-        "pyramids", "keynet", "transporter", *CONTROLS, "pyramids - image_moments", "pyramids - untrained",
-        "pyramids - keynet", "flies_part/pyramids - image_moments", "flies_part/pyramids - untrained",
-        "flies_part/pyramids - keynet"), ("rmse/flat",)),
+        "pyramids", *CONTROLS, "pyramids - image_moments", "pyramids - untrained",
+        "flies_part/pyramids - image_moments", "flies_part/pyramids - untrained", "flies_part/pyramids - keynet"), ("rmse/flat",)),
     "others": ("", (
         *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
         *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT)))),
@@ -23,8 +21,5 @@ CLAIMS = (
      "units/pixels_per_image/level1"), "demo/unconditioned - pyramids", "rmse/level1"),
     ("The first level's error falls without reconstruction", ("h36m/no_reconstruction - pyramids",
      "units/pixels_per_image/level1"), "demo/no_reconstruction - pyramids", "rmse/level1"),
-    ("Ten points of Transporter are ahead of the first level", ("h36m/transporter - pyramids",
-     "units/pixels_per_image/level1"), f"demo {EQUAL_STEPS}/transporter - demo/pyramids", "rmse/level1"),
-    *((f"Pyramids are ahead of {title} with as many points", (f"h36m/pyramids - {name}",
-       "units/pixels_per_image/flat"), f"demo/pyramids - {name}", "rmse/flat")
-      for name, title in (("keynet", "KeyNet"), ("transporter", "Transporter"))))
+    ("Pyramids are ahead of KeyNet with as many points", ("h36m/pyramids - keynet", "units/pixels_per_image/flat"),
+     "flies_part/pyramids - keynet", "rmse/flat"))
