@@ -4,7 +4,8 @@ CONTROLS = ("untrained", "image_moments")
 TABLES = {
     "headline": ("demo", (
         "pyramids", *CONTROLS, "pyramids - image_moments", "pyramids - untrained",
-        "flies_part/pyramids - image_moments", "flies_part/pyramids - untrained", "flies_part/pyramids - keynet"), ("rmse/flat",)),
+        "flies_part/pyramids - image_moments", "flies_part/pyramids - untrained", "flies_part/pyramids - keynet"),
+                 ("rmse/flat",)),
     "others": ("", (
         *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
         *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT)))),
