@@ -43,8 +43,6 @@ def run_of(job: Job, data: Data) -> Run:
 def train(job: Job, data: Data) -> Outcome:
     """Trains all steps of the protocol; the evaluation images are predicted after each."""
     run, steps = run_of(job, data), len(data.protocol.steps)
-    if weights := weights_of(job):
-        print(f"{job.title}: " + ", ".join(f"{name} {value:g}" for name, value in weights.items()))
     joint = run.recipe.base == "joint"
     known = stages.learn_jointly(run) if joint else stages.learn_base(run)
     seconds, images, metrics, predictions = known.wall_seconds, known.images, {}, {}
@@ -86,7 +84,7 @@ def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measu
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Computes the paper's measures, and states the weights.
+    """Computes the paper's measures.
 
     triples/pck is over the old keypoints of the triples that the protocol states, after the last step: what KA-Net can
     change. It is measured of all variants but those with other triples.
@@ -97,17 +95,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         found |= measures.detection(job.config, data.introduced, predictions[f"step_{steps - 1}"], steps)
     if VARIANTS[job.variant].recipe.triples != "random":
         found |= measures.of_targets(found, data.protocol, job.config.association.triples)
-    return found | {f"weight/{name}": value for name, value in weights_of(job).items()}
-
-
-def weights_of(job: Job) -> dict[str, float]:
-    """Returns the weights of a variant's terms; those of spatial distillation in both of its units."""
-    config, recipe = job.config, VARIANTS[job.variant].recipe
-    weights = recipe.weights_of(config, 1)
-    if not recipe.spatial:
-        return weights
-    units = measures.both_units(weights["distillation"], config.distillation.reduction, config.heatmaps.heatmap_size)
-    return {f"alpha_{unit}": value for unit, value in units.items()}
+    return found
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:

@@ -63,11 +63,6 @@ class Recipe:
     over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
     memory: Literal["", "fisher", "online_fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
 
-    @property
-    def spatial(self) -> bool:
-        """Whether the weight is the alpha of spatial distillation."""
-        return bool({distilled, associated, self_trained} & {*self.terms.values()})
-
     def increment_steps(self, config: Config) -> int:
         """Returns the optimizer steps of the second stage of a later step: all where there is no KA-Net."""
         return config.steps - (config.association_steps if self.ka_net else 0)

@@ -49,25 +49,20 @@ def summary(matrices: Matrices, introduced: np.ndarray, names: Sequence[str]) ->
     """Computes the numbers of results.json; undefined ones, as the transfer of a single step, are left out.
 
     aaa, at, mt, a_mre at the first threshold, every keypoint weighing the same and gains since a keypoint's
-    introduction; `second/` at the second threshold, `group/` with the keypoints of a step averaged first, `best/` with
-    gains since the best step. aaa/<keypoint>, at/<keypoint> and a_mre/<keypoint> are those of single keypoints.
-    introduced: (K,), beyond the last row for keypoints that never come.
+    introduction; `second/` at the second threshold. aaa/<keypoint>, at/<keypoint> and a_mre/<keypoint> are those of
+    single keypoints. introduced: (K,), beyond the last row for keypoints that never come.
     """
     first, second = matrices.accuracy
     values = {}
-    for prefix, matrix, options in (
-            ("", first, {}), ("second/", second, {}), ("group/", first, {"level": "group"}),
-            ("best/", first, {"reference": "best"}), ("second/group/", second, {"level": "group"}),
-            ("group/best/", first, {"level": "group", "reference": "best"})):
-        found = incremental_summary(matrix, introduced, **options)
+    for prefix, matrix in (("", first), ("second/", second)):
+        found = incremental_summary(matrix, introduced)
         values |= {f"{prefix}aaa": found.average, f"{prefix}at": found.average_transfer,
                    f"{prefix}mt": found.maximal_transfer}
-        if not prefix:
-            values |= {f"at/{name}": value for name, value in zip(names, found.transfer, strict=True)}
-    for prefix, options in (("", {}), ("group/", {"level": "group"}), ("best/", {"reference": "best"})):
-        found = incremental_summary(matrices.error, introduced, errors=True, **options)
-        values |= {f"{prefix}a_mre": found.average, f"{prefix}a_mre_transfer": found.average_transfer,
-                   f"{prefix}a_mre_maximal_transfer": found.maximal_transfer}
+    values |= {f"at/{name}": value for name, value in zip(
+        names, incremental_summary(first, introduced).transfer, strict=True)}
+    found = incremental_summary(matrices.error, introduced, errors=True)
+    values |= {"a_mre": found.average, "a_mre_transfer": found.average_transfer,
+               "a_mre_maximal_transfer": found.maximal_transfer}
     values |= {f"aaa/{name}": value for name, value in zip(names, first[-1], strict=True)}
     values |= {f"a_mre/{name}": value for name, value in zip(names, matrices.error[-1], strict=True)}
     return {name: float(value) for name, value in values.items() if not math.isnan(value)}
@@ -107,9 +102,3 @@ def matrix_csv(matrices: Matrices, introduced: np.ndarray, names: Sequence[str],
                                  *(f"{value:.6f}" for value in matrices.accuracy[:, step, k]),
                                  f"{matrices.error[step, k]:.4f}"])
     return text.getvalue()
-
-
-def both_units(weight: float, reduction: str, side: int) -> dict[str, float]:
-    """Returns a weight of spatial distillation for both reductions: a line_sum is `side` times an element_mean."""
-    line_sum = weight if reduction == "line_sum" else weight / side
-    return {"line_sum": line_sum, "element_mean": line_sum * side}
