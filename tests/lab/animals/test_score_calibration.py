@@ -32,8 +32,6 @@ def test_hidden_points_do_not_count_and_without_labels_there_is_the_default(tmp_
     assert np.isnan(nothing.edges).all()
     write_score_table(tmp_path, nothing)
     assert np.isnan(read_score_table(tmp_path).hit_fraction).all()
-    with pytest.raises(InputError, match="not finite"):
-        score_table(scores, far, np.ones((2, 2)))
 
 
 def test_equal_scores_share_a_class(tmp_path):
