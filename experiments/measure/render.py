@@ -26,8 +26,8 @@ from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.lab.own.needs import NEEDS
 from kpjax.systems.configs import flat
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.summaries import difference_text, mean_text, over_seeds
-from kpjax.systems.reports.table import markdown
+from kpjax.systems.reports.summaries import difference_text, over_seeds
+from kpjax.systems.reports.table import Column, Summary, cell_text, markdown
 from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
@@ -217,8 +217,10 @@ class Cell(NamedTuple):
 
     def text(self) -> str:
         """Returns what a table shows, or "not run"."""
-        write = mean_text if self.others is None else difference_text
-        return write(self.shown(), len(self.shown()), factor=self.metric.factor, decimals=self.metric.decimals)
+        values, decimals = [self.metric.factor * value for value in self.shown()], self.metric.decimals
+        if self.others is not None or not values:
+            return difference_text(values, len(values), decimals=decimals)
+        return cell_text(Summary(tuple(values)), Column("", decimals=decimals))
 
     def gains(self) -> list[float]:
         """Returns differences over equal seeds in the table's unit, above zero where they are for the better."""

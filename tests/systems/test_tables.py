@@ -15,8 +15,6 @@ from kpjax.systems.reports.summaries import (
     console_table,
     cost_text,
     difference_text,
-    mean_text,
-    measured,
     paired_differences,
     runs_in,
 )
@@ -139,19 +137,6 @@ def test_history_reads_the_last_stage_and_survives_a_broken_line(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + '\n{"step": 4, "los')
     assert read_history(tmp_path) == {"loss/total": [(1.0, 2.0), (3.0, 1.0)], "target/pck": [(2.0, 0.5)]}
     assert read_history(tmp_path / "nowhere") == {}
-
-
-def test_cells_say_how_many_runs_they_are_of(tmp_path):
-    places = [tmp_path / "one" / f"seed-{seed}" for seed in range(3)]
-    assert mean_text(measured(runs_in(places), "score"), 3) == "not run"
-    for seed, score in enumerate((0.660, 0.675)):
-        write(tmp_path, "one", seed, {"score": score})
-    assert mean_text(measured(runs_in(places), "score"), 3, factor=100) == "66.8 ± 1.1 (2 of 3)"
-    write(tmp_path, "one", 2, {"score": 0.681})
-    values = measured(runs_in(places), "score")
-    assert mean_text(values, 3, factor=100, decimals=2) == "67.20 ± 1.08"  # n - 1
-    assert mean_text(values[:1], 1, factor=100) == "66.0"
-    assert measured(runs_in(places), "other") == []
 
 
 def test_a_difference_is_paired_and_has_an_interval(tmp_path):

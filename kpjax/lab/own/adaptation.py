@@ -26,6 +26,7 @@ from kpjax.systems import adaptation, published
 from kpjax.systems.adaptation.config import SYNTHETIC, Config, with_appearance
 from kpjax.systems.adaptation.images import Data, with_turns
 from kpjax.systems.adaptation.measures import checked
+from kpjax.systems.adaptation.variants import plain_of
 from kpjax.systems.configs import NETWORKS, Network, changed, config_from_json, stored_fields
 from kpjax.systems.system import Job
 from kpjax.systems.weights import Backbone
@@ -117,7 +118,7 @@ def own_core(folder: str) -> CoreRun:
         opened = open_run(Path(folder).expanduser())
         config, variables = opened.files["config.json"]["config"], opened.trained.variables
         if adapted := opened.run.experiment == "adaptation":
-            variables = adaptation.plain_of(opened.trained, opened.run.variant)
+            variables = plain_of(opened.trained, opened.run.variant)
         found, needed = stored_fields(config), ("network", "image_size", *(() if adapted else ("heatmap_size",)))
         if missing := [name for name in needed if name not in found]:
             raise InputError("core", f"{folder} has a network of another kind (its config has no {missing[0]}); give a "

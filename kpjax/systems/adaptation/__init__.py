@@ -12,7 +12,6 @@ kernels matter, `untrained_head` how much learning does.
 """
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +42,7 @@ from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import RENDERED, Config
 from kpjax.systems.adaptation.images import Data, loaded_core
 from kpjax.systems.adaptation.measures import draw_sheets, found_in, measures_of
-from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start, plain_of
+from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start
 from kpjax.systems.configs import changed, optimizer_of
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
@@ -229,13 +228,10 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws sheets of test images and writes the annotation's skeleton and the network with projections folded in."""
-    if jax.process_index() != 0:
-        return
-    draw_sheets(found_in(predictions, job.config.data.image_size), data, job.config, outcome.method.skeleton,
-                job.folder / system.IMAGES)
-    write_json(job.folder / "annotation.json", asdict(data.test.skeleton))
-    save_trained(job.folder / "network", Trained(plain_of(outcome.trained, job.variant), {}))
+    """Draws sheets of test images."""
+    if jax.process_index() == 0:
+        draw_sheets(found_in(predictions, job.config.data.image_size), data, job.config, outcome.method.skeleton,
+                    job.folder / system.IMAGES)
 
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:

@@ -17,30 +17,15 @@ def runs_in(folders: Sequence[epath.Path]) -> list[FinishedRun | None]:
     return [read_run(folder) if (folder / "results.json").exists() else None for folder in folders]
 
 
-def measured(runs: Runs, metric: str) -> list[float]:
-    """Returns a metric of those runs that are finished and have it, in their order."""
-    return [run.metrics[metric] for run in runs if run and metric in run.metrics]
-
-
-def mean_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
-    """Returns "95.1 ± 0.3" (n - 1), "95.1" of a single run, "(2 of 3)" behind it if some are missing, or "not run"."""
-    if not values:
-        return "not run"
-    values = [factor * value for value in values]
-    text = f"{statistics.fmean(values):.{decimals}f}"
-    if len(values) > 1:
-        text += f" ± {statistics.stdev(values):.{decimals}f}"
-    return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
-
-
 def paired_differences(runs: Runs, others: Runs, metric: str) -> list[float]:
     """Returns a metric of runs less that of others, pair by pair, as of equal seeds, where both have it."""
-    pairs = [(measured([one], metric), measured([other], metric)) for one, other in zip(runs, others, strict=True)]
-    return [one[0] - other[0] for one, other in pairs if one and other]
+    return [one.metrics[metric] - other.metrics[metric] for one, other in zip(runs, others, strict=True)
+            if one and other and {metric} <= one.metrics.keys() & other.metrics.keys()]
 
 
 def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
-    """Returns "+7.9 [+5.1, +10.7]", a mean with its interval `over_seeds`; counts as `mean_text`."""
+    """Returns "+7.9 [+5.1, +10.7]", a mean with its interval `over_seeds`, "(2 of 3)" behind it if some
+    are missing, or "not run"."""
     if not values:
         return "not run"
     values = [factor * value for value in values]

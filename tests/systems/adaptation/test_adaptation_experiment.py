@@ -23,7 +23,7 @@ from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import of_core, of_training
 from kpjax.systems.adaptation.images import second_turns, with_turns
 from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
-from kpjax.systems.adaptation.variants import VARIANTS, build
+from kpjax.systems.adaptation.variants import VARIANTS, build, plain_of
 from kpjax.systems.configs import changed
 from kpjax.systems.paper_numbers import lines_of
 from kpjax.systems.system import Job, read_predictions, run
@@ -160,25 +160,24 @@ def test_networks_are_written_in_two_ways(all_finished):
     apply = jax.jit(lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False))
     for variant in (*RUN, *SLOW):
         folder = finished / variant / "seed-0"
-        model, plain = load_trained(folder / "model"), load_trained(folder / "network")
+        model = load_trained(folder / "model")
         has_core = variant != "finetuned"
         assert set(model.frozen) == ({"core"} if has_core else set())
         predicted = jax.jit(build(TINY, variant).predict)(model, example)
         evaluated = evaluate(adaptation.as_evaluated(model, variant), example)
         np.testing.assert_allclose(predicted.keypoints, evaluated.keypoints, atol=1e-3)
-        heatmaps = apply(plain.variables, example.image.astype(np.float32) / 255)
+        heatmaps = apply(plain_of(model, variant), example.image.astype(np.float32) / 255)
         np.testing.assert_allclose(predicted.heatmaps[0], heatmaps, rtol=1e-4, atol=1e-5)
         if variant in ("adapted", "untrained_head"):
             kernels = flatten_dict(learnt["params"])
             for place, leaf in flatten_dict(model.frozen["core"]).items():
                 np.testing.assert_array_equal(leaf, kernels[place])
-    assert load_trained(finished / "finetuned" / "seed-0" / "network").frozen == {}
 
 
 def test_variants_start_from_the_core(finished):
     """The head of the untrained variant is the first of `adapted`, on the core's own weights."""
     learnt = load_trained(finished / "stages" / "core_people_clutter" / "seed-0" / "result").variables
-    plain = load_trained(finished / "untrained_head" / "seed-0" / "network").variables
+    plain = plain_of(load_trained(finished / "untrained_head" / "seed-0" / "model"), "untrained_head")
     for part in ("backbone", "upsampling"):
         jax.tree.map(np.testing.assert_array_equal, plain["params"][part], learnt["params"][part])
     opened, method = images(), build(TINY, "adapted")
