@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import sys
+from contextlib import nullcontext
 
 # Nearly all time goes into compiling programs that then run a few times: they are not optimised. By the environment, so
 # that processes which tests start do the same, and each flag once, so that they read the same compile cache.
@@ -45,6 +46,7 @@ import pytest
 from etils.epath import backend, gpath
 
 from kpjax.allocator import keep_freed_memory
+from kpjax.platforms import known_platform
 from kpjax.training.process import forget_programs
 
 keep_freed_memory()
@@ -127,6 +129,34 @@ def pytest_pyfunc_call(pyfuncitem):
     for pair, tolerance, place in close.comparisons:
         np.testing.assert_allclose(*(next(computed) if has_tracers(pair) else pair), **tolerance, err_msg=place)
     return True
+
+
+@pytest.fixture
+def one_form():
+    """Programs of the test are traced in one form, as those of a mesh are."""
+    with known_platform(jax.default_backend()):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def folders_in_one_form(request):
+    """Programs of layers and methods run on this machine's devices: all of them are traced in one form."""
+    folder = request.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+    with known_platform(jax.default_backend()) if folder in ("methods", "models", "papers") else nullcontext():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shallow_mobilenet():
+    """MobileNetV2 with 8 blocks in place of 17: one of every kind, and one that is added to its input."""
+    from kpjax.models import inverted_residuals  # most tests need no network
+
+    stages = tuple((*kind, 1 + (number == 1), stride)
+                   for number, (*kind, _, stride) in enumerate(inverted_residuals.STAGES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inverted_residuals, "STAGES", stages)
+        yield
+    jax.clear_caches()  # configs of both are equal
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import (
-    AroundBox,
-    Letterbox,
-    PadToSquare,
-    PersonCrop,
-    ScaledByBox,
-    Stretch,
-    Turned,
-)
+from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Turned
 
 
 def image_with_blob(width, height, x, y, radius):

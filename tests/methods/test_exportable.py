@@ -21,7 +21,7 @@ def symbolic_shapes_pass():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_form():
+def folders_in_one_form():
     """Has no effect: the platforms of an exported program are known when it is loaded."""
 
 

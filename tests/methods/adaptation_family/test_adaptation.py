@@ -30,7 +30,6 @@ from kpjax.methods.adaptation_family.parametrisation import (
 from kpjax.methods.adaptation_family.view_pairs import Views
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.hourglass_network import hourglass
-from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
@@ -121,20 +120,6 @@ def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernel
     np.testing.assert_allclose(found.heatmaps[0], heatmaps, rtol=1e-5, atol=1e-5 * np.abs(heatmaps).max())
 
 
-def test_the_published_weight_decay_takes_from_what_it_is_given():
-    """Every step takes the learning rate from what decays faster than it is moved."""
-    method = build(optimizer=released_optimizer(), learning_rate=lambda step: 1e-3)
-    first = started()
-    groups = {"landmarks": first.variables["params"], "generator": {"generator": first.generator["params"]}}
-    first = first._replace(optimizer_state={name: released_optimizer().init(group) for name, group in groups.items()})
-    last, metrics = after(method, first, 30)
-    equal(first.frozen, last.frozen)
-    assert np.isfinite(metrics["loss/total"])
-    projections = flatten_dict(last.variables["params"]["projections"])
-    assert all(np.abs(matrix - np.eye(len(matrix))).max() > 1e-3 for matrix in projections.values())
-    assert metrics["mean/projection_diagonal"] < 0.995
-
-
 # Parametrisations
 
 
@@ -187,13 +172,6 @@ def test_no_optimizer_state_belongs_to_a_frozen_kernel():
 
     assert count(state.optimizer_state["landmarks"]) == count(state.variables["params"]) + 1
     assert count(state.optimizer_state["generator"]) == count(state.generator["params"]) + 1
-
-
-@pytest.mark.slow
-def test_the_head_is_new_whatever_the_core_has_there():
-    other = KeypointNetwork(MODEL.backbone, MODEL.upsampling, HeatmapHead(5, 2, 4))
-    found = init(build(), {"core": core_of(other)})
-    equal(found.variables["params"]["head"], started().variables["params"]["head"])
 
 
 # The loss

@@ -12,17 +12,8 @@ from kpjax.augment.augmentations import no_augmentation
 from kpjax.geometry import move_points
 from kpjax.heatmaps import codec, decode_argmax, decode_dark, gaussian_bumps
 from kpjax.methods.forward import unit_range
-from kpjax.methods.incremental_family.association import (
-    association,
-    association_predict,
-    copies_of_teacher,
-    ka_reach,
-)
-from kpjax.methods.incremental_family.association_forward import (
-    answered,
-    association_pass,
-    rerendered,
-)
+from kpjax.methods.incremental_family.association import association, association_predict, copies_of_teacher, ka_reach
+from kpjax.methods.incremental_family.association_forward import answered, association_pass, rerendered
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.models.association import AssociationNetwork
 from kpjax.structures import Trained

@@ -3,12 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.methods.incremental_family.combination import (
-    RIDGES,
-    combined_predict,
-    fit_combination,
-    with_combinations,
-)
+from kpjax.methods.incremental_family.combination import RIDGES, combined_predict, fit_combination, with_combinations
 from kpjax.structures import Example, Prediction, Trained
 
 WEIGHTS = np.array([0.5, 0.5, -0.9, 0.9, 0.0])  # a middle, and a part of the way along a line

@@ -6,16 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from resumed_in_a_new_process import one_device
 from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, start
 
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
 from kpjax.losses.continual import quadratic_penalty
-from kpjax.methods.incremental_family.importance import (
-    finished,
-    fisher,
-    memory_aware_synapses,
-)
+from kpjax.methods.incremental_family.importance import finished, fisher, memory_aware_synapses
 from kpjax.methods.incremental_family.objectives import new_keypoints_term
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.structures import Example, Trained
@@ -23,10 +20,6 @@ from kpjax.training.evaluation import reduce
 from kpjax.training.mesh import by_examples, data_mesh, replicated
 
 IMAGES = 11  # so that the last batch is padded
-
-
-def one_device():
-    return jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
 
 
 class Proportional(nn.Module):

@@ -9,20 +9,17 @@ from flax import linen as nn
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PARTS, SIDE, batch, build, start
 
 from kpjax.losses.objective import without
-from kpjax.methods.incremental_family.association_forward import checked_association, rerendered
+from kpjax.methods.incremental_family.association_forward import rerendered
 from kpjax.methods.incremental_family.incremental import Tracker, incremental
 from kpjax.methods.incremental_family.objectives import (
     association_term,
-    channel_distillation_term,
     coarse_term,
-    entropy_term,
     incremental_objective,
-    new_keypoints_term,
     penalty_term,
     self_training_term,
     spatial_distillation_term,
 )
-from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, head_channels, increment, increment_of
+from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, increment, increment_of
 from kpjax.methods.supervised_learning import supervised
 from kpjax.models import layers
 from kpjax.models.layers import Convolution
@@ -81,14 +78,6 @@ def test_channels_that_are_not_trained_stay_bit_identical():
     kernels = [np.asarray(each.variables["params"]["head"]["output"]["kernel"]) for each in (first, last)]
     assert [np.array_equal(kernels[0][..., k], kernels[1][..., k]) for k in range(KEYPOINTS)] == [True, False, True]
     assert not np.array_equal(*(each.variables["params"]["backbone"]["conv1"]["kernel"] for each in (first, last)))
-
-
-def test_marks_of_channels():
-    marks = head_channels(start()["variables"]["params"], jnp.array([0.0, 1.0, 0.0]))
-    assert marks["head"]["output"]["kernel"][0, 0].all(0).tolist() == [False, True, False]
-    assert marks["head"]["output"]["bias"].tolist() == [False, True, False]
-    assert marks["head"]["conv1"]["bias"].all()
-    assert marks["backbone"]["conv1"]["kernel"].all()
 
 
 def test_unknown_keypoints_have_empty_maps():
@@ -202,14 +191,6 @@ def test_a_tracker_sees_the_applied_gradient():
     assert not np.any(last.tracked["head"]["output"]["bias"][:1, 0])
 
 
-def test_terms_of_baselines_train_together():
-    objective = {"new_keypoints": new_keypoints_term(CODEC), "distillation": channel_distillation_term(),
-                 "penalty": penalty_term(), "entropy": entropy_term(), "self_training": self_training_term(CODEC)}
-    _, metrics = jax.jit(method_of(objective).update)(state_of(SECOND, **penalised()), STREAMS, KEY)
-    assert all(np.isfinite(value) for value in metrics.values())
-    assert -1 <= metrics["loss/entropy"] <= 0
-
-
 class FourLevels(nn.Module):
     """A head that answers four times."""
 
@@ -247,13 +228,6 @@ def test_an_increment_may_become_a_mapping_in_a_file():
     stored = {name: value for name, value in FIRST._asdict().items() if name != "weights"}
     jax.tree.map(np.testing.assert_array_equal, increment_of({"increment": stored}, KEYPOINTS), FIRST)
     assert FIRST.triples.tolist() == [[0, 1, 1]]
-
-
-def test_ka_nets_of_the_first_stage_have_the_shapes_of_the_second():
-    kept = state_of().frozen["association"]
-    again = checked_association(kept, jax.tree.map(lambda leaf: leaf + 1, kept))
-    assert jax.tree.leaves(again)[0] is not jax.tree.leaves(kept)[0]
-    assert jax.tree.leaves(checked_association(kept, start()["association"]))[0] is jax.tree.leaves(kept)[0]
 
 
 def test_step_zero_needs_no_teacher():

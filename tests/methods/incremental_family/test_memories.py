@@ -21,7 +21,6 @@ from kpjax.methods.incremental_family.memories import (
 )
 from kpjax.methods.incremental_family.objectives import new_keypoints_term, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment
-from kpjax.training.fit import FitOptions, fit
 
 STEP = increment(KEYPOINTS, old=[0], new=[1, 2])
 NEW = {"new_keypoints": new_keypoints_term(CODEC)}
@@ -140,22 +139,3 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
     penalty = quadratic_penalty(trained.variables["params"], trained.tracked["anchor"], trained.tracked["importance"])
     assert float(metrics["loss/expanded"]) == pytest.approx(float(penalty), rel=1e-5)
     assert float(penalty) > 0
-
-
-@pytest.mark.slow
-def test_afec_resumes_bit_for_bit(tmp_path):
-    _, _, main, _ = afec()
-    last = {}
-
-    def train(folder, steps):
-        kept = []
-        fit(main, {"labelled": endless("labelled")}, steps=steps, key=KEY, stage="afec", folder=tmp_path / folder,
-            start=afec_start(), evaluate=(0, lambda state: kept.append(jax.device_get(state)) or {"nothing": 0.0}),
-            between=(2, between([])), config={}, options=FitOptions(save_every=10, quiet=True))
-        last[folder] = kept[-1]
-
-    train("whole", 5)
-    train("cut", 3)
-    train("cut", 5)
-    jax.tree.map(np.testing.assert_array_equal, last["whole"].tracked, last["cut"].tracked)
-    jax.tree.map(np.testing.assert_array_equal, last["whole"].variables, last["cut"].variables)

@@ -31,16 +31,13 @@ from kpjax.methods.pyramids_family.objectives import (
     pyramids_objective,
 )
 from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
-from kpjax.methods.pyramids_family.transporter import transporter, transporter_objective
-from kpjax.models.layers import BatchNorm
-from kpjax.models.pyramid_baselines import as_keynet, as_transporter
+from kpjax.models.pyramid_baselines import as_keynet
 from kpjax.structures import Trained
 from kpjax.training.fit import FitOptions, fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OBJECTIVE = pyramids_objective()
 STREAMS = {"frame": batch("frame"), "reference": batch("reference")}
-KEYNET = {"keypoints", "generator"}
 
 
 def built(objective=OBJECTIVE, factory=pyramids, network=None, **changes):
@@ -199,23 +196,6 @@ def test_both_frames_are_augmented_alike():
     assert abs(found - baseline_errors(frame, reference)["constant_colour"]) > 1e-4
 
 
-@pytest.mark.slow
-def test_batch_statistics_of_both_frames_are_shared_or_apart():
-    def statistics(order):
-        network = as_transporter(tiny_pyramid((6,), normalization=BatchNorm))
-        method = built(transporter_objective(), transporter, network, reference_pass=order)
-        state = randomised(shapes(method))
-        zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
-        state = state._replace(variables=state.variables | {"batch_stats": zeros})
-        after, _ = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
-        return after.variables["batch_stats"]["features"]["norm1"]["mean"]
-
-    joint, separate = statistics("joint"), statistics("separate")
-    assert np.abs(joint).max() > 0
-    close(np.sign(joint), np.sign(separate))
-    assert np.abs(joint - separate).max() > 1e-4  # two updates of the running mean move it nearly twice as far
-
-
 # Predictions
 
 
@@ -301,18 +281,6 @@ def test_what_moves_is_seen_in_the_image_or_known_from_others():
     image = background.at[0, 0, 0].add(0.4).at[0, 1, 1].add(-0.2)
     close(moving_places(image, background, deviation)[0, ..., 0],
           [[0.4 - 0.06, 0.05 * 0.1], [0, 0.2 - 0.06]])
-
-
-@pytest.mark.slow
-def test_the_term_of_motion_reads_the_maps():
-    """The term reads the maps of both levels, and is a share."""
-    still = still_start()
-    method = built(pyramids_objective(motion=1.0), still=StillCamera())
-    state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, {"still": still}))._replace(
-        frozen={"still": still})
-    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
-    assert 0 < metrics["loss/motion"] < 1
-    assert "motion" not in pyramids_objective()
 
 
 # Diagnostics and collapse
