@@ -12,7 +12,6 @@ from kpjax.evaluation.probes.landmarks import (
     both_errors,
     constant,
     forward_errors,
-    labelled_subsets,
     scaled_ridge,
 )
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe
@@ -40,12 +39,10 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
     (lambda: image_moments([VIDEO[:1]]), "video of 1 frame"), (lambda: image_moments([]), "there is no video"),
     (lambda: both_errors(FACES, FACES, normaliser=constant(1.0), regressor=scaled_ridge(64), images=(10, 100)),
      r"100 labelled images are asked for, there are 24 .* at most 24, or for all"),
-    (lambda: labelled_subsets(24, 24, extra=1), r"25 labelled images are asked for, there are 24 .* at most 23"),
     (lambda: forward_errors(FACES, FACES._replace(visible=0 * FACES.visible), constant(1.0), np.arange(24)[None],
                             scaled_ridge(64)), "none of the 24 test images shows all of its 4"),
     (lambda: between_eyes(Skeleton(("toe", "heel"))), "distances between eyes, and the landmarks are toe; heel"),
     (lambda: between_eyes(FACE)(np.ones((3, 3, 2)), np.eye(3) < 1), "2 of 3 images have no annotation of left_eye"),
-    (lambda: between_eyes(FACE, median=True)(np.ones((3, 3, 2)), np.zeros((3, 3))), "3 of 3 images"),
     (lambda: pose_statistics(JOINTS[:5], np.ones((5, 4)), NAMES), "5 labelled poses of 8 coordinates"),
     (lambda: pose_statistics_from({}, "a.json"), r"a\.json: cannot be read"),
     (lambda: pose_statistics_from({"names": "a", "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}, "a.json"),

@@ -3,11 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.evaluation.probes.linear import best_ridge, fit_linear, linear_probe, mean_pose
-from kpjax.evaluation.probes.regression_errors import (
-    errors_in_units,
-    normalised_from_pixels,
-    regression_errors,
-)
+from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, regression_errors
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 
 EVERYTHING = Split(np.arange(40), np.arange(40))

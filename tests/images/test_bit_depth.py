@@ -95,8 +95,6 @@ def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypa
 
 @pytest.mark.parametrize(("name", "write", "words"), [
     ("stack.tif", lambda grey, path: grey.save(path, save_all=True, append_images=[grey] * 19), "20 images in one"),
-    ("moving.gif", lambda grey, path: grey.save(path, save_all=True, append_images=[grey.rotate(180)]),
-     "2 images in one file; save them as a video, or as a folder"),
     ("float.tif", lambda grey, path: grey.convert("F").save(path), "floating-point values .*; save it with 8 or 16"),
     ("wide.tif", lambda grey, path: Image.fromarray(EIGHT.astype(np.int32) << 10).save(path), "from 0 to 261120"),
     ("signed.tif", lambda grey, path: Image.fromarray(EIGHT.astype(np.int32) - 50).save(path), "from -50 to 205")])

@@ -7,7 +7,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.protocols import automatic_triples
-from kpjax.input.source import arrays, joined, labelled_only, labelled_subset, subset, without_keypoints
+from kpjax.input.source import arrays, joined, labelled_subset, without_keypoints
 from kpjax.input.stream import stream
 from kpjax.input.video_source import in_videos, numbered
 from kpjax.structures import Skeleton
@@ -39,14 +39,10 @@ THINNED = replace(videos(40), order=np.arange(0, 40, 5), video=np.zeros(8, np.in
      "toy: field visible"),
     (lambda: arrays(np.zeros((4, 8, 8, 3)), np.zeros((4, 4, 2)), np.zeros((4, 4)), BODY, "toy"),
      r"toy: images are float64; give uint8 .* `np.round\(255 \* images\).astype"),
-    (lambda: subset(blank(10), [10]), "indices: 10 is outside set"),
     (lambda: joined([blank(2), blank(3, Skeleton(("a",)), "other")], "both"), "other has other keypoints than set"),
-    (lambda: labelled_only(blank(2), ["tail"]), "'tail' is unknown"),
-    (lambda: without_keypoints(blank(2), ["nose"]), "'nose' is unknown"),
     (lambda: without_keypoints(blank(2), ["left"]).skeleton, "right would lose its mirror image"),
     (lambda: labelled_subset(blank(20), seed=0, count=21), "21 labelled images are asked for, but there are 20"),
     (lambda: labelled_subset(blank(20), seed=0, share=1.0, need_unlabelled=True), "leave no unlabelled image of 20"),
-    (lambda: labelled_subset(blank(20), seed=0), "give either a share or a count"),
     (lambda: stream(blank(0), batch_size=1, seed=0), "no example"),
     (lambda: stream(blank(10), batch_size=11, seed=0), "batch size is 11, but there are 10 examples"),
     (lambda: stream(blank(10), batch_size=5, seed=0, process_count=2), "5 cannot be divided among 2 processes"),

@@ -5,6 +5,8 @@ import numpy as np
 import optax
 import pytest
 
+from kpjax.errors import InputError
+from kpjax.methods.forward import deinterleave, imagenet_normalise, interleave, symmetric_normalise
 from kpjax.methods.gradient_step import State, gradient_step, gradient_steps
 
 PARAMS = {"a": jnp.float32([1.0, 2.0]), "b": jnp.float32([3.0])}
@@ -50,3 +52,25 @@ def test_groups_move_at_rates_of_their_own_and_others_keep_their_state():
     assert after["c"] is states["c"]
     assert states["a"].trace.sum() == 0
     assert (float(metrics["gradient_norm/a"]), float(metrics["gradient_norm/b"])) == pytest.approx((5 ** 0.5, 3.0))
+
+
+# What forward passes share
+
+
+def test_imagenet_statistics():
+    images = jnp.asarray([[[[0.485, 0.456, 0.406], [0.714, 0.68, 0.631]]]])
+    np.testing.assert_allclose(imagenet_normalise(images)[0, 0], [[0, 0, 0], [1, 1, 1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("normalise", [imagenet_normalise, symmetric_normalise])
+def test_whole_numbers_are_not_normalised(normalise):
+    with pytest.raises(InputError, match=r"images are uint8; .* divide by 255"):
+        normalise(jnp.zeros((1, 4, 4, 3), jnp.uint8))
+
+
+def test_interleaving_takes_rows_in_turn_and_is_undone():
+    first, second = jnp.arange(6.0).reshape(3, 2), -jnp.arange(6.0).reshape(3, 2)
+    both = interleave(first, second)
+    np.testing.assert_array_equal(both[:2], [first[0], second[0]])
+    for one, back in zip((first, second), deinterleave(both, 2), strict=True):
+        np.testing.assert_array_equal(one, back)

@@ -5,8 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from tiny_parts import CODEC, MODEL, Features, batch, build, start, streams_of, tiny_pyramid, trained_model
+from tiny_parts import CODEC, Features, batch, build, start, streams_of, tiny_pyramid, trained_model
 
 from kpjax.augment.augmentations import random_affine
 from kpjax.errors import InputError
@@ -15,18 +14,17 @@ from kpjax.losses.objective import Term
 from kpjax.methods import adaptation, over_seeds, regda, supervised
 from kpjax.methods.adaptation_family.adaptation import adaptation_objective
 from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
-from kpjax.methods.adaptation_family.parametrisation import identity_projections, lora, project, with_updates
+from kpjax.methods.adaptation_family.parametrisation import identity_projections, project, with_updates
 from kpjax.methods.adaptation_family.view_pairs import draw_view
-from kpjax.methods.incremental_family.association import association
 from kpjax.methods.incremental_family.association_forward import checked_association
 from kpjax.methods.incremental_family.combination import fit_combination
 from kpjax.methods.incremental_family.importance import sum_over_samples
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.objectives import incremental_objective, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment, increment_of
-from kpjax.methods.pyramids_family.bkind import bkind, bkind_objective
+from kpjax.methods.pyramids_family.bkind import bkind
 from kpjax.methods.pyramids_family.discovery import StillCamera
-from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
+from kpjax.methods.pyramids_family.keynet import keynet_objective
 from kpjax.methods.pyramids_family.objectives import pyramids_objective
 from kpjax.methods.pyramids_family.pyramids import pyramids
 from kpjax.methods.pyramids_family.transporter import transporter
@@ -34,13 +32,11 @@ from kpjax.methods.regda_family.source_free import source_free
 from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
 from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
 from kpjax.methods.semi_supervised_family.easy_hard import easy_hard
-from kpjax.methods.semi_supervised_family.image_generation import image_generation, image_generation_objective
+from kpjax.methods.semi_supervised_family.image_generation import image_generation
 from kpjax.methods.semi_supervised_family.mean_teacher import mean_teacher
 from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.models.image_generation import image_generator
-from kpjax.models.layers import Convolution
-from kpjax.models.network import KeypointNetwork
-from kpjax.models.pyramid_baselines import as_keynet, as_transporter
+from kpjax.models.pyramid_baselines import as_transporter
 from kpjax.models.unet import small_unet
 
 ODD = {"odd": Term(1.0, lambda outputs, streams: outputs["of no view"].mean(), ("of no view",))}
@@ -53,28 +49,6 @@ def begun(factory, given=None, streams=None, **changes):
     trees = {name: tree for name, tree in (start() | ({} if given is None else given)).items() if tree is not None}
     state = jax.eval_shape(method.init, jax.random.key(0), streams, trees)
     jax.eval_shape(method.update, state, streams, jax.random.key(0))
-
-
-class Grouped(nn.Module):
-    """A backbone with a grouped convolution."""
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        x = Convolution(4, stride=4, name="conv")(images)
-        return (nn.Conv(4, (3, 3), feature_group_count=2, name="grouped")(x),)
-
-
-class Last(nn.Module):
-    @nn.compact
-    def __call__(self, features, train: bool):
-        return features[-1]
-
-
-def grouped_core(**changes):
-    model = KeypointNetwork(Grouped(), Last(), MODEL.head)
-    core = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False))
-    begun(adaptation, {"core": jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), core)}, model=model,
-          **changes)
 
 
 def images(*sides):
@@ -95,10 +69,8 @@ def program_for_other_devices():
 KERNELS = {"plain": {"kernel": jnp.zeros((3, 3, 2, 8))}}
 UPDATE = {"plain": {"kernel": {"down": jnp.zeros((9, 1)), "up": jnp.zeros((1, 8))}}}
 FEATURES = {"objective": adaptation_objective(perceptual=True)}
-IMAGE_FEATURES = {"objective": image_generation_objective(CODEC, perceptual=True)}
 FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled"))}
 pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
-of_keynet = functools.partial(begun, keynet, network=as_keynet(tiny_pyramid((6,))))
 ROWS = [
     *[(functools.partial(begun, factory, objective=ODD), "of no view") for factory in (
         adaptation, easy_hard, image_generation, mean_teacher, regda, semi_supervised, source_free,
@@ -110,8 +82,6 @@ ROWS = [
     (lambda: begun(adaptation, {"core": None}), "no 'core'"),
     (lambda: begun(adaptation, model=small_unet(3, widths=(4, 4, 8))), "is absent in the core"),
     (lambda: begun(adaptation, model=small_unet(5)), "5 heatmaps"),
-    (grouped_core, "grouped convolution"),
-    (lambda: grouped_core(trained=lora()), "grouped convolution"),
     (lambda: begun(adaptation, perceptual=Features(), **FEATURES), "no 'perceptual'"),
     (lambda: begun(adaptation, **FEATURES), "perceptual is None"),
     (lambda: identity_projections(KERNELS, convolutions(5)), "chooses none"),
@@ -123,8 +93,6 @@ ROWS = [
     (lambda: landmark_box(np.zeros((2, 2)), 70, 10, 10, visible=np.zeros(2)), "none is visible"),
     (lambda: landmark_box(np.array([[50.0, 50.0], [60.0, 60.0]]), 70, 10, 10), "no area"),
     # Semi-supervised
-    (lambda: begun(image_generation, **IMAGE_FEATURES), "perceptual is None"),
-    (lambda: begun(image_generation, perceptual=Features(), **IMAGE_FEATURES), "no 'perceptual'"),
     (lambda: begun(image_generation, generator=image_generator((4, 8)), size=9), "choose a size"),
     (lambda: matching_threshold(np.zeros((0, 2)), np.ones((2, 2))), "0 unlabelled"),
     # Incremental
@@ -134,7 +102,6 @@ ROWS = [
     (lambda: increment(3, old=[0], new=[1], triples=[(0, 1), (0, 1)]), "slots"),
     (lambda: increment(3, old=[0], new=[1], triples=[(1, 1)]), "is not an old keypoint"),
     (lambda: increment_of({"increment": increment(4, old=[0], new=[1])}, 3), "4 keypoints"),
-    (lambda: begun(association, {"teacher": None}), "'teacher' is missing"),
     (lambda: begun(incremental, {"teacher": None}), "'teacher' is missing"),
     (lambda: begun(incremental, {"association": None}), "'association' is missing"),
     (lambda: begun(incremental, {"anchor": trained_model()["params"]}, objective=incremental_objective(CODEC) | {
@@ -147,8 +114,6 @@ ROWS = [
     (lambda: pyramid(transport_widths=(0.1,)), "has 1 values"),
     (lambda: begun(transporter, objective=keynet_objective(), network=as_transporter(tiny_pyramid((6,)))),
      "reads 'reconstruction'"),
-    (lambda: of_keynet(objective=keynet_objective(perceptual=True)), "perceptual is None"),
-    (lambda: of_keynet(objective=keynet_objective(perceptual=True), perceptual=Features()), "no 'perceptual'"),
     (lambda: begun(pyramids, network=tiny_pyramid((2, 7))), "shared out evenly"),
     (lambda: pyramid(still=StillCamera(), augment=random_affine(degrees=40.0)), "not augmented"),
     (lambda: pyramid(still=StillCamera(), augment=None), "no 'still'"),
@@ -159,7 +124,6 @@ ROWS = [
     (lambda: pyramid({"network": {"params": {"generator": {}}}}), "has 'generator'"),
     (lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}), "has shape"),
     (lambda: begun(bkind, streams=images(16, 32)), "are turned by 90"),
-    (lambda: begun(bkind, objective=bkind_objective(perceptual=True)), "perceptual is None"),
 ]
 
 

@@ -10,13 +10,7 @@ from untrained import shapes_of
 
 from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models.feature_pyramid import FeaturePyramid
-from kpjax.models.pyramid import (
-    Decoder,
-    KeypointLevels,
-    blobs_of_points,
-    points_of_maps,
-    small_keypoint_pyramid,
-)
+from kpjax.models.pyramid import Decoder, KeypointLevels, blobs_of_points, points_of_maps, small_keypoint_pyramid
 
 
 def shapes(module, images):

@@ -4,7 +4,6 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from multiply_adds import multiply_adds, regda_bound
 from untrained import count, drawn, shapes
@@ -19,7 +18,6 @@ from kpjax.models.residual_steps import RSN, rsn
 from kpjax.models.resnet import PoseResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
 from kpjax.models.vision_transformer import VisionTransformer, ViT
-from kpjax.optimization import descend
 
 
 def counts(network, side=32):
@@ -160,16 +158,6 @@ def test_a_width_multiplier_of_mobilenet_keeps_multiples_of_eight():
     assert [shape[-1] for shape in maps_of(MobileNetV2Trunk(0.35), 32)] == [8, 8, 16, 32, 112]
 
 
-@pytest.mark.parametrize("stride", [2, 4])
-@pytest.mark.parametrize("layers", [1, 2])
-def test_the_small_unet_has_the_size_of_its_stride(stride, layers):
-    network = small_unet(5, heatmap_stride=stride, head_layers=layers)
-    heatmaps = jax.eval_shape(
-        lambda key, x: network.init_with_output(key, x, False)[0], jax.random.key(0), jnp.zeros((2, 64, 32, 3)))
-    assert heatmaps.shape == (2, 64 // stride, 32 // stride, 5)
-    assert ("conv1" in shapes(network)["params"]["head"]) == (layers == 2)
-
-
 # The contract of all heatmap networks
 
 NETWORKS = {
@@ -287,43 +275,3 @@ def test_the_parts_are_the_whole():
     for equal in run(jax.random.key(0)):
         for one in equal[1:]:
             np.testing.assert_allclose(one, equal[0], atol=1e-6)
-
-
-@pytest.mark.slow
-def test_the_small_unet_finds_a_bright_dot_in_noise():
-    """60 steps of Adam; the arg-max then falls on the dot's cell or beside it, in images that it has not seen."""
-    network = small_unet(1, widths=(8, 16, 16))
-
-    def draw(key, batch=16, side=32):
-        place, noise = jax.random.split(key)
-        cells = jax.random.randint(place, (batch, 2), 0, side // 4)
-        grid = jnp.arange(side, dtype=jnp.float32)
-        centres = 4 * cells[..., None].astype(jnp.float32) + 1.5
-        square = jnp.exp(-jnp.square(grid[None, None] - centres) / 4)  # (batch, x or y, side)
-        dot = square[:, 1, :, None] * square[:, 0, None, :]
-        images = 2 * dot[..., None] + 0.5 * jax.random.normal(noise, (batch, side, side, 3))
-        return images, cells
-
-    @jax.jit
-    def update(variables, optimizer_state, step):
-        images, cells = draw(jax.random.fold_in(jax.random.key(1), step))
-
-        def loss(params):
-            heatmaps, mutated = network.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])
-            flat = jax.nn.log_softmax(heatmaps[..., 0].reshape(16, -1))
-            return -jnp.take_along_axis(flat, (cells[:, 1] * 8 + cells[:, 0])[:, None], 1).mean(), mutated
-
-        (_, mutated), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-        params, optimizer_state = descend(
-            adam, gradient, optimizer_state, variables["params"], lambda step: jnp.float32(3e-3), step)
-        return {"params": params} | mutated, optimizer_state
-
-    adam = optax.scale_by_adam()
-    variables = jax.jit(lambda key: network.init(key, draw(key)[0], False))(jax.random.key(0))
-    optimizer_state = adam.init(variables["params"])
-    for step in range(60):
-        variables, optimizer_state = update(variables, optimizer_state, jnp.int32(step))
-    images, cells = draw(jax.random.key(2))
-    best = np.asarray(network.apply(variables, images, False)).reshape(16, -1).argmax(1)
-    distance = np.abs(np.stack([best % 8, best // 8], 1) - np.asarray(cells)).max(1)
-    assert (distance <= 1).mean() >= 0.9

@@ -8,7 +8,6 @@ import pytest
 from untrained import count, drawn, shapes_of
 
 from kpjax.models.vgg import VGG, max_pool_pairs
-from kpjax.models.weights.pretrained import load_vgg, write_safetensors
 from kpjax.models.weights.torch_names import to_torch, torch_names
 
 # In torchvision's list of layers, by depth.
@@ -70,13 +69,6 @@ def test_pools_drop_a_last_odd_pixel_as_pytorch_does():
     np.testing.assert_array_equal(max_pool_pairs(x)[0, :, :, 0], [[6, 8]])
 
 
-def test_it_computes_in_bfloat16():
-    network = VGG(16, ("relu1_1", "relu2_1"), jnp.bfloat16)
-    features = jax.eval_shape(network.apply, shapes(network), jnp.zeros((1, 8, 8, 3), jnp.bfloat16))
-    assert {f.dtype for f in features} == {np.dtype(jnp.bfloat16)}
-    assert {leaf.dtype for leaf in jax.tree.leaves(shapes(network))} == {np.dtype(np.float32)}
-
-
 # Published files
 
 WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512, 28: 512}
@@ -92,18 +84,3 @@ def published():
         tensors[f"features.{place}.bias"] = random.normal(size=shape[0]).astype(np.float32)
         channels = width
     return tensors
-
-
-@pytest.mark.parametrize("classifier", ["classifier.0.weight", "pre_logits.fc1.weight", "head.fc.weight"])
-def test_a_published_file_fills_it_and_is_reported(classifier, tmp_path):
-    write_safetensors(tmp_path / "vgg16.safetensors", published() | {classifier: np.zeros(3, np.float32)})
-    variables = shapes_of(VGG(16, ("relu1_2", "relu2_2")), jnp.zeros((1, 32, 32, 3)))
-    read, report = load_vgg(variables, "vgg16", folder=tmp_path)
-    assert jax.tree.structure(read) == jax.tree.structure(variables)
-    for place in (0, 2, 5, 7):
-        layer = read["params"][f"features_{place}"]
-        np.testing.assert_array_equal(layer["kernel"], published()[f"features.{place}.weight"].transpose(2, 3, 1, 0))
-        np.testing.assert_array_equal(layer["bias"], published()[f"features.{place}.bias"])
-    assert len(report.matched) == 8
-    assert report.missing == ()
-    assert set(report.matched) | set(report.skipped) == {*published(), classifier}

@@ -31,9 +31,8 @@ from kpjax.models.weights.pretrained import (
     read_weights,
     write_safetensors,
 )
-from kpjax.models.weights.torch_names import describe, from_torch, to_torch
+from kpjax.models.weights.torch_names import to_torch
 from kpjax.systems.configs import Network
-from kpjax.systems.weights import Backbone
 
 
 @pytest.fixture(scope="module")
@@ -106,43 +105,6 @@ def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
     assert set(others) <= {tensor.removeprefix("module.") for tensor in report.skipped}
 
 
-def test_a_name_is_asked_of_the_hub(weights, variables, tmp_path, monkeypatch):
-    asked = []
-
-    def download(*question, local_files_only=False):
-        asked.append((*question, local_files_only))
-        if local_files_only:
-            raise FileNotFoundError
-        return str(weights)
-
-    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(hf_hub_download=download))
-    monkeypatch.setattr(pretrained, "_unreachable", lambda address: "")
-    assert load_backbone(variables, "resnet18.made", folder=tmp_path).report.matched
-    assert asked == [("timm/resnet18.made", "model.safetensors", in_cache) for in_cache in (True, False)]
-
-
-def refuse(*question, local_files_only=False):
-    assert local_files_only, "the hub's client tries again and again"
-    raise ConnectionError("a long\ntale of sockets")
-
-
-@pytest.mark.parametrize(("hub", "words"), [
-    (None, "no file 'resnet101.tv_in1k'; put"),
-    (types.SimpleNamespace(hf_hub_download=refuse), "no file 'resnet101.tv_in1k', and no network (a long tale of")],
-    ids=["not installed", "offline"])
-def test_without_a_network_one_line_says_which_file_goes_where(hub, words, variables, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr(pretrained.urllib.request, "urlopen", lambda *question, timeout: refuse(local_files_only=True))
-    with pytest.raises(InputError) as caught:
-        load_backbone(variables, "resnet101.tv_in1k", folder=tmp_path)
-    said, address = str(caught.value), "/timm/resnet101.tv_in1k/resolve/main/model.safetensors (178.6 MB, BSD-3-Clause)"
-    assert words in said
-    assert f"{address} at {tmp_path / 'resnet101.tv_in1k.safetensors'}, as kpjax weights resnet101.tv_in1k does" in said
-    assert "\n" not in said
-    assert "pip install" not in said
-
-
 def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights, variables, tmp_path):
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
         load_backbone(variables, tmp_path / "absent.safetensors")
@@ -176,13 +138,6 @@ def test_a_file_is_known_by_its_digest_whatever_its_name(weights, monkeypatch):
     made = KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights))
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
     assert known_weights(weights) == made
-
-
-def test_a_file_of_another_digest_than_its_name_has_is_refused(weights, variables, monkeypatch):
-    made = KnownWeights("resnet18.made", "pose_resnet", "CC0-1.0", 46.8, sha256="0" * 64)
-    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
-    with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: its sha256 is not that of resnet18\.made, 000"):
-        load_backbone(variables, "resnet18.made", folder=weights.parent)
 
 
 def test_every_network_of_the_table_exists():
@@ -257,34 +212,12 @@ def test_an_address_without_the_file_leaves_nothing_behind(content, words, serve
     assert not folder.exists() or not list(folder.iterdir())
 
 
-@pytest.mark.parametrize(("megabytes", "seconds", "words"), [
-    (-0.99, 0, "larger than the -0.99 MB that it should have"), (46.8, 1e6, "slower than 0.05 MB in a second")])
-def test_what_is_too_large_or_too_slow_is_given_up(megabytes, seconds, words, served, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(megabytes=megabytes)})
-    clock = iter([0.0, *[seconds] * 1000])
-    monkeypatch.setattr(pretrained.time, "monotonic", lambda: next(clock))
-    with pytest.raises(InputError, match=words):
-        fetch_weights(served.name, tmp_path / "folder", say=lambda line: None)
-    assert not list((tmp_path / "folder").iterdir())
-
-
 def test_a_redirection_leads_to_https_alone():
     handler, request = pretrained._OnlyHttps(), pretrained.urllib.request.Request("https://host/weights")
     assert handler.redirect_request(request, None, 302, "", {}, "https://other/w").full_url == "https://other/w"
     for address in ("http://other/w", "file:///etc/passwd", "ftp://other/w"):
         with pytest.raises(OSError, match="is not https"):
             handler.redirect_request(request, None, 302, "", {}, address)
-
-
-def test_a_damaged_digest_is_one_line_and_a_folder_is_no_file(served, weights, tmp_path):
-    fetch_weights(served.name, tmp_path, say=lambda line: None)
-    (tmp_path / f"{served.name}.safetensors.sha256").write_bytes(b"\xff\x00")
-    with pytest.raises(InputError, match=r"safetensors\.sha256: holds no sha256; delete it") as caught:
-        fetch_weights(served.name, tmp_path)
-    assert "\n" not in str(caught.value)
-    (tmp_path / "other" / f"{served.name}.safetensors").mkdir(parents=True)
-    with pytest.raises(InputError, match="cannot be written"):
-        fetch_weights(served.name, tmp_path / "other", say=lambda line: None)
 
 
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
@@ -299,16 +232,6 @@ def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monke
 
 
 # What is said
-
-def test_a_report_is_told_in_one_line():
-    tensors, _ = file_of("HRNet's classifier")
-    _, report = from_torch(tensors, drawn(shapes(hrnet(3, **HRNET))))
-    line = describe(report)
-    assert line.startswith(f"{len(report.matched)} tensors matched, ")
-    assert "stage4 2, incre_modules 1, downsamp_modules 1, final_layer 2, classifier 1" in line
-    assert f"num_batches_tracked {sum('num_batches' in name for name in tensors)}" in line
-    assert line.endswith("2 missing (params/head 2)")
-    assert describe(report._replace(skipped=(), missing=())) == f"{len(report.matched)} tensors matched"
 
 
 def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
@@ -327,16 +250,3 @@ def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match=r"whole\.pth: reading it needs PyTorch"):
         read_pytorch(whole)
-
-
-def test_a_run_starts_from_a_file_and_says_what_it_took(tmp_path, capsys, monkeypatch):
-    path, (tensors, _) = tmp_path / "hrnet_made.safetensors", file_of("HRNet's classifier")
-    write_safetensors(path, tensors)
-    network = hrnet(3, **HRNET)
-    # `init` itself takes half a minute to compile.
-    monkeypatch.setattr(type(network), "init", lambda self, key, images, train: drawn(shapes(network)))
-    start = Backbone(str(path)).variables(network, image_size=32, seed=0)
-    kernel = start["variables"]["params"]["backbone"]["conv1"]["kernel"]
-    np.testing.assert_array_equal(kernel.transpose(3, 2, 0, 1), tensors["conv1.weight"])
-    assert "missing (params/head 2)" in capsys.readouterr().out
-    assert Backbone().variables(network, image_size=32, seed=0) == {}
