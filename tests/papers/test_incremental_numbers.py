@@ -10,19 +10,8 @@ import numpy as np
 
 from kpjax import heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
-from kpjax.losses.continual import (
-    fused_importance,
-    quadratic_penalty,
-    start_walk,
-    walk_importance,
-    walk_on,
-)
-from kpjax.losses.distillation import (
-    channel_distillation,
-    line_entropy,
-    mse_distillation,
-    spatial_distillation,
-)
+from kpjax.losses.continual import fused_importance, quadratic_penalty, start_walk, walk_importance, walk_on
+from kpjax.losses.distillation import channel_distillation, line_entropy, mse_distillation, spatial_distillation
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.incremental_family.objectives import incremental_objective, new_keypoints_term, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment

@@ -23,11 +23,7 @@ from kpjax.methods.pyramids_family.objectives import (
     pyramids_objective,
 )
 from kpjax.methods.pyramids_family.pyramids import painting_pass
-from kpjax.models.image_generation import (
-    draw_normalised_points,
-    normalised_points,
-    upsample_bilinear,
-)
+from kpjax.models.image_generation import draw_normalised_points, normalised_points, upsample_bilinear
 from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 
