@@ -2,15 +2,19 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Batches, tiny
+from tiny import Batches, Images, tiny
 
 from kpjax.errors import InputError
 from kpjax.input.stream import read_ahead
-from kpjax.training import run_folder
+from kpjax.training import loggers, profiling, run_folder
+from kpjax.training.evaluation import predict_source, reduce
 from kpjax.training.fit import FitOptions, fit
-from kpjax.training.loggers import keep_rows
+from kpjax.training.loggers import TensorBoard, keep_rows, read_rows
+from kpjax.training.mesh import data_mesh
+from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
 from kpjax.training.stages import stage
 from kpjax.training.trees import leaf_digests
 
@@ -93,3 +97,113 @@ def test_read_ahead_keeps_the_order_and_raises_where_it_is_due():
     assert [next(results) for _ in range(5)] == [0, 10, 20, 30, 40]
     with pytest.raises(InputError, match="image 5"):
         next(results)
+
+
+# Evaluation and sums over a source
+
+
+@pytest.fixture(scope="module")
+def state():
+    return jax.jit(METHOD.init)(jax.random.key(0), {}, {})
+
+
+def one_device():
+    return jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+
+
+@pytest.mark.parametrize("count", [1, 8, 11, 16])
+def test_every_example_once_in_order(state, count):
+    source = Images(count)
+    found = predict_source(METHOD, state, source, batch_size=5)
+    np.testing.assert_array_equal(found.index, np.arange(count))
+    np.testing.assert_array_equal(found.true_keypoints, source.keypoints)
+    assert found.keypoints.shape == (count, 2, 2)
+    assert found.visible.shape == (count, 2)
+    assert found.crop.shape == (count, 3, 3)
+    alone = predict_source(METHOD, state, source, batch_size=3, mesh=one_device())
+    np.testing.assert_allclose(found.keypoints, alone.keypoints, atol=1e-6)
+
+
+def test_labels_are_hidden_unless_asked_for(state):
+    """The tiny method adds the keypoints that it sees to its answer."""
+    hidden = predict_source(METHOD, state, Images(8), batch_size=8)
+    seen = predict_source(METHOD, state, Images(8), batch_size=8, labelled=True)
+    np.testing.assert_allclose(seen.keypoints - hidden.keypoints, hidden.true_keypoints, atol=1e-5)
+
+
+def sums(state, batch, weights):
+    pixels = batch.image.astype(jnp.float32).mean((1, 2, 3))
+    total = (weights * pixels).sum()
+    return {"count": weights.sum(), "pixels": total, "scaled": total * state["by"]}
+
+
+def test_reduce_equals_a_mean_over_all(state):
+    source, factor = Images(11), {"by": jnp.float32(2)}
+    total = reduce(sums, factor, source, batch_size=5)
+    assert total["count"] == 11
+    np.testing.assert_allclose(total["pixels"] / 11, source.image.mean(), rtol=1e-6)
+    np.testing.assert_allclose(total["scaled"], 2 * total["pixels"], rtol=1e-6)
+    np.testing.assert_allclose(reduce(sums, factor, source, batch_size=4, mesh=one_device())["pixels"],
+                               total["pixels"], rtol=1e-6)
+
+
+# What a run tells of itself
+
+
+def train(folder, steps=4, **options):
+    return fit(tiny(), {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
+               config={}, options=FitOptions(quiet=True, log_every=2, **options))
+
+
+class Written:
+    """A logger that remembers."""
+
+    def __init__(self, folder, stage, start):
+        self.opened, self.rows, self.calls = (folder.name, stage, start), [], []
+
+    def write(self, step, metrics):
+        self.rows.append((step, dict(metrics)))
+
+    def keep(self):
+        self.calls.append("keep")
+
+    def close(self):
+        self.calls.append("close")
+
+
+def test_a_logger_of_ones_own_gets_every_row(tmp_path):
+    opened = []
+    train(tmp_path, loggers=(lambda *of: opened.append(Written(*of)) or opened[-1],))
+    assert opened[0].opened == (tmp_path.name, "main", 0)
+    assert opened[0].calls[0] == "keep"
+    assert opened[0].calls[-1] == "close"
+    rows = read_rows(tmp_path / "metrics.jsonl")
+    assert [step for step, _ in opened[0].rows] == [row["step"] for row in rows] == [2, 4]
+    assert opened[0].rows[1][1]["loss/total"] == rows[1]["loss/total"]
+
+
+def test_a_record_is_that_of_another_writer_of_the_format(tmp_path, monkeypatch):
+    monkeypatch.setattr(loggers.time, "time", lambda: 1.5)
+    log = TensorBoard(tmp_path, "main", 299)
+    log.write(300, {"loss/total": 0.25})
+    log.write(301, {"huge": 1e300, "nan": float("nan")})
+    log.close()
+    (path,) = (tmp_path / "tensorboard" / "main").iterdir()
+    assert bytes.fromhex("2100000000000000017becf609000000000000f83f10ac022a130a110a0a6c6f73732f746f74616c15"
+                         "0000803e4342b85f") in path.read_bytes()
+
+
+def test_the_use_of_a_known_device(tmp_path, monkeypatch):
+    assert peak_teraflops("NVIDIA H100 80GB HBM3") == 989.0
+    assert peak_teraflops("TPU v5 lite") == 197.0
+    assert peak_teraflops("cpu") is None
+    assert device_metrics(None, 2.0, data_mesh()).keys() <= {"device_memory_gib"}
+    assert step_teraflops(None) is None  # an unknown device is not asked
+    monkeypatch.setattr(profiling, "PEAK_TERAFLOPS", {"cpu": 1e-3})
+    product = jax.jit(jnp.dot)
+    counted = step_teraflops(product, np.zeros((100, 50), np.float32), np.zeros((50, 10), np.float32))
+    assert counted == pytest.approx(2 * 100 * 50 * 10 / 1e12)
+    used = device_metrics(counted, 1000.0, data_mesh())["flops_utilisation"]
+    assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))
+    train(tmp_path)
+    assert 0 < read_rows(tmp_path / "metrics.jsonl")[1]["flops_utilisation"] < 1
