@@ -48,16 +48,10 @@ def test_coco_boxes_without_crowds(tmp_path):
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("b.csv", "image,x,y,w\n", "lacks h"),
-    ("b.csv", "x,y,w,h\n1,2,3,4\n", "which image a box belongs"),
-    ("b.csv", "video,x,y,w,h\nv,1,2,3,4\n", "lacks a column frame"),
     ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
      "3 faults: b.csv line 4: 2 cells.*line 2: .*positive.*line 3, w: 'zero'"),
     ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
-    ("b.csv", "image,x,y,w,h\n", "no box in it"),
     ("b.json", "[{}]", "does not name its images"),
-    ("b.json", "{", "invalid json"),
-    ("b.json", '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}', "same id"),
-    ("b.json", '{"images": [], "annotations": [{"image_id": 3, "bbox": [1, 2, 3, 4]}]}', "its image_id"),
 ])
 def test_what_is_wrong_is_said(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
@@ -70,11 +64,3 @@ def test_a_name_that_fits_two_images_is_refused(tmp_path):
     (tmp_path / "b.csv").write_text("image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n")
     with pytest.raises(InputError, match=r"a.png may be one/a.png or two/a.png"):
         boxes_of_images(read_boxes(tmp_path / "b.csv"), ["a.png"])
-
-
-def test_videos_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    (tmp_path / "b.csv").write_text("video,frame,x,y,w,h\none/a.mp4,0,1,1,1,1\ntwo/a.mp4,0,2,2,2,2\n")
-    boxes = read_boxes(tmp_path / "b.csv")
-    assert [boxes_of_video(boxes, f"/new/{folder}/a.mp4", [0])[1][0, 0, 0] for folder in ("one", "two")] == [1, 2]
-    with pytest.raises(InputError, match=r"a.mp4 may be one/a.mp4 or two/a.mp4"):
-        boxes_of_video(boxes, "/three/a.mp4", [0])

@@ -100,10 +100,3 @@ def test_a_table_as_spreadsheets_save_unicode_text(tmp_path, encoding):
     project = read_project(tmp_path / "labels.txt")
     assert project.frames[0].name == "souris é.png"
     np.testing.assert_array_equal(project.instances[0].keypoints, [(1.5, 2)])
-
-
-def test_a_deeplabcut_table_in_utf_16_has_its_header_recognised(tmp_path):
-    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
-    (tmp_path / "CollectedData.csv").write_text(
-        "scorer,Ann,Ann\nbodyparts,nose,nose\ncoords,x,y\na.png,1,2\n", encoding="utf-16")
-    assert read_project(tmp_path).format == "lightning_pose"

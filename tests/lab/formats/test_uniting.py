@@ -59,11 +59,6 @@ def test_sides_that_two_projects_share_out_mirror_each_other():
     assert united_skeleton({"one": Skeleton(("a",)), "two": Skeleton(("b",))}).flip == ()
 
 
-def test_no_keypoint_in_common_is_said():
-    found = united([project("/data/front", FRONT), project("/data/tails", Skeleton(("tail",)))])
-    assert united_lines(found)[0].startswith("no keypoint in common: on images of one project only the network")
-
-
 @pytest.mark.parametrize(("others", "line"), [
     ([project("/data/front", FRONT), project("/more/front", BACK)],
      "/data/front and /more/front are both called 'front'; rename one of the folders"),

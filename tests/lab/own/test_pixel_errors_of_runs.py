@@ -109,10 +109,6 @@ def test_without_a_cutoff_from_labels_nothing_is_hidden(system, parts, tmp_path)
     assert (found["held_out/hidden"], found["held_out/px_shown"]) == (0, pytest.approx(10.0))
 
 
-def test_a_run_made_before_is_measured_again_without_them(system):
-    assert system.measure(None, None, None, {"test": None}) == {"test/pck": 0.5}
-
-
 def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(system, parts, tmp_path):
     outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
     folders = [tmp_path / f"seed-{number}" for number in range(3)]

@@ -1,13 +1,10 @@
 """The page about one's own run: pixels and words first, what few ask for folded away, nothing cut or fetched."""
-import base64
 import json
-import re
 import shlex
 
 import numpy as np
 import pytest
-from pages import Page
-from test_pixel_errors import NAMES, made
+from test_pixel_errors import made
 
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined
 from kpjax.lab.own.report import Film, OwnRun, Picture, films_in, write_own_report
@@ -51,31 +48,6 @@ def text(folder):
     return page_of(folder)
 
 
-def test_words_and_pixels_come_first_and_what_a_biologist_does_not_know_is_folded(text):
-    page = Page(text)
-    said = "".join(page.texts)
-    assert said.index("the mean error is 4.0 px") < said.index("What would help most") < said.index("Errors in pixels")
-    rows = [[cell.strip() for cell in row] for row in page.rows]
-    assert ["", "held out: 12 frames", "trained on: 20 frames"] in rows
-    assert ["left ear", "12", "4.0", "4.0", "4.0", "3", "20", "3.5", "3.5", "3.5", "0"] in rows
-    for words in ("median, px", "mean, px", "shown, px", "score of at least 0.25 (the cutoff)"):
-        assert words in said
-    shown = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL).partition("</style>")[2]
-    for word in ("equivariance", "gradient", "config", "images/s", "Best control", "no finished run", "All variants"):
-        assert word not in shown
-
-
-def test_curves_have_units_the_command_can_be_pasted_and_pictures_have_whole_names(text):
-    assert "<b>Mean error on held-out frames</b>, px of the original images" in text
-    assert re.findall(r'alt="([^"]*) over steps"', text)[:3] == [
-        "Mean error on held-out frames", "Held-out points found (PCK)", "What training makes small (loss)"]
-    assert "<pre>kpjax train --project &#39;/home/me/my data/mice&#39;</pre>" in text
-    assert text.count(f"<b>{LONG.replace('<', '&lt;').replace('>', '&gt;')}</b>") == 2
-    found = [base64.b64decode(data) for data in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)]
-    assert found == [b"labels", b"predictions"] * 2
-    assert all(f'"></i>{name}</span>' in text for name in NAMES)  # the legend
-
-
 def test_videos_are_played_from_beside_the_page_and_nothing_is_fetched(folder, text):
     assert '<video controls loop preload="metadata" src="points/a%20video_overlay.mp4"' in text
     for word in ("<script", "http://", "https://", "@import"):
@@ -83,14 +55,3 @@ def test_videos_are_played_from_beside_the_page_and_nothing_is_fetched(folder, t
     (folder / "points").mkdir()
     (folder / "points" / "a video_overlay.mp4").touch()
     assert [film.path for film in films_in(folder)] == ["points/a video_overlay.mp4"]
-
-
-def test_several_variants_are_compared_in_pixels(folder):
-    text = page_of(folder, ("ours", "supervised_warped"), cutoff=-np.inf, worst=[], others=[])
-    page = Page(text)
-    rows = [[cell.strip() for cell in row] for row in page.rows]
-    assert ["supervised_warped", "1", "4.0", "–", "–"] in rows
-    assert ["ours", "1", "5.0", "–", "–"] in rows
-    assert "This page shows supervised_warped, which has the smallest held-out error." in "".join(page.texts)
-    assert "There is no cutoff: all points are shown." in text
-    assert "Largest errors" not in text

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
+from kpjax.lab.out.reports.error_sheet import MOST, Compared, cropped
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
@@ -14,7 +15,6 @@ from kpjax.lab.out.reports.pixel_errors import (
     joined,
     metrics_of,
     read_errors,
-    table_lines,
     write_errors,
 )
 from kpjax.lab.out.reports.verdict import advice, verdict
@@ -48,16 +48,6 @@ def test_errors_with_and_without_the_cutoff():
     metrics = metrics_of(animals, 0.5)
     assert metrics["held_out/px"] == pytest.approx(58 / 5)
     assert (metrics["held_out/px/snout"], metrics["held_out/hidden"]) == (2.0, 2.0)
-
-
-def test_parts_stand_below_each_other_with_units_within_the_width_of_a_screen():
-    lines = table_lines(joined([made([[2.0, 3, 4]]), made([[1.0, 1, 1]] * 3, part=TRAINED, first=5)]), 0.25)
-    assert [line for line in lines if "frame" in line] == ["held out: 1 frame", "trained on: 3 frames"]
-    assert lines[1].split()[1:] == ["labels", "median,", "px", "mean,", "px", "shown,", "px", "hidden", "PCK,", "%"]
-    assert [line.split()[1:] for line in lines if line.startswith("snout")] == [
-        ["1", "2.0", "2.0", "2.0", "0", "100.0"], ["3", "1.0", "1.0", "1.0", "0", "100.0"]]
-    assert any("0.25" in line and "cutoff" in line for line in lines)
-    assert max(map(len, lines)) <= 110
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -113,3 +103,27 @@ def test_advice_by_plain_rules(held, learnt, words):
     assert len(found) == len(words), found
     for text, start in zip(found, words, strict=True):
         assert text.startswith(start)
+
+
+# Predictions beside labels on crops of the original images
+
+
+TRUE = np.array([[300.0, 200.0], [340.0, 230.0]])
+ONE = Compared(TRUE + 4.0, np.array([0.9, 0.1]), TRUE, np.ones(2))
+IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
+
+
+def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
+    image, one = cropped(IMAGE, ONE, 0.5)
+    assert 360 <= max(image.shape[:2]) < 720
+    left = one.true[0] - (TRUE[0] - TRUE[0].round())
+    factor = np.diff(one.true, axis=0) / np.diff(TRUE, axis=0)
+    np.testing.assert_allclose(factor, round(factor[0, 0]))  # enlarged by a whole factor
+    np.testing.assert_allclose(one.predicted - one.true, 4.0 * factor.repeat(2, 0))
+    assert (left > 0).all()
+    assert (left < image.shape[1::-1]).all()
+    wide = Compared(np.array([[10.0, 10.0], [2900.0, 1900.0]]), np.ones(2), np.array([[10.0, 10.0], [2900.0, 1900.0]]),
+                    np.ones(2))
+    large, moved = cropped(np.zeros((2000, 3000, 3), np.uint8), wide, 0.5)
+    assert max(large.shape) == MOST
+    assert (moved.true < large.shape[1::-1]).all()
