@@ -8,15 +8,7 @@ from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.input.source import arrays
 from kpjax.structures import Skeleton, Trained
 from kpjax.systems import source_free
-from kpjax.systems.source_free import (
-    Disagreement,
-    adapted_or_start,
-    agreement,
-    check_of,
-    familiar,
-    parted,
-    start_of,
-)
+from kpjax.systems.source_free import Disagreement, adapted_or_start, agreement, check_of, familiar, parted, start_of
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation, Fitted
 

@@ -1,18 +1,14 @@
 """Tables of results: their numbers, what is best and what is missing, in a terminal and in a report."""
-import base64
 import json
 import math
-import re
 
 import numpy as np
 import pytest
 from pages import Page
 
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import InputError
-from kpjax.systems.reports.report import described, duration, write_report
+from kpjax.systems.reports.report import write_report
 from kpjax.systems.reports.summaries import (
-    console_table,
     cost_text,
     difference_text,
     paired_differences,
@@ -21,16 +17,9 @@ from kpjax.systems.reports.summaries import (
 from kpjax.systems.reports.table import (
     Column,
     Entry,
-    FinishedRun,
-    VariantRuns,
     cell_text,
-    lines_of,
-    markdown,
     read_history,
-    read_run,
-    read_variants,
     tabulate,
-    text_table,
 )
 
 NASTY = "<script>alert('&')</script>"
@@ -95,38 +84,12 @@ def test_mean_deviation_and_the_best_among_the_rows_that_compete(folder):
     assert not any(line.best[0] for line in tabulate(folder, ENTRIES[:1], (PCK,)))
 
 
-def test_text_table_shows_what_is_missing_and_the_papers_numbers(folder):
-    text = text_table(tabulate(folder, ENTRIES, COLUMNS), COLUMNS)
-    lines = {line.split("  ")[1].strip() if line.startswith("  ") else line: line.split() for line in text.splitlines()}
-    assert lines[NASTY] == [NASTY, "3", "93.0", "±", "3.6", "*", "72.5", "1.07", "±", "0.04"]
-    assert lines["source_only"] == ["source_only", "1", "30.0", "61.8", "1.07"]
-    assert lines["dann"] == ["dann", "not", "run", "–", "–", "–"]
-    assert lines["mcd"] == ["mcd", "unfinished", "–", "–", "–"]
-    assert [line for line in text.splitlines()[1:] if not line.startswith(" ")] == [
-        "method", "baselines", "controls", "upper bounds"]
-    assert "PCK (%)" in text
-    assert "MAE (px)" in text
-
-
 def test_a_value_that_is_not_finite_is_never_averaged_away(folder):
     write(folder, "dann", 0, {"target/pck": 0.99})
     write(folder, "dann", 1, {"target/pck": "nan"})  # as strict JSON holds it
     line = next(line for line in tabulate(folder, ENTRIES, (PCK,)) if line.entry.variant == "dann")
     assert cell_text(line.cells[0], PCK) == "undefined in 1 of 2"
     assert not line.best[0]
-
-
-def test_results_that_cannot_be_used_are_named(folder):
-    path = folder / "regda" / "seed-1" / "results.json"
-    whole = path.read_text()
-    for broken, message in ((whole[:40], "cannot be read"), ("[]", "holds no object"), ("{}", "lacks experiment"),
-                            (whole.replace("0.92,", '"high",'), "target/pck is not what a run writes")):
-        path.write_text(broken)
-        with pytest.raises(InputError, match=message) as caught:
-            read_variants(folder)
-        assert str(path) in str(caught.value)
-    with pytest.raises(InputError, match="not a finished run"):
-        read_run(folder / "mcd" / "seed-0")
 
 
 def test_history_reads_the_last_stage_and_survives_a_broken_line(tmp_path):
@@ -157,35 +120,6 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
     assert cost_text(runs("one")) == "1 steps, 0 images, 0 s"
 
 
-# A terminal
-
-
-def wide(count):
-    """Returns columns with long headings, and lines of two variants."""
-    columns = [Column(f"test/{n}", f"joint {n} in parts of the labelled body's diagonal", "%", 100.0)
-               for n in range(count)]
-    runs = [VariantRuns((FinishedRun(None, "s", "p", "v", 0, 1, {column.metric: value for column in columns}, None,
-                                     None, None, None, None, {}),), ()) for value in (0.5, 0.4)]
-    return lines_of([(Entry("ours", "method"), runs[0]), (Entry("plain", "control"), runs[1])], columns), columns
-
-
-@pytest.mark.parametrize("count", [1, 3, 40])
-def test_a_table_fits_the_terminal_and_says_what_its_marks_mean(count):
-    """One column stays as it is; of more that are too wide together each becomes a line."""
-    lines, columns = wide(count)
-    text = console_table(lines, columns, 110)
-    assert max(map(len, text.splitlines())) <= 110
-    assert text.splitlines()[-1] == "*: the best of its kind, upper bounds aside"
-    assert text.count("50.0 *") == count
-    assert text.splitlines()[0].split() == (["variant", "seeds", *columns[0].heading.split()] if count == 1 else
-                                            ["ours", "plain"])
-    assert all(text.count(column.heading) == 1 for column in columns)
-
-
-def test_markdown():
-    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-
-
 # A report
 
 
@@ -209,31 +143,3 @@ def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(text):
     for word in ("<script", "https://", "http://", "@import"):
         assert word not in text
     assert [value for name, value in page.attributes if name in ("src", "href") and not value.startswith("data:")] == []
-
-
-def test_a_report_holds_charts_and_the_images_of_the_lowest_seed(folder, text):
-    found = re.findall(r"data:image/png;base64,([^\"]+)", text)
-    assert base64.b64decode(found[0]) == (folder / "regda/seed-0/images/target_predictions.png").read_bytes()
-    assert len(found) == len(VALUES) - 1  # a stranger is not in the table
-    assert re.findall(r'class="chart" alt="([^"]*)"', text) == [
-        "PCK (%)", "target/pck over steps", "loss/total over steps"]  # none of keypoints
-
-
-def test_what_a_reader_must_know_to_compare_and_to_repeat(text):
-    page = Page(text)
-    said = "".join(page.texts)
-    assert f"the same number of optimizer steps: {NASTY} 100; source_only 100; adabn 50; oracle 100." in said
-    assert "Not all variants have the same seeds." in said
-    assert "In this folder but not in the table: stranger." in said
-    assert "runs of mine' && echo <done>" in said
-    assert "backend cpu, count 2; jax 0.10.2" in said
-    for row in ([NASTY, "0", "100", "1,234", "1 min 05 s"], ["model.width", "16"], ["rate", "0.2"]):
-        assert row in page.rows
-    assert described({"kind": "cpu", "list": [1, None, "x"]}) == "kind cpu, list 1, , x"
-    assert [duration(s) for s in (0.25, 42, 65.2, 7805)] == ["0.2 s", "42 s", "1 min 05 s", "2 h 10 min"]
-
-
-def test_a_folder_without_any_run_gives_a_page_that_says_so(tmp_path):
-    text = write_report(tmp_path, tabulate(tmp_path, ENTRIES, COLUMNS), COLUMNS, title="Empty").read_text()
-    assert text.count("not run") == len(ENTRIES)
-    assert 'class="chart"' in text  # the paper's numbers alone
