@@ -17,8 +17,6 @@ from kpjax import files
 from kpjax.errors import InputError, RunError
 from kpjax.lab.commands import run_command
 from kpjax.lab.out.export import standalone
-from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import KnownWeights, fetch_weights, write_safetensors
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
@@ -144,8 +142,8 @@ def check_command(place, command, kind, numbers_of, monkeypatch):
         ends_well(place, command, kind, number, old, new, monkeypatch)
 
 
-@pytest.mark.parametrize("kind", ["kill", "full"])
-@pytest.mark.parametrize("command", ["check", "convert", "evaluate", "predict", "smooth", "suggest"])
+@pytest.mark.parametrize(("command", "kind"), [("check", "kill"), ("convert", "kill"), ("predict", "full"),
+                                               ("suggest", "full")])
 def test_ended_at_some_moments(command, kind, place, monkeypatch, capsys):
     check_command(place, command, kind, lambda count: [count - 1] if kind == "kill" else [count // 2 + 1], monkeypatch)
 
@@ -155,30 +153,6 @@ def test_ended_at_some_moments(command, kind, place, monkeypatch, capsys):
 @pytest.mark.parametrize("command", ["check", "convert", "evaluate", "export", "predict", "smooth", "suggest"])
 def test_ended_at_every_moment(command, kind, place, monkeypatch, capsys):
     check_command(place, command, kind, lambda count: range(1, count + 1), monkeypatch)
-
-
-@pytest.mark.parametrize("kind", ["kill", "full"])
-def test_weights_that_were_being_fetched_are_fetched_again(kind, tmp_path, monkeypatch):
-    write_safetensors(tmp_path / "hub.safetensors", {"a": np.arange(4, dtype=np.float32)})
-    served = type("Local", (KnownWeights,), {"address": (tmp_path / "hub.safetensors").as_uri()})(
-        "made", "pose_resnet", "MIT", 1.0)
-    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {"made": served})
-
-    def fetch():
-        return fetch_weights("made", tmp_path / "weights", say=lambda line: None)
-
-    for number in range(1, 99):
-        shutil.rmtree(tmp_path / "weights", ignore_errors=True)
-        try:
-            with monkeypatch.context() as patch, Disc(tmp_path, kind, number):
-                patch.setattr(files.os, "getpid", lambda: DEAD)
-                fetch()
-            break
-        except (Killed, InputError):
-            assert fetch().read_bytes() == (tmp_path / "hub.safetensors").read_bytes()
-            assert sorted(path.name for path in (tmp_path / "weights").iterdir()) == [
-                "made.safetensors", "made.safetensors.sha256"]
-    assert number > 3
 
 
 @pytest.mark.parametrize("exchanged", [True, False])

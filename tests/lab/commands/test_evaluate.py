@@ -90,23 +90,6 @@ def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
     assert "frames that the run may have learnt from: it kept no list of its own\n(3 labels" in out
 
 
-def test_frames_that_were_learnt_from_stand_below_those_held_out(run, tmp_path, capsys):
-    labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
-    one = np.ones((2, 1))
-    known = Animals(("spot",), (TRAINED, HELD_OUT), (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"),
-                    (None, None), ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one)
-    write_errors(Path(run), known, 0.5)
-    main([run, labels, "--out", str(tmp_path / "out")])
-    out = capsys.readouterr().out
-    parts = [line for line in out.splitlines() if line.endswith(": 1 frame")]
-    assert parts == ["held out: 1 frame", "trained on: 1 frame", "other labels: 1 frame"]
-    parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]
-    assert parts == ["trained on", "held out", "other labels"]
-    assert "worst.png: 2 animals" in out  # without the one that was learnt from
-    with pytest.raises(InputError, match="is the run's own folder"):
-        main([run, labels, "--out", run])
-
-
 def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, tmp_path, capsys):
     labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
     one = np.ones((2, 1))
@@ -120,16 +103,6 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
     assert parts == ["trained on", "held out", "other labels"]
     with pytest.raises(InputError, match="is the run's own folder"):
         main([str(Path(run).parent), labels, "--out", run, "--overwrite"])
-
-
-def test_animals_of_one_frame_are_cropped_by_their_labels(run, tmp_path, capsys):
-    labels = project(tmp_path / "labelled", [
-        "a.png,0,spot,100,40", "a.png,0,tail,80,60", "a.png,1,spot,30,100", "a.png,1,tail,10,90"])
-    main([run, labels, "--out", str(tmp_path / "out")])
-    errors = [float(row["error"]) for row in rows_of(tmp_path / "out" / "errors.csv")]
-    assert errors[0] < 4  # the spot is 5 px wide, and its first pixel is found
-    assert errors[1] > 20  # the bright spot is not in its crop
-    assert "labelled: 1 frame, 2 animals" in capsys.readouterr().out
 
 
 def test_what_cannot_be_measured_is_refused(run, tmp_path):

@@ -10,7 +10,6 @@ from PIL import Image
 from predict_folder import predict_folder, rows_of
 
 from kpjax.errors import InputError, RunError
-from kpjax.images.reading import read_image
 from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radius_table, write_radius_table
 from kpjax.lab.commands import run_command
@@ -94,28 +93,6 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, 
         assert json.load(file)[0]["radii"] == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
     assert any(line.startswith("radius within which 90 % of points lie on images like those held out") for line in
                printed)
-    plain = predict_folder(run, images, tmp_path / "plain", no_radii=True, tell=printed.append)
-    assert "radius" in rows_of(plain)[0]
-    drawn = [folder / "overlays" / "wide_overlay.png" for folder in (tmp_path / "out", tmp_path / "plain")]
-    ringed, bare = (np.asarray(Image.open(path)).astype(int) for path in drawn)
-    changed = np.argwhere((ringed != bare).any(-1))
-    spot, = (row for row in rows_of(table) if (row["image"], row["keypoint"]) == ("wide.png", "spot"))
-    growth = ringed.shape[1] / 128
-    reach = np.hypot(*(changed - (np.array([float(spot["y"]), float(spot["x"])]) + 0.5) * growth).T) / growth
-    # Of 40 labels each, and twenty more with the mean of both keypoints, two pixels of the image for one of the squares
-    assert abs(np.median(reach) - 2 * (40 * 1.5 + 20 * 2.75) / 60) < 0.5
-
-
-def test_rings_above_a_tenth_of_the_animal_are_counted_and_not_drawn(run, images, tmp_path):
-    with_radii(run, np.tile([1.5, 40.0], (40, 1)))  # the points are 60 px apart
-    printed, drawn = [], {}
-    for name, options in (("rings", {}), ("none", {"no_radii": True})):
-        table = predict_folder(run, images, tmp_path / name, tell=printed.append, **options)
-        drawn[name] = (tmp_path / name / "overlays" / "wide_overlay.png").read_bytes()
-    assert [line for line in printed if "a tenth" in line and "not drawn" in line] == [
-        "10 of 10 radii are above a tenth of their animal's size and not drawn; the table has all"]
-    assert drawn["rings"] == drawn["none"]
-    assert {float(row["radius"]) for row in rows_of(table)} >= {3.0, 80.0}
 
 
 def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
@@ -216,14 +193,6 @@ def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, m
     assert [path.name for path in (tmp_path / "runs" / "predictions" / "exported").iterdir()] == ["points.csv"]
 
 
-def test_nothing_is_replaced_that_nobody_named(run, images, tmp_path):
-    (tmp_path / "out" / "overlays").mkdir(parents=True)
-    (tmp_path / "out" / "overlays" / "wide_overlay.png").write_text("mine")
-    with pytest.raises(InputError, match=r"wide_overlay\.png exists already; give --overwrite"):
-        predict_folder(run, images, tmp_path / "out", tell=lambda line: None)
-    assert (tmp_path / "out" / "overlays" / "wide_overlay.png").read_text() == "mine"
-
-
 @pytest.mark.parametrize(("given", "flags", "words"), [
     (("run", "nowhere"), (), "does not exist"), (("run", "empty"), (), "no image or video in"),
     (("nowhere", "images"), (), "does not exist"), (("empty", "images"), (), "not a run's folder"),
@@ -253,20 +222,3 @@ def test_runs_that_are_not_finished_or_unknown_are_refused_and_results_are_not_r
     (run / "results.json").unlink()
     with pytest.raises(InputError, match="not finished"):
         main([*typed, "--overwrite"])
-
-
-def test_its_own_overlays_are_no_images_to_predict(run, images):
-    for _ in range(2):
-        rows = rows_of(predict_folder(run, images, images / "out", overwrite=True, tell=lambda line: None))
-        assert len(rows) == 10
-
-
-def test_images_are_read_as_they_are_shown(tmp_path):
-    pixels = np.zeros((20, 30, 3), np.uint8)
-    pixels[:, :10] = 255
-    turned = Image.Exif()
-    turned[0x0112] = 6  # to be shown turned by a quarter to the right
-    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=turned, quality=95)
-    shown = read_image(tmp_path / "turned.jpg")
-    assert shown.shape == (30, 20, 3)
-    assert shown[:8].min() > 200 > 50 > shown[12:].max()

@@ -115,12 +115,6 @@ def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
     assert "animals: 2 on 1 frame, 1 on 3 frames, 0 on 1 frame; 2 told apart" in printed
 
 
-def test_a_video_without_animals_has_rows_that_say_so(predict, tmp_path):
-    rows, printed, _ = predict(clip_of(tmp_path, frame(), frame()), predictor=with_finder(always=False), overlay=True)
-    assert {(row["instance"], row["status"]) for row in rows} == {("animal1", "no_box")}
-    assert "animals: 0 on 2 frames; 1 told apart" in printed
-
-
 def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):
     for name, spots in (("a", [(40, 10), (10, 10)]), ("b", [(30, 30)])):
         Image.fromarray(frame(*spots)).save(tmp_path / f"{name}.png")
@@ -130,13 +124,6 @@ def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):
     assert spots == [("a.png", "animal1", "ok", 1), ("a.png", "animal2", "ok", 4), ("b.png", "animal1", "ok", 3)]
     assert "animals: 2 on 1 image, 1 on 1 image" in printed
     assert not list(out.glob("*doubts*"))
-
-
-def test_boxes_from_elsewhere_keep_working(predict, tmp_path):
-    clip = clip_of(tmp_path, frame((10, 10)), frame((12, 10)))
-    (tmp_path / "boxes.csv").write_text("video,frame,instance,x,y,w,h\nclip.mp4,0,fly,6,6,12,12\n")
-    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv")
-    assert [(row["instance"], row["status"]) for row in rows[::2]] == [("fly", "ok"), ("fly", "no_box")]
 
 
 @pytest.mark.parametrize(("options", "words"), [

@@ -14,15 +14,12 @@ from brightest import as_system, write_run
 from PIL import Image
 from predict_folder import rows_of
 
-import kpjax.lab.commands.suggest as command
 from kpjax.errors import InputError
-from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import run_command
-from kpjax.lab.formats.project import Frame, Instance, Project
-from kpjax.lab.formats.project_source import frames_at
+from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.out.suggest.frames import apart_in_time, has_label, k_centre, labelled_frames, thumbnail
+from kpjax.lab.out.suggest.frames import apart_in_time, k_centre, thumbnail
 from kpjax.lab.out.suggest.page import write_page
 from kpjax.lab.out.suggest.proposals import Proposal, write_proposals
 from kpjax.structures import Skeleton
@@ -178,52 +175,6 @@ def test_tools_find_proposals_and_no_label(form, check, proposals, made, tmp_pat
     check_no_label(tmp_path)
 
 
-@pytest.mark.parametrize(("flags", "words"), [
-    (["--n", "0"], "--n: 0; must be at least 1"),
-    (["--every", "0"], "--every: 0"),
-    (["--labelled", "nowhere"], "nowhere: there is no such file"),
-])
-def test_what_cannot_be_done_is_one_line(made, tmp_path, flags, words):
-    with pytest.raises(InputError, match=words) as caught:
-        suggested(made, tmp_path / "out", *flags)
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_things_are_not_overwritten(made, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="other things"):
-        suggested(made, out, "--overwrite", inputs=("stills",))
-    (out / "thesis.txt").unlink()
-    assert len(suggested(made, out, inputs=("stills",))) == 3  # 20 were asked for
-    with pytest.raises(InputError, match="--overwrite"):
-        suggested(made, out, inputs=("stills",))
-    assert len(suggested(made, out, "--n", 1, "--overwrite", inputs=("stills",))) == 1
-    assert len(list((out / "images").rglob("*.png"))) == 1
-
-
-def test_what_a_project_knows(made):
-    """Keypoints by name, and frames by the names that tools give them."""
-    nowhere = np.full(4, np.nan)
-    frames = (Frame("labeled-data/mouse/img0005.png", made / "labeled-data/mouse/img0005.png", None, (64, 48), "mouse"),
-              Frame("stills/still3.png", made / "stills" / "still3.png", None, (64, 48), "stills"))
-    instances = tuple(Instance(n, np.array([[1.0, 2.0], [4.0, 6.0]]) * (n + 1), np.ones(2, np.float32),
-                               np.zeros(2, bool), nowhere) for n in range(2))
-    project = Project(made, "deeplabcut", Skeleton(("beside", "spot")), frames, instances)
-    known = labelled_frames(project, Skeleton(("spot", "beside")))
-    assert (len(known.notes), len(known.features)) == (1, 1)  # the first image is not there
-    found = frames_at([made / "mouse.mp4", made / "stills"])
-    labelled = [frame for frame, yes in zip(found, has_label(found, known.frames, 3), strict=True) if yes]
-    assert [frame.number for frame in labelled if frame.number is not None] == [3, 4, 5, 6, 7]
-    assert [frame.path.name for frame in labelled if frame.number is None] == ["still3.png"]
-    for given, name, words in ((project, "nose", "predicts nose"),
-                               (project._replace(instances=()), "spot", "no labelled frame")):
-        with pytest.raises(InputError, match=words):
-            labelled_frames(given, Skeleton((name,)))
-
-
 @pytest.fixture
 def two(made, tmp_path):
     """A video of two spots, and a box about each on all frames but the last."""
@@ -257,42 +208,6 @@ def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
     with pytest.raises(InputError, match="Lightning Pose holds one animal"):
         suggested(made, folder / "lp", "--boxes", folder / "boxes.csv", "--to", "lp", inputs=(folder / "pair.mp4",))
     assert not (folder / "lp").exists()
-
-
-@pytest.mark.parametrize("form", ["coco", "dlc", "slp"])
-def test_several_animals_in_the_formats_of_tools(form, proposals, tmp_path):
-    for module in MODULES.get(form, ()):
-        pytest.importorskip(module)
-    pair = [one._replace(keypoints=np.concatenate([one.keypoints, one.keypoints + 9]),
-                         scores=np.concatenate([one.scores, one.scores / 2]), animals=("male", "female"))
-            for one in proposals]
-    pair[1].scores[1] = pair[1].keypoints[1] = np.nan  # one is alone
-    write_proposals(form, tmp_path, tmp_path, pair, SKELETON, "kpjax")
-    if form == "coco":
-        results = json.loads((tmp_path / "proposals.json").read_text())
-        assert [one["image_id"] for one in results] == [1, 1, 2, 3, 3]
-    elif form == "dlc":
-        head = (tmp_path / "labeled-data" / "mouse" / "machinelabels-iter0.csv").read_text().splitlines()
-        assert head[1].split(",")[3:] == ["male"] * 6 + ["female"] * 6
-        assert "individuals" in (tmp_path / "config.yaml").read_text()
-    else:
-        import sleap_io
-        loaded = sleap_io.load_slp(str(tmp_path / "proposals.slp"))
-        assert [[one.track.name for one in frame.instances] for frame in loaded] == [
-            ["male", "female"], ["male"], ["male", "female"]]
-
-
-def test_a_run_on_crops_says_at_once_that_it_needs_boxes(made, tmp_path, monkeypatch):
-    opened = command.open_predictor
-    monkeypatch.setattr(command, "open_predictor", lambda run: opened(run)._replace(transform=AroundBox(64)))
-    with pytest.raises(InputError, match=r"--boxes: the run was trained on crops .* csv with video, frame, instance"):
-        suggested(made, tmp_path / "out")
-
-
-def test_long_videos_are_looked_at_in_part(made, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "LOOKED_AT", LENGTH // 2)
-    suggested(made, tmp_path / "out")
-    assert "one of 2 frames of videos is looked at" in capsys.readouterr().out
 
 
 # The page on which proposals are corrected
