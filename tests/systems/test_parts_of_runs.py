@@ -1,6 +1,5 @@
 """Parts of prepared sets that a run reads: a tuning seed no test image, and none twice."""
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,11 +7,9 @@ import pytest
 from experiments import adaptation, images, incremental, pyramids, semi_supervised, supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
 from experiments.images import open_images, without_split
-from experiments.pyramids.videos import open_videos
 from kpjax import InputError, Skeleton, arrays
 from kpjax.systems.configs import changed
 from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, parts_of_test
-from kpjax.systems.system import evaluated_in_words
 from kpjax.training.evaluation import labels_of
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
@@ -86,29 +83,6 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
     config = changed(adaptation.SYSTEM.presets["mpii_mafl"], core_unused_keypoints=())
     assert [part.name for part in open_core_images(config, 100, tmp_path)] == ["mpii/train+rest", "mpii/validation"]
     assert [part.name for part in open_core_images(config, 0, tmp_path)] == [config.core.core, config.core.core_test]
-
-
-def test_videos_of_people(monkeypatch, tmp_path):
-    asked = []
-    monkeypatch.setattr("experiments.pyramids.videos.human36m_videos",
-                        lambda split, square, data_dir: asked.append(split) or split)
-    monkeypatch.setattr("experiments.pyramids.videos.of_eleven_actions", lambda source: source)
-    data = pyramids.SYSTEM.presets["h36m"].data
-    assert open_videos(data, 100, tmp_path) == ("train", "tune")
-    assert open_videos(data, 0, tmp_path) == ("train", "test")
-
-
-def test_a_run_says_what_it_is_evaluated_on():
-    class Part(SimpleNamespace):
-        def __len__(self):
-            return 16
-
-    system = SimpleNamespace(evaluated=lambda job, data: {"test": data.test})
-    data = SimpleNamespace(test=Part(name="deeplabcut/tune"))
-    assert evaluated_in_words(system, SimpleNamespace(seed=100), data) == (
-        "tuning seed, evaluated on 16 images of deeplabcut/tune")
-    without = SimpleNamespace(evaluated=lambda job, data: {})
-    assert evaluated_in_words(without, SimpleNamespace(seed=99), data) == "evaluated on 16 images of deeplabcut/tune"
 
 
 def test_a_split_is_left_out_of_those_of_its_set_alone():
