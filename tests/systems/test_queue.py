@@ -5,19 +5,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 from tiny_systems import SYSTEMS
 
 from kpjax.errors import RunError
-from kpjax.systems import system
 from kpjax.systems.command_line import in_processes, read_command
 from kpjax.systems.queue import at_once, in_turn, raise_for_failures
 from kpjax.systems.system import Job
 from kpjax.training.mesh import data_mesh
-from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse
 
 
@@ -35,17 +32,6 @@ class Made(NamedTuple):
 
 def jobs_in(workdir, *variants):
     return [Job(Made(), Config(), "small", name, 0, workdir, workdir) for name in variants]
-
-
-def test_a_run_makes_room_for_its_programs(monkeypatch, tmp_path):
-    def open_data(job):
-        assert made
-        raise RunError("no data")
-
-    made = []
-    monkeypatch.setattr(system, "forget_programs", lambda: made.append(True))
-    with pytest.raises(RunError, match="no data"):
-        system.run(SimpleNamespace(open=open_data), jobs_in(tmp_path, "a")[0])
 
 
 def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
@@ -104,14 +90,6 @@ def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeyp
     in_turn(jobs_in(tmp_path, "needs_stage", "free"), work, pause=7.0)
     assert calls == ["needs_stage", "free", "needs_stage", "needs_stage"]
     assert pauses == [7.0]  # only once nothing else was left to do
-
-
-def test_a_stop_is_a_stop(tmp_path):
-    def work(job):
-        raise Interrupted("stopped by SIGTERM")
-
-    with pytest.raises(Interrupted):
-        in_turn(jobs_in(tmp_path, "one", "two"), work, failed={})
 
 
 def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):

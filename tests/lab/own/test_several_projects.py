@@ -1,6 +1,4 @@
 """Several projects as one: `kpjax train --project A --project B`, with the same keypoints or with others."""
-import functools
-from pathlib import Path
 
 import pytest
 from own_projects import synthetic_project
@@ -8,16 +6,12 @@ from own_runs import untrained_run
 
 from kpjax.errors import InputError
 from kpjax.input.source import identities
-from kpjax.lab.commands.train import main as train
 from kpjax.lab.formats.uniting import in_names
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.incremental import SYSTEM as INCREMENTAL
-from kpjax.lab.own.regda import SYSTEM as REGDA
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
-from kpjax.lab.predictors import open_run
 from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
-from kpjax.systems.parsing import exit_code_of
 
 TINY = ("--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
@@ -25,10 +19,10 @@ TWO = ("--project", "front", "--project", "back")
 ALIKE = ("--project", "old", "--project", "new")
 
 
-def part(made, first, last, *, called=lambda name: name):
+def part(made, first, last):
     """The project with some of its keypoints."""
     names = made.skeleton.names[first:last]
-    return made._replace(skeleton=Skeleton(tuple(map(called, names))), instances=tuple(
+    return made._replace(skeleton=Skeleton(names), instances=tuple(
         in_names(one, made.skeleton.names, names) for one in made.instances))
 
 
@@ -41,10 +35,8 @@ def projects(tmp_path_factory):
     old, new = (synthetic_project(root / name, recordings=recordings, first=first) for name, recordings, first in (
         ("old", ("one", "two"), 50), ("new", ("three", "four"), 80)))
     made = {"front": part(front, 0, 3), "back": part(back, 2, 5), "old": old, "new": new}
-    bad = {"again": made["back"]._replace(root=root / "more" / "front"),
-           "shouted": part(back, 2, 5, called=str.upper)._replace(root=root / "shouted")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_project, "_read", lambda path, *rest: (made | bad)[path])
+        patch.setattr(own_project, "_read", lambda path, *rest: made[path])
         own_project._united.cache_clear()
         yield made
 
@@ -71,34 +63,10 @@ def test_labels_that_a_project_does_not_name_are_none(projects, capsys):
     assert seen == {(1, 1, 1, 0, 0), (0, 0, 1, 1, 1)}
 
 
-@pytest.mark.slow
-def test_from_two_projects_to_one_network(projects, tmp_path, capsys):
-    folder = train([*ALIKE, "--variants", "supervised_warped", "--workdir", str(tmp_path), *TINY]).parent
-    opened = open_run(Path(folder / "supervised_warped" / "seed-0"))
-    assert opened.method.skeleton.names == projects["old"].skeleton.names
-    assert (folder / "supervised_warped" / "seed-0" / "errors.csv").read_text().count("held out") == 4 * 4
-    capsys.readouterr()
-    # More labels of the same keypoints are another state of the project.
-    assert exit_code_of(lambda: train([*ALIKE[:2], "--workdir", str(tmp_path), *TINY])) == 2
-
-
 def test_other_systems_learn_from_several_too(projects, tmp_path):
     old = untrained_run(tmp_path, Skeleton((*projects["front"].skeleton.names, "tail")))
     config = read_command(INCREMENTAL, ["own", "--old", str(old), *TWO, "--batch-size", "8"]).config
     assert config.summary.startswith(", ".join(projects["back"].skeleton.names[1:]) + " from front and back")
-
-
-@pytest.mark.parametrize(("system", "flags", "line"), [
-    (SYSTEM, ("--project", "front", "--project", "again"), "are both called 'front'; rename one of the folders"),
-    (SYSTEM, ("--project", "front", "--project", "shouted"), "differ by case alone; give one keypoint one name"),
-    (SYSTEM, (*TWO, "--validation", "nowhere"), "'nowhere' is not a labelled recording"),
-    (REGDA, ("--source", "front", *TWO, "--target", "V"), "regda"),
-])
-def test_refused_in_one_line(projects, system, flags, line, tmp_path, capsys):
-    code = exit_code_of(functools.partial(read_command, system, ["own", *flags, "--workdir", str(tmp_path)]))
-    error = capsys.readouterr().err.splitlines()
-    assert (code, len(error)) == (2, 1), error
-    assert line in error[0]
 
 
 def test_a_project_that_nobody_would_read_is_refused():

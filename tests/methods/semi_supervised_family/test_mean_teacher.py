@@ -103,12 +103,6 @@ def test_the_teacher_sees_the_plain_image_and_the_student_the_moved_one():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), networks(state)[0]["params"], wanted)
 
 
-def test_labels_of_unlabelled_images_are_not_read():
-    lied = STREAMS["unlabelled"]._replace(keypoints=STREAMS["labelled"].keypoints * 0.5)
-    jax.tree.map(np.testing.assert_array_equal, update()(distinct_start()),
-                 update()(distinct_start(), STREAMS | {"unlabelled": lied}))
-
-
 def test_without_consistency_it_is_supervised_training():
     method = built(without(OBJECTIVE, "consistency"), augment=random_affine(degrees=20.0))
     assert method.streams == ("labelled",)

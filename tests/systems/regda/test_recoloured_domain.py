@@ -8,7 +8,6 @@ import data.prepared
 from data.other_colours import LIGHT, in_other_colours
 from experiments.images import open_domain
 from kpjax import InputError, Skeleton, arrays
-from kpjax.images.transforms import PersonCrop, ScaledByBox
 from kpjax.input.source import check_disjoint
 
 POINTS = Skeleton(("nose", "tail"))
@@ -74,22 +73,4 @@ def test_a_tuning_seed_never_opens_the_test_images(monkeypatch):
     with pytest.raises(InputError, match="100; lsp has no images for tuning"):
         open_domain("lsp", side=16, seed=100, data_dir=Path())
     assert len(open_domain("lsp", side=16, seed=0, data_dir=Path()).test) == 12
-    open_domain.cache_clear()
-
-
-def test_people_are_cropped_by_their_boxes_and_have_their_labelled_points(monkeypatch):
-    """Of Leeds Sports: two of the 16 points of the body are never labelled, and distances are over the box."""
-    transforms, made = [], arrays(np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8),
-                                  np.ones((8, 3, 2)), np.ones((8, 3)), Skeleton(("head_top", "pelvis", "thorax")), "")
-
-    def open_source(name, split, *, data_dir, transform):
-        transforms.append(transform)
-        return made
-
-    monkeypatch.setattr(data.prepared, "open_source", open_source)
-    open_domain.cache_clear()
-    for kind in ("recoloured", "plain"):
-        found = open_domain(f"{kind}:lspet", side=16, seed=0, data_dir=Path())
-        assert found.train.skeleton.names == found.test.skeleton.names == ("head_top",)
-    assert set(transforms) == {ScaledByBox(PersonCrop(16, smallest=100.0))}
     open_domain.cache_clear()
