@@ -1,6 +1,5 @@
 """Finished runs of networks that nothing has learnt yet, for what starts from a run."""
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,6 @@ def tiny_finders(monkeypatch) -> None:
     monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
     monkeypatch.setattr(animals, "SIZES", (32,))
     monkeypatch.setattr(animals, "FOUND", 0.0)
-
-
-def write_untrained_finder(folder: Path) -> None:
-    """Writes a tiny network that finds two animals of four points on every frame of 32 px into a run's folder."""
-    described = {"format": animals.FORMAT, "image_size": 32, "animals": 2, "always": True, "points": 4,
-                 "network": asdict(animals.SmallUNet((4, 4, 8), head_width=4)), "enlarged": 1.0}
-    shapes = jax.eval_shape(partial(animals.network_of(described).init, train=False), jax.random.key(0),
-                            np.zeros((1, 32, 32, 3), np.float32))
-    save_trained(folder / animals.FOLDER, Trained(drawn(dict(shapes)), {}))
-    write_json(folder / animals.FOLDER / animals.FILE, described)
 
 
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:

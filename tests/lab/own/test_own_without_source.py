@@ -7,14 +7,13 @@ import jax
 import numpy as np
 import pytest
 from own_projects import synthetic_project
-from own_runs import tiny_finders, untrained_run, write_untrained_finder
+from own_runs import untrained_run
 
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, write_pose_statistics
-from kpjax.images.transforms import AroundBox
 from kpjax.lab.animals.calibration import ScoreTable, write_score_table
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.regda import SYSTEM
-from kpjax.lab.predictors import open_predictor, open_run
+from kpjax.lab.predictors import open_run
 from kpjax.systems import source_free
 from kpjax.systems.command_line import read_command, run
 from kpjax.training.trees import load_trained
@@ -24,22 +23,19 @@ TINY = ("--batch-size", "8", "--steps", "2", "--evaluations", "1")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A project whose frames are the target, and runs by name: one that keeps statistics, and what is wrong."""
+    """A project whose frames are the target, and a run that keeps the statistics of its poses."""
     folder = tmp_path_factory.mktemp("made")
     project = synthetic_project(folder / "P", recordings=("day",), labelled=20, unlabelled=4)
     start = untrained_run(folder / "runs", project.skeleton)
     shapes = np.random.default_rng(0).normal(size=(40, 4, 2))
     write_pose_statistics(start, pose_statistics(shapes, np.ones((40, 4)), project.skeleton.names, share=0.5))
-    crops = untrained_run(folder / "crops", project.skeleton, transform="around_box")
-    shutil.copy(start / FILE, crops)
-    write_untrained_finder(crops)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda *arguments: project)
-        yield project, {"good": start, "crops": crops}
+        yield project, start
 
 
-def command(made, workdir, *flags, run="good"):
-    return ["own", "--start", str(made[1][run]), "--target", str(made[0].root), "--workdir", str(workdir), *TINY,
+def command(made, workdir, *flags):
+    return ["own", "--start", str(made[1]), "--target", str(made[0].root), "--workdir", str(workdir), *TINY,
             *flags]
 
 
@@ -52,7 +48,7 @@ def test_the_control_is_the_start_and_the_result_can_be_adapted_again(made, tmp_
     folder = report.parent / "adapted" / "seed-0"
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 0
     assert json.loads((folder / FILE).read_text())["poses"] == 40
-    before, after = load_trained(made[1]["good"] / "model"), load_trained(folder / "model")
+    before, after = load_trained(made[1] / "model"), load_trained(folder / "model")
     assert any(not np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(before.variables["params"]), jax.tree.leaves(after.variables["params"]), strict=True))
     kept = load_trained(report.parent / "start" / "seed-0" / "model")
@@ -69,12 +65,12 @@ def test_the_start_stays_where_the_check_fails(made, tmp_path, capsys, monkeypat
     assert "the adaptation stopped, and the start is kept: step 2: 50 of 100 sure points of the start stay" in said
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1
     jax.tree.map(np.testing.assert_array_equal, open_run(folder).trained.variables,
-                 load_trained(made[1]["good"] / "model").variables)
+                 load_trained(made[1] / "model").variables)
 
 
 def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(made, tmp_path, capsys):
     """A start that has held images out on which its scores were as low as they are here."""
-    start = Path(shutil.copytree(made[1]["good"], tmp_path / "start"))
+    start = Path(shutil.copytree(made[1], tmp_path / "start"))
     write_score_table(start, ScoreTable(np.linspace(-1, -0.5, 11), np.full(10, 0.9), "mse_peak", 0.1))
     flags = ["own", "--start", str(start), *command(made, tmp_path / "runs")[3:]]
     folder = run(SYSTEM, flags).parent / "adapted" / "seed-0"
@@ -82,20 +78,4 @@ def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(made, tmp_path
     results = json.loads((folder / "results.json").read_text())
     assert (results["metrics"]["kept_start"], results["steps"]) == (1, 0)
     jax.tree.map(np.testing.assert_array_equal, open_run(folder).trained.variables,
-                 load_trained(made[1]["good"] / "model").variables)
-
-
-@pytest.mark.slow
-def test_a_run_on_crops_is_adapted_on_animals_that_its_finder_finds(made, tmp_path, capsys, monkeypatch, one_form):
-    tiny_finders(monkeypatch)
-    typed = command(made, tmp_path, "--target-project", "P", "--variants", "adapted", run="crops")
-    folder = run(SYSTEM, typed).parent / "adapted" / "seed-0"
-    said = capsys.readouterr().out
-    assert "24 frames without labels: 48 animals found on 24 of them, each is cropped" in said
-    assert "several animals on a frame, as the run at --start has it" in said
-    assert (folder / "images" / "found_animals.png").exists()
-    predictor = open_predictor(folder)
-    assert predictor.transform == AroundBox(32)
-    assert predictor.finder.most == 2
-    opened = SYSTEM.open(read_command(SYSTEM, typed).jobs()[0])
-    assert (len(opened.target.train), len(opened.target.test)) == (48, 20)
+                 load_trained(made[1] / "model").variables)
