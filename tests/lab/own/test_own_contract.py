@@ -5,6 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from kpjax.errors import InputError
+from kpjax.lab.commands.train import main as train
+from kpjax.lab.own import semi_supervised
 from kpjax.lab.own.systems import own_system
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems.command_line import read_command, run
@@ -62,30 +65,23 @@ REFUSED = [
     ("semi_supervised", "", "--project: name an annotation project"),
     ("semi_supervised", "--project P --labelled 17", "--labelled: 17 of 16 labelled animals"),
     ("semi_supervised", "--project P --validation four", "--validation: 'four' is not a labelled recording"),
-    ("semi_supervised", "--project P --unlabelled nowhere", "nowhere: there is no such file or folder"),
     ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
-    ("semi_supervised", "--project P --image-size 100", "--image-size: 100; small_unet needs a multiple of 16"),
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
     ("regda", "", "--source: name an annotation project"),
     ("regda", "--source P", "--target: name images or videos"),
-    ("regda", "--source P --target nowhere", "nowhere: there is no such file or folder"),
     ("regda", "--source P --target IMAGES --target-project tail",
      "has other keypoints than --source: right_hand only in --source, tail only in --target-project"),
     ("regda", "--source P --target IMAGES --transform around_box",
      "would be cropped by boxes, which target frames do not have, and no frame shows two animals"),
     ("regda", "--source P --target IMAGES --network small_unet --pretraining-head-layers 1",
      "--pretraining-head-layers: 1 where --head-layers is 2"),
-    ("regda", "--start SAME", "--target: name images or videos that look different"),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
     ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),
     ("regda", "--start OTHER --target IMAGES", "pose_statistics.json is of a, b, c, d, the run finds head, "),
     ("regda", "--start BOXES --target IMAGES", "reads crops around boxes, which target frames do not have"),
     ("regda", "--start SAME --target IMAGES --target-project tail", "has other keypoints than --start: .*; name"),
-    ("regda", "--start SAME --target IMAGES --size 64", "--image-size: the run at --start decides it"),
     ("incremental", "--project P", "--old: name a finished run's folder"),
-    ("incremental", "--old nowhere --project P", "nowhere does not exist"),
-    ("incremental", "--old OLD", "--project: name an annotation project"),
     ("incremental", "--old OLD --project P --network hrnet --modules 1 1 1",
      "--modules: the old run's network, small_unet, has no such option"),
     ("incremental", "--old OLD --project P --weights vit.safetensors", "--weights: the old run brings them"),
@@ -93,11 +89,8 @@ REFUSED = [
     ("incremental", "--old LOGITS --project P", "are no Gaussians of height 1"),
     ("pyramids", "", "--videos: no video is named"),
     ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
-    ("pyramids", "--videos CLIP --every 9", r"1 frames \(every 9th\), and a window of 1"),
     ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
     ("adaptation", "", "--core: name a finished run's folder"),
-    ("adaptation", "--core OLD", "--images: name images, videos"),
-    ("adaptation", "--core nowhere --images IMAGES", "nowhere does not exist"),
     ("adaptation", "--core OLD --images ONE", "--images: 30 images; points are found on at least 50"),
 ]
 
@@ -108,3 +101,17 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
     assert exit_code_of(lambda: read_command(own_system(name), ["own", *typed, "--workdir", str(tmp_path)])) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert re.search(line, error), error
+
+
+def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
+    command = read_command(own_system("semi_supervised"), [
+        "own", "--project", "P", "--network", "small_unet", "--size", "32", "--unlabelled", given["IMAGES"],
+        "--workdir", str(tmp_path)])
+    assert command.variants == ["supervised_warped", "pl_warped"]
+    for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
+        with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
+            semi_supervised.check_variants(command.config, variants)
+    for variant in ("pl_warped", "ours", "mean_teacher", "pl_warped_averaged"):
+        semi_supervised.check_variants(command.config, ["supervised", variant])
+    with pytest.raises(InputError, match="supervised trains on the labels alone"):
+        train(["supervised", "--project", "P", "--unlabelled", given["IMAGES"]])
