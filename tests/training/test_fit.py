@@ -120,15 +120,6 @@ def test_a_finished_run_trains_nothing(whole):
     assert again.images_per_second == whole[1].images_per_second
 
 
-def test_start_stays_readable_and_is_where_it_starts(tmp_path):
-    start = {"variables": jax.jit(METHOD.init)(jax.random.key(5), {}, {}).variables}
-    before = bits(start)
-    fitted = run(tmp_path, steps=1, start=start, between=None, select=None, evaluate=None)
-    assert bits(start) == before != bits(fitted.last.variables)
-    assert fitted.metrics == {}
-    assert fitted.trained is fitted.last
-
-
 class Larger(Batches):
     def __getitem__(self, step):
         return super().__getitem__(step)._replace(image=np.zeros((8, 8, 8, 3), np.uint8))
