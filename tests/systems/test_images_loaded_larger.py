@@ -110,15 +110,6 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
     assert found.heatmaps[0].shape == (8, 8, 8, len(HAND.names))
 
 
-def test_sports_photographs_are_padded_as_they_are():
-    """The official code moves Human3.6M and leaves Leeds Sports alone."""
-    for preset, larger in (("surreal_h36m", 332), ("surreal_lsp", None)):
-        config = system_of("regda").presets[preset]
-        source, target = config.data.loaded(config.augment.reach)
-        assert source.side == 332
-        assert target == larger or target.side == larger
-
-
 def test_the_core_of_an_adaptation_reads_larger_training_images():
     config = changed(system_of("adaptation").presets["lspet_faces"], image_size=32, target_side=32, width=16, depth=1,
                      core_crop_smallest=10.0)
