@@ -59,18 +59,6 @@ def test_steps_of_a_protocol_compile_once():
     assert all(one.alike(other) for one, other in zip(later[2:], later[:-2], strict=True))
 
 
-def test_pairs_of_frames():
-    config, (only,) = stages("pyramids", "demo", "pyramids")
-    side = config.data.image_size
-    assert {name: one.image.shape for name, one in only.streams.items()} == dict.fromkeys(
-        ("frame", "reference"), (config.batch_size, side, side, 3))
-
-
-def test_a_core_of_another_category_comes_first():
-    config, (core, adapted) = stages("adaptation", "demo", "adapted", depth=1)
-    assert (core.name, core.steps, adapted.steps) == ("core", config.core.steps, config.steps)
-
-
 # Numbers
 
 
@@ -147,14 +135,6 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
     assert capsys.readouterr().out == ""
     monkeypatch.setenv("XLA_FLAGS", "--some")
     assert environment("cuda")["XLA_FLAGS"] == "--some --xla_gpu_autotune_level=0"
-
-
-def test_batches_are_rounded_as_a_run_rounds_them(monkeypatch, capsys):
-    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
-    asked, found = read("regda", "demo", "--chips", "v5e-256", "--fit")
-    assert asked.fit
-    assert found.config.batch_size == 256
-    assert "batch_size: 256 in place of the preset's 16" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("call", "message"), [
