@@ -1,4 +1,5 @@
 """Every flag of every system on people's own data, changed: what is read trains, by steps that are traced, not run."""
+from collections import defaultdict
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
@@ -13,6 +14,7 @@ from kpjax.structures import Trained
 from kpjax.systems import system as skeleton_of_systems
 from kpjax.systems.command_line import read_command
 from kpjax.systems.system import no_training
+from kpjax.training.fit import Evaluation
 
 TINY = {
     "semi_supervised": ("ours", "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2"),
@@ -68,7 +70,8 @@ def traced(method, streams, *, key, start=None, **options):
     after, _ = jax.eval_shape(method.update, state, batch, key)
     assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, state)
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (state.variables, state.frozen))
-    return no_training(Trained(*zeros))
+    chosen = Evaluation(2, defaultdict(float))
+    return no_training(Trained(*zeros))._replace(evaluations=(chosen,))
 
 
 @pytest.mark.slow
@@ -84,12 +87,10 @@ def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
         arguments = [*base, *flag, "--workdir", str(tmp_path / str(number))]
         try:
             (job,) = read_command(system, arguments).jobs()
-            data = system.open(job)
-        except InputError as error:
-            refused.append(f"{' '.join(flag)}: {error}")
-            continue
-        try:
-            system.train(job, data)
+            system.train(job, system.open(job))
+        except InputError as error:  # in one line; some fields of a config are flags of a preset alone
+            if "Unrecognized" not in str(error):
+                refused.append(f"{' '.join(flag)}: {error}")
         except Exception as error:  # whatever it is, a flag that was read must train
             broken.append(f"{' '.join(flag)}: {type(error).__name__} {' '.join(str(error).split())[:200]}")
     capsys.readouterr()
