@@ -53,21 +53,15 @@ def side_by_side(works: Sequence[Callable[[], Any]], devices: Sequence[jax.Devic
             finally:
                 runs.leave(number)
 
-    ended = threading.Event()
     with stop_requests() as asked:
-        runs = _Runs(np.array(devices[:each * len(works)]).reshape(len(works), each),
-                     lambda: ended.is_set() or asked())
-        threads = [threading.Thread(target=contextvars.copy_context().run, args=(work, runs, number))
-                   for number in range(len(works))]
+        runs = _Runs(np.array(devices[:each * len(works)]).reshape(len(works), each), asked)
+        for number in range(len(works)):
+            threading.Thread(target=contextvars.copy_context().run, args=(work, runs, number), daemon=True).start()
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:  # the process could not end before its threads
-            ended.set()
-            for thread in filter(threading.Thread.is_alive, threads):
-                thread.join()
+            runs.ended.wait()  # `join` takes a thread for dead that Ctrl-C finds it waiting for
+        except KeyboardInterrupt:
+            runs.asked_to_stop = lambda: True
+            runs.ended.wait()
             raise
     return results
 
@@ -168,7 +162,7 @@ class _Runs:
         self.mesh = mesh_of(devices, RUN, DATA)
         self.turn = threading.Condition()  # held by a run's thread, except where it waits here
         self.asked_to_stop, self.stop = asked_to_stop, False  # asked at meetings: all runs stop behind the same one
-        self.going_on = set(range(len(devices)))
+        self.going_on, self.ended = set(range(len(devices))), threading.Event()
         self.calls: dict[int, tuple[Any, Sequence[Any]]] = {}  # (program, shapes), arguments
         self.results: dict[int, Any] = {}
 
@@ -186,6 +180,8 @@ class _Runs:
         """Ends a run: the others no longer wait for it."""
         self.going_on.discard(number)
         self._answer()
+        if not self.going_on:
+            self.ended.set()
 
     def _answer(self) -> None:
         if not self.calls or set(self.calls) != self.going_on:
