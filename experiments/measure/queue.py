@@ -113,10 +113,8 @@ def run_table(title: str, room: Room, table: Table, commands: Mapping[str, Comma
     prepare_process(first)
     commands = {name: over_devices(command) for name, command in commands.items()}
     jobs, failed = jobs_of(table, commands), {}
-    if first.shared.side_by_side:
-        raise InputError("side_by_side", "whole runs have failed so: it is for plans; give --jobs")
-    by_seed = [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed]
-    in_turn(by_seed, lambda job: run_job(job.system, job), failed=failed)
+    in_turn([one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed],
+            lambda job: run_job(job.system, job), together=first.shared.side_by_side, failed=failed)
     write_text(path, text := page(title, room, table, jobs))
     print(f"\n{text}\n{path}")
     raise_for_failures(failed)

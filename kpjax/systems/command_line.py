@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from kpjax.training.checkpoints import flat_identity
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator
+from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import held, versions
 
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
@@ -453,19 +455,38 @@ def accelerator_alone(number: int) -> dict[str, str]:
 
 
 def in_processes(command: Command) -> None:
-    """Runs a command in several processes, which share its runs; none starts over. Raises RunError where one fails."""
+    """Runs a command in several processes, which share its runs; none starts over. SIGTERM and Ctrl-C end them, too.
+
+    Raises RunError where one fails, and Interrupted after SIGTERM.
+    """
+    def stop(number: int, frame: Any) -> None:
+        raise Interrupted("stopped by SIGTERM, as all processes are; the same command goes on")
+
     module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
         f"experiments.{command.system.name}", command.preset]
     words = [sys.executable, "-m", *module, *command.arguments[1:], "--jobs", "1", "--no-fresh"]
-    children = [subprocess.Popen(words, env=os.environ | accelerator_alone(number))
-                for number in range(command.shared.jobs)]
-    if failed := [code for code in [child.wait() for child in children] if code]:
+    children, before = [], signal.signal(signal.SIGTERM, stop)
+    try:
+        for number in range(command.shared.jobs):
+            children.append(subprocess.Popen(words, env=os.environ | accelerator_alone(number)))
+        codes = [child.wait() for child in children]
+    except BaseException:
+        for child in children:
+            child.terminate()
+        for child in children:  # it saves its step first
+            child.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if failed := [code for code in codes if code]:
         raise RunError(f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "
                        "goes on")
 
 
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
+    import jax
+
     command = read_command(system, arguments)
     if command.shared.jobs > 1:
         if command.shared.fresh:
@@ -478,12 +499,11 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             agreed(lambda: _start_over(command))
         if system.own:
             system.own.check(command)
-        jobs = command.jobs()
-        if command.shared.side_by_side:  # whole runs lost an array of their own in some of their programs
-            raise InputError("side_by_side", "whole runs have failed so: it is for plans; give --jobs")
-        all_of_it = AllOfIt(jobs, 1)
+        jobs, together = command.jobs(), command.shared.side_by_side
+        all_of_it = AllOfIt(jobs, min(len(command.seeds), jax.local_device_count()) if together else 1)
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
-        in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system))
+        in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system),
+                together=together)
     report = show_table(command)
     if system.own:
         print(*system.own.next_lines(command), sep="\n")

@@ -7,10 +7,9 @@ import functools
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 import jax
 
@@ -35,51 +34,45 @@ def claimed(job: Job) -> Iterator[None]:
         yield
 
 
-def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, pause: float = 10.0,
+def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, together: bool = False, pause: float = 10.0,
             failed: dict[Job, str] | None = None) -> None:
     """Works on every job once.
 
     A job that another process has in work, or one that needs a stage which another trains, is left to the end, until
     that is done: when nothing else is left it looks again every `pause` seconds. The first job that fails stops it,
     unless there is a `failed`, which then holds the errors in one line each. Interruptions (SIGTERM, Ctrl-C) pass.
+
+    together: on as many seeds of one kind at the same time as there are devices, see `side_by_side`. Each has as many
+    devices as where all seeds of its kind are worked on. Those beside one that fails, or is left to the end, go on.
     """
-    _until_done(jobs, lambda waiting, put_off: [_try(job, work, failed, put_off) for job in waiting], pause)
-
-
-def at_once(jobs: Sequence[Job], work: Callable[[Job], None], *, failed: dict[Job, str] | None = None) -> None:
-    """Works on every job once, on as many seeds of one kind at the same time as there are devices, see `side_by_side`.
-
-    Each has as many devices as where all seeds of its kind are worked on. Jobs are left to the end as by `in_turn`: no
-    run waits for another process while those beside it wait for the run.
-    failed: as of `in_turn`; without one the first error is raised once all runs beside it have ended.
-    """
-    devices, seeds = jax.local_devices(), Counter(job._replace(seed=0) for job in dict.fromkeys(jobs))
-
-    def some_at_once(waiting: Sequence[Job], put_off: set[Job]) -> None:
-        kinds: dict[Job, list[Job]] = {}
-        for job in waiting:
-            kinds.setdefault(job._replace(seed=0), []).append(job)
-        for kind, alike in kinds.items():
-            each = max(len(devices) // seeds[kind], 1)
-            count = len(devices) // each
-            for some in (alike[first:first + count] for first in range(0, len(alike), count)):
-                works = [functools.partial(_try, job, work, failed, put_off, quiet=place > 0)
-                         for place, job in enumerate(some)]  # what one says of its steps is enough
-                found = side_by_side(works, devices[:each * len(some)])
-                if error := next(filter(None, found), None):
-                    raise error
-
-    _until_done(jobs, some_at_once, pause=10.0)
-
-
-def _until_done(jobs: Sequence[Job], pass_over: Callable[[Sequence[Job], set[Job]], Any], pause: float) -> None:
-    """Passes over jobs until none is put off. pass_over: works on jobs, and keeps the set of those that are put off."""
     waiting, put_off = list(dict.fromkeys(jobs)), set()
+    seeds = Counter(job._replace(seed=0) for job in waiting)
+    attempt = functools.partial(_try, work=work, failed=failed, put_off=put_off)
     while waiting:
-        pass_over(waiting, put_off)
+        if together:
+            _seeds_together(waiting, seeds, attempt)
+        else:
+            for job in waiting:
+                attempt(job)
         if len(put_off) == len(waiting):
             time.sleep(pause)
         waiting = [job for job in waiting if job in put_off]
+
+
+def _seeds_together(jobs: Sequence[Job], seeds: Mapping[Job, int], attempt: Callable[..., None]) -> None:
+    """Works on jobs once, seeds of one kind at the same time. seeds: how many there are of each kind in all."""
+    devices, kinds = jax.local_devices(), {}
+    for job in jobs:
+        kinds.setdefault(job._replace(seed=0), []).append(job)
+    for kind, alike in kinds.items():
+        each = max(len(devices) // seeds[kind], 1)
+        count = len(devices) // each
+        for some in (alike[first:first + count] for first in range(0, len(alike), count)):
+            works = [functools.partial(attempt, job, quiet=place > 0)
+                     for place, job in enumerate(some)]  # what one says of its steps is enough
+            found = side_by_side(works, devices[:each * len(some)])
+            if error := next(filter(None, found), None):
+                raise error
 
 
 def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, put_off: set[Job], *,

@@ -24,7 +24,6 @@ from kpjax.training.trees import json_digest, leaf_digests, read_tree_like, tree
 
 FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
 KEPT = 2  # the newest ones, besides those that were the best
-ONE_AT_A_TIME = threading.RLock()  # orbax has one event loop a process: of runs side by side it serves one at a time
 
 
 def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
@@ -87,7 +86,7 @@ class Checkpoints:
         progress: JSON, returned by `restore`. best: the step of the best checkpoint so far, to be kept. Raises
         InputError if the disc refused this checkpoint, or an earlier one in the background.
         """
-        with ONE_AT_A_TIME, self._disc(step):
+        with self._disc(step):
             if self.frozen_digest is None and jax.tree.leaves(state.frozen):
                 self.frozen_digest = self._write_frozen(state.frozen)
             live = state._replace(frozen={})
@@ -108,10 +107,6 @@ class Checkpoints:
         template: the State as shapes, dtypes and shardings. Damaged checkpoints are moved to `damaged/` with one line
         on stderr. Raises InputError if a field of the identity differs, and RunError if all checkpoints are damaged.
         """
-        with ONE_AT_A_TIME:
-            return self._newest(template)
-
-    def _newest(self, template) -> Restored | None:
         steps, faults = sorted(self.manager.all_steps(), reverse=True), []
         for step in steps:
             try:
@@ -133,15 +128,14 @@ class Checkpoints:
         """Returns the checkpoint of one step. Raises RunError if it is damaged or gone."""
         self.wait()
         try:
-            with ONE_AT_A_TIME:
-                return self._read(step, template)
+            return self._read(step, template)
         except RunError as error:
             raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with "
                            "`fresh`") from error
 
     def wait(self) -> None:
         """Waits until everything is on the disc. Raises InputError if the disc refused."""
-        with ONE_AT_A_TIME, self._disc(None):
+        with self._disc(None):
             self.manager.wait_until_finished()
 
     def last_good(self) -> str:
@@ -252,20 +246,18 @@ def open_checkpoints(
     policy = _NewestAndBest()
     alone = threading.current_thread() is threading.main_thread()
     with _few_words():
-        with ONE_AT_A_TIME:
-            manager = ocp.CheckpointManager(
-                absolute(folder / "checkpoints"),
-                options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=alone))
+        manager = ocp.CheckpointManager(
+            absolute(folder / "checkpoints"),
+            options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=alone))
         try:
             checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, ocp.args, policy,
                                       remake_frozen)
-            with ONE_AT_A_TIME:
-                for step in manager.all_steps():
-                    with contextlib.suppress(RunError):
-                        policy.best[step] = checkpoints._record(step)["best"]
+            for step in manager.all_steps():
+                with contextlib.suppress(RunError):
+                    policy.best[step] = checkpoints._record(step)["best"]
             yield checkpoints
         finally:
-            with contextlib.suppress(Exception), ONE_AT_A_TIME:
+            with contextlib.suppress(Exception):
                 manager.close()
 
 

@@ -13,7 +13,7 @@ from kpjax.input.source import Source, stacked
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
 from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard, traced_for
-from kpjax.training.side_by_side import compiled_for, joint_mesh, once_for_all_threads
+from kpjax.training.side_by_side import compiled_for, joint_mesh
 
 
 class Gathered(NamedTuple):
@@ -95,7 +95,7 @@ def predict_source(
     return Gathered(*(field[order] for field in whole))
 
 
-@once_for_all_threads
+@functools.lru_cache(maxsize=16)
 def _compiled_predict(predict, mesh: Mesh, labelled: bool):
     in_one_form = traced_for(mesh, predict)
 

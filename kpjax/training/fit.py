@@ -28,7 +28,7 @@ from kpjax.training.mesh import check_divisible, data_mesh, replicate, replicate
 from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
-from kpjax.training.side_by_side import compiled_for, joint_mesh, once_for_all_threads, separate
+from kpjax.training.side_by_side import compiled_for, joint_mesh, separate
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
 
@@ -42,7 +42,7 @@ def compiled_update(update, mesh: Mesh):
     return _compiled_update(update, joint_mesh(mesh))
 
 
-@once_for_all_threads
+@functools.lru_cache(maxsize=16)
 def _compiled_update(update, mesh: Mesh):
     names: list[str] = []
     in_one_form = traced_for(mesh, update)

@@ -4,6 +4,9 @@ Seeds of a table need nothing of each other. Each run is a thread that knows of 
 theirs, and so are its data, checkpoints and folders. Where the threads come to the same compiled function they wait for
 each other, and one program over all their devices does the work of all: the function of one run, mapped over an axis
 `run` of the mesh, without a collective between runs. So each run has the numbers that it has alone.
+
+Between two such meetings the threads take turns, so that a run meets no half-made state of another: neither caches of
+what is built and compiled nor a `jax.Array`, whose list of shards is made when it is first asked for, bear several.
 """
 import contextvars
 import functools
@@ -36,64 +39,41 @@ def side_by_side(works: Sequence[Callable[[], Any]], devices: Sequence[jax.Devic
     if len(devices) < len(works):
         raise InputError("side_by_side", f"{len(works)} runs for {len(devices)} devices; there must be one for each")
     each = len(devices) // len(works)
-    runs = _Runs(np.array(devices[:each * len(works)]).reshape(len(works), each))
     results: list[Any] = [None] * len(works)
 
-    def work(number: int, stop: Callable[[], bool]) -> None:
+    def work(runs: _Runs, number: int) -> None:
         own_mesh.set(mesh_of(runs.devices[number], DATA))
-        _place.set(_Place(runs, number))
-        stopped.set(stop)
-        try:
-            with jax.default_device(runs.devices[number, 0]):
+        _place.set((runs, number))
+        stopped.set(lambda: runs.stop)
+        with runs.turn, jax.default_device(runs.devices[number, 0]):
+            try:
                 results[number] = works[number]()
-        except BaseException as error:  # told to whoever called
-            results[number] = error
-        finally:
-            runs.leave(number)
+            except BaseException as error:  # told to whoever called
+                results[number] = error
+            finally:
+                runs.leave(number)
 
-    ended = threading.Event()
     with stop_requests() as asked:
-        threads = [threading.Thread(target=contextvars.copy_context().run, args=(
-            work, number, lambda: ended.is_set() or asked())) for number in range(len(works))]
+        runs = _Runs(np.array(devices[:each * len(works)]).reshape(len(works), each), asked)
+        for number in range(len(works)):
+            threading.Thread(target=contextvars.copy_context().run, args=(work, runs, number), daemon=True).start()
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:  # the process could not end before its threads
-            ended.set()
-            for thread in filter(threading.Thread.is_alive, threads):
-                thread.join()
+            runs.ended.wait()  # `join` takes a thread for dead that Ctrl-C finds it waiting for
+        except KeyboardInterrupt:
+            runs.asked_to_stop = lambda: True
+            runs.ended.wait()
             raise
     return results
 
 
-class _Place(NamedTuple):
-    """One run among those of a process."""
-
-    runs: "_Runs"
-    number: int
-
-
-_place: contextvars.ContextVar[_Place | None] = contextvars.ContextVar("place", default=None)
+# Of a run's thread: the runs of the process, and its number among them.
+_place: contextvars.ContextVar["tuple[_Runs, int] | None"] = contextvars.ContextVar("place", default=None)
 
 
 def joint_mesh(mesh: Mesh) -> Mesh:
     """Returns the mesh of all runs, for what is compiled in the thread of one of them; elsewhere the mesh itself."""
     place = _place.get()
-    return mesh if place is None else place.runs.mesh
-
-
-def once_for_all_threads(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function whose last results are kept, and that one thread computes while others wait for it."""
-    kept, lock = functools.lru_cache(maxsize=16)(build), threading.RLock()
-
-    @functools.wraps(build)
-    def locked(*arguments: Any) -> Any:
-        with lock:
-            return kept(*arguments)
-
-    return locked
+    return mesh if place is None else place[0].mesh
 
 
 class JointState(NamedTuple):
@@ -177,56 +157,59 @@ class _JointProgram(NamedTuple):
 class _Runs:
     """The meeting of the threads of several runs: calls are answered once all runs that go on have one."""
 
-    def __init__(self, devices: np.ndarray):
+    def __init__(self, devices: np.ndarray, asked_to_stop: Callable[[], bool]):
         self.devices = devices  # (runs, devices of each)
         self.mesh = mesh_of(devices, RUN, DATA)
-        self.changed = threading.Condition()
-        self.going_on = set(range(len(devices)))
-        self.calls: dict[int, tuple[_JointProgram, Sequence[Any]]] = {}
+        self.turn = threading.Condition()  # held by a run's thread, except where it waits here
+        self.asked_to_stop, self.stop = asked_to_stop, False  # asked at meetings: all runs stop behind the same one
+        self.going_on, self.ended = set(range(len(devices))), threading.Event()
+        self.calls: dict[int, tuple[Any, Sequence[Any]]] = {}  # (program, shapes), arguments
         self.results: dict[int, Any] = {}
 
     def call(self, number: int, program: _JointProgram, arguments: Sequence[Any]) -> Any:
-        """Returns what a program returns for one run; raises what it raised."""
-        with self.changed:
-            self.calls[number] = (program, arguments)
-            self._answer()
-            self.changed.wait_for(lambda: number in self.results)
-            result = self.results.pop(number)
+        """Returns what a program returns for one run; raises what it raised. Others have their turns meanwhile."""
+        self.calls[number] = ((program, _described(arguments)), arguments)
+        self._answer()
+        self.turn.wait_for(lambda: number in self.results)
+        result = self.results.pop(number)
         if isinstance(result, Exception):
             raise result
         return result
 
     def leave(self, number: int) -> None:
         """Ends a run: the others no longer wait for it."""
-        with self.changed:
-            self.going_on.discard(number)
-            self._answer()
+        self.going_on.discard(number)
+        self._answer()
+        if not self.going_on:
+            self.ended.set()
 
     def _answer(self) -> None:
         if not self.calls or set(self.calls) != self.going_on:
             return
+        self.stop = self.asked_to_stop()
         alike: dict[Any, list[int]] = {}
-        for number, (program, arguments) in sorted(self.calls.items()):
-            alike.setdefault((program.compiled_together, _described(arguments)), []).append(number)
-        for numbers in alike.values():
-            program = self.calls[numbers[0]][0]
+        for number, (kind, _) in sorted(self.calls.items()):
+            alike.setdefault(kind, []).append(number)
+        if len(alike) > 1:  # each program consumes the arrays of its own runs alone
+            self.calls = {number: (kind, [separate(one) for one in arguments])
+                          for number, (kind, arguments) in self.calls.items()}
+        for (program, _), numbers in alike.items():
             try:
                 found = program.of_runs(tuple(numbers), [self.calls[number][1] for number in numbers])
             except Exception as error:  # of the compiler, or memory: of all these runs
                 found = [error] * len(numbers)
             self.results.update(zip(numbers, found, strict=True))
         self.calls.clear()
-        self.changed.notify_all()
+        self.turn.notify_all()
 
 
 # Arrays of several runs as one, and back. The buffers of the devices stay where they are.
 
 
 def _joined(trees: Sequence[Any], sharding: NamedSharding) -> Any:
-    states = [tree for tree in trees if isinstance(tree, JointState)]
-    if len(states) == len(trees) and all(state.tree is states[0].tree for state in states) and (
-            jax.tree.leaves(states[0].tree)[0].sharding.device_set == sharding.device_set):
-        return states[0].tree
+    if all(isinstance(one, JointState) and one.tree is trees[0].tree for one in trees) and (
+            jax.tree.leaves(trees[0].tree)[0].sharding.device_set == sharding.device_set):  # of these runs alone
+        return trees[0].tree
     return jax.tree.map(lambda *leaves: jax.make_array_from_single_device_arrays(
         leaves[0].shape, sharding, [part for leaf in leaves for part in _parts(leaf).values()]),
         *map(separate, trees))
@@ -248,5 +231,4 @@ def _parts(leaf: jax.Array) -> dict[jax.Device, jax.Array]:
 def _described(arguments: Sequence[Any]) -> Any:
     """Returns what the arguments of two calls of a program must have in common to be answered together."""
     leaves, tree = jax.tree.flatten([one.tree if isinstance(one, JointState) else one for one in arguments])
-    return tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves), tuple(
-        id(one.tree) for one in arguments if isinstance(one, JointState))
+    return tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)

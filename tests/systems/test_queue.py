@@ -1,5 +1,6 @@
 """The queue behind every command of several runs."""
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from tiny_systems import SYSTEMS
 
 from kpjax.errors import RunError
 from kpjax.systems.command_line import in_processes, read_command
-from kpjax.systems.queue import at_once, in_turn, raise_for_failures
+from kpjax.systems.queue import in_turn, raise_for_failures
 from kpjax.systems.system import Job
 from kpjax.training.mesh import data_mesh
 from kpjax.training.run_folder import InUse
@@ -93,14 +94,19 @@ def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeyp
 
 
 def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
-    started = []
+    started, ended = [], []
 
     class Child:
         def __init__(self, words, env):
             started.append((words, env["CUDA_VISIBLE_DEVICES"], env["TPU_VISIBLE_CHIPS"]))
 
         def wait(self):
+            if "stopped" in str(started[-1]) and not ended:
+                signal.raise_signal(signal.SIGTERM)
             return int("failing" in str(started[-1]))
+
+        def terminate(self):
+            ended.append(self)
 
     monkeypatch.setattr("kpjax.systems.command_line.subprocess.Popen", Child)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
@@ -111,6 +117,9 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
                                  "--jobs", "1", "--no-fresh"]
     with pytest.raises(RunError, match="of 2 processes failed"):
         in_processes(read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
+    with pytest.raises(Interrupted):
+        in_processes(read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", "stopped"]))
+    assert len(ended) == 2
 
 
 def test_a_run_side_by_side_waits_for_another_process_alone(tmp_path, monkeypatch):
@@ -122,7 +131,7 @@ def test_a_run_side_by_side_waits_for_another_process_alone(tmp_path, monkeypatc
 
     calls, pauses, job = [], [], jobs_in(tmp_path, "one")[0]
     monkeypatch.setattr(time, "sleep", pauses.append)
-    at_once([job._replace(seed=seed) for seed in range(2)], work)
+    in_turn([job._replace(seed=seed) for seed in range(2)], work, together=True)
     assert sorted(calls) == [(0, 4), (1, 4), (1, 4)]
     assert calls[-1] == (1, 4)
     assert pauses == []

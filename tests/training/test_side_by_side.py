@@ -1,5 +1,7 @@
 """Runs side by side: each has the numbers that it has alone, resumes, and ends alone."""
+import os
 import re
+import signal
 
 import jax
 import numpy as np
@@ -10,6 +12,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, Select, compiled_update, fit
 from kpjax.training.mesh import DATA, data_mesh, mesh_of, own_mesh
+from kpjax.training.process import Interrupted
 from kpjax.training.side_by_side import side_by_side
 
 METHOD = tiny()
@@ -22,8 +25,8 @@ def error_of(state):
     return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}
 
 
-def train(folder, seed, steps, streams=None):
-    return fit(METHOD, streams or {"labelled": Batches()}, steps=steps, key=jax.random.key(seed), stage="main",
+def train(folder, seed, steps, streams=None, method=METHOD):
+    return fit(method, streams or {"labelled": Batches()}, steps=steps, key=jax.random.key(seed), stage="main",
                folder=folder / f"seed-{seed}", config={}, evaluate=(3, error_of), select=Select("val/error", "min"),
                options=FitOptions(save_every=4, quiet=True))
 
@@ -57,19 +60,57 @@ def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one.last, other.last)
 
 
-def test_a_run_that_fails_ends_alone(alone, tmp_path):
-    class Broken(Batches):
-        def __getitem__(self, step):
-            if step == 3:
-                raise RunError("a file is gone")
-            return super().__getitem__(step)
+class Changed(Batches):
+    """Batches of which that of one step is changed."""
 
-    works = [lambda seed=seed: train(tmp_path, seed, 7, {"labelled": Broken()} if seed == 1 else None)
-             for seed in range(RUNS)]
-    found = side_by_side(works, jax.devices()[:RUNS])
+    def __init__(self, at, change):
+        super().__init__()
+        self.at, self.change = at, change
+
+    def __getitem__(self, step):
+        batch = super().__getitem__(step)
+        return self.change(batch) if step == self.at else batch
+
+
+def test_a_run_that_fails_ends_alone(alone, tmp_path):
+    broken = Changed(3, lambda batch: batch._replace(keypoints=batch.keypoints * np.nan))
+    found = side_by_side([lambda seed=seed: train(tmp_path, seed, 7, {"labelled": broken} if seed == 1 else None)
+                          for seed in range(RUNS)], jax.devices()[:RUNS])
     assert isinstance(found[1], RunError)
+    assert str(found[1]).startswith("step 4: loss/fit is nan")
     for seed in (0, 2, 3):
         assert_equal(found[seed], alone[seed])
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)])
+def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, number, raised):
+    def stop(batch):
+        os.kill(os.getpid(), number)
+        return batch
+
+    saved, stopping = [], Changed(3, stop)
+
+    def work(seed):
+        try:
+            train(tmp_path, seed, 10**9, {"labelled": stopping} if seed == 1 else None)
+        finally:
+            saved.append(max(int(path.name) for path in tmp_path.glob(f"seed-{seed}/checkpoints/*")))
+
+    with pytest.raises(raised):
+        side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS])
+    assert len(saved) == RUNS
+    assert len(set(saved)) == 1
+
+
+def test_runs_of_programs_of_their_own_go_on(alone, tmp_path):
+    """Such as those whose methods were built apart."""
+    def work(seed):
+        return train(tmp_path, seed, 7, method=METHOD if seed % 2 else apart)
+
+    apart = tiny()
+    for one, other in zip(side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS]),
+                          alone, strict=True):
+        assert_equal(one, other)
 
 
 def test_outside_of_runs_nothing_changes():

@@ -1,0 +1,61 @@
+"""Seeds at the same time, each on a device of its own: the runs that they are alone, resumed as well."""
+import functools
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from tiny_systems import SYSTEMS
+
+from kpjax.systems.command_line import run
+from kpjax.systems.system import read_predictions
+from kpjax.training import evaluation, fit
+from kpjax.training.mesh import DATA, mesh_of, own_mesh
+from kpjax.training.trees import load_trained
+
+SEEDS = 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "variant"), [("regda", "regda"), ("incremental", "kamp")])
+def test_eight_seeds_are_those_alone_bit_for_bit(name, variant, tmp_path, monkeypatch, rounded_alike):
+    system = SYSTEMS[name]
+    preset = next(iter(system.presets))
+    for module in (fit, evaluation):
+        monkeypatch.setattr(module, "compiled_for", functools.partial(
+            module.compiled_for, compiler_options=rounded_alike or None))
+
+    def command(workdir, *flags):
+        return [preset, "--variants", variant, "--workdir", str(tmp_path / workdir), *flags]
+
+    token = own_mesh.set(mesh_of(np.array(jax.devices()[:1]), DATA))
+    for seed in range(SEEDS):
+        run(system, command("alone", "--first-seed", str(seed)))
+    own_mesh.reset(token)
+
+    def cut_off(method, streams, **options):
+        if options["steps"] > 2:
+            fit.fit(method, streams, **options | {"steps": 2, "evaluate": None, "select": None,
+                                                  "options": replace(options["options"], save_every=1)})
+            raise KeyboardInterrupt
+        return fit.fit(method, streams, **options)
+
+    together = command("together", "--seeds", str(SEEDS), "--side-by-side")
+    with monkeypatch.context() as patch:
+        patch.setattr("kpjax.systems.system.fit", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(system, together)
+    run(system, together)
+    for seed in range(SEEDS):
+        alone, beside = (tmp_path / workdir / name / preset / variant / f"seed-{seed}"
+                         for workdir in ("alone", "together"))
+        for read in (lambda folder: load_trained(folder / "model"), read_predictions):
+            jax.tree.map(np.testing.assert_array_equal, read(alone), read(beside))
+        results = [json.loads((folder / "results.json").read_text()) for folder in (alone, beside)]
+        for field in ("metrics", "devices", "steps", "images"):
+            assert results[0][field] == results[1][field]
+        assert results[0]["devices"]["count"] == 1
+        names = [{path.relative_to(folder) for path in folder.rglob("*") if "tfevents" not in path.name
+                  and "checkpoints" not in path.parts} for folder in (alone, beside)]
+        assert names[0] == names[1]
