@@ -232,7 +232,9 @@ class Cell(NamedTuple):
         return found and Difference("", found.value, found.low, found.high)
 
     def gain_text(self) -> str:
-        """Returns the gain with its interval and unit."""
+        """Returns the gain with its interval and unit, or "not run"."""
+        if not self.pairs():
+            return "not run"
         name, _, unit = self.metric.heading.partition(", ")
         gains = difference_text(self.gains(), len(self.pairs()), decimals=self.metric.decimals)
         return f"{gains} points of {name}" if unit == "%" else f"{gains} {unit} ({name})"
@@ -334,8 +336,8 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
         lines.append([problem, f"`kpjax train {name} {NEEDS[name].takes}`",
                       f"[{publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
                       ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)])
-    return markdown(["what you have", "run this", "its method's gain over the cheapest explanation [95 % interval]",
-                     "do the paper's orderings hold here?"], lines) + "\n"
+    return markdown(["what you have", "run this", "gain over the cheapest explanation [95 % interval]",
+                     "do the paper's orderings hold?"], lines) + "\n"
 
 
 def answer(room: Room, claim: Claim) -> str:

@@ -18,7 +18,7 @@ TABLE = Table("people", ("regda", "people mcd_trade_off=3/regda", "adabn", "regd
 def room(of):
     """Returns a room of a tiny RegDA."""
     return type("TinyRoom", (Room,), {"system": of})(
-        EXPERIMENTS / "regda", {"headline": TABLE}, METRICS, {}, {})
+        EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {})
 
 
 @pytest.fixture
