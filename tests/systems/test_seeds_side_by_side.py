@@ -46,7 +46,7 @@ def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypat
     for seed in range(SEEDS):
         alone, beside = (tmp_path / workdir / name / preset / variant / f"seed-{seed}"
                          for workdir in ("alone", "together"))
-        # To the last bit but one: fusions of a program for one device and of one for eight may round differently.
+        # Not bit for bit: the fusions of a program for one device and of one for eight round differently.
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), load_trained(alone / "model"),
                      load_trained(beside / "model"))
         results = [json.loads((folder / "results.json").read_text()) for folder in (alone, beside)]
