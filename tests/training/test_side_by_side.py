@@ -83,7 +83,7 @@ def test_a_run_that_fails_ends_alone(alone, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)])
-def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, number, raised):
+def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, number, raised):
     def stop(batch):
         os.kill(os.getpid(), number)
         return batch
@@ -92,10 +92,12 @@ def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, number, rai
 
     def work(seed):
         try:
-            train(tmp_path, seed, 10**9, {"labelled": stopping} if seed == 1 else None)
+            train(tmp_path, seed, 300, {"labelled": stopping} if seed == 1 else None)
         finally:
             saved.append(max(int(path.name) for path in tmp_path.glob(f"seed-{seed}/checkpoints/*")))
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(raised):
         side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS])
     assert len(saved) == RUNS
