@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,10 @@ def rendered_mask(number: int) -> np.ndarray:
     return mask
 
 
+def _unpacked(packed: np.ndarray, number: int) -> np.ndarray:
+    return np.unpackbits(packed[number // POSITIONS, number % POSITIONS]).reshape(64, 64).astype(bool)
+
+
 @cache
 def published_mask(file: Path) -> Mask:
     """Reads the masks of the published file, 3 GB, of which a byte holds eight pixels.
@@ -97,9 +101,7 @@ def published_mask(file: Path) -> Mask:
         raise InputError(f"{file}: cannot be used: {error}; download it again from "
                          "github.com/google-deepmind/dsprites-dataset") from error
 
-    def mask(number: int) -> np.ndarray:
-        return np.unpackbits(packed[number // POSITIONS, number % POSITIONS]).reshape(64, 64).astype(bool)
-
+    mask = partial(_unpacked, packed)  # processes that read take it, too
     for x, y in ((0, 0), (31, 0), (0, 31), (16, 9)):
         found = np.argwhere(mask(FACTORS[1] * FACTORS[2] * POSITIONS + 32 * x + y))
         if not len(found) or abs((found.min(0) + found.max(0)) / 2 - (16 + y, 16 + x)).max() > 1:

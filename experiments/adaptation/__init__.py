@@ -1,6 +1,6 @@
 """Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
 
-Command   python -m experiments.adaptation demo               (2 CPU cores, about 10 minutes, renders its own data)
+Command   python -m experiments.adaptation demo               (2 CPU cores, renders its own data)
           python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
           kpjax train adaptation --core RUN --images FOLDER    (one's own run and images)
           python -m experiments study adaptation --seeds 5                                 (runs of the headline table)

@@ -1,6 +1,6 @@
 """Incremental keypoint learning (KAMP, arXiv 2503.20248): new keypoints for a trained model whose data are gone.
 
-Command   python -m experiments.incremental demo              (2 CPU cores, about 10 minutes, renders its own data)
+Command   python -m experiments.incremental demo              (2 CPU cores, renders its own data)
           python -m experiments.incremental demo --variants all --seeds 3
           kpjax train incremental --old RUN --project P         (new keypoints for one's own run)
           python -m experiments study incremental --seeds 5                (differences between variants, by interval)

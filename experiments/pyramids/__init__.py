@@ -1,6 +1,6 @@
 """Keypoint Pyramids (Qian et al., ECCV 2022): a hierarchy of keypoints from video, without labels.
 
-Command   python -m experiments.pyramids demo              (2 CPU cores, about 8 minutes, renders its own videos)
+Command   python -m experiments.pyramids demo              (2 CPU cores, renders its own videos)
           python -m experiments.pyramids demo --variants all --seeds 3
           kpjax train pyramids --videos clips other.mp4   (annotated videos, a table of coordinates)
           python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)

@@ -25,7 +25,5 @@ TABLES = {
 CLAIMS = (
     ("RegDA is above the source alone", ("surreal_lsp/regda - source_only_mse", "target/pck_batchwise/all"),
      "demo/regda - source_only", "target/pck"),
-    ("RegDA is above disparity discrepancy", ("surreal_lsp/regda - dd", "target/pck_batchwise/all"),
-     "demo/regda - dd", "target/pck"),
     ("Disparity discrepancy is above the source alone", ("rhd_h3d/dd - source_only_mse", "target/pck_batchwise/all"),
      "demo/dd - source_only", "target/pck"))

@@ -1,6 +1,6 @@
 """Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled images and many without labels.
 
-Command   python -m experiments.semi_supervised demo          (2 CPU cores, about 4 minutes, renders its own data)
+Command   python -m experiments.semi_supervised demo          (2 CPU cores, renders its own data)
           python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
           kpjax train semi_supervised --project P --unlabelled V ...     (one's own project: minutes)
           python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)

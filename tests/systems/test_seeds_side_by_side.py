@@ -43,12 +43,13 @@ def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             run(system, together)
     run(system, together)
+    alike = []
     for seed in range(SEEDS):
         alone, beside = (tmp_path / workdir / name / preset / variant / f"seed-{seed}"
                          for workdir in ("alone", "together"))
-        # Not bit for bit: the fusions of a program for one device and of one for eight round differently.
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), load_trained(alone / "model"),
-                     load_trained(beside / "model"))
+        models = load_trained(alone / "model"), load_trained(beside / "model")
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *models)
+        alike.append(all(jax.tree.leaves(jax.tree.map(functools.partial(np.allclose, rtol=2e-6, atol=1e-6), *models))))
         results = [json.loads((folder / "results.json").read_text()) for folder in (alone, beside)]
         for field in ("devices", "steps", "images"):
             assert results[0][field] == results[1][field]
@@ -56,3 +57,5 @@ def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypat
         names = [{path.relative_to(folder) for path in folder.rglob("*") if "tfevents" not in path.name
                   and "checkpoints" not in path.parts} for folder in (alone, beside)]
         assert names[0] == names[1]
+    if not all(alike):  # programs for one device and for eight round differently; why by so much is not found
+        pytest.xfail(f"{alike.count(False)} of {SEEDS} seeds differ by more than one rounding")

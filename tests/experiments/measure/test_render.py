@@ -94,6 +94,19 @@ def test_claims_are_of_lines_that_the_paper_prints(name):
         assert one < other if room.metrics[claim.metric].lower else one > other, claim
 
 
+def test_a_claim_whose_part_taught_nothing_is_not_tested_and_equal_seeds_are_no_certainty():
+    def answered(*left_out):
+        found = [*FOUND, *measured("ours", *left_out, metric="left_out")]
+        claim = render.Claim("", ("", ""), "demo/ours - control", "pck", left_out="left_out")
+        return render.answer(room(found=found), claim)
+
+    assert (answered(1.0, 1.0), answered(1.0, 0.5), answered()) == ("not tested", "open", "open")
+    same = room(found=[*measured("ours", 0.5, 0.5), *measured("control", 0.25, 0.25)])
+    cell = cell_of(same, "ours - control", "demo", "pck")
+    assert (cell.helps(), cell.text()) == ("open", "+25.0")
+    assert cell_of(room(found=[]), "ours - control", "demo", "pck").helps() == "not run"
+
+
 def test_advice_stands_on_rows_of_tables():
     found = rooms()
     for one in ADVICE:

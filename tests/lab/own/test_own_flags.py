@@ -76,7 +76,7 @@ def traced(method, streams, *, key, start=None, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
-def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
+def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch):
     monkeypatch.setattr(skeleton_of_systems, "fit", traced)
     variant, typed = TINY[name]
     system = own_system(name)
@@ -93,7 +93,5 @@ def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
                 refused.append(f"{' '.join(flag)}: {error}")
         except Exception as error:  # whatever it is, a flag that was read must train
             broken.append(f"{' '.join(flag)}: {type(error).__name__} {' '.join(str(error).split())[:200]}")
-    capsys.readouterr()
-    print(*refused, sep="\n")
     assert not broken
     assert len(refused) < 0.2 * number
