@@ -24,6 +24,7 @@ from kpjax.lab.out.export.standalone import (
     LARGEST_SIDE,
     checked_description,
     open_predictor as open_predictor_folder,
+    transform_of,
 )
 from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
 from kpjax.lab.own.animals import Finder, open_finder
@@ -105,7 +106,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
         files = files if isinstance(files, Mapping) else {}
         skeleton = skeleton_from_json(given["skeleton"], f"{Path(folder) / DESCRIPTION}: skeleton")
-        function = (skeleton, int(given["input"]["shape"][1]), reading.transform_of(given["input"]), predict)
+        function = (skeleton, int(given["input"]["shape"][1]), transform_of(given["input"]), predict)
         with_members = None
     else:
         opened = open_runs(folder)

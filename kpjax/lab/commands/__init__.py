@@ -174,14 +174,13 @@ class Export:
     The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), weights.safetensors,
     predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
     numpy, safetensors, flatbuffers and pillow. New releases of jax are promised to load it for 180 days; then, or
-    before, `export --from FOLDER --out NEW` makes it again from itself. The form that lasts is ONNX: with --to onnx it
-    holds predict.onnx in place of the first two, which ONNX Runtime runs without jax, and twenty images are compared
-    with the run. Converting needs the packages jax2onnx and onnxruntime.
+    before, `export FOLDER --out NEW` makes it again from itself. The form that lasts is ONNX: with --to onnx it holds
+    predict.onnx in place of the first two, which ONNX Runtime runs without jax, and twenty images are compared with the
+    run. Converting needs the packages jax2onnx and onnxruntime.
     """
 
-    run: Annotated[Positional[str | None], arg(metavar="RUN")] = None  # a finished run's folder .../seed-<n>
-    # a folder that was exported before, to be made again for this jax
-    earlier: Annotated[Path | None, arg(name="from", metavar="FOLDER")] = None
+    # a finished run's folder .../seed-<n>, or a folder that was exported before
+    run: Annotated[Positional[str], arg(metavar="RUN")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes
     to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
     overwrite: bool = False  # replace an earlier predictor in FOLDER

@@ -1,9 +1,11 @@
 """Report of the command `check`: the contents and faults of an annotation project, and a sheet of its labels."""
 import contextlib
 import functools
-import math
-from collections import Counter
+import hashlib
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ from kpjax import InputError
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.files import remove_partials
+from kpjax.images.reading import read_image
+from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
-from kpjax.lab.formats import checking
 from kpjax.lab.formats.project import Project, outside
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import format_of, project_and_faults
@@ -42,22 +45,21 @@ def check(asked: Check) -> Project:
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
         for path in dict.fromkeys([*known, *videos_of(project)]):  # those without labels are looked at, not decoded
             with contextlib.suppress(InputError):  # it is among the faults
-                decode = path in known and not asked.quick
-                videos.append(checking.video_facts(path, decode=decode, progress=_bar(path.name)))
-                print(video_line(videos[-1], project))
+                videos.append(open_video(path))
+                print(video_line(videos[-1], project, decode=path in known and not asked.quick))
         if not asked.quick:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
-            broken, copies = checking.image_faults(images, _bar("images", total=len(images)))
+            broken, copies = image_faults(images, _bar("images", total=len(images)))
             faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
-        for line in note_lines(project, copies):
-            print(line)
+        for line in (*project.notes, *slips(project, copies)):
+            print(f"note: {line}")
     if faults:
         print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
         several = "s" * (len(faults) > 1)
         raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
-    holdings = holdings_of(project, [len(one.video) for one in videos])
+    holdings = holdings_of(project, [len(one) for one in videos])
     print(*[CROPS] * holdings.several, *systems_lines(holdings), sep="\n")
     return project
 
@@ -101,27 +103,65 @@ def keypoint_lines(project: Project) -> list[str]:
     return [*lines, f"edges: {len(project.skeleton.edges)}"]
 
 
-def video_line(facts: checking.VideoFacts, project: Project) -> str:
-    """Describes a video in a line."""
-    video = facts.video
-    labelled = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path})
-    rate = "" if math.isnan(facts.rate) else f", {facts.rate:.4g} frames/s{' (variable)' if facts.variable else ''}"
+def video_line(video: Video, project: Project, *, decode: bool) -> str:
+    """Describes a video in a line. decode: whether to look at all of it, for frames that do not decode."""
+    labelled, rate = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path}), ""
+    if video.times is not None and len(steps := np.diff(video.times)):
+        median = float(np.median(steps))
+        rate = f", {1 / median:.4g} frames/s{' (variable)' if np.ptp(steps) > median / 20 else ''}"
     turned = f", turned by {video.rotation} degrees" if video.rotation else ""
-    bad = "" if facts.unreadable is None else f", {facts.unreadable} unreadable"
+    bad = f", {sum(image is None for _, image in _bar(video.path.name)(video))} unreadable" if decode else ""
     cut = f", {video.cut_off} cut off" if video.cut_off else ""
     return (f"video {video.path.name}: {len(video)} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
             f"{labelled} labelled{f'; {video.note}' if video.note else ''}")
 
 
-def note_lines(project: Project, copies: Sequence[str]) -> list[str]:
-    """Returns what the reader derived or left out, and what looks like a slip."""
-    lines = [*project.notes, *checking.repeated_labels(project)]
-    if copies:
-        lines.append(f"{len(copies)} images are copies of another: {summarise(copies, 3)}")
-    if both := checking.sessions_on_both_sides(project):
-        lines.append(f"recordings on both sides of a split, where test frames have neighbours that train: "
-                     f"{summarise(both)}")
-    return [f"note: {line}" for line in lines]
+def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
+    """Returns a line for each image that does not decode, and each copy of another. progress: wraps the iteration."""
+    def read(path: Path) -> tuple[bytes, str]:
+        try:
+            read_image(path)
+            return hashlib.sha256(path.read_bytes()).digest(), ""
+        except (InputError, OSError) as error:
+            return b"", str(error)
+
+    there = [path for path in paths if os.path.isfile(path)]  # False for a name that the system refuses
+    seen: dict[bytes, Path] = {}
+    faults, copies = [], []
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
+        for path, (digest, fault) in zip(there, progress(readers.map(read, there)), strict=True):
+            if fault:
+                faults.append(f"{fault}; replace the image or delete its labels")
+            elif (first := seen.setdefault(digest, path)) != path:
+                copies.append(f"{path.name} is {first.name}" if path.name != first.name else f"{path} is {first}")
+    return faults, copies
+
+
+def slips(project: Project, copies: Sequence[str]) -> list[str]:
+    """Returns lines about animals with exactly the labels of another one, and recordings on both sides of a split.
+
+    copies: images that are copies of another, as `image_faults` names them.
+    """
+    seen: dict[bytes, str] = {}
+    here, elsewhere = {}, {}
+    for one in project.instances:
+        name, labels = project.frames[one.frame].name, one.keypoints.tobytes()
+        if labels not in seen:
+            seen[labels] = name
+        elif seen[labels] == name:
+            here[name] = None
+        else:
+            elsewhere[f"{name} has those of {seen[labels]}"] = None
+    splits: dict[str, set[str]] = defaultdict(set)
+    for frame in project.frames:
+        if frame.session and frame.split:
+            splits[frame.session].add(frame.split)
+    both = [f"{session} ({' and '.join(sorted(found))})" for session, found in splits.items() if len(found) > 1]
+    said = [f"the same labels {what}: {len(found)} frames, such as {summarise([*found][:2])}"
+             for what, found in (("twice on one frame", here), ("on two frames", elsewhere)) if found]
+    said += [f"{len(copies)} images are copies of another: {summarise(copies, 3)}"] * bool(copies)
+    return said + ["recordings on both sides of a split, where test frames have neighbours that train: "
+                   f"{summarise(both)}"] * bool(both)
 
 
 def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> None:

@@ -122,9 +122,14 @@ def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | N
     For an ensemble, what one of its runs has learnt from is learnt from. lists: those that the runs kept.
     """
     if None in lists:
-        if any(learnt_from(run, project) for run in runs):
-            tell("the run has learnt from frames of this project and kept no list of them, as exported runs: the "
-                 "errors\nbelow are smaller than on new frames")
+        for fields in (stored_fields(read_json(path)["config"]) for run in runs
+                       if (path := run / "config.json").is_file()):
+            named = [fields[name] for name in ("project", "source") if isinstance(fields.get(name), str)]
+            named = [name for name in (*named, *fields.get("more_projects", [])) if name]
+            if project.resolve() in [Path(name).expanduser().resolve() for name in named]:
+                tell("the run has learnt from frames of this project and kept no list of them, as exported runs: the "
+                     "errors\nbelow are smaller than on new frames")
+                break
         return ("labelled",) * len(animals.parts)
     known: dict[tuple[Path, int | None], str] = {}
     for kept in lists:
@@ -133,15 +138,6 @@ def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | N
             known[frame] = TRAINED if known.get(frame) == TRAINED else part
     found = [known.get((path.resolve(), number)) for path, number in zip(animals.images, animals.frames, strict=True)]
     return tuple(part or OTHER for part in found) if any(found) else ("labelled",) * len(found)
-
-
-def learnt_from(run: Path, project: Path) -> bool:
-    """Returns whether a run's config names the project among what it learns from."""
-    path = run / "config.json"
-    fields = stored_fields(read_json(path)["config"]) if path.is_file() else {}
-    named = [fields[name] for name in ("project", "source") if isinstance(fields.get(name), str) and fields[name]]
-    named += fields.get("more_projects", [])
-    return project.resolve() in [Path(name).expanduser().resolve() for name in named]
 
 
 def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], None]) -> Project:

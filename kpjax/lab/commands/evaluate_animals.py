@@ -61,24 +61,6 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop
     return Located(project._replace(instances=tuple(instances)), np.array(of, int), len(source), animals, twice, others)
 
 
-def animal_lines(found: Located, theirs: Animals, ours: Animals, near: float) -> list[str]:
-    """Returns how many animals a run finds, and its points in their boxes beside those in the labels' own.
-
-    theirs: in the labels' boxes. ours: of the animals in `found` that are labelled; points of others count as missed.
-    """
-    def within(animals: Animals) -> int:
-        return int((animals.distances < near * animals.lengths[:, None]).sum())
-
-    labels = int((theirs.visible > 0).sum())
-    there = int((found.of >= 0).sum())
-    return [f"found by the run itself on {counted(found.frames, 'frame')}: {there:,} of "
-            f"{counted(found.animals, 'animal')} ({100 * there / max(found.animals, 1):.1f} %), twice on "
-            f"{found.twice} of them,",
-            f"and {counted(found.others, 'place')} where none is labelled; PCK "
-            f"{100 * within(ours) / max(labels, 1):.1f} % in its own boxes (what is not found is missed), "
-            f"{100 * within(theirs) / max(labels, 1):.1f} % in those of the labels"]
-
-
 def over_time(project: Project, found: Located, points: np.ndarray, scores: np.ndarray, reach: np.ndarray,
               animals: int | None) -> tuple[AnimalsOverTime, list[Doubt]] | None:
     """Follows the animals of the longest labelled video and counts swaps; None where labels have no tracks there.
@@ -132,8 +114,13 @@ def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, ne
     all_found, growth = predict(found.project)
     labelled = np.flatnonzero(found.of >= 0)
     ours = all_found.only(labelled)._replace(lengths=lengths[found.of[labelled]])
-    for line in animal_lines(found, theirs, ours, near):
-        tell(line)
+    within = [int((animals.distances < near * animals.lengths[:, None]).sum()) for animals in (ours, theirs)]
+    here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
+    tell(f"found by the run itself on {counted(found.frames, 'frame')}: {len(labelled):,} of "
+         f"{counted(found.animals, 'animal')} ({100 * len(labelled) / max(found.animals, 1):.1f} %), twice on "
+         f"{found.twice} of them,")
+    tell(f"and {counted(found.others, 'place')} where none is labelled; PCK {here:.1f} % in its own boxes (what is not "
+         f"found is missed), {there:.1f} % in those of the labels")
     reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
         radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
     known = predictor.finder.most if predictor.finder.always else None

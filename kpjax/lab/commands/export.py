@@ -11,10 +11,9 @@ from kpjax.files import absolute
 from kpjax.lab.commands import Export
 from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.out.export import onnx, standalone
-from kpjax.lab.out.export.reading import is_exported
 from kpjax.lab.out.export.writing import check_free, input_of, write_predictor
 from kpjax.lab.own.animals import FOLDER
-from kpjax.lab.predictors import OpenedRun, open_runs
+from kpjax.lab.predictors import open_runs
 
 TOLERANCE = 1e-3  # pixels between a fresh process and this one, on the same machine
 
@@ -34,15 +33,11 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     """Exports a finished run, or a folder exported before, and returns the new folder.
 
-    Raises InputError for a source that is not given once, that `open_run` refuses or whose transform run.py does not
-    know, for an `out` that is not free, and for ONNX without its converter; RunError if a fresh process, or ONNX
-    Runtime, does not find the same points with the result.
+    Raises InputError for a source that `open_run` refuses or whose transform run.py does not know, for an `out` that is
+    not free, and for ONNX without its converter; RunError if a fresh process, or ONNX Runtime, does not find the same
+    points with the result.
     """
-    if (asked.run is None) == (asked.earlier is None):
-        raise InputError("export", "give either RUN or --from FOLDER; see --help")
-    if asked.earlier is not None and not is_exported(asked.earlier):
-        raise InputError("earlier", f"{asked.earlier} is not an exported predictor (no {standalone.DESCRIPTION} in it)")
-    source, out = absolute(asked.run or asked.earlier), asked.out
+    source, out = absolute(asked.run), asked.out
     check_free(out, asked.overwrite)
     if os.path.realpath(out) == os.path.realpath(source):
         raise InputError("out", f"{out} is where it comes from; give a new folder")
@@ -65,21 +60,15 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
         tell("the network that finds several animals stays with the run: what is exported needs their boxes")
     if asked.self_test and model:
-        tell(compared(opened, out / standalone.ONNX))
+        images = onnx.trial_images(opened.side)
+        found = onnx.largest_difference(opened.method, opened.trained, out / standalone.ONNX, images)
+        tell(said := f"{len(images)} images by ONNX Runtime: heatmaps within {found:.1e} of their peak")
+        if not found <= onnx.BOUND:
+            raise RunError(f"{out / standalone.ONNX}: {said}; at most {onnx.BOUND:g} is right")
     if asked.self_test:
         tell(in_fresh_process(out / standalone.RUNNER, "--self-test", str(TOLERANCE)))
     tell(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out
-
-
-def compared(opened: OpenedRun, model: Path) -> str:
-    """Returns how far a model is from its run on twenty images. Raises RunError if that is too far."""
-    images = onnx.trial_images(opened.side)
-    found = onnx.largest_difference(opened.method, opened.trained, model, images)
-    said = f"{len(images)} images by ONNX Runtime: heatmaps within {found:.1e} of their peak"
-    if not found <= onnx.BOUND:
-        raise RunError(f"{model}: {said}; at most {onnx.BOUND:g} is right")
-    return said
 
 
 def in_fresh_process(runner: Path, *arguments: str) -> str:

@@ -25,10 +25,23 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
     Raises InputError for files that cannot be read or do not belong together, a single one where several are asked for,
     points that are never sure, and output that is there already.
     """
-    formats = _checked(asked)
+    for name, wrong, mend in (("gap", asked.gap < 0, "must be 0 or more frames"),
+                              ("median", asked.median % 2 == 0 or asked.median < 1,
+                               "must be an odd number of frames, 1 for none")):
+        if wrong:
+            raise InputError(name, f"{getattr(asked, name)}; {mend}")
+    if not asked.points:
+        raise InputError("points", "name a file of predicted points")
+    formats = predictions.check_formats(asked.formats.split(","))
     members = [read_predictions(path) for path in asked.points]
-    _check_alike(members, asked.points)
     first = members[0]
+    for one, path in zip(members[1:], asked.points[1:], strict=True):
+        for what, mine, other in (("keypoints", one.skeleton.names, first.skeleton.names),
+                                  ("animals", one.instances, first.instances),
+                                  ("frames", one.numbers.tolist(), first.numbers.tolist())):
+            if mine != other:
+                raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give predictions of one "
+                                           "video by networks of one kind")
     out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + ENDING
     paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
@@ -91,27 +104,6 @@ def names_of(table: PredictionTable) -> list[str]:
     """Returns the names of all keypoints of all animals, in the order of the table."""
     several = len(table.instances) > 1
     return [f"{animal} {name}" if several else name for animal in table.instances for name in table.skeleton.names]
-
-
-def _checked(asked: Smooth) -> tuple[str, ...]:
-    if not asked.points:
-        raise InputError("points", "name a file of predicted points")
-    if asked.gap < 0:
-        raise InputError("gap", f"{asked.gap}; must be 0 or more frames")
-    if asked.median < 1 or asked.median % 2 == 0:
-        raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
-    return predictions.check_formats(asked.formats.split(","))
-
-
-def _check_alike(members: list[PredictionTable], paths: tuple[Path, ...]) -> None:
-    first = members[0]
-    for one, path in zip(members[1:], paths[1:], strict=True):
-        for what, mine, other in (("keypoints", one.skeleton.names, first.skeleton.names),
-                                  ("animals", one.instances, first.instances),
-                                  ("frames", one.numbers.tolist(), first.numbers.tolist())):
-            if mine != other:
-                raise InputError("points", f"{path} has other {what} than {paths[0]}; give predictions of one video by "
-                                           "networks of one kind")
 
 
 def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, asked: Smooth) -> list[str]:

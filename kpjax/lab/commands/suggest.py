@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from kpjax import InputError, Skeleton
+from kpjax import InputError
 from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, opacity_of_scores, write_png
 from kpjax.errors import summarise
 from kpjax.files import renewed, write_text
@@ -19,9 +19,8 @@ from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.out.suggest import frames as looks
-from kpjax.lab.out.suggest.frames import LabelledFrames, SeenFrames
-from kpjax.lab.out.suggest.page import write_page
-from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_proposals
+from kpjax.lab.out.suggest.frames import LabelledFrames
+from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_page, write_proposals
 from kpjax.lab.predictors import Predictor, open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
@@ -72,15 +71,34 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
     with renewed(asked.out, earlier) as folder:
         written = write_proposals(to, folder, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
-        write_png(folder / "suggestions.png", sheet_of(proposals, predictor.skeleton))
+        usual = float(np.nanmedian([one.scores for one in proposals]))
+        drawn = [draw_animals(one.image, one.keypoints, np.where(
+            np.isfinite(one.scores), opacity_of_scores(one.scores, usual), 0), predictor.skeleton) for one in proposals]
+        sheet = contact_sheet(drawn, captions=[f"{rank}: {one.file}" for rank, one in enumerate(proposals, 1)])
+        write_png(folder / "suggestions.png", np.concatenate([sheet, legend_strip(
+            sheet.shape[1], predictor.skeleton, animals=animals)]))
         if asked.page:
             written.append(write_page(folder, asked.out, proposals, to, predictor.skeleton, cutoff=predictor.cutoff,
                                       project=asked.labelled))
-        write_text(folder / "suggestions.csv", table(proposals))
+        rows = [["image", "video", "frame", "score", "rank", "file"]]
+        for rank, one in enumerate(proposals, 1):
+            where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
+            rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, one.file])
+        write_text(folder / "suggestions.csv", rows_text(rows))
         files = files_in(folder)
         write_manifest(folder, MANIFEST, files, files)
-    for line in summary(seen, known, len(chosen), asked):
-        tell(line)
+    for line, said in (
+            (f"{len(chosen)} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in "
+             "a video", True),
+            (f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from labelled "
+             "ones", len(chosen) < asked.count),
+            (f"{len(known.frames)} labelled frames are kept away from", known.frames),
+            (f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}", known.notes),
+            (f"{seen.without_box} frames have no box and are left out", seen.without_box),
+            (f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}",
+             seen.unreadable)):
+        if said:
+            tell(line)
     tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
          + ", ".join(path.relative_to(folder).as_posix() for path in written))
     return asked.out / "suggestions.csv"
@@ -116,37 +134,3 @@ def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str
         name = free_name(f"{folder}/{name}", source).removeprefix(f"{folder}/")
         made.append(Proposal(frame, folder, f"{name}.png", image, placed[row][..., :2], placed[row][..., 2], animals))
     return made
-
-
-def sheet_of(proposals: Sequence[Proposal], skeleton: Skeleton) -> np.ndarray:
-    """Draws all proposals with their files and ranks, and a legend: (h, w, 3) uint8."""
-    usual = float(np.nanmedian([one.scores for one in proposals]))
-    drawn = [draw_animals(one.image, one.keypoints, np.where(
-        np.isfinite(one.scores), opacity_of_scores(one.scores, usual), 0), skeleton) for one in proposals]
-    sheet = contact_sheet(drawn, captions=[f"{rank}: {one.file}" for rank, one in enumerate(proposals, 1)])
-    return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton, animals=proposals[0].animals)])
-
-
-# Files and lines
-
-def table(proposals: Sequence[Proposal]) -> str:
-    """Returns a csv of frames, their mean scores, ranks and images."""
-    rows = [["image", "video", "frame", "score", "rank", "file"]]
-    for rank, one in enumerate(proposals, 1):
-        where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
-        rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, one.file])
-    return rows_text(rows)
-
-
-def summary(seen: SeenFrames, known: LabelledFrames, chosen: int, asked: Suggest) -> list[str]:
-    """Returns what was done, in a few lines."""
-    lines = ((f"{chosen} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in a "
-              "video", True),
-             (f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from labelled "
-              "ones", chosen < asked.count),
-             (f"{len(known.frames)} labelled frames are kept away from", known.frames),
-             (f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}", known.notes),
-             (f"{seen.without_box} frames have no box and are left out", seen.without_box),
-             (f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}",
-              seen.unreadable))
-    return [line for line, said in lines if said]

@@ -7,7 +7,6 @@ from kpjax.models.weights.pretrained import (
     OPEN_LICENCES,
     TFLITE_FILE,
     WEIGHTS_FOLDER,
-    KnownWeights,
     fetch_weights,
 )
 
@@ -22,17 +21,14 @@ def weights(asked: Weights) -> Path | None:
     width = max(map(len, KNOWN_WEIGHTS))
     print(f"{'name':{width}}  {'network':12}  {'licence':12}  {'MB':>6}")
     for name, known in KNOWN_WEIGHTS.items():
-        print(f"{name:{width}}  {known.network:12}  {known.licence:12}  {known.megabytes:6g}  {_state(known)}".rstrip())
+        state = "" if known.licence in OPEN_LICENCES else "its licence restricts use"
+        if (WEIGHTS_FOLDER / f"{known.name}.safetensors").is_file():
+            state = "here"
+        elif known.folded_sha256:
+            here = (WEIGHTS_FOLDER / known.folded).is_file()
+            state = f"{'here' if here else 'published'} as .tflite, for predictions"
+        elif known.folded:
+            state = "published as .tflite only"
+        print(f"{name:{width}}  {known.network:12}  {known.licence:12}  {known.megabytes:6g}  {state}".rstrip())
     print(f"fetch one: kpjax weights NAME, into {WEIGHTS_FOLDER}")
     return None
-
-
-def _state(known: KnownWeights) -> str:
-    if (WEIGHTS_FOLDER / f"{known.name}.safetensors").is_file():
-        return "here"
-    if known.folded_sha256:
-        here = (WEIGHTS_FOLDER / known.folded).is_file()
-        return f"{'here' if here else 'published'} as .tflite, for predictions"
-    if known.folded:
-        return "published as .tflite only"
-    return "" if known.licence in OPEN_LICENCES else "its licence restricts use"

@@ -3,8 +3,7 @@
 A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 spanning 0 to 1.
 
 - COCO json with `images` and `annotations`. Boxes of crowds are left out; those of one image count from 0.
-- `<video>_bbox.csv` of Lightning Pose: a row for each frame of the video, columns x, y, h, w.
-- Any other csv with columns x, y, w, h in any order (or width and height, box_x, ...), and `image`, or `video` and
+- A csv with columns x, y, w, h in any order (or width and height, box_x, ...), and `image`, or `video` and
   `frame`, or the image's path in the first column, as in `bbox.csv` of Lightning Pose. `instance` names the animals of
   a frame.
 """
@@ -26,7 +25,6 @@ from kpjax.lab.formats.tables import read_rows, whole_number
 
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
 _KEYS = ("image", "video", "frame", "instance")
-_OF_VIDEO = "_bbox"  # the end of the name of a table with a row for each frame
 _Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
 
@@ -55,11 +53,16 @@ def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...]
 
     An image is found by the last parts of its path: the file may have more or fewer folders.
     """
-    by_last: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    by_last: dict[str, list[str]] = defaultdict(list)
     for path, number in boxes.of:
         if number is None:
-            by_last[PurePosixPath(path).name].append(PurePosixPath(path).parts)
-    found = [_entry(PurePosixPath(name).parts, by_last, boxes) for name in names]
+            by_last[PurePosixPath(path).name].append(path)
+    found = []
+    for name in names:
+        fitting = [path for path in by_last.get(PurePosixPath(name).name, ()) if _shared(path, name) == min(
+            len(PurePosixPath(one).parts) for one in (path, name))]
+        best = _nearest(fitting, name, boxes, name)
+        found.append({} if best is None else boxes.of[best, None])
     if not any(found):
         known = ", ".join(list(by_last)[:3]) or "frames of videos only"
         raise InputError(f"{boxes.path}: no box belongs to one of the {len(names)} images ({names[0]}, ...); it has "
@@ -71,35 +74,29 @@ def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray)
     """Returns the same for frames of a video, found by its file's name, with or without the ending, and of several of
     one name by the folders above. name: its path."""
     last = PurePosixPath(name).name
-    videos = {video for video, number in boxes.of
-              if number is not None and PurePosixPath(video).name in (last, PurePosixPath(last).stem)}
-    folders = PurePosixPath(name).parts[-2::-1]
-    shared = {video: sum(accumulate((a == b for a, b in zip(PurePosixPath(video).parts[-2::-1], folders, strict=False)),
-                                    and_)) for video in videos}
-    videos = sorted(video for video in videos if shared[video] == max(shared.values()))
-    if len(videos) > 1:
-        raise InputError(f"{boxes.path}: {last} may be {videos[0]} or {videos[1]}; name a parent folder")
-    found = [next((boxes.of[video, int(number)] for video in videos if (video, int(number)) in boxes.of), {})
-             for number in numbers]
+    known = sorted({video for video, number in boxes.of if number is not None})
+    video = _nearest([one for one in known if PurePosixPath(one).name in (last, PurePosixPath(last).stem)], name, boxes,
+                     last)
+    found = [boxes.of.get((video, int(number)), {}) for number in numbers]
     if not any(found):
-        known = sorted({video for video, number in boxes.of if number is not None})
         raise InputError(f"{boxes.path}: it has no box on the requested frames of {last}; it has "
                          f"{'frames of ' + ', '.join(known[:3]) if known else 'images only'}")
     return _stacked(found)
 
 
-def _entry(wanted: tuple[str, ...], by_last: Mapping[str, list[tuple[str, ...]]], boxes: Boxes
-           ) -> Mapping[str, np.ndarray]:
-    """Returns the boxes of the entry that shares most trailing parts with an image's path, {} without one."""
-    fitting: dict[int, list[tuple[str, ...]]] = defaultdict(list)
-    for parts in by_last.get(wanted[-1], ()):
-        both = min(len(parts), len(wanted))
-        if parts[-both:] == wanted[-both:]:
-            fitting[both].append(parts)
-    best = [str(PurePosixPath(*parts)) for parts in fitting[max(fitting)]] if fitting else []
+def _shared(path: str, other: str) -> int:
+    """Returns how many parts at the ends of two paths are alike."""
+    ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
+    return sum(accumulate((one == twin for one, twin in ends), and_))
+
+
+def _nearest(paths: Sequence[str], name: str, boxes: Boxes, title: str) -> str | None:
+    """Returns the path that shares most folders with a name, None without any. Raises InputError if several do."""
+    folders = [_shared(str(PurePosixPath(path).parent), str(PurePosixPath(name).parent)) for path in paths]
+    best = [path for path, shared in zip(paths, folders, strict=True) if shared == max(folders)]
     if len(best) > 1:
-        raise InputError(f"{boxes.path}: {PurePosixPath(*wanted)} may be {best[0]} or {best[1]}; name a parent folder")
-    return boxes.of[best[0], None] if best else {}
+        raise InputError(f"{boxes.path}: {title} may be {best[0]} or {best[1]}; name a parent folder")
+    return best[0] if best else None
 
 
 def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -135,36 +132,27 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
 
 def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
     """Reads a table of boxes. faults: Receives all wrong rows. Raises InputError if its header says too little."""
-    table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)}, keep_empty=True)
+    table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)})
     columns = list(table.columns)
     sides = [next((name for name in names if name in table.columns), None) for names in _SIDES]
     keys = {name for name in _KEYS if name in table.columns}
-    per_frame = path.stem.endswith(_OF_VIDEO) and not {"image", "video"} & keys
     first = f"{path.name} line 1"
     if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if side is None]:
         raise InputError(f"{first}: its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns "
                          "image (or video and frame), instance, x, y, w, h")
     if "video" in keys and "frame" not in keys:
         raise InputError(f"{first}: column video lacks a column frame; add the number of each frame from 0")
-    if not per_frame and not keys and columns[0] in sides:
+    if not keys and columns[0] in sides:
         raise InputError(f"{first}: no column says which image a box belongs to; add image, or video and frame")
     found: dict[_Key, dict[str, np.ndarray]] = {}
-    for at, row in enumerate(table.rows):
+    column = "image" if {"image", "video"} & keys else columns[0]
+    for row in table.rows:
         before, box = len(faults), [row.number(side) for side in sides]
         if len(faults) > before or all(map(math.isnan, box)):
             continue
         box = _checked(box, row.where, faults)
-        if per_frame:
-            key = path.stem.removesuffix(_OF_VIDEO), at
-        elif video := row.get("video"):
-            key = forward(video), row.frame()
-            if key[1] is None:
-                continue
-        else:
-            key = forward(row.get("image" if "image" in keys else columns[0])), None
-        if not key[0]:
-            row.fault("the name of its image is empty; fill it in")
-        elif box is not None:
+        key = row.place(column)
+        if box is not None and key is not None:
             of_frame = found.setdefault(key, {})
             instance = row.get("instance") if "instance" in keys else str(len(of_frame))
             if instance in of_frame:

@@ -5,7 +5,6 @@ is filler), 1 occluded, 2 visible. In files that use 0 and 1 only, 1 means visib
 files from 0. Crowds (`iscrowd`) and annotations without a labelled keypoint are not instances.
 """
 import json
-import math
 import os
 import re
 from collections import Counter, defaultdict
@@ -35,7 +34,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Returns the project, with ids and category in `details`. Raises InputError if no category can be read. The option
     `category` is a name or id, where several have keypoints.
     """
-    files = [_File(file, _read_content(file), split) for file, split in _with_splits(path)]
+    files = _files(path)
     category, notes = _read_category(files, options.category, faults)
     before = len(faults)
     images = [(file, image) for file in files for image in _images_of(file, faults)]
@@ -43,7 +42,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     frames, numbers = [], {}
     for (file, image), image_path in zip(images, paths, strict=True):
         numbers[file.path, image["id"]] = len(frames)
-        frames.append(_frame_of(image, image_path, root, file.split))
+        size = tuple(int(image.get(side) or 0) for side in ("width", "height"))
+        name = (image_path.relative_to(root) if image_path.is_relative_to(root) else image_path).as_posix()
+        split = image.get("split")
+        frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(
+            image.get("session", image.get("video_id", ""))), split if split in _SPLITS.values() else file.split))
     instances, identities, more = _read_instances(files, category, numbers, len(faults) == before, faults)
     details = {"category": category.stored, "annotation_ids": tuple(identities),
                "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
@@ -82,19 +85,30 @@ def read_start(file: Path) -> bytes:
         return b""
 
 
-def _with_splits(path: Path) -> list[tuple[Path, str]]:
-    """Returns the annotation files of a project, each with its split. Raises InputError if they are ambiguous."""
-    found = files_of(path)
-    if len(found) == 1:
-        return [(found[0], "")]
+def _files(path: Path) -> list[_File]:
+    """Reads the annotation files of a project, each with its split. Raises InputError if they are ambiguous."""
+    found, splits = files_of(path), []
     # The split is in the files' names, or in that of their folders.
-    for named in (lambda file: file.stem, lambda file: file.parent.name):
-        splits, rests = zip(*(_split_of(named(file)) for file in found), strict=True)
-        if all(splits) and len(set(splits)) == len(splits) and len(set(rests)) == 1:
-            return list(zip(found, splits, strict=True))
-    names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
-    raise InputError(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and test; "
-                     "name one of them instead of the folder")
+    for named in (lambda file: file.stem, lambda file: file.parent.name) if len(found) > 1 else ():
+        of_files, rests = zip(*(_split_of(named(file)) for file in found), strict=True)
+        if not splits and all(of_files) and len({*of_files}) == len(found) and len({*rests}) == 1:
+            splits = of_files
+    if len(found) > 1 and not splits:
+        names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
+        raise InputError(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and "
+                         "test; name one of them instead of the folder")
+    files = []
+    for file, split in zip(found, splits or ("",), strict=True):
+        content = json_of(file)
+        if not isinstance(content, dict):
+            what = "a list" if isinstance(content, list) else _shown(content)
+            raise InputError(f"{file.name}: {what} where an object with images, annotations and categories belongs; "
+                             "name the file with the labels")
+        for field in ("images", "annotations", "categories"):
+            if not isinstance(stored := content.get(field), list):
+                raise InputError(f"{file.name}, {field}: {_shown(stored)} where a list belongs; save it again")
+        files.append(_File(file, content, split))
+    return files
 
 
 def _split_of(name: str) -> tuple[str, str]:
@@ -106,22 +120,6 @@ def _split_of(name: str) -> tuple[str, str]:
     return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
-def _read_content(path: Path) -> Mapping[str, Any]:
-    content = json_of(path)
-    if not isinstance(content, dict):
-        found = "a list" if isinstance(content, list) else _shown(content)
-        raise InputError(f"{path.name}: {found} where an object with images, annotations and categories belongs; name "
-                         "the file with the labels")
-    for field in ("images", "annotations", "categories"):
-        stored = content.get(field)
-        if not isinstance(stored, list):
-            raise InputError(f"{path.name}, {field}: {_shown(stored)} where a list belongs; save it again")
-        if wrong := [at for at, one in enumerate(stored) if not isinstance(one, dict)]:
-            raise InputError(f"{path.name}, {field} number {wrong[0]}: {_shown(stored[wrong[0]])} where an object "
-                             "belongs; save it again")
-    return content
-
-
 # Images
 
 def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
@@ -130,7 +128,8 @@ def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
     names, images = set(), []
     for at, image in enumerate(file.content["images"]):
         where = f"{file.path.name}, image {_called(image, at)}"
-        identity, name = image.get("id"), _name_of(image)
+        identity = image.get("id")
+        image["file_name"] = name = image.get("file_name", image.get("filename"))  # some sets use the latter
         if not isinstance(identity, int | str) or isinstance(identity, bool):
             faults.append(f"{where}, id: {_shown(identity)} where a number belongs; give every image its own")
         elif not isinstance(name, str) or not name.strip():
@@ -144,10 +143,6 @@ def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
             names.add(forward(name))
             images.append(image)
     return images
-
-
-def _name_of(image: Mapping[str, Any]) -> Any:
-    return image.get("file_name", image.get("filename"))  # some sets use the latter
 
 
 def _image_paths(
@@ -170,27 +165,10 @@ def _image_paths(
         others = [folder for folder in below if not _split_of(folder.name)[0]] if file.split else []
         own = [file.path.parent] if _split_of(file.path.parent.name)[0] == file.split != "" else []
         folders = dict.fromkeys((*own, *mine, *homes, *others) if file.split else (*homes, *mine))
-        names = [_name_of(image) for owner, image in images if owner is file]
+        names = [image["file_name"] for owner, image in images if owner is file]
         paths += image_paths(names, list(folders))[1] if names else []
     paths = [Path(os.path.normpath(one)) for one in paths]
     return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
-
-
-def _frame_of(image: Mapping[str, Any], path: Path, root: Path, split: str) -> Frame:
-    size = tuple(int(value) if (value := _number(image.get(side))) is not None else 0 for side in ("width", "height"))
-    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-    session = image.get("session", image.get("video_id", ""))
-    own_split = image.get("split")
-    return Frame(name, path, None, size if all(size) else (0, 0), str(session),
-                 own_split if own_split in tuple(_SPLITS.values()) else split)
-
-
-def _number(value: Any) -> float | None:
-    """Returns a finite number as float, None for all else, such as an integer too large for one."""
-    try:
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 # Categories
@@ -207,13 +185,13 @@ def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tu
     """Reads the category called `wanted`, or the only one with keypoints, with notes; InputError if it is unclear."""
     where, labelled = files[0].path.name, defaultdict(list)
     for annotation in (one for file in files for one in file.content["annotations"] if one.get("keypoints")):
-        labelled[_key(annotation.get("category_id"))].append(annotation)
-    known = {_key(category.get("id")): category for file in reversed(files) for category in file.content["categories"]}
+        labelled[annotation.get("category_id")].append(annotation)
+    known = {category.get("id"): category for file in reversed(files) for category in file.content["categories"]}
     if unknown := [identity for identity in labelled if identity not in known]:
         raise InputError(f"{where}, categories: none has the id {json.dumps(unknown[0])}, which "
                          f"{len(labelled[unknown[0]])} annotations with keypoints name; add it")
     if differing := [file.path.name for file in files for category in file.content["categories"]
-                     if category.get("keypoints") != known[_key(category.get("id"))].get("keypoints")]:
+                     if category.get("keypoints") != known[category.get("id")].get("keypoints")]:
         raise InputError(f"{differing[0]}, categories: other keypoints than in {where}; give all files the same")
     # Categories without annotations count only if no other has any: so a project without labels still has a skeleton.
     usable = list(labelled) or [identity for identity, one in known.items() if one.get("keypoints")]
@@ -245,43 +223,29 @@ def _skeleton(
         notes.append(f"category {name!r} names no keypoints: they are called point_0 to point_{len(names) - 1}")
     if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
         raise InputError(f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; correct the list")
-    edges = _edges(stored.get("skeleton") or [], len(names), where, notes, faults)
-    flip = _stored_flip(stored, names) or derived_flip(names)
+    edges, lines = [], stored.get("skeleton") or []
+    if isinstance(lines, list) and all(
+            isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in lines):
+        first = 0 if any(0 in edge for edge in lines) else 1  # the stored list counts from 1, or from 0 if it has a 0
+        notes += ["the skeleton counts keypoints from 0, unlike COCO's own"] * (not first)
+        edges = [(a - first, b - first) for a, b in lines
+                 if a != b and all(0 <= end - first < len(names) for end in (a, b))]
+        if len(edges) < len(lines):
+            notes.append(f"{len(lines) - len(edges)} of {len(lines)} edges of the skeleton are dropped: they join no "
+                         f"two of the {len(names)} keypoints")
+    else:
+        faults.append(f"{where}, skeleton: {_shown(lines)} where a list of pairs of numbers belongs; correct or "
+                      "delete it")
+    pairs = stored.get("flip", {"": ""})  # as `write` stores it
+    both = pairs | {b: a for a, b in pairs.items()}
+    flip = tuple(names.index(both.get(name, name)) for name in names) if set(both) <= set(names) else (
+        derived_flip(names))
     if "flip" not in stored:
         notes.append(flip_note(names, flip))
     try:
-        return Skeleton(tuple(names), edges, flip or ())
+        return Skeleton(tuple(names), tuple(edges), flip or ())
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-
-
-def _edges(stored: Any, count: int, where: str, notes: list[str], faults: list[str]) -> tuple[tuple[int, int], ...]:
-    """Returns pairs of indices from 0. The stored list counts from 1, or from 0 if it contains a 0."""
-    if not isinstance(stored, list) or not all(
-            isinstance(edge, list) and len(edge) == 2 and all(isinstance(end, int) for end in edge) for edge in stored):
-        faults.append(f"{where}, skeleton: {_shown(stored)} where a list of pairs of numbers belongs; correct or "
-                      "delete it")
-        return ()
-    first = 0 if any(0 in edge for edge in stored) else 1
-    if not first:
-        notes.append("the skeleton counts keypoints from 0, unlike COCO's own")
-    edges = [(a - first, b - first) for a, b in stored]
-    kept = tuple(edge for edge in edges if all(0 <= end < count for end in edge) and edge[0] != edge[1])
-    if len(kept) < len(edges):
-        notes.append(f"{len(edges) - len(kept)} of {len(edges)} edges of the skeleton are dropped: they join no two "
-                     f"of the {count} keypoints")
-    return kept
-
-
-def _stored_flip(stored: Mapping[str, Any], names: Sequence[str]) -> tuple[int, ...] | None:
-    """Returns the flip that `write` stores as a mapping of names, None if it is absent or incomplete."""
-    pairs = stored.get("flip")
-    if not isinstance(pairs, dict):
-        return None
-    both = {**pairs, **{b: a for a, b in pairs.items() if isinstance(b, str)}}
-    if not all(isinstance(name, str) and name in names for name in (*both, *both.values())):
-        return None
-    return tuple(names.index(both.get(name, name)) for name in names)
 
 
 # Annotations
@@ -297,7 +261,7 @@ def _read_instances(
     stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))
     for path, at, annotation in stored:
         where = f"{path.name}, annotation {_called(annotation, at)}"
-        if _key(annotation.get("category_id")) != category.identity:
+        if annotation.get("category_id") != category.identity:
             skipped["of other categories, left out"] += 1
             continue
         if not annotation.get("keypoints"):
@@ -306,7 +270,7 @@ def _read_instances(
         triples = _checked_triples(annotation, category, where, faults)
         if triples is None:
             continue
-        frame = frames.get((path, _key(annotation.get("image_id"))))
+        frame = frames.get((path, annotation.get("image_id")))
         if frame is None and whole:
             faults.append(f"{where}, image_id: no image has the id {_shown(annotation.get('image_id'))}; add the image "
                           "or delete the annotation")
@@ -315,14 +279,23 @@ def _read_instances(
         elif frame is not None and not triples[:, 2].any():
             skipped["without a labelled keypoint, left out"] += 1
         elif frame is not None:
-            labelled = triples[:, 2] > 0
+            labelled, box = triples[:, 2] > 0, None
+            if annotation.get("bbox") and not annotation.get("bbox_from_points"):
+                box = _numbers(annotation["bbox"])
+                if box is None or box.shape != (4,) or not np.isfinite(box).all():
+                    faults.append(f"{where}, bbox: {_shown(annotation['bbox'])} where x, y, width and height belong; "
+                                  "correct or delete it")
+                    box = None
+                elif not (box[2:] > 0).all():
+                    skipped["with a box of no area, which is ignored"] += 1
+                    box = None
             instances.append(instance_of(
                 frame, np.where(labelled[:, None], triples[:, :2], np.nan),
-                occluded=(triples[:, 2] == 1) & (not binary), box=_box(annotation, where, skipped, faults),
+                occluded=(triples[:, 2] == 1) & (not binary), box=box,
                 track=str(annotation.get("track", annotation.get("track_id", "")))))
             identities.append(annotation.get("id"))
     for file in files:
-        counts = Counter(_key(annotation.get("id")) for annotation in file.content["annotations"])
+        counts = Counter(annotation.get("id") for annotation in file.content["annotations"])
         faults += [f"{file.path.name}, annotation id {identity}: the id occurs {count} times; give every annotation "
                    "its own" for identity, count in counts.items() if count > 1 and identity is not None]
     notes = [f"annotations {why}: {count}" for why, count in sorted(skipped.items())]
@@ -366,35 +339,12 @@ def _checked_triples(
     return triples
 
 
-def _box(annotation: Mapping[str, Any], where: str, skipped: Counter[str], faults: list[str]) -> np.ndarray:
-    """Returns (4,) x, y, width, height; nan if there is none, or only the one that `write` put around the points."""
-    none, stored = np.full(4, np.nan), annotation.get("bbox")
-    if not stored or annotation.get("bbox_from_points"):
-        return none
-    box = _numbers(stored)
-    if box is None or box.shape != (4,) or not np.isfinite(box).all():
-        faults.append(f"{where}, bbox: {_shown(stored)} where x, y, width and height belong; correct or delete it")
-        return none
-    if not (box[2:] > 0).all():
-        skipped["with a box of no area, which is ignored"] += 1
-        return none
-    return box
-
-
-def _key(value: Any) -> int | str | None:
-    """Returns an id in a hashable form, even from a damaged file."""
-    return value if value is None or isinstance(value, int | str) else _shown(value)
-
-
 def _called(one: Mapping[str, Any], at: int) -> str:
     return f"number {at}" if one.get("id") is None else f"id {_shown(one['id']).strip(chr(34))}"
 
 
 def _shown(value: Any) -> str:
-    try:
-        text = "nothing" if value is None else json.dumps(value, default=str)
-    except (RecursionError, ValueError):  # nested deeply, or an integer of thousands of digits
-        text = f"a {type(value).__name__} that is too large to show"
+    text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -407,8 +357,11 @@ def write(project: Project, folder: Path) -> list[Path]:
     that of its points, marked by `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored
     in fields of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
     """
+    skeleton, names = project.skeleton, project.skeleton.names
     category = {"id": 1, "name": "animal", "supercategory": "animal", **project.details.get("category", {}),
-                **_declared(project.skeleton)}
+                "keypoints": list(names), "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
+    if skeleton.flip != (derived_flip(names) or ()):
+        category["flip"] = {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b}
     image_ids = _unique_ids([project.details.get("image_ids", {}).get(frame.name) for frame in project.frames])
     known = project.details.get("annotation_ids", ())
     annotation_ids = _unique_ids(known if len(known) == len(project.instances) else [None] * len(project.instances))
@@ -423,15 +376,6 @@ def write(project: Project, folder: Path) -> list[Path]:
                         for one, identity in zip(project.instances, annotation_ids, strict=True)],
         "categories": [category]}
     return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
-
-
-def _declared(skeleton: Skeleton) -> dict[str, Any]:
-    """Returns names, edges from 1, and flip pairs if they do not follow from the names."""
-    declared: dict[str, Any] = {"keypoints": list(skeleton.names),
-                                "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
-    if skeleton.flip != (derived_flip(skeleton.names) or ()):
-        declared["flip"] = {skeleton.names[a]: skeleton.names[b] for a, b in enumerate(skeleton.flip) if a < b}
-    return declared
 
 
 def _unique_ids(known: Sequence[Any]) -> list[Any]:

@@ -22,7 +22,7 @@ from kpjax.images.video import IMAGE_SUFFIXES
 from kpjax.lab.formats.names import derived_flip, flip_note, forward, shown_files
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
-from kpjax.lab.formats.tables import FOLDER, Table, has_table_header, read_table, table_text, write_h5
+from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
 from kpjax.structures import Skeleton
 
 _CONFIG = "config.yaml"
@@ -41,7 +41,7 @@ _SETTINGS = {
 
 
 class Config(NamedTuple):
-    """The part of a config that concerns labels, or what the tables imply where there is no config."""
+    """The part of a config that concerns labels."""
 
     parts: tuple[str, ...]  # of every animal: the keypoints of a project, in order
     unique: tuple[str, ...]  # of the image, once: points of the frame, no keypoints of an animal
@@ -51,14 +51,12 @@ class Config(NamedTuple):
     content: Mapping[str, Any]  # the whole file
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is a project's folder or its parent, a config.yaml, or one of the tables."""
-    path = Path(path)
-    if path.is_dir():
-        return any((root / _CONFIG).is_file() or _tables_of(root, "", []) for root in _roots(path))
-    if path.name == _CONFIG:
-        return (path.parent / FOLDER).is_dir()
-    return is_table(path)
+def projects_at(path: Path) -> list[Path]:
+    """Returns the projects' folders at a path: that folder, the one of a config.yaml, or those in a folder."""
+    folder = path.parent if path.name == _CONFIG else path
+    homes = [labels.parent for labels in (folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}"))) if labels.is_dir()]
+    found = [home for home in homes if (home / _CONFIG).is_file()]
+    return [folder] if folder in found else found
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
@@ -69,24 +67,14 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     its individual. Of the tables of a video, that of the config's scorer is read. An .h5 table is read only where there
     is no csv, with the extra kpjax[dlc]. details: config (a `Config`).
     """
-    path, notes = Path(path), []
-    roots = [path.parents[2]] if is_table(path) else [path.parent] if path.is_file() else _roots(path)
+    roots, notes = projects_at(path), []
     if len(roots) != 1:
         raise InputError(f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project")
     root = roots[0]
-    config = _read_config(root / _CONFIG, notes, faults) if (root / _CONFIG).is_file() else None
-    files = [path] if is_table(path) else _tables_of(root, config.scorer if config else "", notes)
-    tables = _read_tables(files, faults)
-    if config is None:
-        if not tables:
-            raise InputError(f"{root} has neither {_CONFIG} nor a readable table under {FOLDER}; name a labelled "
-                             "project")
-        config = _config_of_tables([table for _, table in tables])
-        notes.append(f"no {_CONFIG}: body parts are in the order of {_label(tables[0][0])}")
+    config = _read_config(root / _CONFIG, notes, faults)
     frames, instances, homes, once = [], [], {}, 0
-    for file, table in tables:
-        if misfit := _misfit(table, config):
-            faults.append(f"{_label(file)}: {misfit}")
+    for file in _tables_of(root, config.scorer, notes):
+        if (table := _read_table(file, config, faults)) is None:
             continue
         of_frame = np.array([part in config.unique for _, part in table.points])
         once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
@@ -102,8 +90,14 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     if config.unique:
         notes.append(f"{len(config.unique)} unique body parts ({', '.join(config.unique)}), labelled {once} times, are "
                      "points of the image and of no animal: left out")
-    if not is_table(path):
-        _add_unlisted(root, frames, notes)
+    known, listed = {frame.path for frame in frames}, len(frames)
+    for video in _videos_of(root):
+        if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
+            frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
+                       for path in shown_files(video, "*")
+                       if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
+    if len(frames) > listed:
+        notes.append(f"{len(frames) - listed} images are in no table: kept as images without labels")
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
     flip = derived_flip(config.parts)
@@ -138,16 +132,16 @@ def write(project: Project, folder: Path) -> list[Path]:
         videos.get(video, f"{project.root.as_posix()}/videos/{video}.mp4"): size for video, size in sizes.items()}))]
     for video, labelled in rows.items():
         keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
-        table = Table(config.scorer, points, ("x", "y"), keys, tuple(range(len(keys))), np.array(values, np.float64))
-        written += write_table(table, folder / FOLDER / video / f"CollectedData_{config.scorer}.csv", key_cells=3)
+        table = Table(config.scorer, points, ("x", "y"), keys, np.array(values, np.float64))
+        written += write_table(table, folder / FOLDER / video / f"CollectedData_{config.scorer}.csv")
     return written
 
 
-def write_table(table: Table, path: Path, *, key_cells: int = 1) -> list[Path]:
-    """Writes a table as csv and, if pandas and tables are installed, as .h5 beside it. Returns the paths."""
-    written = [write_text(path, table_text(table, key_cells))]
+def write_table(table: Table, path: Path) -> list[Path]:
+    """Writes a table of images as csv and, if pandas and tables are installed, as .h5 beside it. Returns the paths."""
+    written = [write_text(path, table_text(table, 3))]
     if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
-        written.append(write_h5(table, path.with_suffix(".h5"), key_cells))
+        written.append(write_h5(table, path.with_suffix(".h5"), 3))
     return written
 
 
@@ -223,16 +217,6 @@ def _plain(found: Any) -> bool:
     return isinstance(found, list) and all(isinstance(one, str | int | float | datetime.date) for one in found)
 
 
-def _config_of_tables(tables: Sequence[Table]) -> Config:
-    """Returns the body parts of tables without a config, in order of appearance."""
-    points = list(dict.fromkeys(point for table in tables for point in table.points))
-    several = len({individual for individual, _ in points}) > 1
-    unique = tuple(dict.fromkeys(part for name, part in points if several and name == _SINGLE))
-    parts = tuple(dict.fromkeys(part for _, part in points if part not in unique))
-    individuals = tuple(dict.fromkeys(name for name, _ in points if several and name != _SINGLE))
-    return Config(parts, unique, individuals, (), tables[0].scorer, {})
-
-
 def _config_for(project: Project) -> tuple[Config, list[str]]:
     """Returns the config of a project of any format, and the name of the individual for each instance."""
     names = project.skeleton.names
@@ -257,17 +241,6 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
 
 # Tables
 
-def is_table(path: Path) -> bool:
-    """Returns whether a path is a table of labels or predictions in a folder of `labeled-data`."""
-    return (len(path.parents) > 2 and path.parents[1].name == FOLDER and path.is_file()
-            and (path.suffix == ".h5" or has_table_header(path)))
-
-
-def _roots(folder: Path) -> list[Path]:
-    """Returns the project at a folder, or those in its subfolders."""
-    return [folder] if (folder / FOLDER).is_dir() else sorted(path.parent for path in folder.glob(f"[!.]*/{FOLDER}"))
-
-
 def _videos_of(root: Path) -> list[Path]:
     return sorted(path for path in (root / FOLDER).glob("[!.]*") if path.is_dir())
 
@@ -289,36 +262,30 @@ def _label(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
 
 
-def _read_tables(files: Sequence[Path], faults: list[str]) -> list[tuple[Path, Table]]:
-    tables = []
-    for file in files:
-        try:
-            table = read_table(file, _label(file), faults)
-        except InputError as error:
-            faults.append(str(error))
-            continue
-        if table.coordinates == ("x", "y"):
-            tables.append((file, table))
-        else:
-            faults.append(f"{_label(file)}: labels have no column {table.coordinates[2]}; predictions train nothing, "
-                          "remove the file")
-    return tables
-
-
-def _misfit(table: Table, config: Config) -> str:
-    """Returns what a table's header has that the config lacks; "" if it has all animals and body parts."""
+def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
+    """Returns a table of labels; None, with a fault, for one that cannot be read or is of other animals or parts."""
+    try:
+        table = read_table(file, _label(file), faults)
+    except InputError as error:
+        faults.append(str(error))
+        return None
     names, individuals = config.individuals, list(dict.fromkeys(individual for individual, _ in table.points))
-    known = {*config.parts, *config.unique}
-    if unknown := [part for _, part in table.points if part not in known]:
-        return f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.parts + config.unique)}"
-    if not names and len(individuals) > 1:
-        return (f"{len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one animal; name them "
-                "in config.yaml as individuals of a multi-animal project")
-    if names and individuals == [""]:
-        return "header row individuals is missing in a multi-animal project; convert the labels with DeepLabCut"
-    if names and (unknown := [name for name in individuals if name not in (*names, _SINGLE)]):
-        return f"individual {unknown[0]!r} is unknown; config.yaml has {', '.join(names)}"
-    return ""
+    unknown = [part for _, part in table.points if part not in (*config.parts, *config.unique)]
+    strangers = [name for name in individuals if name not in (*names, _SINGLE)]
+    misfit = ""
+    if table.coordinates != ("x", "y"):
+        misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
+    elif unknown:
+        misfit = f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.parts + config.unique)}"
+    elif not names and len(individuals) > 1:
+        misfit = (f"{len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one animal; name "
+                  "them in config.yaml as individuals of a multi-animal project")
+    elif names and individuals == [""]:
+        misfit = "header row individuals is missing in a multi-animal project; convert the labels with DeepLabCut"
+    elif names and strangers:
+        misfit = f"individual {strangers[0]!r} is unknown; config.yaml has {', '.join(names)}"
+    faults += [f"{_label(file)}: {misfit}"] * bool(misfit)
+    return None if misfit else table
 
 
 def _add_rows(
@@ -362,15 +329,3 @@ def instances_of_row(
         keypoints[places[part]] = value[:2]
     instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
     return [one for one in instances if one.visible.any()]
-
-
-def _add_unlisted(root: Path, frames: list[Frame], notes: list[str]) -> None:
-    """Adds the images that were extracted from videos and not labelled yet."""
-    known, before = {frame.path for frame in frames}, len(frames)
-    for video in _videos_of(root):
-        if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
-            frames += [Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
-                       for path in shown_files(video, "*")
-                       if path.suffix.lower() in IMAGE_SUFFIXES and path not in known]
-    if len(frames) > before:
-        notes.append(f"{len(frames) - before} images are in no table: kept as images without labels")

@@ -114,7 +114,11 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
     skeleton = _skeleton(root, [str(k + 1) for k in range(count)], 1, notes, faults)
     if len(skeleton.names) != count:
         raise InputError(f"{FILE}, names: {len(skeleton.names)}, and the files have {count} points; correct it")
-    frames = [Frame(image.relative_to(root).as_posix(), image, None, (0, 0), "") for image in map(_image_of, found)]
+    # The image of the same name in the same folder; where there is none, the path that it should have.
+    suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
+    images = [next((image for suffix in suffixes if (image := file.with_suffix(suffix)).is_file()),
+                   file.with_suffix(".jpg")) for file in found]
+    frames = [Frame(image.relative_to(root).as_posix(), image, None, (0, 0), "") for image in images]
     instances = [instance_of(at, points) for at, points in enumerate(found.values())]
     return Project(root, "pts", skeleton, tuple(with_sessions(frames)),
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
@@ -137,10 +141,3 @@ def _points(file: Path, label: str, faults: list[str]) -> np.ndarray | None:
     points = np.array([[number(cell, f"{label}, point {k}", faults) for cell in row] for k, row in enumerate(rows, 1)])
     empty = np.isnan(points).any(1) | (points == -1).all(1) | (points == 0).all(1)
     return np.where(empty[:, None], np.nan, points - 1) if len(faults) == before else None
-
-
-def _image_of(file: Path) -> Path:
-    """Returns the image of the same name in the same folder; where there is none, the path that it should have."""
-    suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
-    found = (image for suffix in suffixes if (image := file.with_suffix(suffix)).is_file())
-    return next(found, file.with_suffix(".jpg"))

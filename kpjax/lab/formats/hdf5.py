@@ -64,22 +64,18 @@ class _Plain(pickle.Unpickler):
 def _refuse_code(path: Path, node: Any) -> None:
     import h5py
 
-    for name, value in node.attrs.items():
-        for one in np.ravel(np.asarray(value, object)):
-            if isinstance(one, str | bytes):
-                _load(path, one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
-                if name == "FILTERS":  # of PyTables 1, which changes such a text before it loads it
-                    raise InputError(f"{path.name}: it was written by PyTables 1; save the labels as csv")
-    if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None:
-        for row in node[()].ravel():
-            _load(path, np.asarray(row).tobytes())
-
-
-def _load(path: Path, content: bytes) -> None:
-    for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
-        try:
-            _Plain(io.BytesIO(content), encoding=encoding).load()
-        except InputError as error:
-            raise InputError(f"{path.name}: {error}") from None
-        except Exception:  # no pickle, or a damaged one, which fails alike in PyTables
-            continue
+    rows = node[()].ravel() if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None else ()
+    texts = [("", np.asarray(row).tobytes()) for row in rows]
+    texts += [(name, one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
+              for name, value in node.attrs.items() for one in np.ravel(np.asarray(value, object))
+              if isinstance(one, str | bytes)]
+    for name, content in texts:
+        for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
+            try:
+                _Plain(io.BytesIO(content), encoding=encoding).load()
+            except InputError as error:
+                raise InputError(f"{path.name}: {error}") from None
+            except Exception:  # no pickle, or a damaged one, which fails alike in PyTables
+                continue
+        if name == "FILTERS":  # of PyTables 1, which changes such a text before it loads it
+            raise InputError(f"{path.name}: it was written by PyTables 1; save the labels as csv")

@@ -40,9 +40,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         alone = Counter(_label(one) for of_image in points for one in of_image.pop("", []))
         names = dict.fromkeys(_label(one) for of_image in points for found in of_image.values() for one in found)
         skeleton = read_skeleton(file.parent, list(names), notes, faults)
+        # The stored name of an image: that of its upload's original, else its address.
+        stored = [next(name for name in ((task.get("meta") or {}).get("original_file"), *task["data"].values())
+                       if isinstance(name, str) and name.lower().endswith(IMAGE_SUFFIXES)) for task in tasks]
         frames = [frame._replace(size=_size(result)) for frame, result in zip(
-            image_frames(list(map(_image_of, tasks)), file.parent, [file.parent, file.parent / "images"]), results,
-            strict=True)]
+            image_frames(stored, file.parent, [file.parent, file.parent / "images"]), results, strict=True)]
         instances = []
         for number, (frame, result) in enumerate(zip(frames, results, strict=True)):
             if any(one.get("image_rotation") for one in result):
@@ -62,12 +64,6 @@ def files_of(path: Path) -> list[Path]:
     """Returns the json files of this form at a path, or in the folder that it is."""
     return [file for file in shown_files(path, "*.json", "*.JSON")
             if (content := read_start(file)).lstrip()[:1] == b"[" and all(word in content for word in _WORDS)]
-
-
-def _image_of(task: Mapping[str, Any]) -> str:
-    """Returns the stored name of a task's image: that of its upload's original, else its address."""
-    known = [(task.get("meta") or {}).get("original_file"), *task["data"].values()]
-    return next(name for name in known if isinstance(name, str) and name.lower().endswith(IMAGE_SUFFIXES))
 
 
 def _size(result: list[Mapping[str, Any]]) -> tuple[int, int]:

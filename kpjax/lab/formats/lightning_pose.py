@@ -13,7 +13,7 @@ from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.boxes_file import boxes_of_table
 from kpjax.lab.formats.names import image_frames, only_file, shown_files
 from kpjax.lab.formats.options import STATED, Options
-from kpjax.lab.formats.project import Instance, Project
+from kpjax.lab.formats.project import Project, by_frame
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
 
@@ -22,9 +22,9 @@ _BOXES = "bbox.csv"
 _SEEN = 2.0  # in the column `visible`; 0 is an omitted point, 1 a hidden one without a label
 
 
-def recognises(path: Path) -> bool:
-    """Returns whether a path is a table with DeepLabCut's header, or a folder with one, outside DeepLabCut projects."""
-    return bool(_tables(Path(path))) and not deeplabcut.recognises(path)
+def files_of(path: Path) -> list[Path]:
+    """Returns the tables with DeepLabCut's header at a path, or in the folder that it is."""
+    return [file for file in shown_files(path, "*.csv", "*.CSV") if has_table_header(file)]
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
@@ -33,15 +33,25 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1 (hidden). Edges and
     flip pairs are those of a skeleton.json beside the table. A session is a folder of images. details: scorer.
     """
-    tables, notes = _tables(Path(path)), []
-    file = only_file(Path(path), [file for file in tables if file.name == _LABELS] or tables, "tables of labels")
+    tables, notes = files_of(path), []
+    file = only_file(path, [file for file in tables if file.name == _LABELS] or tables, "tables of labels")
     table = read_table(file, file.name, faults)
     if len(tables) > 1:
         notes.append(f"{_LABELS} is read, {', '.join(other.name for other in tables if other != file)} are not")
     if "likelihood" in table.coordinates:
         raise InputError(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in "
                          "your tool and save them as labels")
-    values = _labelled_points(table, file.name, notes, faults)
+    values = table.values[..., :2].copy()
+    if "visible" in table.coordinates:
+        flags = table.values[..., 2]
+        wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
+        for row, column in np.argwhere(wrong | ((flags == _SEEN) & np.isnan(values[..., 0]))):
+            said = "where 0, 1 or 2 belongs; correct the cell" if wrong[row, column] else (
+                "and x and y are empty; give both, or visible 0")
+            faults.append(f"{file.name} line {table.lines[row]}, {table.points[column][1]}: visible is "
+                          f"{flags[row, column]:g} {said}")
+        values[np.isin(flags, (0, 1))] = np.nan
+        notes.append(f"visible: {(flags == 0).sum()} omitted and {(flags == 1).sum()} hidden points have no label")
     skeleton = read_skeleton(file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults)
     # Images are below the table's folder, or its parent if the table was moved.
     keys = [str(key) for key in table.keys]
@@ -68,41 +78,19 @@ def write(project: Project, folder: Path) -> list[Path]:
     Names of images are those of their frames. Unlabelled images come last: pandas takes an empty first row for a part
     of the header. Raises InputError for several instances on a frame.
     """
-    of_frame: dict[int, Instance] = {}
-    for one in project.instances:
-        if one.frame in of_frame:
-            raise InputError(f"{project.frames[one.frame].name}: several instances are labelled, Lightning Pose holds "
-                             "one; choose another format")
-        of_frame[one.frame] = one
-    order = sorted(range(len(project.frames)), key=lambda number: number not in of_frame)
+    of_frame = by_frame(project)
+    if crowded := [frame.name for frame, found in zip(project.frames, of_frame, strict=True) if len(found) > 1]:
+        raise InputError(f"{crowded[0]}: several instances are labelled, Lightning Pose holds one; choose another "
+                         "format")
+    rows = sorted(zip(project.frames, of_frame, strict=True), key=lambda row: not row[1])
     empty = np.full((len(project.skeleton.names), 2), np.nan)
-    values = [of_frame[number].keypoints if number in of_frame else empty for number in order]
-    keys = tuple(project.frames[number].name for number in order)
+    values = [found[0].keypoints if found else empty for _, found in rows]
+    keys = tuple(frame.name for frame, _ in rows)
     table = Table(str(project.details.get("scorer") or "converted"), tuple(("", name) for name in
-                  project.skeleton.names), ("x", "y"), keys, tuple(range(len(keys))), np.stack(values))
+                  project.skeleton.names), ("x", "y"), keys, np.stack(values))
     texts = {_LABELS: table_text(table), SKELETON_FILE: skeleton_text(project.skeleton)}
-    boxes = [(project.frames[number].name, of_frame[number].box.tolist()) for number in order if number in of_frame]
-    if rows := [[name, x, y, height, width] for name, (x, y, width, height) in boxes if np.isfinite([x, width]).all()]:
-        texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *rows])
+    boxes = [(frame.name, *found[0].box[[0, 1, 3, 2]].tolist()) for frame, found in rows
+             if found and np.isfinite(found[0].box).all()]
+    if boxes:
+        texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *boxes])
     return [write_text(folder / name, text) for name, text in texts.items()]
-
-
-def _tables(path: Path) -> list[Path]:
-    return [file for file in shown_files(path, "*.csv", "*.CSV") if has_table_header(file)]
-
-
-def _labelled_points(table: Table, label: str, notes: list[str], faults: list[str]) -> np.ndarray:
-    """Returns coordinates (rows, points, 2), nan where `visible` marks a point as unlabelled."""
-    points = table.values[..., :2].copy()
-    if "visible" not in table.coordinates:
-        return points
-    flags = table.values[..., 2]
-    wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
-    for row, column in np.argwhere(wrong | ((flags == _SEEN) & np.isnan(points[..., 0]))):
-        said = "where 0, 1 or 2 belongs; correct the cell" if wrong[row, column] else (
-            "and x and y are empty; give both, or visible 0")
-        faults.append(f"{label} line {table.lines[row]}, {table.points[column][1]}: visible is {flags[row, column]:g} "
-                      f"{said}")
-    points[np.isin(flags, (0, 1))] = np.nan
-    notes.append(f"visible: {(flags == 0).sum()} omitted and {(flags == 1).sum()} hidden points have no label")
-    return points

@@ -15,7 +15,7 @@ from kpjax.files import foreign, read_content
 from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats.project import Frame
 
-_TRIED = 200  # images that `common_folder` searches at most
+_TRIED = 200  # images that `image_paths` searches at most
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 _LETTERS = (("l", "r"), ("L", "R"))
 # A capital after a small letter, a digit or _, or first before a capital; then a capital, a digit, _ or the end.
@@ -97,31 +97,23 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
     return None
 
 
-def common_folder(names: Sequence[tuple[str, ...]], folders: Sequence[Path]) -> tuple[Path, int]:
-    """Returns the folder of a project's images, and how many leading parts of their stored paths to drop.
-
-    One rule holds for all images, so that no label lands on another image of the same name: the folder and number under
-    which most images exist, the first of equals. Parts that keep two images apart are never dropped. Without any image,
-    the first folder and 0 are returned.
-
-    names: the parts of each image's stored path.
-    """
-    tried, find = names[::max(len(names) // _TRIED, 1)], finder()
-    best, chosen = 0, (folders[0], 0)
-    for dropped in range(max(map(len, names), default=0)):
-        if len({parts[dropped:] for parts in names}) < len(set(names)):
-            break
-        for folder in folders:
-            count = sum(len(parts) > dropped and find(folder, parts[dropped:]) is not None for parts in tried)
-            if count > best:
-                best, chosen = count, (folder, dropped)
-    return chosen
-
-
 def image_paths(stored: Sequence[str], folders: Sequence[Path]) -> tuple[Path, list[Path]]:
-    """Returns the folder in which images with stored paths are, by `common_folder`, and each image's path."""
+    """Returns the folder in which images with stored paths are, and each image's path.
+
+    One rule holds for all images, so that no label lands on another image of the same name: the folder, and the number
+    of leading parts of their stored paths to drop, under which most images exist, the first of equals. Parts that keep
+    two images apart are never dropped. Without any image it is the first folder, and nothing is dropped.
+    """
     names, find = [tuple(forward(name).lstrip("/").split("/")) for name in stored], finder()
-    folder, dropped = common_folder(names, folders)
+    tried = names[::max(len(names) // _TRIED, 1)]
+    best, folder, dropped = 0, folders[0], 0
+    for leading in range(max(map(len, names), default=0)):
+        if len({parts[leading:] for parts in names}) < len(set(names)):
+            break
+        for place in folders:
+            count = sum(len(parts) > leading and find(place, parts[leading:]) is not None for parts in tried)
+            if count > best:
+                best, folder, dropped = count, place, leading
     rests = [parts[dropped:] or parts for parts in names]
     return folder, [find(folder, rest) or folder.joinpath(*rest) for rest in rests]
 

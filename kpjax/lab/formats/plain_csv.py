@@ -16,16 +16,9 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import write_text
-from kpjax.lab.formats.names import (
-    forward,
-    found_by_trailing_parts,
-    image_frames,
-    only_file,
-    shown_files,
-    with_sessions,
-)
+from kpjax.lab.formats.names import found_by_trailing_parts, image_frames, only_file, shown_files, with_sessions
 from kpjax.lab.formats.options import STATED, Options
-from kpjax.lab.formats.project import Frame, Instance, Project, check_room, instance_of
+from kpjax.lab.formats.project import Frame, Project, by_frame, check_room, instance_of
 from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
 
@@ -55,20 +48,23 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     graded = any(flag == "2" for one in animals for *_, flag, _ in one.points.values())
     if graded:
         notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
-    numbers = {key: at for at, key in enumerate(frames)}
-    places = {name: place for place, name in enumerate(skeleton.names)}
-    instances = [_instance(one, numbers[one.frame], places, graded) for one in animals]
+    numbers, instances = {key: at for at, key in enumerate(frames)}, []
+    for one in animals:
+        keypoints, occluded = np.full((len(skeleton.names), 2), np.nan), np.zeros(len(skeleton.names), bool)
+        for place, name in enumerate(skeleton.names):
+            x, y, visible, hidden = one.points.get(name, (math.nan, math.nan, "0", ""))
+            if not math.isnan(x + y) and visible != "0":
+                keypoints[place] = x, y
+                occluded[place] = hidden == "1" or (graded and visible == "1")
+        instances.append(instance_of(numbers[one.frame], keypoints, occluded=occluded, box=one.box, track=one.track))
     return Project(file.parent, "csv", skeleton, tuple(_frames(file.parent, frames, options.video_folder)),
                    tuple(one for one in instances if one.visible.any()), tuple(notes))
 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes labels.csv and skeleton.json, and returns their paths. Names of images are those of their frames."""
-    of_frame: list[list[Instance]] = [[] for _ in project.frames]
-    for one in project.instances:
-        of_frame[one.frame].append(one)
     rows = []
-    for frame, instances in zip(project.frames, of_frame, strict=True):
+    for frame, instances in zip(project.frames, by_frame(project), strict=True):
         place = {"image": frame.name} if frame.number is None else {
             "video": frame.name.rpartition("/")[0], "frame": frame.number}
         place |= {"split": frame.split, "session": frame.session}
@@ -91,28 +87,21 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
-    columns = {file: _columns(file) for file in shown_files(path, "*.csv", "*.CSV")}
-    return [file for file, found in columns.items() if _looks_right(found) and (
-        path.is_file() or not set(_PREDICTED) <= found)]
-
-
-def _columns(path: Path) -> set[str]:
-    """Returns the names in the first line of a file in lower case; none if it cannot be read."""
-    header = first_line(path)
-    return {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
-
-
-def _looks_right(columns: set[str]) -> bool:
-    if "image" not in columns and not {"video", "frame"} <= columns:
-        # A table that lost a column is recognised, so that the missing column can be named.
-        return {"keypoint", "x", "y"} <= columns
-    return "keypoint" in columns or {"x", "y"} <= columns or any(
-        column.endswith("_x") and column[:-2] + "_y" in columns for column in columns)
+    found = []
+    for file in shown_files(path, "*.csv", "*.CSV"):
+        header = first_line(file)
+        columns = {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
+        placed = "image" in columns or {"video", "frame"} <= columns
+        # A long table that lost a column is recognised, so that the missing column can be named.
+        long = {"keypoint", "x", "y"} <= columns or (placed and ("keypoint" in columns or {"x", "y"} <= columns))
+        wide = placed and any(name.endswith("_x") and name[:-2] + "_y" in columns for name in columns)
+        found += [file] * ((long or wide) and (path.is_file() or not set(_PREDICTED) <= columns))
+    return found
 
 
 # Rows
 
-_Key = tuple[str, str]  # image and "", or video and number
+_Key = tuple[str, int | None]  # image, or video and number of the frame
 
 
 class _Animal(NamedTuple):
@@ -140,8 +129,7 @@ def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[_Key, Row], 
     animals: dict[tuple[_Key, str], _Animal] = {}
     frames, names, places = {}, dict.fromkeys(wide), {}
     for row in rows.rows:
-        key = _frame_key(row)
-        if key is None:
+        if (key := row.place()) is None:
             continue
         frames.setdefault(key, row)
         instance = row.get("instance") or "0"
@@ -152,25 +140,14 @@ def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[_Key, Row], 
             names.setdefault(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
             if (first := places.setdefault((key, what), row.where)) != row.where:
-                row.fault(f"{what} of {' '.join(key).strip()} is in{first.removeprefix(label)} too; delete one")
+                row.fault(f"{what} of {' '.join(str(part) for part in key if part is not None)} is in"
+                          f"{first.removeprefix(label)} too; delete one")
                 break
             if (key, instance) not in animals:
                 track = row.get("track") or ("" if instance.isdecimal() else instance)
                 animals[key, instance] = _Animal(key, track, _box(row), {})
             animals[key, instance].points[name] = point
     return list(animals.values()), frames, list(names), notes
-
-
-def _frame_key(row: Row) -> _Key | None:
-    """Returns (image, "") or (video, number); None, with a fault, if a row names neither."""
-    if image := row.get("image"):
-        return forward(image), ""
-    if not (video := row.get("video")):
-        field = "video" if "video" in row.cells else "image"
-        row.fault(f"empty; name the {field}, or delete the row", field)
-        return None
-    number = row.frame()
-    return None if number is None else (forward(video), str(number))
 
 
 def _point(row: Row, name: str, prefix: str) -> tuple[float, float, str, str]:
@@ -206,22 +183,12 @@ def _box(row: Row) -> np.ndarray:
 
 
 def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> list[Frame]:
-    images = iter(image_frames([name for name, at in rows if not at], root, [root]))
+    images = iter(image_frames([name for name, at in rows if at is None], root, [root]))
     beside = [root, *filter(None, [video_root])]
     videos = {name: found_by_trailing_parts(name, beside) or root / name
-              for name in dict.fromkeys(name for name, at in rows if at)}
+              for name in dict.fromkeys(name for name, at in rows if at is not None)}
     found = []
     for (name, at), row in rows.items():
-        frame = Frame(f"{name}/{at}", videos[name], int(at), (0, 0), name) if at else next(images)
+        frame = next(images) if at is None else Frame(f"{name}/{at}", videos[name], at, (0, 0), name)
         found.append(frame._replace(split=row.get("split"), session=row.get("session") or frame.session))
     return with_sessions(found)
-
-
-def _instance(one: _Animal, frame: int, places: Mapping[str, int], graded: bool) -> Instance:
-    """Returns an instance. places: of the keypoints. graded: `visible` is 0, 1 (occluded) or 2."""
-    keypoints, occluded = np.full((len(places), 2), np.nan), np.zeros(len(places), bool)
-    for name, (x, y, visible, hidden) in one.points.items():
-        if not math.isnan(x + y) and visible != "0" and name in places:
-            keypoints[places[name]] = x, y
-            occluded[places[name]] = hidden == "1" or (graded and visible == "1")
-    return instance_of(frame, keypoints, occluded=occluded, box=one.box, track=one.track)

@@ -49,14 +49,10 @@ def read_predictions(path: Path) -> PredictionTable:
     if sleap.kind_of(path):
         found = _of_sleap(path, faults)
     elif path.suffix.lower() == ".h5" or has_table_header(path):
-        found = _of_table(path)
+        found = _of_table(path, faults)
     else:
         found = _of_csv(path, faults)
     refuse(path, faults)
-    return _dense(found, path)
-
-
-def _dense(found: _Found, path: Path) -> PredictionTable:
     frames = list(found.points)
     if not frames:
         raise InputError(f"{path}: there is no frame in it; predict again")
@@ -123,10 +119,8 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
     return _Found(name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times)
 
 
-def _of_table(path: Path) -> _Found:
-    faults: list[str] = []
+def _of_table(path: Path, faults: list[str]) -> _Found:
     table = read_table(path, path.name, faults)
-    refuse(path, faults)
     if table.coordinates != ("x", "y", "likelihood"):
         raise InputError(f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points")
     names = {part: place for place, part in enumerate(dict.fromkeys(part for _, part in table.points))}

@@ -2,7 +2,7 @@
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,12 +107,8 @@ def csv_text(*tables: PredictionTable) -> str:
     known = [name for name in MEASURES if any(np.isfinite(getattr(table, name)).any() for table in tables)]
     header = ["instance", "keypoint", "x", "y", "score", "status", *(MEASURES[name] for name in known)]
     rows = [["video", "frame", "time", *header] if tables[0].is_video else ["image", *header]]
-    return rows_text([*rows, *(row for table in tables for row in _csv_rows(table, known))])
-
-
-def _csv_rows(table: PredictionTable, known: Sequence[str]) -> Iterator[list]:
-    for row, name in enumerate(table.names):
-        key = [name]
+    for table, row in ((one, row) for one in tables for row in range(len(one.names))):
+        key = [table.names[row]]
         if table.is_video:
             key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
         for number, instance in enumerate(table.instances):
@@ -121,7 +117,10 @@ def _csv_rows(table: PredictionTable, known: Sequence[str]) -> Iterator[list]:
             for keypoint, (x, y), score, outside, *lengths in zip(table.skeleton.names, *fields, strict=True):
                 status = "outside" if outside else str(table.status[row, number])
                 measured = ["" if math.isnan(length) else f"{length:.3f}" for length in lengths]
-                yield [*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *measured]
+                rows.append([*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *measured])
+    return rows_text(rows)
+
+
 
 
 # COCO results
@@ -207,24 +206,18 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
 
 # Files
 
-_Write = Callable[[PredictionTable, Path], Path]
-
-
-def _text(text_of: Callable[[PredictionTable], str]) -> _Write:
-    return lambda table, path: write_text(path, text_of(table))
-
-
-def _json(content_of: Callable[[PredictionTable], object]) -> _Write:
-    return _text(lambda table: json.dumps(content_of(table), allow_nan=False) + "\n")
+def _json(content: object) -> str:
+    return json.dumps(content, allow_nan=False) + "\n"
 
 
 # The end of each file's name, in which {} is the title of the run, and its writer.
-FORMATS: dict[str, dict[str, _Write]] = {
-    "csv": {".csv": _text(csv_text)},
-    "dlc": {f"{_SCORER}.csv": _text(lambda table: table_text(_deeplabcut_table(table))),
+FORMATS: dict[str, dict[str, Callable[[PredictionTable, Path], Path]]] = {
+    "csv": {".csv": lambda table, path: write_text(path, csv_text(table))},
+    "dlc": {f"{_SCORER}.csv": lambda table, path: write_text(path, table_text(_deeplabcut_table(table))),
             f"{_SCORER}.h5": lambda table, path: write_h5(_deeplabcut_table(table), path)},
     "slp": {".slp": _write_sleap},
-    "coco": {".coco.json": _json(_coco_results), ".images.json": _json(_coco_images)},
+    "coco": {".coco.json": lambda table, path: write_text(path, _json(_coco_results(table))),
+             ".images.json": lambda table, path: write_text(path, _json(_coco_images(table)))},
 }
 _NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
 

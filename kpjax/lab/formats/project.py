@@ -59,6 +59,14 @@ def instance_of(
                     np.full(4, np.nan) if box is None else box, track)
 
 
+def by_frame(project: Project) -> list[list[Instance]]:
+    """Returns the animals of each frame."""
+    found: list[list[Instance]] = [[] for _ in project.frames]
+    for one in project.instances:
+        found[one.frame].append(one)
+    return found
+
+
 LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
 _ROOM, _GROWTH = 600_000_000, 16  # bytes of memory that a file may ask for: in any case, and for each byte of it
 
@@ -139,13 +147,6 @@ def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
         notes.append(f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
                      f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
                      f"{frame.size[0]}x{frame.size[1]}; they train nothing")
-    if not pixels_from and _seems_to_count_from_one(project):
-        notes.append("`pixels_from`: some coordinates equal the width or height of their image and none is below 1; "
-                     "say 1 if pixels count from 1")
-    return notes
-
-
-def _seems_to_count_from_one(project: Project) -> bool:
     at_edge, least = False, np.inf
     for one in project.instances:
         size = np.array(project.frames[one.frame].size, np.float64)
@@ -153,4 +154,7 @@ def _seems_to_count_from_one(project: Project) -> bool:
         if size.all() and len(seen):
             at_edge |= bool((seen == size).any())
             least = min(least, float(seen.min()))
-    return at_edge and least >= 1
+    if not pixels_from and at_edge and least >= 1:
+        notes.append("`pixels_from`: some coordinates equal the width or height of their image and none is below 1; "
+                     "say 1 if pixels count from 1")
+    return notes

@@ -177,13 +177,18 @@ def box_of(instance: Instance) -> np.ndarray | None:
 def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
     """Returns all images and all frames of videos in files and folders, including subfolders.
 
-    Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes, images are not.
-    Raises InputError for a path that is missing, holds neither, or is an unreadable video.
+    Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes, images are not. A
+    file that is named is taken whatever its ending. Raises InputError for a path that is missing, holds neither, or is
+    an unreadable video.
     """
     frames: dict[tuple[Path, int | None], Frame] = {}
     for path in (Path(path).expanduser() for path in paths):
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
         before = len(frames)
-        for file in _files(path):
+        for file in shown_files(path, "**/*"):
+            if path.is_dir() and file.suffix.lower() not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+                continue
             check_name(file)
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 found = [Frame(file.as_posix(), file, None, (0, 0), "")]
@@ -198,14 +203,6 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
                              "another one")
     depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
     return tuple(frame._replace(depth=depth) if depth and frame.number is None else frame for frame in frames.values())
-
-
-def _files(path: Path) -> list[Path]:
-    """Returns the images and videos at a path, in the order of their names; a file whatever its ending."""
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
-    return [file for file in shown_files(path, "**/*")
-            if path.is_file() or file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
 
 
 def unlabelled_source(

@@ -1,7 +1,7 @@
 """Annotation projects of every format as a `Project`; the format is recognised by content.
 
-A format is a module and an entry of `FORMATS`. `recognises(path)` returns the files of its own there, or whether it is
-a project, and does not raise. `read(path, faults, options) -> Project` appends what is wrong to `faults` (file, row,
+A format is a module and an entry of `FORMATS`. `recognises(path)` returns the files or folders of its own there, and
+does not raise. `read(path, faults, options) -> Project` appends what is wrong to `faults` (file, row,
 field: what was found; the mend) and reads on, or raises InputError where it cannot; it returns where images and videos
 should be. `write(project, folder) -> paths` writes labels only.
 Missing files, sizes and frame numbers are checked here for all formats.
@@ -43,7 +43,7 @@ class Format(NamedTuple):
 
     name: str
     because: str  # what identifies it
-    recognises: Callable[[Path], bool | list[Path]]
+    recognises: Callable[[Path], list[Path]]
     read: Callable[[Path, list[str], Options], Project]
     write: Callable[[Project, Path], list[Path]] | None = None
     short: str = ""  # its name on the command line, where it is written
@@ -55,9 +55,9 @@ class Format(NamedTuple):
 FORMATS = (
     Format("sleap", "a .slp file, or another that sleap-io reads", sleap.files_of, sleap.read, sleap.write, "slp",
            ("labels.slp",), videos=True),
-    Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.recognises, deeplabcut.read,
+    Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.projects_at, deeplabcut.read,
            deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
-    Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.recognises,
+    Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.files_of,
            lightning_pose.read, lightning_pose.write, "lp", ("CollectedData.csv", "bbox.csv", "skeleton.json"),
            by_video=True),
     Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
@@ -206,7 +206,18 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
     files that are missing, unreadable, too short, or of another size than stated. rescale_labels: scales labels with
     resized images instead, except where width and height are exchanged: such images were turned.
     """
-    videos = _videos(project, faults)
+    videos: dict[Path, Video] = {}
+    for path, labelled in Counter(frame.path for frame in project.frames if frame.number is not None).items():
+        from kpjax.images.video import open_video  # PyAV is loaded where a project has videos
+
+        try:
+            if os.path.exists(path):  # False for a name that the system refuses
+                videos[path] = open_video(path)
+            else:
+                faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
+                              "as `video_root`")
+        except InputError as error:
+            faults.append(str(error))
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
     depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(images, common_depth(images))
     frames, growth, labelled, turned = [], {}, {one.frame for one in project.instances}, 0
@@ -238,38 +249,20 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
     return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
 
 
-def _videos(project: Project, faults: list[str]) -> "Mapping[Path, Video]":
-    """Returns every video that can be opened."""
-    known = {}
-    for path, labelled in Counter(frame.path for frame in project.frames if frame.number is not None).items():
-        from kpjax.images.video import open_video
-
-        try:
-            if os.path.exists(path):  # False for a name that the system refuses
-                known[path] = open_video(path)
-            else:
-                faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
-                              "as `video_root`")
-        except InputError as error:
-            faults.append(str(error))
-    return known
-
-
 def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:
     """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
     video = videos.get(frame.path)
-    if frame.number is not None:
-        if video is not None and not 0 <= frame.number < len(video):
-            faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
-                          f"{len(video) - 1}; restore the video that was labelled, or delete the row")
+    if frame.number is None:
+        if not os.path.isfile(frame.path):
+            faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
             return None
-        return None if video is None else video.size
-    if not os.path.isfile(frame.path):
-        faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
-        return None
-    try:
-        return image_size(frame.path)
-    except InputError as error:
-        faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
-        return None
-
+        try:
+            return image_size(frame.path)
+        except InputError as error:
+            faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
+            return None
+    if video is None or 0 <= frame.number < len(video):
+        return video and video.size
+    faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
+                  f"{len(video) - 1}; restore the video that was labelled, or delete the row")
+    return None

@@ -17,7 +17,7 @@ from kpjax.files import atomic, cache_folder, foreign
 from kpjax.lab.formats.hdf5 import check_hdf5, names_in
 from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file, shown_files
 from kpjax.lab.formats.options import STATED, Options
-from kpjax.lab.formats.project import Frame, Project, instance_of
+from kpjax.lab.formats.project import Frame, Project, by_frame, instance_of
 from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"
@@ -44,7 +44,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     below the option `video_root`, and in parent folders that share a folder with their stored path. Images inside a
     package are copied to the cache folder (XDG_CACHE_HOME).
     """
-    file = only_file(Path(path), files_of(Path(path)), ".slp files")
+    file = only_file(path, files_of(path), ".slp files")
     labels = load(file)
     skeleton, notes = skeleton_of(file, labels)
     labelled = list(labels.labeled_frames)
@@ -53,8 +53,16 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     videos = _videos(file, labels, [*labelled, *suggested], options.video_folder, notes, faults)
     frames, instances, empty = [], [], 0
     for one, users in [(one, one.user_instances) for one in labelled] + [(one, []) for one in suggested]:
-        frame = _frame(file, videos[id(one.video)], int(one.frame_idx), faults)
-        if frame is None:
+        video, number = videos[id(one.video)], int(one.frame_idx)
+        if video.path is not None:
+            frame = Frame(f"{video.name}/{number}", video.path, number, (0, 0), video.name)
+        elif (path := video.images.get(number)) is not None:
+            session = video.name or path.parent.name
+            name = path.relative_to(file.parent) if path.is_relative_to(file.parent) else f"{session}/{path.name}"
+            frame = Frame(PurePosixPath(name).as_posix(), path, None, (0, 0), session)
+        else:
+            faults.append(f"{file.name}: frame {number} of {video.name} is labelled, but there is no such image; "
+                          "delete it in SLEAP")
             continue
         if any(np.isinf(user.points["xy"]).any() for user in users):
             faults.append(f"{file.name}, {frame.name}: a coordinate is infinite; correct or delete the point")
@@ -79,9 +87,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     Images and videos stay where they are and are named by absolute paths. Frames without an instance become suggested
     frames. Raises InputError without the extra kpjax[sleap].
     """
-    animals: list[list[Animal]] = [[] for _ in project.frames]
-    for one in project.instances:
-        animals[one.frame].append(Animal(one.keypoints, one.track))
+    animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
     return [save(folder / _LABELS, project.skeleton, project.frames, animals,
                  name=str(project.details.get("skeleton") or project.root.name),
                  suggested=[number for number, found in enumerate(animals) if not found])]
@@ -262,19 +268,6 @@ def _found(file: Path, stored: str, video_root: Path | None) -> Path:
     above = list(file.absolute().parents)[1:_FOLDERS_ABOVE + 1]
     found = found_by_trailing_parts(stored, beside) or found_by_trailing_parts(stored, above, least=2)
     return found or file.parent / forward(stored).lstrip("/")
-
-
-def _frame(file: Path, video: _Video, number: int, faults: list[str]) -> Frame | None:
-    if video.path is not None:
-        return Frame(f"{video.name}/{number}", video.path, number, (0, 0), video.name)
-    if number not in video.images:
-        faults.append(f"{file.name}: frame {number} of {video.name} is labelled, but there is no such image; delete "
-                      "it in SLEAP")
-        return None
-    path = video.images[number]
-    session, inside = video.name or path.parent.name, path.is_relative_to(file.parent)
-    return Frame(path.relative_to(file.parent).as_posix() if inside else f"{session}/{path.name}", path, None, (0, 0),
-                 session)
 
 
 def _embedded_images(

@@ -17,7 +17,6 @@ from kpjax.lab.formats.hdf5 import check_hdf5
 from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.project import check_room
 
-Line = tuple[int, list[str]]  # number in the file, from 1, and cells
 FOLDER = "labeled-data"
 _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
@@ -55,6 +54,21 @@ class Row(NamedTuple):
         return found
 
 
+    def place(self, column: str = "image") -> tuple[str, int | None] | None:
+        """Returns an image's path and None, or a video's path and the number of a frame.
+
+        None, with a fault, for a row that names neither. column: of the images.
+        """
+        if image := self.get(column):
+            return forward(image), None
+        if not (video := self.get("video")):
+            field = "video" if "video" in self.cells else "image"
+            self.fault(f"empty; name the {field}, or delete the row", field)
+            return None
+        number = self.frame()
+        return None if number is None else (forward(video), number)
+
+
 class Rows(NamedTuple):
     """A table."""
 
@@ -67,17 +81,16 @@ class Rows(NamedTuple):
         return [name for name in wanted if name not in self.columns]
 
 
-def read_rows(path: Path, faults: list[str], known: Collection[str], *, keep_empty: bool = False) -> Rows:
+def read_rows(path: Path, faults: list[str], known: Collection[str]) -> Rows:
     """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
     Args:
         faults: Receives a line for every row with a wrong number of cells, which is left out.
         known: Columns that may be written in capitals.
-        keep_empty: Keeps rows whose cells are all empty, for tables in which the position of a row counts.
     """
     separator = separator_of(first_line(path))
     found = [(line, [cell.strip() for cell in cells]) for line, cells in _csv_lines(path, path.name, separator)
-             if any(cell.strip() for cell in cells) or (keep_empty and cells)]
+             if any(cell.strip() for cell in cells)]
     if not found:
         raise InputError(f"{path.name}: the table is empty; save the labels again")
     (first, header), rows = found[0], []
@@ -147,8 +160,8 @@ def _encoding_of(content: bytes) -> str:
     return "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
-def _csv_lines(path: Path, label: str, separator: str) -> list[Line]:
-    """Returns the lines of a csv file. Raises InputError if it is no csv in UTF-8 or UTF-16."""
+def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Returns the lines of a csv file with their numbers. Raises InputError if it is no csv in UTF-8 or UTF-16."""
     content, lines, before = read_content(path), [], 0
     try:
         text = content.decode(_encoding_of(content))
@@ -182,8 +195,8 @@ class Table(NamedTuple):
     points: tuple[tuple[str, str], ...]  # individual ("" without that header row) and body part of each point
     coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
     keys: tuple[str | int, ...]  # of the rows: stored paths with forward slashes, or frame numbers
-    lines: tuple[int, ...]  # of the rows in their csv file, from 1
     values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
+    lines: tuple[int, ...] = ()  # of the rows in their csv file, from 1, where they were read
 
 
 def read_table(path: Path, label: str, faults: list[str]) -> Table:
@@ -191,7 +204,24 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table:
 
     label: The name of the file in faults. faults: Receives a line for every damaged row, which is left out.
     """
-    return _parsed(_h5_lines(path, label) if path.suffix == ".h5" else _csv_lines(path, label, ","), label, faults)
+    if path.suffix != ".h5":
+        return _parsed(_csv_lines(path, label, ","), label, faults)
+    try:
+        import h5py  # noqa: F401
+        import pandas
+        import tables  # noqa: F401
+    except ImportError as error:
+        raise InputError(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
+                         "labels as csv with DeepLabCut") from None
+    with foreign(label, "save the labels as csv with DeepLabCut"):
+        check_hdf5(path, code=True)
+        frame = pandas.read_hdf(path, _H5_KEY)
+        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
+            raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
+        frame.index.names = [None] * frame.index.nlevels
+        # As the lines that its csv would have.
+        lines = list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
+    return _parsed(lines, label, faults)
 
 
 def has_table_header(path: Path) -> bool:
@@ -236,8 +266,6 @@ def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
 
 
-# Tables for pandas
-
 def predicted_table(
     scorer: str, animals: Sequence[str], names: Sequence[str], keys: Sequence[str | int], keypoints: np.ndarray,
     scores: np.ndarray,
@@ -248,30 +276,13 @@ def predicted_table(
     """
     points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in names)
     values = np.concatenate([keypoints.round(3), scores.round(6)[..., None]], -1).reshape(len(keys), len(points), 3)
-    return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), tuple(range(len(keys))), values)
-
-
-def _h5_lines(path: Path, label: str) -> list[Line]:
-    """Returns an .h5 table as the lines that its csv would have. Raises InputError if it cannot be read."""
-    try:
-        import h5py  # noqa: F401
-        import pandas
-        import tables  # noqa: F401
-    except ImportError as error:
-        raise InputError(f'{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the '
-                         "labels as csv with DeepLabCut") from None
-    with foreign(label, "save the labels as csv with DeepLabCut"):
-        check_hdf5(path, code=True)
-        frame = pandas.read_hdf(path, _H5_KEY)
-        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
-            raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
-        frame.index.names = [None] * frame.index.nlevels
-        return list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
+    return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), values)
 
 
 # The header and the rows
 
-def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table:
+def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
+    """Returns a table of lines, each with its number in the file from 1 and its cells."""
     head = {cells[0].strip(): (line, [cell.strip() for cell in cells]) for line, cells in lines[:4]
             if cells and cells[0].strip() in _HEADER}
     if missing := [row for row in ("bodyparts", "coords") if row not in head]:
@@ -298,7 +309,7 @@ def _parsed(lines: Sequence[Line], label: str, faults: list[str]) -> Table:
             if line > last and any(cell.strip() for cell in cells)]
     rows = [(line, *row) for line, row in rows if row is not None]
     values = np.array([row[2] for row in rows], np.float64).reshape(len(rows), len(points), len(kind))
-    return Table(scorer, tuple(points), kind, tuple(row[1] for row in rows), tuple(row[0] for row in rows), values)
+    return Table(scorer, tuple(points), kind, tuple(row[1] for row in rows), values, tuple(row[0] for row in rows))
 
 
 def _row(

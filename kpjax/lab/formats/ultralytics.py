@@ -40,7 +40,12 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         skeleton, notes = _skeleton(config, wanted[0], int(count))
     frames, instances, twos, others = [], [], False, 0
     for key, split in _SPLITS.items():
-        for image in _images(config.get(key), file.parent):
+        stored = config.get(key) or []
+        # Folders, which are named from another place on another machine.
+        folders = [found_by_trailing_parts(one, [file.parent]) for one in (
+            [stored] if isinstance(stored, str) else stored)]
+        for image in [image for folder in filter(None, folders) for image in shown_files(folder, "*", "*/*")
+                      if image.suffix.lower() in IMAGE_SUFFIXES]:
             name = image.relative_to(file.parent) if image.is_relative_to(file.parent) else image
             frames.append(Frame(name.as_posix(), image, None, image_size(image), "", split))
             for line, cells in enumerate(_lines(image), 1):
@@ -76,13 +81,6 @@ def _skeleton(config: Mapping[str, Any], category: int, count: int) -> tuple[Ske
         raise InputError(f"{_FILE}, kpt_names: {len(names)} names of {count} keypoints; name each")
     derived = flip or derived_flip(names)
     return Skeleton(names, (), derived or ()), [] if flip else [flip_note(names, derived)]
-
-
-def _images(stored: Any, root: Path) -> list[Path]:
-    """Returns the images of a split, whose folders are named from another place on another machine."""
-    folders = [found_by_trailing_parts(one, [root]) for one in ([stored] if isinstance(stored, str) else stored or [])]
-    return [file for folder in filter(None, folders) for file in shown_files(folder, "*", "*/*")
-            if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _lines(image: Path) -> list[list[str]]:

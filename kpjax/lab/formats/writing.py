@@ -1,13 +1,11 @@
 """Conversion of a project to a folder for another tool: labels in that tool's format, and images."""
-import contextlib
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from PIL import Image
 
-from kpjax.errors import InputError, printable
+from kpjax.errors import InputError
 from kpjax.file_names import inside, portable
-from kpjax.files import read_content, read_json, renewed, writing
+from kpjax.files import read_content, renewed, writing
 from kpjax.images.reading import image_size
 from kpjax.images.video import Video, open_video
 from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
@@ -19,13 +17,6 @@ from kpjax.lab.formats.tables import FOLDER
 WRITERS = {one.name: one for one in FORMATS if one.write}
 _MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
 _TAKEN = {_MANIFEST, *(name.lower() for one in FORMATS for name in one.files)}  # names beside the images
-
-
-class Copy(NamedTuple):
-    """An image to write."""
-
-    frame: Frame  # its origin
-    name: str  # its path below the new folder
 
 
 def write_project(project: Project, format: str, folder: Path, *, overwrite: bool = False) -> list[Path]:
@@ -52,13 +43,14 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
         make_images(copies, partial)
         labels = [path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)]
         write_manifest(partial, _MANIFEST, files_in(partial), [partial / name for name in labels],
-                       **{"from": str(project.root), "format": project.format, "to": format,
-                          "scorer": moved.details["scorer"]})
+                       **{"from": str(project.root), "format": project.format, "to": format})
     return [folder / name for name in labels]
 
 
-def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[Copy]]:
+def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[tuple[Frame, str]]]:
     """Returns the project as it will be in a folder, with sizes, and the images to write; InputError if unreadable.
+
+    An image to write is the frame that it comes from, and its path below the folder.
 
     Parts of names that some system forbids are replaced, with a line in the project's notes.
     """
@@ -66,7 +58,11 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
     for frame in project.frames:
         if frame.number is not None and frame.path not in videos:
             videos[frame.path] = open_video(frame.path)
-    sessions = _session_folders(project)
+    sessions: dict[str, str] = {}  # a folder of its own for each, if possible the video's name without its ending
+    for session in dict.fromkeys(frame.session for frame in project.frames):
+        short, whole = recording(session), portable(session or "images")
+        short = portable(short) if short else whole
+        sessions[session] = unused(short if short not in sessions.values() else whole, set(sessions.values()))
     digits = max([4, *(len(str(frame.number)) for frame in project.frames if frame.number is not None)])
     frames, copies, used, homes = [], [], set(), {}
     replaced: list[tuple[str, str]] = []
@@ -80,53 +76,26 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         session = sessions[frame.session]
         if frame.number is not None:
             homes[session] = frame.path.absolute().as_posix()
-        wanted = _image_name(frame, format, session, digits)
+        last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
+        parts, wanted = PurePosixPath(frame.name).parts, frame.name
+        if WRITERS[format].by_video:
+            wanted = f"{FOLDER}/{session}/{last}"
+        elif frame.number is not None or {"/", ".."} & {*parts} or parts[-1:] != (frame.path.name,):
+            wanted = f"{session}/{last}"
         # Parts that any system takes, and none of the writers' own files.
         first, *rest = (portable(part) for part in PurePosixPath(wanted).parts if part != "/")
         name = unused("/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used)
         replaced += [(wanted, name)] if name != wanted else []
-        copies.append(Copy(frame, name))
+        copies.append((frame, name))
         frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
                             frame.split))
-    details = {**project.details, "videos": homes, "scorer": _scorer_of(project)}
+    config = project.details.get("config")
+    details = {"scorer": config.scorer if config else "", **project.details, "videos": homes}
     notes = project.notes
     if replaced:
         notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
                   f"{replaced[0][0]!r}",)
     return project._replace(root=folder, frames=tuple(frames), details=details, notes=notes), copies
-
-
-def _scorer_of(project: Project) -> str:
-    """Returns who labelled a project: of its own files, or as `write_project` noted it beside them; "" if unknown."""
-    config = project.details.get("config")
-    known = (config.scorer if config else "") or str(project.details.get("scorer") or "")
-    noted = project.root / _MANIFEST
-    if not known and noted.is_file():
-        with contextlib.suppress(InputError):
-            stored = read_json(noted).get("scorer")
-            known = stored if isinstance(stored, str) and printable(stored) == stored else ""
-    return known
-
-
-def _image_name(frame: Frame, format: str, session: str, digits: int) -> str:
-    """Returns the path of a frame's image below the new folder."""
-    last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
-    if WRITERS[format].by_video:
-        return f"{FOLDER}/{session}/{last}"
-    parts = PurePosixPath(frame.name).parts
-    if frame.number is not None or frame.name.startswith("/") or ".." in parts or parts[-1:] != (frame.path.name,):
-        return f"{session}/{last}"
-    return frame.name
-
-
-def _session_folders(project: Project) -> dict[str, str]:
-    """Returns a unique folder name for each session, if possible the video's name without its ending."""
-    folders: dict[str, str] = {}
-    for session in dict.fromkeys(frame.session for frame in project.frames):
-        short, whole = recording(session), portable(session or "images")
-        short = portable(short) if short else whole
-        folders[session] = unused(short if short not in folders.values() else whole, set(folders.values()))
-    return folders
 
 
 def unused(name: str, used: set[str]) -> str:
@@ -139,16 +108,16 @@ def unused(name: str, used: set[str]) -> str:
     return found
 
 
-def make_images(copies: list[Copy], folder: Path) -> None:
+def make_images(copies: list[tuple[Frame, str]], folder: Path) -> None:
     """Copies images, and extracts frames of videos in order."""
-    opened: tuple[Path | None, Video | None] = (None, None)
-    for copy in sorted(copies, key=lambda one: (str(one.frame.path), one.frame.number or 0)):
-        target = inside(folder, copy.name, "image")
+    path, video = None, None
+    for frame, name in sorted(copies, key=lambda one: (str(one[0].path), one[0].number or 0)):
+        target = inside(folder, name, "image")
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            if copy.frame.number is None:
-                target.write_bytes(read_content(copy.frame.path))
+            if frame.number is None:
+                target.write_bytes(read_content(frame.path))
                 continue
-            if opened[0] != copy.frame.path:
-                opened = copy.frame.path, open_video(copy.frame.path)
-            Image.fromarray(opened[1][copy.frame.number]).save(target)
+            if path != frame.path:
+                path, video = frame.path, open_video(frame.path)
+            Image.fromarray(video[frame.number]).save(target)

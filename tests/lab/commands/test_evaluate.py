@@ -101,13 +101,3 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
     main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
     parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]
     assert parts == ["trained on", "held out", "other labels"]
-    with pytest.raises(InputError, match="is the run's own folder"):
-        main([str(Path(run).parent), labels, "--out", run, "--overwrite"])
-
-
-def test_what_cannot_be_measured_is_refused(run, tmp_path):
-    labels = project(tmp_path / "labelled", ["a.png,0,tail,100,40"])
-    for more, words in (([], "PROJECT: .* labels tail, the run finds spot; beside; none is the same"),
-                        (["--threshold", "0"], "--threshold: 0"), (["--worst", "0"], "--worst: 0")):
-        with pytest.raises(InputError, match=words):
-            main([run, labels, "--out", str(tmp_path / "out"), *more])

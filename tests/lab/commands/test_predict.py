@@ -111,8 +111,6 @@ def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path)
     table = predict_folder(run, images, tmp_path / "out", overlays=False, tell=printed.append)
     assert "no radius: 4 more labelled images must be held out for it" in printed
     assert "radius" not in rows_of(table)[0]
-    with pytest.raises(InputError, match=r"^level: 0\.99; choose 0\.5, 0\.8, 0\.9, 0\.95"):
-        predict_folder(run, images, tmp_path / "other", level=0.99, tell=printed.append)
     with_radii(run, np.ones((5, 3)))
     with pytest.raises(InputError, match=r"radius_table\.json: is of 3 keypoints, the run finds 2; delete it"):
         predict_folder(run, images, tmp_path / "other", tell=printed.append)
@@ -141,18 +139,6 @@ def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, t
     assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
     with pytest.raises(InputError, match="run: the predictor is an ensemble of several runs"):
         open_run(tmp_path / "exported")
-
-
-def test_letterbox_way_back_is_the_written_formula(run, tmp_path):
-    """640 x 480 at side 64: the pixel (32, 32) of the square is (324.5, 244.5) of the image."""
-    folder = tmp_path / "one"
-    folder.mkdir()
-    pixels = np.zeros((480, 640, 3), np.uint8)
-    pixels[240:250, 320:330] = 255  # exactly the ten by ten pixels under (32, 32)
-    Image.fromarray(pixels).save(folder / "x.png")
-    spot = rows_of(predict_folder(run, folder, tmp_path / "out", overlays=False, tell=lambda line: None))[0]
-    assert (spot["x"], spot["y"]) == ("324.500", "244.500")
-    assert not (tmp_path / "out" / "overlays").exists()
 
 
 @pytest.mark.parametrize(("size", "there", "back"), [
@@ -191,21 +177,6 @@ def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, m
     run_command("export", [str(run), "--out", "exported", "--no-self-test"])
     main(["exported", str(images), "--no-overlay"])
     assert [path.name for path in (tmp_path / "runs" / "predictions" / "exported").iterdir()] == ["points.csv"]
-
-
-@pytest.mark.parametrize(("given", "flags", "words"), [
-    (("run", "nowhere"), (), "does not exist"), (("run", "empty"), (), "no image or video in"),
-    (("nowhere", "images"), (), "does not exist"), (("empty", "images"), (), "not a run's folder"),
-    (("several", "images"), (), "seed-0"),
-    (("run", "images"), ("--on-bad-image", "ignore"), "invalid choice 'ignore'"),
-    (("run", "images"), ("--batch-size", "0"), "--batch-size: 0; must be at least 1")])
-def test_what_is_refused_is_one_line(run, images, tmp_path, given, flags, words):
-    (tmp_path / "empty").mkdir()
-    places = {"run": run, "images": images, "several": run.parent}
-    with pytest.raises(InputError, match=words) as caught:
-        main([*(str(places.get(name, tmp_path / name)) for name in given), "--out", str(tmp_path / "out"), *flags])
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
 
 
 def test_runs_that_are_not_finished_or_unknown_are_refused_and_results_are_not_replaced(run, images, tmp_path, capsys):

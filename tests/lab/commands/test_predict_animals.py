@@ -126,12 +126,6 @@ def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):
     assert not list(out.glob("*doubts*"))
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"animals": 2, "boxes": "boxes.csv"}, "--boxes says where they are"),
-    ({"animals": 2, "predictor": PREDICTOR}, "sees one animal in a frame"),
-    ({"animals": -1}, "give how many there are, or 0"),
-    ({"predictor": with_finder()._replace(finder=None)}, "cannot find animals; give a file with"),
-])
-def test_what_does_not_belong_together_is_refused(predict, tmp_path, options, words):
-    with pytest.raises(InputError, match=words):
-        predict(clip_of(tmp_path, frame((10, 10))), **options)
+def test_a_run_on_crops_without_its_finder_needs_boxes(predict, tmp_path):
+    with pytest.raises(InputError, match="cannot find animals; give a file with"):
+        predict(clip_of(tmp_path, frame((10, 10))), predictor=with_finder()._replace(finder=None))

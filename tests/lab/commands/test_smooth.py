@@ -86,24 +86,3 @@ def test_files_of_other_tools_are_read(table, tmp_path, form):
         main([str(path), "--formats", form, "--out", str(tmp_path / path.suffix[1:])])
         again = read_predictions(next((tmp_path / path.suffix[1:]).glob("*_smoothed.csv")))
         assert np.isfinite(again.keypoints[3]).all()
-
-
-def text_of(*rows, header="video,frame,instance,keypoint,x,y,score,status"):
-    return "\n".join([header, *rows]) + "\n"
-
-
-@pytest.mark.parametrize(("text", "flags", "words"), [
-    (text_of("v.mp4,1,0,a,1,1,1,ok", "v.mp4,0,0,a,1,1,1,ok"), (), "frame 0 comes after frame 1; sort"),
-    (text_of("v.mp4,0,0,a,1,1,1,ok", "v.mp4,0,0,a,1,1,1,ok"), (), "a of frame 0 is there already"),
-    (text_of("v.mp4,0,0,a,1,1,.2,ok"), ("--cutoff", "0.5"), "--cutoff: 0.5: no point .* highest is 0.2"),
-    (text_of("v.mp4,0,0,a,nan,nan,0,unreadable"), (), "no frame has a point"),
-    (text_of("v.mp4,0,0,a,1,1,1,ok", "w.mp4,1,0,a,1,1,1,ok"), (), "points of 2 videos"),
-    (text_of("v.mp4,0,a,1,1", header="video,frame,keypoint,x,y"), (), "no column score"),
-    (text_of("v.mp4,0,0,a,1,1,1,ok"), ("--median", "4"), "--median: 4; must be an odd"),
-])
-def test_bad_input_is_one_line(tmp_path, text, flags, words):
-    (tmp_path / "points.csv").write_text(text)
-    with pytest.raises(InputError, match=words) as caught:
-        main([str(tmp_path / "points.csv"), *flags])
-    assert "\n" not in str(caught.value)
-    assert len(list(tmp_path.iterdir())) == 1

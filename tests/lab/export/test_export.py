@@ -28,7 +28,6 @@ from kpjax.images.transforms import (
 from kpjax.lab.commands import Export, run_command
 from kpjax.lab.commands.export import FRESH, export, in_fresh_process
 from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.reading import transform_of
 from kpjax.lab.out.export.writing import input_of
 from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Example, Skeleton, Trained, skeleton_from_json
@@ -164,19 +163,19 @@ def loaded(path):
 
 
 @pytest.mark.parametrize("side", [37, 64])
-def test_run_py_transforms_images_as_in_training_pixel_by_pixel(side):
+def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
     """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the image."""
+    runner, nothing = loaded(exported / "run.py"), (np.zeros((0, 2)), np.zeros(0), np.float32(1))
     for plain in (Letterbox(side), AroundBox(side), AroundBox(side, 1.5)):
         for transform in (plain, LocalContrast(plain)):
             given = json.loads(json.dumps(input_of(transform)))
             assert given["whole_images"] == (plain == Letterbox(side))
-            assert given["contrast"] == ("" if transform == plain else "local")
-            assert transform_of(given) == accepting_boxes(transform)
-            assert input_of(transform_of(given)) == given
+            assert standalone.transform_of(given) == accepting_boxes(transform)
+            assert input_of(standalone.transform_of(given)) == given
             for image in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
                 box = None if given["whole_images"] else np.array([2.0, -2.5, 11.0, 21.25])
-                square, _, _, _, crop = transform(image, np.zeros((0, 2)), np.zeros(0), np.float32(1), box)
-                found, map_ = standalone.to_square(image, given, box)
+                square, _, _, _, crop = transform(image, *nothing, box)
+                found, *_, map_ = runner.transform_of(given)(image, *nothing, box)
                 np.testing.assert_array_equal(found, square)
                 np.testing.assert_allclose(map_, crop, rtol=1e-6, atol=1e-5)
     for transform in (Stretch(64), PersonCrop(64), LocalContrast(Stretch(64)), ScaledByBox(AroundBox(64))):
@@ -234,10 +233,8 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
 def test_what_the_command_refuses(run, exported, tmp_path, monkeypatch):
     out = tmp_path / "out"
     for arguments, words in (
-            (("--out", out), "give either RUN or --from"), ((run, "--out", exported), "exists already"),
-            (("--from", run, "--out", out), "is not an exported predictor"),
-            ((run, "--out", run, "--overwrite"), "which is not part of a predictor"),
-            (("--from", exported, "--out", exported, "--overwrite"), "is where it comes from")):
+            ((run, "--out", exported), "exists already"),
+            ((exported, "--out", exported, "--overwrite"), "is where it comes from")):
         with pytest.raises(InputError, match=words) as caught:
             run_command("export", [str(argument) for argument in arguments])
         assert "\n" not in str(caught.value)

@@ -31,9 +31,6 @@ def test_lightning_pose_writes_the_height_before_the_width(tmp_path):
     (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
     _, found = boxes_of_images(read_boxes(tmp_path / "bbox.csv"), ["img1.png"])
     np.testing.assert_array_equal(found[0, 0], [10, 20, 40, 30])
-    (tmp_path / "clip_bbox.csv").write_text("x,y,h,w\n1,2,3,4\n,,,\n5,6,7,8\n")
-    _, found = boxes_of_video(read_boxes(tmp_path / "clip_bbox.csv"), "clip.mp4", range(3))
-    np.testing.assert_array_equal(found[:, 0], [[1, 2, 4, 3], [np.nan] * 4, [5, 6, 8, 7]])
 
 
 def test_coco_boxes_without_crowds(tmp_path):

@@ -105,17 +105,12 @@ def test_a_file_for_each_split(project, tmp_path):
     assert {frame.name: frame.split for frame in read.frames} == {
         "train2017/train.png": "train", "val2017/val.png": "validation"}
     assert len(read.instances) == 2
-    (tmp_path / "annotations" / "more.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="3 annotation files"):
-        read_project(tmp_path)
 
 
 def test_a_category_is_chosen_by_name(project):
     categories = [{"id": n, "name": name, "keypoints": ["p"]} for n, name in enumerate(("cat", "dog"))]
     annotations = [{"id": n, "image_id": 7, "category_id": n, "keypoints": [n, n, 2]} for n in (0, 1)]
     path = project(categories=categories, annotations=annotations)
-    with pytest.raises(InputError, match=r".category.: 2 in labels.json .* choose one of 'cat' \(1\), 'dog' \(1\)"):
-        read_project(path)
     with pytest.raises(InputError, match=r".category.: 'cow' has no keypoints.*'cat' \(1\), 'dog' \(1\)"):
         read_project(path, category="cow")
     read = read_project(path, category="dog")
@@ -125,8 +120,6 @@ def test_a_category_is_chosen_by_name(project):
 def test_labels_of_a_resized_image(project):
     images = [{"id": 7, "file_name": "one.png", "width": 80, "height": 60}]
     path = project(images=images, keypoints=(79.5, 59.5, 2, 20, 21, 2, 0, 0, 0))
-    with pytest.raises(InputError, match=r"the file is 40x30 as shown, .* an image of 80x60; .*set .rescale_labels"):
-        read_project(path)
     read = read_project(path, rescale_labels=True)
     # A corner stays a corner: pixel centres are half a pixel inside.
     np.testing.assert_allclose(read.instances[0].keypoints[0], [39.5, 29.5])

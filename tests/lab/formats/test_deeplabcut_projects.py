@@ -82,10 +82,6 @@ def test_several_animals_and_images_without_labels(tmp_path):
     assert ("1 unique body parts (corner), labelled 1 times, are points of the image and of no animal: left out"
             in found.notes)
     written = deeplabcut.write(found, tmp_path / "copy")
-    again = read_project(tmp_path / "copy", check_files=False)
-    for one, other in zip(found.instances, again.instances, strict=True):
-        assert (one.frame, one.track) == (other.frame, other.track)
-        np.testing.assert_array_equal(one.keypoints, other.keypoints)
     stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
     assert (stored["scorer"], stored["uniquebodyparts"], stored["pcutoff"]) == ("Zoë", [], 0.25)
     assert stored["video_sets"]["C:\\films\\cage 1.avi"] == {"crop": "10, 90, 20, 80"}

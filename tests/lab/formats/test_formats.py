@@ -14,8 +14,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import Convert, run_command
-from kpjax.lab.commands.convert import convert
-from kpjax.lab.formats.checking import compare
+from kpjax.lab.commands.convert import compare, convert
 from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, placed_in, write_project

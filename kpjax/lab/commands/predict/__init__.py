@@ -170,7 +170,11 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                  tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence, skeleton = work.sequence, predictor.skeleton
-    cutoff, source = _cutoff(predictor, asked)
+    cutoff, source = asked.cutoff, "as typed"
+    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels: all
+    # their points are drawn.
+    if cutoff is None and (predictor.follow or predictor.cutoff != DEFAULT_CUTOFF):
+        cutoff, source = predictor.cutoff, "usual for this network" if predictor.follow else "from held-out labels"
     moving, began = work.named(MOVING[0]) in work.files, time.monotonic()
     with_images = moving or not (sequence.video or asked.no_overlay)
     shown = range(len(sequence)) if with_images else () if asked.no_overlay else drawing.sheet_rows(len(sequence))
@@ -199,7 +203,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
             elif with_images:
                 passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
             collections.deque(passed, maxlen=0)
-        table, faults = _table(work, kept, predictor), [str(one.fault) for one in kept if one.fault is not None]
+        faults = [str(one.fault) for one in kept if one.fault is not None]
+        table, members = _table(work, kept, predictor)
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
         if sheet:
             drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
@@ -207,7 +212,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
         for ending, rows in zip(FOUND, (box_rows(table), [DOUBTS, *moments]), strict=True):
             if work.named(ending) in work.files:
                 paths.append(write_text(folder / work.named(ending), rows_text(rows)))
-        smooth = _smoothed(work, kept, table, formats, folder)
+        smooth = [] if members is None else predictions.write_predictions(
+            smoothed_table(table, members), formats, folder, work.named(ENDING))
         paths = [asked.out / path.relative_to(folder) for path in (*paths, *smooth)]
     removed = [path for name in work.older if (path := asked.out / name).is_file() and not path.is_symlink()]
     remove_files(asked.out, removed if asked.overwrite else ())
@@ -226,16 +232,6 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     if removed and asked.overwrite:
         tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
-
-
-def _cutoff(predictor: Predictor, asked: Predict) -> tuple[float | None, str]:
-    """Returns the score from which points are drawn, None to draw all, and where it comes from."""
-    if asked.cutoff is not None:
-        return asked.cutoff, "as typed"
-    if predictor.follow:
-        return predictor.cutoff, "usual for this network"
-    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels.
-    return (predictor.cutoff, "from held-out labels") if predictor.cutoff != DEFAULT_CUTOFF else (None, "")
 
 
 def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor) -> list[str]:
@@ -282,38 +278,29 @@ def _recorded(seen: Iterator[Seen], kept: list[Seen], count: int, bar: tqdm) -> 
         yield one
 
 
-def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> PredictionTable:
-    """Returns all predictions; where animals were found, there are as many as were told apart."""
+def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> tuple[PredictionTable, np.ndarray | None]:
+    """Returns all predictions, and the points (M, N, I, K, 2) of an ensemble's networks on a video, None of one.
+
+    Where animals were found, there are as many as were told apart.
+    """
     sequence, instances, boxes = work.sequence, work.instances, work.boxes
     if work.find:
-        count = work.animals or max([1, *(len(one.present) for one in kept)])
-        instances, boxes = names_of(count), np.full((len(sequence), count, 4), np.nan)
+        instances = names_of(work.animals or max([1, *(len(one.present) for one in kept)]))
+        boxes = np.full((len(sequence), len(instances), 4), np.nan)
+        kept = [in_places(one, np.arange(len(one.present)), len(instances)) for one in kept]
         for one in kept:
-            if one.boxes is not None:
-                boxes[one.row, :len(one.boxes)] = one.boxes
+            boxes[one.row] = one.boxes
     table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
                                     predictor.title, files=sequence.files, times=sequence.times,
                                     instances=instances, boxes=boxes)
+    members = None
     for one in kept:
         if one.fault is None:
-            whole = in_places(one, np.arange(len(one.present)), len(instances)) if work.find else one
-            predictions.fill(table, whole.row, whole.size, whole.keypoints, whole.scores, whole.present, whole.radii,
-                             whole.members)
-    return table
-
-
-def _smoothed(work: _Work, kept: Sequence[Seen], table: PredictionTable, formats: tuple[str, ...], folder: Path
-              ) -> list[Path]:
-    """Writes the smoothed points of an ensemble on a video; nothing of anything else, or where no frame has a point."""
-    count = len(table.instances)
-    found = {one.row: (in_places(one, np.arange(len(one.present)), count) if work.find else one).members
-             for one in kept if one.members is not None}
-    if not found or not work.sequence.video:
-        return []
-    none = np.full_like(next(iter(found.values())), np.nan)
-    members = np.stack([found.get(row, none) for row in range(len(table.names))])  # (N, I, M, K, 2)
-    return predictions.write_predictions(smoothed_table(table, members.transpose(2, 0, 1, 3, 4)), formats, folder,
-                                         work.named(ENDING))
+            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii, one.members)
+        if one.members is not None and sequence.video:
+            members = np.full((len(sequence), *one.members.shape), np.nan) if members is None else members
+            members[one.row] = one.members
+    return table, None if members is None else members.transpose(2, 0, 1, 3, 4)
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:

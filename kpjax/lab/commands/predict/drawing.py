@@ -103,18 +103,17 @@ def opacity_from(cutoff: float | None, usual: float) -> Opacity:
 
 def drawn(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:
     """Draws the keypoints of all animals finely; a small image is enlarged."""
-    growth = _growth(seen)
-    return _finely(seen.image, (seen.keypoints + 0.5) * growth - 0.5, seen, look, skeleton, growth[0])
+    marks = marks_of(seen, look)
+    return overlays.draw_animals(seen.image, marks.points, marks.opacity, skeleton, radius=marks.radius,
+                                 rings=marks.rings)
 
 
 def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.ndarray:
     """Draws the part of a frame that holds all animals and points that are drawn, at most `side` pixels long."""
-    size, growth = np.array(seen.image.shape[1::-1]), _growth(seen)
-    points = (seen.keypoints + 0.5) * growth - 0.5
-    places = [points[seen.present[:, None] & (look.opacity(seen.scores) > 0) & np.isfinite(points).all(-1)]]
-    if (boxes := boxes_of(seen, look)) is not None:
-        boxes = boxes * np.tile(growth, 2)
-        places += [boxes[:, :2], boxes[:, :2] + boxes[:, 2:]]
+    size, marks = np.array(seen.image.shape[1::-1]), marks_of(seen, look)
+    places = [marks.points[(marks.opacity > 0) & np.isfinite(marks.points).all(-1)]]
+    if marks.boxes is not None:
+        places += [marks.boxes[:, :2], marks.boxes[:, :2] + marks.boxes[:, 2:]]
     places = np.concatenate(places)
     places = np.clip(places[np.isfinite(places).all(-1)], 0, size - 1)
     low, high = (places.min(0), places.max(0)) if len(places) else (np.zeros(2), size)
@@ -125,16 +124,27 @@ def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.
     factor = side / max(part.shape[:2])
     length = max(round(part.shape[1] * factor), 1), max(round(part.shape[0] * factor), 1)
     part = np.asarray(Image.fromarray(part).resize(length, Image.Resampling.BICUBIC))
-    return _finely(part, (points - (left, upper) + 0.5) * factor - 0.5, seen, look, skeleton, growth[0] * factor)
+    return overlays.draw_animals(
+        part, (marks.points - (left, upper) + 0.5) * factor - 0.5, marks.opacity, skeleton,
+        radius=marks.radius and marks.radius * factor, rings=None if marks.rings is None else marks.rings * factor)
 
 
-def _finely(image: np.ndarray, points: np.ndarray, seen: Seen, look: Look, skeleton: Skeleton, growth: float
-            ) -> np.ndarray:
-    """Draws all animals, whose points are in pixels of the image, on an image that is enlarged if it is small."""
-    rings = _rings(seen, look)
-    return overlays.draw_animals(image, points, np.where(seen.present[:, None], look.opacity(seen.scores), 0), skeleton,
-                                 radius=look.radius and look.radius * growth,
-                                 rings=None if rings is None else rings * growth)
+class Marks(NamedTuple):
+    """What is drawn on the image of a frame, in its pixels."""
+
+    points: np.ndarray  # (I, K, 2)
+    opacity: np.ndarray  # (I, K)
+    boxes: np.ndarray | None  # (I, 4)
+    radius: float | None
+    rings: np.ndarray | None  # (I, K)
+
+
+def marks_of(seen: Seen, look: Look) -> Marks:
+    """Returns what is drawn of a frame on the image that came along, perhaps of another size."""
+    growth, boxes, rings = np.array(seen.image.shape[1::-1]) / seen.size, boxes_of(seen, look), _rings(seen, look)
+    return Marks((seen.keypoints + 0.5) * growth - 0.5, np.where(seen.present[:, None], look.opacity(seen.scores), 0.0),
+                 None if boxes is None else boxes * np.tile(growth, 2), look.radius and look.radius * growth[0],
+                 None if rings is None else rings * growth[0])
 
 
 def _rings(seen: Seen, look: Look) -> np.ndarray | None:
@@ -145,11 +155,6 @@ def _rings(seen: Seen, look: Look) -> np.ndarray | None:
 def boxes_of(seen: Seen, look: Look) -> np.ndarray | None:
     """Returns the boxes (I, 4) of a frame's animals, which came from elsewhere or were found; None if there is none."""
     return seen.boxes if look.boxes is None else look.boxes[seen.row]
-
-
-def _growth(seen: Seen) -> np.ndarray:
-    """Returns the size of the image that came along over that of the frame, in x and y."""
-    return np.array(seen.image.shape[1::-1]) / seen.size
 
 
 def write_images(seen: Iterable[Seen], names: Sequence[str], folder: Path, look: Look, skeleton: Skeleton
@@ -175,43 +180,32 @@ def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, look: Loo
     step = int(sequence.numbers[1] - sequence.numbers[0]) if len(sequence) > 1 else 1
     rows, milliseconds = moving_rows(sequence.times, len(sequence), RATE / step)
     kept: list[np.ndarray] = []
+    blank = shrunk(np.zeros((*sequence.video.size[::-1], 3), np.uint8), VIDEO_SIDE)
+    strip = overlays.legend_strip(blank.shape[1], skeleton, animals=look.animals, note=look.note,
+                                  most=max(28, round(LEGEND * blank.shape[0])))
     with closing(in_background(seen, 4)) as frames:
-        images = kept_on_the_way(_drawn_frames(frames, sequence, look, skeleton), rows, kept)
-        write_video(path, _with_legend(images, look, skeleton), times=sequence.times, rate=RATE / step)
+        images = kept_on_the_way(_drawn_frames(frames, blank, sequence, look, skeleton), rows, kept)
+        write_video(path, (np.concatenate([image, strip]) for image in images), times=sequence.times, rate=RATE / step)
     if kept:
         write_moving(short, kept, milliseconds=milliseconds)
 
 
-def _with_legend(images: Iterable[np.ndarray], look: Look, skeleton: Skeleton) -> Iterator[np.ndarray]:
-    strip = None
-    for image in images:
-        if strip is None:
-            strip = overlays.legend_strip(image.shape[1], skeleton, animals=look.animals, note=look.note,
-                                          most=max(28, round(LEGEND * image.shape[0])))
-        yield np.concatenate([image, strip])
-
-
-def _drawn_frames(seen: Iterable[Seen], sequence: ImageSequence, look: Look, skeleton: Skeleton
+def _drawn_frames(seen: Iterable[Seen], last: np.ndarray, sequence: ImageSequence, look: Look, skeleton: Skeleton
                   ) -> Iterator[np.ndarray]:
-    width, height = sequence.video.size
-    last = shrunk(np.zeros((height, width, 3), np.uint8), VIDEO_SIDE)
     nothing = np.zeros((0, len(skeleton.names), 2)), np.zeros((0, len(skeleton.names)))
     for one in seen:
         caption = str(sequence.numbers[one.row])
         if one.image is None:
             yield overlays.draw_on_frame(last, *nothing, skeleton, caption=f"{caption}: does not decode")
             continue
-        last, growth = one.image, _growth(one)
-        points = (one.keypoints + 0.5) * growth - 0.5
-        opacities = np.where(one.present[:, None], look.opacity(one.scores), 0.0)
-        if hidden := int((opacities[one.present] == 0).sum()):
-            caption += f": {hidden} of {opacities[one.present].size} points hidden"
+        last, marks = one.image, marks_of(one, look)
+        there = marks.opacity[one.present]
+        if hidden := int((there == 0).sum()):
+            caption += f": {hidden} of {there.size} points hidden"
         yield overlays.draw_on_frame(
-            last, points, opacities, skeleton, caption=caption,
-            animals=look.animals if look.animals or one.boxes is None else names_of(len(points)),
-            radius=look.radius and look.radius * growth[0],
-            rings=None if (rings := _rings(one, look)) is None else rings * growth[0],
-            boxes=None if (boxes := boxes_of(one, look)) is None else boxes * np.tile(growth, 2))
+            last, marks.points, marks.opacity, skeleton, caption=caption, radius=marks.radius, rings=marks.rings,
+            boxes=marks.boxes,
+            animals=look.animals if look.animals or one.boxes is None else names_of(len(marks.points)))
 
 
 def sheet_rows(count: int) -> list[int]:

@@ -11,7 +11,6 @@ from safetensors.numpy import load_file
 from kpjax.errors import InputError
 from kpjax.file_names import inside
 from kpjax.files import foreign
-from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Trained
 from kpjax.training.trees import arrays_by_path
@@ -25,12 +24,6 @@ LARGEST = 2 ** 34  # bytes of one array that is not stored
 def is_exported(folder: Path) -> bool:
     """Returns whether a folder is, or was, an exported predictor."""
     return (Path(folder) / standalone.DESCRIPTION).is_file()
-
-
-def transform_of(given: Mapping[str, Any]) -> Transform:
-    """Returns the transform that `input` of a predictor.json describes."""
-    transform = (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
-    return LocalContrast(transform) if given["contrast"] == "local" else transform
 
 
 def write_run_files(description: Mapping[str, Any], folder: Path) -> None:

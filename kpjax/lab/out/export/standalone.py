@@ -20,7 +20,7 @@ import numpy as np
 # An exported folder has the code itself in place of these lines (`kpjax.lab.out.export.writing.runner`).
 from kpjax.errors import InputError
 from kpjax.images.reading import common_depth, read_image
-from kpjax.images.transforms import AroundBox, Letterbox, local_contrast
+from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
@@ -148,7 +148,7 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
     except Exception as error:  # jax raises errors of many kinds for a file that is too old or too new for it
         raise InputError(
             f"{folder / FUNCTION}: made by jax {made_by}, and jax {jax.__version__} does not load it "
-            f"({_first_line(error)}); pip install jax=={made_by}, or export it again: kpjax export --from {folder} "
+            f"({_first_line(error)}); pip install jax=={made_by}, or export it again: kpjax export {folder} "
             "--out NEW") from error
     weights = jax.device_put(weights)
 
@@ -191,18 +191,14 @@ def _first_line(error: Exception) -> str:
 
 # Images
 
-def to_square(image: np.ndarray, given: Mapping[str, Any], box: Sequence[float] | None = None
-              ) -> tuple[np.ndarray, np.ndarray]:
-    """Brings an image (H, W, 3) uint8 to the square (S, S, 3) uint8 of `given`, the `input` of predictor.json.
+def transform_of(given: Mapping[str, Any]) -> Transform:
+    """Returns the transform that `input` of a predictor.json describes: an image, and perhaps a box, to a square.
 
-    Returns the square, and the map (3, 3) float32 from its pixels to the image's. box: x, y, width, height of its
-    edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its longer side; without a box the whole
-    image is centred on black.
+    box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its longer
+    side; without a box the whole image is centred on black.
     """
-    side = given["shape"][1]
-    transform = Letterbox(side) if box is None else AroundBox(side, given["box_margin"])
-    square, *_, map_ = transform(image, np.zeros((0, 2)), np.zeros(0), 1.0, box)
-    return local_contrast(square) if given["contrast"] == "local" else square, map_
+    transform = (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
+    return LocalContrast(transform) if given["contrast"] == "local" else transform
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
@@ -221,8 +217,9 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
     given = predictor.description["input"]
     if boxes is None and not given["whole_images"]:
         raise InputError("boxes: this predictor was trained on crops around boxes; give a box for every image")
-    squares, maps = zip(*(to_square(image, given, box) for image, box in
-                          zip(images, boxes or [None] * len(images), strict=True)), strict=True)
+    transform, nothing = transform_of(given), (np.zeros((0, 2)), np.zeros(0), 1.0)
+    squares, *_, maps = zip(*(transform(image, *nothing, box) for image, box in
+                              zip(images, boxes or [None] * len(images), strict=True)), strict=True)
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
 

@@ -1,10 +1,9 @@
 """Export of a predictor's folder: the function compiled for every platform, and the weights that it reads."""
-import contextlib
 import dataclasses
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.exp
 OF_SQUARES = (
     boxes.Fit, boxes.letterbox_fit, boxes.letterbox_map, boxes.move_points, boxes.invert, boxes._matrix, boxes._stretch,
     transforms.growth_of, transforms._Resampling, transforms._drafted, transforms._resized, transforms._stretched,
-    transforms._pasted, transforms._checked, Letterbox, AroundBox, transforms.local_contrast)
+    transforms._pasted, transforms._checked, Letterbox, AroundBox, BoxOrWhole, LocalContrast, transforms.local_contrast)
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
@@ -143,14 +142,14 @@ def runner() -> str:
 
     error = "from kpjax.errors import InputError\n"
     images = "from kpjax.images.reading import common_depth, read_image\n"
-    squares = "from kpjax.images.transforms import AroundBox, Letterbox, local_contrast\n"
+    squares = "from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform\n"
     numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in (
         "LUMA", "WINDOW", "RANGE", "REDUCTIONS", "SPARE"))
     parts = "\n\n".join(map(inspect.getsource, OF_SQUARES)).replace("boxes.", "")
     imports = "import math\nfrom dataclasses import dataclass\n"
     return source(standalone).replace(error, inspect.getsource(InputError)).replace(
         images, source(reading).replace(error, "")).replace(
-        squares, f"{imports}\n{numbers}Transformed = Resampled = tuple\n\n\n{parts}")
+        squares, f"{imports}\n{numbers}Transformed = Resampled = Transform = tuple\n\n\n{parts}")
 
 
 def input_of(transform: Transform) -> dict[str, Any]:
@@ -185,18 +184,12 @@ def empty_mappings(trained: Trained) -> list[list[str]]:
 
 def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]) -> export.Exported:
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
-    with _without_folder_names():
-        return export.export(jax.jit(function), platforms=platforms)(shapes, jax.ShapeDtypeStruct(shape, np.uint8))
-
-
-@contextlib.contextmanager
-def _without_folder_names() -> Iterator[None]:
-    """Keeps this machine's folders out of compiled code, which names the source file of every operation."""
+    # Compiled code names the source file of every operation: this machine's folders stay out of it.
     option = "jax_hlo_source_file_canonicalization_regex"
     before = getattr(jax.config, option)
     jax.config.update(option, r".*[\\/]")
     try:
-        yield
+        return export.export(jax.jit(function), platforms=platforms)(shapes, jax.ShapeDtypeStruct(shape, np.uint8))
     finally:
         jax.config.update(option, before)
 

@@ -4,14 +4,18 @@ A prediction must never pass for a label. So no file here has a name or a column
 `machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of images for COCO,
 `proposals.csv` with likelihoods for Lightning Pose and with `proposed_x`, `proposed_y` for plain csv.
 """
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
-from kpjax.drawing.overlays import write_png
-from kpjax.files import write_json, write_text
+from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
+from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.project import Frame
@@ -51,15 +55,21 @@ def write_proposals(
 ) -> list[Path]:
     """Writes images and proposals into a new project's folder; returns the files that are not images.
 
-    form: one of FORMATS; lp holds one animal. place: where the folder will be. proposals: each with a name of its own
-    in its folder. scorer: the name of the predictor, for tables that have one.
+    form: csv, coco, dlc, slp or lp, which holds one animal. place: where the folder will be. proposals: each with a
+    name of its own in its folder. scorer: the name of the predictor, for tables that have one.
     """
     if form == "slp":
         sleap.library()  # before anything is written
     images = {f"{images_below(form)}/{one.file}": one for one in proposals}
     for path, one in images.items():
         write_png(folder / path, one.image)
-    return FORMATS[form](folder, place.absolute(), images, skeleton, scorer)
+    if form == "dlc":
+        return _deeplabcut(folder, place.absolute(), images, skeleton, scorer)
+    if form == "slp":
+        return _sleap(folder, place.absolute(), images, skeleton)
+    if form == "lp":
+        return [write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]
+    return (_coco if form == "coco" else _csv)(folder, images, skeleton)
 
 
 def images_below(form: str) -> str:
@@ -87,11 +97,11 @@ def _deeplabcut(folder: Path, place: Path, images: Images, skeleton: Skeleton, s
     written = [write_text(folder / "config.yaml", config_text(config, place, videos))]
     for video in dict.fromkeys(one.folder for one in images.values()):
         own = {path: one for path, one in sorted(images.items()) if one.folder == video}
-        written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE, key_cells=3)
+        written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE)
     return written
 
 
-def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton) -> list[Path]:
     """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
     frames = [one.frame if one.frame.number is not None else one.frame._replace(
         path=place / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
@@ -101,7 +111,7 @@ def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer
                        suggested=range(len(frames)))]
 
 
-def _coco(folder: Path, place: Path, frames: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _coco(folder: Path, frames: Images, skeleton: Skeleton) -> list[Path]:
     """Writes `images.json`, images without annotations, and `proposals.json`, a list of results."""
     images = [{"id": number, "file_name": path, "width": one.image.shape[1], "height": one.image.shape[0]}
               for number, (path, one) in enumerate(frames.items(), 1)]
@@ -116,7 +126,7 @@ def _coco(folder: Path, place: Path, frames: Images, skeleton: Skeleton, scorer:
     return [write_json(folder / "images.json", listed), write_json(folder / "proposals.json", results)]
 
 
-def _csv(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _csv(folder: Path, images: Images, skeleton: Skeleton) -> list[Path]:
     several = len(next(iter(images.values())).animals) > 1
     rows = [["image", *["instance"] * several, "keypoint", "proposed_x", "proposed_y", "score"]]
     rows += [[path, *[one.animals[animal]] * several, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"]
@@ -126,7 +136,46 @@ def _csv(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: 
             write_text(folder / "skeleton.json", skeleton_text(skeleton))]
 
 
-FORMATS: Mapping[str, Callable[[Path, Path, Images, Skeleton, str], list[Path]]] = {
-    "csv": _csv, "coco": _coco, "dlc": _deeplabcut, "slp": _sleap,
-    "lp": lambda folder, place, images, skeleton, scorer: [
-        write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]}
+# A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images. It
+# begins with the network's points; those below the cutoff and beyond the image begin as not visible. What a person
+# accepted is downloaded as corrected.csv, a plain table of labels whose images are below its folder.
+
+PAGE, CORRECTED = "label.html", "corrected.csv"
+# Of the table that the page writes: what an image is stands there, whatever other files are called.
+COLUMNS = ("image", "video", "frame", "sha256", "instance", "keypoint", "x", "y", "visible")
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def write_page(folder: Path, place: Path, proposals: Sequence[Proposal], form: str, skeleton: Skeleton, *,
+               cutoff: float, project: Path | None = None) -> Path:
+    """Writes the page into the folder of proposals and returns its path.
+
+    folder, place, form: of `write_proposals`, with the images. cutoff: points with a lower score begin as not visible.
+    project: whose labels these will be, for the command that the page names.
+    """
+    frames = []
+    for one in proposals:
+        height, width = one.image.shape[:2]
+        file = f"{images_below(form)}/{one.file}"
+        points = [[[round(float(value), 3) for value in (*point, score)]
+                   for point, score in zip(one.keypoints[animal], one.scores[animal], strict=True)]
+                  if animal in one.present else [] for animal in range(len(one.animals))]
+        video = ["", ""] if one.frame.number is None else [str(one.frame.path.absolute()), one.frame.number]
+        frames.append({"file": quote(file), "in_table": [file, *video, sha256_of(folder / file)], "name": one.file,
+                       "width": width, "height": height, "points": points})
+    train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
+                        str(place / CORRECTED)])
+    content = {
+        "keypoints": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges],
+        "colours": [_hex(colour) for colour in keypoint_colours(len(skeleton.names)).tolist()],
+        "animals": list(proposals[0].animals), "columns": list(COLUMNS), "cutoff": cutoff,
+        "animal_colours": [_hex(colour) for colour in animal_colours(len(proposals[0].animals))], "frames": frames,
+        "how": f"Put corrected.csv beside this page, then: {train}"}
+    content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    # No name may end the script or begin a tag.
+    data = json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return write_text(folder / PAGE, _TEMPLATE.read_text(encoding="utf-8").replace("@DATA@", data))
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#" + "".join(f"{int(part):02x}" for part in colour)
