@@ -17,8 +17,6 @@ from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
-from kpjax.lab.out.export import reading
-from kpjax.lab.out.export.reading import RUN_FILES
 from kpjax.lab.out.export.standalone import (
     DESCRIPTION,
     LARGEST_SIDE,
@@ -26,7 +24,14 @@ from kpjax.lab.out.export.standalone import (
     open_predictor as open_predictor_folder,
     transform_of,
 )
-from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
+from kpjax.lab.out.export.writing import (
+    RUN_FILES,
+    exported_trained,
+    plain_predict,
+    plain_weights,
+    without_labels,
+    write_run_files,
+)
 from kpjax.lab.own.animals import Finder, open_finder
 from kpjax.lab.own.systems import system_of_run
 from kpjax.models.movenet import SIDE, person_box
@@ -100,7 +105,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         raise InputError("turned", f"{folder} is no published network of people, which alone looks at turned images; "
                                    "leave it out")
     folder = absolute(folder)
-    if reading.is_exported(folder):
+    if (Path(folder) / DESCRIPTION).is_file():
         given, predict = open_predictor_folder(Path(folder))
         score, result, rebuild = given["score"], given["run"], given.get("rebuild")
         files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
@@ -148,11 +153,11 @@ def open_run(folder: Path) -> OpenedRun:
 
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
     """
-    if reading.is_exported(folder):
+    if (Path(folder) / DESCRIPTION).is_file():
         description = checked_description(Path(folder))
         with tempfile.TemporaryDirectory() as restored:
-            reading.write_run_files(description, Path(restored))
-            trained = reading.exported_trained(folder, description)
+            write_run_files(description, Path(restored))
+            trained = exported_trained(folder, description)
             opened = _opened(Path(restored), trained, description["run"]["digest"])
         check_fits(opened, folder)
         return opened

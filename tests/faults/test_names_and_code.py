@@ -16,7 +16,7 @@ from kpjax.lab.formats.manifest import free_or_listed
 from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, write_project
-from kpjax.lab.out.export import reading
+from kpjax.lab.out.export.writing import write_run_files
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",
@@ -47,7 +47,7 @@ def test_a_name_that_leads_out_is_refused(victims, name):
     with pytest.raises(InputError, match="files"):
         inside(victims / "out", name, "files")
     with pytest.raises(InputError, match="rebuild: files"):
-        reading.write_run_files({"rebuild": {"files": {name: {}}}}, victims / "out")
+        write_run_files({"rebuild": {"files": {name: {}}}}, victims / "out")
     (victims / "out" / "converted.json").write_text(json.dumps({"files": {name: ""}}))
     with pytest.raises(InputError, match=r"converted\.json"):
         free_or_listed(victims / "out", "converted.json", "convert", True)

@@ -1,6 +1,5 @@
 """Several animals in a frame: how a run does that finds them by itself, beside crops from the labels' own boxes."""
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -8,7 +7,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radii
 from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, follow_all, merged
-from kpjax.lab.formats.project import Instance, Project
+from kpjax.lab.formats.project import Project, instance_of
 from kpjax.lab.formats.project_source import box_of, decoded, project_source
 from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.out.reports.pixel_errors import Animals, counted
@@ -19,21 +18,13 @@ LEVEL = 0.9  # of the radii by which tracks are told apart
 LEAST_FRAMES = 10  # of a video, from which on tracks are counted
 
 
-class Located(NamedTuple):
-    """A project whose animals have the boxes that a run found."""
-
-    project: Project  # an instance for each box; those of no animal have no label
-    of: np.ndarray  # (N,) int, the number of the labelled instance that each is; -1 if it is none
-    frames: int
-    animals: int  # labelled ones
-    twice: int  # frames with an animal that was found twice
-    others: int  # boxes where no animal is labelled
-
-
-def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop") -> Located:
+def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop"
+            ) -> tuple[Project, np.ndarray, str]:
     """Finds the animals of all labelled frames, and matches them to the labelled ones by their centres.
 
-    Their number is that of the labelled frames that the run has learnt from, if it was the same on all.
+    Their number is that of the labelled frames that the run has learnt from, if it was the same on all. Returns the
+    project with an instance for each box that was found, those of no animal without a label, and (N,) int, the number
+    of the labelled instance that each is, -1 if it is none; and words about how many there are.
     """
     finder = predictor.finder
     whole, _ = whole_frames(project)
@@ -56,12 +47,16 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop
         whose = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
         for number, box in enumerate(boxes):
             of.append(whose.get(number, -1))
-            instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else Instance(
-                frame, empty, np.zeros(len(empty), np.float32), np.zeros(len(empty), bool), box))
-    return Located(project._replace(instances=tuple(instances)), np.array(of, int), len(source), animals, twice, others)
+            instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else
+                             instance_of(frame, empty, box=box))
+    there = sum(number >= 0 for number in of)
+    said = (f"{there:,} of {counted(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
+            f"them,\nand {counted(others, 'place')} where none is labelled" if of else "no animal")
+    said = f"found by the run itself on {counted(len(source), 'frame')}: {said}"
+    return project._replace(instances=tuple(instances)), np.array(of, int), said
 
 
-def over_time(project: Project, found: Located, points: np.ndarray, scores: np.ndarray, reach: np.ndarray,
+def over_time(project: Project, found: Project, points: np.ndarray, scores: np.ndarray, reach: np.ndarray,
               animals: int | None) -> tuple[AnimalsOverTime, list[Doubt]] | None:
     """Follows the animals of the longest labelled video and counts swaps; None where labels have no tracks there.
 
@@ -83,10 +78,10 @@ def over_time(project: Project, found: Located, points: np.ndarray, scores: np.n
         if one.track and one.frame in row_of:
             true[row_of[one.frame], tracks.index(one.track)] = np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
     on = [[] for _ in order]
-    for number, one in enumerate(found.project.instances):
+    for number, one in enumerate(found.instances):
         if one.frame in row_of:
             on[row_of[one.frame]].append(number)
-    boxes = np.array([one.box for one in found.project.instances])
+    boxes = np.array([one.box for one in found.instances])
     numbers, doubts = follow_all(((project.frames[frame].number, Found(
         points[here], scores[here], np.where(np.isfinite(reach[here]), reach[here], np.nan), boxes[here, 2:].max(1),
         boxes[here, :2] - 0.5 + boxes[here, 2:] / 2))
@@ -107,20 +102,17 @@ def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, ne
     theirs: the predictions in the labels' own boxes. predict: a project -> predictions in the boxes of its instances,
     and how much larger pixels of its frames are. lengths: (I,) px, of the project's instances, for PCK.
     """
-    found = located(project, predictor, on_bad_frame=on_bad_frame)
-    if not len(found.of):
-        tell(f"found by the run itself on {counted(found.frames, 'frame')}: no animal")
+    found, of, said = located(project, predictor, on_bad_frame=on_bad_frame)
+    if not len(of):
+        tell(said)
         return
-    all_found, growth = predict(found.project)
-    labelled = np.flatnonzero(found.of >= 0)
-    ours = all_found.only(labelled)._replace(lengths=lengths[found.of[labelled]])
+    all_found, growth = predict(found)
+    labelled = np.flatnonzero(of >= 0)
+    ours = all_found.only(labelled)._replace(lengths=lengths[of[labelled]])
     within = [int((animals.distances < near * animals.lengths[:, None]).sum()) for animals in (ours, theirs)]
     here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
-    tell(f"found by the run itself on {counted(found.frames, 'frame')}: {len(labelled):,} of "
-         f"{counted(found.animals, 'animal')} ({100 * len(labelled) / max(found.animals, 1):.1f} %), twice on "
-         f"{found.twice} of them,")
-    tell(f"and {counted(found.others, 'place')} where none is labelled; PCK {here:.1f} % in its own boxes (what is not "
-         f"found is missed), {there:.1f} % in those of the labels")
+    tell(f"{said}; PCK {here:.1f} % in its own boxes (what is not found is missed), {there:.1f} % in those of the "
+         "labels")
     reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
         radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
     known = predictor.finder.most if predictor.finder.always else None

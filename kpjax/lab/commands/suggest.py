@@ -12,6 +12,7 @@ from kpjax.errors import summarise
 from kpjax.files import renewed, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
+from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
 from kpjax.lab.formats.boxes_file import read_boxes
 from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
 from kpjax.lab.formats.project import Frame
@@ -21,7 +22,7 @@ from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.frames import LabelledFrames
 from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_page, write_proposals
-from kpjax.lab.predictors import Predictor, open_predictor
+from kpjax.lab.predictors import Predictor, in_batches, open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.
@@ -110,11 +111,12 @@ def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str
     images = {row: read_frame(frames[row]) for row in chosen.tolist()}
     there = [(row, animal) for row in images for animal in range(len(animals))
              if boxes is None or np.isfinite(boxes[row, animal]).all()]
-    points, scores = looks.points_on([images[row] for row, _ in there],
-                                     [None if boxes is None else boxes[one] for one in there], predictor, batch_size)
+    squares, maps = zip(*(square_of(images[one[0]], predictor.transform, None if boxes is None else boxes[one])
+                          for one in there), strict=True)
+    points, scores = in_batches(predictor.predict, np.stack(squares), batch_size)
     placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
-    for (row, animal), found, certain in zip(there, points, scores, strict=True):
-        placed[row][animal] = np.concatenate([found, certain[:, None]], -1)
+    for (row, animal), crop, found, certain in zip(there, maps, points.astype(np.float64), scores, strict=True):
+        placed[row][animal] = np.column_stack([in_original_pixels(crop, found), certain])
     last = max((frame.number for frame in frames if frame.number is not None), default=0)
     owner: dict[str, Path] = {}  # of each folder, of each image
     made = []

@@ -17,10 +17,17 @@ from kpjax.errors import InputError
 from kpjax.files import foreign, read_content
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.face_points import FACE, NOTE
-from kpjax.lab.formats.names import forward, image_frames, only_file, shown_files, with_sessions
+from kpjax.lab.formats.names import (
+    SKELETON,
+    forward,
+    image_frames,
+    only_file,
+    read_skeleton,
+    shown_files,
+    with_sessions,
+)
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
-from kpjax.lab.formats.skeleton_file import FILE, read_skeleton
 from kpjax.lab.formats.tables import number
 from kpjax.structures import Skeleton
 
@@ -30,7 +37,7 @@ _FORM = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d+)\s*\{([^}]*)\}\s
 def _skeleton(folder: Path, names: Sequence[str], first: int, notes: list[str], faults: list[str]) -> Skeleton:
     """Returns the skeleton of points; those of a face, which count from `first`, get the names and pairs of one."""
     numbers = [name.lstrip("0") or "0" for name in names]
-    if numbers == [str(first + k) for k in range(len(FACE.names))] and not (folder / FILE).is_file():
+    if numbers == [str(first + k) for k in range(len(FACE.names))] and not (folder / SKELETON).is_file():
         notes.append(NOTE)
         return FACE
     return read_skeleton(folder, names, notes, faults)
@@ -113,7 +120,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
                          "of one kind at a time")
     skeleton = _skeleton(root, [str(k + 1) for k in range(count)], 1, notes, faults)
     if len(skeleton.names) != count:
-        raise InputError(f"{FILE}, names: {len(skeleton.names)}, and the files have {count} points; correct it")
+        raise InputError(f"{SKELETON}, names: {len(skeleton.names)}, and the files have {count} points; correct it")
     # The image of the same name in the same folder; where there is none, the path that it should have.
     suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
     images = [next((image for suffix in suffixes if (image := file.with_suffix(suffix)).is_file()),

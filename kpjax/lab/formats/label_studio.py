@@ -14,10 +14,9 @@ import numpy as np
 from kpjax.files import foreign
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.lab.formats.coco import read_start
-from kpjax.lab.formats.names import image_frames, json_of, only_file, shown_files, with_sessions
+from kpjax.lab.formats.names import image_frames, json_of, only_file, read_skeleton, shown_files, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Instance, Project, instance_of
-from kpjax.lab.formats.skeleton_file import read_skeleton
 
 _WORDS = (b'"annotations"', b'"result"', b'"data"')
 

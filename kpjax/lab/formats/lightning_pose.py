@@ -11,10 +11,9 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.boxes_file import boxes_of_table
-from kpjax.lab.formats.names import image_frames, only_file, shown_files
+from kpjax.lab.formats.names import SKELETON, image_frames, only_file, read_skeleton, shown_files, skeleton_text
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Project, by_frame
-from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
 
 _LABELS = "CollectedData.csv"
@@ -88,7 +87,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     keys = tuple(frame.name for frame, _ in rows)
     table = Table(str(project.details.get("scorer") or "converted"), tuple(("", name) for name in
                   project.skeleton.names), ("x", "y"), keys, np.stack(values))
-    texts = {_LABELS: table_text(table), SKELETON_FILE: skeleton_text(project.skeleton)}
+    texts = {_LABELS: table_text(table), SKELETON: skeleton_text(project.skeleton)}
     boxes = [(frame.name, *found[0].box[[0, 1, 3, 2]].tolist()) for frame, found in rows
              if found and np.isfinite(found[0].box).all()]
     if boxes:

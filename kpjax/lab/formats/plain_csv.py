@@ -16,10 +16,18 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import write_text
-from kpjax.lab.formats.names import found_by_trailing_parts, image_frames, only_file, shown_files, with_sessions
+from kpjax.lab.formats.names import (
+    SKELETON,
+    found_by_trailing_parts,
+    image_frames,
+    only_file,
+    read_skeleton,
+    shown_files,
+    skeleton_text,
+    with_sessions,
+)
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Project, by_frame, check_room, instance_of
-from kpjax.lab.formats.skeleton_file import FILE as SKELETON_FILE, read_skeleton, skeleton_text
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
 
 _FILE = "labels.csv"
@@ -80,7 +88,7 @@ def write(project: Project, folder: Path) -> list[Path]:
                if column in ("instance", *_POINT) or any(row.get(column, "") != "" for row in rows)]
     rows = [columns, *([row.get(column, "") for column in columns] for row in rows)]
     return [write_text(folder / _FILE, rows_text(rows)),
-            write_text(folder / SKELETON_FILE, skeleton_text(project.skeleton))]
+            write_text(folder / SKELETON, skeleton_text(project.skeleton))]
 
 
 # Files

@@ -90,12 +90,8 @@ def read_frame(frame: Frame) -> np.ndarray:
     """Reads the image (H, W, 3) uint8 of a frame. Raises InputError, which names the file, if it cannot be read."""
     if frame.number is None:
         return read_image(frame.path, frame.depth)
-    video = _opened(frame.path)
-    if not 0 <= frame.number < len(video):
-        raise InputError(f"{frame.path}: there is no frame {frame.number}, the video has {len(video)}; count from 0 "
-                         "and correct the number in the project")
     with foreign(frame.path, "leave the video out or fetch it again"):
-        return video[frame.number]
+        return _opened(frame.path)[frame.number]
 
 
 def _opened(path: Path) -> Video:
@@ -217,14 +213,9 @@ def unlabelled_source(
         root: Names are paths below it; the root of a project whose names are compared.
         boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals; all
             are kept.
-
-    Raises:
-        InputError: If no frame is left.
     """
     root = root or Path("/")
     kept = [frame for frame in frames if not (frame.number or 0) % every]
-    if not kept:
-        raise InputError(f"{name}: none of the {len(frames)} frames is left; name more images or videos")
     of_animals = [None] * len(kept) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)

@@ -69,10 +69,8 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
     """
     waiting: deque[_Pending] = deque()
     keypoints, network = len(predictor.skeleton.names), predictor.with_members or predictor.predict
-    frames = (located(sequence, predictor.transform, keypoints, predictor.finder, animals=animals, shown=shown,
-                      side=side, depth=2 * batch_size) if find else
-              prepared(sequence, predictor.transform, keypoints, boxes=boxes, shown=shown, side=side,
-                       depth=2 * batch_size))
+    frames = _frames(sequence, predictor.transform, keypoints, boxes=boxes, finder=predictor.finder if find else None,
+                     animals=animals, shown=shown, side=side, depth=2 * batch_size)
     radii_of = partial(radii, predictor.radii, level=level) if predictor.radii and level is not None else None
     compiling, compiled = Lock(), []
 
@@ -131,7 +129,7 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
                 yield _unseen(row, (0, 0), 1, keypoints, fault=image)
                 continue
             size = (image.shape[1], image.shape[0])
-            square, crop = _square(image, transform, keypoints, box)
+            square, crop = square_of(image, transform, box)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             points = in_original_pixels(crop, found)
             if not np.isfinite(points).all():
@@ -142,34 +140,21 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
                 keypoints=points[None], scores=scores[None], present=np.ones(1, bool))
 
 
-def prepared(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None = None,
-             shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
-    """Reads and transforms frames as the network takes them, up to `depth` ahead of their reader."""
+def _frames(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None,
+            finder: Finder | None, animals: int | None, shown: Collection[int], side: int | None, depth: int
+            ) -> Iterator[_Pending]:
+    """Reads frames and crops them as the network takes them, up to `depth` frames ahead of their reader.
 
-    def prepare(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
-        row, image = _read(job)
-        places = [None] if boxes is None else boxes[row]
-        if isinstance(image, InputError):
-            return _Pending(_unseen(row, (0, 0), len(places), keypoints, fault=image), [])
-        return _cut(row, image, places, transform, keypoints, row in shown, side)
-
-    threads = min(4, os.cpu_count() or 1)
-    return in_background(read_ahead(prepare, enumerate(sequence), threads=threads, depth=2 * threads), depth)
-
-
-def located(sequence: ImageSequence, transform: Transform, keypoints: int, finder: Finder, *, animals: int | None,
-            shown: Collection[int] = (), side: int | None = None, depth: int = 32) -> Iterator[_Pending]:
-    """Reads frames, finds the animals on a few at a time, and crops these, up to `depth` frames ahead of their reader.
-
-    animals: their number, where it is known.
+    boxes: as of `predicted`. finder: finds the animals on a few frames at a time, if it is given. animals: their
+    number, where it is known.
     """
-    whole = Letterbox(finder.side)
+    threads = min(4, os.cpu_count() or 1)
 
     def look(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, Any, np.ndarray, np.ndarray]:
         row, image = _read(job)
         if isinstance(image, InputError):
             return row, image, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
-        return row, image, *_square(image, whole, 0)
+        return row, image, *square_of(image, Letterbox(finder.side))
 
     def find(looked: list) -> list[tuple[int, Any, np.ndarray, int]]:
         squares = [square for _, _, square, _ in looked]
@@ -177,40 +162,35 @@ def located(sequence: ImageSequence, transform: Transform, keypoints: int, finde
         return [(row, image, *finder.boxes(found, number, crop, animals))
                 for number, (row, image, _, crop) in enumerate(looked)]
 
-    def cut(found: tuple[int, Any, np.ndarray, int]) -> _Pending:
-        row, image, boxes, there = found
+    def cut(row: int, image: Any, places: Sequence[np.ndarray | None], there: int = 0) -> _Pending:
+        """A box of nan is an animal that is not there, None the whole frame."""
         if isinstance(image, InputError):
-            return _Pending(_unseen(row, (0, 0), 0, keypoints, fault=image), [])
-        pending = _cut(row, image, boxes, transform, keypoints, row in shown, side)
-        return replace(pending, seen=pending.seen._replace(boxes=boxes, more=max(there - len(boxes), 0)))
+            return _Pending(_unseen(row, (0, 0), 0 if finder else len(places), keypoints, fault=image), [])
+        crops = [(animal, *square_of(image, transform, box)) for animal, box in enumerate(places)
+                 if box is None or np.isfinite(box).all()]
+        seen = _unseen(row, (image.shape[1], image.shape[0]), len(places), keypoints,
+                       image=shrunk(image, side) if row in shown else None)
+        return _Pending(seen._replace(boxes=places, more=max(there - len(places), 0)) if finder else seen, crops)
 
-    threads = min(4, os.cpu_count() or 1)
+    def read(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
+        row, image = _read(job)
+        return cut(row, image, [None] if boxes is None else boxes[row])
 
     def chain() -> Iterator[_Pending]:
         with closing(read_ahead(look, enumerate(sequence), threads=threads, depth=FRAMES + threads)) as looked, closing(
                 read_ahead(find, iter(lambda: list(itertools.islice(looked, FRAMES)), []), threads=1, depth=2)
-        ) as found, closing(read_ahead(cut, itertools.chain.from_iterable(found), threads=threads, depth=2 * threads)
-                            ) as frames:
+        ) as found, closing(read_ahead(lambda one: cut(*one), itertools.chain.from_iterable(found), threads=threads,
+                                       depth=2 * threads)) as frames:
             yield from frames
 
-    return in_background(chain(), depth)
+    return in_background(chain() if finder else read_ahead(
+        read, enumerate(sequence), threads=threads, depth=2 * threads), depth)
 
 
-def _cut(row: int, image: np.ndarray, places: Sequence[np.ndarray | None], transform: Transform, keypoints: int,
-         shown: bool, side: int | None) -> _Pending:
-    """Crops the animals of a frame; a box of nan is an animal that is not there, None the whole frame."""
-    size, crops = (image.shape[1], image.shape[0]), []
-    for animal, box in enumerate(places):
-        if box is None or np.isfinite(box).all():
-            crops.append((animal, *_square(image, transform, keypoints, box)))
-    return _Pending(_unseen(row, size, len(places), keypoints, image=shrunk(image, side) if shown else None), crops)
-
-
-def _square(image: np.ndarray, transform: Transform, keypoints: int, box: np.ndarray | None = None
-            ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the square that a network takes, and its map to the image."""
-    square, _, _, _, crop = transform(image, np.zeros((keypoints, 2), np.float32), np.zeros(keypoints, np.float32),
-                                      np.float32(max(image.shape[:2])), box)
+def square_of(image: np.ndarray, transform: Transform, box: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the square (S, S, 3) uint8 that a network takes, and its map (3, 3) to the image."""
+    square, *_, crop = transform(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32),
+                                 np.float32(max(image.shape[:2])), box)
     return square, crop
 
 

@@ -1,8 +1,9 @@
-"""Export of a predictor's folder: the function compiled for every platform, and the weights that it reads."""
+"""Export of a predictor's folder: the function compiled for every platform, the weights that it reads, and back."""
 import dataclasses
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,17 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, strict
+from kpjax.file_names import inside
+from kpjax.files import atomic, foreign, strict
 from kpjax.images import boxes, reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
 from kpjax.lab.formats.manifest import check_replaceable
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Example, Method, Trained
 from kpjax.training import run_folder
-from kpjax.training.trees import named_leaves, on_host
+from kpjax.training.trees import arrays_by_path, named_leaves, on_host
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
@@ -202,3 +204,45 @@ def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int)
         device = jax.local_devices()[0]
     found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
     return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
+
+
+# An exported folder as the parts from which its method is rebuilt
+
+# from which a method is rebuilt, and what its scores mean
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json",
+             "pose_statistics.json")
+LARGEST = 2 ** 34  # bytes of one array that is not stored
+
+
+def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
+    """Writes the JSON files of the run that a predictor came from, which describe its method."""
+    if "rebuild" not in description:
+        raise InputError("run", f"the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
+                         "name the run that it was exported from")
+    with foreign(standalone.DESCRIPTION, "export the run again"):
+        files = dict(description["rebuild"]["files"])
+    if other := sorted(set(files) - set(RUN_FILES)):
+        raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
+                         "the run again")
+    if "results.json" not in files:
+        raise InputError("run", "the predictor is an ensemble of several runs, which predicts and nothing else; name "
+                         "one of the runs that it was exported from")
+    for name, content in files.items():
+        inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
+    """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
+    with foreign(Path(folder) / standalone.WEIGHTS, "export the run again"):
+        unread, empty = (description["rebuild"][name] for name in ("unread", "empty"))
+        arrays = load_file(Path(folder) / standalone.WEIGHTS)
+        for name, like in unread.items():
+            if math.prod(like["shape"]) * np.dtype(like["dtype"]).itemsize > LARGEST:
+                raise ValueError(f"{name} is of {like['shape']}")
+            arrays[name] = np.zeros(like["shape"], like["dtype"])
+        tree: dict[str, Any] = {"variables": {}, "frozen": {}} | arrays_by_path(arrays)
+        for names in empty:
+            node = tree
+            for name in names:
+                node = node.setdefault(name, {})
+        return Trained(tree["variables"], tree["frozen"])

@@ -12,8 +12,6 @@ from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import images_of
-from kpjax.lab.out.export.standalone import in_original_pixels
-from kpjax.lab.predictors import Predictor, in_batches
 from kpjax.structures import Skeleton
 
 THUMBNAIL = 16  # px
@@ -84,29 +82,13 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
     return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
 
 
-def points_on(images: Sequence[np.ndarray], boxes: Sequence[np.ndarray | None], predictor: Predictor, batch_size: int
-              ) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts M animals, one on each image (H, W, 3) uint8, perhaps in a box (4,).
-
-    Returns points (M, K, 2) float64 in pixels of the images, and scores (M, K) float64.
-    """
-    none, unseen = np.zeros((0, 2), np.float32), np.zeros(0, np.float32)
-    made = [predictor.transform(image, none, unseen, np.float32(1), box)
-            for image, box in zip(images, boxes, strict=True)]
-    points, scores = in_batches(predictor.predict, np.stack([square for square, *_ in made]), batch_size)
-    return np.stack([in_original_pixels(crop, one.astype(np.float64)) for (*_, crop), one in
-                     zip(made, points, strict=True)]), scores.astype(np.float64)
-
-
 # Frames with labels
 
 def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
-    """Reads the labelled frames of a project. Raises InputError without any, or without a keypoint of `skeleton`."""
+    """Reads the labelled frames of a project. Raises InputError for one without a keypoint of `skeleton`."""
     if not set(skeleton.names) & set(project.skeleton.names):
         raise InputError("labelled", f"{project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
                          f"{', '.join(skeleton.names)}; give the project that the run was trained on")
-    if not project.instances:
-        raise InputError("labelled", f"{project.root} has no labelled frame; leave it out")
     frames = tuple(project.frames[number] for number in sorted({one.frame for one in project.instances}))
     notes, features = [], []
     for _, image in images_of(frames):

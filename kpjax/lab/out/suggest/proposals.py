@@ -18,9 +18,9 @@ from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
 from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
+from kpjax.lab.formats.names import skeleton_text
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
-from kpjax.lab.formats.skeleton_file import skeleton_text
 from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, rows_text, table_text
 from kpjax.structures import Skeleton
 
