@@ -35,8 +35,6 @@ from kpjax.lab.formats.project import (
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
     from kpjax.images.video import Video
 
-LAST_FRAME = 2 ** 31  # of a video
-
 
 class Format(NamedTuple):
     """A format of annotation projects."""
@@ -85,8 +83,7 @@ def format_of(path: Path) -> Format:
                      "pyramids learns, from videos")
 
 
-def project_and_faults(path: Path, options: Options = STATED, *, check_files: bool = True
-                       ) -> tuple[Project | None, list[str]]:
+def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project | None, list[str]]:
     """Returns what can be read of a project, and everything that is wrong with it. Raises InputError as `format_of`."""
     path, faults = Path(path), []
     if options.video_folder and not options.video_folder.is_dir():
@@ -106,8 +103,7 @@ def project_and_faults(path: Path, options: Options = STATED, *, check_files: bo
     project = without_zeros(project) if options.drop_zeros else project
     doubts = label_doubts(project)
     project = counted_from(project, options.pixels_from)
-    if check_files:
-        project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
+    project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
     if not faults and seen and int(outside(project).sum()) == seen:
         faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images that were "
@@ -116,14 +112,13 @@ def project_and_faults(path: Path, options: Options = STATED, *, check_files: bo
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
 
-def read_project(path: Path, options: Options = STATED, *, check_files: bool = True, **more: Any) -> Project:
+def read_project(path: Path, options: Options = STATED, **more: Any) -> Project:
     """Reads an annotation project of any format in `FORMATS`, with the size of every frame that its file states.
 
-    check_files: whether images and videos must exist. more: options in place of those of `options`. Raises InputError
-    if the path is no project, or with everything that is wrong in one line: faulty labels, images and videos that are
-    missing or of another size.
+    more: options in place of those of `options`. Raises InputError if the path is no project, or with everything that
+    is wrong in one line: faulty labels, images and videos that are missing or of another size.
     """
-    project, faults = project_and_faults(path, replace(options, **more), check_files=check_files)
+    project, faults = project_and_faults(path, replace(options, **more))
     refuse(path, faults)
     return project
 
@@ -152,9 +147,7 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
         key = str(frames[-1].path), frame.number
         if frame.number is not None:
             videos[frames[-1].path].setdefault(frame.name.rpartition("/")[0])
-        if frame.number is not None and not 0 <= frame.number < LAST_FRAME:
-            faults.append(f"{where}, {frame.name:.200}: frame {frame.number} is in no video; count from 0")
-        elif frame.number is None and any(part.endswith(".") for part in frames[-1].path.parts[-2:]):
+        if frame.number is None and any(part.endswith(".") for part in frames[-1].path.parts[-2:]):
             faults.append(f"{where}, {frame.name:.200}: the name of an image or its folder ends in a dot; rename it")
         elif key in seen and whole:
             faults.append(f"{where}, {frame.name}: the frame is listed twice, also as {seen[key]}; join the labels of "

@@ -129,4 +129,4 @@ def test_two_animals_of_one_track_on_a_frame_are_refused(tmp_path):
     file = saved(tmp_path / "a.slp", [(0, 5, sio.Instance, points, "ann"), (0, 5, sio.Instance, points, "ann"),
                                       (0, 6, sio.Instance, points, "ann")], [closed_video("a.mp4")])
     with pytest.raises(InputError, match=r"a\.mp4/5: 2 animals are called 'ann'; give each its own track"):
-        read_project(file, check_files=False)
+        read_project(file)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.lab.formats import sleap
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.reading import read_project
 
@@ -121,7 +122,7 @@ def test_skeletons_of_the_same_names_are_one(tmp_path):
         sio.LabeledFrame(video, 0, [sio.Instance.from_numpy(np.array([[1.0, 2], [3, 4]]), skeleton=first)]),
         sio.LabeledFrame(video, 1, [sio.Instance.from_numpy(np.array([[5.0, 6], [7, 8]]), skeleton=second)])],
         videos=[video], skeletons=[first, second]), str(tmp_path / "a.slp"), verbose=False)
-    found = read_project(tmp_path, check_files=False)
+    found = sleap.read(tmp_path, [])
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
