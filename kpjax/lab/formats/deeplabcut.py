@@ -19,7 +19,7 @@ from kpjax.errors import InputError
 from kpjax.file_names import portable
 from kpjax.files import foreign, read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
-from kpjax.lab.formats.names import derived_flip, flip_note, forward, shown_files
+from kpjax.lab.formats.names import derived_flip, flip_note, shown_files
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
@@ -48,7 +48,6 @@ class Config(NamedTuple):
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
-    content: Mapping[str, Any]  # the whole file
 
 
 def projects_at(path: Path) -> list[Path]:
@@ -65,7 +64,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Empty cells are unlabelled points. Keypoints are in the order of the config. Body parts that an image has once are
     points of the frame and not of an animal: they are left out, with a note. The track of an instance is the name of
     its individual. Of the tables of a video, that of the config's scorer is read. An .h5 table is read only where there
-    is no csv, with the extra kpjax[dlc]. details: config (a `Config`).
+    is no csv, with the extra kpjax[dlc]. details: config (a `Config`) and its scorer.
     """
     roots, notes = projects_at(path), []
     if len(roots) != 1:
@@ -103,15 +102,15 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     flip = derived_flip(config.parts)
     edges = tuple((config.parts.index(a), config.parts.index(b)) for a, b in config.pairs)
     return Project(root, "deeplabcut", Skeleton(config.parts, edges, flip or ()), tuple(frames), tuple(instances),
-                   (*notes, flip_note(config.parts, flip)), {"config": config})
+                   (*notes, flip_note(config.parts, flip)), {"config": config, "scorer": config.scorer})
 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes config.yaml and a table for every folder of images, and returns their paths.
 
     The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in no table. Tables
-    are written as csv and, with the extra kpjax[dlc], as .h5. details: config (a `Config`, of a project that came from
-    DeepLabCut), videos (the path of the video for each folder of images).
+    are written as csv and, with the extra kpjax[dlc], as .h5. details: scorer, config (a `Config`, of a project that
+    came from DeepLabCut), videos (the path of the video for each folder of images).
     """
     config, owners = _config_for(project)
     several = bool(config.individuals)
@@ -148,20 +147,16 @@ def write_table(table: Table, path: Path) -> list[Path]:
 # config.yaml
 
 def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
-    """Formats config.yaml: the config's `content` where labels do not replace it, with settings of known videos.
+    """Formats config.yaml, with the settings beyond labels that DeepLabCut begins with.
 
     videos: Width and height of each video, by its path.
     """
-    content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **_SETTINGS, **config.content}
-    sets = content.get("video_sets")
-    known = {PurePosixPath(forward(str(path))).stem: (path, settings)
-             for path, settings in (sets.items() if isinstance(sets, dict) else ())}
-    content["video_sets"] = dict(known.get(PurePosixPath(path).stem, (path, {"crop": f"0, {width}, 0, {height}"}))
-                                 for path, (width, height) in videos.items())
     several = bool(config.individuals)
-    content |= {"scorer": config.scorer, "multianimalproject": several, "project_path": str(root),
-                "bodyparts": _MULTI if several else list(config.parts),
-                "skeleton": [list(pair) for pair in config.pairs]}
+    content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **_SETTINGS,
+               "video_sets": {path: {"crop": f"0, {width}, 0, {height}"} for path, (width, height) in videos.items()},
+               "scorer": config.scorer, "multianimalproject": several, "project_path": str(root),
+               "bodyparts": _MULTI if several else list(config.parts),
+               "skeleton": [list(pair) for pair in config.pairs]}
     if several:
         content |= {"multianimalbodyparts": list(config.parts), "uniquebodyparts": [],
                     "individuals": list(config.individuals)}
@@ -199,7 +194,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
     if len(kept) < len(pairs):
         notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
                      "parts and are dropped")
-    return Config(parts, unique, individuals, kept, str(scorer), content)
+    return Config(parts, unique, individuals, kept, str(scorer))
 
 
 def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]) -> tuple[str, ...]:
@@ -219,12 +214,11 @@ def _plain(found: Any) -> bool:
 
 def _config_for(project: Project) -> tuple[Config, list[str]]:
     """Returns the config of a project of any format, and the name of the individual for each instance."""
-    names = project.skeleton.names
-    old = project.details.get("config") if project.format == "deeplabcut" else None
-    old = old or Config((), (), (), (), str(project.details.get("scorer") or ""), {})
+    names, scorer = project.skeleton.names, str(project.details.get("scorer") or "")
     tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
     crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
-    known = list(old.individuals) or (tracks if crowded or len(tracks) > 1 else [])
+    known = project.details["config"].individuals if "config" in project.details else ()
+    known = known or (tracks if crowded or len(tracks) > 1 else ())
     several, owners, taken = crowded or bool(known), [], {}
     for one in project.instances:
         used = taken.setdefault(one.frame, set())
@@ -235,8 +229,7 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     individuals = dict.fromkeys([*known, *owners]) if several else ()
     return Config(tuple(names), (), tuple(name for name in individuals if name),
                   tuple((names[a], names[b]) for a, b in project.skeleton.edges),
-                  portable(old.scorer) if old.scorer else "converted",
-                  old.content), owners
+                  portable(scorer) if scorer else "converted"), owners
 
 
 # Tables

@@ -89,8 +89,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         copies.append((frame, name))
         frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
                             frame.split))
-    config = project.details.get("config")
-    details = {"scorer": config.scorer if config else "", **project.details, "videos": homes}
+    details = {**project.details, "videos": homes}
     notes = project.notes
     if replaced:
         notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "

@@ -17,9 +17,6 @@ SEVERAL = """\
 Task: cages
 scorer: Zoë
 multianimalproject: true
-video_sets:
-  C:\\films\\cage 1.avi:
-    crop: 10, 90, 20, 80
 bodyparts: MULTI!
 multianimalbodyparts: [nose, tail]
 uniquebodyparts: [corner]
@@ -27,7 +24,6 @@ individuals: [anna, bert]
 skeleton:
 - [nose, tail]
 - [bodypart1, bodypart2]
-pcutoff: 0.25
 """
 ANIMALS = ["scorer,Z,Z,Z,Z,Z,Z,Z,Z,Z,Z", "individuals,anna,anna,anna,anna,bert,bert,bert,bert,single,single",
            "bodyparts,nose,nose,tail,tail,nose,nose,tail,tail,corner,corner", "coords,x,y,x,y,x,y,x,y,x,y",
@@ -83,8 +79,7 @@ def test_several_animals_and_images_without_labels(tmp_path):
             in found.notes)
     written = deeplabcut.write(found, tmp_path / "copy")
     stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
-    assert (stored["scorer"], stored["uniquebodyparts"], stored["pcutoff"]) == ("Zoë", [], 0.25)
-    assert stored["video_sets"]["C:\\films\\cage 1.avi"] == {"crop": "10, 90, 20, 80"}
+    assert (stored["scorer"], stored["uniquebodyparts"]) == ("Zoë", [])
 
 
 def test_tables_for_pandas_hold_every_frame(tmp_path):

@@ -91,7 +91,7 @@ def _deeplabcut(folder: Path, place: Path, images: Images, skeleton: Skeleton, s
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
     animals = next(iter(images.values())).animals
-    config = Config(skeleton.names, (), animals if len(animals) > 1 else (), pairs, scorer, {})
+    config = Config(skeleton.names, (), animals if len(animals) > 1 else (), pairs, scorer)
     videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
               if one.frame.number is not None}
     written = [write_text(folder / "config.yaml", config_text(config, place, videos))]
