@@ -51,8 +51,11 @@ class Config(NamedTuple):
 
 
 def projects_at(path: Path) -> list[Path]:
-    """Returns the projects' folders at a path: that folder, the one of a config.yaml, or those in a folder."""
+    """Returns the projects' folders at a path: that folder, the one of its config.yaml or table, or those in a folder.
+    """
     folder = path.parent if path.name == _CONFIG else path
+    if path.is_file() and path.parent.parent.name == FOLDER:
+        folder = path.parent.parent.parent
     homes = [labels.parent for labels in (folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}"))) if labels.is_dir()]
     found = [home for home in homes if (home / _CONFIG).is_file()]
     return [folder] if folder in found else found

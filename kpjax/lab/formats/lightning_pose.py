@@ -40,6 +40,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     if "likelihood" in table.coordinates:
         raise InputError(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in "
                          "your tool and save them as labels")
+    if any(individual for individual, _ in table.points):
+        raise InputError(f"{file.name}: it names individuals, as tables of DeepLabCut do; name the project's folder "
+                         "with its config.yaml")
     values = table.values[..., :2].copy()
     if "visible" in table.coordinates:
         flags = table.values[..., 2]

@@ -14,7 +14,7 @@ POINTS = "video,frame,instance,keypoint,x,y,score,status\n"
 FILES = {
     "boxes.csv": "image,x,y,w,h\nother.png,1,1,5,5\n", "text.mp4": "text",
     "pair.csv": "video,frame,instance,x,y,w,h\n" + "".join(f"clip.mp4,{n},{a},1,1,9,9\n" for n in (0, 1) for a in "ab"),
-    "tail/labels.csv": "image,keypoint,x,y\n../images/a.png,tail,5,5\n",
+    "images/labels.csv": "image,keypoint,x,y\na.png,tail,5,5\n",
     "turned.csv": f"{POINTS}v.mp4,1,0,a,1,1,1,ok\nv.mp4,0,0,a,1,1,1,ok\n",
     "twice.csv": f"{POINTS}v.mp4,0,0,a,1,1,1,ok\nv.mp4,0,0,a,1,1,1,ok\n",
     "unsure.csv": f"{POINTS}v.mp4,0,0,a,1,1,.2,ok\n", "bare.csv": f"{POINTS}v.mp4,0,0,a,nan,nan,0,unreadable\n",
@@ -38,12 +38,12 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN clip.mp4 --animals 2", "sees one animal in a frame"),
     ("predict RUN clip.mp4 --animals 1000", "give how many there are, or 0"),
     ("predict RUN clip.mp4 --animals 2 --boxes pair.csv", "--boxes says where they are"),
-    ("evaluate RUN tail", "labels tail, the run finds spot; beside; none is the same"),
-    ("evaluate RUN tail --threshold 0", "--threshold: 0"), ("evaluate RUN tail --worst 0", "--worst: 0"),
-    ("evaluate RUN tail --out RUN", "is the run's own folder"),
+    ("evaluate RUN images", "labels tail, the run finds spot; beside; none is the same"),
+    ("evaluate RUN images --threshold 0", "--threshold: 0"), ("evaluate RUN images --worst 0", "--worst: 0"),
+    ("evaluate RUN images --out RUN", "is the run's own folder"),
     ("suggest RUN clip.mp4 --n 0", "--n: 0; must be at least 1"),
     ("suggest RUN clip.mp4 --boxes pair.csv --to lp", "Lightning Pose holds one animal"),
-    ("suggest RUN clip.mp4 --labelled tail", "labels tail, the run predicts spot, beside"),
+    ("suggest RUN clip.mp4 --labelled images", "labels tail, the run predicts spot, beside"),
     ("export RUN --out RUN --overwrite", "which is not part of a predictor"),
     ("smooth turned.csv", "frame 0 comes after frame 1; sort"), ("smooth twice.csv", "a of frame 0 is there already"),
     ("smooth unsure.csv --cutoff 0.5", "--cutoff: 0.5: no point of any frame has such a score, the highest is 0.2"),
@@ -56,7 +56,7 @@ def test_what_is_refused_is_one_line_and_writes_nothing(tmp_path, monkeypatch, t
     as_system(monkeypatch)
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "runs", (10, 0))
-    for folder in ("images", "empty", "tail"):
+    for folder in ("images", "empty"):
         (tmp_path / folder).mkdir()
     Image.fromarray(np.full((32, 48, 3), 20, np.uint8)).save(tmp_path / "images" / "a.png")
     for name in ("clip.mp4", "points.mp4"):

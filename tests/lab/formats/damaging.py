@@ -267,6 +267,8 @@ DAMAGES = (
     Damage("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv", "lacks w"]),
     Damage("lightning pose", lambda root: shutil.copy(root / "CollectedData.csv", root / "b.csv") and
            (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one of them"]),
+    Damage("lightning pose", _text("CollectedData.csv", "bodyparts,", "individuals,a,a,b,b\nbodyparts,"),
+           ["it names individuals", "the project's folder"]),
     # SLEAP
     Damage("sleap", _half("labels.slp"), ["labels.slp", "again"]),
     # Tools for faces

@@ -147,7 +147,8 @@ def runner() -> str:
     squares = "from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform\n"
     numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in (
         "LUMA", "WINDOW", "RANGE", "REDUCTIONS", "SPARE"))
-    parts = "\n\n".join(map(inspect.getsource, OF_SQUARES)).replace("boxes.", "")
+    # A dataclass looks a type in quotes up in its module, which a program that loads run.py may not have listed.
+    parts = "\n\n".join(map(inspect.getsource, OF_SQUARES)).replace("boxes.", "").replace('"Transform"', "Any")
     imports = "import math\nfrom dataclasses import dataclass\n"
     return source(standalone).replace(error, inspect.getsource(InputError)).replace(
         images, source(reading).replace(error, "")).replace(
