@@ -14,7 +14,7 @@ from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
 from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
+from kpjax.lab.formats.manifest import free_or_listed, write_manifest
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
@@ -86,8 +86,7 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
             where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
             rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, one.file])
         write_text(folder / "suggestions.csv", rows_text(rows))
-        files = files_in(folder)
-        write_manifest(folder, MANIFEST, files, files)
+        write_manifest(folder, MANIFEST)
     for line, said in (
             (f"{len(chosen)} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in "
              "a video", True),

@@ -52,13 +52,8 @@ def remove_files(folder: Path, files: Iterable[Path]) -> None:
             home.rmdir()
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Returns all files below a folder, sorted; none if it does not exist."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def write_manifest(folder: Path, manifest: str, files: Iterable[Path], digested: Collection[Path], **facts: Any
-                   ) -> None:
-    """Lists files of a folder, with digests of those that people change. facts: entries beside the list."""
-    listed = {path.relative_to(folder).as_posix(): sha256_of(path) if path in digested else "" for path in files}
+def write_manifest(folder: Path, manifest: str, labels: Collection[Path] | None = None, **facts: Any) -> None:
+    """Lists all files of a folder, with digests of those that people change, of all if None. facts: further entries."""
+    listed = {path.relative_to(folder).as_posix(): sha256_of(path) if labels is None or path in labels else ""
+              for path in sorted(folder.rglob("*")) if path.is_file()}
     write_json(folder / manifest, {**facts, "files": listed})

@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.project import Instance, Project, instance_of
+from kpjax.lab.formats.project import Instance, Project, by_frame, instance_of
 from kpjax.lab.formats.project_source import box_of
 from kpjax.structures import Skeleton
 
@@ -51,18 +51,15 @@ def whole_frames(project: Project) -> tuple[Project, int]:
     An animal has as many points as there are in its P, the others are not visible. They are its labelled keypoints; of
     an annotated box they are points of the ellipse in it, whose box turns almost as that of an animal does.
     """
-    of_frame: dict[int, list[np.ndarray]] = {}
-    for one in project.instances:
-        if (one.visible > 0).any():
-            of_frame.setdefault(one.frame, []).append(_outline(one))
-    per = max((len(points) for animals in of_frame.values() for points in animals), default=1)
-    most = max(map(len, of_frame.values()), default=1)
+    of_frame = [[_outline(one) for one in found if (one.visible > 0).any()] for found in by_frame(project)]
+    per = max((len(points) for animals in of_frame for points in animals), default=1)
+    most = max([1, *map(len, of_frame)])
     instances = []
-    for frame in sorted(of_frame):
+    for frame, animals in enumerate(of_frame):
         points = np.full((most, per, 2), np.nan)
-        for place, animal in enumerate(of_frame[frame]):
+        for place, animal in enumerate(animals):
             points[place, :len(animal)] = animal
-        instances.append(instance_of(frame, points.reshape(-1, 2)))
+        instances += [instance_of(frame, points.reshape(-1, 2))] if animals else []
     names = tuple(f"animal {animal} point {point}" for animal in range(most) for point in range(per))
     # Mirrored, every point keeps its name: only the boxes about them count.
     skeleton = Skeleton(names, flip=tuple(range(len(names))))

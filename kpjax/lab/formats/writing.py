@@ -8,7 +8,7 @@ from kpjax.file_names import inside, portable
 from kpjax.files import read_content, renewed, writing
 from kpjax.images.reading import image_size
 from kpjax.images.video import Video, open_video
-from kpjax.lab.formats.manifest import files_in, free_or_listed, write_manifest
+from kpjax.lab.formats.manifest import free_or_listed, write_manifest
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.reading import FORMATS
@@ -42,7 +42,7 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
     with renewed(folder, old) as partial:
         make_images(copies, partial)
         labels = [path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)]
-        write_manifest(partial, _MANIFEST, files_in(partial), [partial / name for name in labels],
+        write_manifest(partial, _MANIFEST, [partial / name for name in labels],
                        **{"from": str(project.root), "format": project.format, "to": format})
     return [folder / name for name in labels]
 
