@@ -76,13 +76,6 @@ def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp
     assert len(table.read_text().splitlines()) == 1 + 10
 
 
-def test_what_is_typed_stands_before_what_weights_want(weights, known):
-    command = [*TINY, "--imagenet", str(weights), "--normalisation", "none", "--padding", "torch"]
-    config = read_command(system_of("supervised"), command).config
-    assert (config.backbone.weights, config.backbone.normalisation) == (str(weights), "none")
-    assert config.network.padding == "torch"
-
-
 def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
     """Also where nothing is known of them. A preset's own network keeps its rates, and so does SGD."""
     assert read_command(system_of("supervised"), [*TINY]).config.optimizer.learning_rate == 3e-3
@@ -102,12 +95,6 @@ def test_another_network_keeps_the_head_and_the_dtype_alone():
     assert given == PoseResNet(depth=50)
     assert with_network(changed(REGDA["demo"], head_layers=2, dtype="bfloat16"), "pose_resnet").network == PoseResNet(
         depth=50, head_layers=2, dtype="bfloat16")
-
-
-def test_weights_of_another_network_are_refused(weights, known):
-    with pytest.raises(InputError, match=r"^network: small_unet, but narrow\.made are weights of mobilenet_v2"):
-        with_weights(changed(PRESETS["demo"], weights=str(weights)))
-    assert with_weights(PRESETS["demo"]) == PRESETS["demo"]
 
 
 @pytest.mark.parametrize("flags", [(), ("--weights", "hrnet_w32.ms_in1k")], ids=["random", "published"])

@@ -48,7 +48,7 @@ SYSTEMS = {"regda": REGDA} | {
     system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
     for system in (SUPERVISED, SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
 # Run by default; some bring the variants with them from which they start.
-VARIANTS = {"supervised": ("supervised",), "regda": ("regda", "adabn", "oracle"),
+VARIANTS = {"supervised": ("supervised",), "regda": ("regda", "adabn"),
             "semi_supervised": ("ours", "pl", "all_labels"), "incremental": ("kamp",), "pyramids": ("pyramids",),
             "adaptation": ("adapted", "untrained_head")}
 # A variant with the stage in which it is stopped.

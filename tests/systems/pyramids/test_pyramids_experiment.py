@@ -12,22 +12,19 @@ from tiny_systems import CONFIGS, SYSTEMS
 from experiments import system_of
 from experiments.pyramids import PRESETS, SYSTEM
 from experiments.pyramids.videos import open_videos
-from kpjax.errors import InputError, RunError
+from kpjax.errors import RunError
 from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
-from kpjax.structures import Example, Skeleton, Trained, named_key
-from kpjax.systems.command_line import exit_code_of, run
+from kpjax.structures import Skeleton, named_key
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import ORACLE
 from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
 from kpjax.systems.pyramids.variants import BASELINES, BKIND, VARIANTS, WITHOUT_NETWORK, build, steps_of
-from kpjax.systems.system import Job, no_training, run as run_job
-from kpjax.training.fit import fit
+from kpjax.systems.system import Job, run as run_job
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["pyramids"], SYSTEMS["pyramids"]
 PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, BKIND, *WITHOUT_NETWORK, ORACLE))
-SLOW = ("transporter", "bkind", "untrained", "mean_pose", "image_moments", "supervised_bound")
 
 
 def job_of(workdir, variant="pyramids", config=TINY):
@@ -38,12 +35,6 @@ def job_of(workdir, variant="pyramids", config=TINY):
 def finished(ran):
     """The folder of the preset after a run of `pyramids`."""
     return ran("pyramids")
-
-
-@pytest.fixture
-def all_finished(ran):
-    """The same folder after runs of SLOW too."""
-    return ran("pyramids", *SLOW)
 
 
 def results_of(folder, variant):
@@ -89,11 +80,6 @@ def test_results_are_complete(finished):
     assert "keypoints moving" in report
 
 
-@pytest.mark.slow
-def test_results_of_other_variants_are_complete(all_finished):
-    check_results(all_finished, SLOW)
-
-
 def test_baselines_have_steps_and_rates_of_their_own():
     config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, bkind_steps=1.2,
                      bkind_rate=0.5)
@@ -104,9 +90,9 @@ def test_baselines_have_steps_and_rates_of_their_own():
 
 
 @pytest.mark.slow
-def test_the_untrained_variant_is_where_pyramids_starts(all_finished, monkeypatch, tmp_path):
+def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_path):
     """Its network is the first state of the run of the same seed."""
-    first = load_trained(all_finished / "untrained" / "seed-0" / "model")
+    first = load_trained(ran("pyramids", "untrained") / "untrained" / "seed-0" / "model")
     seen = []
 
     def remembered(method, streams, **options):
@@ -121,65 +107,7 @@ def test_the_untrained_variant_is_where_pyramids_starts(all_finished, monkeypatc
     jax.tree.map(np.testing.assert_array_equal, dict(first.variables)["params"], seen[0]["params"])
 
 
-@pytest.mark.slow
-def test_a_run_that_collapses_stops_with_one_line(tmp_path, monkeypatch, capsys):
-    """No decoder of two steps is better than a copy of the reference."""
-    def checked_often(method, streams, **options):
-        return fit(method, streams, **options | {"between": (1, options["between"][1])})
-
-    arguments = ["tiny", "--variants", "pyramids", "--collapse-steps", "2", "--workdir", str(tmp_path)]
-    monkeypatch.setattr("kpjax.systems.system.fit", checked_often)
-    assert exit_code_of(lambda: run(TINY_SYSTEM, arguments)) == 1
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
-    assert len(lines) == 1
-    assert "nothing is being discovered" in lines[0]
-
-
-@pytest.mark.slow
-def test_baselines_have_a_run_for_each_level_if_asked(monkeypatch, tmp_path):
-    """With the keypoints of a level each, under stages; the levels are networks of their own."""
-    sizes = []
-
-    def initial(method, streams, **options):
-        sizes.append((options["stage"], len(method.skeleton.names)))
-        state = jax.jit(method.init)(options["key"], {name: one[0] for name, one in streams.items()}, {})
-        return no_training(Trained(state.variables, state.frozen))
-
-    job = job_of(tmp_path, "keynet", changed(TINY, baselines_per_level=True, data="tabletop"))
-    monkeypatch.setattr("kpjax.systems.system.fit", initial)
-    run_job(TINY_SYSTEM, job)
-    metrics = results_of(job.preset_folder, "keynet")["metrics"]
-    assert {"rmse/level1", "rmse/level2", "rmse/flat"} <= set(metrics)
-    assert len({metrics[f"rmse/{level}"] for level in ("level1", "level2", "flat")}) == 3
-    assert sizes == [("keynet", 6), ("keynet_2", 2), ("keynet_4", 4)]
-    assert {path.name for path in (tmp_path / "pyramids" / "tiny" / "stages").iterdir()} == {"keynet_2", "keynet_4"}
-
-
 # Variants
-
-
-@pytest.mark.slow
-def test_every_variant_can_be_traced_and_drops_what_it_says(one_form):
-    joints = open_videos(TINY.data, 0, None)[1].skeleton
-    batch = Example(np.zeros((8, 16, 16, 3), np.uint8), np.zeros((8, 17, 2), np.float32), np.ones((8, 17), np.float32),
-                    np.ones(8, np.float32), np.zeros((8, 3, 3), np.float32), np.arange(8, dtype=np.int32))
-    terms = {}
-    for name in (*PYRAMIDS, *BASELINES, BKIND):
-        method = build(TINY, joints, name)
-        streams = dict.fromkeys(method.streams, batch)
-        state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
-        _, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(1))
-        terms[name] = {name.removeprefix("loss/") for name in metrics if name.startswith("loss/")} - {"total"}
-        assert len(method.skeleton.names) == 6
-    full = {"reconstruction", "transport_level1", "transport_level2", "spring"}
-    assert terms == {
-        "pyramids": full, "untrained": full, "unconditioned": full, "no_reconstruction": full - {"reconstruction"},
-        "no_transport": {"reconstruction", "spring"}, "no_spring": full - {"spring"},
-        "all_transport": full - {"reconstruction"} | {"transport_flat"},
-        "all_reconstruction": {"reconstruction", "reconstruction_level1", "reconstruction_level2", "spring"},
-        "keynet": {"reconstruction"}, "transporter": {"transport"},
-        BKIND: {"reconstruction", "rotation", "separation"}}
-    assert build(TINY, joints, "untrained") is build(TINY, joints, "pyramids")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -210,13 +138,6 @@ def test_the_papers_preset_has_the_papers_numbers():
     assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {"action/level1", "action/level2"}
     for name in ("pyramids", *BASELINES, "bkind", "supervised_bound"):  # the networks fit the images
         build(paper, Skeleton(("a", "b")), name)
-
-
-def test_bkind_compares_by_the_features_of_vgg_19_only(monkeypatch):
-    monkeypatch.setattr("kpjax.systems.pyramids.variants.perceptual_options",
-                        lambda weights, vgg: {"perceptual": "ResNet-18"})
-    with pytest.raises(InputError, match=r"bkind_perceptual: resnet18.tv_in1k are not of VGG-19"):
-        build(changed(TINY, bkind_perceptual="resnet18.tv_in1k"), Skeleton(("a", "b")), "bkind")
 
 
 # Probes

@@ -16,8 +16,8 @@ from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.structures import Method, Prediction, Skeleton, Trained
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.semi_supervised import ON_PEOPLE, choices, shortened
+from kpjax.systems.configs import changed
+from kpjax.systems.semi_supervised import ON_PEOPLE, choices
 from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn
 from kpjax.systems.semi_supervised.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, run as run_job
@@ -156,13 +156,6 @@ def test_further_images_without_labels_join_the_others_unless_they_test(monkeypa
 # Variants
 
 
-def test_variants_suit_the_data_that_they_need():
-    of_any = set(VARIANTS) - {*ON_PEOPLE}
-    assert of_any == set(TINY_SYSTEM.applicable("tiny", TINY))
-    assert {*ON_PEOPLE} < set(TINY_SYSTEM.applicable("lspet", PRESETS["lspet"]))
-    assert VARIANTS["easy_hard_twice"].recipe.config(TINY).steps_of_both_stages == 8
-
-
 def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and mean_teacher still read images without their labels, and PL has nothing to do."""
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
@@ -172,22 +165,6 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
     assert reads_both == {"gen", "mean_teacher", "easy_hard", "easy_hard_twice"}
-
-
-def test_presets_are_made_of_settings_that_fit():
-    small = {"demo", "openfield", "faces", "tongue", "lips", "lspet_small", "athletes",
-             "fifty_athletes", "ten_athletes"}
-    assert small | {"lspet", "mpii", "lsp", "cub", "atrw"} == set(PRESETS)
-    for name in ("mpii", "lsp", "cub", "atrw"):
-        config = flat(PRESETS[name])
-        assert [config[term] for term in ("semantic", "equivariance", "invariance")] == [0.5, 1e2, 1e2]
-        assert [config[field] for field in ("batch_size", "learning_rate", "image_size", "network")] == [
-            32, 1e-4, 256, "hrnet"]
-        assert config["warm_start_steps"] == 0
-        assert config["selection"] == "validation"
-    assert {PRESETS[name].selection for name in small} == {"last"}
-    assert shortened(TINY, 6).warm_start_steps == 4
-    assert shortened(PRESETS["lsp"], 6).warm_start_steps == 0
 
 
 def test_both_choices_of_the_step_are_kept():
