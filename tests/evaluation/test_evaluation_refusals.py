@@ -16,13 +16,14 @@ from kpjax.evaluation.probes.landmarks import (
 )
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe
 from kpjax.evaluation.probes.splits import Split, halves_by
+from kpjax.losses.pose_subspace import fit_pose_subspace
 from kpjax.structures import Skeleton
 
 RNG = np.random.default_rng(0)
 POINTS, JOINTS = RNG.normal(size=(40, 3, 2)), RNG.normal(size=(40, 4, 2))
 SHOWN, LATE = np.ones((40, 4)), np.repeat([[0.0] * 4, [1.0] * 4], [25, 15], axis=0)
 HALVES = Split(np.arange(20), np.arange(20, 40))
-VIDEO, IMAGES = np.full((4, 8, 8, 3), 7, np.uint8), np.zeros((40, 16, 16, 3), np.uint8)
+VIDEO = np.full((4, 8, 8, 3), 7, np.uint8)
 FACES = Landmarks(RNG.normal(size=(24, 2, 2)), RNG.normal(size=(24, 4, 2)), np.ones((24, 4)))
 FACE = Skeleton(("left_eye", "right_eye", "nose"))
 NAMES = ("a", "b", "c", "d")
@@ -44,6 +45,7 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
     (lambda: between_eyes(Skeleton(("toe", "heel"))), "distances between eyes, and the landmarks are toe; heel"),
     (lambda: between_eyes(FACE)(np.ones((3, 3, 2)), np.eye(3) < 1), "2 of 3 images have no annotation of left_eye"),
     (lambda: pose_statistics(JOINTS[:5], np.ones((5, 4)), NAMES), "5 labelled poses of 8 coordinates"),
+    (lambda: fit_pose_subspace(np.full((40, 8), np.nan)), "0 poses have all keypoints"),
     (lambda: pose_statistics_from({}, "a.json"), r"a\.json: cannot be read"),
     (lambda: pose_statistics_from({"names": "a", "poses": 3, "mean": [0], "basis": [[1], [0]], "epsilon": 0}, "a.json"),
      r"a\.json: .* do not belong to 1 keypoints")])

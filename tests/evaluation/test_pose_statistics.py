@@ -10,6 +10,7 @@ from kpjax.evaluation.pose_statistics import (
     write_pose_statistics,
 )
 from kpjax.files import read_json
+from kpjax.losses.pose_subspace import fit_pose_subspace
 
 NAMES = ("nose", "neck", "tail", "left", "right")
 RANDOM = np.random.default_rng(0)
@@ -59,3 +60,14 @@ def test_the_statistics_are_kept_in_a_file(statistics, tmp_path):
     assert (again.names, again.poses, again.epsilon) == (NAMES, 200, pytest.approx(statistics.epsilon))
     np.testing.assert_allclose(again.span() @ again.span().T, statistics.span() @ statistics.span().T, atol=1e-5)
     assert again.basis.shape == (10, 3)  # of poses of one size they would be two
+
+
+def test_missing_labels_leave_the_subspace_where_it_is():
+    random = np.random.default_rng(0)
+    labelled = random.normal(size=(30, 2)) @ random.normal(size=(2, 6)) * 10 + 50
+    whole, with_gaps = fit_pose_subspace(labelled, components=2), labelled.copy()
+    with_gaps[::5, 2:4] = np.nan
+    found = fit_pose_subspace(with_gaps, components=2)
+    np.testing.assert_allclose(found.basis @ found.basis.T, whole.basis @ whole.basis.T, atol=0.2)
+    assert fit_pose_subspace(labelled).basis.shape == (6, 2)
+    assert fit_pose_subspace(labelled, share=1e-6).basis.shape == (6, 1)

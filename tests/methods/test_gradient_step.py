@@ -8,6 +8,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.methods.forward import deinterleave, imagenet_normalise, interleave, symmetric_normalise
 from kpjax.methods.gradient_step import State, gradient_step, gradient_steps
+from kpjax.optimization import descend, scale_backbone
 
 PARAMS = {"a": jnp.float32([1.0, 2.0]), "b": jnp.float32([3.0])}
 
@@ -52,6 +53,18 @@ def test_groups_move_at_rates_of_their_own_and_others_keep_their_state():
     assert after["c"] is states["c"]
     assert states["a"].trace.sum() == 0
     assert (float(metrics["gradient_norm/a"]), float(metrics["gradient_norm/b"])) == pytest.approx((5 ** 0.5, 3.0))
+
+
+def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
+    params = {"backbone": {"kernel": jnp.ones(2)}, "head": {"kernel": jnp.ones(2)},
+              "free": {"backbone": {"bias": jnp.ones(2)}}}
+    gradient = {"backbone": {"kernel": jnp.array([1.0, -2.0])}, "head": {"kernel": jnp.array([1.0, -2.0])},
+                "free": {"backbone": {"bias": jnp.array([4.0, 0.0])}}}
+    optimizer = optax.chain(optax.trace(0.0), scale_backbone(0.25))
+    moved, _ = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.1, jnp.int32(0))
+    np.testing.assert_allclose(moved["head"]["kernel"], [0.9, 1.2])
+    np.testing.assert_allclose(moved["backbone"]["kernel"], [0.975, 1.05])
+    np.testing.assert_allclose(moved["free"]["backbone"]["bias"], [0.9, 1.0])
 
 
 # What forward passes share

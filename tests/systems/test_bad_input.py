@@ -8,8 +8,10 @@ import pytest
 from tiny_systems import SYSTEMS
 
 from experiments.regda import SYSTEM
+from kpjax.errors import InputError
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems.command_line import run, spelled
+from kpjax.systems.configs import config_as_json, config_from_json
 from kpjax.systems.parsing import exit_code_of
 
 
@@ -140,3 +142,14 @@ def test_a_reader_that_leaves_early_is_no_fault():
 def test_help_names_the_program():
     assert spelled(SYSTEM, "demo") == "python -m experiments.regda demo"
     assert spelled(SYSTEM, "own") == "kpjax train regda"
+
+
+def test_a_stored_config_is_read_as_it_is_or_refused_by_the_name_of_a_field():
+    config = SYSTEMS["semi_supervised"].presets["tiny"]
+    stored = config_as_json(config)
+    assert config_from_json(config, stored) == config
+    with pytest.raises(InputError, match="colour"):
+        config_from_json(config, stored | {"weights": stored["weights"] | {"colour": 1}})
+    del stored["steps"]
+    with pytest.raises(InputError, match="steps is missing"):
+        config_from_json(config, stored)
