@@ -2,6 +2,7 @@
 import functools
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,10 @@ from kpjax.models import KeypointNetwork
 from kpjax.models.layers import Convolution, TransposedConvolution
 
 
-def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
-    """Counts the multiply-adds of one forward pass over one image of `side` px, by part: backbone, upsampling and head.
+@functools.cache
+def traced(model: KeypointNetwork, side: int = 256) -> tuple[Any, Mapping[str, int]]:
+    """Returns the shapes of a network's variables, and the multiply-adds of one forward pass over one image of `side`
+    px, by part: backbone, upsampling and head.
 
     Only convolutions and dense layers of the model itself count, whatever a rewriting for some backend spends more.
     """
@@ -30,12 +33,12 @@ def multiply_adds(model: KeypointNetwork, side: int) -> Mapping[str, int]:
 
     with nn.intercept_methods(count):
         images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-        jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
-    return dict(counts)
+        variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
+    return variables, dict(counts)
 
 
 def regda_bound(counts: Mapping[str, int]) -> float:
-    """Returns the multiply-adds of a RegDA iteration over those of a supervised one. counts: see `multiply_adds`.
+    """Returns the multiply-adds of a RegDA iteration over those of a supervised one. counts: see `traced`.
 
     A backward pass costs two forward ones; h is the head's part over all before it. Supervised: 3 for features and 3 h
     for the head. RegDA: step A takes 3 and 6 h; the pass over the target, shared by steps B and C, 1 and h for the main

@@ -1,5 +1,4 @@
 """Layers and taps of VGG, against published counts and PyTorch, and its published files."""
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -70,17 +69,3 @@ def test_pools_drop_a_last_odd_pixel_as_pytorch_does():
 
 
 # Published files
-
-WIDTHS = {0: 64, 2: 64, 5: 128, 7: 128, 10: 256, 12: 256, 14: 256, 17: 512, 19: 512, 21: 512, 24: 512, 26: 512, 28: 512}
-
-
-@functools.cache
-def published():
-    """VGG-16's tensors under torchvision's names; those of the last two stages are empty."""
-    tensors, channels, random = {}, 3, np.random.default_rng(0)
-    for place, width in WIDTHS.items():
-        shape = (width, channels, 3, 3) if place < 17 else (0, 0, 3, 3)
-        tensors[f"features.{place}.weight"] = random.normal(size=shape).astype(np.float32)
-        tensors[f"features.{place}.bias"] = random.normal(size=shape[0]).astype(np.float32)
-        channels = width
-    return tensors

@@ -146,44 +146,19 @@ def test_files_of_smaller_patches_are_read(trunk, file):
 
 # PyTorch
 
-@pytest.mark.parametrize(("options", "side", "shape"), [
-    ({}, 2, (32, 32)), (FULL, 3, (32, 64))], ids=["plain", "with registers, of another grid"])
-def test_pytorch_gives_the_same_maps_and_heatmaps(options, side, shape):
-    """Position embeddings are resized twice with the second: from the file's grid, then to that of the images."""
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    from pytorch_twins import with_random_statistics
-    from pytorch_vit import PoseViT, with_random_tokens
-    torch.manual_seed(0)
-    options = TRUNK | options
-    twin = with_random_tokens(with_random_statistics(PoseViT(3, upsampling_width=4, side=side, **options))).eval()
-    network = vit(3, upsampling_width=4, **options)
-    tensors = {name: tensor for name, tensor in twin.state_dict().items() if "mask_token" not in name}
-    variables, report = from_torch(tensors, zeros(network, 16 * side))
-    assert report.missing == ()
-    images = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
-    maps, heatmaps = jax.jit(lambda variables: (
-        network.apply(variables, images, False, method="backbone_features"),
-        network.apply(variables, images, False)))(variables)
-    with torch.no_grad():
-        inputs = torch.tensor(images.transpose(0, 3, 1, 2))
-        first, _, last = twin.backbone(inputs)
-        theirs = twin(inputs)
-    for found, expected in zip((*maps, heatmaps), (first, last, theirs), strict=True):
-        expected = expected.numpy().transpose(0, 2, 3, 1)
-        assert np.std(expected) > 0.02
-        np.testing.assert_allclose(found, expected, atol=1e-4)
-
 
 @pytest.mark.parametrize("registers", [0, 4])
 def test_timm_gives_the_same_maps(registers):
     """Of its own weights, read at another image size; and it reads what is written here."""
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     timm = pytest.importorskip("timm", reason="compares with timm")
-    from pytorch_vit import with_random_tokens
     torch.manual_seed(0)
-    twin = with_random_tokens(timm.models.vision_transformer.VisionTransformer(
+    twin = timm.models.vision_transformer.VisionTransformer(
         img_size=48, embed_dim=8, depth=2, num_heads=2, num_classes=5, init_values=1e-5 if registers else None,
-        reg_tokens=registers, no_embed_class=bool(registers), dynamic_img_size=True)).eval()
+        reg_tokens=registers, no_embed_class=bool(registers), dynamic_img_size=True).eval()
+    for name, tensor in twin.named_parameters():  # what starts at zero or one
+        if any(part in name for part in ("norm", "gamma", "token", "pos_embed")):
+            tensor.data += torch.rand(tensor.shape) - 0.5
     network = VisionTransformer(**TRUNK, registers=registers, layer_scale=bool(registers))
     tensors = twin.state_dict()
     variables, report = from_torch(tensors, zeros(network, 48))
