@@ -1,6 +1,7 @@
 """The contract of every method. New methods are found without an edit.
 
-All of them are traced; one of each family, and with the slow tests all, runs: on one device and eight, and resumed.
+All of them are traced; one of each family, and with the slow tests all, runs on one device and eight. One is resumed,
+and with the slow tests all are.
 """
 import functools
 import inspect
@@ -32,13 +33,16 @@ from tiny_parts import (
 )
 
 from kpjax.errors import InputError
+from kpjax.heatmaps import codec
 from kpjax.losses import Term
+from kpjax.models import mobilenet_v2, vit
 from kpjax.structures import Trained
 from kpjax.training.fit import compiled_init, compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
 
 FACTORIES = factories()
 EVERY = [pytest.param(name, marks=() if name in OF_FAMILIES else pytest.mark.slow) for name in sorted(FACTORIES)]
+QUICK = "regda.regda"  # does by default what others do with the slow tests
 STEPS = 3
 
 
@@ -92,7 +96,8 @@ CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8"
 VIEW_OF = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", CONTRIBUTING, re.M))
 
 
-@pytest.mark.parametrize("name", sorted(OF_FAMILIES - {"supervised_learning.supervised"}))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
+                                  for name in sorted(OF_FAMILIES - {"supervised_learning.supervised"})])
 def test_the_term_of_contributing_runs_in_every_system(name):
     written, = re.findall(r"^def sparsity_term.*?(?=^```)", CONTRIBUTING, re.M | re.S)
     names = {"Term": Term, "jnp": jnp, "jax": jax}
@@ -104,6 +109,34 @@ def test_the_term_of_contributing_runs_in_every_system(name):
     key, streams = jax.random.key(0), streams_of(method)
     first = jax.eval_shape(method.init, key, streams, start())
     assert "loss/sparsity" in jax.eval_shape(method.update, first, streams, key)[1]
+
+
+NETWORKS = {
+    "mobilenet_v2": mobilenet_v2(KEYPOINTS, width_multiplier=0.1, decoder_width=8).clone(frozen_statistics=True),
+    "vit": vit(KEYPOINTS, width=12, depth=2, heads=2, upsampling_width=8)}
+
+
+@pytest.mark.parametrize(("network", "name"), [
+    pytest.param(network, name, marks=() if network == "vit" or name == QUICK else pytest.mark.slow)
+    for network in NETWORKS for name in sorted(OF_FAMILIES - {"pyramids.pyramids"})])
+def test_a_method_takes_a_published_backbone_with_no_further_line(network, name, shallow_mobilenet):
+    """Shapes, statistics and optimizer states fit."""
+    model, side = NETWORKS[network], 32
+    method = build(FACTORIES[name], model=model, codec=codec(image_size=side, heatmap_size=8, sigma=1.0))
+    example = batch("labelled")._replace(image=np.zeros((BATCH, side, side, 3), np.uint8))
+    streams = dict.fromkeys(method.streams, example)
+
+    def one_step(key, example, streams):
+        variables = model.init(key, jnp.zeros((1, side, side, 3)), train=False)
+        given = {role: dict(variables) for role in ("variables", "teacher", "core", "association")}
+        state = method.init(key, streams, given)
+        after, metrics = method.update(state, streams, key)
+        return state, after, metrics, method.predict(after, example)
+
+    state, after, metrics, prediction = jax.eval_shape(one_step, jax.random.key(0), example, streams)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert "loss/total" in metrics
+    assert prediction.keypoints.shape == (BATCH, KEYPOINTS, 2)
 
 
 # By value
@@ -189,6 +222,8 @@ def goes_on():
         yield goes_on
 
 
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
+                                  for name in sorted(FACTORIES)])
 def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, goes_on, tmp_path):
     method, resumed, whole = method_of(name)[0], tmp_path / "resumed", tmp_path / "whole"
     train(method, resumed, CUT)
