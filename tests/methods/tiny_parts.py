@@ -194,6 +194,35 @@ def drawn_state(method: Method, given=None, seed=7, streams=None):
     return drawn(shapes, seed)._replace(optimizer_state=optimizer_state)
 
 
+def recorder(count):
+    """An optimizer that returns gradients as they are; keeps the first `count` of a group and how many there were."""
+    def init(params):
+        return {"count": jnp.int32(0), "given": jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape)), params)}
+
+    def update(gradient, state, params=None):
+        given = jax.tree.map(lambda kept, new: kept.at[state["count"]].set(new), state["given"], gradient)
+        return gradient, {"count": state["count"] + 1, "given": given}
+
+    return optax.GradientTransformation(init, update)
+
+
+def body(tree):
+    """The parts of a network's parameters but for its head."""
+    return {name: part for name, part in tree.items() if name != "head"}
+
+
+def assert_identical(tree, other):
+    jax.tree.map(np.testing.assert_array_equal, tree, other)
+
+
+def assert_near(tree, other, rtol=1e-7, atol=1e-6):
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), tree, other)
+
+
+def largest(tree) -> float:
+    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
+
+
 @functools.cache
 def trained_model() -> typing.Any:
     """Returns variables in numpy, so that no test can consume them."""

@@ -66,7 +66,15 @@ def images(side=SIDE, count=4):
 
 
 def init(method, start, streams=None):
-    return jax.jit(method.init)(jax.random.key(0), images() if streams is None else streams, start)
+    """A first state with the landmark network that the method makes of the core, and a drawn generator."""
+    streams = images() if streams is None else streams
+
+    @jax.jit
+    def from_core(start):
+        state = method.init(jax.random.key(0), streams, start)
+        return {"variables": state.variables, "frozen": state.frozen}
+
+    return tiny_parts.drawn_state(method, start, streams=streams)._replace(**from_core(start))
 
 
 @functools.cache

@@ -22,6 +22,7 @@ KEY = jax.random.key(0)
 EXAMPLE = jax.tree.map(jnp.asarray, batch("labelled"))
 # The second slot is not in use.
 STEP = increment(KEYPOINTS, old=[0, 1], new=[2], triples=[(1, 2)], slots=2)
+SIGMAS = None, 0.5  # of KA-Net's input; None is that of the targets
 # Row 0 lacks the new keypoint, row 1 an old one, which nobody reads.
 SPARSE = EXAMPLE._replace(visible=EXAMPLE.visible.at[0, 2].set(0).at[1, :2].set(0))
 
@@ -90,20 +91,40 @@ def test_predict_is_the_old_model_until_labels_are_given(method, trained, answer
     np.testing.assert_allclose(seeing.heatmaps[0][1:, ..., 1], maps[1:, ..., 0], atol=1e-6)
 
 
-def test_reach_counts_images_whose_old_keypoint_lies_near_a_new_one(trained, answers):
+def apart(answers):
+    """How far the old model's answer lies from the new keypoint in each image, in cells along an axis."""
     old, _ = decode_argmax(answers[0][..., 1:2])
     new = np.asarray(move_points(CODEC.to_heatmap, SPARSE.keypoints))[:, 2]
-    apart = np.abs(np.asarray(old)[:, 0] - new).max(-1)
-    weights = jnp.ones(BATCH).at[BATCH - 1].set(0)
-    labelled = slice(1, BATCH - 1)
-    for limit in (0.0, float(np.median(apart))):
-        sums = jax.jit(ka_reach(MODEL, CODEC, centred, limit))(Trained({}, trained[1].frozen), SPARSE, weights)
-        assert float(sums["within"][0]) == (apart[labelled] <= limit).sum()
+    return np.abs(np.asarray(old)[:, 0] - new).max(-1)
+
+
+@pytest.fixture(scope="module")
+def measured(trained, answers):
+    """Sums of SPARSE, in one program: reach with two limits and with two inputs, and copies."""
+    middle = float(np.median(apart(answers)))
+    weights, ones = jnp.ones(BATCH).at[BATCH - 1].set(0), jnp.ones(BATCH)
+
+    @jax.jit
+    def measure(variables, frozen):
+        def of_reach(weights, *options):
+            return ka_reach(MODEL, CODEC, centred, *options)(Trained({}, frozen), SPARSE, weights)
+
+        return ({limit: of_reach(weights, limit) for limit in (0.0, middle)},
+                [of_reach(ones, 1.0, sigma) for sigma in SIGMAS],
+                copies_of_teacher(MODEL, CODEC, centred)(Trained(variables, frozen), SPARSE, ones))
+
+    return measure(trained[1].variables, trained[1].frozen)
+
+
+def test_reach_counts_images_whose_old_keypoint_lies_near_a_new_one(answers, measured):
+    assert len(measured[0]) == 2
+    for limit, sums in measured[0].items():
+        assert float(sums["within"][0]) == (apart(answers)[1:-1] <= limit).sum()
         assert float(sums["count"][0]) == BATCH - 2
 
 
-@pytest.mark.parametrize("input_sigma", [None, 0.5])
-def test_the_input_at_the_teachers_point_is_that_of_its_cell(answers, trained, input_sigma):
+@pytest.mark.parametrize("input_sigma", SIGMAS)
+def test_the_input_at_the_teachers_point_is_that_of_its_cell(answers, measured, input_sigma):
     cells, _ = decode_argmax(answers[0][..., 1:2])
     columns, rows = np.asarray(cells)[:, 0].astype(int).T
     maps = CODEC.encode(SPARSE)[0][..., 2:]
@@ -111,26 +132,25 @@ def test_the_input_at_the_teachers_point_is_that_of_its_cell(answers, trained, i
         new = move_points(CODEC.to_heatmap, SPARSE.keypoints[:, 2:])
         maps = gaussian_bumps(new, maps.shape[1:3], input_sigma)
     expected = np.asarray(maps)[np.arange(BATCH), rows, columns, 0][1:].sum()
-    measure = jax.jit(ka_reach(MODEL, CODEC, centred, 1.0, input_sigma))
-    sums = measure(Trained({}, trained[1].frozen), SPARSE, jnp.ones(BATCH))
-    np.testing.assert_allclose(float(sums["input"][0]), expected, rtol=1e-5, atol=1e-7)
+    found = measured[1][SIGMAS.index(input_sigma)]["input"][0]
+    np.testing.assert_allclose(float(found), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_copies_counts_images_on_which_both_answer_the_same(trained, answers):
+def test_copies_counts_images_on_which_both_answer_the_same(answers, measured):
     (own, _), (found, _) = decode_argmax(answers[0][..., 1:2]), decode_argmax(answers[1][..., :1])
     same = np.asarray((own == found).all(-1))[1:, 0].sum()
-    sums = jax.jit(copies_of_teacher(MODEL, CODEC, centred))(trained[1], SPARSE, jnp.ones(BATCH))
+    sums = measured[2]
     assert (float(sums["copied"][0]), float(sums["count"][0])) == (same, BATCH - 1)
 
 
-def test_errors_of_the_teacher_that_ka_net_copies_are_counted(trained, answers):
+def test_errors_of_the_teacher_that_ka_net_copies_are_counted(answers, measured):
     """Rows 0 and 1 lack a label that is needed, and so does row 1 as the next image of row 0."""
     told, found = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
     truth = np.asarray(SPARSE.keypoints)[:, 1]
     wrong = np.linalg.norm(told - truth, axis=-1) > 0.1 * SIDE
     wrong[:2] = False
     copied = wrong & (np.linalg.norm(told - found, axis=-1) <= 0.02 * SIDE)
-    sums = jax.jit(copies_of_teacher(MODEL, CODEC, centred))(trained[1], SPARSE, jnp.ones(BATCH))
+    sums = measured[2]
     assert 0 < wrong.sum() == float(sums["wrong"][0])
     assert float(sums["wrong_copied"][0]) == copied.sum()
     assert 0 <= float(sums["wrong_copied_by_chance"][0]) <= wrong.sum()

@@ -19,7 +19,7 @@ from kpjax.methods.incremental_family.objectives import (
     self_training_term,
     spatial_distillation_term,
 )
-from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, increment, increment_of
+from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, increment
 from kpjax.methods.supervised_learning import supervised
 from kpjax.models import layers
 from kpjax.models.layers import Convolution
@@ -222,17 +222,3 @@ def test_all_levels_of_a_network_learn_the_new_keypoints():
 
 
 # Starts
-
-
-def test_an_increment_may_become_a_mapping_in_a_file():
-    stored = {name: value for name, value in FIRST._asdict().items() if name != "weights"}
-    jax.tree.map(np.testing.assert_array_equal, increment_of({"increment": stored}, KEYPOINTS), FIRST)
-    assert FIRST.triples.tolist() == [[0, 1, 1]]
-
-
-def test_step_zero_needs_no_teacher():
-    method = method_of(without(OBJECTIVE, "association", "distillation"))
-    base = increment(KEYPOINTS, old=[], new=[0, 1])
-    state = jax.jit(method.init)(KEY, STREAMS, {"increment": base, "variables": start()["variables"]})
-    jax.tree.map(np.testing.assert_array_equal, state.variables, dict(start()["variables"]))
-    assert set(state.frozen) == {"increment"}

@@ -2,15 +2,14 @@
 
 One compiled update serves all tests of a method: the step of a state chooses coefficient and learning rates.
 """
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import tiny_parts
-from tiny_parts import BATCH, MODEL, batch, centred
+from test_regda import kl, rendered
+from tiny_parts import BATCH, MODEL, assert_identical, assert_near, batch, body, centred, largest, recorder
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import multi_kernel_mmd
@@ -32,26 +31,14 @@ def rate_but(still):
     return lambda step: jnp.where(step == still, 0.0, RATE)
 
 
-def recorder():
-    """Plain descent that keeps the first six gradients of a group and counts them."""
-    def init(params):
-        return {"count": jnp.int32(0), "given": jax.tree.map(lambda leaf: jnp.zeros((6, *leaf.shape)), params)}
-
-    def update(gradient, state, params=None):
-        given = jax.tree.map(lambda kept, new: kept.at[state["count"]].set(new), state["given"], gradient)
-        return gradient, {"count": state["count"] + 1, "given": given}
-
-    return optax.GradientTransformation(init, update)
-
-
-SETTINGS = {"optimizer": recorder(), "augment": no_augmentation(),
+SETTINGS = {"optimizer": recorder(6), "augment": no_augmentation(),
             "learning_rate": {"features": rate_but(HEADS_ONLY), "head": rate_but(FEATURES_ONLY),
                               "adversary": rate_but(FEATURES_ONLY)}}
 
 
 def compiled(method):
     """(first state, step of the state, streams -> (state, metrics) in numpy)."""
-    first = jax.jit(method.init)(jax.random.key(3), STREAMS, {})
+    first = jax.tree.map(jnp.asarray, tiny_parts.drawn_state(method))
     update = jax.jit(method.update)
 
     def after(step, streams=STREAMS, state=first):
@@ -84,23 +71,8 @@ def given(state, group, number=0):
     return jax.tree.map(lambda kept: kept[number], state.optimizer_state[group]["given"])
 
 
-def features_of(tree):
-    return {name: part for name, part in tree.items() if name != "head"}
-
-
-def assert_identical(tree, other):
-    jax.tree.map(np.testing.assert_array_equal, tree, other)
-
-
-def assert_near(tree, other, rtol=1e-4, atol=1e-6):
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), tree, other)
-
-
-def largest(tree):
-    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
-
-
-def passes(params, statistics=None):
+@jax.jit
+def passes(params, statistics):
     """(source, target) in training mode: pooled features and heatmaps of the model, statistics threaded through."""
     images = {name: centred(jnp.asarray(example.image, jnp.float32) / 255) for name, example in STREAMS.items()}
     found = {}
@@ -174,28 +146,18 @@ def test_dd_gives_the_adversary_its_own_game_and_the_features_the_reversed_one(r
     assert_identical(given(still, "adversary"), given(moved, "adversary"))
     assert_identical(given(still, "head"), given(moved, "head"))
 
-    def truth(logits):
-        count, height, width, keypoints = logits.shape
-        flat = logits.reshape(count, -1, keypoints)
-        cell = jnp.where(flat.max(1) > 0, flat.argmax(1), 0)[:, None, None, :]
-        rows, columns = jnp.arange(height).reshape(1, -1, 1, 1), jnp.arange(width).reshape(1, 1, -1, 1)
-        mass = jnp.exp(-((rows - cell // width) ** 2 + (columns - cell % width) ** 2).astype(jnp.float32) / 8)
-        return mass / mass.sum((1, 2), keepdims=True)
-
     def disparity(features):
         logits, _ = train_pass(MODEL.head, first.variables["params"]["head"],
                                first.variables["batch_stats"]["head"], jax.lax.stop_gradient(features))
         other, _ = train_pass(MODEL.head, first.adversary["params"], first.adversary["batch_stats"], features)
-        log_softmax = jax.nn.log_softmax(other.reshape(BATCH, -1, 3), axis=1).reshape(other.shape)
-        wanted = truth(logits)
-        return (wanted * (jnp.log(wanted) - log_softmax)).sum((1, 2)).mean()
+        return kl(other, rendered(logits)[0], 1.0, 0.0)
 
     def adversary_loss(features_params):
         params = first.variables["params"] | features_params
         found = passes(params, first.variables["batch_stats"])
         return 2 * disparity(found["source"][1]) - disparity(found["target"][1])
 
-    plain = jax.jit(jax.grad(adversary_loss))(features_of(first.variables["params"]))
+    plain = jax.jit(jax.grad(adversary_loss))(body(first.variables["params"]))
     difference = jax.tree.map(np.subtract, given(moved, "features"), given(still, "features"))
     assert largest(plain) > 1e-5
     assert_near(difference, jax.tree.map(lambda leaf: -SCALE * leaf, plain), rtol=1e-2, atol=1e-6)
@@ -220,15 +182,15 @@ def test_mcd_drives_apart_by_the_heads_alone_and_brings_together_by_the_features
     """With one side's learning rate at zero its parameters stay, whatever gradients it got in the other's steps."""
     first, after = run_mcd
     heads, _ = after(HEADS_ONLY)
-    assert_identical(features_of(heads.variables["params"]), jax.tree.map(
-        np.asarray, features_of(first.variables["params"])))
+    assert_identical(body(heads.variables["params"]), jax.tree.map(
+        np.asarray, body(first.variables["params"])))
     features, _ = after(FEATURES_ONLY)
     assert_identical((features.variables["params"]["head"], features.adversary["params"]), jax.tree.map(
         np.asarray, (first.variables["params"]["head"], first.adversary["params"])))
     # Plain descent: the parameters are the start less the gradients that were given, and nothing else moved them.
     moved, _ = after(0)
-    for group, before, now in (("features", features_of(first.variables["params"]),
-                                features_of(moved.variables["params"])),
+    for group, before, now in (("features", body(first.variables["params"]),
+                                body(moved.variables["params"])),
                                ("head", first.variables["params"]["head"], moved.variables["params"]["head"]),
                                ("adversary", first.adversary["params"], moved.adversary["params"])):
         expected = jax.tree.map(lambda leaf, kept: leaf - RATE * kept.sum(0), before,
@@ -265,7 +227,8 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     measured = []
     for example in batches:
         zeros = jax.tree.map(np.zeros_like, before["batch_stats"])
-        _, scaled = train_pass(MODEL, before["params"], zeros, centred(jnp.asarray(example.image, jnp.float32) / 255))
+        _, scaled = jax.jit(train_pass, static_argnums=0)(
+            MODEL, before["params"], zeros, centred(jnp.asarray(example.image, jnp.float32) / 255))
         measured.append(jax.tree.map(lambda leaf: np.asarray(leaf) / 0.1, scaled))
     for part, norm in (("backbone", "bn2"), ("upsampling", "bn"), ("head", "bn1")):
         means = [tree[part][norm]["mean"] for tree in measured]

@@ -3,7 +3,6 @@
 One compiled update serves nearly every test: the step of a state chooses lambda, and the optimizer keeps the gradients
 that it was given.
 """
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import CODEC, MODEL, batch, centred
+from tiny_parts import CODEC, MODEL, assert_identical, assert_near, batch, body, centred, largest, recorder
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import without
@@ -23,21 +22,9 @@ RATE, DECAY, MOMENTUM, MARGIN, SCALE, SIGMA = 0.1, 1e-2, 0.9, 4.0, 0.5, 2.0
 FULL = 1  # a step; at 0, lambda is 0 as in the paper
 
 
-def recorder():
-    """Changes nothing; keeps the first three gradients of a group and how many there were."""
-    def init(params):
-        return {"count": jnp.int32(0), "given": jax.tree.map(lambda leaf: jnp.zeros((3, *leaf.shape)), params)}
-
-    def update(gradient, state, params=None):
-        given = jax.tree.map(lambda kept, new: kept.at[state["count"]].set(new), state["given"], gradient)
-        return gradient, {"count": state["count"] + 1, "given": given}
-
-    return optax.GradientTransformation(init, update)
-
-
 def build(**changes):
     settings = {
-        "optimizer": optax.chain(recorder(), optax.add_decayed_weights(DECAY), optax.trace(MOMENTUM)),
+        "optimizer": optax.chain(recorder(3), optax.add_decayed_weights(DECAY), optax.trace(MOMENTUM)),
         "learning_rate": {"features": lambda step: RATE, "head": lambda step: RATE, "adversary": lambda step: RATE},
         "augment": no_augmentation(), "coefficient": lambda step: jnp.where(step == 0, 0.0, SCALE),
         "objective": regda_objective(margin=MARGIN)}
@@ -84,25 +71,13 @@ def given(state: State, group: str, number: int):
     return jax.tree.map(lambda kept: kept[number], state.optimizer_state[group][0]["given"])
 
 
-def largest(tree) -> float:
-    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
-
-
-def features_of(state):
-    return {name: tree for name, tree in state.variables["params"].items() if name != "head"}
-
-
-def assert_identical(tree, other):
-    jax.tree.map(np.testing.assert_array_equal, tree, other)
-
-
 # What each step moves
 
 
 def test_at_step_0_step_c_moves_features_by_weight_decay_and_momentum_only(update, states, streams):
     state, _ = update(states[0], streams)
     assert largest(given(state, "features", 1)) == 0
-    before = features_of(states[0])
+    before = body(states[0].variables["params"])
 
     def by_hand(before, gradient):
         velocity = gradient + DECAY * before
@@ -110,7 +85,7 @@ def test_at_step_0_step_c_moves_features_by_weight_decay_and_momentum_only(updat
         return between - RATE * (DECAY * between + MOMENTUM * velocity)
 
     expected = jax.tree.map(by_hand, jax.tree.map(np.asarray, before), given(state, "features", 0))
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), features_of(state), expected)
+    assert_near(body(state.variables["params"]), expected, rtol=1e-5)
 
 
 # What gradients depend on
@@ -180,7 +155,7 @@ def by_hand(state, streams):
     images = {name: centred(jnp.asarray(example.image, jnp.float32) / 255) for name, example in streams.items()}
     labels, label_weights = CODEC.encode(streams["source"])
     ones = jnp.ones_like(label_weights)
-    params = {"features": features_of(state), "head": state.variables["params"]["head"],
+    params = {"features": body(state.variables["params"]), "head": state.variables["params"]["head"],
               "adversary": state.adversary["params"]}
     velocity = jax.tree.map(jnp.zeros_like, params)
     statistics = {"model": state.variables["batch_stats"], "adversary": state.adversary["batch_stats"]}
@@ -232,15 +207,12 @@ def test_an_iteration_equals_its_three_steps_by_hand(full, states, streams):
     """One momentum buffer serves both steps of the features, and one both of the adversary."""
     params, velocity, statistics, losses = jax.jit(by_hand)(states[FULL], streams)
     state, metrics = full
-    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
-    found = {"features": features_of(state), "head": state.variables["params"]["head"],
+    found = {"features": body(state.variables["params"]), "head": state.variables["params"]["head"],
              "adversary": state.adversary["params"]}
-    jax.tree.map(close, found, params)
-    jax.tree.map(close, {group: states[2].trace for group, states in state.optimizer_state.items()}, velocity)
-    jax.tree.map(close, {"model": state.variables["batch_stats"], "adversary": state.adversary["batch_stats"]},
-                 statistics)
-    for name, value in losses.items():
-        close(metrics[name], value, err_msg=name)
+    momenta = {group: states[2].trace for group, states in state.optimizer_state.items()}
+    moved = {"model": state.variables["batch_stats"], "adversary": state.adversary["batch_stats"]}
+    assert_near((found, momenta, moved, {name: metrics[name] for name in losses}),
+                (params, velocity, statistics, losses), rtol=1e-5, atol=1e-5)
 
 
 def test_statistics_after_two_passes_in_closed_form():
@@ -249,8 +221,7 @@ def test_statistics_after_two_passes_in_closed_form():
     before = jax.tree.map(lambda leaf: leaf + 0.3, variables["batch_stats"])
     _, once = train_pass(norm, variables["params"], before, values)
     _, twice = train_pass(norm, variables["params"], once, values)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7),
-                 statistics_after_second_pass(before, once), twice)
+    assert_near(statistics_after_second_pass(before, once), twice, rtol=1e-6, atol=1e-7)
 
 
 def test_a_dropped_term_is_not_run():

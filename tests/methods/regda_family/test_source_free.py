@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import CODEC, KEYPOINTS, MODEL, batch, centred
+from tiny_parts import CODEC, KEYPOINTS, MODEL, assert_identical, assert_near, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -123,14 +123,13 @@ def test_the_teachers_points_are_the_students_labels_and_no_label_is_read():
     assert metrics["loss/pseudo_labels"] == pytest.approx(float(loss), rel=1e-4)
     assert metrics["teacher/taught"] == pytest.approx(float(labels.visible.mean()))
     new_student, new_teacher = networks(state)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), new_teacher["batch_stats"],
-                 mutated["batch_stats"])
+    assert_near(new_teacher["batch_stats"], mutated["batch_stats"], atol=1e-5)
     jax.tree.map(lambda new, old, now: np.testing.assert_allclose(new, 0.9 * old + 0.1 * now, atol=1e-6),
                  new_teacher["params"], teacher["params"], new_student["params"])
     jax.tree.map(lambda new, p, g: np.testing.assert_allclose(new, p - 0.5 * g, atol=1e-5), new_student["params"],
                  student["params"], gradient)
     lied = {"target": STREAMS["target"]._replace(keypoints=STREAMS["target"].keypoints * 0.5)}
-    jax.tree.map(np.testing.assert_array_equal, update(distinct_start(), lied, KEY)[0], state)
+    assert_identical(update(distinct_start(), lied, KEY)[0], state)
 
 
 def test_what_a_run_keeps_of_its_labels_is_frozen_and_used():

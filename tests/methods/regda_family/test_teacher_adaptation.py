@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import CODEC, MODEL, batch, centred
+from tiny_parts import CODEC, MODEL, assert_identical, assert_near, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -46,9 +46,8 @@ def built(objective=OBJECTIVE, **changes):
 @functools.cache
 def distinct_start():
     """A state whose student and teacher differ."""
-    init = jax.jit(built().init)
-    one, other = (init(jax.random.key(seed), STREAMS, {}) for seed in (3, 4))
-    return jax.tree.map(np.asarray, one._replace(other=other.variables))
+    one, other = (tiny_parts.drawn_state(built(), seed=seed) for seed in (3, 4))
+    return one._replace(other=other.variables)
 
 
 def step(method, state=None, streams=STREAMS):
@@ -80,8 +79,7 @@ def test_both_views_are_moved_back_and_the_teacher_keeps_statistics_of_its_own()
     state, metrics = step(built(OBJECTIVE | {"probe": Term(1.0, differs, reads=(TARGET, ANSWER))}))
     assert metrics["loss/probe"] < 1e-4
     new_student, new_teacher = networks(state)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), new_teacher["batch_stats"],
-                 mutated["batch_stats"])
+    assert_near(new_teacher["batch_stats"], mutated["batch_stats"], atol=1e-5)
     jax.tree.map(lambda new, old, now: np.testing.assert_allclose(new, 0.9 * old + 0.1 * now, atol=1e-6),
                  new_teacher["params"], teacher["params"], new_student["params"])
 
@@ -106,7 +104,7 @@ def test_no_gradient_reaches_the_teacher_and_no_label_of_the_target_is_read():
         return jnp.square(heatmaps - target).mean()
 
     expected = jax.tree.map(lambda p, g: p - 0.5 * g, student["params"], jax.jit(jax.grad(loss))(student["params"]))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), networks(state)[0]["params"], expected)
+    assert_near(networks(state)[0]["params"], expected, atol=1e-5)
 
 
 def test_source_images_take_the_colours_of_target_images():
@@ -116,12 +114,11 @@ def test_source_images_take_the_colours_of_target_images():
     assert "teacher/mean_peak" not in metrics
     student, teacher = networks(distinct_start(), "student")
     found, new_teacher = networks(state, "student")
-    jax.tree.map(np.testing.assert_array_equal, new_teacher["batch_stats"], teacher["batch_stats"])
+    assert_identical(new_teacher["batch_stats"], teacher["batch_stats"])
     alpha = jax.random.uniform(jax.random.split(named_key(KEY, "source style"))[1], (), jnp.float32)
     changed = jnp.clip(exchanged_moments(PLAIN["source"], PLAIN["target"], alpha), 0, 1)
     _, expected = train_pass(student, changed)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found["batch_stats"],
-                 expected["batch_stats"])
+    assert_near(found["batch_stats"], expected["batch_stats"], atol=1e-5)
 
 
 def test_sure_keypoints_are_hidden_where_the_student_sees_them(monkeypatch):
@@ -145,5 +142,4 @@ def test_sure_keypoints_are_hidden_where_the_student_sees_them(monkeypatch):
     student, _ = networks(distinct_start())
     _, after = train_pass(student, jnp.zeros_like(seen).at[:, 4:].set(PLAIN["source"][:, :-4]))
     _, expected = train_pass({**after, "params": student["params"]}, marked)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
-                 networks(state)[0]["batch_stats"], expected["batch_stats"])
+    assert_near(networks(state)[0]["batch_stats"], expected["batch_stats"], rtol=1e-4, atol=1e-5)

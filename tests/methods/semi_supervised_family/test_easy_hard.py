@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import CODEC, MODEL, batch, centred
+from tiny_parts import CODEC, MODEL, assert_near, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
@@ -102,6 +102,5 @@ def test_a_step_goes_down_half_squared_errors_on_the_statistics_of_all_images():
     np.testing.assert_allclose([metrics["loss/supervised"], metrics["loss/consistency"], metrics["loss/total"]],
                                losses, rtol=1e-4)
     wanted = jax.tree.map(lambda p, g: p - 0.5 * g, before["params"], found)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.variables["params"], wanted)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.variables["batch_stats"],
-                 after["batch_stats"])
+    assert_near(state.variables["params"], wanted, atol=1e-5)
+    assert_near(state.variables["batch_stats"], after["batch_stats"], atol=1e-5)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import tiny_parts
-from tiny_parts import CODEC, MODEL, batch, centred
+from tiny_parts import CODEC, MODEL, assert_near, batch, centred
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_affine
@@ -100,7 +100,7 @@ def test_the_teacher_sees_the_plain_image_and_the_student_the_moved_one():
     np.testing.assert_allclose([metrics[f"loss/{name}"] for name in ("supervised", "consistency", "total")], losses,
                                rtol=1e-4)
     wanted = jax.tree.map(lambda p, g: p - 0.5 * g, student["params"], found)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), networks(state)[0]["params"], wanted)
+    assert_near(networks(state)[0]["params"], wanted, atol=1e-5)
 
 
 def test_without_consistency_it_is_supervised_training():
@@ -111,4 +111,4 @@ def test_without_consistency_it_is_supervised_training():
     start = tiny_parts.drawn_state(plain)._replace(variables=student)
     expected = jax.jit(plain.update)(start, STREAMS, KEY)[0].variables
     found, _ = networks(jax.jit(method.update)(distinct_start(), STREAMS, KEY)[0])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, expected)
+    assert_near(found, expected, atol=1e-6)
