@@ -86,14 +86,6 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
     np.testing.assert_allclose(there[seen], expected[seen], atol=1e-2)
 
 
-def test_without_the_official_augmentation_nothing_is_larger():
-    config = changed(LEEDS, augmentation="none")
-    system = system_of("semi_supervised")
-    opened = system.open(Job(system, config, "tiny", "ours", 0, None, None))
-    assert sides(opened.labelled, opened.test) == [32, 32]
-    assert opened.plain_unlabelled is None
-
-
 def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
     system = system_of("regda")
     opened = system.open(Job(system, HANDS, "tiny", "regda", 0, tmp_path, None))

@@ -78,7 +78,8 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
         finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
 
 
-@EVERY
+@pytest.mark.parametrize("name", [
+    name if name in ("supervised", "pyramids") else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS])
 def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
     folder = ran(name) / VARIANTS[name][0] / "seed-0"
     (tmp_path / "images").mkdir()

@@ -18,17 +18,13 @@ from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import over_triples, without_useless
-from kpjax.systems.incremental.builders import build_step
 from kpjax.systems.incremental.config import LATER
 from kpjax.systems.incremental.measures import Matrices, summary
 from kpjax.systems.incremental.steps import all_images, increment_at, step_images
 from kpjax.systems.incremental.variants import VARIANTS
 from kpjax.systems.system import Job
 from kpjax.training.evaluation import labels_of
-from kpjax.training.fit import compiled_update
-from kpjax.training.mesh import data_mesh
 
-SIDE = 32
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
 KAMP = VARIANTS["kamp"].recipe
@@ -146,15 +142,6 @@ def check_nothing_holds_an_image(finished, tiny, files):
             assert not (array.ndim > 1 and array.shape[0] in counts and array.shape[1] == len(images.skeleton.names))
 
 
-def test_one_program_serves_all_steps(finished, tiny):
-    """Neither steps nor seeds nor weights compile an update again."""
-    first, other = opened(tiny).setting, opened(tiny, kamp=77.0).setting
-    method = build_step(first, KAMP, "paper", 2)
-    assert method is build_step(other, KAMP, "paper", 2)
-    update, _ = compiled_update(method.update, data_mesh())
-    assert update._cache_size() <= 1  # 0 where a worker that held many programs dropped them
-
-
 # Parts
 
 
@@ -270,12 +257,6 @@ def test_a_triple_whose_ka_net_is_worse_than_its_teacher_teaches_nothing(tiny, m
     assert left(wrong, truth) == [0.0]
     assert "right_elbow is left out" in capsys.readouterr().out
     assert left(wrong, truth, run.data._replace(validation=None)) == [1.0]
-
-
-def test_small_presets_of_32_cells_show_ka_net_the_labels_own_gaussian():
-    for name, config in PRESETS.items():
-        if config.heatmaps.heatmap_size >= 32:
-            assert config.association.input_sigma == 0, name
 
 
 def test_the_demos_ka_net_does_not_see_the_old_keypoint():

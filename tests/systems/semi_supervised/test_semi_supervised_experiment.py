@@ -115,28 +115,6 @@ def test_an_image_may_not_be_trained_on_and_tested(monkeypatch):
         tiny_data(difficulty=0.31)
 
 
-def test_prepared_sets_are_opened_by_their_splits(monkeypatch, tmp_path):
-    """The keypoints that a set never labels are gone; a set with its own validation split keeps all for training."""
-    asked = []
-    points = Skeleton(("a", "pelvis", "b"))
-    rng = np.random.default_rng(0)
-
-    def opened(name, split, *, data_dir, transform):
-        asked.append((name, split))
-        return arrays(rng.integers(0, 256, (10, 64, 64, 3), np.uint8), np.ones((10, 3, 2)), np.ones((10, 3)), points,
-                      f"{name}/{split}")
-
-    monkeypatch.setattr("data.prepared.open_source", opened)
-    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "lspet/train+test", "validation": "lsp/first_half",
-                 "test": "lsp/second_half", "unused_keypoints": ("pelvis",), "labelled": 0.5}
-    found = tiny_data(**asked_for)
-    assert sorted(asked) == [("lsp", "first_half"), ("lsp", "second_half"), ("lspet", "train+test")]
-    assert found.skeleton.names == ("a", "b")
-    assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (5, 5, 10)
-    found = SYSTEM.open(tiny_job(**asked_for | {"validation": "", "validation_share": 0.2})._replace(seed=1))
-    assert (len(found.labelled), len(found.unlabelled), len(found.validation)) == (4, 4, 2)
-
-
 def test_further_images_without_labels_join_the_others_unless_they_test(monkeypatch):
     rng, points = np.random.default_rng(0), Skeleton(("a", "b"))
     sets = {split: arrays(rng.integers(0, 256, (count, 64, 64, 3), np.uint8), np.ones((count, 2, 2)), np.ones(
