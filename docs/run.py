@@ -148,7 +148,7 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
         shown, made = words, words if as_shown else made_smaller(words)
         if as_shown and name_of(words) == "train" and "--start" not in words:
             made = [*made, *shlex.split(SHOWN.get(page, ""))]
-        if "--out" in words:
+        if "--out" in words and name_of(words) != "render":  # which replaces nothing
             shutil.rmtree(folder / words[words.index("--out") + 1], ignore_errors=True)
         if name_of(words) == "render" and any(folder.iterdir()):
             continue

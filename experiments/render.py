@@ -1,7 +1,6 @@
 """Renders what the tutorials learn from, in place of a person's own images and labels.
 
-Command   python -m experiments render regda                     what the tutorial on RegDA learns from, here
-          python -m experiments render pyramids --out FOLDER     elsewhere
+Command   python -m experiments render regda --out FOLDER     what the tutorial on RegDA learns from
 """
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -19,6 +18,8 @@ from data.figure_four_legged import FOUR_LEGGED
 from data.figure_poses import skeleton as of_people
 from data.figure_videos import figure_videos
 from data.figures import DOMAINS, figures, target
+from kpjax.errors import InputError
+from kpjax.files import atomic, partial_path, remove, remove_partials
 from kpjax.images.video import write_video
 from kpjax.input.source import Source
 from kpjax.lab.formats.plain_csv import write
@@ -118,16 +119,27 @@ class Render:
 
     # which tutorial
     tutorial: Positional[Literal["regda", "semi_supervised", "incremental", "pyramids", "adaptation"]]
-    out: Annotated[Path, arg(metavar="FOLDER")] = Path()  # where its folders go (default here)
+    out: Annotated[Path, arg(metavar="FOLDER")]  # where its folders go
     share: float = 1.0  # of the number of images, for a quick look
+    overwrite: bool = False  # replace folders of their names
 
 
 def main(arguments: Sequence[str]) -> None:
     """Renders what a tutorial learns from."""
     asked = parse(Render, arguments, prog="python -m experiments render")
-    TUTORIALS[asked.tutorial](asked.out, asked.share)
-    made = sorted(path.name for path in asked.out.iterdir() if path.is_dir())
-    print(f"{asked.out.resolve()} has {', '.join(made)}")
+    remove_partials(asked.out)
+    stage = partial_path(asked.out / asked.tutorial)
+    try:
+        TUTORIALS[asked.tutorial](stage, asked.share)
+        made = sorted(stage.iterdir())
+        if not asked.overwrite and (there := [path.name for path in made if (asked.out / path.name).exists()]):
+            raise InputError("out", f"{asked.out} has {', '.join(there)} already; give another folder, or --overwrite")
+        for path in made:
+            with atomic(asked.out / path.name) as partial:
+                path.rename(partial)
+    finally:
+        remove(stage)
+    print(f"{asked.out.resolve()} has {', '.join(path.name for path in made)}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from experiments.measure.advice import advice_text
 from experiments.measure.render import ABOUT, ROOT, rendered, room_of
 from experiments.measure.rows import EXPERIMENTS, gathered
 from kpjax import InputError
+from kpjax.files import remove_partials, write_text
 from kpjax.systems.parsing import exit_code_of, parse
 
 
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str]) -> None:
             print(f"{name}: {gathered(room.system, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):
         for path, content in rendered({"advice": advice_text}):
-            path.write_text(content, encoding="utf-8")
+            remove_partials(path.parent)
+            write_text(path, content)
     elif found := stale():
         raise InputError(f"{', '.join(str(path.relative_to(ROOT)) for path in found)}: not what the files hold; "
                          "run `python -m experiments results render`")

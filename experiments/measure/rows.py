@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kpjax import InputError
-from kpjax.files import read_json
+from kpjax.files import read_json, remove_partials, write_text
+from kpjax.lab.formats.tables import rows_text
 from kpjax.systems.reports.table import read_run, variant_folders
 from kpjax.systems.system import System
 
@@ -62,12 +63,10 @@ def read_results(room: Path) -> list[Result]:
 
 def write_results(room: Path, results: Iterable[Result]) -> None:
     """Writes the numbers of a room in the order of their keys, so that a difference shows what was measured."""
-    with (room / FILE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Result._fields)
-        for result in sorted(results, key=lambda one: one.key):
-            writer.writerow("" if value is None else format(value, ".6g") if isinstance(value, float) else value
-                            for value in result)
+    remove_partials(room)
+    write_text(room / FILE, rows_text([Result._fields, *(
+        ["" if value is None else format(value, ".6g") if isinstance(value, float) else value for value in result]
+        for result in sorted(results, key=lambda one: one.key))]))
 
 
 def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:

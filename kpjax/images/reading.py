@@ -30,7 +30,9 @@ BROKEN = (OSError, SyntaxError, ValueError, TypeError, OverflowError, EOFError, 
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _LOOKED_AT = 48  # images of a set, to find its depth
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}  # of the two bytes of a 16-bit value; N is this machine's
-_PIXELS, _GROWTH = 64_000_000, 8  # that an image may have: in any case, and for each byte of its file
+# Pixels that an image may have, in any case and for each byte of its file: each takes a dozen bytes while it is read,
+# and twice that in colours of 16 bits.
+_PIXELS, _GROWTH = 50_000_000, 3
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
 
@@ -61,14 +63,12 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             _refuse_pages(image, path)
-            if image.width * image.height > _PIXELS + _GROWTH * path.stat().st_size:
-                raise InputError(f"{path}: {image.width}x{image.height} pixels in a file of {path.stat().st_size:,} "
-                                 "bytes would fill the memory; save it again, or in parts")
+            _refuse_size(image, path)
             if image.mode == "F":
                 raise InputError(f"{path}: floating-point values have no common scale; save it with 8 or 16 bits")
             if is_deep(image):
                 values = _deep_values(image, path)
-                return eight_bits(values, depth or depth_of(values.max(initial=0)))
+                return eight_bits(values, depth or depth_of(int(values.max(initial=0))))
             ImageOps.exif_transpose(image, in_place=True)  # a copy only of an image that is turned
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except BROKEN as error:
@@ -94,6 +94,7 @@ def common_depth(files: Sequence[Path]) -> int:
                 continue
             with Image.open(file, formats=PILLOW_FORMATS) as image:
                 if is_deep(image):
+                    _refuse_size(image, file)
                     peak = max(peak, int(_deep_values(image, file).max(initial=0)))
         except (*BROKEN, InputError):
             continue
@@ -138,6 +139,14 @@ def _refuse_pages(image: Image.Image, path: Path) -> None:
         raise InputError(f"{path}: {pages} images in one file; save them as a video, or as a folder of one file each")
 
 
+def _refuse_size(image: Image.Image, path: Path) -> None:
+    """Raises InputError for more pixels than the bytes of their file account for."""
+    pixels, size = image.width * image.height, path.stat().st_size
+    if pixels * (2 if _raw_mode(image) else 1) > _PIXELS + _GROWTH * size:
+        raise InputError(f"{path}: {image.width}x{image.height} pixels in a file of {size:,} bytes would fill the "
+                         "memory; save it again, or in parts")
+
+
 def _raw_mode(image: Image.Image) -> str:
     """Returns Pillow's name of the stored bytes where they are 16-bit colours; "" for all else."""
     arguments = image.tile[0].args if image.tile else ""
@@ -146,24 +155,31 @@ def _raw_mode(image: Image.Image) -> str:
 
 
 def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
-    """Returns (H, W) or (H, W, 3) integers."""
+    """Returns (H, W) or (H, W, 3) uint16."""
     raw = _raw_mode(image)
     if not raw:
-        values = np.asarray(ImageOps.exif_transpose(image), np.int64)
-        if values.min(initial=0) < 0 or values.max(initial=0) >> DEPTHS[-1]:
+        ImageOps.exif_transpose(image, in_place=True)
+        values = np.asarray(image)
+        if values.min(initial=0) < 0 or int(values.max(initial=0)) >> DEPTHS[-1]:
             raise InputError(f"{path}: values from {values.min()} to {values.max()}, and 0 to 65535 are read; save it "
                              "with 8 or 16 bits")
-        return values
+        return values.astype(np.uint16)
     if raw.startswith("LA"):
         raise InputError(f"{path}: grey of 16 bits with transparency cannot be read; save it without transparency")
-    upper = np.asarray(ImageOps.exif_transpose(image))[..., :3]
-    with Image.open(path, formats=PILLOW_FORMATS) as again:
-        # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
-        swapped = raw[:-1] + _OTHER_ORDER[raw[-1]]
-        again.tile = [tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)
-                      for tile in again.tile]
-        lower = np.asarray(ImageOps.exif_transpose(again))[..., :3]
-    return upper.astype(np.int64) << 8 | lower
+    values = _bytes(path, raw).astype(np.uint16)
+    values <<= 8
+    # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
+    values |= _bytes(path, raw[:-1] + _OTHER_ORDER[raw[-1]])
+    return values
+
+
+def _bytes(path: Path, raw: str) -> np.ndarray:
+    """Returns (H, W, 3) uint8 of an image whose stored bytes have a name of Pillow's."""
+    with Image.open(path, formats=PILLOW_FORMATS) as image:
+        image.tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+                      for tile in image.tile]
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(image)[..., :3]
 
 
 def _reason(error: BaseException) -> str:

@@ -6,10 +6,12 @@ does not decode shifts no other. Where times are missing, shared or wrong, frame
 rate and frame count in a header are never used: both are wrong for videos of variable rate and cut ones.
 """
 import re
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -33,6 +35,8 @@ from kpjax.images.reading import (
 FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
+# Pixels that a frame may have, in any case and for each byte of its file: a decoder holds up to 16 frames.
+_PIXELS, _GROWTH = 16_000_000, 0.5
 _DEEP = {"gray16": "gray16le", "rgb48": "rgb48le", "bgr48": "rgb48le", "rgba64": "rgb48le", "bgra64": "rgb48le",
          "gbrp16": "rgb48le", "gbrap16": "rgb48le"}  # pixel formats whose values may use fewer bits than they have
 
@@ -74,12 +78,15 @@ class VideoFile:
             for place, frame in enumerate(_decoded(container, self.stream)):
                 number = self._number(frame) if self.stamps == "apart" else place
                 if number is not None and number >= due:
-                    waiting[number] = _shown(frame, self.depth)
+                    waiting[number] = frame
                 # After a fault some decoders return a few frames before an earlier one.
                 while due in waiting or len(waiting) > OUT_OF_ORDER:
-                    yield due, waiting.pop(due, None)
+                    yield due, self._image(waiting.pop(due, None))
                     due += 1
-        yield from ((number, waiting.get(number)) for number in range(due, len(self)))
+        yield from ((number, self._image(waiting.pop(number, None))) for number in range(due, len(self)))
+
+    def _image(self, frame: av.VideoFrame | None) -> np.ndarray | None:
+        return None if frame is None else _shown(frame, self.depth)
 
     def __getitem__(self, number: int) -> np.ndarray:
         """Reads frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
@@ -156,8 +163,19 @@ Video = VideoFile | FrameFolder
 
 
 def opened(path: Path) -> av.container.InputContainer:
-    """Opens a video file with PyAV, whatever bytes its title and other texts have."""
-    return av.open(path, metadata_errors="replace")
+    """Opens a video file with PyAV, whatever bytes its title and other texts have.
+
+    Raises InputError if its frames have more pixels than its bytes account for.
+    """
+    container, size = av.open(path, metadata_errors="replace"), Path(path).stat().st_size
+    most = _PIXELS + int(_GROWTH * size)
+    for stream in container.streams.video:
+        if stream.width * stream.height > most:
+            container.close()
+            raise InputError(f"{path}: frames of {stream.width}x{stream.height} pixels in a file of {size:,} bytes "
+                             "would fill the memory; save it with smaller ones")
+        stream.codec_context.options = {"max_pixels": str(most)}  # a later frame may be larger
+    return container
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
@@ -185,8 +203,10 @@ def open_video(path: Path, name: str | None = None) -> Video:
             index, time_base, announced, rate = stream.index, stream.time_base, stream.frames, stream.average_rate
         with opened(path) as container:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
-            first = list(islice(_decoded(container, index), tried))
-        order = [frame.pts for frame in first]
+            first, order = None, []
+            for frame in islice(_decoded(container, index), tried):
+                first = first or frame
+                order.append(frame.pts)
         stamps = "apart"
         if pts is None or None in order or order != sorted(order):
             with opened(path) as container:
@@ -198,12 +218,12 @@ def open_video(path: Path, name: str | None = None) -> Video:
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: this is not a video that can be read ({getattr(error, 'strerror', error)}); leave "
                          "it out or fetch it again") from error
-    if not len(pts) or not first:
+    if not len(pts) or first is None:
         raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")
-    height, width = _shown(first[0]).shape[:2]
+    height, width = _shown(first).shape[:2]
     video = VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0), index,
-                      round(first[0].rotation) % 360, stamps)
-    return video if _deep_values(first[0]) is None else replace(video, depth=_depth(video))
+                      round(first.rotation) % 360, stamps)
+    return video if _deep_values(first) is None else replace(video, depth=_depth(video))
 
 
 def find_videos(*paths: Path) -> tuple[Video, ...]:
@@ -251,19 +271,22 @@ def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.n
 
     The times are None where one is missing or two frames share one.
     """
-    times, stored = defaultdict(list), Counter()
+    times, untimed, stored = defaultdict(partial(array, "q")), set(), Counter()
     for packet in container.demux(video=list(range(len(container.streams.video)))):
         if packet.size:  # the last packet is empty: it flushes the decoder
             stored[packet.stream_index] += 1
-            if not packet.is_discard:
+            if packet.is_discard:
+                continue
+            if packet.pts is None:
+                untimed.add(packet.stream_index)
+            else:
                 times[packet.stream_index].append(packet.pts)
     best = container.streams.best("video")
     stream = max(container.streams.video, key=lambda one: (
         not one.disposition & av.stream.Disposition.attached_pic, stored[one.index] > 1, one is best, -one.index))
-    found = times[stream.index]
-    if None in found or len(set(found)) < len(found):
-        return stream, None, stored[stream.index]
-    return stream, np.array(sorted(found), np.int64), stored[stream.index]
+    found = np.sort(np.array(times[stream.index], np.int64))
+    counted = stream.index in untimed or not np.diff(found).all()
+    return stream, None if counted else found, stored[stream.index]
 
 
 def _decoded(container: av.container.InputContainer, stream: int) -> Iterator[av.VideoFrame]:

@@ -348,6 +348,8 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
     if not path.exists():
         raise InputError(f"{path}: not found; copy the whole folder, or train again")
     with foreign(path, "train it again"), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        if sum(one.file_size for one in stored.zip.infolist()) > 600_000_000 + 16 * path.stat().length:
+            raise ValueError("it would fill the memory")
         names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
         return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
 

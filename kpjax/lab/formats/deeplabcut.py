@@ -78,7 +78,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     for file in _tables_of(root, config.scorer, notes):
         if (table := _read_table(file, config, faults)) is None:
             continue
-        of_frame = np.array([part in config.unique for _, part in table.points])
+        of_frame = np.isin([part for _, part in table.points], config.unique)
         once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
         points = tuple(point for point, left_out in zip(table.points, of_frame, strict=True) if not left_out)
         table = table._replace(points=points, values=table.values[:, ~of_frame])
@@ -103,7 +103,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
     flip = derived_flip(config.parts)
-    edges = tuple((config.parts.index(a), config.parts.index(b)) for a, b in config.pairs)
+    places = {part: place for place, part in enumerate(config.parts)}
+    edges = tuple((places[a], places[b]) for a, b in config.pairs)
     return Project(root, "deeplabcut", Skeleton(config.parts, edges, flip or ()), tuple(frames), tuple(instances),
                    (*notes, flip_note(config.parts, flip)), {"config": config, "scorer": config.scorer})
 
@@ -266,8 +267,8 @@ def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
         faults.append(str(error))
         return None
     names, individuals = config.individuals, list(dict.fromkeys(individual for individual, _ in table.points))
-    unknown = [part for _, part in table.points if part not in (*config.parts, *config.unique)]
-    strangers = [name for name in individuals if name not in (*names, _SINGLE)]
+    unknown = sorted({part for _, part in table.points} - {*config.parts, *config.unique})
+    strangers = sorted(set(individuals) - {*names, _SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):
         misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
@@ -321,7 +322,8 @@ def instances_of_row(
     """
     places, found = {name: place for place, name in enumerate(names)}, {}
     for (individual, part), value in zip(points, values, strict=True):
-        keypoints = found.setdefault(individual, np.full((len(names), 2), np.nan))
-        keypoints[places[part]] = value[:2]
+        if individual not in found:
+            found[individual] = np.full((len(names), 2), np.nan)
+        found[individual][places[part]] = value[:2]
     instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
     return [one for one in instances if one.visible.any()]

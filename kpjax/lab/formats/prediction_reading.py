@@ -133,7 +133,9 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
             raise InputError(f"{path}: frame {frame} is there twice; sort the rows by frame, each once")
         of_frame = points[frame] = {}
         for (individual, part), value in zip(table.points, values, strict=True):
-            of_frame.setdefault(individual or "0", np.full((len(names), 3), np.nan))[names[part]] = value
+            if (animal := individual or "0") not in of_frame:
+                of_frame[animal] = np.full((len(names), 3), np.nan)
+            of_frame[animal][names[part]] = value
     name = path.stem.split("DLC_", 1)[0] or path.stem
     return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points)
 

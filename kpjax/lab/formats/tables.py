@@ -22,6 +22,7 @@ _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
 _H5_KEY = "df_with_missing"
+_ROWS, _ROW = 400_000, 20  # rows that a table may have in any case; of more, each has so many bytes: memory is theirs
 ONE_OF_TWO = "one of x and y is empty; give both or none"
 
 # Csv tables whose first line names their columns
@@ -161,14 +162,21 @@ def _encoding_of(content: bytes) -> str:
 
 
 def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[str]]]:
-    """Returns the lines of a csv file with their numbers. Raises InputError if it is no csv in UTF-8 or UTF-16."""
+    """Returns the lines of a csv file that are not empty, with their numbers.
+
+    Raises InputError if it is no csv in UTF-8 or UTF-16.
+    """
     content, lines, before = read_content(path), [], 0
     try:
         text = content.decode(_encoding_of(content))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for cells in reader:
-            lines.append((before + 1, cells))
+            if cells:
+                lines.append((before + 1, cells))
             before = reader.line_num
+            if len(lines) > _ROWS + len(content) // _ROW:
+                raise InputError(f"{label}: over {len(lines) - 1:,} rows of a few letters each would fill the memory; "
+                                 "give it in parts")
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         raise InputError(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
@@ -323,9 +331,9 @@ def _row(
         faults.append(f"{where}: {len(cells)} columns where {width} belong; restore the row")
         return None
     before, values = len(faults), []
-    for at, point in enumerate(points):
+    for at, point in zip(range(key_cells, width, kind), points, strict=True):
         named = f"{where}, {' of '.join(name for name in point[::-1] if name)}"
-        values += (numbers := [number(cell, named, faults) for cell in cells[key_cells + at * kind:][:kind]])
+        values += (numbers := [number(cell, named, faults) for cell in cells[at:at + kind]])
         if math.isnan(numbers[0]) != math.isnan(numbers[1]):
             faults.append(f"{named}: {ONE_OF_TWO}")
     return (forward("/".join(cell.strip() for cell in cells[:key_cells])), values) if len(faults) == before else None

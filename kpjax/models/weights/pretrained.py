@@ -6,6 +6,7 @@ import re
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +17,16 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, cache_folder, foreign, read_content, remove_partials, sha256_of, write_text
+from kpjax.files import (
+    atomic,
+    cache_folder,
+    foreign,
+    read_content,
+    refuse_others,
+    remove_partials,
+    sha256_of,
+    write_text,
+)
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -69,7 +79,8 @@ class KnownWeights(NamedTuple):
 
 
 KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weights for weights in (
-    KnownWeights("mobilenetv2_100.ra_in1k", "mobilenet_v2", "Apache-2.0", 14.2),
+    KnownWeights("mobilenetv2_100.ra_in1k", "mobilenet_v2", "Apache-2.0", 14.2,
+                 sha256="55ea4fb3a96010b933710ebf44fc965b070d5cd054d3f35e44f2d1320b4a714e"),
     KnownWeights("mobilenetv2_050.lamb_in1k", "mobilenet_v2", "Apache-2.0", 7.9, options={"width_multiplier": 0.5}),
     KnownWeights("mobilenetv2_140.ra_in1k", "mobilenet_v2", "Apache-2.0", 24.6, options={"width_multiplier": 1.4}),
     KnownWeights(
@@ -88,20 +99,35 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weig
         "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
         "movenet_single_pose_lightning_ptq.tflite",
         "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105", "movenet"),
-    *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth})
-      for depth, megabytes in ((18, 46.8), (34, 87.3), (50, 102.4), (101, 178.6), (152, 241.4))),
+    *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth},
+                   sha256=sha256)
+      for depth, megabytes, sha256 in (
+          (18, 46.8, "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"),
+          (34, 87.3, "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235"),
+          (50, 102.4, "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"),
+          (101, 178.6, ""), (152, 241.4, ""))),
     *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
       for width, megabytes in ((32, 165.2), (48, 310.3))),
     *(KnownWeights(f"vit_{size}_patch16_224.augreg_in21k_ft_in1k", "vit", "Apache-2.0", megabytes, "symmetric",
-                   {"vit_size": size}) for size, megabytes in (("tiny", 22.9), ("small", 88.2), ("base", 346.3))),
-    *(KnownWeights(f"vit_{size}_patch16_224.dino", "vit", "Apache-2.0", megabytes, options={"vit_size": size})
-      for size, megabytes in (("small", 86.7), ("base", 343.2))),
+                   {"vit_size": size}, sha256)
+      for size, megabytes, sha256 in (
+          ("tiny", 22.9, "fecf81b492bd13ee7a5297cb74d1d417aac8bf7e1b7d96aed89c4691984587ed"),
+          ("small", 88.2, "79c03c635cdfd798a364a9d8c4e5c0b7255b975ea2c9616046d4f77ab01435aa"),
+          ("base", 346.3, "c401d219603ac3e20b6373c7b198c78d3a733f80b755d148bda3bc320ae69800"))),
+    *(KnownWeights(f"vit_{size}_patch16_224.dino", "vit", "Apache-2.0", megabytes, options={"vit_size": size},
+                   sha256=sha256)
+      for size, megabytes, sha256 in (
+          ("small", 86.7, "8d4795b8e4e327c6d841e15a2e3e6d88c45346256a43f8cdae8c26d92c806f7a"), ("base", 343.2, ""))),
     KnownWeights("vit_base_patch16_224.mae", "vit", "CC-BY-NC-4.0", 343.2, options={"vit_size": "base"}),
     *(KnownWeights(f"vit_{size}_patch14_dinov2.lvd142m", "vit", "Apache-2.0", megabytes,
-                   options={"vit_size": size, "layer_scale": True})
-      for size, megabytes in (("small", 88.2), ("base", 346.3), ("large", 1217.5))),
-    *(KnownWeights(f"vgg{depth}.tv_in1k", "vgg", "BSD-3-Clause", megabytes, options={"depth": depth})
-      for depth, megabytes in ((16, 553.4), (19, 574.7))),
+                   options={"vit_size": size, "layer_scale": True}, sha256=sha256)
+      for size, megabytes, sha256 in (
+          ("small", 88.2, "04d27f3400d059fc0cfd7d17dd1909a75bf3ea8fb3eeb48b97cb99e57ee20081"),
+          ("base", 346.3, "55cbb5d887b336d430e649c277b85a1429e724871f9d02ac16203235886d8c7b"),
+          ("large", 1217.5, "0424a5d1b515278cba3c6640ccbeaacc41de59d3a93df0dd5e494285eea2b355"))),
+    *(KnownWeights(f"vgg{depth}.tv_in1k", "vgg", "BSD-3-Clause", megabytes, options={"depth": depth}, sha256=sha256)
+      for depth, megabytes, sha256 in (
+          (16, 553.4, "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8"), (19, 574.7, ""))),
 )})
 
 
@@ -214,6 +240,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     if Path(path).suffix == TFLITE_FILE:
         raise InputError(f"{path}: BatchNorm is folded into its convolutions, so that it cannot be trained; give "
                          "safetensors with BatchNorm")
+    refuse_others(path)
     return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
 
@@ -242,7 +269,11 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         import torch
     except ImportError as error:
         raise InputError(f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file") from error
+    size = os.path.getsize(path) if os.path.exists(path) else 0
     with foreign(path, "give a whole file of PyTorch weights"):
+        # PyTorch compresses nothing: a megabyte of another's archive may fill the memory.
+        if zipfile.is_zipfile(path) and sum(one.file_size for one in zipfile.ZipFile(path).infolist()) > size:
+            raise ValueError("it is compressed")
         stored = torch.load(path, map_location="cpu", weights_only=True)
     for name in ("state_dict", "model"):
         if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
@@ -251,6 +282,8 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
     tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
     if not tensors:
         raise InputError(f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'")
+    if sum(tensor.numel() for tensor in tensors.values()) > size:  # views that repeat what is stored
+        raise InputError(f"{path}: its tensors have more numbers than it has bytes; give a whole file of weights")
     _check_finite(path, {name: one for name, one in tensors.items() if one.is_floating_point()}, torch.isfinite)
     return tensors
 
@@ -367,41 +400,35 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
     Raises InputError for a name that is not known, weights of a licence that is not open, or that are published in
     another form, a host that does not answer, and a file that is damaged or another one.
     """
-    name = plain_name(name)
-    placed = folder.expanduser() / f"{name}.safetensors"
+    name, folder = plain_name(name), folder.expanduser()
+    placed = folder / f"{name}.safetensors"
     if not (known := KNOWN_WEIGHTS.get(name)):
         raise InputError("name", f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
                          f"timm's collection can be put at {placed}, from {hub_address(name)}")
-    if known.folded_sha256 and not placed.is_file():
-        return _fetch_published(known, folder.expanduser(), say)
-    if placed.is_file() or known.folded:
+    # What is published without BatchNorm makes predictions.
+    folded = known.folded_sha256 != "" and not placed.is_file()
+    if folded:
+        placed = folder / known.folded
+        if placed.is_file():
+            return checked(placed, name, known.folded_sha256)
+    elif placed.is_file() or known.folded:
         return find_weights(name, folder)
     if known.licence not in OPEN_LICENCES:
         raise InputError("name", f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
                          f"it, put {known.address} at {placed}")
-    say(f"{name}: {known.megabytes:g} MB, {known.licence}, from {known.address}")
-    with _fetched(known.address, placed, known.megabytes) as partial:
-        read_safetensors(partial)  # a page in place of a file is none
-        digest = sha256_of(partial)
-        if (expected := _expected_digest(name, placed)) and digest != expected:
+    megabytes = PUBLISHED_MEGABYTES if folded else known.megabytes
+    say(f"{name}: {megabytes:g} MB, {known.licence}, from {known.address}")
+    with _fetched(known.address, placed, megabytes) as partial:
+        expected, digest = known.folded_sha256 if folded else _expected_digest(name, placed), sha256_of(partial)
+        if not folded:
+            read_safetensors(partial)  # a page in place of a file is none
+        if expected and digest != expected:
             raise InputError(f"{known.address}: its sha256 is {digest}, that of {name} is {expected}; it was damaged "
                              "on its way, or is another file")
-        write_text(_digest_file(placed), f"{digest}  {placed.name}\n")
-    say(f"{placed}: sha256 {digest}")
-    return placed
-
-
-def _fetch_published(known: KnownWeights, folder: Path, say: Callable[[str], None]) -> Path:
-    """Fetches the published file of weights without BatchNorm, with which predictions can be made."""
-    placed = folder / known.folded
-    if placed.is_file():
-        return checked(placed, known.name, known.folded_sha256)
-    say(f"{known.name}: {PUBLISHED_MEGABYTES} MB, {known.licence}, from {known.address}")
-    with _fetched(known.address, placed, PUBLISHED_MEGABYTES) as partial:
-        if sha256_of(partial) != known.folded_sha256:
-            raise InputError(f"{known.address}: its sha256 is not that of {known.name}; it was damaged on its way, or "
-                             "is another file")
-    say(f"{placed}: for predictions; to train from these layers, BatchNorm is needed: {known.name}.safetensors")
+        if not expected:
+            write_text(_digest_file(placed), f"{digest}  {placed.name}\n")
+    say(f"{placed}: for predictions; to train from these layers, BatchNorm is needed: {name}.safetensors" if folded else
+        f"{placed}: sha256 {digest}")
     return placed
 
 

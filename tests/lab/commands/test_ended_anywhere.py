@@ -3,61 +3,20 @@
 A reader then finds the old result or the new one, nothing lies beside it that another command would trip over, and the
 same command once more ends as if nothing had been.
 """
-import errno
-import os
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from brightest import as_system, write_run
+from ended import Disc, ended
 from PIL import Image
 
+from experiments import render
+from experiments.measure.rows import Result, read_results, write_results
 from kpjax import files
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
 from kpjax.lab.out.export import standalone
-
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
-NEEDS_ROOM = {"open", "os.mkdir", "os.link", "os.symlink"}  # a full disc still renames and removes
-DEAD = 2 ** 22 + 7  # a number that no process has
-
-
-class Killed(BaseException):
-    """Nothing of the process runs on: every later operation raises it, too, so that no file is tidied up."""
-
-
-class Disc:
-    """Counts what changes files below a folder, and refuses all from some number on."""
-
-    def __init__(self, root, kind="", number=None):
-        self.root, self.kind, self.number, self.count = str(root), kind, number, 0
-
-    def __enter__(self):
-        WATCHED.append(self)
-        return self
-
-    def __exit__(self, *_):
-        WATCHED.remove(self)
-
-    def sees(self, event, values):
-        if event == "open":
-            changes = isinstance(values[2], int) and values[2] & WRITING and isinstance(values[0], (str, bytes))
-        else:
-            changes = event in CHANGES or (event == "ctypes.dlsym" and values[1] in ("renameat2", "renamex_np"))
-        path = self.root if event == "ctypes.dlsym" else os.fsdecode(values[0]) if changes else ""
-        if not changes or not os.path.abspath(path).startswith(self.root):
-            return
-        if (self.kind == "full" and event not in NEEDS_ROOM) or (event == "os.mkdir" and os.path.isdir(path)):
-            return  # a folder that is there already changes nothing
-        self.count += 1
-        if self.number is not None and self.count >= self.number:
-            raise Killed if self.kind == "kill" else OSError(errno.ENOSPC, "No space left on device")
-
-
-WATCHED: list[Disc] = []
-sys.addaudithook(lambda event, values: [disc.sees(event, values) for disc in WATCHED] and None)
 
 
 @pytest.fixture
@@ -106,10 +65,7 @@ def ends_well(place, command, kind, number, old, new, monkeypatch):
     shutil.rmtree(place / "results")
     shutil.copytree(place / "old", out)
     words = [*typed(place, command, True), "--overwrite"]
-    with monkeypatch.context() as patch, Disc(place, kind, number):
-        patch.setattr(files.os, "getpid", lambda: DEAD)
-        with pytest.raises((Killed, InputError, RunError)):
-            run_command(words[0], words[1:])
+    assert ended(lambda: run_command(words[0], words[1:]), place, kind, number, monkeypatch)
     left = [name for name in [*content(place / "results")] if any(part.startswith(".") for part in name.split("/"))]
     assert kind == "kill" or not left
     found = {name: whole for name, whole in content(out).items() if not name.startswith(".")}
@@ -162,20 +118,58 @@ def test_a_folder_put_aside_comes_back(exchanged, tmp_path, monkeypatch):
     (tmp_path / "out" / "old").touch()
     if not exchanged:
         monkeypatch.setattr(files.ctypes, "CDLL", lambda name: object())
-    for number in range(1, 12):
-        with monkeypatch.context() as patch, Disc(tmp_path, "kill", number) as disc:
-            patch.setattr(files.os, "getpid", lambda: DEAD)
-            try:
-                with files.renewed(tmp_path / "out", [tmp_path / "out" / "old"]) as folder:
-                    (folder / "new").touch()
-            except Killed:
-                pass
+
+    def renew():
+        with files.renewed(tmp_path / "out", [tmp_path / "out" / "old"]) as folder:
+            (folder / "new").touch()
+
+    number = 1
+    while ended(renew, tmp_path, "kill", number, monkeypatch):
+        number += 1
         files.remove_partials(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
         assert [path.name for path in (tmp_path / "out").iterdir()] in (["old"], ["new"])
         (tmp_path / "out" / "new").unlink(missing_ok=True)
         (tmp_path / "out" / "old").touch()
-    assert disc.count < number
+    assert number > 5
+
+
+@pytest.mark.parametrize("kind", ["kill", "full"])
+def test_numbers_that_are_gathered_are_the_old_or_the_new(kind, tmp_path, monkeypatch):
+    old, new = ([Result("demo", "", "a", "0", "pck", value)] for value in (1.0, 2.0))
+    number = 0
+    write_results(tmp_path, old)
+    while ended(lambda: write_results(tmp_path, new), tmp_path, kind, number := number + 1, monkeypatch):
+        assert read_results(tmp_path) in (old, new)
+        write_results(tmp_path, old)
+        assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+    assert number > 1
+
+
+@pytest.mark.parametrize("kind", ["kill", "full"])
+def test_what_a_tutorial_renders_is_whole(kind, tmp_path, monkeypatch):
+    def render_two(folder, share):
+        for name in ("labels", "videos"):
+            files.write_text(folder / name / "a.txt", f"{share}")
+
+    def rendered(share):
+        return render.main(["regda", "--out", str(tmp_path), "--share", share, "--overwrite"])
+
+    monkeypatch.setitem(render.TUTORIALS, "regda", render_two)
+    (tmp_path / "mine.txt").write_text("mine")
+    rendered("0.5")
+    old = content(tmp_path)
+    with pytest.raises(InputError, match="has labels, videos already"):
+        render.main(["regda", "--out", str(tmp_path)])
+    assert content(tmp_path) == old
+    number = 0
+    while ended(lambda: rendered("0.25"), tmp_path, kind, number := number + 1, monkeypatch):
+        found = {name: whole for name, whole in content(tmp_path).items() if not name.startswith(".")}
+        assert found.keys() == old.keys()
+        assert all(whole in (b"mine", b"0.5", b"0.25") for whole in found.values())
+        rendered("0.5")
+        assert content(tmp_path) == old
+    assert number > 5
 
 
 def test_what_others_put_there_is_never_replaced(tmp_path):

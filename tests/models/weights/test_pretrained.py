@@ -1,14 +1,17 @@
 """Pretrained trunks: what files fill, by path or by name, and what is said when there is none or it is damaged."""
 import functools
+import os
 import pathlib
 import pickle
 import sys
 import types
+import zipfile
 from typing import get_args
 
 import jax
 import numpy as np
 import pytest
+from ended import ended
 from untrained import drawn, shapes
 
 from kpjax.errors import InputError
@@ -190,6 +193,7 @@ def test_weights_are_fetched_once_with_their_digest_written_down(served, weights
     ({"sha256": "0" * 64}, "its sha256 is .* that of resnet18.served is 000"),
     ({"licence": "CC-BY-NC-4.0"}, "has the licence CC-BY-NC-4.0, which restricts its use"),
     ({"folded": "some.tflite"}, "lacks BatchNorm, which training needs"),
+    ({"megabytes": 1.0}, "larger than the 1 MB that it should have"),
 ])
 def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(**change)})
@@ -212,6 +216,27 @@ def test_an_address_without_the_file_leaves_nothing_behind(content, words, serve
     assert not folder.exists() or not list(folder.iterdir())
 
 
+def test_a_host_that_is_far_too_slow_is_left(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "SECONDS", -1e6)
+    with pytest.raises(InputError, match=r"slower than 0\.05 MB in a second"):
+        fetch_weights(served.name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["kill", "full"])
+def test_a_fetch_that_is_ended_at_any_moment_is_repeated(kind, served, weights, tmp_path, monkeypatch):
+    whole = weights.read_bytes()
+    number = 0
+    while ended(lambda: fetch_weights(served.name, tmp_path), tmp_path, kind, number := number + 1, monkeypatch):
+        placed = tmp_path / f"{served.name}.safetensors"
+        assert not placed.exists() or placed.read_bytes() == whole
+        assert fetch_weights(served.name, tmp_path).read_bytes() == whole
+        assert {path.name for path in tmp_path.iterdir()} == {placed.name, f"{placed.name}.sha256"}
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert number > 2
+
+
 def test_a_redirection_leads_to_https_alone():
     handler, request = pretrained._OnlyHttps(), pretrained.urllib.request.Request("https://host/weights")
     assert handler.redirect_request(request, None, 302, "", {}, "https://other/w").full_url == "https://other/w"
@@ -223,12 +248,28 @@ def test_a_redirection_leads_to_https_alone():
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
     array = np.array([1, np.inf], np.float32)
     write_safetensors(tmp_path / "w.safetensors", {"a": array})
-    tensor = type("Tensor", (), {"is_floating_point": lambda self: True})
+    tensor = type("Tensor", (), {"is_floating_point": lambda self: True, "numel": lambda self: self.numbers,
+                                 "numbers": 2})
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(
         Tensor=tensor, load=lambda *_, **__: {"a": tensor()}, isfinite=lambda _: np.isfinite(array)))
+    (tmp_path / "w.pth").write_bytes(bytes(99))
     for name in ("w.safetensors", "w.pth"):
         with pytest.raises(InputError, match=rf"{name}: a has numbers that are not finite"):
             read_weights(tmp_path / name)
+    monkeypatch.setattr(tensor, "numbers", 100)
+    with pytest.raises(InputError, match="more numbers than it has bytes"):
+        read_weights(tmp_path / "w.pth")
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(10_000))
+    with pytest.raises(InputError, match="it is compressed"):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_a_pipe_of_weights_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "w.safetensors")
+    for read in (read_weights, known_weights):
+        with pytest.raises(InputError, match=r"w\.safetensors: is not a file"):
+            read(tmp_path / "w.safetensors")
 
 
 # What is said
