@@ -169,12 +169,12 @@ def opened(path: Path) -> av.container.InputContainer:
     """
     container, size = av.open(path, metadata_errors="replace"), Path(path).stat().st_size
     most = _PIXELS + int(_GROWTH * size)
-    for stream in container.streams.video:
-        if stream.width * stream.height > most:
+    for codec in (stream.codec_context for stream in container.streams.video if stream.codec_context):
+        if codec.width * codec.height > most:
             container.close()
-            raise InputError(f"{path}: frames of {stream.width}x{stream.height} pixels in a file of {size:,} bytes "
+            raise InputError(f"{path}: frames of {codec.width}x{codec.height} pixels in a file of {size:,} bytes "
                              "would fill the memory; save it with smaller ones")
-        stream.codec_context.options = {"max_pixels": str(most)}  # a later frame may be larger
+        codec.options = {"max_pixels": str(most)}  # a later frame may be larger
     return container
 
 

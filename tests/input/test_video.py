@@ -242,6 +242,9 @@ def mixed(path, *sides, **options):
 
 @pytest.mark.parametrize(("call", "words"), [
     (lambda path: open_video(path / "text.mp4"), r"text.mp4: this is not a video that can be read \(.*\)"),
+    (lambda path: open_video(path / "codec.mp4"), "codec.mp4: no frame of this video can be decoded"),
+    (lambda path: open_video(write_video(path / "large.mp4", [np.zeros((4400, 4400, 3), np.uint8)])),
+     r"frames of 4400x4400 pixels in a file of [\d,]+ bytes would fill"),
     (lambda path: find_videos(path / "empty"), "there is no video in this folder"),
     (lambda path: open_video(path / "empty"), "there is no image in this folder"),
     (lambda path: open_video(path / "gone.mp4"), "there is no such file"),
@@ -251,6 +254,8 @@ def mixed(path, *sides, **options):
     (lambda path: mixed(path), "no frame to write")])
 def test_what_is_no_video_is_one_line(tmp_path, call, words):
     (tmp_path / "text.mp4").write_text("no video")
+    whole = write_video(tmp_path / "codec.mp4", [numbered_frame(0)]).read_bytes()
+    (tmp_path / "codec.mp4").write_bytes(whole.replace(b"stsd", b"zzzz"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=words):
         call(tmp_path)
