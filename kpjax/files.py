@@ -323,7 +323,7 @@ def strict(value):
 def read_content(path: epath.PathLike) -> bytes:
     """Reads a file. Raises InputError that names it if it is missing, cannot be read, or is a pipe or a device."""
     try:
-        refuse_others(path)
+        check_file(path)
         return path.read_bytes() if isinstance(path, epath.Path) else Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
@@ -332,7 +332,7 @@ def read_content(path: epath.PathLike) -> bytes:
                          ) from None
 
 
-def refuse_others(path: epath.PathLike) -> None:
+def check_file(path: epath.PathLike) -> None:
     """Raises InputError for what is there and no file: a pipe would be waited for, and /dev/zero never ends."""
     if not in_bucket(path) and Path(path).exists() and not Path(path).is_file():
         raise InputError(f"{path}: is not a file; name a file")
@@ -340,7 +340,7 @@ def refuse_others(path: epath.PathLike) -> None:
 
 def sha256_of(path: epath.PathLike) -> str:
     """Returns the sha256 of a file. Raises InputError if it cannot be read."""
-    refuse_others(path)
+    check_file(path)
     try:
         status = Path(path).stat()
         return _sha256(Path(path), status.st_size, status.st_mtime_ns)

@@ -17,16 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import (
-    atomic,
-    cache_folder,
-    foreign,
-    read_content,
-    refuse_others,
-    remove_partials,
-    sha256_of,
-    write_text,
-)
+from kpjax.files import atomic, cache_folder, check_file, foreign, read_content, remove_partials, sha256_of, write_text
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -240,7 +231,7 @@ def read_weights(path: str | Path) -> dict[str, Any]:
     if Path(path).suffix == TFLITE_FILE:
         raise InputError(f"{path}: BatchNorm is folded into its convolutions, so that it cannot be trained; give "
                          "safetensors with BatchNorm")
-    refuse_others(path)
+    check_file(path)
     return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
 
