@@ -13,7 +13,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radius_table, write_radius_table
 from kpjax.lab.commands import run_command
-from kpjax.lab.commands.predict.drawing import towards_the_mean
+from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
 from kpjax.lab.commands.predict.pipeline import in_original_pixels
 from kpjax.lab.predictors import open_run
 
@@ -103,6 +103,15 @@ def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
     assert times[1] < times[0] * 0.9
     mean = (labels * radii).sum() / labels.sum()
     np.testing.assert_allclose(times * radii, (labels * radii + 20 * mean) / (labels + 20))
+
+
+def test_no_ring_is_drawn_above_a_tenth_of_the_animal():
+    points = np.array([[[0.0, 0], [60, 80]], [[0, 0], [6, 8]]])  # animals of 100 and 10 px
+    radii, boxes = np.array([[9.0, 11], [0.9, 9]]), np.array([[np.nan] * 4, [0, 0, 60, 80.0]])
+    for found, expected in ((None, [[9, np.nan], [0.9, np.nan]]), (boxes, [[9, np.nan], [0.9, 9]])):
+        np.testing.assert_array_equal(rings_of(radii, points, found, (396, 406), np.ones(2)), expected)
+    np.testing.assert_array_equal(rings_of(np.array([[49.0], [51]]), points[:, :1], None, (300, 400), np.ones(1)),
+                                  [[49], [np.nan]])  # a single point has the frame's size
 
 
 def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path):
