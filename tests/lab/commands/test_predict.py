@@ -177,6 +177,8 @@ def test_unreadable_images_are_named_and_counted_and_the_others_written(run, ima
     assert all(row["status"] != "unreadable" for row in rows if row not in bad)
     assert any("2 unreadable" in line and "cut.png" in line and "empty.jpg" in line for line in printed)
     predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", overwrite=True, tell=printed.append)
+    predict_folder(run, images / "empty.jpg", tmp_path / "none", on_bad_frame="skip", tell=printed.append)
+    assert printed[-1] == str(tmp_path / "none" / "points.csv")  # nothing could be drawn
 
 
 def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, monkeypatch):
