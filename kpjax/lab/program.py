@@ -47,7 +47,3 @@ def _run(name: str, arguments: list[str]) -> None:
         print(f"kpjax {version()}" if name == "--version" else usage())
     else:
         raise InputError(f"{name!r} is not a command; there are {', '.join(known)}{meant(name, known)}")
-
-
-if __name__ == "__main__":
-    main()
