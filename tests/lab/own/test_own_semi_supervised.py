@@ -37,7 +37,7 @@ def project(tmp_path_factory):
 def test_the_report_of_a_run(project, tmp_path, capsys):
     command = ["own", "--project", "P", "--workdir", str(tmp_path), *TINY]
     folder = run(SYSTEM, [*command, "--variants", "ours"]).parent
-    said = capsys.readouterr().out
+    said = "".join(capsys.readouterr())
     assert "held out: 4 of 12 labelled frames, recordings" in said
     assert "(a quarter of 32 px" in said
     assert "labels first: compiling, once; up to a minute on a CPU" in said
