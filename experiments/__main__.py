@@ -3,7 +3,7 @@ import importlib
 import sys
 
 from experiments import system_of, systems
-from kpjax.errors import meant
+from kpjax.errors import InputError, meant
 from kpjax.systems.command_line import preset_lines
 from kpjax.systems.parsing import exit_code_of, screen_width
 
@@ -22,15 +22,17 @@ def print_systems() -> None:
 
 def main() -> None:
     """Lists everything, or runs a command."""
-    name, *arguments = sys.argv[1:] or ["--help"]
+    raise SystemExit(exit_code_of(lambda: _run(*(sys.argv[1:] or ["--help"])), screen_width()))
+
+
+def _run(name: str, *arguments: str) -> None:
     if name in COMMANDS:
-        raise SystemExit(exit_code_of(
-            lambda: importlib.import_module(f"experiments.{name}").main(arguments), screen_width()))
-    if name in ("-h", "--help"):
-        raise SystemExit(exit_code_of(print_systems, screen_width()))
-    print(f"error: {name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m experiments.SYSTEM PRESET "
-          f"for the systems{meant(name, [*COMMANDS, *systems()])}", file=sys.stderr)
-    raise SystemExit(2)
+        importlib.import_module(f"experiments.{name}").main(list(arguments))
+    elif name in ("-h", "--help"):
+        print_systems()
+    else:
+        raise InputError(f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
+                         f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *systems()])}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import importlib
 import sys
 from importlib import metadata
 
-from kpjax.errors import meant
+from kpjax.errors import InputError, meant
 from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.systems.parsing import exit_code_of, screen_width
 
@@ -33,20 +33,17 @@ def version() -> str:
 def main() -> None:
     """Runs the command of the process's command line."""
     name, *arguments = sys.argv[1:] or [""]
-    if name in OTHERS:
-        width = screen_width() if name == "train" else None  # tables of a plan are not folded
-        raise SystemExit(exit_code_of(
-            lambda: importlib.import_module(f"kpjax.lab.commands.{name}").main(arguments), width))
-    if name in COMMANDS:
-        raise SystemExit(exit_code_of(lambda: run_command(name, arguments), screen_width()))
-    if name in HELP:
-        raise SystemExit(exit_code_of(lambda: print(usage()), screen_width()))
-    if name == "--version":
-        raise SystemExit(exit_code_of(lambda: print(f"kpjax {version()}"), screen_width()))
+    width = None if name == "plan" else screen_width()  # tables of a plan are not folded
+    raise SystemExit(exit_code_of(lambda: _run(name, arguments), width))
+
+
+def _run(name: str, arguments: list[str]) -> None:
     known = [*COMMANDS, *OTHERS]
-    print(f"error: {name!r} is not a command; there are {', '.join(known)}{meant(name, known)}", file=sys.stderr)
-    raise SystemExit(2)
-
-
-if __name__ == "__main__":
-    main()
+    if name in OTHERS:
+        importlib.import_module(f"kpjax.lab.commands.{name}").main(arguments)
+    elif name in COMMANDS:
+        run_command(name, arguments)
+    elif name in HELP or name == "--version":
+        print(f"kpjax {version()}" if name == "--version" else usage())
+    else:
+        raise InputError(f"{name!r} is not a command; there are {', '.join(known)}{meant(name, known)}")

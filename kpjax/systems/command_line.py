@@ -521,4 +521,4 @@ def _start_over(command: Command) -> None:
 
 def main(system: System) -> None:
     """Runs `python -m experiments.<system>`."""
-    raise SystemExit(exit_code_of(lambda: run(system, sys.argv[1:])))
+    raise SystemExit(exit_code_of(lambda: run(system, sys.argv[1:]), screen_width()))

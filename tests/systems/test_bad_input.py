@@ -33,8 +33,8 @@ def refused(tiny_regda, tmp_path, capsys):
 
 CASES = [
     ("regda", [], ["name a preset", "people", "sprites"]),
-    ("regda", ["peeple"], ["'peeple'", "people", "sprites"]),
-    ("regda", ["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "regda", "oracle"]),
+    ("regda", ["peeple"], ["'peeple'", "sprites", "; did you mean people?"]),
+    ("regda", ["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "oracle", "; did you mean regda?"]),
     ("regda", ["people", "--variants", "constant_centre"], ["--variants", "'constant_centre'", "people", "oracle"]),
     ("regda", ["people", "--marginn", "3"], ["--marginn", "--margin"]),
     ("regda", ["people", "--margin", "wide"], ["--margin", "wide"]),

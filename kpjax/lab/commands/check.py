@@ -168,7 +168,7 @@ def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> Non
     """Draws the labels of animals spread evenly over the project, those on frames that can be read."""
     remove_partials(path.parent)
     if path.exists() and not overwrite:
-        print(f"sheet: {path} is there already and stays; --overwrite draws it again")
+        print(f"sheet: {path} was there before, perhaps of other labels, and stays; --overwrite draws it again")
         return
     total = len(project.instances)
     images, labels, captions = [], [], []

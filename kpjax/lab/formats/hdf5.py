@@ -27,14 +27,16 @@ def names_in(path: Path) -> set[str]:
 
 
 def check_hdf5(path: Path, *, code: bool = False) -> None:
-    """Raises InputError if a file asks for far more memory than its size, or links to another place.
+    """Raises InputError if a file asks for far more memory than its size, or links to another file.
 
-    code: also if a pickle in it names a class or function. PyTables loads each pickle that it meets: texts in
-    attributes, and rows of bytes. They are loaded here before, where no name leads to anything.
+    code: also if it links within itself, as NWB does, or if a pickle in it names a class or function. PyTables loads
+    each pickle that it meets: texts in attributes, and rows of bytes. They are loaded here before, where no name leads
+    to anything.
     """
     import h5py
 
     room = _ROOM + _GROWTH * path.stat().st_size
+    links = (h5py.HardLink,) if code else (h5py.HardLink, h5py.SoftLink)
 
     def visit(_: str, node: Any) -> None:
         nonlocal room
@@ -44,7 +46,7 @@ def check_hdf5(path: Path, *, code: bool = False) -> None:
                 raise InputError(f"{path.name}: its arrays ask for far more memory than the file has bytes; save it "
                                  "again")
         if isinstance(node, h5py.Group) and not all(
-                isinstance(node.get(name, getlink=True), h5py.HardLink) for name in node):
+                isinstance(node.get(name, getlink=True), links) for name in node):
             raise InputError(f"{path.name}: it links to another file or place; save it again")
         if code:
             _refuse_code(path, node)

@@ -13,7 +13,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radius_table, write_radius_table
 from kpjax.lab.commands import run_command
-from kpjax.lab.commands.predict.drawing import towards_the_mean
+from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
 from kpjax.lab.commands.predict.pipeline import in_original_pixels
 from kpjax.lab.predictors import open_run
 
@@ -105,6 +105,15 @@ def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
     np.testing.assert_allclose(times * radii, (labels * radii + 20 * mean) / (labels + 20))
 
 
+def test_no_ring_is_drawn_above_a_tenth_of_the_animal():
+    points = np.array([[[0.0, 0], [60, 80]], [[0, 0], [6, 8]]])  # animals of 100 and 10 px
+    radii, boxes = np.array([[9.0, 11], [0.9, 9]]), np.array([[np.nan] * 4, [0, 0, 60, 80.0]])
+    for found, expected in ((None, [[9, np.nan], [0.9, np.nan]]), (boxes, [[9, np.nan], [0.9, 9]])):
+        np.testing.assert_array_equal(rings_of(radii, points, found, (396, 406), np.ones(2)), expected)
+    np.testing.assert_array_equal(rings_of(np.array([[49.0], [51]]), points[:, :1], None, (300, 400), np.ones(1)),
+                                  [[49], [np.nan]])  # a single point has the frame's size
+
+
 def test_too_few_held_out_labels_for_a_radius_are_counted(run, images, tmp_path):
     with_radii(run, np.ones((5, 2)))
     printed = []
@@ -168,6 +177,8 @@ def test_unreadable_images_are_named_and_counted_and_the_others_written(run, ima
     assert all(row["status"] != "unreadable" for row in rows if row not in bad)
     assert any("2 unreadable" in line and "cut.png" in line and "empty.jpg" in line for line in printed)
     predict_folder(run, images, tmp_path / "out", on_bad_frame="skip", overwrite=True, tell=printed.append)
+    predict_folder(run, images / "empty.jpg", tmp_path / "none", on_bad_frame="skip", tell=printed.append)
+    assert printed[-1] == str(tmp_path / "none" / "points.csv")  # nothing could be drawn
 
 
 def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, monkeypatch):

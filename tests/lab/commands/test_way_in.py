@@ -1,9 +1,12 @@
 """What a person meets first: the list of commands, short helps, the version, and lines that fit the screen."""
 import dataclasses
+import re
 import sys
 
 import pytest
 
+import kpjax
+from experiments.__main__ import main as experiments_main
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.systems import own_system
@@ -52,6 +55,20 @@ def test_the_help_of_a_system_has_the_flags_to_know_and_that_with_all_has_all(na
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_of_a_command_fits_the_screen(name, capsys, monkeypatch):
     assert f"usage: kpjax {name} " in said(capsys, monkeypatch, name, "--help")
+
+
+@pytest.mark.parametrize(("program", "typed", "near"), [
+    (main, ["chek", "P"], "check"), (main, ["train", "regdaa"], "regda"), (experiments_main, ["regdaa"], "regda")])
+def test_a_near_name_is_named_in_lines_that_fit(program, typed, near, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["kpjax", *typed])
+    with pytest.raises(SystemExit) as stop:
+        program()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert max(map(len, error.splitlines())) <= WIDTH
+    assert f"; did you mean {near}?" in re.sub(r"\s+", " ", error)
+    with pytest.raises(AttributeError, match="did you mean regda"):
+        kpjax.regdaa  # noqa: B018
 
 
 def test_weights_are_listed_with_their_licences(capsys, monkeypatch):

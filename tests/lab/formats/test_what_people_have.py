@@ -1,4 +1,5 @@
 """Projects as people have them: splits in folders, names of web tools, points of no animal, other tools' files."""
+import gc
 import json
 import unicodedata
 from urllib.parse import quote
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.images.video import write_video
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import derived_flip, flip_note, mirrored_name
 from kpjax.lab.formats.prediction_reading import read_predictions
@@ -44,6 +46,26 @@ def test_a_folder_for_each_split_with_a_json_in_it(tmp_path):
         (f"{split}/{split}{n}.jpg", split.replace("valid", "validation")) for split in ("test", "train", "valid")
         for n in range(2)]
     assert found.skeleton.flip == (0, 2, 1)
+
+
+def test_equal_names_in_the_folders_of_two_splits_are_two_images(tmp_path):
+    for number, split in enumerate(("Train", "Validation")):  # both count from 0
+        coco_file(tmp_path / "annotations" / f"person_keypoints_{split}.json", ["frame_000000.PNG"],
+                  points=(number, 6, 2, 20, 9, 2, 8, 8, 2))
+        image(tmp_path / "images" / split / "frame_000000.PNG")
+    found = read_project(tmp_path)
+    assert [(frame.path.parent.name, frame.split) for frame in found.frames] == [
+        ("Train", "train"), ("Validation", "validation")]
+    assert [one.keypoints[0, 0] for one in found.instances] == [0, 1]
+
+
+def test_an_export_without_skeletons_says_which_one_to_choose(tmp_path):
+    coco_file(tmp_path / "labels.json", ["0.png"], [{"id": 1, "name": "mouse"}])
+    content = json.loads((tmp_path / "labels.json").read_text())
+    del content["annotations"][0]["keypoints"]
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="export keypoints: 'COCO Keypoints' of CVAT, a keypoint project of Roboflow"):
+        read_project(tmp_path)
 
 
 @pytest.mark.parametrize("stored", [
@@ -143,6 +165,35 @@ def test_analysis_files_of_sleap_are_predictions(tmp_path, tracks):
                                                                      tuple(tracks or ["0"]), ("nose", "tail"))
     np.testing.assert_array_equal(found.keypoints[:, 0, 0], points[0, :, 0].T)
     assert np.isnan(found.keypoints[3, 0, 1]).all()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nwb_has_labels_or_predictions(tmp_path):
+    sio = pytest.importorskip("sleap_io")
+    pytest.importorskip("pynwb")
+    write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2, rate=10)
+    points, skeleton = np.array([[1.0, 2], [3, 4]]), sio.Skeleton(["nose", "tail"], name="mouse")
+    for name, kind, scores in (("labels.nwb", sio.Instance, {}),
+                               ("found.nwb", sio.PredictedInstance, {"point_scores": np.ones(2), "score": 1.0})):
+        video = sio.Video.from_filename(str(tmp_path / "a.mp4"))
+        sio.save_nwb(sio.Labels([sio.LabeledFrame(video, n, [kind.from_numpy(points + n, skeleton=skeleton, **scores)])
+                                 for n in range(2)], videos=[video], skeletons=[skeleton]), str(tmp_path / name))
+    found = read_project(tmp_path / "labels.nwb")
+    np.testing.assert_array_equal([one.keypoints for one in found.instances], [points, points + 1])
+    assert [frame.path for frame in found.frames] == [tmp_path / "a.mp4"] * 2
+    np.testing.assert_array_equal(read_predictions(tmp_path / "found.nwb").keypoints[:, 0], [points, points + 1])
+    gc.collect()  # the library leaves its video open
+
+
+def test_poses_of_jabs_are_predictions(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("sleap_io")
+    points = np.arange(48, dtype=np.uint16).reshape(2, 12, 2)  # frames, keypoints, y and x
+    with h5py.File(tmp_path / "a_pose_est_v2.h5", "w") as file:
+        file["poseest/points"], file["poseest/confidence"] = points, np.full((2, 12), 0.5, np.float32)
+        file["poseest"].attrs["version"] = [2, 0]
+    found = read_predictions(tmp_path / "a_pose_est_v2.h5")
+    np.testing.assert_array_equal(found.keypoints[:, 0], points[..., ::-1])
 
 
 # Ultralytics and Label Studio

@@ -11,9 +11,11 @@ from kpjax.errors import InputError
 from kpjax.images.video import write_video
 from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.commands.train import main as train
+from kpjax.lab.formats.options import Options
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
-from kpjax.lab.own.project import hold_out
+from kpjax.lab.own.declaration import first_lines
+from kpjax.lab.own.project import _read as read_from_disk, hold_out
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
 from kpjax.lab.predictors import open_run
 from kpjax.systems.command_line import read_command, run
@@ -49,6 +51,19 @@ def test_the_report_of_a_run(project, tmp_path, capsys):
     # The control is asked for as well unless it is switched off.
     assert list(read_command(SYSTEM, command).variants) == ["supervised_warped", "pl_warped"]
     assert list(read_command(SYSTEM, [*command, "--no-control"]).variants) == ["pl_warped"]
+
+
+def test_the_first_lines_say_what_is_trained_how_often_and_what_is_doubtful(project, tmp_path, capsys):
+    command = read_command(SYSTEM, ["own", "--project", "P", "--workdir", str(tmp_path), *TINY, "--batch-size", "1000",
+                                    "--seeds", "2"])
+    assert "--batch-size 1000 is more than the 8 labelled animals: a step sees each about 125 times" in " ".join(
+        capsys.readouterr().out.split())
+    assert first_lines(command) == ["to train: 4 networks, one after the other: supervised_warped, pl_warped, 2 seeds "
+                                    "each; up to 3 steps each"]
+    shutil.copy(project.frames[0].path, tmp_path / "0.png")
+    (tmp_path / "labels.csv").write_text("image,nose_x,nose_y,tail_x,tail_y\n0.png,4,5,0,0\n")
+    read_from_disk(str(tmp_path / "labels.csv"), Options())
+    assert "1 points are labelled at exactly (0, 0)" in capsys.readouterr().out
 
 
 def test_what_is_held_out(project):

@@ -7,7 +7,7 @@ import pytest
 from test_pixel_errors import made
 
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined
-from kpjax.lab.own.report import Film, OwnRun, Picture, films_in, write_own_report
+from kpjax.lab.own.report import Film, OwnRun, Picture, films_in, unknown_of, write_own_report
 from kpjax.systems.reports.table import Column, Entry, tabulate
 
 LONG = "a recording with a long name_2018-08-30/img0000000001 <b>.png"
@@ -46,6 +46,15 @@ def page_of(folder, variants=("supervised_warped",), cutoff=0.25, **more):
 @pytest.fixture(scope="module")
 def text(folder):
     return page_of(folder)
+
+
+def test_without_labels_of_the_target_it_says_what_cannot_be_known(folder, tmp_path):
+    for data, said in (({"target": "V", "source": "P"}, True), ({"target": "V", "target_project": "Q"}, False),
+                       ({}, False)):
+        (tmp_path / "config.json").write_text(json.dumps({"config": {"data": data}}))
+        unknown = unknown_of(tmp_path)
+        assert bool(unknown) == said
+        assert not said or "cannot be known" in page_of(folder, unknown=unknown)
 
 
 def test_videos_are_played_from_beside_the_page_and_nothing_is_fetched(folder, text):

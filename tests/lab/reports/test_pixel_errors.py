@@ -9,6 +9,7 @@ from kpjax.lab.out.reports.error_sheet import MOST, Compared, cropped
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
+    TARGET,
     TRAINED,
     Animals,
     errors_of,
@@ -81,6 +82,13 @@ def test_the_verdict_has_the_numbers_and_what_the_cutoff_hides():
     assert "leave out 4 of the 36 held-out points" in said
     assert "tail 4;" in said
     assert "nothing is known of new ones" in verdict(made([[1.0]], part=TRAINED), 0.3)[-1]
+
+
+def test_labels_of_the_target_come_first_and_are_no_place_to_choose_by():
+    said = verdict(joined([made([[9.0] * 3] * 2, part=TARGET), made([[4.0] * 3] * 5, first=50)]), 0.3)
+    assert said[0].startswith("On 2 frames of the target whose labels it has never seen, the mean error is 9.0 px")
+    assert "choosing a variant or a setting by them is choosing on test images" in said[2]
+    assert said[3] == "On 5 held-out frames of the source, the mean error is 4.0 px."
 
 
 LEARNT = made(np.full((20, 3), 4.0), part=TRAINED, first=50)

@@ -224,9 +224,9 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     for line in (*(_animal_lines(work, table, moments) if work.find else ()),
                  *_hidden_lines(table, cutoff, source, predictor), *_radius_lines(table, look, predictor, asked)):
         tell(line)
-    drawn = [name for name in work.files if not name.startswith(f"{drawing.FOLDER}/")]
-    images = [drawing.FOLDER] * (len(drawn) < len(work.files))
-    tell(", ".join(str(asked.out / name) for name in (*drawn, *images)))
+    there = dict.fromkeys(drawing.FOLDER if name.startswith(f"{drawing.FOLDER}/") else name for name in work.files
+                          if (asked.out / name).exists())  # without one image that can be read nothing is drawn
+    tell(", ".join(str(asked.out / name) for name in there))
     if smooth:
         tell(f"frames in order, several networks: smoothed points in {paths[-len(smooth)]}, as predicted in {paths[0]}")
     if removed and asked.overwrite:
