@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, convolve_on_all_cores, only_cpu
+from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, OPTIMISATION, only_cpu, set_compiler_flags
 
 PROGRAM = """
 import sys
@@ -60,13 +60,14 @@ def test_an_accelerators_package_is_seen_without_starting_jax(monkeypatch):
     assert only_cpu()
 
 
-@pytest.mark.parametrize(("flags", "version", "added"), [
-    ("", "0.10.2", True), ("--xla_cpu_use_fusion_emitters=false", "0.10.2", True), ("", "0.9.0", False),
-    ("--xla_cpu_experimental_ynn_fusion_type=", "0.10.2", False)])
-def test_convolutions_use_all_cores_unless_the_user_says_otherwise(monkeypatch, flags, version, added):
+@pytest.mark.parametrize(("flags", "version", "new"), [
+    ("", "0.10.2", [OPTIMISATION, CONVOLUTIONS]), ("", "0.9.0", [OPTIMISATION]),
+    ("--xla_cpu_experimental_ynn_fusion_type=", "0.10.2", [OPTIMISATION]),
+    ("--xla_backend_optimization_level=3", "0.10.2", [CONVOLUTIONS])])
+def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, version, new):
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", flags)
     monkeypatch.setattr("importlib.metadata.version", lambda name: version)
-    assert convolve_on_all_cores() == added
-    assert os.environ["XLA_FLAGS"] == (f"{flags} {CONVOLUTIONS}".strip() if added else flags)
-    assert not convolve_on_all_cores()  # once is enough
+    assert set_compiler_flags() == new
+    assert os.environ["XLA_FLAGS"] == " ".join([flags, *new]).strip()
+    assert not set_compiler_flags()  # once is enough

@@ -9,15 +9,16 @@ set -u
 call=${1:?1, 2 or 3} out=$(realpath -m "${2:?a folder for results}") data=$(realpath -m "${3:-$HOME/kpjax_data}")
 cd "$(dirname "$0")/../.." || exit 1
 end=$((SECONDS + ${LIMIT:-530})) archive=$out/call_$call.tar.gz work=${WORKDIR:-$(mktemp -d)}
-mkdir -p "$out"
+mkdir -p "$out" "$work/runs"
 [ ! -f "$archive" ] || tar -xzf "$archive" -C "$work"
 
 keep() {  # without models and checkpoints
     (cd "$work" && find runs -name results.json -o -name config.json -o -name skeleton.json \
         -o -name metrics.jsonl -o -name report.html | grep -v /stages/ | tar -czf "$archive.part" -T - && mv "$archive.part" "$archive")
 }
-within() {  # a command, for what is left of the time
-    local left=$((end - SECONDS))
+within() {  # at most so many seconds, a command: for what is left of the time
+    local left=$((end - SECONDS)) most=$1; shift
+    [ "$left" -le "$most" ] || left=$most
     [ "$left" -gt 20 ] || { echo "no time is left for: $*"; return; }
     echo "== $left s left: $*"
     timeout --signal=TERM --kill-after=15 "$left" "$@" 2>&1 | tail -n 40
@@ -26,7 +27,7 @@ run() {  # a system, a preset and flags: one variant at a time, all of them if t
     local system=$1 preset=$2 variants=$3; shift 3
     for variant in $variants; do
         [ ! -f "$work/runs/$system/$preset/$variant/seed-0/results.json" ] || continue
-        within python -m "experiments.$system" "$preset" --variants "$variant" --workdir "$work/runs" \
+        within 600 python -m "experiments.$system" "$preset" --variants "$variant" --workdir "$work/runs" \
             --data-dir "$data" "$@" >> "$out/call_$call.txt"
         keep
     done
@@ -37,11 +38,11 @@ steps() {  # the flags of a length, which a rehearsal shortens
 }
 
 case $call in
-1)  within python -m experiments.measure.benchmark papers pytorch --rounds 3 --json "$out/benchmark.json" \
+1)  within 180 python -m experiments.measure.benchmark papers pytorch --rounds 3 --json "$out/benchmark.json" \
         >> "$out/call_1.txt"
     run regda dsprites_noisy_scream "regda source_only oracle dd" --dtype bfloat16 \
         $(steps --pretraining-steps 4000 --steps 8000)
-    within env JAX_PLATFORMS= python -m pytest -p no:cacheprovider -q -n0 tests/augment tests/test_tiled_sampling.py \
+    within 600 env JAX_PLATFORMS= python -m pytest -p no:cacheprovider -q -n0 tests/augment tests/test_tiled_sampling.py \
         >> "$out/call_1.txt" ;;
 2)  run semi_supervised lspet "supervised sc_only ours supervised_warped no_sc" --labelled 90 --network pose_resnet \
         --dtype bfloat16 $(steps --steps 5000) ;;

@@ -18,7 +18,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from kpjax import InputError, RunError
-from kpjax.allocator import convolve_on_all_cores, keep_freed_memory, only_cpu
+from kpjax.allocator import keep_freed_memory, only_cpu, set_compiler_flags
 from kpjax.errors import meant, printable
 
 Parsed = TypeVar("Parsed")
@@ -168,7 +168,7 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     code, message = 0, ""
     if only_cpu():
         keep_freed_memory()
-        convolve_on_all_cores()
+        set_compiler_flags()
     if hasattr(sys.stdout, "reconfigure"):
         # A terminal in ASCII has no ±. A log is read while it is written.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
