@@ -25,7 +25,7 @@ DOOR = "kpjax/__main__.py"  # of `python -m kpjax`, which opens the laboratory
 # Options that cases of a specification or of published code set, and nothing else.
 OF_SPECIFICATIONS = {"percentile", "least_confidence", "batch_approximation"}
 # Variants that no row, no table of a paper and no page shows yet. They are measured, or go.
-UNMEASURED = {"combination", "easy_hard", "easy_hard_twice", "pl_easy_hard"}
+UNMEASURED = {"easy_hard", "easy_hard_twice", "pl_easy_hard"}
 SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 
 

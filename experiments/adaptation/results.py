@@ -3,8 +3,7 @@ PAIRS = ("flies_pose/adapted - flies_imagenet/random_core", "flies_pose/adapted 
          "flies_learnt/adapted - flies_imagenet/random_core")
 FLIES = ("flies_pose/adapted", "flies_imagenet/adapted", "flies_learnt/adapted", "flies_imagenet/random_core")
 FACES = ("adapted", "random_core", "scratch")
-PAPER = ("scratch", "finetuned", "lora", "random_core", "untrained_head", "adapted", "adapted_w_and_head_only",
-         "finetuned_last")
+PAPER = ("scratch", "finetuned", "random_core", "adapted")
 TABLES = {
     "headline": ("", (*FLIES, *PAIRS, "demo/adapted - random_core", "demo/adapted - scratch"),
                  ("forward/50", "backward/all")),

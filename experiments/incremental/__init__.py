@@ -78,11 +78,11 @@ PRESETS: dict[str, Config] = {
     "chest": _prepared(
         XRAY, "chest", "X-rays of chests, 6 landmarks in two steps; one GPU", validation="chest/validation",
         transform="stretch", scale_is="a pixel of an image of 512", pck_thresholds=(6.0, 9.0),
-        detection_limits=(3.0, 6.0, 9.0), **_spatial(1e4), mse_distillation=80.0),
+        detection_limits=(3.0, 6.0, 9.0), **_spatial(1e4)),
     "atrw": _prepared(
         PAPER, "atrw", "tigers, ATRW, 15 keypoints in four steps; one GPU", validation="atrw/validation",
         scale_is="the box's longer side", crop_margin=1.0, pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3,
-        **_spatial(1e4), mse_distillation=150.0, pck_thresholds=(0.2, 0.1), base_steps=1700, steps=1700),
+        **_spatial(1e4), pck_thresholds=(0.2, 0.1), base_steps=1700, steps=1700),
     "upper_lower": changed(
         MPII, summary="MPII, the lower body after the upper one, so that new keypoints are far from old ones; one GPU",
         protocol="mpii_upper_lower"),

@@ -2,7 +2,7 @@
 from itertools import permutations
 
 PAPER = ("source_only_mse", "dan", "dann", "mcd", "dd", "regda", "oracle_mse")
-SPRITES = ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
+SPRITES = ("source_only", "dd", "regda", "oracle")
 TABLES = {
     "headline": ("demo", (
         "pretrained", "source_only", "source_only_augmented", "adabn_augmented", "source_only_augmented_mse",

@@ -11,7 +11,6 @@ from .adversarial import (
     warm_start as warm_start,
 )
 from .consistency import (
-    coordinate_equivariance as coordinate_equivariance,
     semantic_consistency as semantic_consistency,
     semantic_representation as semantic_representation,
     surest as surest,

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kpjax import geometry
 from kpjax.platforms import by_platform
 
 Maps = Float[Array, "batch height width keypoints"]
@@ -169,18 +168,3 @@ def transformation_invariance(
     squares = jnp.square(representations.astype(jnp.float32) - warped_representations.astype(jnp.float32))
     squares = weights.astype(jnp.float32)[..., None] * squares
     return squares.mean() if reduction == "mean" else squares.sum((1, 2)).mean()
-
-
-def coordinate_equivariance(
-    points: Float[Array, "batch keypoints 2"], warped_points: Float[Array, "batch keypoints 2"],
-    maps: Float[Array, "batch 3 3"], size: tuple[int, int]
-) -> Scalar:
-    """Computes the distance between keypoints found in a warped image and the warped keypoints of the image (ELT).
-
-    Points of the image, points of the image warped by `maps`, and the maps are all in pixels of an array of `size`,
-    (height, width). The result is the mean over batch and keypoints of the squared distance, with coordinates as
-    fractions of width and height. Source: Honari et al. 2018.
-    """
-    height, width = size
-    shift = geometry.move_points(maps, points) - warped_points.astype(jnp.float32)
-    return jnp.square(shift / jnp.array([width, height], jnp.float32)[None, None]).sum(-1).mean()

@@ -31,23 +31,19 @@ def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: boo
 
 
 def fused_importance(
-    old: Tree, new: Tree, *,
-    rule: Literal["running_mean", "sum", "half", "decay"] = "running_mean", step: int | Array = 1, decay: float = 0.9
+    old: Tree, new: Tree, *, rule: Literal["running_mean", "sum"] = "running_mean", step: int | Array = 1
 ) -> Tree:
     """Combines the importance of all steps before with that of the step just ended.
 
     Args:
         old, new: importances of the steps before, and of the step just ended.
-        rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step` steps; "sum" old + new;
-            "half" (old + new) / 2; "decay" decay * old + new, online EWC (Schwarz et al. 2018).
+        rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step` steps; "sum" old + new.
         step: number of steps behind `old`.
-        decay: factor of the old importance.
     """
-    if rule == "running_mean":
-        count = jnp.asarray(step, jnp.float32)
-        return jax.tree.map(lambda before, now: (now + count * before) / (count + 1), old, new)
-    kept, taken = {"sum": (1.0, 1.0), "half": (0.5, 0.5), "decay": (decay, 1.0)}[rule]
-    return jax.tree.map(lambda before, now: kept * before + taken * now, old, new)
+    if rule == "sum":
+        return jax.tree.map(jnp.add, old, new)
+    count = jnp.asarray(step, jnp.float32)
+    return jax.tree.map(lambda before, now: (now + count * before) / (count + 1), old, new)
 
 
 def normalised_importance(importance: Tree) -> Tree:

@@ -6,21 +6,12 @@ from .adaptation_family.adaptation import (
 from .adaptation_family.parametrisation import (
     Parametrisation as Parametrisation,
     adapted as adapted,
-    adapted_w_and_head_only as adapted_w_and_head_only,
     finetuned as finetuned,
-    finetuned_last as finetuned_last,
-    finetuned_where as finetuned_where,
-    lora as lora,
     scratch as scratch,
 )
 from .adaptation_family.view_pairs import similarity_views as similarity_views
 from .forward import imagenet_normalise as imagenet_normalise, symmetric_normalise as symmetric_normalise
 from .incremental_family.association import association as association, association_predict as association_predict
-from .incremental_family.combination import (
-    combined_predict as combined_predict,
-    fit_combination as fit_combination,
-    with_combinations as with_combinations,
-)
 from .incremental_family.importance import fisher as fisher, memory_aware_synapses as memory_aware_synapses
 from .incremental_family.incremental import Tracker as Tracker, incremental as incremental
 from .incremental_family.memories import (
@@ -33,7 +24,6 @@ from .incremental_family.objectives import (
     coarse_term as coarse_term,
     entropy_term as entropy_term,
     incremental_objective as incremental_objective,
-    mse_distillation_term as mse_distillation_term,
     new_keypoints_term as new_keypoints_term,
     penalty_term as penalty_term,
     self_training_term as self_training_term,
@@ -85,7 +75,6 @@ from .semi_supervised_family.mean_teacher import (
 )
 from .semi_supervised_family.objectives import (
     balanced_weights as balanced_weights,
-    coordinate_equivariance_term as coordinate_equivariance_term,
     equivariance_term as equivariance_term,
     equivariant_landmark_objective as equivariant_landmark_objective,
     invariance_term as invariance_term,

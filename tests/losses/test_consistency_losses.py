@@ -6,10 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax import geometry
 from kpjax.losses import consistency
 from kpjax.losses.consistency import (
-    coordinate_equivariance,
     semantic_consistency,
     semantic_representation,
     transformation_equivariance,
@@ -116,14 +114,6 @@ def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
     by_first, by_second = jax.grad(transformation_equivariance, (0, 1))(first, second, weights)
     close(by_first, -by_second)
     assert not by_first[0, ..., 0].any()
-
-
-def test_coordinate_equivariance_counts_in_shares_of_the_sides():
-    points, maps = jnp.array([[[1.0, 2], [3, 4]]]), geometry.translation(2, 1)[None]
-    moved = geometry.move_points(maps, points)
-    assert coordinate_equivariance(points, moved, maps, (10, 20)) == 0
-    beside = moved + jnp.array([[[2.0, 1], [0, 0]]])  # a tenth of the width and of the height
-    close(coordinate_equivariance(points, beside, maps, (10, 20)), (0.1**2 + 0.1**2) / 2, rtol=1e-5)
 
 
 # The networks beside

@@ -14,10 +14,9 @@ from kpjax.losses.objective import Term
 from kpjax.methods import adaptation, over_seeds, regda, supervised
 from kpjax.methods.adaptation_family.adaptation import adaptation_objective
 from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
-from kpjax.methods.adaptation_family.parametrisation import identity_projections, project, with_updates
+from kpjax.methods.adaptation_family.parametrisation import identity_projections, project
 from kpjax.methods.adaptation_family.view_pairs import draw_view
 from kpjax.methods.incremental_family.association_forward import checked_association
-from kpjax.methods.incremental_family.combination import fit_combination
 from kpjax.methods.incremental_family.importance import sum_over_samples
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.objectives import incremental_objective, penalty_term
@@ -67,7 +66,6 @@ def program_for_other_devices():
 
 
 KERNELS = {"plain": {"kernel": jnp.zeros((3, 3, 2, 8))}}
-UPDATE = {"plain": {"kernel": {"down": jnp.zeros((9, 1)), "up": jnp.zeros((1, 8))}}}
 FEATURES = {"objective": adaptation_objective(perceptual=True)}
 FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled"))}
 pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
@@ -88,7 +86,6 @@ ROWS = [
     (lambda: merge({"conv": {"kernel": 1, "bias": 2}}, {"conv": {"kernel": 3}}), "is in two"),
     (lambda: project(KERNELS, {"other": {"kernel": jnp.eye(8)}}), "no such kernel"),
     (lambda: project(KERNELS, {"plain": {"kernel": jnp.eye(5)}}), "the matrix has shape"),
-    (lambda: with_updates(KERNELS, UPDATE), "low-rank update"),
     (lambda: draw_view(15.0, shown=1.5), "shown is"),
     (lambda: landmark_box(np.zeros((2, 2)), 70, 10, 10, visible=np.zeros(2)), "none is visible"),
     (lambda: landmark_box(np.array([[50.0, 50.0], [60.0, 60.0]]), 70, 10, 10), "no area"),
@@ -108,7 +105,6 @@ ROWS = [
         "penalty": penalty_term()}), "'importance' is missing"),
     (smaller_association, "another shape"),
     (program_for_other_devices, "incompatible devices"),
-    (lambda: fit_combination(np.zeros((0, 3, 2)), np.zeros((0, 2))), "no label"),
     # Pyramids
     (lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))), "reads 'transport_level3'"),
     (lambda: pyramid(transport_widths=(0.1,)), "has 1 values"),

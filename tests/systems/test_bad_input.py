@@ -35,7 +35,7 @@ CASES = [
     ("regda", [], ["name a preset", "people", "sprites"]),
     ("regda", ["peeple"], ["'peeple'", "sprites", "; did you mean people?"]),
     ("regda", ["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "oracle", "; did you mean regda?"]),
-    ("regda", ["people", "--variants", "constant_centre"], ["--variants", "'constant_centre'", "people", "oracle"]),
+    ("semi_supervised", ["tiny", "--variants", "zero_shot"], ["--variants", "'zero_shot'", "tiny", "all_labels"]),
     ("regda", ["people", "--marginn", "3"], ["--marginn", "--margin"]),
     ("regda", ["people", "--margin", "wide"], ["--margin", "wide"]),
     ("regda", ["people", "--network", "vgg"], ["--network", "vgg", "pose_resnet"]),

@@ -48,9 +48,9 @@ SYSTEMS = {"regda": REGDA} | {
     system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
     for system in (SUPERVISED, SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
 # Run by default; some bring the variants with them from which they start.
-VARIANTS = {"supervised": ("supervised",), "regda": ("regda", "adabn"),
+VARIANTS = {"supervised": ("supervised",), "regda": ("regda", "adabn_augmented"),
             "semi_supervised": ("ours", "pl", "all_labels"), "incremental": ("kamp",), "pyramids": ("pyramids",),
-            "adaptation": ("adapted", "untrained_head")}
+            "adaptation": ("adapted", "random_core")}
 # A variant with the stage in which it is stopped.
 STOPPED = {"supervised": ("supervised", "supervised"), "regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
            "incremental": ("rw", "step 2"), "pyramids": ("pyramids", "pyramids"),

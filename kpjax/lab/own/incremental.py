@@ -226,10 +226,10 @@ def opened(config: OwnConfig) -> tuple[Project, projects.Held]:
 
 SYSTEM = made(OwnSystem(
     incremental.SYSTEM, OWN, resolved, lambda job: open_project(job.config)[0],
-    short_list=lambda config: ("combination", "ksd_only") if config.own.control else ("ksd_only",),
+    short_list=lambda config: ("finetune", "ksd_only") if config.own.control else ("ksd_only",),
     # Without those that need images of the old model.
     applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
                                     if not variant.recipe.memory and variant.recipe.base != "joint"),
     parts=parts, opened=opened,
     differences={"measure": measure, "columns": columns, "poses": lambda data: data.train,
-                 "lengths": lambda config, variant: {variant: config.steps * (variant != "combination")}}))
+                 "lengths": lambda config, variant: {variant: config.steps}}))

@@ -30,9 +30,6 @@ from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job
 
 GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
-# Need labels of the target domain, or a known area of keypoints.
-UNSUITED = (*(name for name, variant in regda.VARIANTS.items() if variant.kind == "oracle"), "constant_centre",
-            "adabn_in_area")
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,8 @@ VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adapta
 WITH_SOURCE = OwnSystem(
     regda.SYSTEM, OWN, resolved, open_data,
     short_list=lambda config: VARIANTS if config.own.control else VARIANTS[-1:],
-    applicable=lambda config: tuple(name for name in regda.VARIANTS if name not in UNSUITED),
+    applicable=lambda config: tuple(  # an oracle needs labels of the target domain
+        name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"),
     parts=parts, opened=opened, found=lambda data: data.target.train,
     differences={"columns": columns, "predicting": lambda stored: regda.predicting(stored)._replace(
         transform=stored.config.data.square())})  # letterboxed or cropped as the images were that it learnt from

@@ -54,7 +54,7 @@ class State(NamedTuple):
     """The state of `adaptation`."""
 
     step: jax.Array
-    variables: Variables  # params: `projections`, `low_rank`, `free` (if they exist) and `head`; batch_stats
+    variables: Variables  # params: `projections` (if there are any), `free` and `head`; batch_stats
     generator: Variables
     optimizer_state: Mapping[str, optax.OptState]  # landmarks, generator
     frozen: Mapping[str, Any]  # core: the frozen weights, if any; perceptual, if a term reads it
@@ -151,7 +151,7 @@ def adaptation(
         setup: its skeleton has the keypoints to discover; the codec is not used. Images are augmented before the views
             are made, and normalised for the core; the generator sees [0, 1]. Each of the two networks has an optimizer
             state of its own, so that a clipped norm is that of one network. Learning rates, if there are several, are
-            those of `projections`, `low_rank`, `free`, `head` (those that `trained` has) and `generator`.
+            those of `projections` (if `trained` has any), `free`, `head` and `generator`.
         objective: of `adaptation_objective`.
         trained: by default `parametrisation.adapted()`. The head is new, and always trained.
         generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3)
@@ -194,7 +194,7 @@ def adaptation(
             variables = _with_core(variables, start)
         body = {name: tree for name, tree in variables["params"].items() if name != HEAD}
         grouped = grouped_kernels(model, images, train=False)
-        core, params = parametrisation.init(named_key(key, "parametrisation"), body, grouped)
+        core, params = parametrisation.init(body, grouped)
         params = params | {HEAD: variables["params"][HEAD]}
         generated, fresh_generator = generator_of(images).init_with_output(
             named_key(key, "generator"), images, heatmaps, train=False)

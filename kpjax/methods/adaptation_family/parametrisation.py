@@ -1,8 +1,8 @@
 """Parametrisations of a network by a frozen core: the weights that are trained, and the network that they make.
 
 These are the variants of the tables in "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), and
-their building blocks: projections of kernels and low-rank updates. A parametrisation concerns all of a network but its
-head, which is always new and trained. Frozen weights are never differentiated and have no optimizer state.
+their building block: projections of kernels. A parametrisation concerns all of a network but its head, which is always
+new and trained. Frozen weights are never differentiated and have no optimizer state.
 """
 from collections.abc import Callable, Iterable
 from math import prod
@@ -87,59 +87,6 @@ def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None
                              "outputs; give the core that it was made for")
 
 
-# Low-rank updates of frozen kernels: LoRA (Hu et al. 2021)
-
-
-def ranks_of_equal_size(shapes: dict[Path, tuple[int, ...]], grouped: Iterable[Path] = ()) -> dict[Path, int]:
-    """Chooses ranks, at least 1, such that all updates together have as many weights as the projections.
-
-    The equality holds up to half the cost of one rank of the last kernel; each kernel's rounding error passes to the
-    next. Where a kernel is so narrow that rank 1 costs more than its matrix, the sum can be larger. shapes: of kernels
-    (..., in, out), by path; those in `grouped` have a scale (out,) for a projection.
-    """
-    ranks, wanted, spent = {}, 0, 0
-    for path, shape in shapes.items():
-        cost = prod(shape[:-1]) + shape[-1]
-        wanted += shape[-1] if path in grouped else shape[-1] ** 2
-        ranks[path] = max(1, round((wanted - spent) / cost))
-        spent += ranks[path] * cost
-    return ranks
-
-
-def initial_updates(key: jax.Array, core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
-    """Initialises updates, without effect at first, for every kernel of `projected_leaves`.
-
-    Each kernel's place holds {"down", "up"}, float32: `down` normal with variance 1 / (taps * in), `up` zero. `grouped`
-    is as in `identity_projections`, which raises the same InputError.
-    """
-    shapes = {path: leaf.shape for path, leaf in projected_leaves(core_params, rule, grouped).items()}
-    updates = {}
-    for number, (path, rank) in enumerate(ranks_of_equal_size(shapes, grouped).items()):
-        *_, width = shapes[path]
-        inputs = prod(shapes[path][:-1])
-        normal = jax.random.normal(jax.random.fold_in(key, number), (inputs, rank), jnp.float32)
-        updates[path] = {"down": normal * inputs ** -0.5, "up": jnp.zeros((rank, width), jnp.float32)}
-    return unflatten_dict(updates)
-
-
-def with_updates(core_params: Params, updates: Params) -> dict:
-    """Adds its update to every kernel that has one, kernel + down @ up; all other leaves are unchanged.
-
-    Raises InputError for a path that the core does not have, or factors that do not fit the kernel.
-    """
-    core, factors = flatten_dict(core_params), flatten_dict(updates)
-    changed = dict(core)
-    for path in dict.fromkeys(path[:-1] for path in factors):
-        down, up = factors[*path, "down"], factors[*path, "up"]
-        fits = path in core and (down.shape[0], up.shape[1]) == (prod(core[path].shape[:-1]), core[path].shape[-1])
-        if not fits:
-            raise InputError(f"low-rank update of {'/'.join(path)}: the core has no kernel of this name and size; give "
-                             "the core that it was made for")
-        change = jnp.matmul(down, up, precision=jax.lax.Precision.HIGHEST)
-        changed[path] = core[path] + change.reshape(core[path].shape)
-    return unflatten_dict(changed)
-
-
 # Parametrisations
 
 
@@ -147,11 +94,11 @@ class Parametrisation(NamedTuple):
     """Two pure functions: one splits a core's parameters, the other assembles a network's.
 
     `init` gets the paths of kernels of grouped convolutions too: depthwise ones are scaled, others not projected.
-    `frozen` may be {}. `trained` has some of the names `projections`, `low_rank` and `free`.
+    `frozen` may be {}. `trained` has `free`, and `projections` where there are some.
     """
 
-    init: Callable[[jax.Array, Params, frozenset[Path]], tuple[dict, dict[str, Any]]]
-    # (key, params without the head, grouped) -> (frozen, trained)
+    # (params without the head, grouped) -> (frozen, trained)
+    init: Callable[[Params, frozenset[Path]], tuple[dict, dict[str, Any]]]
     assemble: Callable[[Params, Params], dict]  # (frozen, trained) -> params without the head
     starts_from_core: bool = True
 
@@ -164,8 +111,7 @@ def adapted() -> Parametrisation:
     blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its text every convolution
     is projected.
     """
-    def init(key, params, grouped):
-        del key
+    def init(params, grouped):
         chosen = channel_kernels(params, grouped)
         kernels, free = split(params, chosen)
         return kernels, {"projections": identity_projections(params, chosen, grouped), "free": free}
@@ -176,54 +122,11 @@ def adapted() -> Parametrisation:
     return Parametrisation(init, assemble)
 
 
-def adapted_w_and_head_only() -> Parametrisation:
-    """Builds the same projections with all else of the core frozen. (BatchNorm's statistics still follow the data.)"""
-    def init(key, params, grouped):
-        del key
-        return params, {"projections": identity_projections(params, channel_kernels(params, grouped), grouped)}
-
-    def assemble(frozen, trained):
-        return project(frozen, trained["projections"])
-
-    return Parametrisation(init, assemble)
-
-
-def lora() -> Parametrisation:
-    """Builds `adapted` with a low-rank update in place of each projection, at an equal number of trained weights."""
-    def init(key, params, grouped):
-        chosen = channel_kernels(params, grouped)
-        kernels, free = split(params, chosen)
-        return kernels, {"low_rank": initial_updates(key, params, chosen, grouped), "free": free}
-
-    def assemble(frozen, trained):
-        return merge(with_updates(frozen, trained["low_rank"]), trained["free"])
-
-    return Parametrisation(init, assemble)
-
-
 def finetuned() -> Parametrisation:
     """Builds full finetuning: everything starts at the core and is trained."""
-    return Parametrisation(lambda key, params, grouped: ({}, {"free": params}), lambda frozen, trained: trained["free"])
+    return Parametrisation(lambda params, grouped: ({}, {"free": params}), lambda frozen, trained: trained["free"])
 
 
 def scratch() -> Parametrisation:
     """Builds training from a fresh start; a given core is not read."""
     return finetuned()._replace(starts_from_core=False)
-
-
-def finetuned_where(rule: Rule) -> Parametrisation:
-    """Builds partial finetuning: weights chosen by a rule start at the core and are trained; the others are frozen."""
-    def init(key, params, grouped):
-        del key, grouped
-        free, frozen = split(params, rule)
-        return frozen, {"free": free}
-
-    return Parametrisation(init, lambda frozen, trained: merge(frozen, trained["free"]))
-
-
-def finetuned_last() -> Parametrisation:
-    """Builds finetuning of the part between trunk and head: the hourglass's top block and last 1x1 convolution.
-
-    The paper does not name its layers.
-    """
-    return finetuned_where(lambda path, leaf: path[0] == "upsampling")

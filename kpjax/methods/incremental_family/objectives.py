@@ -17,7 +17,6 @@ from kpjax.losses.distillation import (
     Reduction,
     channel_distillation,
     line_entropy,
-    mse_distillation,
     spatial_distillation,
 )
 from kpjax.losses.heatmap import coarse_to_fine, coarse_to_fine_targets, heatmap_mse
@@ -78,16 +77,6 @@ def spatial_distillation_term(*, reduction: Reduction = "element_mean", temperat
         del streams
         return spatial_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old,
                                     reduction=reduction, temperature=temperature)
-
-    return Term(1.0, loss, reads=("heatmaps", "teacher"))
-
-
-def mse_distillation_term() -> Term:
-    """Builds the control of l_KSD: 1/2 the mean squared difference on all old channels."""
-
-    def loss(outputs, streams):
-        del streams
-        return mse_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old)
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 

@@ -5,15 +5,13 @@ A term reads views by name; `semi_supervised` runs the passes that the terms of 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
 from kpjax import geometry
-from kpjax.heatmaps import Codec, decode_soft_argmax
+from kpjax.heatmaps import Codec
 from kpjax.losses.consistency import (
-    coordinate_equivariance,
     semantic_consistency,
     transformation_equivariance,
     transformation_invariance,
@@ -27,7 +25,6 @@ from kpjax.structures import Example, Streams
 
 LABELLED, UNLABELLED = STREAMS = ("labelled", "unlabelled")
 SQUARES: HeatmapLoss = partial(heatmap_mse, half=False)  # L_sup
-SHARPNESS = 100.0  # multiplies heatmaps before the softmax of a soft-argmax, which is flat on maps that peak near 1
 EQUATION_5 = {"supervised_weight": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
 
 
@@ -136,19 +133,6 @@ def invariance_term(
     return Term(weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images))
 
 
-def coordinate_equivariance_term(codec: Codec, weight: float, streams: Sequence[str] = STREAMS) -> Term:
-    """Builds ELT on keypoints, decoded by a soft-argmax."""
-
-    def of(stream, outputs, examples):
-        del examples
-        heatmaps = outputs[stream], outputs[warped(stream)]
-        points, points_of_warped = (decode_soft_argmax(each, temperature=1 / SHARPNESS)[0] for each in heatmaps)
-        maps = geometry.conjugate(outputs[f"maps/{stream}"], codec.to_heatmap)
-        return coordinate_equivariance(points, points_of_warped, maps, heatmaps[0].shape[1:3])
-
-    return Term(weight, _mean_over(streams, of), (*streams, *map(warped, streams)))
-
-
 def _mean_over(streams: Sequence[str], of: Callable) -> Callable:
     """Averages over streams: their batches have one size, so this is the mean over all images."""
     return lambda outputs, examples: sum(of(stream, outputs, examples) for stream in streams) / len(streams)
@@ -177,9 +161,7 @@ def _in_frame(examples: Streams, view: str, ground_truth: bool) -> jax.Array:
 
 def semi_supervised_objective(
     codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, semantic: float = 5e-4,
-    equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True,
-    ground_truth_in_equivariance: bool | None = None, equivariance_on: Sequence[str] | None = None,
-    unit: bool = False
+    equivariance: float = 0.1, invariance: float = 0.1, ground_truth: bool = True, unit: bool = False
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is `without` some.
 
@@ -189,35 +171,24 @@ def semi_supervised_objective(
             equation 5's over 1e3. Adam hardly distinguishes them from the paper's,
             `semi_supervised_objective(codec, **EQUATION_5)`, and plain descent works with its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the supervised one.
-        ground_truth_in_equivariance, equivariance_on: another choice and other streams for L_te; None for the same.
         unit: of L_ti, see `invariance_term`.
     """
-    in_equivariance = ground_truth if ground_truth_in_equivariance is None else ground_truth_in_equivariance
     return _supervised(codec, supervised_weight) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
-        "equivariance": equivariance_term(
-            codec, equivariance, equivariance_on or streams, ground_truth=in_equivariance),
+        "equivariance": equivariance_term(codec, equivariance, streams, ground_truth=ground_truth),
         "invariance": invariance_term(codec, invariance, streams, ground_truth=ground_truth, unit=unit),
     }
 
 
 def equivariant_landmark_objective(
-    codec: Codec, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"] = "inverse_heatmap", *,
-    streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float | None = None
+    codec: Codec, *, streams: Sequence[str] = STREAMS, supervised_weight: float = 1.0, equivariance: float = 0.1
 ) -> Objective:
-    """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, without ground truth in the latter.
+    """Builds ELT (Honari et al. 2018): `supervised` and `equivariance`, which moves the heatmaps of g(x) back.
 
-    Args:
-        form: "inverse_heatmap" moves the heatmaps of g(x) back, "forward_heatmap" is L_te, and "coordinates" compares
-            points, as in the original.
-        streams: those that `equivariance` reads.
-        equivariance: weight of `equivariance`; None is 0.1 for heatmaps and 1e-3 for coordinates.
+    The latter reads no ground truth. streams: those that it reads. equivariance: its weight.
     """
-    terms = {"inverse_heatmap": partial(equivariance_term, ground_truth=False, inverse=True),
-             "forward_heatmap": partial(equivariance_term, ground_truth=False),
-             "coordinates": coordinate_equivariance_term}
-    weight = (1e-3 if form == "coordinates" else 0.1) if equivariance is None else equivariance
-    return _supervised(codec, supervised_weight) | {"equivariance": terms[form](codec, weight, streams)}
+    return _supervised(codec, supervised_weight) | {
+        "equivariance": equivariance_term(codec, equivariance, streams, ground_truth=False, inverse=True)}
 
 
 def pseudo_label_objective(

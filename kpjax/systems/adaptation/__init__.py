@@ -8,7 +8,7 @@ steps and images, and the last step is the result.
 Errors are of regressors between discovered points and annotation (forward: annotation from points; backward: points
 from annotation) and of points under turns (consistency). Each is fooled by some collapse. A variant with few varying
 points, or with all points in a heap, has collapsed; its errors mean nothing. `random_core` shows how much the learnt
-kernels matter, `untrained_head` how much learning does.
+kernels matter.
 """
 import functools
 from collections.abc import Callable, Mapping
@@ -168,8 +168,7 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     if recipe.core != "none":
         core = core_of(job) if recipe.core == "trained" else untrained_core(config, job.seed, of_shapes=bool(job.plan))
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
-    fitted = (_adapt(job, method, data, start, core) if recipe.trains else
-              system.no_training(system.first_state(job, method, data.target, STAGE, start)))
+    fitted = _adapt(job, method, data, start, core)
     if job.plan:
         return Outcome(method, fitted.trained, 0)
     # The network that compares images is no part of the result.
@@ -192,8 +191,8 @@ def weights_in_words(state: Any) -> str:
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
     counts = {name: size(tree) for name, tree in state.variables["params"].items()}
-    parts = {"projections": "in matrices of frozen kernels", "low_rank": "in their low-rank updates",
-             "free": "of the network's own", "head": "of the head"}
+    parts = {"projections": "in matrices of frozen kernels", "free": "of the network's own",
+             "head": "of the head"}
     trained = ", ".join(f"{counts[name]:,} {words}" for name, words in parts.items() if name in counts)
     return f"{size(state.frozen.get('core', {})):,} weights of the core frozen; trained: {trained}"
 
@@ -237,8 +236,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that a preset runs when none are named."""
     if config.data.rendered:  # minutes on two cores
-        return ("adapted", "scratch", "untrained_head")
-    return ("adapted", "finetuned", "scratch", "lora", "random_core", "untrained_head")
+        return ("adapted", "scratch")
+    return ("adapted", "finetuned", "scratch", "random_core")
 
 
 def shortened(config: Config, steps: int) -> Config:
@@ -251,7 +250,7 @@ def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of the core and of the adaptation, of those that a variant has."""
     recipe = VARIANTS[variant].recipe
     core = {core_name(config): config.core.steps} if recipe.core == "trained" and config.core.core_epochs else {}
-    return core | ({variant: config.steps} if recipe.trains else {})
+    return core | {variant: config.steps}
 
 
 def columns(config: Config) -> tuple[Column, ...]:

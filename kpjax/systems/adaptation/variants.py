@@ -30,7 +30,6 @@ class Recipe(NamedTuple):
 
     parametrisation: methods.Parametrisation  # the weights that are trained, and how they make a network
     core: Literal["trained", "random", "none"] = "trained"  # its start
-    trains: bool = True
 
 
 PROJECTED = methods.adapted()  # variants with one parametrisation share programs
@@ -40,15 +39,7 @@ VARIANTS: dict[str, Variant] = {
     "finetuned": Variant("baseline", "all weights trained from the core", "Finetune", Recipe(methods.finetuned())),
     "scratch": Variant("baseline", "all weights trained from a fresh start", "Scratch",
                        Recipe(methods.scratch(), "none")),
-    "lora": Variant("baseline", "an update of low rank for each frozen kernel, as many weights as the matrices", "LoRA",
-                    Recipe(methods.lora())),
     "random_core": Variant("control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")),
-    "untrained_head": Variant("control", "the core under a new head, nothing trained",
-                              recipe=Recipe(PROJECTED, trains=False)),
-    "adapted_w_and_head_only": Variant("ablation", "matrices and head trained, all else of the core frozen",
-                                       recipe=Recipe(methods.adapted_w_and_head_only())),
-    "finetuned_last": Variant("ablation", "top block, last 1x1 convolution and head trained, all else frozen",
-                              recipe=Recipe(methods.finetuned_last())),
 }
 
 

@@ -6,9 +6,7 @@ images: no image and no label of another step. Variants with KA-Net spend a fift
 others train so much longer. After every step all known keypoints are evaluated on all test images. This is a row of the
 matrix from which AAA, AT, MT and A-MRE are computed.
 
-`mse_distillation` and `self_training` are the controls: squared errors in place of the spatial distillation, and the
-old model's own points in place of KA-Net's. `combination` trains nothing: a new keypoint is a weighted sum of the
-points that the old model finds, by weights fitted to the labels. Every variant that trains has a weight of its own,
+`self_training` is the control: the old model's own points in place of KA-Net's. Every variant has a weight of its own,
 chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
 well weighted distillation has it.
 """
@@ -126,7 +124,7 @@ def lengths(config: Config, variant: str) -> dict[str, float]:
     later = config.steps * (len(read_json(config.data.protocol_path())["steps"]) - 1)
     if recipe.base == "joint":
         return {variant: config.base_steps + later}
-    return {recipe.base: config.base_steps} | ({} if recipe.combined else {variant: later})
+    return {recipe.base: config.base_steps, variant: later}
 
 
 def threshold_texts(config: Config) -> list[str]:

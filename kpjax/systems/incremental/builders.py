@@ -59,9 +59,8 @@ class Recipe:
     ka_net: bool = False  # whether a later step has a first stage
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
-    combined: bool = False  # whether new keypoints are combinations of old ones, and nothing is trained
     over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
-    memory: Literal["", "fisher", "online_fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
+    memory: Literal["", "fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
 
     def increment_steps(self, config: Config) -> int:
         """Returns the optimizer steps of the second stage of a later step: all where there is no KA-Net."""
@@ -118,9 +117,8 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
 
 @functools.lru_cache(maxsize=8)
 def evaluated(setting: Setting, steps: int) -> Method:
-    """Builds what predicts after any step: the network, and the combinations of its points where there are some."""
-    method = build_base(setting, "base", steps)
-    return method._replace(predict=methods.combined_predict(method.predict))
+    """Builds what predicts after any step."""
+    return build_base(setting, "base", steps)
 
 
 @functools.lru_cache(maxsize=32)

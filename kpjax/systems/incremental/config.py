@@ -90,10 +90,8 @@ class Weights(Checked):
     kamp_rerendered: Positive = 100.0
     ksd_only: Positive = 100.0
     self_training: Positive = 100.0
-    mse_distillation: Positive = 1.5  # about 100 of element_mean on maps of 64
     lwf: Positive = 10.0
     ewc: Positive = 1e4
-    online_ewc: Positive = 1e4
     mas: Positive = 10.0
     rw: Positive = 1e3
     afec: Positive = 1e4
@@ -174,8 +172,8 @@ SYNTHETIC = Config(
         warmup_steps=20),
     base_steps=800, steps=400, distillation=Distillation("line_sum"), association=Association(input_sigma=0.5),
     weights=Weights(
-        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, mse_distillation=1.0, lwf=4.0, ewc=3e-3,
-        online_ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3, afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
+        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
+        afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
     baselines=Baselines(normalise_importance=True), pck_thresholds=(0.05, 0.1), error_in="pixels")
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,

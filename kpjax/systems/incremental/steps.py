@@ -14,7 +14,7 @@ from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, name
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, rounded_share, subset
 from kpjax.input.stream import SourceStream, stream
-from kpjax.methods.incremental_family import combination, memories
+from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.platforms import run_once
@@ -226,9 +226,7 @@ class Prepared(NamedTuple):
 
 
 def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
-    """Trains the network of a later step from that of the step before, or combines what that finds."""
-    if run.recipe.combined:
-        return _combine(run, known, step, first)
+    """Trains the network of a later step from that of the step before."""
     source, steps = run.training_images(step), run.recipe.increment_steps(run.config)
     start = {"teacher": known.trained.variables, "increment": first.increment, **known.memory, **first.start}
 
@@ -242,31 +240,6 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
 
     found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
     return _known(run, found, step, known.memory, source)
-
-
-def _combine(run: Run, known: Known, step: int, first: Prepared) -> Known:
-    """Returns the network as it is, with the combinations of its points that new keypoints are."""
-    source, introduced = run.training_images(step), run.data.introduced
-    old, new = np.flatnonzero(introduced < step), np.flatnonzero(introduced == step)
-
-    def fitted(_: epath.Path) -> Fitted:
-        found = run.predicted(known, source)
-        of_each = []
-        for number in new:
-            seen = found.visible[:, number] > 0
-            if not seen.any():
-                raise InputError("combination", f"{run.data.skeleton.names[number]} has no label among the images of "
-                                                f"step {step}")
-            of_each.append(combination.fit_combination(
-                found.keypoints[seen][:, old], found.true_keypoints[seen, number]))
-            print(f"{run.job.title}: {run.data.skeleton.names[number]} from {seen.sum()} labels; those left out are "
-                  f"missed by {of_each[-1].missed:.2f} (1: old keypoints do not determine it)")
-        before = known.trained.frozen.get("combination", np.eye(len(introduced), dtype=np.float32))
-        matrix = combination.with_combinations(before, of_each, known=old, new=new)
-        return no_training(Trained(known.trained.variables, {"increment": first.increment, "combination": matrix}))
-
-    found = run.stage(f"{run.job.variant}_step_{step}", fitted, {"before": known.digest})
-    return Known(found.trained, found.digest, wall_seconds=found.wall_seconds)
 
 
 def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
@@ -305,7 +278,7 @@ PLAIN = Recipe()  # the labels of the new keypoints alone
 # Memories
 
 IMPORTANCE_BATCH = 16  # images, of the passes that measure importances
-FUSING = {"fisher": "running_mean", "afec": "running_mean", "online_fisher": "decay", "mas": "sum"}
+FUSING = {"fisher": "running_mean", "afec": "running_mean", "mas": "sum"}
 
 
 def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Known:

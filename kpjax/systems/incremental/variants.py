@@ -26,8 +26,6 @@ VARIANTS: dict[str, Variant] = {
         {"distillation": lambda s: methods.channel_distillation_term()}, {"distillation": "lwf"})),
     "ewc": Variant("baseline", "elastic weight consolidation", "",
                    Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
-    "online_ewc": Variant("baseline", "elastic weight consolidation with fading importances", "",
-                          Recipe(PENALTY, {"penalty": "online_ewc"}, memory="online_fisher")),
     "mas": Variant("baseline", "memory aware synapses", "", Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
     "rw": Variant("baseline", "Riemannian walk", "", Recipe(
         {"penalty": lambda s: methods.penalty_term(half=False)}, {"penalty": "rw"}, base="base_rw", memory="walk")),
@@ -36,12 +34,8 @@ VARIANTS: dict[str, Variant] = {
         {"penalty": "afec", "expanded": "afec_expanded"}, memory="afec")),
     "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
         {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
-    "mse_distillation": Variant("control", "squared distance to the old model's heatmaps", "", Recipe(
-        {"distillation": lambda s: methods.mse_distillation_term()}, {"distillation": "mse_distillation"})),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
         "self_training", {"distillation": distilled, "association": self_trained}, ka_net=False, over_old=True)),
-    "combination": Variant("control", "each new keypoint a fixed combination of old ones: nothing is trained", "",
-                           Recipe(combined=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
                         Recipe({"distillation": distilled}, {"distillation": "ksd_only"})),
     "ka_only": Variant("ablation", "without distillation", "KA only", _kamp(terms={"association": associated})),
@@ -50,4 +44,4 @@ VARIANTS: dict[str, Variant] = {
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 
-SHORT_LIST = ("finetune", "ksd_only", "mse_distillation", "self_training", "kamp", "kamp_rerendered", "joint")
+SHORT_LIST = ("finetune", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint")

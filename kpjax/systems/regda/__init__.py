@@ -199,18 +199,14 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that a preset runs when none are named, the best control among them."""
     if config.data.sprites:
-        return ("source_only", "constant_centre", "adabn", "adabn_in_area", "dd", "regda", "regda_adabn", "oracle")
+        return ("source_only", "dd", "regda", "oracle")
     suited = applicable(preset, config)
-    control = "source_only_augmented" if "source_only_augmented" in suited else "adabn"
-    return tuple(name for name in ("source_only", control, "regda", "oracle") if name in suited)
+    return tuple(name for name in ("source_only", "source_only_augmented", "regda", "oracle") if name in suited)
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that suit a preset.
-
-    Some need one keypoint in a known area, some several keypoints, and an oracle needs other images than the test's.
-    """
-    unsuited = () if config.data.sprites else ("constant_centre", "adabn_in_area")
+    """Returns the variants that suit a preset; an oracle needs other images than the test's."""
+    unsuited = ()
     if config.augment.colours:  # all variants have these colours already
         unsuited += tuple(name for name in VARIANTS if "augmented" in name)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images

@@ -6,10 +6,9 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
+from kpjax import InputError, Method, Skeleton, augment, losses, methods
 from kpjax.heatmaps import codec, decode_argmax
 from kpjax.methods import Setup
 from kpjax.systems.configs import changed, network_of, optimizer_of
@@ -60,12 +59,7 @@ def build_supervised(
     return methods.supervised(setup._replace(learning_rate=config.optimizer.supervised_rates(steps)), stream=stream)
 
 
-AREA = 16, 47  # first and last cell of 64 in which the keypoint of a sprite can lie
-
-
-def area(config: Config) -> list[int]:
-    """Returns the first cell in which a keypoint can lie, and the first beyond."""
-    return [round(cell * config.heatmaps.heatmap_size / 64) for cell in (AREA[0], AREA[1] + 1)]
+AREA = 16, 48  # first cell of 64 in which the keypoint of a sprite can lie, and the first beyond
 
 
 def pseudo_maps(config: Config) -> Callable:
@@ -73,7 +67,7 @@ def pseudo_maps(config: Config) -> Callable:
 
     The authors put a map without a positive logit at (0, 0): that is kept beside their targets, and off elsewhere.
     """
-    low, high = area(config)
+    low, high = (round(cell * config.heatmaps.heatmap_size / 64) for cell in AREA)
     kinds = {"others": losses.ground_false_by_others,
              "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1)}
     return functools.partial(kinds[config.ground_false], sigma=config.heatmaps.sigma,
@@ -149,26 +143,6 @@ def build_source_free(config: Config, setup: Setup) -> Method:
     return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view())
 
 
-def build_adabn(config: Config, setup: Setup, *, two_heads: bool = False, in_area: bool = False) -> Method:
-    """Builds new BatchNorm statistics for a trained network; `in_area` decodes in the area of possible keypoints."""
-    coding, size = setup.codec, config.heatmaps.heatmap_size
-    if in_area:
-        low, high = area(config)
-        inside = np.zeros((1, size, size, 1), bool)
-        inside[:, low:high, low:high] = True
-        coding = coding._replace(decode=lambda heatmaps: setup.codec.decode(jnp.where(inside, heatmaps, -jnp.inf)))
-    return methods.adabn((_two_heads(config, setup) if two_heads else setup)._replace(codec=coding))
-
-
-def build_constant_centre(config: Config, setup: Setup) -> Method:
-    """Puts every keypoint in the middle of every image: the error where nothing was found."""
-    def predict(state, example):
-        shape = example.keypoints.shape
-        return Prediction(jnp.full(shape, (config.data.image_size - 1) / 2, jnp.float32), jnp.ones(shape[:2]), ())
-
-    return build_supervised(config, setup)._replace(predict=predict)
-
-
 def build_pretraining(config: Config, setup: Setup) -> Method:
     """Builds the first stage: heatmap KL on the source domain."""
     return build_supervised(config, setup, steps=config.pretraining_steps, stream="source")
@@ -238,8 +212,6 @@ VARIANTS: dict[str, Variant] = {
     "source_only_views_long": Variant(
         "control", "source images turned, sheared, resized and recoloured as by teacher_adaptation, for as long as it "
         "takes; no target image", "", _in_views(restyled=0.0)),
-    "adabn": Variant("control", "source_only with BatchNorm statistics of the target domain", "AdaBN",
-                     Recipe(build_adabn, "source_only", "statistics")),
     "source_free": Variant(
         "baseline", "source_only_augmented_mse, then a mean teacher on target images, without the source's images or "
         "labels", "", Recipe(build_source_free, "source_only_augmented_mse", "further", logits=False)),
@@ -257,13 +229,7 @@ VARIANTS: dict[str, Variant] = {
         _in_random_colours(mse=True, rates_of="teacher", equal_cost=True)),
     "adabn_augmented": Variant(
         "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
-        Recipe(build_adabn, "source_only_augmented", "statistics", STRONG_COLOURS)),
-    "constant_centre": Variant("control", "every keypoint in the middle of the image", "constant centre",
-                               Recipe(build_constant_centre, "", "nothing")),
-    "adabn_in_area": Variant("control", "AdaBN, arg-max inside the area of possible keypoints", "AdaBN in area",
-                             Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing")),
-    "regda_adabn": Variant("ablation", "RegDA, then BatchNorm statistics of the target domain", "RegDA + AdaBN",
-                           Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics")),
+        Recipe(lambda config, setup: methods.adabn(setup), "source_only_augmented", "statistics", STRONG_COLOURS)),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
     "oracle_mse": Variant("oracle", "the same with the squared errors and the rates of teacher_adaptation",
                           "oracle, MSE", _alone(mse=True, rates_of="teacher")),

@@ -211,7 +211,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
     taught = tuple(name for name, variant in VARIANTS.items()
                    if VARIANTS[variant.recipe.of or name].recipe.teacher)
-    unsuited = (*taught, "te_labelled_only") if config.data.all_labelled else ()
+    unsuited = taught if config.data.all_labelled else ()
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
     return tuple(name for name in VARIANTS if name not in unsuited)
 

@@ -65,13 +65,10 @@ def build_ours(
 build_supervised = functools.partial(build_ours, left_out=("semantic", "equivariance", "invariance"))
 
 
-def build_elt(
-    config: Config, setup: Setup, form: Literal["inverse_heatmap", "forward_heatmap", "coordinates"]
-) -> Method:
-    """Builds equivariant landmark transformation (Honari et al. 2018), in one of three forms."""
+def build_elt(config: Config, setup: Setup) -> Method:
+    """Builds equivariant landmark transformation (Honari et al. 2018), of heatmaps."""
     return build_ours(config, setup, objective=methods.equivariant_landmark_objective(
-        setup.codec, form=form, streams=config.data.streams, supervised_weight=LABELS,
-        equivariance=1.0 if form == "coordinates" else config.baselines.elt))
+        setup.codec, streams=config.data.streams, supervised_weight=LABELS, equivariance=config.baselines.elt))
 
 
 def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -> Method:
@@ -180,12 +177,7 @@ VARIANTS: dict[str, Variant] = {
     "supervised": Variant("baseline", "the labels alone", "HRNet", Recipe(build_supervised)),
     "pl": Variant("baseline", "hard labels of the supervised network under six transforms, trained again", "PL",
                   Recipe(build_pseudo_labels, "supervised")),
-    "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT",
-                   _recipe(build_elt, form="inverse_heatmap")),
-    "elt_forward": Variant("baseline", "equivariance of heatmaps, moved forward, of predictions only", "ELT, forward",
-                           _recipe(build_elt, form="forward_heatmap")),
-    "elt_coordinates": Variant("baseline", "equivariance of soft-argmax coordinates", "ELT, coordinates",
-                               _recipe(build_elt, form="coordinates")),
+    "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT", Recipe(build_elt)),
     "gen": Variant("baseline", "images generated from their keypoints", "Gen", Recipe(build_gen)),
     "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
     "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
@@ -212,9 +204,6 @@ VARIANTS: dict[str, Variant] = {
     "no_ti": _ablation("without invariance", "TE + SC", "invariance"),
     "sc_only": _ablation("semantic consistency alone beside the labels", "SC", "equivariance", "invariance"),
     "ti_only": _ablation("invariance alone beside the labels", "TI", "semantic", "equivariance"),
-    "te_labelled_only": _ablation("equivariance of labelled images only", "", equivariance_on=("labelled",)),
-    "no_ground_truth_in_te": _ablation("equivariance of predictions on labelled images, too", "",
-                                       ground_truth_in_equivariance=False),
     "no_ground_truth": _ablation("predictions in place of true heatmaps in all unsupervised terms", "",
                                  ground_truth=False),
     "zero_shot": Variant("baseline", "MoveNet Lightning as published: no label and no training", "", Recipe(

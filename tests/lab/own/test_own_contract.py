@@ -28,7 +28,7 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
                  {"target/pck", "agreement/start", "agreement/networks", "target/px"}, 4, id="without_source",
                  marks=SLOW),
     pytest.param("incremental", ["--old", "OLD", "--project", "P", "--augmentation", "none", "--batch-size", "8",
-                                 "--steps", "2"], "mse_distillation",
+                                 "--steps", "2"], "ksd_only",
                  {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"}, 5, id="incremental", marks=SLOW),
     pytest.param("pyramids", ["--videos", "CLIP", "--size", "32", "--level-sizes", "2", "4", "--batch-size", "8",
                               "--steps", "2", "--window", "4"], "untrained", {"live_points"}, 6, id="pyramids",

@@ -60,7 +60,7 @@ def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
 
 def test_new_keypoints():
     found = means("incremental", "limbs", "aaa")
-    assert incremental.SYSTEM.short_list("own", incremental.OWN) == ("combination", "ksd_only")
+    assert incremental.SYSTEM.short_list("own", incremental.OWN) == ("finetune", "ksd_only")
     assert found["ksd_only"] > found["kamp_rerendered"]
 
 

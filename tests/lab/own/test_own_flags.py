@@ -19,7 +19,7 @@ from kpjax.training.fit import Evaluation
 TINY = {
     "semi_supervised": ("ours", "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2"),
     "regda": ("regda", "--source P --target IMAGES --size 32 --widths 4 4 4 --batch-size 8 --steps 2"),
-    "incremental": ("mse_distillation", "--old OLD --project P --batch-size 8 --steps 2"),
+    "incremental": ("ksd_only", "--old OLD --project P --batch-size 8 --steps 2"),
     "pyramids": ("pyramids", "--videos CLIP --size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4"),
     "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3 --generator-width 4 "
                               "--stand-in-widths 4 --repeats 1")}

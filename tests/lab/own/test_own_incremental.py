@@ -9,14 +9,13 @@ from untrained import drawn, shapes_of
 
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
-from kpjax.lab.predictors import open_run
 from kpjax.methods import symmetric_normalise
 from kpjax.models import MoveNet, movenet_lightning, to_torch
 from kpjax.models.movenet import KEYPOINTS
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Skeleton
 from kpjax.systems import published
-from kpjax.systems.command_line import read_command, run
+from kpjax.systems.command_line import read_command
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import triples_of
 from kpjax.systems.incremental.steps import learn_base
@@ -126,13 +125,3 @@ def test_a_published_network_is_an_old_model(people, movenet, capsys):
     peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
     np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
     assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
-
-
-@pytest.mark.slow
-def test_new_keypoints_of_people_without_training(people, movenet, tmp_path):
-    """The run is the published network's heatmaps and a matrix; it predicts as any other run does."""
-    folder = run(SYSTEM, command(movenet, "--workdir", str(tmp_path), "--variants", "combination")).parent
-    opened = open_run(folder / "combination" / "seed-0")
-    matrix = np.asarray(opened.trained.frozen["combination"])
-    np.testing.assert_array_equal(matrix[:17], np.eye(17, 21))
-    np.testing.assert_allclose(matrix[17:].sum(1), 1, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Choosing kernels, projecting them and updating them at low rank, for modules that know nothing of it."""
+"""Choosing kernels and projecting them, for modules that know nothing of it."""
 from math import prod
 
 import jax
@@ -13,10 +13,7 @@ from kpjax.methods.adaptation_family.parametrisation import (
     adapted,
     constrains,
     identity_projections,
-    initial_updates,
     project,
-    ranks_of_equal_size,
-    with_updates,
 )
 from kpjax.models.inverted_residuals import mobilenet_v2
 from kpjax.models.layers import Convolution, TransposedConvolution
@@ -83,8 +80,6 @@ def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params):
     scales = jnp.arange(8.0)
     kernel = project(params, {"depthwise": {"kernel": scales}})["depthwise"]["kernel"]
     np.testing.assert_allclose(kernel, params["depthwise"]["kernel"] * scales.reshape(1, 1, 1, 8), rtol=1e-6)
-    updates = initial_updates(jax.random.key(0), params, rule, grouped)
-    assert updates["depthwise"]["kernel"]["up"].shape == (1, 8)  # as many weights as eight scales allow
 
 
 def test_kernels_that_mix_channels_are_chosen_in_any_network(params):
@@ -109,9 +104,7 @@ def test_a_matrix_constrains_its_kernel():
             jnp.eye(kernel.shape[-1]))
         assert np.linalg.matrix_rank(reached.reshape(kernel.size, -1)) == dimensions
         assert constrains(kernel.shape) == (dimensions < kernel.size)
-    every = convolutions(1)
-    assert names(identity_projections(core, every)) == {"wide/kernel"}
-    assert {path.rpartition("/")[0] for path in names(initial_updates(key, core, every))} == {"wide/kernel"}
+    assert names(identity_projections(core, convolutions(1))) == {"wide/kernel"}
 
 
 def test_mobilenets_matrices_are_smaller_than_what_they_constrain():
@@ -119,7 +112,7 @@ def test_mobilenets_matrices_are_smaller_than_what_they_constrain():
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(images.shape), train=False))
     body = {name: tree for name, tree in variables["params"].items() if name != "head"}
     grouped = grouped_kernels(model, images, train=False)
-    frozen, trained = jax.eval_shape(lambda tree: adapted().init(jax.random.key(0), tree, grouped), body)
+    frozen, trained = jax.eval_shape(lambda tree: adapted().init(tree, grouped), body)
     kernels, matrices = flatten_dict(frozen), flatten_dict(trained["projections"])
     assert all(matrix.ndim == 1 or matrix.size < kernels[path].size for path, matrix in matrices.items())
     weights = sum(kernel.size for kernel in kernels.values())
@@ -146,24 +139,3 @@ def test_a_projected_layer_is_the_layer_and_a_matrix():
         projected = project(params, {"kernel": matrix})
         np.testing.assert_allclose(layer.apply({"params": projected}, x),
                                    layer.apply({"params": params}, x) @ matrix.T, atol=1e-5)
-
-
-# Updates of low rank
-
-
-def test_updates_start_at_the_core_and_have_their_rank(params):
-    updates = initial_updates(jax.random.key(0), params, without_groups)
-    jax.tree.map(np.testing.assert_array_equal, with_updates(params, updates), params)
-    updates["plain"]["kernel"]["up"] = jnp.ones_like(updates["plain"]["kernel"]["up"])
-    change = with_updates(params, updates)["plain"]["kernel"] - params["plain"]["kernel"]
-    expected = updates["plain"]["kernel"]["down"] @ updates["plain"]["kernel"]["up"]
-    np.testing.assert_allclose(change.reshape(-1, change.shape[-1]), expected, atol=1e-5)
-
-
-def test_ranks_make_up_for_each_other():
-    shapes = {("a",): (3, 3, 128, 128), ("b",): (3, 3, 128, 64), ("c",): (3, 3, 64, 64)}
-    ranks = ranks_of_equal_size(shapes)
-    trained = sum(rank * (np.prod(shapes[path][:-1]) + shapes[path][-1]) for path, rank in ranks.items())
-    wanted = 128 ** 2 + 64 ** 2 + 64 ** 2
-    assert abs(trained - wanted) <= (9 * 64 + 64) / 2
-    assert ranks_of_equal_size({("tiny",): (3, 3, 2, 2)}) == {("tiny",): 1}

@@ -23,7 +23,6 @@ from kpjax.methods.gradient_step import State
 from kpjax.methods.semi_supervised_family.objectives import (
     EQUATION_5,
     balanced_weights,
-    coordinate_equivariance_term,
     equivariance_term,
     invariance_term,
     pseudo_label_objective,
@@ -213,7 +212,6 @@ FLOWS = {
     "invariance, true masks": (invariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "features"}),
     "inverse, true maps": (
         equivariance_term(CODEC, 1.0, LABELLED, inverse=True), {"backbone", "upsampling", "head"}),
-    "coordinates": (coordinate_equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
 }
 
 
@@ -230,7 +228,7 @@ def test_a_term_reaches_the_parameters_it_should_and_no_others(name, one_at_a_ti
     _, gradient, _ = stepped(one_at_a_time, step=list(FLOWS).index(name))
     assert reached(gradient) == expected
     alone = build({"alone": term})
-    assert alone.streams == (LABELLED if "true" in name or name == "coordinates" else ("labelled", "unlabelled"))
+    assert alone.streams == (LABELLED if "true" in name else ("labelled", "unlabelled"))
     made = jax.eval_shape(alone.init, jax.random.key(0), streams_of(alone), {})
     assert ("semantic" in made.variables) == ("features" in expected)
 
@@ -270,12 +268,11 @@ def test_under_a_warp_that_moves_nothing_views_agree_and_labels_supervise():
         "equivariance": equivariance_term(CODEC, 1.0, ("unlabelled",)),
         "invariance": invariance_term(CODEC, 1.0),
         "inverse": equivariance_term(CODEC, 1.0, ground_truth=False, inverse=True),
-        "coordinates": coordinate_equivariance_term(CODEC, 1.0),
         "true": equivariance_term(CODEC, 1.0, LABELLED),
         "supervised": semi_supervised_objective(CODEC)["supervised"],
     }
     metrics, _, _ = stepped(build(answers, draw_map=unmoved))
-    for name in ("equivariance", "invariance", "inverse", "coordinates"):
+    for name in ("equivariance", "invariance", "inverse"):
         close(metrics[f"loss/{name}"], 0, atol=1e-8, err_msg=name)
     close(metrics["loss/true"], metrics["loss/supervised"])
 

@@ -33,8 +33,8 @@ from kpjax.training.trees import load_trained
 TINY, TINY_SYSTEM = CONFIGS["adaptation"], SYSTEMS["adaptation"]
 HOURGLASS = changed(TINY, network=HourglassNetwork(width=16, depth=1))
 core_of = functools.partial(adaptation.trained_core, open_images=open_core_images)
-RUN = ("adapted", "untrained_head")
-SLOW = ("finetuned", "random_core")
+RUN = ("adapted", "random_core")
+SLOW = ("finetuned",)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def check_results(finished, variants):
         assert metrics["consistency"] == pytest.approx(np.mean(ranked))
         assert {"varying_points", "point_spread", "annotated_spread", "deviation/forward/2"} <= set(metrics)
         assert ("core/pck" in metrics) == (variant != "random_core")
-        assert found["steps"] == (0 if variant == "untrained_head" else 3)
+        assert found["steps"] == 3
         assert found["config"]["comparison"]["perceptual"] == "random features"
         reason = (folder / "collapsed.txt").read_text()
         assert bool(reason) == bool(metrics["void"])
@@ -168,24 +168,23 @@ def test_networks_are_written_in_two_ways(all_finished):
         np.testing.assert_allclose(predicted.keypoints, evaluated.keypoints, atol=1e-3)
         heatmaps = apply(plain_of(model, variant), example.image.astype(np.float32) / 255)
         np.testing.assert_allclose(predicted.heatmaps[0], heatmaps, rtol=1e-4, atol=1e-5)
-        if variant in ("adapted", "untrained_head"):
+        if variant == "adapted":
             kernels = flatten_dict(learnt["params"])
             for place, leaf in flatten_dict(model.frozen["core"]).items():
                 np.testing.assert_array_equal(leaf, kernels[place])
 
 
 def test_variants_start_from_the_core(finished):
-    """The head of the untrained variant is the first of `adapted`, on the core's own weights."""
+    """All but the head is the core's own at first."""
     learnt = load_trained(finished / "stages" / "core_people_clutter" / "seed-0" / "result").variables
-    plain = plain_of(load_trained(finished / "untrained_head" / "seed-0" / "model"), "untrained_head")
-    for part in ("backbone", "upsampling"):
-        jax.tree.map(np.testing.assert_array_equal, plain["params"][part], learnt["params"][part])
     opened, method = images(), build(TINY, "adapted")
     batch = jax.tree.map(lambda *leaves: np.stack(leaves), *(opened.target[number] for number in range(4)))
     start = {"core": learnt} | adaptation.perceptual_start(TINY)
     key = named_key(named_key(jax.random.key(0), adaptation.STAGE), "init")
     first = jax.jit(method.init)(key, {"target": batch}, start)
-    jax.tree.map(np.testing.assert_array_equal, dict(first.variables["params"]["head"]), dict(plain["params"]["head"]))
+    plain = plain_of(first, "adapted")
+    for part in ("backbone", "upsampling"):
+        jax.tree.map(np.testing.assert_array_equal, plain["params"][part], learnt["params"][part])
     assert not opened.target[0].visible.any()
     assert adaptation.untrained_core(TINY, 0).digest != adaptation.untrained_core(TINY, 1).digest
 
@@ -230,9 +229,9 @@ def test_images_without_annotation_have_consistency_only(finished):
     opened = images()
     without = with_turns(*(bare(source) for source in (opened.target, opened.fit, opened.test)), 32)
     config = changed(TINY, lengths="none", core_kept_by="tiny")
-    job = job_in(finished, "untrained_head", config, "shoes")
+    job = job_in(finished, "adapted", config, "shoes")
     run(TINY_SYSTEM._replace(open=lambda job: without), job)
-    metrics = results_of(finished.parent / "shoes", "untrained_head")["metrics"]
+    metrics = results_of(finished.parent / "shoes", "adapted")["metrics"]
     assert {name.partition("/")[0] for name in metrics} == {
         "consistency", "varying_points", "point_spread", "median_spread", "void", "core"}
     assert [path.name for path in (job.folder / "images").iterdir()] == ["points.png"]
@@ -249,21 +248,18 @@ def test_every_variant_trains_its_own_weights(one_form):
         jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32), train=False))
     features = jax.eval_shape(lambda: random_features(jax.random.key(0), HOURGLASS.comparison.stand_in_widths)[1])
     built = {name: build(HOURGLASS, name) for name in VARIANTS}
-    assert built["adapted"] is built["random_core"] is built["untrained_head"]
+    assert built["adapted"] is built["random_core"]
     trained = {}
-    for name in ("adapted", "finetuned", "scratch", "lora", "adapted_w_and_head_only", "finetuned_last"):
+    for name in ("adapted", "finetuned", "scratch"):
         start = {"perceptual": features} | ({} if VARIANTS[name].recipe.core == "none" else {"core": variables})
         state = jax.eval_shape(built[name].init, jax.random.key(0), {"target": batch}, start)
         trained[name] = set(state.variables["params"]), set(state.frozen)
-    _, metrics = jax.eval_shape(built["finetuned_last"].update, state, {"target": batch}, jax.random.key(1))
+    _, metrics = jax.eval_shape(built["scratch"].update, state, {"target": batch}, jax.random.key(1))
     assert {"loss/pixels", "loss/features", "varying_points", "point_spread"} <= set(metrics)
     assert trained == {
         "adapted": ({"projections", "free", "head"}, {"core", "perceptual"}),
         "finetuned": ({"free", "head"}, {"perceptual"}),
-        "scratch": ({"free", "head"}, {"perceptual"}),
-        "lora": ({"low_rank", "free", "head"}, {"core", "perceptual"}),
-        "adapted_w_and_head_only": ({"projections", "head"}, {"core", "perceptual"}),
-        "finetuned_last": ({"free", "head"}, {"core", "perceptual"})}
+        "scratch": ({"free", "head"}, {"perceptual"})}
     assert build(changed(HOURGLASS, labelled_images=(3,), core_epoch=1), "adapted") is built["adapted"]
 
 
@@ -287,7 +283,7 @@ def test_presets_have_the_papers_settings_and_numbers():
         *ascending, mean = line.numbers.values()
         assert ascending == sorted(ascending), line.keys
         assert np.mean(ascending) == pytest.approx(mean, abs=0.016)
-    for name, variant in (("mpii_cats", "lora"), ("demo", "adapted")):
+    for name, variant in (("mpii_cats", "random_core"), ("demo", "adapted")):
         assert SYSTEM.paper(name, PRESETS[name], variant) == {}
 
 

@@ -14,7 +14,6 @@ from experiments.incremental import PRESETS, SYSTEM
 from kpjax.errors import InputError
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
-from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import over_triples, without_useless
@@ -274,22 +273,3 @@ def test_the_demos_ka_net_does_not_see_the_old_keypoint():
 
     assert mean_input(config.heatmaps.sigma) > 0.3
     assert mean_input(config.association.input_sigma) < 0.1
-
-
-@pytest.mark.slow
-def test_combinations_leave_the_base_as_it_is(tiny, finished, capsys):
-    """Nothing is trained: old points are the base's after every step, and each step adds rows to the matrix."""
-    run(tiny, ["tiny", "--variants", "combination", "--workdir", str(finished.parents[1])])
-    assert "labels; those left out are missed by " in capsys.readouterr().out
-    folder = finished / "combination" / "seed-0"
-    with np.load(folder / "predictions.npz") as stored:
-        before, after = (stored[f"step_{step}/keypoints"] for step in (0, 2))
-    data = opened(tiny).data
-    old = data.introduced == 0
-    np.testing.assert_array_equal(after[:, old], before[:, old])
-    matrix = load_file(folder / "model" / "trained.safetensors")["frozen/combination"]
-    np.testing.assert_array_equal(matrix[old], np.eye(len(old))[old])
-    assert (matrix[:, ~old] == 0).all()
-    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-5)
-    np.testing.assert_allclose(np.einsum("kp,bpd->bkd", matrix, before)[:, ~old], after[:, ~old], atol=1e-3)
-    assert json.loads((folder / "results.json").read_text())["metrics"]["at"] == 0

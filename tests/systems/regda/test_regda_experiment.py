@@ -16,30 +16,23 @@ from kpjax.systems.configs import changed
 from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
 from kpjax.systems.system import StoredRun
-from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 
-VARIANTS_RUN = ("regda", "adabn")  # adabn brings source_only with it; the others are traced
+VARIANTS_RUN = ("regda", "adabn_augmented")  # the second brings its start with it; the others are traced
 
 
 def command(preset, workdir, *variants):
     return [preset, "--workdir", str(workdir), "--variants", *variants]
 
 
-@pytest.fixture(scope="module")
-def sprites(tiny_regda, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("work")
-    return run(tiny_regda, command("sprites", workdir, "constant_centre", "adabn_in_area")).parent
-
-
 def test_results_are_complete(ran, results_of, tiny_regda):
     people, config = ran("regda"), tiny_regda.presets["people"]
     points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
-    for variant in (*VARIANTS_RUN, "source_only"):
+    for variant in (*VARIANTS_RUN, "source_only_augmented"):
         results = results_of(people, variant)
         assert results["steps"] == config.pretraining_steps + config.steps
         found = results["metrics"]
-        if variant != "adabn":  # its result is a count of passes
+        if variant != "adabn_augmented":  # its result is a count of passes
             # One evaluation, after the last step of the variant's own stage, leaves one choice.
             own = config.steps if variant == "regda" else config.steps_of_both_stages
             for choice in ("best_target", "best_validation"):
@@ -59,12 +52,13 @@ def test_the_first_stage_is_shared(ran, results_of):
     stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
     rows = [json.loads(line) for line in (people / "regda" / "seed-0" / "metrics.jsonl").read_text().splitlines()]
     assert {row["stage"] for row in rows} == {"regda"}
-    # AdaBN moves no parameter of its start, which is source_only's result and not the stage's.
-    adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in ("adabn", "source_only"))
+    # AdaBN moves no parameter of its start, which is another variant's result and not the stage's.
+    both = ("adabn_augmented", "source_only_augmented")
+    adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in both)
     jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
     assert any(not np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(adapted["batch_stats"]), jax.tree.leaves(plain["batch_stats"]), strict=True))
-    adabn, source = (results_of(people, name) for name in ("adabn", "source_only"))
+    adabn, source = (results_of(people, name) for name in both)
     assert adabn["steps"] == source["steps"]
     assert adabn["images"] > source["images"]  # it has read those of its start, too
     assert any(not np.array_equal(a, b) for a, b in zip(
@@ -95,7 +89,7 @@ def test_stages_that_variants_share_are_as_long_as_one():
     regda_lengths = functools.partial(regda.lengths, config)
     assert regda_lengths("regda") == {"pretraining": 100, "regda": 265}
     assert regda_lengths("regda") | regda_lengths("pretrained") == {"pretraining": 100, "regda": 265, "pretrained": 0}
-    assert regda_lengths("adabn_in_area") == {"source_only": 200, "adabn": 60, "adabn_in_area": 0}
+    assert regda_lengths("adabn_augmented") == {"source_only_augmented": 200, "adabn_augmented": 60}
     tiny = SYSTEMS["semi_supervised"].presets["tiny"]
     assert SYSTEMS["semi_supervised"].lengths(tiny, "pl") == {"warm start": 2, "supervised": 3, "pl": 3}
 
@@ -115,30 +109,6 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
     kinds = {name: regda.predicting(StoredRun(config, name, points)).score_kind
              for name in regda.applicable("", config)}
     assert kinds == {name: "mse_peak" if name in heights else "softmax_peak" for name in kinds}
-
-
-@pytest.mark.slow
-def test_the_constant_centre_is_the_middle(sprites, results_of, tiny_regda):
-    """Its error is the mean distance of the true points from the middle, x and y together, in the preset's unit."""
-    config = tiny_regda.presets["sprites"]
-    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
-    true = np.stack([test[number].keypoints[0] for number in range(len(test))])
-    found = results_of(sprites, "constant_centre")
-    assert found["metrics"]["target/mae"] == pytest.approx(abs(true - 15.5).mean(0).sum() / config.mae_unit, rel=1e-5)
-    assert found["steps"] == 0
-    assert not (sprites / "constant_centre" / "seed-0" / "checkpoints").exists()
-
-
-@pytest.mark.slow
-def test_adabn_in_area_is_adabn_that_looks_where_points_can_be(sprites, tiny_regda):
-    plain, inside = (load_trained(sprites / name / "seed-0" / "model") for name in ("adabn", "adabn_in_area"))
-    jax.tree.map(np.testing.assert_array_equal, plain.variables, inside.variables)
-    config = tiny_regda.presets["sprites"]
-    test = open_domain(config.data.target, side=32, seed=0, data_dir=None, train=16, test=8).test
-    method = VARIANTS["adabn_in_area"].recipe.build(config, setup_of(config, test.skeleton))
-    found = predict_source(method, inside, test, batch_size=8).keypoints
-    # Cells 16 to 47 of 64 are cells 2 to 5 of 8, four pixels each: these are their middles.
-    assert set(found.ravel()) <= {9.5, 13.5, 17.5, 21.5}
 
 
 def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
