@@ -219,15 +219,22 @@ def _flags_to_know(config: Any, typed: str) -> str:
 
 def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
     """Reads --network first: the flags of a preset are those of its network."""
-    rest, place = list(flags), next((n for n, flag in enumerate(flags) if flag.split("=")[0] == "--network"), None)
-    if place is None or not hasattr(config, "network"):
-        return config, rest
-    name = rest.pop(place).partition("=")[2]
+    name, rest = taken(flags, "--network")
+    if name is None or not hasattr(config, "network"):
+        return config, list(flags)
     if not name:
-        if place == len(rest):
-            raise InputError("network", f"name one of {', '.join(NETWORKS)}")
-        name = rest.pop(place)
+        raise InputError("network", f"name one of {', '.join(NETWORKS)}")
     return with_network(config, name), rest
+
+
+def taken(flags: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
+    """Returns the value of a flag, None where it is not there and "" where it has none, and all other words."""
+    place = next((n for n, word in enumerate(flags) if word.partition("=")[0] == flag), None)
+    if place is None:
+        return None, list(flags)
+    _, given, value = flags[place].partition("=")
+    behind = flags[place + 1:]
+    return (value, [*flags[:place], *behind]) if given else ("".join(behind[:1]), [*flags[:place], *behind[1:]])
 
 
 def _several_projects(system: System, config: Any, flags: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ def test_a_project_of_ones_own_is_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
     words = ["semi_supervised", "--chips", "h100-8", "--project", str(tmp_path / "project"),
              "--variants", "supervised_warped", "--steps", "7"]
-    _, asked = command.read(words, own_system, "own", "kpjax plan")
+    _, asked = command.read(words, own_system, "own")
     last = planned_stages(asked.job("supervised_warped", 0))[-1]
     assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
     assert last.streams["labelled"].image.shape[0] % 8 == 0

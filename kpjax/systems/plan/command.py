@@ -2,14 +2,13 @@
 
 Command   python -m experiments plan SYSTEM PRESET --chips v5e-16       (any preset; its data sets need not be there)
           kpjax plan semi_supervised --project P --chips h100-8      (one's own project)
-          python -m experiments plan regda rhd_h3d --chips v5e-256 --batch-size 8192 --variants regda --fit
+          python -m experiments plan regda rhd_h3d --chips v5e-256 --batch-size 8192 --variants regda
 
 Every stage of the chosen variants is compiled for the slice, which takes seconds for small networks and minutes for
 large ones. What is compiled is kept, and the same command goes on. All other flags are those of the preset.
 
---chips NAME-N   the slice: v5e, v5p, v6e, h100 or a100, and its number
---fit            also finds the largest batch of each stage that fits into the memory
---json FILE      the numbers, also as JSON; they always lie in RUNS/SYSTEM/PRESET/plan/NAME-N
+--chips NAME-N is the slice: v5e, v5p, v6e, h100 or a100, and its number. The numbers also lie in
+RUNS/SYSTEM/PRESET/plan/NAME-N/plan.json.
 
 No number is measured. A step takes at least what its arithmetic at the peak or its bytes at the bandwidth take,
 whichever is longer, and its collectives. Not counted: evaluation, checkpoints, compiling, reading images. The compiler
@@ -21,47 +20,34 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from kpjax import InputError, RunError
-from kpjax.systems.command_line import Command, over_devices, read_command
-from kpjax.systems.parsing import parse_known
-from kpjax.systems.plan.chips import slice_of
+from kpjax.systems.command_line import Command, over_devices, read_command, taken
+from kpjax.systems.plan.chips import Slice, slice_of
 from kpjax.systems.plan.plan import COMPILES, compiler_of, environment, plan
 from kpjax.systems.system import System
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is planned for; all other flags are those of the preset."""
-
-    chips: str = ""  # the slice, such as v5e-16
-    fit: bool = False  # find the largest batch
-    json: Path | None = None  # a file for the numbers
-
-
-def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: str, program: str
-         ) -> tuple[Plan, Command]:
+def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: str) -> tuple[Slice, Command]:
     """Reads a command line: a system, a preset where `preset` is empty, and flags.
 
     Raises InputError in one line for an unknown system, preset, slice, flag or value.
     """
     name, *flags = arguments
     system = system_of(name)
-    asked, rest = parse_known(Plan, flags, prog=program)
-    if not asked.chips:
+    chips, rest = taken(flags, "--chips")
+    if not chips:
         raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
-    slice_ = slice_of(asked.chips)
+    slice_ = slice_of(chips)
     command = read_command(system, [preset, *rest] if preset else rest)
     compiler_of(slice_.chip.platform)
     command = over_devices(command, slice_.chips)
     if command.shared.side_by_side:
         each = max(slice_.chips // len(command.seeds), 1)
         print(f"{min(len(command.seeds), slice_.chips)} seeds at a time on {slice_.name}, each as planned here")
-        asked = replace(asked, chips=f"{slice_.chip.name}-{each}")
-    return asked, command
+        slice_ = slice_of(f"{slice_.chip.name}-{each}")
+    return slice_, command
 
 
 def main(arguments: Sequence[str], *, system_of: Callable[[str], System], program: str, module: str, preset: str = ""
@@ -77,10 +63,10 @@ def main(arguments: Sequence[str], *, system_of: Callable[[str], System], progra
             raise InputError(f"{program}: name a system" + " and a preset" * (not preset))
         raise SystemExit(0)
     if COMPILES in os.environ:
-        asked, command = read(arguments, system_of, preset, program)
-        return plan(command, slice_of(asked.chips), fit=asked.fit, json=asked.json)
+        slice_, command = read(arguments, system_of, preset)
+        return plan(command, slice_)
     with contextlib.redirect_stdout(io.StringIO()):  # what is chosen is printed by the other process
-        slice_ = slice_of(read(arguments, system_of, preset, program)[0].chips)
+        slice_, _ = read(arguments, system_of, preset)
     done = subprocess.run([sys.executable, "-m", module, *arguments],
                           env=os.environ | environment(slice_.chip.platform), check=False)
     if done.returncode < 0:

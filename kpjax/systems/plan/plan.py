@@ -11,9 +11,8 @@ import importlib.metadata
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,8 +32,6 @@ from kpjax.training.mesh import check_divisible
 COMPILES = "KPJAX_COMPILES_FOR"  # set in processes that compile, to the platform
 PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax_cuda13_plugin", "jax_cuda12_plugin")}
 READ_AHEAD = 2  # batches that wait on the devices while a step runs
-LARGEST = 1024  # images of a chip, above which no larger batch is looked for
-GUESSES = 4  # batches that are compiled in search of the largest
 NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing here was measured."
 
 # Compilers
@@ -158,68 +155,13 @@ def kept(folder: epath.Path, planned: Planned, slice_: Slice, mesh: Mesh) -> dic
     return record
 
 
-# The largest batch
-
-
-class Tried(NamedTuple):
-    """A batch that was compiled."""
-
-    images: float  # of a chip, of all streams together
-    memory: float | None  # bytes; None where the compiler refused it
-    fits: bool
-
-
-def largest_batch(compiled: Callable[[float], Tried], first: Tried, available: float, unit: int) -> Tried:
-    """Finds the largest batch that fits: by the line through two that fit, else by doubling or halving.
-
-    Args:
-        compiled: compiles a batch of so many images a chip.
-        first: a batch that was compiled before.
-        available: bytes.
-        unit: images of the smallest batch whose streams keep their shares; all others are multiples of it.
-
-    Returns the largest of those that were compiled and fit; one without images if none did.
-    """
-    tried = [first]
-    for _ in range(GUESSES):
-        fitting = sorted(one for one in tried if one.fits)
-        lower = fitting[-1] if fitting else Tried(0, 0.0, True)
-        above = min((one.images for one in tried if not one.fits), default=math.inf)
-        guess = 2 * lower.images if above == math.inf else (lower.images + above) / 2
-        if len(fitting) > 1:
-            slope = (lower.memory - fitting[-2].memory) / (lower.images - fitting[-2].images)
-            found = lower.images + (available - lower.memory) / slope if slope > 0 else LARGEST
-            guess = found if found < above else guess
-        guess = max(min(guess, LARGEST) // unit * unit, unit)
-        if not lower.images < guess < above:
-            break
-        tried.append(compiled(guess))
-    return max((one for one in tried if one.fits), default=Tried(0, 0.0, True))
-
-
-def with_largest(record: Mapping[str, Any], folder: epath.Path, planned: Planned, slice_: Slice, mesh: Mesh
-                 ) -> dict[str, Any]:
-    """Returns the numbers of a stage with its largest batch."""
-    counts = [example.image.shape[0] // slice_.chips for example in planned.streams.values()]
-
-    def tried(images: float) -> Tried:
-        resized = planned.resized(images / sum(counts), slice_.chips)
-        found = kept(folder, resized, slice_, mesh)
-        return Tried(resized.images / slice_.chips, found["memory"].get("total"), found["fits"])
-
-    first = Tried(sum(counts), record["memory"].get("total"), record["fits"])
-    largest = largest_batch(tried, first, record["memory"]["available"], sum(counts) // math.gcd(*counts))
-    return {**record, "largest": {"images_per_chip": largest.images, "memory": largest.memory}}
-
-
 # The whole plan
 
 
-def plan(command: Command, slice_: Slice, *, fit: bool = False, json: Path | None = None) -> dict[str, Any]:
+def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     """Compiles all stages of a command for a slice, prints the plan and returns it as JSON.
 
-    fit: also looks for the largest batch of each stage. json: a file for the numbers, too. Raises InputError for a
-    batch that does not divide over the chips, and for a command without a stage that trains.
+    Raises InputError for a batch that does not divide over the chips, and for a command without a stage that trains.
     """
     system, preset = command.system.name, command.preset
     print(f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
@@ -234,15 +176,12 @@ def plan(command: Command, slice_: Slice, *, fit: bool = False, json: Path | Non
         known = next((record for other, record in programs if stage.alike(other)), None)
         if known is None:
             known = kept(folder, stage, slice_, mesh)
-            known = with_largest(known, folder, stage, slice_, mesh) if fit else known
             programs.append((stage, known))
         times = {"times": times_of(known, slice_, stage.steps)} if "flops" in known else {}
         records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
     result = {"system": system, "preset": preset, "chips": slice_.name, "settings": command.settings,
               "variants": list(command.variants), "note": NOT_MEASURED, "stages": records}
-    for path in (folder / "plan.json", json and epath.Path(json)):
-        if path:
-            write_json(path, result)
+    write_json(folder / "plan.json", result)
     print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {folder / 'plan.json'}")
     return result
 
@@ -276,8 +215,4 @@ def tables(records: Sequence[Mapping[str, Any]]) -> list[str]:
             [[name, *(f"{1e3 * times[part]:.2f}" for part in ("arithmetic", "bandwidth", "waiting", "step")),
               f"{times['images']:,.0f}", f"{times['hours']:.2f}", f"{times['chip_hours']:.1f}"]
              for name, times in whole] + [["all", *5 * [""], f"{hours:.2f}", f"{chip_hours:.1f}"]]))
-    if largest := [(record["stage"], record["largest"]) for record in records if "largest" in record]:
-        found.append(markdown(["stage", "largest batch, images a chip", "GiB"], [
-            [name, f"{one['images_per_chip']:g}{' or more' * (one['images_per_chip'] >= LARGEST)}",
-             f"{one['memory'] / GIB:.2f}"] for name, one in largest]))
     return [*found, NOT_MEASURED]

@@ -31,14 +31,6 @@ class Planned(NamedTuple):
         """Images that a step reads on all chips."""
         return sum(example.image.shape[0] for example in self.streams.values())
 
-    def resized(self, factor: float, chips: int) -> "Planned":
-        """Returns the stage with batches of another size, at least one example a chip."""
-        def sized(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-            count = max(round(leaf.shape[0] / chips * factor), 1) * chips
-            return jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
-
-        return self._replace(streams=jax.tree.map(sized, dict(self.streams)))
-
     def alike(self, other: "Planned") -> bool:
         """Returns whether both compile to one program: later steps of a protocol do."""
         def shapes(planned: Planned) -> Any:

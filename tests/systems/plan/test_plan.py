@@ -13,7 +13,7 @@ from kpjax import InputError, RunError
 from kpjax.systems.configs import changed
 from kpjax.systems.plan import command, plan as planning
 from kpjax.systems.plan.chips import slice_of
-from kpjax.systems.plan.plan import COMPILES, LARGEST, Tried, environment, largest_batch, tables, times_of
+from kpjax.systems.plan.plan import COMPILES, environment, tables, times_of
 from kpjax.systems.plan.stages import planned_stages
 from kpjax.systems.system import Job
 from kpjax.training.mesh import data_mesh
@@ -26,7 +26,7 @@ def stages(name, preset, variant, **changes):
 
 
 def read(*words):
-    return command.read(words, system_of, "", "plan")
+    return command.read(words, system_of, "")
 
 
 # Stages
@@ -41,7 +41,6 @@ def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
         ("source", "target"), (config.batch_size, loaded, loaded, 3))
     assert second.streams["source"].keypoints.shape == (config.batch_size, 21, 2)
     assert second.images == 2 * config.batch_size
-    assert second.resized(0.5, 4).images == config.batch_size
     assert not first.alike(second)
     assert second.alike(second._replace(name="another"))
 
@@ -88,30 +87,12 @@ def test_times_by_hand():
                                    "hours": 1.0, "chip_hours": 1.0})
     memory = {"state": 2**30, "temporaries": 2**30, "waiting": 0, "total": 2**31, "available": 2**34}
     text = "\n".join(tables([
-        record | {"stage": "first", "steps": 90_000, "fits": True, "memory": memory, "times": times,
-                  "largest": {"images_per_chip": LARGEST, "memory": 2**33}},
+        record | {"stage": "first", "steps": 90_000, "fits": True, "memory": memory, "times": times},
         {"stage": "second", "steps": 1, "images": 64, "fits": False, "memory": {"available": 2**34}}]))
     assert "nothing here was measured" in text
     assert "| first | 90,000 | 32 | 1.00 | 1.00 | 0.00 | 2.00 | 16.00 |" in text
     assert "second: does not fit; give a smaller --batch-size" in text
     assert "| first | 10.00 | 40.00 | 0.00 | 40.00 | 800 | 1.00 | 1.0 |" in text
-    assert "1024 or more" in text
-
-
-@pytest.mark.parametrize(("memory", "start", "unit", "least", "most"), [
-    (lambda images: 70 + 15 * images, 8, 1, 62, 62), (lambda images: 70 + 15 * images, 12, 12, 60, 60),
-    (lambda images: 70 + 15 * images, 200, 1, 50, 62),
-    (lambda images: 100 + 9 * images + 0.1 * images**2, 16, 1, 48, 60),
-    (lambda images: 100 + 0.01 * images, 64, 1, LARGEST, LARGEST), (lambda images: 2000.0, 16, 1, 0, 0)])
-def test_the_largest_batch_fits(memory, start, unit, least, most):
-    def compiled(images):
-        fits = memory(images) <= 1000.0
-        return Tried(images, memory(images) if fits else None, fits)
-
-    found = largest_batch(compiled, compiled(start), 1000.0, unit)
-    assert found.fits
-    assert found.images % unit == 0
-    assert least <= found.images <= most
 
 
 # Processes and refusals
