@@ -27,14 +27,6 @@ def open_images(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None =
     return _open(data, 0 if fixed else seed, data_dir, reach, not data.rendered and seed in TUNING_SEEDS)
 
 
-def open_test_parts(data: ImageSet, data_dir: Path) -> dict[str, Source]:
-    """Opens the parts of the test images that are measured apart, by the name of their split."""
-    from data.prepared import open_source
-
-    return {split: open_source(data.test.partition("/")[0], split, data_dir=data_dir, transform=data.square())
-            for split in data.test_parts}
-
-
 def open_further(data: ImageSet, name: str, data_dir: Path) -> Source:
     """Opens the images of another prepared split, "<dataset>/<split>", as those of a set."""
     from data.prepared import open_source

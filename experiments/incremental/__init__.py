@@ -44,7 +44,7 @@ PRESETS: dict[str, Config] = {
     "demo": DEMO,
     "demo_tuning": changed(
         DEMO, summary="where settings of the demo are chosen: other keypoints first, validation images",
-        protocol="figures_tuning", evaluated_on="validation", held_out=0.1),
+        protocol="figures_tuning", evaluated_on="validation"),
     "limbs": changed(
         SYNTHETIC, summary="synthetic people, elbows and knees first, then shoulders and wrists, hips and ankles on "
         "either side of them; 2 cores, minutes", protocol="limbs", train="bodies:target", triples=2,

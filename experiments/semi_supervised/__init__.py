@@ -41,8 +41,7 @@ PRESETS: dict[str, Config] = {
     "tongue": changed(
         SPEECH, summary="the tongue in ultrasound, 50 of 420 frames labelled, other speakers test; 2 cores",
         train="tongue/train", validation="tongue/tune", test="tongue/test", further="tongue/videos", flip=False,
-        scale_is="a centimetre", contours=("surface",), pck_threshold=0.5,
-        test_parts=("test_micro", "test_micro_wide", "test_ultrasonix", "test_by_hand")),
+        scale_is="a centimetre", contours=("surface",), pck_threshold=0.5),
     "lips": changed(
         SPEECH, summary="the inner border of the lips, 50 of 164 frames labelled, other speakers test; 2 cores",
         train="lips/train", validation="lips/tune", test="lips/test", further="lips/videos",

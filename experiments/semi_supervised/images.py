@@ -2,7 +2,7 @@
 """
 import numpy as np
 
-from experiments.images import open_further, open_images, open_test_parts
+from experiments.images import open_further, open_images
 from kpjax import InputError
 from kpjax.input.source import (
     Source,
@@ -44,8 +44,7 @@ def open_data(job: Job) -> Data:
                             f"{splits.train.name} and {data.further}, without labels")
     return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
                 {"labelled_digest": chosen.digest}, plain,
-                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name),
-                test_parts=open_test_parts(data, job.data_dir))
+                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name))
 
 
 def further_images(source: Source, splits: Splits) -> Source:

@@ -3,19 +3,16 @@
 A prepared set has three parts: images that train, others on which settings are chosen, and those that test. A run with
 a tuning seed is evaluated on the second part and never reads the third. Rendered images are other ones for every seed.
 """
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kpjax import InputError
 from kpjax.augment import Loaded, Reach
 from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, Transform, enlarged
-from kpjax.input.source import Source, identities, in_memory
+from kpjax.input.source import Source, in_memory
 from kpjax.systems.configs import Checked, Count, Positive, Share
-from kpjax.training.evaluation import Gathered, labels_of
 
 KEPT_IN_MEMORY = 2**30
 TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
@@ -54,7 +51,6 @@ class ImageSet(Checked):
     validation_share: Share = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
     contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
-    test_parts: tuple[str, ...] = ()  # further splits of the set with images of the test, which are measured apart
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
     crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the original image, the least side of the crop
@@ -111,18 +107,3 @@ def loaded_domain(name: str, side: int, reach: Reach | None) -> Loaded | None:
 def larger_domain(name: str, side: int, reach: Reach | None) -> tuple[Transform, int, np.ndarray] | None:
     """Returns the transform of training images that are loaded larger, their side, and the map to plain ones."""
     return enlarged(Stretch(side), **reach._asdict()) if reach and name in MOVED_AT_FULL_SIZE else None
-
-
-def parts_of_test(found: Gathered, test: Source, parts: Mapping[str, Source]) -> dict[str, Gathered]:
-    """Returns what was predicted on each part of a test, by its name, with the labels of that part.
-
-    found: predictions on all of `test`, whose images have names. Raises InputError for an image that does not test.
-    """
-    place, chosen = {name: number for number, name in enumerate(identities(test) or ())}, {}
-    for split, source in parts.items():
-        names = identities(source) or ("images without names",)
-        if missing := [name for name in names if name not in place]:
-            raise InputError("test_parts", f"{missing[0]} of {split} is no test image; name parts of the test")
-        rows = [place[name] for name in names]
-        chosen[split] = labels_of(source)._replace(keypoints=found.keypoints[rows], scores=found.scores[rows])
-    return chosen

@@ -1,5 +1,4 @@
 """Parts of prepared sets that a run reads: a tuning seed no test image, and none twice."""
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,10 +6,9 @@ import pytest
 from experiments import adaptation, images, incremental, pyramids, semi_supervised, supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
 from experiments.images import open_images, without_split
-from kpjax import InputError, Skeleton, arrays
+from kpjax import Skeleton, arrays
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, parts_of_test
-from kpjax.training.evaluation import labels_of
+from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
 
@@ -54,22 +52,6 @@ def test_a_share_of_the_training_images_is_for_tuning_where_no_split_is(opened, 
     splits = open_images(data, 100, tmp_path)
     assert (len(splits.train), len(splits.test)) == (8, 2)
     assert opened == ["mine/train"]
-
-
-def test_parts_of_the_test_take_its_predictions_by_name_and_labels_of_their_own():
-    def named(names, x):
-        images, points = np.zeros((len(names), 8, 8, 3), np.uint8), np.full((len(names), 2, 2), x)
-        plain = arrays(images, points, np.ones((len(names), 2)), Skeleton(("nose", "tail")), "set")
-        return replace(plain, names=names)
-
-    test = named(("a", "b", "c"), 1.0)
-    found = labels_of(test)._replace(keypoints=np.arange(12.0).reshape(3, 2, 2))
-    splits = {"test_two": named(("c", "a"), 5.0), "test_other": named(("d",), 5.0)}
-    two = parts_of_test(found, test, {"test_two": splits["test_two"]})["test_two"]
-    assert (two.keypoints == found.keypoints[[2, 0]]).all()
-    assert (two.true_keypoints == 5).all()
-    with pytest.raises(InputError, match="d of test_other is no test image"):
-        parts_of_test(found, test, splits)
 
 
 def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeypatch, tmp_path):

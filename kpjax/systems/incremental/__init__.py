@@ -13,17 +13,14 @@ well weighted distillation has it.
 from collections.abc import Mapping
 
 import jax
-import numpy as np
 
-from kpjax.drawing.accuracy_matrix import accuracy_matrix
-from kpjax.drawing.overlays import write_png
-from kpjax.files import make_folder, read_json, write_text
+from kpjax.files import read_json, write_text
 from kpjax.systems.configs import changed
 from kpjax.systems.incremental import measures, steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
 from kpjax.systems.incremental.builders import setting_of
 from kpjax.systems.incremental.config import SYNTHETIC, Config
-from kpjax.systems.incremental.steps import Data, Known, Run
+from kpjax.systems.incremental.steps import Data, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, draw_predictions
@@ -44,36 +41,17 @@ def train(job: Job, data: Data) -> Outcome:
     joint = run.recipe.base == "joint"
     known = stages.learn_jointly(run) if joint else stages.learn_base(run)
     seconds, images, metrics, predictions = known.wall_seconds, known.images, {}, {}
-    later = range(1, 1 if joint else steps)
-    for step in later:
+    for step in range(1, 1 if joint else steps):
         predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
         first = associate(run, known, step, predictions[f"step_{step - 1}"])
-        before, known = known, stages.learn_step(run, known, step, first)
+        known = stages.learn_step(run, known, step, first)
         metrics |= first.metrics
-        if job.config.data.held_out:
-            metrics |= without_old_labels(run, before, known, step)
         seconds += first.wall_seconds + known.wall_seconds
         images += first.images + known.images
-    if job.config.data.held_out and later:
-        metrics["label_free"] = float(np.mean([metrics[f"label_free/step_{step}/{name}"]
-                                               for step in later for name in ("new", "agreement")]))
     metrics |= over_triples(metrics)
     # A table compares variants of equal training: KA-Net's steps count, and every variant has seen the base.
     return Outcome(run.evaluation_method, known.trained, job.config.base_steps + job.config.steps * (steps - 1),
                    known.images_per_second, seconds, metrics, predictions, images)
-
-
-def without_old_labels(run: Run, before: Known, after: Known, step: int) -> dict[str, float]:
-    """Measures the accuracy of new keypoints and the agreement with the old model on old ones, on held-out images."""
-    introduced, thresholds = run.data.introduced, run.config.pck_thresholds
-    _, held_out = stages.step_images(run.data, step, run.config.data.held_out)
-    found, earlier = (run.predicted(known, held_out) for known in (after, before))
-    new = measures.accuracies(found, thresholds)[0, introduced == step]
-    # No label of an old keypoint is read.
-    as_before = found._replace(true_keypoints=earlier.keypoints, visible=np.ones_like(found.visible))
-    old = measures.accuracies(as_before, thresholds)[0, introduced < step]
-    return {f"label_free/step_{step}/new": float(np.nanmean(new)),
-            f"label_free/step_{step}/agreement": float(np.nanmean(old))}
 
 
 def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measures.Matrices:
@@ -97,18 +75,13 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions after the last step, and the matrix at both thresholds; accuracy_matrix.csv has its numbers."""
+    """Draws predictions after the last step, and writes accuracy_matrix.csv."""
     draw_predictions(outcome, data.evaluation, job.folder / IMAGES / "last_step.png",
                      predictions.get(f"step_{len(data.protocol.steps) - 1}"))
     if jax.process_index():
         return
-    found, introduced, names = matrices(job, data, predictions), data.introduced, data.skeleton.names
-    make_folder(job.folder / IMAGES)
-    write_text(job.folder / "accuracy_matrix.csv", measures.matrix_csv(found, introduced, names, job.config))
-    titles = ["base"] + [f"step {step}" for step in range(1, len(found.error))]
-    for threshold, accuracy in zip(job.config.pck_thresholds, found.accuracy, strict=True):
-        write_png(job.folder / IMAGES / f"accuracy_matrix_at_{threshold:g}.png",
-                  accuracy_matrix(accuracy, introduced, names, titles, low=0.0, high=1.0))
+    write_text(job.folder / "accuracy_matrix.csv", measures.matrix_csv(
+        matrices(job, data, predictions), data.introduced, data.skeleton.names, job.config))
 
 
 def shortened(config: Config, steps: int) -> Config:
@@ -146,9 +119,7 @@ def columns(config: Config) -> tuple[Column, ...]:
             *spread, *detected, Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
             Column("association/ka_net", f"KA-Net at {first}", "%", 100.0, 1),
             Column("association/teacher", "its teacher", "%", 100.0, 1),
-            Column("association/left_out", "triples left out", "%", 100.0, 0, "lower"),
-            Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),
-            Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
+            Column("association/left_out", "triples left out", "%", 100.0, 0, "lower"))
 
 
 def predicting(stored: StoredRun) -> Predicting:

@@ -22,8 +22,6 @@ class StepImages(ImageSet):
     transform: Literal["person_crop", "letterbox", "around_box", "stretch"] = "person_crop"  # to a square image
     protocol: str = "mpii"  # name of a file in experiments/incremental/protocols/, or the path of one
     evaluated_on: Literal["test", "validation"] = "test"  # the images that results are about; tuning validates
-    # share of a step's images that it does not train on, for choices without old labels
-    held_out: Annotated[float, Rule(lambda value: 0 <= value < 1, "it is a share of a step's images, below 1")] = 0.0
     low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
     pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
     training_examples: int = 3200  # of rendered people, of all steps together

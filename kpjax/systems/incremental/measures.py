@@ -61,8 +61,7 @@ def summary(matrices: Matrices, introduced: np.ndarray, names: Sequence[str]) ->
     values |= {f"at/{name}": value for name, value in zip(
         names, incremental_summary(first, introduced).transfer, strict=True)}
     found = incremental_summary(matrices.error, introduced, errors=True)
-    values |= {"a_mre": found.average, "a_mre_transfer": found.average_transfer,
-               "a_mre_maximal_transfer": found.maximal_transfer}
+    values |= {"a_mre": found.average}
     values |= {f"aaa/{name}": value for name, value in zip(names, first[-1], strict=True)}
     values |= {f"a_mre/{name}": value for name, value in zip(names, matrices.error[-1], strict=True)}
     return {name: float(value) for name, value in values.items() if not math.isnan(value)}

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax import InputError, Method, Skeleton, Trained, Variables, losses, named_key
+from kpjax import Method, Skeleton, Trained, Variables, losses, named_key
 from kpjax.input.protocols import Protocol, introduced_in, step_source
-from kpjax.input.source import Source, labelled_only, rounded_share, subset
+from kpjax.input.source import Source, labelled_only, subset
 from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import finished
@@ -34,7 +34,7 @@ from kpjax.training.trees import load_trained, save_trained, tree_digest
 class Data(NamedTuple):
     """Images and protocol of one seed."""
 
-    train: Source  # with all labels; steps see their part of it, by `step_images`
+    train: Source  # with all labels; steps see their part of it, by `Run.training_images`
     evaluation: Source
     protocol: Protocol
     validation: Source | None = None  # with labels of all keypoints; none is read but for the choice of triples
@@ -58,21 +58,6 @@ class Data(NamedTuple):
     @property
     def summary(self) -> str:
         return f"{len(self.protocol.steps)} steps, {len(self.evaluation)} images for evaluation"
-
-
-def step_images(data: Data, step: int, held_out: float) -> tuple[Source, Source | None]:
-    """Returns the images of a step, labelled with its own keypoints only: those that train, and those held out.
-
-    held_out: their share, the last ones in the protocol's order. Raises InputError if none is left to train on.
-    """
-    source = step_source(data.protocol, step, data.train)
-    rest = len(source) - rounded_share(held_out, len(source))
-    if rest == len(source):
-        return source, None
-    if rest <= 0:
-        raise InputError("held_out", f"{held_out:g} of {len(source)} images of step {step} leaves none to train on")
-    return (subset(source, range(rest), source.name),
-            subset(source, range(rest, len(source)), f"{source.name}, held out"))
 
 
 def all_images(data: Data) -> Source:
@@ -122,8 +107,8 @@ class Run(NamedTuple):
         return predict_source(self.evaluation_method, known.trained, source, batch_size=2 * self.config.batch_size)
 
     def training_images(self, step: int) -> Source:
-        """Returns the images that a step trains on."""
-        return step_images(self.data, step, self.config.data.held_out)[0]
+        """Returns the images of a step, labelled with its own keypoints only."""
+        return step_source(self.data.protocol, step, self.data.train)
 
     def identity(self, *, of_base: bool, reads: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Returns what must be the same for a stage to be used. reads: the fields that it depends on; None for all."""

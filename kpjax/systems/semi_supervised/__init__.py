@@ -14,7 +14,6 @@ stores which step the validation images choose and what they say of it and of th
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,6 @@ from kpjax.input.source import Source, with_labels
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import published, system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.image_sets import TUNING_SEEDS, parts_of_test
 from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
 from kpjax.systems.semi_supervised import measures
@@ -65,7 +63,6 @@ class Data(NamedTuple):
     identity: Mapping[str, str]  # the digest of the labelled subset
     plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
     plain_labelled: Source | None = None
-    test_parts: Mapping[str, Source] = MappingProxyType({})  # of the test images, measured apart
 
     @property
     def skeleton(self) -> Skeleton:
@@ -173,24 +170,17 @@ def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, de
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures errors, equivariance, peaks and, where they were learnt, semantic features on test images."""
-    config, trained, batch_size = job.config, outcome.trained, 2 * job.config.batch_size
-    found = measures.equivariance_and_peaks(
-        outcome.method, trained, data.test, batch_size=batch_size)
+    """Measures errors and, where they were learnt, semantic features on test images."""
+    config, trained = job.config, outcome.trained
+    found = {}
     if "semantic" in trained.variables:
-        found["sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
-            read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+        found["test/sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
+            read_semantic(config, data.skeleton), trained, data.test, batch_size=2 * config.batch_size)
         if over_chance > NOTHING_LEARNT and VARIANTS[job.variant].kind != "ablation":
             print(f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
                   "nothing; train longer, or lower --invariance")
     learning = {} if VARIANTS[job.variant].recipe.untrained else of_labelled(job, data, outcome)
-    tuning = job.seed in TUNING_SEEDS  # another part is read as the test
-    apart = {} if tuning else parts_of_test(predictions["test"], data.test, data.test_parts)
-    for part, of_part in apart.items():
-        found |= {f"{part.removeprefix('test_')}/{name.removeprefix('part/')}": value
-                  for name, value in errors(of_part, data.skeleton, config, "part").items()}
-    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | learning | {
-        f"test/{name}": value for name, value in found.items()}
+    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | learning | found
 
 
 def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
@@ -248,9 +238,7 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
             *([Column("test/contour", f"distance of contours in {config.data.scale_is}", "%", 100.0, 2, "lower")]
               if config.data.contours else []),
-            Column("test/equivariance_px", "equivariance error", f"px of {config.data.image_size}", 1.0, 2, "lower"),
             Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
-            Column("test/mean_peak", "mean peak of heatmaps", "", 1.0, 2),
             Column("labelled/left_to_learn", "error left on the labelled images' heatmaps", "% of empty maps", 100.0, 0,
                    "lower"))
 

@@ -11,7 +11,7 @@ from experiments import system_of
 from experiments.images import open_domain
 from experiments.regda import PRESETS
 from kpjax.systems import regda
-from kpjax.systems.command_line import AllOfIt, read_command, run
+from kpjax.systems.command_line import AllOfIt, read_command
 from kpjax.systems.configs import changed
 from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of

@@ -2,7 +2,6 @@
 import json
 import shutil
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,15 +9,13 @@ from tiny_systems import CONFIGS, SYSTEMS
 
 from experiments import images, system_of
 from experiments.semi_supervised import PRESETS, SYSTEM
-from kpjax import geometry
-from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised import ON_PEOPLE, choices
-from kpjax.systems.semi_supervised.measures import equivariance_and_peaks, left_to_learn
+from kpjax.systems.semi_supervised.measures import left_to_learn
 from kpjax.systems.semi_supervised.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, run as run_job
 from kpjax.training.fit import Evaluation
@@ -46,13 +43,12 @@ def test_results_are_complete(ran, results_of):
         results = results_of(finished, variant)
         found = results["metrics"]
         assert results["steps"] == 5  # every variant has seen the steps of the warm start
-        assert {"test/pck", "test/nme", "test/equivariance_px", "test/mean_peak"} <= set(found)
+        assert {"test/pck", "test/nme"} <= set(found)
         assert 0 < found["labelled/left_to_learn"] < 2
         assert found["chosen_by/step"] == (5 if variant == "all_labels" else 3)  # the last one
         assert found["last/validation/pck"] == found["chosen_by/validation/pck"]
         assert found["best_validation/validation/pck"] >= found["last/validation/pck"]
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
-        assert found["test/equivariance_px"] > 0
         assert ("test/sc_over_ln_k" in found) == (variant == "ours")
     assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
     report = (finished / "report.html").read_text()
@@ -154,33 +150,6 @@ def test_both_choices_of_the_step_are_kept():
 
 
 # Measures
-
-
-def test_equivariance_is_measured_under_the_same_maps_for_everyone():
-    """A network that always answers the same point is wrong by how far the maps carry that point."""
-    points, side, count = Skeleton(("a", "b")), 32, 12
-    answer = np.array([[4.0, 9.0], [20.0, 25.0]], np.float32)
-    rng = np.random.default_rng(0)
-    true = rng.uniform(-2, 33, (count, 2, 2)).astype(np.float32)
-    inside = ((true >= -0.5) & (true < 31.5)).all(-1)
-    source = arrays(np.zeros((count, side, side, 3), np.uint8), true, np.ones((count, 2)), points, "made up")
-
-    def predict(state, example):
-        shape = (example.image.shape[0], 2, 2)
-        peaks = jnp.full((shape[0], 8, 8, 2), 0.25).at[:, 3, 4, 1].set(0.75)
-        return Prediction(jnp.broadcast_to(answer, shape), jnp.ones(shape[:2]), (peaks,))
-
-    method = Method(None, None, predict, (), points)
-    found = equivariance_and_peaks(method, Trained({}, {}), source, batch_size=8)
-    key = jax.random.fold_in(jax.random.key(0), 0xCEABD40F)
-    errors = []
-    for number in range(count):
-        map_ = PERSPECTIVE(jax.random.fold_in(key, number), (side, side))
-        moved, carried = (np.asarray(geometry.move_points(map_, each)) for each in (true[number], answer))
-        stays = inside[number] & ((moved >= -0.5) & (moved < 31.5)).all(-1)
-        errors += list(np.linalg.norm(carried - answer, axis=-1)[stays])
-    assert found["equivariance_px"] == pytest.approx(np.mean(errors), rel=1e-4)
-    assert found["mean_peak"] == pytest.approx((0.25 * inside[:, 0] + 0.75 * inside[:, 1]).sum() / inside.sum())
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.0, 1.0), (0.5, 0.25), (1.0, 0.0)])
