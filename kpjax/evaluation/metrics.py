@@ -209,10 +209,3 @@ def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skel
     """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out."""
     return {f"{prefix}/{name}": float(value) for name, value in zip(skeleton.names, values, strict=True)
             if not np.isnan(value)}
-
-
-def by_group(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
-    """Returns `<prefix>/<group name>` -> mean over the group's keypoints that are not NaN, for groups with any."""
-    values = np.asarray(values, np.float64)
-    means = {name: values[[k for k in members if not np.isnan(values[k])]] for name, members in skeleton.groups.items()}
-    return {f"{prefix}/{name}": float(present.mean()) for name, present in means.items() if present.size}

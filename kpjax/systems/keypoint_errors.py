@@ -18,8 +18,7 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
     threshold: of PCK, in units of `scale`. strict: whether a distance of exactly threshold * scale is a miss. pooled:
     whether means go over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints
     that are left out of every mean. contours: groups of the skeleton that sample a contour each; the distance between
-    contours (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: PCK and NME also per keypoint
-    and per group of keypoints, and the number of points that they are over.
+    contours (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: also PCK and NME per keypoint.
     Raises InputError if none of the keypoints would count, or the skeleton has no such group.
     """
     counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
@@ -44,5 +43,4 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
     if details:
         for measure, result in (("pck", pck), ("nme", nme)):
             values |= metrics.by_keypoint(f"{name}/{measure}", result.per_keypoint, skeleton)
-            values |= metrics.by_group(f"{name}/{measure}_group", result.per_keypoint, skeleton)
     return values

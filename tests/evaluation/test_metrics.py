@@ -112,11 +112,10 @@ def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches()
     assert 0.2 < together.overall < 0.8
 
 
-def test_reports_by_keypoint_and_by_group():
-    skeleton = Skeleton(("nose", "tail", "paw"), groups={"ends": (0, 1), "feet": (2,)})
+def test_reports_by_keypoint():
+    skeleton = Skeleton(("nose", "tail", "paw"))
     values = np.array([0.5, 1.0, np.nan])
     assert metrics.by_keypoint("target/pck", values, skeleton) == {"target/pck/nose": 0.5, "target/pck/tail": 1.0}
-    assert metrics.by_group("target/pck", values, skeleton) == {"target/pck/ends": 0.75}
 
 
 # Contours

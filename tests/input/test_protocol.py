@@ -192,8 +192,7 @@ def test_the_files_of_the_experiment(path):
     protocol = resolve(path, source)
     assert protocol.name == path.stem
     never = {skeleton.names[k] for k in np.flatnonzero(introduced_in(protocol, skeleton) < 0)}
-    if path.stem != "faces_single":  # it adds three points only
-        assert never == ({"pelvis", "thorax"} if dataset in ("lspet", "bodies:target") else set())
+    assert never == ({"pelvis", "thorax"} if dataset in ("lspet", "bodies:target") else set())
     assert all(step.triples or protocol.triple == "automatic" for step in protocol.steps[1:])
     assert not protocol.steps[0].triples
     assert all(len(triple.new) == min(2, len(step.keypoints)) for step in protocol.steps for triple in step.triples)

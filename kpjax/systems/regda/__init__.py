@@ -36,7 +36,7 @@ from kpjax.training.hosts import agreed
 
 ADABN_PASSES = (0, 1, 5)  # over the target domain; 0 stands for 60 batches
 ADABN_BATCHES = 60
-CHOICES = ("best_validation", "best_target")  # of a step, beside the last
+CHOICES = {"best_validation": "best validation step", "best_target": "best test step"}  # beside the last
 HAND_GROUPS, BODY_GROUPS = ("all", "MCP", "PIP", "DIP", "fingertip"), (
     "all", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 PRINTED_GROUPS = {"rhd": HAND_GROUPS, "freihand": HAND_GROUPS, "surreal": BODY_GROUPS}  # in the paper, by source
@@ -176,15 +176,12 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
                 found.keypoints, found.true_keypoints, found.visible, over, lines)))
         if details:
             values |= metrics.by_keypoint(f"{name}/pck", pck.per_keypoint, skeleton)
-            values |= metrics.by_group(f"{name}/pck_group", pck.per_keypoint, skeleton)
     return values
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures both domains in detail, and how often no logit of a map is positive, so that it decodes to (0, 0)."""
-    fired = {f"{name}/nothing_positive": float(np.mean(found.scores <= 0)) for name, found in predictions.items()}
-    return errors(predictions, outcome.method.skeleton, job.config, details=True) | (
-        fired if job.config.heatmaps.decoder == "argmax" else {})
+    """Measures both domains in detail."""
+    return errors(predictions, outcome.method.skeleton, job.config, details=True)
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -237,16 +234,14 @@ def columns(config: Config) -> tuple[Column, ...]:
     length = {"side": "the side", "scale": "the reference length"}[config.pck_over]
     over = f"PCK at {100 * config.pck_threshold:g} % of {length}"
     pck, source = Column("target/pck", f"target {over}", "%", 100.0), Column("source/pck", "source PCK", "%", 100.0)
-    chosen = ("best validation step", "best test step")
-    if config.data.sprites:
-        error = Column("target/mae", "target MAE, x + y", "", 1.0, 3, "lower")
-        return (error, pck, source, *(error._replace(metric=f"{name}/target/mae", title=f"MAE, {words}")
-                                      for name, words in zip(CHOICES, chosen, strict=True)))
-    others = tuple(pck._replace(metric=f"{name}/target/pck", title=f"PCK, {words}")
-                   for name, words in zip(CHOICES, chosen, strict=True))
-    contour = Column("target/contour", "target distance of contours, reference length", "%", 100.0, 2, "lower")
-    return (pck, *([contour] if config.contours else []), Column("target/mae", "target MAE", "px", 1.0, 2, "lower"),
-            source, *others, *(
+    error = Column("target/mae", "target MAE", "px", 1.0, 2, "lower")
+    first, *others = (error._replace(title="target MAE, x + y", unit="", decimals=3), pck) if config.data.sprites else (
+        pck, *([Column("target/contour", "target distance of contours, reference length", "%", 100.0, 2, "lower")]
+               if config.contours else []), error)
+    heading = "MAE" if config.data.sprites else "PCK"
+    return (first, *others, source, *(
+        first._replace(metric=f"{name}/{first.metric}", title=f"{heading}, {words}") for name, words in CHOICES.items()
+    ), *(
         Column(f"target/pck_batchwise/{group}", f"{group}, as the authors count", "%", 100.0)
         for group in PRINTED_GROUPS.get(config.data.source, ())))
 
