@@ -18,7 +18,7 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
     threshold: of PCK, in units of `scale`. strict: whether a distance of exactly threshold * scale is a miss. pooled:
     whether means go over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints
     that are left out of every mean. contours: groups of the skeleton that sample a contour each; the distance between
-    contours (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: also PCK and NME per keypoint.
+    contours (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: PCK and NME by keypoint, too.
     Raises InputError if none of the keypoints would count, or the skeleton has no such group.
     """
     counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
