@@ -20,7 +20,6 @@ from .methods import (
     adabn as adabn,
     adaptation as adaptation,
     association as association,
-    bkind as bkind,
     dan as dan,
     dann as dann,
     dd as dd,

@@ -10,7 +10,7 @@ TABLES = {
         *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
         *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT)))),
         ("rmse/flat", "rmse/level1", "rmse/level2")),
-    "paper": ("h36m", ("pyramids", "keynet", "transporter", "bkind", *CONTROLS, "mean_pose", *LEFT_OUT,
+    "paper": ("h36m", ("pyramids", "keynet", "transporter", *CONTROLS, "mean_pose", *LEFT_OUT,
                        "supervised_bound"),
               ("units/pixels_per_image/flat", "units/pixels_per_image/level1", "units/pixels_per_image/level2",
                "action/accuracy"))}

@@ -27,11 +27,6 @@ from .continual import (
     walk_importance as walk_importance,
     walk_on as walk_on,
 )
-from .differences import (
-    rotation_equivariance as rotation_equivariance,
-    separation as separation,
-    structural_difference as structural_difference,
-)
 from .distillation import (
     channel_distillation as channel_distillation,
     line_entropy as line_entropy,
@@ -68,7 +63,6 @@ from .pyramids import (
 )
 from .reconstruction import (
     balanced_distances as balanced_distances,
-    bounded_distances as bounded_distances,
     feature_distances as feature_distances,
     feature_sizes as feature_sizes,
     moved_averages as moved_averages,

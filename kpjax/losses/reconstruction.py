@@ -83,14 +83,3 @@ def balanced_distances(distances: Float[Array, "layers"], averages: Float[Array,
     the sum by 1000. Source: Jakab et al. 2018, after Chen and Koltun 2017.
     """
     return (distances / jnp.maximum(jax.lax.stop_gradient(averages), SMALLEST)).sum()
-
-
-def bounded_distances(
-    distances: Float[Array, "layers"], scales: Float[Array, "layers"], *, share: float = 0.01
-) -> Float[Array, ""]:
-    """Sums the distances d as d / ((1 - share) * scale + share * d), each of which is below 1 / share.
-
-    The divisor has a gradient: far above its scale a distance pulls no more. Source: the official code of BKinD (Sun et
-    al. 2022), whose running averages (`balanced_distances`) are begun anew in every step and so become this function.
-    """
-    return (distances / ((1 - share) * scales + share * distances)).sum()

@@ -30,7 +30,6 @@ from .incremental_family.objectives import (
     spatial_distillation_term as spatial_distillation_term,
 )
 from .incremental_family.step_spec import increment as increment
-from .pyramids_family.bkind import bkind as bkind, bkind_objective as bkind_objective
 from .pyramids_family.keynet import keynet as keynet, keynet_objective as keynet_objective
 from .pyramids_family.objectives import (
     all_reconstruction as all_reconstruction,

@@ -4,12 +4,6 @@ from .association import (
     association_network as association_network,
     reach as reach,
 )
-from .bkind_network import (
-    BKinD as BKinD,
-    DifferenceDecoder as DifferenceDecoder,
-    as_bkind as as_bkind,
-    gaussian_densities as gaussian_densities,
-)
 from .feature_pyramid import (
     Centred as Centred,
     ConvolutionStack as ConvolutionStack,

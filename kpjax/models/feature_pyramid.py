@@ -101,7 +101,6 @@ class FeaturePyramid(nn.Module):
     backbone: `(images, train)` -> feature maps from fine to coarse, each half as large as the one before, such as
         `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All are used.
     normalization: follows every convolution of the pyramid; None leaves it out and gives them a bias, as published.
-    deepest: whether the backbone's coarsest map, as it is, stands before the pyramid's.
 
     Parameters: `backbone`, `lateral1`, `smooth1`, ... from fine to coarse, with `lateral_norm1`, `smooth_norm1`, ...
     Raises InputError for images whose sides the strides do not divide.
@@ -112,7 +111,6 @@ class FeaturePyramid(nn.Module):
     width: int = 256
     normalization: Normalization | None = None
     dtype: jnp.dtype = jnp.float32
-    deepest: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -123,8 +121,7 @@ class FeaturePyramid(nn.Module):
                     f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not fit the scales of the "
                     f"feature pyramid: a map of {finer.shape[1]} x {finer.shape[2]} is not twice the next coarser; "
                     f"choose sides that the coarsest stride of its {len(maps)} maps divides")
-        pyramid = _top_down(maps, train, self.levels, self.width, self.normalization, self.dtype)
-        return (maps[-1], *pyramid) if self.deepest else pyramid
+        return _top_down(maps, train, self.levels, self.width, self.normalization, self.dtype)
 
 
 class PyramidDecoder(nn.Module):

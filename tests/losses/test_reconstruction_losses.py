@@ -6,7 +6,6 @@ import pytest
 
 from kpjax.losses.reconstruction import (
     balanced_distances,
-    bounded_distances,
     feature_distances,
     feature_sizes,
     moved_averages,
@@ -54,14 +53,6 @@ def test_layers_are_balanced_by_averages_that_are_constants():
     gradient = jax.grad(lambda d: balanced_distances(d, moved_averages(averages, d)))(distances)
     close(gradient, 1 / moved, rtol=1e-6)
 
-
-def test_a_bounded_distance_counts_1_at_its_scale_and_pulls_ever_less():
-    scales, distances = jnp.array([100.0, 1.6]), jnp.array([[0.0, 0.0], [100.0, 160.0]])
-    close(bounded_distances(scales, scales), 2, rtol=1e-6)
-    close(bounded_distances(jnp.array([1e6, 0.0]), scales), 1e6 / (99 + 1e4), rtol=1e-6)
-    gradient = jax.vmap(jax.grad(lambda d: bounded_distances(d, scales)))(distances)
-    divisors = 0.99 * np.asarray(scales) + 0.01 * np.asarray(distances)
-    close(gradient, 0.99 * np.asarray(scales) / divisors**2, rtol=1e-5)
 
 
 def test_a_layer_that_is_zero_throughout_adds_nothing():

@@ -21,7 +21,6 @@ from kpjax.methods.incremental_family.importance import sum_over_samples
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.objectives import incremental_objective, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment, increment_of
-from kpjax.methods.pyramids_family.bkind import bkind
 from kpjax.methods.pyramids_family.discovery import StillCamera
 from kpjax.methods.pyramids_family.keynet import keynet_objective
 from kpjax.methods.pyramids_family.objectives import pyramids_objective
@@ -119,7 +118,6 @@ ROWS = [
     (lambda: pyramid(streams={"reference": jax.tree.map(lambda leaf: leaf[:4], batch("reference"))}), "equal batch"),
     (lambda: pyramid({"network": {"params": {"generator": {}}}}), "has 'generator'"),
     (lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}), "has shape"),
-    (lambda: begun(bkind, streams=images(16, 32)), "are turned by 90"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Later methods (Xie et al. 2021, UDAPE, Lightning Pose, BKinD): numbers of an independent float64 program.
+"""Later methods (Xie et al. 2021, UDAPE, Lightning Pose): numbers of an independent float64 program.
 
 Maps are indexed [row, column], points are (x, y).
 """
@@ -11,12 +11,10 @@ from kpjax import geometry, heatmaps
 from kpjax.augment.occlusion import blank_boxes
 from kpjax.augment.restyling import exchanged_moments
 from kpjax.losses.consistency import surest, transformation_equivariance
-from kpjax.losses.differences import rotation_equivariance, separation, structural_difference
 from kpjax.losses.objective import total
 from kpjax.losses.pose_subspace import fit_pose_subspace
 from kpjax.methods.regda_family import teacher_adaptation
 from kpjax.methods.semi_supervised_family import easy_hard
-from kpjax.models.bkind_network import gaussian_densities
 from kpjax.optimization import ema
 from kpjax.structures import Example
 
@@ -111,37 +109,3 @@ def test_c2_pose_subspace(close):
     assert subspace.basis.shape == (4, 1)
     close(subspace.epsilon, 0.593647)
     close(fit_pose_subspace(LABELLED_POSES, percentile=1.0).epsilon, 0.059593, atol=2e-6)
-
-
-# The difference of two frames
-
-
-def test_d1_separation(close):
-    points = single([[(0, 0), (0.05, 0), (0.5, -0.5)], [(-0.2, 0.1), (-0.2, 0.2), (-0.15, 0.15)]])
-    close(0.05 * separation(points), 0.014632)
-    # The official grid has the centres of the outer cells at -1 and 1
-    for variance, largest, total_of in ((0.01, 3.194480, 14.099784), (0.001, 1.367134, 2.735023)):
-        found = gaussian_densities(single([[[0.2, -0.4]]]), (16, 16), variance, align_corners=True)
-        close([found.max(), found.sum()], [largest, total_of])
-    # D3 structural difference
-    rows, columns = np.mgrid[:16, :16]
-
-    def images(columns):
-        return single(np.stack([0.5 + 0.4 * np.sin(0.35 * columns + 0.2 * rows + c) for c in range(3)], -1)[None])
-
-    found = jax.jit(structural_difference)(images(columns), images(columns - 3))
-    assert found.shape == (1, 16, 16, 3)
-    for channel in range(3):
-        of_channel = found[0, ..., channel]
-        close([of_channel[0, 0], of_channel[8, 8], of_channel[15, 3], of_channel.mean()],
-              [0.627102, 0.608342, 0.627002, 0.601098], atol=1e-5)
-    close(structural_difference(images(columns), images(columns)), 0, atol=1e-6)
-    # A quarter turn counter-clockwise takes (x, y) to (y, -x)
-    def maps(x, y):
-        return gaussian_densities(single([[[x, y]]]), (32, 32), 0.001, align_corners=True)
-
-    found = maps(0.3, -0.1)
-    close(rotation_equivariance(found, [maps(-0.1, -0.3)]), 0)
-    close(rotation_equivariance(found, [maps(-0.1 + 0.04, -0.3)]), 0.089061)
-    exact = [maps(-0.3, 0.1), maps(0.1, 0.3)]  # of the other two turns
-    close(rotation_equivariance(found, [maps(-0.1 + 0.04, -0.3), *exact]), 0.029687)

@@ -37,7 +37,7 @@ CONFIGS = {
         input_sigma=1.5, protocol=protocol()),  # the paper's KA-Net reaches far enough in both steps
     "pyramids": changed(
         PYRAMIDS_PRESETS["demo"], image_size=16, level_sizes=(2, 4), batch_size=8, steps=3, transporter_steps=1.0,
-        oracle_steps=1.0, bkind_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5,
+        oracle_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5,
         action_window=6, action_every=6, action_steps=3, action_per_level=True, action_training_videos=0),
     "adaptation": changed(
         ADAPTATION_PRESETS["demo"], image_size=32, target_side=40, network=SmallUNet((4, 4, 4, 4), head_layers=1),

@@ -76,7 +76,6 @@ OWN = OwnConfig(**vars(SMALL) | {
     # As they were measured, rendered people and flies
     "optimizer": replace(SMALL.optimizer, learning_rate=4e-3),
     "rendering": replace(SMALL.rendering, reconstruction_width=0.1),
-    "bkind": replace(SMALL.bkind, bkind_rate=2e-3, bkind_reconstruction=30.0),
     "weights": replace(SMALL.weights, motion=0.02),
     "baselines": replace(SMALL.baselines, keynet_steps=2.1),  # for as much computing
     "collapse_steps": 1500,

@@ -43,7 +43,6 @@ NOISE, REST = 0.06, 0.05  # of the full range: a difference that is noise; of th
 Outputs = dict[str, Any]
 Forward = Callable[..., Outputs]  # (network, frame, reference, train), both images normalised
 ReferencePass = Literal["joint", "separate"]
-Target = Callable[[jax.Array, jax.Array], jax.Array]  # (frames, references) -> what is rendered, (B, H, W, 3) float32
 
 
 class State(NamedTuple):
@@ -149,8 +148,7 @@ def both_frames(part: Callable[..., Any], frame: jax.Array, reference: jax.Array
 def discovery_functions(
     network_for: Callable[[int], nn.Module], forward: Forward, paintings: Sequence[str], *,
     objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, augment: Augment | None,
-    normalise: Normalise, comparison: Comparison | None = None, still: StillCamera | None = None,
-    target: Target | None = None, scales: Callable[[jax.Array], Mapping[str, jax.Array]] = lambda step: {}
+    normalise: Normalise, comparison: Comparison | None = None, still: StillCamera | None = None
 ) -> tuple[Callable, Callable, Callable]:
     """Builds `init`, `update` and `predict` of a method.
 
@@ -166,9 +164,6 @@ def discovery_functions(
         comparison: a comparison of images with a state, if a term needs one.
         still: for videos from a still camera. Raises ValueError if images are also augmented, since their background
             is not.
-        target: what is rendered, of frames and references in [0, 1]; None renders the frames. The baseline
-            "copied_reference" is then the target of references that have not changed.
-        scales: () step -> multiples of the terms' weights, see `kpjax.losses.objective.total`.
         The others are as in `pyramids`.
     """
 
@@ -204,7 +199,7 @@ def discovery_functions(
         if augment is not None:
             examples = {name: augment(named_key(key, "pair"), example)[0] for name, example in examples.items()}
         frame, reference = (examples[name].image for name in STREAMS)
-        seen: dict[str, Any] = examples | {TARGET: frame if target is None else target(frame, reference)}
+        seen: dict[str, Any] = examples | {TARGET: frame}
         if still:
             of = state.frozen[STILL]
             video = of["video"][streams[FRAME].index]
@@ -221,14 +216,14 @@ def discovery_functions(
             averages = ()
             if comparison is not None:
                 outputs, averages = comparison.run(state, outputs, seen)
-            value, parts = total(objective, outputs, seen, scales(state.step))
+            value, parts = total(objective, outputs, seen)
             return value, (parts, (mutated.get("batch_stats", {}), averages, outputs))
 
         params, optimizer_state, (statistics, averages, outputs), metrics = gradient_step(
             objective_of, state.variables["params"], state, optimizer, learning_rate, norms=dict)
         points = jnp.concatenate(outputs[POINTS], axis=1)
-        errors = {painting: pixel_mse(outputs[painting], seen[TARGET]) for painting in paintings}
-        baselines = baseline_errors(seen[TARGET], reference if target is None else target(reference, reference))
+        errors = {painting: pixel_mse(outputs[painting], frame) for painting in paintings}
+        baselines = baseline_errors(frame, reference)
         live_points = live_keypoints(points).sum(dtype=jnp.float32)
         metrics |= {"live_points": live_points}
         metrics |= {f"error/{name}": error for name, error in errors.items()}

@@ -8,7 +8,6 @@ In the small presets they have so many more steps that each variant costs the sa
 the joints of the training videos; its points pass through the same probe, and `direct/flat` is the error of these
 points themselves, as the paper's bound seems to be. PermaKey (Gopalakrishnan et al. 2021), the third baseline of its
 supplement, is not built.
-`bkind` (Sun et al. 2022), a later baseline for still cameras, renders the difference of two frames.
 A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """
 from collections.abc import Mapping
@@ -34,8 +33,6 @@ from kpjax.systems.pyramids.config import SMALL, Config
 from kpjax.systems.pyramids.probes import FLAT
 from kpjax.systems.pyramids.variants import (
     BASELINES,
-    BKIND,
-    BKIND_PERCEPTUAL,
     ORACLE,
     PERCEPTUAL,
     VARIANTS,
@@ -50,7 +47,6 @@ from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
-BKIND_WINDOW = 20  # frames between a frame and its reference, at most
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
 MOVING_VIDEOS, MOVING_FRAMES, MOVING_SIDE = 3, 16, 144  # of the moving image; px, to which small frames are enlarged
@@ -109,15 +105,10 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
-    if job.variant == BKIND:
-        start = perceptual_start(config.bkind.bkind_perceptual, BKIND_PERCEPTUAL, image_size=config.data.image_size)
-        window = min(config.data.window, BKIND_WINDOW)
-    else:
-        compares = config.baselines.perceptual if job.variant == "keynet" else ""
-        start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
-                 **still_start(config, data.train)}
-        window = config.data.window
-    pairs = frame_pairs(data.train, window=window, batch_size=config.batch_size, seed=job.seed,
+    compares = config.baselines.perceptual if job.variant == "keynet" else ""
+    start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
+             **still_start(config, data.train)}
+    pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
     return system.fit_streams(job, method, pairs, start=start, **options)

@@ -79,7 +79,7 @@ class Rendering(Checked):
 
 @dataclass(frozen=True)
 class Still(Checked):
-    """What is made of the background of a still camera, of all variants but BKinD's. Not in the paper."""
+    """What is made of the background of a still camera. Not in the paper."""
 
     residual: bool = False  # the network renders differences from the median frame, in deviations of each pixel
     motion_weight: Annotated[float, FROM_0_TO_1] = 0.0  # share of a pixel's weight that follows its variance over time
@@ -91,11 +91,10 @@ class PyramidOptimizer(Optimizer):
 
     schedule: Literal["constant", "cosine"] = "constant"
 
-    def rate(self, steps: int, learning_rate: float = 0.0) -> optax.Schedule:
-        """Builds the schedule. learning_rate: in place of the config's, if it is not 0."""
-        rate = learning_rate or self.learning_rate
-        return (optax.cosine_decay_schedule(rate, steps) if self.schedule == "cosine" else
-                optax.constant_schedule(rate))
+    def rate(self, steps: int) -> optax.Schedule:
+        """Builds the schedule."""
+        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
+                optax.constant_schedule(self.learning_rate))
 
 
 @dataclass(frozen=True)
@@ -107,16 +106,6 @@ class Baselines(Checked):
     transporter_steps: Positive = 1.0
     oracle_steps: Positive = 1.0  # of `supervised_bound`, likewise
     perceptual: str = ""  # weights of VGG-16 (as published) or a known backbone for KeyNet's loss; "": pixels
-
-
-@dataclass(frozen=True)
-class BKinDOptions(Checked):
-    """BKinD (Sun et al. 2022), which renders the difference of two frames. Not in the paper."""
-
-    bkind_rate: NotNegative = 0.0  # learning rate; 0 takes the method's
-    bkind_steps: Positive = 1.0  # over the method's
-    bkind_reconstruction: Positive = 1.0  # weight of the term
-    bkind_perceptual: str = ""  # weights of VGG-19 (as published); "": pixels
 
 
 @dataclass(frozen=True)
@@ -151,7 +140,6 @@ class Config(Checked):
     collapse_steps: CountOrZero = 10_000  # a run stops after so many steps with a sign of collapse; 0 never stops it
     collapse_baselines: tuple[str, ...] = BASELINES  # images that are rendered no better than these are such a sign
     baselines: Baselines = Baselines()
-    bkind: BKinDOptions = BKinDOptions()
     evaluation: Evaluation = Evaluation()
 
     def __post_init__(self):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from kpjax import Codec, Example, InputError, Method, Skeleton, geometry, methods, models, spatial_softmax
+from kpjax import Codec, Example, Method, Skeleton, geometry, methods, models, spatial_softmax
 from kpjax.augment import no_augmentation
 from kpjax.evaluation.probes.image_moments import image_moments
 from kpjax.input.video_source import VideoSource
@@ -22,12 +22,11 @@ from kpjax.systems.pyramids.probes import frames_of
 from kpjax.systems.system import Variant
 from kpjax.systems.weights import perceptual_options
 
-PERCEPTUAL, BKIND_PERCEPTUAL = VGG(16, IMM_TAPS), VGG(19, IMM_TAPS)  # of KeyNet's loss and of BKinD's
+PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
 BLOB_WIDTH = 0.1  # of KeyNet and Transporter, an image's side being 2
-BKIND_LATER = 0.25  # share of BKinD's steps from which rotation and separation count
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 BASELINES = ("keynet", "transporter")  # of the paper
-BKIND, ORACLE = "bkind", "supervised_bound"
+ORACLE = "supervised_bound"
 
 # Variants
 
@@ -45,13 +44,12 @@ def network_of(config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool
 def steps_of(config: Config, variant: str) -> int:
     """Returns the number of steps of a variant."""
     factors = {"keynet": config.baselines.keynet_steps, "transporter": config.baselines.transporter_steps,
-               ORACLE: config.baselines.oracle_steps, BKIND: config.bkind.bkind_steps}
+               ORACLE: config.baselines.oracle_steps}
     return max(round(config.steps * factors.get(variant, 1.0)), 1)
 
 
-def _shared(config: Config, variant: str = "pyramids", rate: float = 0.0) -> dict[str, Any]:
-    return {"optimizer": config.optimizer.adam(),
-            "learning_rate": config.optimizer.rate(steps_of(config, variant), rate),
+def _shared(config: Config, variant: str = "pyramids") -> dict[str, Any]:
+    return {"optimizer": config.optimizer.adam(), "learning_rate": config.optimizer.rate(steps_of(config, variant)),
             "normalise": methods.imagenet_normalise}
 
 
@@ -85,20 +83,6 @@ def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
         objective=methods.transporter_objective(), network=models.as_transporter(network_of(config, (size,))),
         blob_width=BLOB_WIDTH, reference_pass=config.rendering.reference_pass,
         **still_of(config), **_shared(config, "transporter"))
-
-
-def build_bkind(config: Config, joints: Skeleton, size: int) -> Method:
-    """BKinD (Sun et al. 2022) with `size` keypoints. Raises InputError for features of another network than VGG-19."""
-    chosen = config.bkind
-    compared = perceptual_options(chosen.bkind_perceptual, BKIND_PERCEPTUAL)
-    if compared.get("perceptual", BKIND_PERCEPTUAL) != BKIND_PERCEPTUAL:
-        raise InputError("bkind_perceptual", f"{chosen.bkind_perceptual} are not of VGG-19, by which BKinD balances "
-                         "its loss; give such weights, or none")
-    objective = methods.bkind_objective(reconstruction=chosen.bkind_reconstruction, perceptual=bool(compared))
-    return methods.bkind(
-        objective=objective, network=models.as_bkind(network_of(config, (size,))),
-        later=round(BKIND_LATER * steps_of(config, BKIND)),
-        **compared, **_shared(config, BKIND, chosen.bkind_rate))
 
 
 class FinestHeatmaps(nn.Module):
@@ -158,8 +142,6 @@ VARIANTS: dict[str, Variant] = {
     "keynet": Variant("baseline", "keypoints of one level, by reconstruction", "KeyNet", Recipe(build=build_keynet)),
     "transporter": Variant("baseline", "keypoints of one level, by transport", "Transporter",
                            Recipe(build=build_transporter)),
-    "bkind": Variant("baseline", "keypoints of one level, by the difference of structure of two frames", "BKinD",
-                     Recipe(build=build_bkind)),
     "untrained": Variant("control", "the network that Keypoint Pyramids starts from", recipe=Recipe()),
     "mean_pose": Variant("control", "the mean position of every joint",  # a linear function of no feature
                          recipe=Recipe(features=lambda source: np.zeros((len(source), 0)))),

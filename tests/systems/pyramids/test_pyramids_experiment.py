@@ -19,12 +19,12 @@ from kpjax.structures import Skeleton, named_key
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import ORACLE
 from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
-from kpjax.systems.pyramids.variants import BASELINES, BKIND, VARIANTS, WITHOUT_NETWORK, build, steps_of
+from kpjax.systems.pyramids.variants import BASELINES, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.systems.system import Job, run as run_job
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["pyramids"], SYSTEMS["pyramids"]
-PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, BKIND, *WITHOUT_NETWORK, ORACLE))
+PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *WITHOUT_NETWORK, ORACLE))
 
 
 def job_of(workdir, variant="pyramids", config=TINY):
@@ -80,13 +80,10 @@ def test_results_are_complete(finished):
     assert "keypoints moving" in report
 
 
-def test_baselines_have_steps_and_rates_of_their_own():
-    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0, bkind_steps=1.2,
-                     bkind_rate=0.5)
-    names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, BKIND)
-    assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 12]
-    assert config.optimizer.rate(21, config.bkind.bkind_rate)(0) == pytest.approx(0.5)
-    assert config.optimizer.rate(10, 0.0)(0) == pytest.approx(config.optimizer.learning_rate)
+def test_baselines_have_steps_of_their_own():
+    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0)
+    names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE)
+    assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30]
 
 
 @pytest.mark.slow
@@ -136,7 +133,7 @@ def test_the_papers_preset_has_the_papers_numbers():
     assert SYSTEM.paper("demo", demo, "pyramids") == {}
     metrics = {column.metric for column in SYSTEM.columns(paper)}
     assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {"action/level1", "action/level2"}
-    for name in ("pyramids", *BASELINES, "bkind", "supervised_bound"):  # the networks fit the images
+    for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
         build(paper, Skeleton(("a", "b")), name)
 
 
