@@ -146,13 +146,12 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
     network = built.ka_net_of(setting, ka_net, inputs)
     found = answers(run, ka_net, inputs, trained, evaluation)
-    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds) for one in (found, before))
+    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds)[0] for one in (found, before))
     copied = _sums(_of_networks(library.copies_of_teacher, setting, network), setting, trained, evaluation)
     rates = {"copies": _share(copied, "copied"), "reach": seen["within"], "input": seen["input"]}
     metrics = {}
     for slot, (old, *new) in enumerate(triples):
-        values = {"ka_net": accuracy[0, old], "teacher": of_teacher[0, old], "second/ka_net": accuracy[1, old],
-                  "second/teacher": of_teacher[1, old], "used": used[slot],
+        values = {"ka_net": accuracy[old], "teacher": of_teacher[old], "used": used[slot],
                   **{name: of_triples[slot] for name, of_triples in rates.items()}}
         metrics |= {f"association/step_{step}/{names[old]}/{name}": float(value) for name, value in values.items()
                     if np.isfinite(value)}
@@ -175,8 +174,7 @@ def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
     """
     found = {}
     for name in ("ka_net", "teacher", "used"):
-        values = [value for key, value in metrics.items() if key.endswith(f"/{name}") and "/second/" not in key]
-        if values:
+        if values := [value for key, value in metrics.items() if key.endswith(f"/{name}")]:
             found[f"association/{name}"] = float(np.mean(values))
     if "association/used" in found:
         found["association/left_out"] = 1 - found.pop("association/used")

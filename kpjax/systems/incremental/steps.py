@@ -172,7 +172,7 @@ def _first_increment(run: Run, numbers: Sequence[int], weights: Mapping[str, flo
 def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -> Known:
     """Trains on the keypoints of some of the protocol's steps at once."""
     config, kind = run.config, run.recipe.base
-    shared, keep = kind in ("base", "base_rw"), _all_tracked if kind == "base_rw" else None
+    shared, keep = kind in ("base", "base_rw"), (lambda tracked: tracked) if kind == "base_rw" else None
     first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
@@ -181,10 +181,6 @@ def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -
                        keep=keep)
 
     return _known(run, run.stage(kind, train, of_base=shared), numbers[-1], NOTHING, source)
-
-
-def _all_tracked(tracked: Any) -> Any:
-    return tracked
 
 
 # Later steps
@@ -220,7 +216,7 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
             copy, between = _expanding(run, source, start)
             options = {"keep": memories.expanded_variables, "between": between}
             return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy}, **options)
-        keep = _all_tracked if run.recipe.memory == "walk" else None
+        keep = (lambda tracked: tracked) if run.recipe.memory == "walk" else None
         return run.fit(first.method, source, steps, folder, f"step {step}", start, keep=keep)
 
     found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})

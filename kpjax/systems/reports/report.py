@@ -3,7 +3,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 
@@ -50,7 +50,7 @@ def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column],
         dots=_dots(lines, columns[0], colours), column=columns[0],
         paper=any(has_paper_numbers(lines, column) for column in columns),
         paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
-        keypoint_tables=[table for column in columns if (table := _by_keypoint(measured, column)).rows],
+        keypoint_tables=[(column.heading, rows) for column in columns if (rows := _by_keypoint(measured, column))],
         panels=panels(measured, columns, colours), dashed=len(measured) > len(COLOURS),
         images=images_of(measured), **provenance(measured))
     return write_text(folder / "report.html", page)
@@ -88,20 +88,13 @@ def _dots(lines: Sequence[Line], column: Column, colours: Mapping[str, int]) -> 
     return Markup(image_tag(dot_plot(kinds, title=column.heading), column.heading))
 
 
-class _KeypointTable(NamedTuple):
-    """A column that is also stored per keypoint, as <metric>/<keypoint>."""
-
-    heading: str
-    rows: Sequence[tuple[str, Sequence[str]]]  # keypoint, and a cell of each variant
-
-
-def _by_keypoint(measured: Sequence[Line], column: Column) -> _KeypointTable:
+def _by_keypoint(measured: Sequence[Line], column: Column) -> list[tuple[str, Sequence[str]]]:
+    """Returns keypoints, each with a cell of each variant, of a column that is also stored as <metric>/<keypoint>."""
     prefix = f"{column.metric}/"
     names = dict.fromkeys(name for line in measured for run in line.runs.finished for name in run.metrics
                           if name.startswith(prefix))
-    return _KeypointTable(column.heading, [
-        (name.removeprefix(prefix), [cell_text(summarise_seeds(line.runs, name, column.factor), column)
-                                     for line in measured]) for name in names])
+    return [(name.removeprefix(prefix), [cell_text(summarise_seeds(line.runs, name, column.factor), column)
+                                         for line in measured]) for name in names]
 
 
 def panels(measured: Sequence[Line], columns: Sequence[Column], colours: Mapping[str, int]

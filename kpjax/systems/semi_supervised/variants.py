@@ -42,12 +42,6 @@ def _warped(config: Config, setup: Setup) -> Setup:
     return setup._replace(augment=compose_augmentations(setup.augment, warp))
 
 
-def objective_of(config: Config, setup: Setup, **changes: Any) -> Objective:
-    """Builds the four terms of the paper."""
-    weights = config.weights.of_terms(config.heatmaps, len(setup.skeleton.names))
-    return methods.semi_supervised_objective(setup.codec, streams=config.data.streams, unit=True, **weights, **changes)
-
-
 def build_ours(
     config: Config, setup: Setup, *, objective: Objective | None = None, left_out: Sequence[str] = (),
     warped: bool = False, stage: StageOf = "method", **changes: Any
@@ -55,7 +49,9 @@ def build_ours(
     """Builds the method: its terms without those left out, with changes; or another objective."""
     weights, base = config.weights, _warped(config, setup) if warped else setup
     if objective is None:
-        objective = without(objective_of(config, setup, **changes), *left_out)
+        of_terms = weights.of_terms(config.heatmaps, len(setup.skeleton.names))
+        objective = without(methods.semi_supervised_objective(
+            setup.codec, streams=config.data.streams, unit=True, **of_terms, **changes), *left_out)
     return methods.semi_supervised(
         base._replace(learning_rate=config.rate(stage)), objective=objective, feature_width=weights.feature_width,
         one_scale=True, warped_pass=weights.warped_pass)
