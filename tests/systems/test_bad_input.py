@@ -68,7 +68,6 @@ CASES = [
     ("semi_supervised", ["tiny", "--labelled", "1", "--variants", "pl"], ["'pl' does not suit"]),
     ("incremental", ["tiny", "--steps", "1"], ["--steps: 1; must be at least 2"]),
     ("incremental", ["tiny", "--protocol", "nowhere"], ["--protocol: 'nowhere' is not found; there are atrw"]),
-    ("incremental", ["tiny", "--held-out", "1.0"], ["--held-out: 1.0; it is a share"]),
     ("incremental", ["tiny", "--kamp", "-1"], ["--kamp: -1.0; must be finite and above 0"]),
     ("incremental", ["tiny", "--low-shot", "100"], ["100 images a step are asked for, but there are 12"]),
     ("pyramids", ["tiny", "--level-sizes", "4", "6"], ["--level-sizes: 4 6; every keypoint"]),
