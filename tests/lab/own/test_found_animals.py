@@ -9,15 +9,16 @@ from own_runs import tiny_finders
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.files import read_json, write_json
 from kpjax.images.transforms import AroundBox
 from kpjax.lab.animals.centres import Animals
 from kpjax.lab.formats.project_source import frames_at
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
+from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
 from kpjax.systems.system import run
-from kpjax.training.trees import load_trained
 
 TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
         "--evaluations", "1", "--steps", "2"]
@@ -49,9 +50,9 @@ def look(monkeypatch, tmp_path):
 
     def run(frames, digest="a", least=1):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
-        job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"))
-        return animals.found_animals(job, learnt, frames, own=own_project.Own(), root=tmp_path,
-                                           argument="unlabelled", least=least)
+        config = SimpleNamespace(own=own_project.Own(), batch_size=least)
+        job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"), config=config)
+        return animals.found_animals(job, learnt, frames, root=tmp_path, argument="unlabelled")
     return run, asked
 
 
@@ -97,10 +98,22 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, on
     job, = read_command(SYSTEM, flags).jobs()
     assert not job.config.data.all_labelled
     run(SYSTEM, job)
-    assert "9 frames without labels: 18 animals found on 9 of them, each is cropped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "9 frames without labels: 18 animals found on 9 of them, each is cropped" in said
     assert (job.folder / "images" / "found_animals.png").exists()
-    assert (job.folder / "animals" / "animals.json").exists()
-    assert load_trained(job.folder / "model").variables
+    path = job.folder / "animals" / "animals.json"
+    described = read_json(path)
+    counts = described["held_out"]
+    assert f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}" in said
+    assert {name: described[name] for name in ("image_size", "animals", "always", "points")} == {
+        "image_size": 32, "animals": 2, "always": True, "points": 4}
+    finder = open_predictor(job.folder).finder
+    assert (finder.side, finder.most, finder.always) == (32, 2, True)
+    found = finder.find(np.zeros((2, 32, 32, 3), np.uint8))
+    assert found.centres.shape == (2, 2 + animals.MORE, 2)
+    write_json(path, described | {"format": 9})
+    with pytest.raises(InputError, match=r"animals\.json: format 9, this version reads 1; train again"):
+        open_predictor(job.folder)
     opened = open_data(job)
     assert (len(opened.unlabelled), opened.unlabelled[0].image.shape) == (18, (32, 32, 3))
     assert len(set(opened.unlabelled.names)) == 9

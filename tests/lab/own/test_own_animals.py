@@ -1,22 +1,12 @@
-"""The network that finds several animals: its examples, its size, a run that keeps it, and what is said of labels."""
-import json
-
+"""The network that finds several animals: its examples, its size, its boxes."""
 import numpy as np
 import pytest
 from own_projects import synthetic_project
 
-from kpjax.errors import InputError
 from kpjax.input.source import arrays
 from kpjax.lab.formats.several_animals import whole_frames
-from kpjax.lab.own import animals, project as own_project
-from kpjax.lab.own.semi_supervised import SYSTEM
-from kpjax.lab.predictors import open_predictor
+from kpjax.lab.own import animals
 from kpjax.structures import Skeleton
-from kpjax.systems.command_line import read_command
-from kpjax.systems.system import run
-
-TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
-        "--evaluations", "1", "--steps", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -44,30 +34,6 @@ def test_a_frame_has_the_points_of_all_its_animals(crowd):
                                                       (np.nan, np.inf, 128), (1, 1, 512)])
 def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
     assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024) == side
-
-
-@pytest.mark.slow
-def test_a_run_on_crops_keeps_a_network_that_finds_animals(crowd, monkeypatch, tmp_path, capsys, one_form):
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
-    monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
-    monkeypatch.setattr(animals, "SIZES", (32,))
-    command = read_command(SYSTEM, ["own", "--project", "crowd", "--workdir", str(tmp_path), *TINY])
-    run(SYSTEM, job := command.jobs()[0])
-    described = json.loads((job.folder / "animals" / "animals.json").read_text())
-    assert {name: described[name] for name in ("image_size", "animals", "always", "points")} == {
-        "image_size": 32, "animals": 2, "always": False, "points": 8}
-    counts = described["held_out"]
-    assert f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}" in (
-        capsys.readouterr().out)
-    assert described["enlarged"] > 0
-    finder = open_predictor(job.folder).finder
-    assert (finder.side, finder.most, finder.always) == (32, 2, False)
-    found = finder.find(np.zeros((2, 32, 32, 3), np.uint8))
-    assert found.centres.shape == (2, 2 + animals.MORE, 2)
-    described["format"] = 9
-    (job.folder / "animals" / "animals.json").write_text(json.dumps(described))
-    with pytest.raises(InputError, match=r"animals\.json: format 9, this version reads 1; train again"):
-        open_predictor(job.folder)
 
 
 def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
