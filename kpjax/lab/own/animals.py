@@ -26,7 +26,7 @@ from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_unlabe
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Example, Skeleton, Trained
-from kpjax.systems.configs import Augmentation, changed
+from kpjax.systems.configs import Augmentation, changed, config_from_json
 from kpjax.systems.system import IMAGES, Job, fit_sources, kept_arrays
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
@@ -85,8 +85,8 @@ class Learnt(NamedTuple):
 
 def frame_size(crowd: Crowd, longer_side: float) -> int:
     """Returns the side of frames on which animals are found, px: the least at which they are large and far enough."""
-    return next((side for side in SIZES if not crowd.extent * side / longer_side < LEAST_EXTENT
-                 and not crowd.apart * side / longer_side < LEAST_APART), SIZES[-1])
+    return next((side for side in SIZES if not crowd.extent * (side / longer_side) < LEAST_EXTENT
+                 and not crowd.apart * (side / longer_side) < LEAST_APART), SIZES[-1])
 
 
 def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
@@ -133,8 +133,7 @@ def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
     """Builds the network of a description, whose two maps are those of `kpjax.lab.animals.centres`."""
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in described["network"].items()}
-    return SmallUNet(**options).build(2, stride=STRIDE)
+    return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
 def finder_method(described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int) -> Method:

@@ -26,7 +26,6 @@ from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import read_frame
-from kpjax.lab.out.reports.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
@@ -41,6 +40,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     read_errors,
     table_lines,
 )
+from kpjax.lab.out.reports.sheets import Compared, cropped, labels_drawn, predictions_drawn
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import held_out_text
 from kpjax.structures import skeleton_from_json
