@@ -16,7 +16,7 @@ from kpjax.systems.parsing import exit_code_of
 
 U_NET = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1")
 STEPS = ("--batch-size", "8", "--evaluations", "1", "--steps", "2")
-SHORT = "--batch-size 8 --evaluations 1 --steps 2"
+SHORT = "--batch-size 8 --steps 2"
 SLOW = pytest.mark.slow
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
     pytest.param("semi_supervised", ["--project", "P", "--feature-width", "8", "--warm-start-steps", "1", *U_NET,
