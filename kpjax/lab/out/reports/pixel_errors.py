@@ -32,8 +32,6 @@ LINE = 110  # letters of a line on a screen
 HEADER = ("part", "image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y", "error", "score",
           "length")
 OF_PART = "px of "  # before the names of parts, among a run's predictions
-TUPLES = ("parts", "images", "frames", "instances")  # fields of `Animals`
-ARRAYS = ("lengths", "true", "visible", "predicted", "scores")
 
 
 class Animals(NamedTuple):
@@ -64,8 +62,8 @@ class Animals(NamedTuple):
     def only(self, numbers: Sequence[int]) -> "Animals":
         """Returns some of the animals, by number."""
         kept = [int(number) for number in numbers]
-        return self._replace(**{name: tuple(getattr(self, name)[n] for n in kept) for name in TUPLES},
-                             **{name: getattr(self, name)[kept] for name in ARRAYS})
+        return Animals(self.names, *(tuple(field[n] for n in kept) if isinstance(field, tuple) else field[kept]
+                                     for field in self[1:]))
 
     def by_part(self) -> dict[str, "Animals"]:
         """Returns the animals of each part, those of the target first, those held out, then those learnt from."""
@@ -81,9 +79,8 @@ class Animals(NamedTuple):
 
 def joined(animals: Sequence[Animals]) -> Animals:
     """Returns all animals of several tables with the same keypoints."""
-    first, *_ = animals
-    return Animals(first.names, *(sum((getattr(one, name) for one in animals), ()) for name in TUPLES),
-                   *(np.concatenate([getattr(one, name) for one in animals]) for name in ARRAYS))
+    return Animals(animals[0].names, *(sum(column, ()) if isinstance(column[0], tuple) else np.concatenate(column)
+                                       for column in zip(*(one[1:] for one in animals), strict=True)))
 
 
 class Errors(NamedTuple):
@@ -103,14 +100,15 @@ def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, 
     distances, labelled = animals.distances, animals.visible > 0
     relative = distances / animals.lengths[:, None]
 
+    def mean(values: np.ndarray) -> float:
+        return float(values.mean()) if values.size else math.nan
+
     def of(chosen: np.ndarray) -> Errors:
         chosen = chosen & labelled
         shown = chosen & (animals.scores >= cutoff)
-        mean = float(distances[chosen].mean()) if chosen.any() else math.nan
-        return Errors(int(chosen.sum()), float(np.median(distances[chosen])) if chosen.any() else math.nan, mean,
-                      float(distances[shown].mean()) if shown.any() else math.nan, int(chosen.sum() - shown.sum()),
-                      float((relative[chosen] < near).mean()) if chosen.any() else math.nan,
-                      float(relative[chosen].mean()) if chosen.any() else math.nan)
+        median = float(np.median(distances[chosen])) if chosen.any() else math.nan
+        return Errors(int(chosen.sum()), median, mean(distances[chosen]), mean(distances[shown]),
+                      int(chosen.sum() - shown.sum()), mean(relative[chosen] < near), mean(relative[chosen]))
 
     numbers = np.arange(len(animals.names))
     return {name: of(numbers == k) for k, name in enumerate(animals.names)} | {ALL: of(numbers >= 0)}
