@@ -63,7 +63,7 @@ MODULES = {  # what is used under the name of its module: a page -> its modules 
         "evaluation.metrics", "evaluation.motion", "lab.animals.calibration", "lab.animals.conformal",
         "lab.animals.smoothing")},
     "Drawing and export": {
-        "kpjax.drawing.overlays": (), "kpjax.lab.out.reports.label_sheet": (), "kpjax.lab.out.export.standalone": (
+        "kpjax.drawing.overlays": (), "kpjax.lab.out.reports.sheets": (), "kpjax.lab.out.export.standalone": (
             "open_predictor", "points_on", "read_image", "common_depth")},
 }
 

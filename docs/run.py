@@ -61,6 +61,9 @@ SMALL = {  # flags in place of those of a page, by system
     "incremental": "--batch-size 8 --steps 2 --augmentation none",
     "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
     "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --repeats 1"}
+ONE_VARIANT = {  # where a page names none
+    "semi_supervised": "supervised_warped", "regda": "adapted", "incremental": "ksd_only", "pyramids": "pyramids",
+    "adaptation": "adapted"}
 OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 WIDTH, KEPT = 88, (12, 6)  # characters that a code box shows at 1280 px; first and last lines of an output that stay
@@ -92,7 +95,7 @@ def made_smaller(words: list[str]) -> list[str]:
     fresh = system in ("semi_supervised", "regda") and "--start" not in words
     small = shlex.split(f"{NETWORK if fresh else ''} {SMALL[system]}")
     if "--variants" not in words:
-        small += ["--variants", "supervised_warped"] if system == "semi_supervised" else ["--no-control"]
+        small += ["--variants", ONE_VARIANT[system]]
     return [*without_flags(words, [word for word in small if word.startswith("--")]), *small]
 
 

@@ -1,7 +1,7 @@
 """Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,9 @@ from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.errors import printable
 from kpjax.files import absolute, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
-from kpjax.lab.ensembles import digest_of, meaning_of_scores, seeds_below
 from kpjax.lab.out.export.standalone import (
     DESCRIPTION,
     LARGEST_SIDE,
@@ -32,14 +32,15 @@ from kpjax.lab.out.export.writing import (
     without_labels,
     write_run_files,
 )
-from kpjax.lab.own.animals import Finder, open_finder
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
+from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import system_of_run
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.structures import skeleton_from_json
 from kpjax.systems import published
 from kpjax.systems.reports.table import FinishedRun, read_run
-from kpjax.systems.system import stored_run
+from kpjax.systems.system import PREDICTIONS, read_predictions, stored_run
 from kpjax.training.trees import load_trained
 
 
@@ -125,9 +126,9 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     if radii and radii.quantiles.shape[1] != len(function[0].names):
         raise InputError(f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
                          f"{len(function[0].names)}; delete it")
-    finder = open_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
+    learnt = kept_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
-                     radii, finder=finder, with_members=with_members)
+                     radii, finder=learnt and finder_of(*learnt), with_members=with_members)
 
 
 def open_people(
@@ -182,11 +183,37 @@ def open_runs(folder: Path) -> OpenedRun:
     method = methods.ensemble(first.method, len(members))
     trained = methods.members_of_ensemble([one.trained for one in members])
     kind = first.score["kind"]
-    files = meaning_of_scores(seeds, kind)
+    files = meaning_of_all(seeds, kind)
     result = {**first.result, "variant": f"{len(members)} seeds of {first.result['variant']}",
-              "digest": digest_of([one.result["digest"] for one in members])}
+              "digest": digest_of(*(one.result["digest"] for one in members))}
     return OpenedRun(first.run, method, trained, first.transform,
                      {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files, first.method)
+
+
+def seeds_below(folder: Path) -> list[Path]:
+    """Returns the finished seeds of a variant's folder, by number; none if it is not one."""
+    found = [path.parent for path in folder.glob("seed-*/results.json") if path.parent.name[5:].isdecimal()]
+    return [] if (folder / "config.json").exists() else sorted(found, key=lambda path: int(path.name[5:]))
+
+
+def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
+    """Returns score_table.json and radius_table.json of an ensemble, from what its members said of held-out animals.
+
+    Nothing if a member kept none of that, or if other animals were held out from another one.
+    """
+    if not all((folder / PREDICTIONS).is_file() for folder in folders):
+        return {}
+    found = [read_predictions(folder).get(OF_PART + HELD_OUT) for folder in folders]
+    first = found[0]
+    if any(one is None or not np.array_equal(one.true_keypoints, first.true_keypoints) for one in found):
+        return {}
+    joint = first._replace(keypoints=np.median([one.keypoints for one in found], axis=0),
+                           scores=np.mean([one.scores for one in found], axis=0))
+    animals = read_errors(folders[0])
+    held = None if animals is None else animals.by_part().get(HELD_OUT)
+    # Animals without a label have no row in errors.csv.
+    known = held and len(held.parts) == len(joint.index)
+    return meaning_of_scores(joint, held.recordings if known else [""] * len(joint.index), kind)
 
 
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:

@@ -5,12 +5,12 @@ labels outside the training data gives them a meaning.
 """
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kpjax.errors import printable
-from kpjax.files import foreign, read_json, write_json
+from kpjax.files import foreign, read_json
 
 BINS = 10
 NEAR = 0.05  # of the diagonal of the animal's box: within this distance a keypoint counts as found
@@ -26,11 +26,6 @@ class ScoreTable(NamedTuple):
     hit_fraction: np.ndarray  # (10,) float64 in [0, 1], the share within 5 % of the diagonal; nan in an empty class
     kind: str  # of the scores, for example mse_peak or softmax_peak
     cutoff: float  # keypoints below it are better not shown
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether the cutoff comes from the labels; else it is `DEFAULT_CUTOFF`."""
-        return bool((np.nan_to_num(self.hit_fraction) >= ENOUGH).any())
 
 
 def score_table(
@@ -64,14 +59,9 @@ def drawn_from(cutoff: float) -> float:
     return cutoff if cutoff != DEFAULT_CUTOFF else -math.inf
 
 
-def write_score_table(folder: Path, table: ScoreTable) -> Path:
-    """Writes score_table.json into a run's folder and returns its path."""
-    return write_json(Path(folder) / FILE, {
-        "edges": table.edges.tolist(), "hit_fraction": table.hit_fraction.tolist(), "kind": table.kind,
-        "cutoff": table.cutoff, "cutoff_from": (
-            f"the lowest score from which {ENOUGH:.0%} of a class of validation labels are found within {NEAR:.0%} of "
-            "the box's diagonal" if table.calibrated else
-            "a default: no class of validation labels is found often enough")})
+def score_table_as_json(table: ScoreTable) -> dict[str, Any]:
+    """Returns the content of score_table.json in a run's folder."""
+    return table._asdict() | {"edges": table.edges.tolist(), "hit_fraction": table.hit_fraction.tolist()}
 
 
 def read_score_table(folder: Path) -> ScoreTable | None:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.files import foreign, read_json, write_json
+from kpjax.files import foreign, read_json
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 OWN = 20  # labels from which on a keypoint has its own quantile: fewer make a radius that depends much on chance
@@ -128,10 +128,10 @@ def missing(table: RadiusTable) -> np.ndarray:
     return np.array([max(needed(level) - table.all_units, 0) for level in table.levels])
 
 
-def write_radius_table(folder: Path, table: RadiusTable) -> Path:
-    """Writes radius_table.json into a run's folder and returns its path."""
-    return write_json(Path(folder) / FILE, {
-        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in table._asdict().items()})
+def radius_table_as_json(table: RadiusTable) -> dict[str, Any]:
+    """Returns the content of radius_table.json in a run's folder."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in table._asdict().items()}
 
 
 def read_radius_table(folder: Path) -> RadiusTable | None:
@@ -141,7 +141,7 @@ def read_radius_table(folder: Path) -> RadiusTable | None:
 
 
 def radius_table_from(found: Mapping[str, Any], path: str) -> RadiusTable:
-    """Returns the table that `write_radius_table` wrote. Raises InputError, which names `path`, for a broken one."""
+    """Returns the table of a radius_table.json. Raises InputError, which names `path`, for a broken one."""
     with foreign(path, "delete it and build the table again"):
         numbers = {name: np.array(found[name], np.float64)
                    for name in ("levels", "quantiles", "labels", "scores", "scale")}

@@ -21,7 +21,7 @@ from kpjax.lab.commands import Check
 from kpjax.lab.formats.project import Project, outside
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import format_of, project_and_faults
-from kpjax.lab.out.reports.label_sheet import Labels, label_sheet
+from kpjax.lab.out.reports.sheets import Labels, label_sheet
 from kpjax.lab.own.choices import CROPS
 from kpjax.lab.own.needs import holdings_of, systems_lines
 from kpjax.lab.own.project import videos_of

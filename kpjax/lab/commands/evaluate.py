@@ -15,11 +15,9 @@ from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.evaluate_animals import evaluate_animals
-from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, decoded, project_source, read_frame, reference_lengths
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.out.reports.error_sheet import Compared, error_sheet
 from kpjax.lab.out.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
     FILE,
@@ -34,9 +32,10 @@ from kpjax.lab.out.reports.pixel_errors import (
     table_lines,
     write_errors,
 )
+from kpjax.lab.out.reports.sheets import Compared, error_sheet
 from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
-from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor
+from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor, seeds_below
 from kpjax.systems import published
 from kpjax.systems.configs import stored_fields
 

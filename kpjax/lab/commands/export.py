@@ -9,11 +9,10 @@ from pathlib import Path
 from kpjax import InputError, RunError
 from kpjax.files import absolute
 from kpjax.lab.commands import Export
-from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.out.export import onnx, standalone
 from kpjax.lab.out.export.writing import check_free, input_of, write_predictor
 from kpjax.lab.own.animals import FOLDER
-from kpjax.lab.predictors import open_runs
+from kpjax.lab.predictors import open_runs, seeds_below
 
 TOLERANCE = 1e-3  # pixels between a fresh process and this one, on the same machine
 

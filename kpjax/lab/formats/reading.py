@@ -155,6 +155,7 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
         seen[key] = frame.name
     faults += [f"{where}: the videos {', '.join(names)} are all found as {path}; restore the folders that tell them "
                "apart, or give one video one name" for path, names in videos.items() if len(names) > 1]
+    instances = []
     for one in project.instances:
         labelled = one.visible > 0
         far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
@@ -165,10 +166,13 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
             what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
             faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
                           "is; correct or delete it")
+            one = one._replace(keypoints=np.where(far[:, None], np.nan, one.keypoints),
+                               visible=np.where(far, 0, one.visible), box=np.full(4, np.nan))
+        instances.append(one)
     tracks = Counter((one.frame, one.track) for one in project.instances if one.track)
     faults += [f"{where}, {project.frames[frame].name}: {count} animals are called {track!r:.60}; give each its own "
                "track" for (frame, track), count in tracks.items() if count > 1]
-    return project._replace(frames=tuple(frames))
+    return project._replace(frames=tuple(frames), instances=tuple(instances))
 
 
 def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Frame:

@@ -1,6 +1,6 @@
 """Frozen-core adaptation on people's own data: a finished run of one category as the core, and images of another."""
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -8,26 +8,25 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import tyro
 
 from kpjax.errors import InputError, summarise
-from kpjax.images.transforms import Letterbox
-from kpjax.input.source import ArraySource, check_disjoint
+from kpjax.images.transforms import Letterbox, Transform
+from kpjax.input.source import check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import frame_identity, frames_at
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.earlier_run import PARTS, published_run
+from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.needs import NEEDS
-from kpjax.lab.own.project import Own
-from kpjax.lab.predictors import open_run
+from kpjax.lab.own.project import Own, every_th
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
-from kpjax.systems import adaptation, published
+from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import SYNTHETIC, Config, with_appearance
 from kpjax.systems.adaptation.images import Data, with_turns
 from kpjax.systems.adaptation.measures import checked
 from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import NETWORKS, Network, changed, config_from_json, stored_fields
+from kpjax.systems.configs import Network, changed, stored_fields
 from kpjax.systems.system import Job
 from kpjax.systems.weights import Backbone
 from kpjax.training.trees import tree_digest
@@ -59,36 +58,19 @@ class OwnImages:
 
 
 @dataclass(frozen=True)
-class CoreHourglass(HourglassNetwork):
-    """The hourglass of a core. Width 0 stands for any core's network, until its run has been read."""
-
-    width: tyro.conf.Suppress[tyro.conf.Fixed[int]] = 0
-    depth: tyro.conf.Suppress[tyro.conf.Fixed[int]] = 4
-
-    def __post_init__(self):
-        if self.width:
-            super().__post_init__()
-
-    def check(self, image_size: int, heatmap_size: int) -> None:
-        """Raises InputError for sides, in pixels, that the network cannot have."""
-        if self.width:
-            super().check(image_size, heatmap_size)
-
-
-@dataclass(frozen=True)
 class OwnConfig(Config):
     """All that adaptation to people's own images depends on."""
 
     core: OwnCore = OwnCore()
     data: OwnImages = OwnImages()
-    network: CoreHourglass | Network = CoreHourglass()
+    network: Network = HourglassNetwork(16, 1)  # the core's, when its run has been read
     backbone: tyro.conf.Suppress[Backbone] = Backbone()  # the core's
     own: Own = Own()
 
 
 OWN = OwnConfig(**vars(SYNTHETIC) | {
     "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
-    "core": OwnCore(), "data": OwnImages(), "network": CoreHourglass(), "backbone": Backbone(),
+    "core": OwnCore(), "data": OwnImages(), "network": HourglassNetwork(16, 1), "backbone": Backbone(),
     "optimizer": replace(SYNTHETIC.optimizer, decay_to="start"),  # as it was measured
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
@@ -107,40 +89,29 @@ class CoreRun(NamedTuple):
 def own_core(folder: str) -> CoreRun:
     """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published network of human
     pose. Raises InputError for another folder, and for a network of a kind that this system cannot build."""
-    if not folder:
-        raise InputError("core", "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
-    parts = PARTS
-    if published.is_published(folder):
-        run = published_run(folder)
-        found, variables, parts = run.taken_over, run.opened.trained.variables, PARTS[:2]  # the head is a person's
-        network = replace(found["network"], sigmoid=False)
-    else:
-        opened = open_run(Path(folder).expanduser())
-        config, variables = opened.files["config.json"]["config"], opened.trained.variables
-        if adapted := opened.run.experiment == "adaptation":
-            variables = plain_of(opened.trained, opened.run.variant)
-        found, needed = stored_fields(config), ("network", "image_size", *(() if adapted else ("heatmap_size",)))
-        if missing := [name for name in needed if name not in found]:
-            raise InputError("core", f"{folder} has a network of another kind (its config has no {missing[0]}); give a "
-                             "run that learnt named keypoints from labels, or one of adaptation")
-        if found["image_size"] != STRIDE * found.get("heatmap_size", found["image_size"] // STRIDE):
-            raise InputError("core", f"the heatmaps of {folder} are {found['heatmap_size']} px for images of "
-                             f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
-        network = config_from_json(NETWORKS[config["network"]["name"]](), config["network"])
-    kept = {collection: {part: tree for part, tree in variables[collection].items() if part in parts}
-            for collection in ("params", "batch_stats")}
+    run = earlier_run(folder, "core", needed=("network", "image_size"))
+    found, network, variables, parts = run.taken_over, run.taken_over["network"], run.opened.trained.variables, PARTS
+    stored = stored_fields(run.opened.files["config.json"]["config"]) if run.opened.run else {}
+    if not run.opened.run:  # the head is a person's
+        network, parts = replace(network, sigmoid=False), PARTS[:2]
+    elif run.opened.run.experiment == "adaptation":
+        variables = plain_of(run.opened.trained, run.opened.run.variant)
+    elif found["image_size"] != STRIDE * found.get("heatmap_size", 0):
+        raise InputError("core", f"the heatmaps of {folder} are {found.get('heatmap_size')} px for images of "
+                         f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
+    kept = parts_of(variables, parts)
     return CoreRun(adaptation.Core(kept, tree_digest(kept)), network, {
-        "image_size": found["image_size"], "dtype": network.dtype, "appearance": found.get("appearance", "colour"),
+        "image_size": found["image_size"], "dtype": network.dtype, "appearance": stored.get("appearance", "colour"),
         "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]})
 
 
 # Images
 
 class Split(NamedTuple):
-    """Frames that are adapted to, and frames that test."""
+    """Frames that are adapted to, and what is held out: labelled animals of a project, or else the frames `test`."""
 
     target: tuple[Frame, ...]
-    test: tuple[Frame, ...]  # () where a project tests
+    test: tuple[Frame, ...]
     project: Project | None
     held: projects.Held | None
     words: str  # what is held out
@@ -149,10 +120,9 @@ class Split(NamedTuple):
 def own_split(data: OwnImages, own: Own) -> Split:
     """Splits a person's frames. Images that a project holds out are not adapted to. Without a project whole videos are
     held out where there are three or more, else the last fifth of the frames."""
-    frames = tuple(frame for frame in frames_at(data.images) if not (frame.number or 0) % max(own.every, 1))
+    frames = every_th(frames_at(data.images), own.every)
     if data.project:
-        project = projects.needed_project(data.project, own)
-        held = projects.hold_out(project, own.validation)
+        project, held = projects.opened(data.project, own)
         tested = {frame_identity(project.frames[project.instances[number].frame], project.root)
                   for number in held.held_out}
         target = tuple(frame for frame in frames if frame_identity(frame, project.root) not in tested)
@@ -160,49 +130,44 @@ def own_split(data: OwnImages, own: Own) -> Split:
     videos = sorted({frame.path for frame in frames if frame.number is not None})
     if len(videos) >= projects.ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames):
         drawn = videos[-max(round(0.2 * len(videos)), 1):]
-        test = tuple(frame for frame in frames if frame.path in drawn)
-        words = f"videos {summarise([path.name for path in drawn])}"
+        test, words = [one for one in frames if one.path in drawn], f"videos {summarise([one.name for one in drawn])}"
     else:
         test = frames[-max(round(0.2 * len(frames)), 1):]
         words = f"the last {len(test)} frames"
     kept = set(test)
-    return Split(tuple(frame for frame in frames if frame not in kept), test, None, None, words)
+    return Split(tuple(frame for frame in frames if frame not in kept), tuple(test), None, None, words)
 
 
 def open_data(job: Job) -> Data:
     """Opens a person's images without labels, and those that test: a project's labelled ones, or a held-out part."""
-    return checked(job.config, _open(job.config.data, job.config.own))
+    data, own = job.config.data, job.config.own
+    split = own_split(data, own)
 
+    def square(side: int) -> Transform:
+        return with_appearance(Letterbox(side), data.appearance)
 
-@functools.lru_cache(maxsize=2)
-def _open(data: OwnImages, own: Own) -> Data:
-    split, side = own_split(data, own), data.image_size
-
-    def unlabelled(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
-        square = with_appearance(Letterbox(side), data.appearance)
-        root = split.project.root if split.project else Path("/")
-        return projects.open_unlabelled(own, square, frames, NO_KEYPOINTS, root=root, name=name)
-
-    target = unlabelled(split.target, data.target_side, "own images")
+    root = split.project.root if split.project else Path("/")
+    target = projects.open_unlabelled(own, square(data.target_side), split.target, NO_KEYPOINTS, root=root,
+                                      name="own images")
     if split.project:
-        fit, test = projects.open_labelled(data.project, own, with_appearance(Letterbox(side), data.appearance))
+        fit, test = projects.open_labelled(data.project, own, square(data.image_size))
         check_disjoint(target, test)
     else:
-        fit = test = unlabelled(split.test, side, "own images, held out")
-    return with_turns(target, fit, test, side)
+        fit = test = projects.open_unlabelled(own, square(data.image_size), split.test, NO_KEYPOINTS, root=root,
+                                              name="own images, held out")
+    return checked(job.config, with_turns(target, fit, test, data.image_size))
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the core's run or chosen from the images, with reasons.
     Raises InputError for a missing core, fewer than fifty images, and a project with several animals on an image."""
     run = own_core(config.core.core)
-    if "network" in typed:
-        raise InputError("network", "the core decides it; leave it out")
+    if decided := {"network", "width", "depth"} & set(typed):
+        raise InputError(min(decided), "the core decides it; leave it out")
     if not config.data.images:
         raise InputError("images", "name images, videos or folders of them")
-    every = every_choice(frames_at(config.data.images))
-    own = config.own if "every" in typed else replace(config.own, every=every.value)
-    split = own_split(config.data, own)
+    every, _ = every_choice(frames_at(config.data.images), config.own, typed)
+    split = own_split(config.data, config.own if "every" in typed else replace(config.own, every=every.value))
     if (count := len(split.target) + len(split.test)) < LEAST_IMAGES:
         raise InputError("images", f"{count} images; points are found on at least {LEAST_IMAGES}")
     wanted = -(-PASSES * len(split.target) // config.batch_size)
@@ -230,7 +195,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 
 SYSTEM = made(OwnSystem(
     adaptation.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: ("random_core", "adapted") if config.own.control else ("adapted",),
+    short_list=lambda config: ("random_core", "adapted"),
     applicable=lambda config: adaptation.SYSTEM.applicable("own", config),
     differences={
         "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core).core),

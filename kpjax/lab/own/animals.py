@@ -22,11 +22,11 @@ from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
 from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.project import Held, Own, open_animals, open_unlabelled
+from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_unlabelled
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Example, Skeleton, Trained
-from kpjax.systems.configs import Augmentation, changed
+from kpjax.systems.configs import Augmentation, changed, config_from_json
 from kpjax.systems.system import IMAGES, Job, fit_sources, kept_arrays
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
@@ -85,11 +85,8 @@ class Learnt(NamedTuple):
 
 def frame_size(crowd: Crowd, longer_side: float) -> int:
     """Returns the side of frames on which animals are found, px: the least at which they are large and far enough."""
-    def fits(side: int) -> bool:
-        scale = side / longer_side
-        return not crowd.extent * scale < LEAST_EXTENT and not crowd.apart * scale < LEAST_APART
-
-    return next(filter(fits, SIZES), SIZES[-1])
+    return next((side for side in SIZES if not crowd.extent * (side / longer_side) < LEAST_EXTENT
+                 and not crowd.apart * (side / longer_side) < LEAST_APART), SIZES[-1])
 
 
 def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
@@ -103,13 +100,9 @@ def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
                 [enlarged(found[int(number)].image, SHOWN_SIDE) for number in numbers]))
 
 
-def learnt_finder(job: Job, opened: Opened) -> Learnt:
-    """Trains the network that finds animals, or reads it: a stage that all variants of a seed share."""
-    return _learnt_finder(job._replace(variant=""), opened)
-
-
 @functools.lru_cache(maxsize=2)
-def _learnt_finder(job: Job, opened: Opened) -> Learnt:
+def learnt_finder(job: Job, opened: Opened) -> Learnt:
+    """Trains the network that finds animals, or reads it: a stage of a job that all variants of a seed share."""
     project, held = opened(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
@@ -140,8 +133,7 @@ def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
     """Builds the network of a description, whose two maps are those of `kpjax.lab.animals.centres`."""
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in described["network"].items()}
-    return SmallUNet(**options).build(2, stride=STRIDE)
+    return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
 def finder_method(described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int) -> Method:
@@ -226,15 +218,8 @@ def found_text(counts: dict[str, int]) -> str:
 def held_out_text(folder: Path) -> str:
     """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none,
     and of a run that took the network from another."""
-    path = Path(folder) / FOLDER / FILE
-    counts = read_json(path).get("held_out") if path.is_file() else None
-    return found_text(counts) if counts else ""
-
-
-def open_finder(folder: Path) -> Finder | None:
-    """Opens the finder in a run's folder, None if there is none. Raises InputError for a damaged description."""
     learnt = kept_finder(folder)
-    return learnt and finder_of(learnt.described, learnt.trained)
+    return found_text(learnt.described["held_out"]) if learnt and "held_out" in learnt.described else ""
 
 
 def kept_finder(folder: Path) -> Learnt | None:
@@ -250,7 +235,7 @@ def kept_finder(folder: Path) -> Learnt | None:
         if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
             raise ValueError(wanted)
         learnt = Learnt(described, load_trained(path.parent))
-        finder_of(*learnt)
+        finder_of(*learnt)  # raises for what is no network of this kind
         return learnt
 
 
@@ -263,32 +248,26 @@ def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: C
     learnt: returns the network that finds them. argument: names the frames. held_out: a project, and the part of it
     from which nothing may be learnt. Raises InputError as `found_animals` does.
     """
-    own, square = job.config.own, job.config.data.square()
-    if job.config.data.transform == "letterbox":
-        return open_unlabelled(own, square, frames, skeleton, root=root, name=name)
-    finder = learnt()
-    frames = [frame for frame in frames if not (frame.number or 0) % max(own.every, 1)]
-    on, boxes = found_animals(job, finder, frames, own=own, root=root, argument=argument, least=job.config.batch_size,
-                          held_out=held_out and (lambda: frames_of(
-                              held_out[0], whole_frames(held_out[0])[0], held_out[1].held_out, own,
-                              finder.described["image_size"], f"{held_out[0].root.name}, held out")))
-    return open_unlabelled(own, square, on, skeleton, root=root, name=name, boxes=boxes)
+    boxes = None
+    if job.config.data.transform == "around_box":
+        frames, boxes = found_animals(job, learnt(), every_th(frames, job.config.own.every), root=root,
+                                      argument=argument, held_out=held_out)
+    return open_unlabelled(job.config.own, job.config.data.square(), frames, skeleton, root=root, name=name,
+                           boxes=boxes)
 
 
-def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own, root: Path, argument: str,
-                  least: int, held_out: Callable[[], ArraySource] | None = None
-                  ) -> tuple[list[Frame], list[tuple[float, ...]]]:
+def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Path, argument: str,
+                  held_out: tuple[Project, Held] | None = None) -> tuple[list[Frame], list[tuple[float, ...]]]:
     """Finds the animals of frames without labels, or reads those that the same network found on them before.
 
-    Returns the frame of each animal, and its box: x, y, width, height. argument: names the frames. least: animals that
-    are needed, a batch. held_out: reads whole frames from which nothing may be learnt.
+    Returns the frame of each animal, and its box: x, y, width, height. Raises InputError for fewer than a batch.
     """
     names = [frame_identity(frame, root) for frame in frames]
     path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
     if jax.process_index() == 0:
         make_folder(path.parent)
-    kept = kept_arrays(path, lambda: _found(learnt, frames, own, root, argument, held_out))
-    count, there = len(kept["frame"]), len(np.unique(kept["frame"]))
+    kept = kept_arrays(path, lambda: _found(learnt, frames, job.config.own, root, argument, held_out))
+    count, there, least = len(kept["frame"]), len(np.unique(kept["frame"])), job.config.batch_size
     where = f"{counted(int(kept['frames']), 'frame')} without labels"
     if there <= NEARLY_NONE * kept["frames"]:
         few = f"animals were found on {there} of {where}" if count else f"no animal was found on {where}"
@@ -306,14 +285,16 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, own: Own
 
 
 def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argument: str,
-           held_out: Callable[[], ArraySource] | None) -> Mapping[str, np.ndarray]:
+           held_out: tuple[Project, Held] | None) -> Mapping[str, np.ndarray]:
     """Finds animals on whole frames: those that are there for sure, and no more than are on every labelled frame, where
     these have equally many."""
     finder = finder_of(learnt.described, learnt.trained)
     source = decoded(unlabelled_source(frames, Letterbox(finder.side), Skeleton(()), root=root, name=argument),
                      on_bad_frame=own.on_bad_frame)
-    if held_out:
-        check_disjoint(source, held_out())  # crops of one frame by two boxes would differ
+    if held_out:  # whole frames: crops of one by two boxes would differ
+        project, held = held_out
+        check_disjoint(source, frames_of(project, whole_frames(project)[0], held.held_out, own, finder.side,
+                                         f"{project.root.name}, held out"))
     on, boxes = [], []
     for place, one, found, row in found_on(finder, source):
         sure = int((found.scores[row] >= FOUND).sum())

@@ -12,7 +12,7 @@ from kpjax import InputError
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, reference_lengths
 from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.own.project import Held
+from kpjax.lab.own.project import Held, Own, every_th
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
 from kpjax.systems import person
@@ -65,7 +65,8 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
 
 
 def facts_of_training(project: Project, held: Held, data: Any, typed: Collection[str]) -> Facts:
-    """Computes the statistics of what trains, and says what a run on several animals does with them.
+    """Computes the statistics of what trains, and says what a run on several animals does with them, and whether labels
+    seem to lack some of them.
 
     data: the images of a config, of which a typed `transform` decides whether animals are cropped.
     """
@@ -73,20 +74,13 @@ def facts_of_training(project: Project, held: Held, data: Any, typed: Collection
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
     if facts.several:
-        print(*crowd_lines(project), sep="\n")
+        crowd = crowd_of(project)
+        some = f"up to {crowd.most} animals on a" if crowd.fewer else f"{crowd.most} animals on every"
+        print(f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames")
+        if crowd.fewer:
+            print(f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
+                  "labels there is taught as\nbackground; label it, or take the frame out of the project")
     return facts
-
-
-def crowd_lines(project: Project) -> list[str]:
-    """Returns what a run on several animals does with them, and whether labels seem to lack some of them."""
-    crowd = crowd_of(project)
-    some = (f"{crowd.most} animals on every labelled frame" if not crowd.fewer else f"up to {crowd.most} animals on a "
-            "labelled frame")
-    lines = [f"{some}: each is cropped, and a small network learns to find them on new frames"]
-    if crowd.fewer:
-        lines.append(f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
-                     "labels there is taught as\nbackground; label it, or take the frame out of the project")
-    return lines
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:
@@ -157,14 +151,15 @@ def rate_choices(config: Any, reason: str, most: float = math.inf) -> list[Choic
             if name == "learning_rate" or rate > most]
 
 
-def every_choice(frames: Sequence[Frame]) -> Choice:
-    """Chooses which frames of videos without labels are used. frames: of videos, and images."""
+def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> tuple[Choice, int]:
+    """Chooses which frames of videos without labels are used, and counts those that will be. frames: of videos, and
+    images."""
     of_videos = sum(frame.number is not None for frame in frames)
-    if not of_videos:
-        return Choice("every", 1, "there are no videos without labels")
     every = math.ceil(of_videos / FRAMES_WITHOUT_LABELS)
-    why = "all of them" if every == 1 else f"about {of_videos // every}, since neighbours are nearly identical"
-    return Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
+    why = "all of them" if every == 1 else f"about {of_videos // max(every, 1)}, since neighbours are nearly identical"
+    choice = Choice("every", every, f"{of_videos} frames of videos without labels: {why}") if of_videos else Choice(
+        "every", 1, "there are no videos without labels")
+    return choice, len(every_th(frames, own.every if "every" in typed else choice.value))
 
 
 def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0) -> Any:

@@ -1,8 +1,8 @@
 """A system on people's own data as one declaration, and the `System` that is made from it: with the check of the
 project, the first lines of a training, errors in pixels, and the report."""
+import functools
 import itertools
 import os
-import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,23 @@ from typing import Any, NamedTuple
 import jax
 
 from kpjax import InputError
-from kpjax.files import absolute, make_folder, read_json
+from kpjax.files import absolute, make_folder, read_json, write_json
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, counted, metrics_of, write_errors
+from kpjax.lab.out.reports.pixel_errors import (
+    HELD_OUT,
+    OF_PART,
+    TARGET,
+    Part,
+    animals_of,
+    counted,
+    meaning_of_scores,
+    metrics_of,
+    scores_of,
+    write_errors,
+)
 from kpjax.lab.own.animals import FOLDER, Opened, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.pixel_errors import OF_PART, Part, animals_of, scores_of, write_meaning_of_scores
 from kpjax.systems.command_line import Command, typed_fields
 from kpjax.systems.configs import config_as_json, flat
 from kpjax.systems.system import OWN, Job, Outcome, OwnParts, StoredRun, System
@@ -36,7 +46,7 @@ class OwnSystem(NamedTuple):
     # (config, what was typed) -> the config with the rest chosen, each choice printed with its reason. Raises
     # InputError for what does not suit.
     resolved: Callable[[Any, Collection[str]], Any]
-    open: Callable[[Job], Any]
+    open: Callable[[Job], Any]  # called once for all variants of a seed
     short_list: Callable[[Any], Sequence[str]]  # config -> the variants that run unless some are named, the best last
     applicable: Callable[[Any], Sequence[str]]
     # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or TARGET, whose `scale` is
@@ -46,6 +56,7 @@ class OwnSystem(NamedTuple):
     opened: Opened | None = None
     found: Callable[[Any], Source | None] = lambda data: None  # of a run's data, crops of animals that it found itself
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None  # raises InputError
+    seeded: Callable[[Any], bool] = lambda config: False  # whether what is opened differs between seeds
     differences: Mapping[str, Any] = MappingProxyType({})  # other fields of the System
 
 
@@ -62,15 +73,17 @@ def made(own: OwnSystem) -> System:
             check_project(command)
         print(*first_lines(command), sep="\n")
 
+    opened = functools.lru_cache(maxsize=2)(own.open)
     system = own.paper._replace(
-        presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines),
-        resolved=own.resolved, open=own.open, short_list=lambda preset, config: own.short_list(config),
+        presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines), resolved=own.resolved,
+        open=lambda job: opened(job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)),
+        short_list=lambda preset, config: own.short_list(config),
         applicable=lambda preset, config: own.applicable(config), **own.differences)
 
     def train(job: Job, data: Any) -> Outcome:
         crowded = own.opened and not job.plan and job.config.data.transform == "around_box"
         if crowded and crowd_of(own.opened(job.config)[0]).most > 1:
-            learnt = learnt_finder(job, own.opened)
+            learnt = learnt_finder(job._replace(variant=""), own.opened)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))
         return system.train(job, data)
@@ -92,8 +105,9 @@ def made(own: OwnSystem) -> System:
             kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
             make_folder(job.folder)
             animals, found = animals_of(own.parts(job, data), predictions), predictions[OF_PART + part]
-            table = write_meaning_of_scores(job.folder, found, animals.by_part()[part].recordings, kind)
-            write_errors(job.folder, animals, drawn_from(table.cutoff))
+            for name, content in meaning_of_scores(found, animals.by_part()[part].recordings, kind).items():
+                write_json(job.folder / name, content)
+            write_errors(job.folder, animals, drawn_from(scores_of(found).cutoff))
 
     return system._replace(train=train, evaluated=evaluated, measure=measure, draw=draw)
 
@@ -152,32 +166,27 @@ def next_lines(command: Command) -> list[str]:
 
 def check_project(command: Command) -> None:
     """Raises InputError if runs in the folder learnt from another project, or from another state of this one and
-    nothing else was asked for.
-
-    Settings that are chosen from the data differ then, too.
-    """
-    now = flat_identity(config_as_json(command.config))
+    nothing else was asked for. Settings that are chosen from the data differ then, too."""
+    now, workdir = flat_identity(config_as_json(command.config)), command.shared.workdir
+    other = next(name for n in itertools.count(2) if not absolute(name := f"{workdir}-{n}").exists())
+    elsewhere = shlex.join(["--workdir", other])
     for path in sorted(command.folder.glob("*/seed-*/config.json")):
         there = flat_identity(read_json(path).get("config", {}))
         projects = [str(of.get("data.project", "")) for of in (there, now)]
         if all(projects) and len({Path(project).expanduser().absolute() for project in projects}) == 2:
-            named = re.sub(r"[^\w.-]+", "-", Path(projects[1]).stem)
             raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
-                             f"for this one, such as --workdir runs-of-{named}")
+                             f"for this one, such as {elsewhere}")
         differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
-        other = next(f"{command.shared.workdir}-{n}" for n in itertools.count(2)
-                     if not absolute(f"{command.shared.workdir}-{n}").exists())
-        if "start" in differ and flat(command.config).get("start"):
+        can_start = "start" in flat(command.config)
+        if can_start and "start" in differ and flat(command.config)["start"]:
             raise InputError("workdir", f"{command.folder} has runs that began otherwise; choose another folder, "
-                             f"{shlex.join(['--workdir', other])}, for the one that goes on")
+                             f"{elsewhere}, for the one that goes on")
         if "summary" not in differ or differ & {"project", "more_projects", "unlabelled", "labelled", "validation",
                                                 "weights", "start", *typed_fields(command.config, command.arguments)}:
             continue
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
-        goes_on = ""
-        if "start" in flat(command.config) and (path.parent / "results.json").exists():
-            flags = shlex.join(["--start", str(path.parent), "--workdir", other])
-            goes_on = f"{flags} goes on from the last run, "
+        goes_on = f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, " * (
+            can_start and (path.parent / "results.json").exists())
         raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
                          f"{goes_on}--fresh starts over")
 

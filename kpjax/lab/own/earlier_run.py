@@ -17,7 +17,7 @@ from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import STRIDE
 from kpjax.systems import published
-from kpjax.systems.configs import NETWORKS, Network, config_from_json, flat, stored_fields
+from kpjax.systems.configs import NETWORKS, config_from_json, flat, stored_fields
 from kpjax.systems.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
 from kpjax.systems.weights import Backbone
 
@@ -41,40 +41,42 @@ class EarlierRun(NamedTuple):
     held_out: str  # in words; "" for a run on no project of one's own
 
 
-@functools.lru_cache(maxsize=2)
-def earlier_run(folder: str, argument: str, kind: str) -> EarlierRun:
-    """Opens a run's folder, or one that was exported; `argument` names it. kind: of the scores that it must have; any
-    if empty.
+@functools.lru_cache(maxsize=4)
+def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str] = NEEDED) -> EarlierRun:
+    """Opens a run's folder, one that was exported, or a published network but for the `start`; `argument` names it.
+
+    kind: of the scores that it must have; any if empty. needed: fields that its config must have.
     """
     if not folder:
         raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+    if argument != "start" and published.is_published(folder):
+        return _published_run(folder)
     opened = open_run(Path(folder).expanduser())
     stored = opened.files["config.json"]["config"]
     found = stored_fields(stored)
-    if missing := [name for name in NEEDED if name not in found]:
+    if missing := [name for name in needed if name not in found]:
         raise InputError(f"{argument}: {folder} ({opened.run.experiment}) has a network of another kind (its config "
                          f"has no {missing[0]}); give a run that learnt named keypoints from labels")
     if kind and opened.score["kind"] != kind:
         is_instead, others = OTHERWISE[kind]
         raise InputError(f"{argument}: the heatmaps of {folder} are {is_instead} (scores are {opened.score['kind']}); "
                          f"give a run of {others}")
-    network = as_learnt(config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"]),
-                        opened.trained.variables)
+    network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
+    head = opened.trained.variables.get("params", {}).get("head", {})
+    if hasattr(network, "head_layers") and "output" in head:  # RegDA's first stage has a head of its own
+        network = replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
     taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
     held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
     return EarlierRun(opened, opened.method.skeleton, taken, held_out)
 
 
-def as_learnt(network: Network, variables: Mapping[str, Any]) -> Network:
-    """Returns a network's config with as many layers in the head as it has learnt: RegDA's first stage has its own."""
-    head = variables["params"].get("head", {})
-    if not hasattr(network, "head_layers") or "output" not in head:
-        return network
-    return replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
+def parts_of(variables: Mapping[str, Any], parts: Sequence[str] = PARTS) -> dict[str, Any]:
+    """Returns those parts of a network's variables that another one can start from."""
+    return {collection: {part: tree for part, tree in variables[collection].items() if part in parts}
+            for collection in ("params", "batch_stats") if collection in variables}
 
 
-@functools.lru_cache(maxsize=2)
-def published_run(weights: str) -> EarlierRun:
+def _published_run(weights: str) -> EarlierRun:
     """Opens a published network, by its name or a file, as a run whose network can be taken over.
 
     Its predictions are the published ones. As a network it has the trunk, the pyramid and the heatmaps: those have no
@@ -121,9 +123,7 @@ class Start(Backbone):
         """Returns the run's variables as the `start` of a method, or those of `Backbone` without a run."""
         if not self.start:
             return super().variables(network, image_size=image_size, seed=seed, names=names)
-        learnt = open_run(Path(self.start).expanduser()).trained.variables
-        return {"variables": {collection: {part: tree for part, tree in learnt[collection].items() if part in PARTS}
-                              for collection in ("params", "batch_stats") if collection in learnt}}
+        return {"variables": parts_of(earlier_run(self.start, "start").opened.trained.variables)}
 
 
 def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: Collection[str], kind: str

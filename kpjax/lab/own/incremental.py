@@ -14,12 +14,11 @@ from kpjax import Example, InputError, Skeleton, Variables
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.earlier_run import PARTS, EarlierRun, earlier_run, published_run, renamed
-from kpjax.lab.own.pixel_errors import Part
+from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
 from kpjax.lab.own.project import Own
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
@@ -61,9 +60,7 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
 # The old model
 
 def old_run(folder: str) -> EarlierRun:
-    """Opens the old model: a run's folder, one that was exported, or a published network (`published.is_published`)."""
-    if folder and published.is_published(folder):
-        return published_run(folder)
+    """Opens the old model: a run's folder, one that was exported, or a published network."""
     return earlier_run(folder, "old", incremental.SCORE_KIND)
 
 
@@ -96,9 +93,7 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
             return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
         raise InputError("old", f"{name} of its network is {given.shape} where its config describes {leaf.shape}")
 
-    return jax.tree_util.tree_map_with_path(
-        of_leaf, {collection: {part: tree for part, tree in parts.items() if part in PARTS}
-                  for collection, parts in fresh.items() if collection in ("params", "batch_stats")})
+    return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
 
 # The config and the skeleton
@@ -226,7 +221,7 @@ def opened(config: OwnConfig) -> tuple[Project, projects.Held]:
 
 SYSTEM = made(OwnSystem(
     incremental.SYSTEM, OWN, resolved, lambda job: open_project(job.config)[0],
-    short_list=lambda config: ("finetune", "ksd_only") if config.own.control else ("ksd_only",),
+    short_list=lambda config: ("finetune", "ksd_only"),
     # Without those that need images of the old model.
     applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
                                     if not variant.recipe.memory and variant.recipe.base != "joint"),

@@ -43,7 +43,6 @@ class Own(Options):
     validation: str = ""  # what is held out: names of recordings (a,b) or a share of the frames; chosen if empty
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
-    control: bool = True  # whether the control, which may explain the gain, runs beside
 
 
 def needed_project(path: str, own: Own, argument: str = "project") -> Project:
@@ -206,8 +205,13 @@ class Unlabelled(NamedTuple):
 
     def taken(self, every: int, root: Path) -> list[Frame]:
         """Returns the frames that are used: of videos only frames 0, every, 2 every ..."""
-        return [frame for frame in self.frames if not (frame.number or 0) % every
-                and not (self.left_out and frame_identity(frame, root) in self.left_out)]
+        return [frame for frame in every_th(self.frames, every)
+                if not (self.left_out and frame_identity(frame, root) in self.left_out)]
+
+
+def every_th(frames: Sequence[Frame], every: int) -> list[Frame]:
+    """Returns images, and of videos frames 0, every, 2 every ..."""
+    return [frame for frame in frames if not (frame.number or 0) % max(every, 1)]
 
 
 def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unlabelled:

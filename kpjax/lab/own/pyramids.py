@@ -1,12 +1,10 @@
-"""Keypoint Pyramids on people's own videos, which come back annotated, with a table of coordinates."""
-import functools
+"""Keypoint Pyramids on people's own videos."""
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
 import numpy as np
 import tyro
 from PIL import Image
@@ -14,22 +12,16 @@ from PIL import Image
 from kpjax import InputError
 from kpjax.errors import summarise
 from kpjax.evaluation.motion import motion_box, temporal_variance
-from kpjax.files import write_text
-from kpjax.images.inputs import ImageSequence, from_video
 from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
-from kpjax.input.video_source import VideoSource, read_videos
-from kpjax.lab.commands.predict.drawing import Look, opacity_from, write_overlay_video
-from kpjax.lab.commands.predict.pipeline import Seen, in_original_pixels, shrunk
-from kpjax.lab.formats.predictions import OK, PredictionTable, csv_text, empty_table, fill
+from kpjax.input.video_source import read_videos
 from kpjax.lab.formats.video_labels import TABLE, with_labels
 from kpjax.lab.own.choices import Choice, chosen
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.systems import pyramids
 from kpjax.systems.configs import Count, Rule
 from kpjax.systems.pyramids.config import SMALL, Config, Still, VideoSet
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
-from kpjax.training.evaluation import Gathered
+from kpjax.systems.system import Job, Predicting, StoredRun
 
 PLACE = Rule(lambda place: not place or (len(place) == 4 and min(place[2:]) > 0), "give left, upper, width and height")
 SMALLER = 0.8  # of a frame's longer side: the part in which things move is cropped only if it is smaller
@@ -65,12 +57,10 @@ class OwnConfig(Config):
     """All that a run on a person's own videos depends on."""
 
     data: OwnVideos = OwnVideos()
-    annotated_side: Count = 640  # px, the longer side of the videos that are written, at most
-    control: bool = True  # whether the untrained network, which may explain the result, runs beside
 
 
 OWN = OwnConfig(**vars(SMALL) | {
-    "summary": "keypoints of one's own videos, which come back annotated: --videos FILE_OR_FOLDER ...; 2 cores",
+    "summary": "keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
     "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
     "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
     # As they were measured, rendered people and flies
@@ -136,64 +126,30 @@ def place_choice(files: Sequence[Video], every: int) -> Choice:
                   f"98 % of the motion is within {across:.0f} x {down:.0f} px of {width} x {height}")
 
 
-def open_data(job: Job) -> pyramids.Data:
-    """Opens the videos, which train and test: labels are what no discovery has seen."""
-    source = _open(job.config.data)
-    if job.variant in pyramids.WITHOUT_NETWORK and not source.skeleton.names:
-        raise InputError("variants", f"{job.variant} is evaluated by labels, and {source.name} have none; put a "
-                         "keypoints.csv into their folder, or leave the variant out")
-    return pyramids.Data(source, source)
-
-
-@functools.lru_cache(maxsize=2)
-def _open(data: OwnVideos) -> VideoSource:
-    files = data.files()
-    source = read_videos(files, data.square(), every=data.every, on_bad_frame=data.on_bad_frame, mixed_sizes=True,
-                         name="own videos")
+def tables_of(data: OwnVideos) -> list[Path]:
+    """Returns the tables of labels beside the videos, at most one. Raises InputError for several."""
     tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
     if len(tables) > 1:
         raise InputError("videos", f"{len(tables)} tables of labels ({summarise([str(table) for table in tables])}); "
                          "put the videos and one table into one folder")
-    return with_labels(source, tables[0], files) if tables else source
+    return tables
 
 
-def draw(job: Job, data: pyramids.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws what every preset draws, writes points.csv and annotated/<video>.mp4, and prints their paths.
-
-    points.csv has pixels of the video as it is shown, see `kpjax.lab.formats.predictions`.
-    """
-    pyramids.draw(job, data, outcome, predictions)
-    if outcome.method is None or jax.process_index() != 0:
-        return
-    folder, side, skeleton = Path(job.folder), job.config.annotated_side, outcome.method.skeleton
-    source, found, every = data.test, predictions["test"], job.config.data.every
-    look = Look(opacity_from(None, float(np.median(found.scores))))
-    tables, written = [], []
-    for number, (video, (first, end)) in enumerate(zip(job.config.data.files(), source.bounds, strict=True)):
-        sequence = from_video(video, f"{number:03d}_{Path(video.name).stem}", slice(None, None, every))
-        table = empty_table(sequence.path, sequence.names, sequence.numbers, skeleton, "", times=sequence.times)
-        rows = np.searchsorted(sequence.numbers, source.frame[first:end])
-        for place, row in enumerate(rows, first):
-            points = in_original_pixels(found.crop[place], found.keypoints[place])
-            fill(table, row, video.size, points[None], found.scores[place][None], np.ones(1, bool))
-        tables.append(table)
-        path = folder / "annotated" / f"{sequence.stem}.mp4"
-        write_overlay_video(_seen(sequence, table, side), sequence, look, skeleton, path, path.with_suffix(".gif"))
-        written.append(path)
-    write_text(folder / "points.csv", csv_text(*tables))
-    print(folder / "points.csv", *written, sep="\n")
+def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
+    """Raises InputError for a variant that labels evaluate, where there are none."""
+    if (without := set(pyramids.WITHOUT_NETWORK) & set(variants)) and not tables_of(config.data):
+        raise InputError("variants", f"{min(without)} is evaluated by labels, and the videos have none; put a "
+                         "keypoints.csv into their folder, or leave the variant out")
 
 
-def _seen(sequence: ImageSequence, table: PredictionTable, side: int) -> Iterator[Seen]:
-    """Yields the frames of a video, shrunk to at most `side` pixels, with the table's predictions."""
-    for row, read in enumerate(sequence):
-        image = fault = None
-        try:
-            image = shrunk(read(), side)
-        except InputError as error:
-            fault = error
-        animals = table.keypoints[row], table.scores[row], table.status[row] == OK
-        yield Seen(row, sequence.video.size, *animals, fault, image)
+def open_data(job: Job) -> pyramids.Data:
+    """Opens the videos, which train and test: labels are what no discovery has seen."""
+    data, files = job.config.data, job.config.data.files()
+    source = read_videos(files, data.square(), every=data.every, on_bad_frame=data.on_bad_frame, mixed_sizes=True,
+                         name="own videos")
+    for table in tables_of(data):
+        source = with_labels(source, table, files)
+    return pyramids.Data(source, source)
 
 
 def predicting(stored: StoredRun) -> Predicting:
@@ -205,7 +161,8 @@ def predicting(stored: StoredRun) -> Predicting:
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
 SYSTEM = made(OwnSystem(
     pyramids.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: ("untrained", "pyramids") if config.control else ("pyramids",),
+    short_list=lambda config: ("untrained", "pyramids"),
     applicable=lambda config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE),
-    differences={"draw": draw, "predicting": predicting, "columns": lambda config: sorted(
+    check_variants=check_variants,
+    differences={"predicting": predicting, "columns": lambda config: sorted(
         pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))

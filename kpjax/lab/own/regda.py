@@ -1,25 +1,21 @@
 """RegDA on people's own data: a project on one kind of images, or a finished run without its labels and images, and
 unlabelled images of another kind."""
-import functools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-import numpy as np
 import tyro
 
 from kpjax import InputError
 from kpjax.errors import summarise
-from kpjax.input.source import Source
 from kpjax.lab.formats.project import Project
 from kpjax.lab.formats.project_source import frame_identity
 from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import learnt_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, either, made
 from kpjax.lab.own.earlier_run import Start, with_start
-from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Held, Own
 from kpjax.lab.own.target import OwnDomains, open_target, target_of
 from kpjax.systems import regda
@@ -29,7 +25,8 @@ from kpjax.systems.regda.config import SMALL_BODIES, Config
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job
 
-GREY = 2.0  # grey levels between the channels of a pixel, up to which a set of images has no colour
+# The control that was strongest at equal steps takes about a fifth more time than the others together.
+VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adaptation")
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                          "frame shows two animals from which finding them could be learnt; leave out --transform")
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed), config, project.skeleton, typed, "softmax_peak"),
-        choices.every_choice(frames),
+        choices.every_choice(frames, config.own, typed)[0],
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
         Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed, labelled)
@@ -87,12 +84,6 @@ def opened(config: OwnConfig) -> tuple[Project, Held]:
 
 def open_data(job: Job) -> regda.Data:
     """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
-    finds = job.config.data.transform == "around_box"  # by a network of the seed
-    return _open(job._replace(variant="", seed=job.seed if finds else 0))
-
-
-@functools.lru_cache(maxsize=2)
-def _open(job: Job) -> regda.Data:
     data, own, (project, _) = job.config.data, job.config.own, opened(job.config)
     train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
     named = target_of(data, own, project.skeleton, "--source")
@@ -103,25 +94,7 @@ def _open(job: Job) -> regda.Data:
         if shared := len(tested & {target.identity(number) for number in range(len(target))}):
             print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
                   "seen without labels")
-    source_is, target_is = ("grey" if colourfulness(domain) <= GREY else "in colour" for domain in (train, target))
-    if source_is != target_is:
-        print(f"the source is {source_is} and the target {target_is}: if possible, bring both to one of the two")
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
-
-
-def colourfulness(source: Source) -> float:
-    """Computes the mean difference between the channels of a pixel, over at most 16 images."""
-    some = np.linspace(0, len(source) - 1, min(16, len(source))).astype(int)
-    return float(np.mean([np.ptp(source[int(number)].image.astype(np.float32), axis=-1).mean() for number in some]))
-
-
-def columns(config: OwnConfig) -> tuple[Column, ...]:
-    """Returns columns of the target domain where it is labelled, and of the source domain."""
-    over = f"PCK at {100 * config.pck_threshold:g} % of the body"
-    source = Column("source/pck", f"source: {over}", "%", 100.0, 1)
-    return (Column("target/pck", f"target: {over}", "%", 100.0, 1),
-            Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower"), source
-            ) if config.data.target_project else (source,)
 
 
 def parts(job: Job, data: regda.Data) -> dict[str, Part]:
@@ -134,15 +107,24 @@ def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     return found
 
 
-# The control that was strongest at equal steps takes about a fifth more time than the others together.
-VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adaptation")
+def columns_of_target(config: OwnConfig) -> tuple[Column, ...]:
+    """Returns columns of the target domain where it is labelled."""
+    return (Column("target/pck", f"target: PCK at {100 * config.pck_threshold:g} % of the body", "%", 100.0, 1),
+            Column("target/mae", "target MAE", f"px of {config.data.image_size}", 1.0, 2, "lower")
+            ) if config.data.target_project else ()
+
+
 WITH_SOURCE = OwnSystem(
     regda.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: VARIANTS if config.own.control else VARIANTS[-1:],
+    short_list=lambda config: VARIANTS,
     applicable=lambda config: tuple(  # an oracle needs labels of the target domain
         name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"),
     parts=parts, opened=opened, found=lambda data: data.target.train,
-    differences={"columns": columns, "predicting": lambda stored: regda.predicting(stored)._replace(
-        transform=stored.config.data.square())})  # letterboxed or cropped as the images were that it learnt from
-SYSTEM = either(made(WITH_SOURCE), made(without_source.declared(regda.SYSTEM, OWN)),
+    seeded=lambda config: config.data.transform == "around_box",  # a network of the seed finds animals
+    differences={
+        "columns": lambda config: (*columns_of_target(config), Column(
+            "source/pck", f"source: PCK at {100 * config.pck_threshold:g} % of the body", "%", 100.0, 1)),
+        # Letterboxed or cropped as the images were that it learnt from
+        "predicting": lambda run: regda.predicting(run)._replace(transform=run.config.data.square())})
+SYSTEM = either(made(WITH_SOURCE), made(without_source.declared(OWN, columns_of_target)),
                 lambda config: bool(config.backbone.start) and not config.data.source)

@@ -9,13 +9,12 @@ import itertools
 import math
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from etils import epath
-from markupsafe import Markup
 from PIL import Image
 
 from kpjax import InputError, Skeleton
@@ -27,22 +26,21 @@ from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import read_frame
-from kpjax.lab.out.reports.error_sheet import Compared, cropped, labels_drawn, predictions_drawn
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
     LINE,
     NEAR,
     TARGET,
-    TRAINED,
     Animals,
-    Errors,
+    cells_of,
     errors_of,
     frames_text,
     pixels,
     read_errors,
     table_lines,
 )
+from kpjax.lab.out.reports.sheets import Compared, cropped, labels_drawn, predictions_drawn
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import held_out_text
 from kpjax.structures import skeleton_from_json
@@ -65,124 +63,27 @@ COLUMNS = {HELD_OUT: HELD_OUT_COLUMNS, TARGET: (
     HELD_OUT_COLUMNS[0]._replace(title="mean held-out error of the source"))}
 
 
-class Picture(NamedTuple):
-    """One animal: its labels and its predictions on a crop of the original image, as JPEG."""
-
-    title: str  # the whole name of its frame
-    note: str
-    labels: bytes
-    predictions: bytes
-
-
-class Film(NamedTuple):
-    """A video to play, and what it shows."""
-
-    path: str  # below the page's folder
-    note: str
-    poster: bytes = b""  # JPEG, shown until it plays
-
-
 class OwnRun(NamedTuple):
-    """The run that the page is about."""
+    """A run with errors in pixels."""
 
     line: Line
+    folder: Path
+    skeleton: Skeleton
     animals: Animals
     cutoff: float
-    folder: Path
 
+    @property
+    def judged(self) -> Animals | None:
+        """The animals by which it is judged."""
+        parts = self.animals.by_part()
+        return parts.get(judging(parts))
 
-def write_own_report(
-    folder: Path, run: OwnRun, lines: Sequence[Line], columns: Sequence[Column], *, summary: str,
-    notes: Sequence[str] = (), unknown: Sequence[str] = (), worst: Sequence[Picture] = (),
-    others: Sequence[Picture] = (), films: Sequence[Film] = (), commands: Mapping[str, str] = {},
-) -> Path:
-    """Writes report.html beside the variants of a preset's folder, and returns its path.
+    @property
+    def error(self) -> float:
+        """The mean error of these in px; inf if there are none."""
+        mean = math.nan if self.judged is None else errors_of(self.judged, self.cutoff)[ALL].mean
+        return mean if math.isfinite(mean) else math.inf
 
-    Args:
-        folder: of the preset.
-        run: the one that is shown, of the lines' lowest seeds.
-        lines: of all variants, with their runs.
-        columns: of the system, for the curves in the fold.
-        summary: the project and what was held out, plain text.
-        notes: on the network and its cost, plain text, for the fold.
-        unknown: what no label can tell, a sentence each.
-        worst: animals with the largest errors, the largest first.
-        others: further animals.
-        films: videos to play.
-        commands: shell commands by what they do.
-    """
-    measured = [line for line in lines if line.runs.finished]
-    parts = run.animals.by_part()
-    headed = COLUMNS[judging(parts)]
-    in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
-    tables = {part: errors_of(some, run.cutoff) for part, some in parts.items()}
-    colours = {name: "rgb({}, {}, {})".format(*colour) for name, colour in
-               zip(run.animals.names, keypoint_colours(len(run.animals.names)).tolist(), strict=True)}
-    page = rendered(
-        Path(__file__).with_name("report.html.jinja"), path=[folder.parent.name, folder.name],
-        summary=summary, verdict=[*verdict(run.animals, run.cutoff), *unknown],
-        advice=advice(run.animals, run.cutoff), tiles=_tiles(tables),
-        cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
-        near=f"{100 * NEAR:g}", pixel_rows=_pixel_rows(run.animals.names, tables), colours=colours,
-        parts=[frames_text(some) for some in parts.values()], curves=_curves(run), several=len(measured) > 1,
-        header=header(in_pixels, headed), groups=groups(in_pixels, headed), chosen=run.line.name,
-        films=[(film.path, film.note, base64.b64encode(film.poster).decode()) for film in films],
-        worst=_embedded(worst), others=_embedded(others), commands=commands, notes=list(notes),
-        images=images_of([run.line]), panels=panels(
-            measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}), **provenance(measured))
-    return write_text(folder / "report.html", page)
-
-
-def _tiles(tables: Mapping[str, Mapping[str, Errors]]) -> list[tuple[str, str, str]]:
-    """Returns heading, number and unit."""
-    judged = judging(tables)
-    if judged not in tables:
-        return []
-    held = tables[judged][ALL]
-    tiles = [(f"Mean error, {'the target' if judged == TARGET else 'held-out frames'}", pixels(held.mean), "px"),
-             ("Half of the points within", pixels(held.median), "px"),
-             ("Mean error over the animal’s length", f"{100 * held.relative:.1f}", "%"),
-             (f"Nearer than {100 * NEAR:g} % of it", f"{100 * held.found:.0f}", "%"),
-             ("Points hidden by the cutoff", str(held.hidden), f"of {held.labels} points")]
-    if TRAINED in tables:
-        tiles.insert(1, ("Mean error, learnt frames", pixels(tables[TRAINED][ALL].mean), "px"))
-    return tiles
-
-
-def _pixel_rows(names: Sequence[str], tables: Mapping[str, Mapping[str, Errors]]) -> list[tuple[str, list[str]]]:
-    """Returns the cells of each keypoint, part by part, and of all."""
-    rows = []
-    for name in (*names, ALL):
-        cells = []
-        for found in tables.values():
-            one = found[name]
-            cells += [str(one.labels), pixels(one.median), pixels(one.mean), pixels(one.shown), str(one.hidden)]
-        if any(found[name].labels for found in tables.values()):
-            rows.append((name, cells))
-    return rows
-
-
-def _curves(run: OwnRun) -> list[tuple[str, str, Markup]]:
-    """Returns title, unit and plot of the curves of the run that is shown."""
-    history = read_history(run.folder)
-    found = [(title, unit, curve_image([Curve("", 0, [history.get(name, ())])], f"{title} over steps",
-                                       logarithmic=name.startswith("loss/"), factor=factor))
-             for name, (title, unit, factor) in CURVES.items()]
-    return [curve for curve in found if curve[-1]]
-
-
-def _embedded(pictures: Sequence[Picture]) -> list[tuple[str, str, str, str]]:
-    return [(one.title, one.note, *(base64.b64encode(image).decode() for image in (one.labels, one.predictions)))
-            for one in pictures]
-
-
-def films_in(folder: Path) -> list[Film]:
-    """Returns the overlays of predictions that lie in a run's folder or below it, newest last."""
-    found: list[Any] = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
-    return [Film(path.relative_to(folder).as_posix(), f"prediction: {path.name}") for path in found]
-
-
-# What is shown
 
 def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Column], *, summary: str,
                notes: Sequence[str], command: str) -> Path | None:
@@ -190,39 +91,38 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
 
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
     seed. None if no run kept its errors, as those without labels.
+
+    Args:
+        folder: of the preset.
+        lines: of all variants, with their runs.
+        columns: of the system, for the curves in the fold.
+        summary: the project and what was held out, plain text.
+        notes: on the network and its cost, plain text, for the fold.
+        command: of the runs.
     """
-    folders = [] if in_bucket(folder) else [Path(line.runs.finished[0].folder) for line in lines if line.runs.finished]
-    unknown = unknown_of(folders[0]) if folders else []
-    found = [one for line in lines if folders and line.runs.finished and (one := _opened(line))]
+    folder, measured = Path(folder), [line for line in lines if line.runs.finished and not in_bucket(folder)]
+    unknown = unknown_of(Path(measured[0].runs.finished[0].folder)) if measured else []
+    found = [run for line in measured if (run := opened(line))]
     if not found:
         print(*(textwrap.fill(text, LINE) for text in unknown), sep="\n")
         return None
-    shown, skeleton = min(found, key=lambda one: _error(one[0]))
-    print("", *table_lines(shown.animals, shown.cutoff), "", sep="\n")
-    print(*textwrap.wrap(" ".join([*verdict(shown.animals, shown.cutoff), *unknown]), LINE), sep="\n")
-    for number, text in enumerate(advice(shown.animals, shown.cutoff)):
-        print(end="" if number else "what would help most:\n")
+    shown = min(found, key=lambda run: run.error)
+    reached, better = [*verdict(shown.animals, shown.cutoff), *unknown], advice(shown.animals, shown.cutoff)
+    print("", *table_lines(shown.animals, shown.cutoff), "", *textwrap.wrap(" ".join(reached), LINE),
+          *["what would help most:"] * bool(better), sep="\n")
+    for text in better:
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
     if animals := held_out_text(shown.folder):
         print(animals)
-    parts = shown.animals.by_part()
-    held = parts.get(judging(parts))
-    worst, others, films = ([], [], []) if held is None else _drawn(held, skeleton, shown.cutoff, Path(folder))
-    run = shlex.quote(str(shown.folder))
-    return write_own_report(
-        Path(folder), shown, lines, columns, summary=summary, notes=[*notes, *filter(None, [animals])], unknown=unknown,
-        worst=worst, others=others,
-        films=[*films, *films_in(Path(folder))],
-        commands={"The command of this run; given again it goes on, or writes this page anew:": command,
-                  "Points on new images or videos, with a video that this page plays when it is written anew:":
-                      f"kpjax predict {run} VIDEO --out {shlex.quote(str(folder / 'points'))} --overlay",
-                  "Frames that are worth a label next:": f"kpjax suggest {run} VIDEO --out to_label",
-                  "Errors on another labelled project:": f"kpjax evaluate {run} PROJECT --out errors"})
+    return write_text(folder / "report.html", _page(folder, shown, measured, columns, {
+        "summary": summary, "verdict": reached, "advice": better, "notes": [*notes, *filter(None, [animals])],
+        "commands": _commands(folder, shown.folder, command)}))
 
 
-def _opened(line: Line) -> tuple[OwnRun, Skeleton] | None:
+def opened(line: Line) -> OwnRun | None:
+    """Reads a variant's run of the lowest seed; None of one that kept no errors."""
     folder = Path(line.runs.finished[0].folder)
     path = folder / "skeleton.json"
     if not path.is_file():
@@ -230,8 +130,45 @@ def _opened(line: Line) -> tuple[OwnRun, Skeleton] | None:
     skeleton = skeleton_from_json(read_json(path), str(path))
     animals, scores = read_errors(folder, skeleton.names), read_score_table(folder)
     cutoff = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF)
-    return None if animals is None else (OwnRun(line, animals, cutoff, folder), skeleton)
+    return None if animals is None else OwnRun(line, folder, skeleton, animals, cutoff)
 
+
+def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict) -> str:
+    names, parts = run.animals.names, run.animals.by_part()
+    tables = [errors_of(some, run.cutoff) for some in parts.values()]
+    headed, history = COLUMNS[judging(parts)], read_history(run.folder)
+    in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
+    curves = [(title, unit, curve_image([Curve("", 0, [history.get(name, ())])], f"{title} over steps",
+                                        logarithmic=name.startswith("loss/"), factor=factor))
+              for name, (title, unit, factor) in CURVES.items()]
+    pictures, film = _drawn(run, folder)
+    films = [*film, *((path.relative_to(folder).as_posix(), f"prediction: {path.name}", "") for path in sorted(
+        folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime))]
+    return rendered(
+        Path(__file__).with_name("report.html.jinja"), path=[folder.parent.name, folder.name],
+        cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
+        pixel_rows=[(name, [cell for found in tables for cell in cells_of(found[name])]) for name in (*names, ALL)
+                    if any(found[name].labels for found in tables)],
+        colours={name: "rgb({}, {}, {})".format(*colour) for name, colour in
+                 zip(names, keypoint_colours(len(names)).tolist(), strict=True)},
+        parts=[frames_text(some) for some in parts.values()], curves=[curve for curve in curves if curve[-1]],
+        several=len(measured) > 1, header=header(in_pixels, headed), groups=groups(in_pixels, headed),
+        chosen=run.line.name, films=films, pictures=pictures, images=images_of([run.line]),
+        panels=panels(measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}),
+        **said, **provenance(measured))
+
+
+def _commands(folder: Path, run: Path, command: str) -> dict[str, str]:
+    """Returns shell commands by what they do."""
+    quoted = shlex.quote(str(run))
+    return {"The command of this run; given again it goes on, or writes this page anew:": command,
+            "Points on new images or videos, with a video that this page plays when it is written anew:":
+                f"kpjax predict {quoted} VIDEO --out {shlex.quote(str(folder / 'points'))} --overlay",
+            "Frames that are worth a label next:": f"kpjax suggest {quoted} VIDEO --out to_label",
+            "Errors on another labelled project:": f"kpjax evaluate {quoted} PROJECT --out errors"}
+
+
+# In words
 
 def radius_text(table: RadiusTable) -> str:
     """Says whether predictions will have radii, or what is missing for them."""
@@ -256,34 +193,31 @@ def unknown_of(folder: Path) -> list[str]:
             "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."]
 
 
-def _error(run: OwnRun) -> float:
-    parts = run.animals.by_part()
-    held = parts.get(judging(parts))
-    mean = math.nan if held is None else errors_of(held, run.cutoff)[ALL].mean
-    return mean if math.isfinite(mean) else math.inf
+# In pictures
 
-
-def _drawn(held: Animals, skeleton: Skeleton, cutoff: float, folder: Path
-           ) -> tuple[list[Picture], list[Picture], list[Film]]:
-    """Returns the animals with the largest errors, others from the smallest error on, and the video of all frames.
+def _drawn(run: OwnRun, folder: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Returns title, note, labels and predictions of the animals with the largest errors and of some others, the
+    largest first, and path, note and first frame of the video of all frames; images are JPEG in base64.
 
     Nothing where the frames cannot be read any more: the numbers stand without them.
     """
-    relative = np.nanmean(held.distances, axis=1) / held.lengths
-    order = np.argsort(-relative, kind="stable").tolist()
-    worst, rest = order[:WORST], order[WORST:][::-1]
+    held, cutoff = run.judged, run.cutoff
+    if held is None:
+        return [], []
+    order = np.argsort(-np.nanmean(held.distances, axis=1) / held.lengths, kind="stable").tolist()
+    worst, rest = order[:WORST], order[WORST:]
     others = [rest[n] for n in np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).round().astype(int)]
     try:
-        pictures = [[_picture(held, n, skeleton, cutoff) for n in some] for some in (worst, others)]
-        frames = _film_frames(held, skeleton, cutoff)
+        pictures = [_picture(held, n, run.skeleton, cutoff) for n in (*worst, *others)]
+        frames = _film_frames(held, run.skeleton, cutoff)
         first = next(frames)
         write_video(folder / FILM, itertools.chain([first], frames), rate=FILM_RATE)
     except InputError as error:
         print(f"no pictures in the report: {error}")
-        return [], [], []
+        return [], []
     left_out = f"; points with a score below {cutoff:.3g} are left out" if math.isfinite(cutoff) else ""
-    return *pictures, [Film(FILM, "Labelled frames in the order of their names: labels as rings, predictions as dots"
-                            f"{left_out}.", _jpeg(first))]
+    return pictures, [(FILM, "Labelled frames in the order of their names: labels as rings, predictions as dots"
+                       f"{left_out}.", _jpeg(first))]
 
 
 def _image(held: Animals, n: int) -> np.ndarray:
@@ -294,20 +228,20 @@ def _compared(held: Animals, n: int) -> Compared:
     return Compared(held.predicted[n], held.scores[n], held.true[n], held.visible[n])
 
 
-def _picture(held: Animals, n: int, skeleton: Skeleton, cutoff: float) -> Picture:
+def _picture(held: Animals, n: int, skeleton: Skeleton, cutoff: float) -> tuple[str, ...]:
     mean = float(np.nanmean(held.distances[n]))
     k = int(np.nanargmax(held.distances[n]))
     note = (f"mean error {pixels(mean)} px, {100 * mean / held.lengths[n]:.1f} % of the animal’s length; "
             f"largest {pixels(float(held.distances[n, k]))} px ({skeleton.names[k]})")
     image, one = cropped(_image(held, n), _compared(held, n), cutoff)
-    return Picture(held.title(n), note, _jpeg(labels_drawn(image, one, skeleton)),
-                   _jpeg(predictions_drawn(image, one, skeleton, cutoff)))
+    return (held.title(n), note, _jpeg(labels_drawn(image, one, skeleton)),
+            _jpeg(predictions_drawn(image, one, skeleton, cutoff)))
 
 
-def _jpeg(image: np.ndarray) -> bytes:
+def _jpeg(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=88)
-    return file.getvalue()
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _film_frames(held: Animals, skeleton: Skeleton, cutoff: float) -> Iterator[np.ndarray]:

@@ -1,5 +1,4 @@
 """Semi-supervised localization on people's own data: a project, and frames without labels."""
-import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -10,22 +9,20 @@ from kpjax import InputError
 from kpjax.input import source
 from kpjax.lab.formats.project import Project
 from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, counted
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part, counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import learnt_finder, open_frames
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
-from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.project import Held, Own, Unlabelled
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 from kpjax.systems.system import Job
 
-FROM_WEIGHTS = ("from a pretrained backbone the default is the labels alone, and images without labels are read where "
-                "they are named (--unlabelled V) or asked for (--variants pl_warped), worth it where labels are very "
-                "few; predicting by the mean of six views helped there, too (--variants supervised_warped_averaged)")
+FROM_WEIGHTS = ("from a pretrained backbone images without labels are read where they are named (--unlabelled V) or "
+                "asked for (--variants pl_warped), worth it where labels are very few")
 # On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten labelled frames of a
 # mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other systems adapt to images that differ in
 # what the first layers see.
@@ -83,8 +80,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                          "animals from which finding them could be learnt; leave out --transform around_box")
     alone = data.all_labelled or (facts.several and not data.unlabelled)
     found = Unlabelled((), frozenset()) if alone else projects.unlabelled_frames(project, held, data.unlabelled)
-    every = choices.every_choice(found.frames)
-    step = max(own.every, 1) if "every" in typed else every.value
+    every, _ = choices.every_choice(found.frames, own, typed)
+    step = own.every if "every" in typed else every.value
     kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(step, project.root))
     if data.unlabelled and not kept:
         raise InputError("unlabelled", "nothing but held-out images there; name other images or videos")
@@ -124,18 +121,13 @@ def open_data(job: Job) -> semi_supervised.Data:
 
     Frames without labels that nobody named are left out if they are copies of held-out ones.
     """
-    return _open(job._replace(variant=""))
-
-
-@functools.lru_cache(maxsize=2)
-def _open(job: Job) -> semi_supervised.Data:
     data, own, (project, held) = job.config.data, job.config.own, opened(job.config)
     train, held_out = projects.open_labelled(data.project, own, data.square())
     drawn = source.labelled_subset(train, **data.amount, seed=job.seed)
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
     if not data.all_labelled and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
-        if frames := found.taken(max(own.every, 1), project.root):
+        if frames := found.taken(own.every, project.root):
             pools.append(open_frames(job, frames, train.skeleton, lambda: learnt_finder(job, opened), root=project.root,
                                      argument="unlabelled", name="without labels", held_out=(project, held)))
     if not pools and not data.all_labelled:
@@ -161,7 +153,7 @@ def short_list(config: OwnConfig) -> tuple[str, ...]:
     pretrained backbone with few labels, so where such images were named, and else always."""
     if config.data.all_labelled or (config.backbone.weights and not config.data.unlabelled):
         return (LABELS_ALONE,)
-    return (LABELS_ALONE, BOTH) if config.own.control else (BOTH,)
+    return LABELS_ALONE, BOTH
 
 
 def applicable(config: OwnConfig) -> tuple[str, ...]:
@@ -188,4 +180,4 @@ SYSTEM = made(OwnSystem(
     semi_supervised.SYSTEM, OWN, resolved, open_data, short_list, applicable,
     parts=lambda job, data: {name: Part(found, opened(job.config)[0].root) for name, found in (
         (TRAINED, data.labelled), (HELD_OUT, data.validation))},
-    opened=opened, found=lambda data: data.unlabelled, check_variants=check_variants))
+    opened=opened, found=lambda data: data.unlabelled, check_variants=check_variants, seeded=lambda config: True))

@@ -3,7 +3,6 @@ target, and a check stops it."""
 import functools
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -16,21 +15,19 @@ from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
-from kpjax.lab.out.reports.pixel_errors import TARGET
+from kpjax.lab.out.reports.pixel_errors import TARGET, Part
 from kpjax.lab.own import choices
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
-from kpjax.lab.own.pixel_errors import Part
 from kpjax.lab.own.target import open_target, target_of
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
-from kpjax.systems import configs, source_free, system
+from kpjax.systems import configs, regda, source_free, system
 from kpjax.systems.image_sets import Splits
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System, Variant
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.systems.weights import FINE_RATE
 from kpjax.training.evaluation import Gathered, predict_source
 
@@ -42,53 +39,44 @@ VARIANTS = {
     "start": Variant("control", "the start as it is")}
 
 
-# The start
+class Known(NamedTuple):
+    """What the run at --start brings."""
 
-def start_of(config: Any) -> EarlierRun:
-    """Opens the run at --start. Raises InputError as `earlier_run` does, and for one on crops that finds no animals."""
-    run = earlier_run(config.backbone.start, "start", "")
-    if needs_box(run.opened.transform) and finder_of_start(config) is None:
-        raise InputError("start", f"{config.backbone.start} reads crops around boxes, which target frames do not have, "
-                         "and keeps no network that finds animals; give a run's own folder, trained on several animals")
-    return run
+    run: EarlierRun
+    poses: PoseStatistics | None  # of its labels; None where fewer had all keypoints than there are coordinates
+    finder: Learnt | None  # of animals; None where it sees whole frames
 
 
-def finder_of_start(config: Any) -> Learnt | None:
-    """Returns what the run at --start has learnt to find animals with, None where it sees whole frames."""
-    return kept_finder(Path(config.backbone.start).expanduser())
-
-
-def poses_of(config: Any) -> PoseStatistics | None:
-    """Returns the statistics of poses that the start keeps, None where fewer poses had all keypoints than there are
-    coordinates. Raises InputError for those of other keypoints."""
-    run, path = start_of(config), f"{config.backbone.start}/{pose_statistics.FILE}"
-    if pose_statistics.FILE not in run.opened.files:
-        return None
-    found = pose_statistics.pose_statistics_from(run.opened.files[pose_statistics.FILE], path)
-    if found.names != run.skeleton.names:
-        raise InputError("start", f"{path} is of {', '.join(found.names)}, the run finds "
+@functools.lru_cache(maxsize=2)
+def known(start: str) -> Known:
+    """Reads the run at --start. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
+    for statistics of other keypoints."""
+    run, finder, file = earlier_run(start, "start"), kept_finder(Path(start).expanduser()), pose_statistics.FILE
+    if needs_box(run.opened.transform) and finder is None:
+        raise InputError("start", f"{start} reads crops around boxes, which target frames do not have, and keeps no "
+                         "network that finds animals; give a run's own folder, trained on several animals")
+    if file not in run.opened.files:
+        return Known(run, None, finder)
+    poses = pose_statistics.pose_statistics_from(run.opened.files[file], f"{start}/{file}")
+    if poses.names != run.skeleton.names:
+        raise InputError("start", f"{start}/{file} is of {', '.join(poses.names)}, the run finds "
                          f"{', '.join(run.skeleton.names)}; copy both from one run")
-    return found
+    return Known(run, poses, finder)
 
-
-# The config and the images
 
 def resolved(config: Any, typed: Collection[str]) -> Any:
     """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons."""
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
-    run, poses = start_of(config), poses_of(config)
+    run, poses, finder = known(config.backbone.start)
     frames = target_of(config.data, config.own, run.skeleton, "--start").frames
-    every = choices.every_choice(frames)
-    step = max(config.own.every, 1) if "every" in typed else every.value
-    count = sum(not (frame.number or 0) % step for frame in frames)
+    every, count = choices.every_choice(frames, config.own, typed)
     if count < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
     kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
     print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
     stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
-    taken = "as the run at --start has it"
-    most = finder_of_start(config).described["animals"] if cropped else 1
+    taken, most = "as the run at --start has it", finder.described["animals"] if cropped else 1
     chosen = [
         *([Choice("transform", "around_box", f"several animals on a frame, {taken}"),
            Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
@@ -123,17 +111,14 @@ class Data(NamedTuple):
         return f"{len(self.target.train)} target images"
 
 
-@functools.lru_cache(maxsize=2)
-def _open(job: Job) -> Data:
-    config = job.config
-    run = start_of(config)
-    named = target_of(config.data, config.own, run.skeleton, "--start")
+def open_data(job: Job) -> Data:
+    """Opens the target."""
+    run, _, finder = known(job.config.backbone.start)
+    named = target_of(job.config.data, job.config.own, run.skeleton, "--start")
     root = named.project.root if named.project else Path("/")
-    target, test = open_target(job, named, run.skeleton, root, lambda: finder_of_start(config))
-    return Data(Splits(target, None, test), root, MappingProxyType({"start_digest": run.opened.result["digest"]}))
+    target, test = open_target(job, named, run.skeleton, root, lambda: finder)
+    return Data(Splits(target, None, test), root, {"start_digest": run.opened.result["digest"]})
 
-
-# A run
 
 @functools.lru_cache(maxsize=2)
 def build(config: Any, skeleton: Skeleton) -> Method:
@@ -147,34 +132,29 @@ def build(config: Any, skeleton: Skeleton) -> Method:
 
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
-    config, target = job.config, data.target.train
+    config, target, start_run = job.config, data.target.train, known(job.config.backbone.start)
     method = build(config, target.skeleton)
     variables = config.backbone.variables(
         configs.network_of(config, len(target.skeleton.names)), image_size=config.data.image_size, seed=0)["variables"]
     start, batch = Trained(variables, {}), 2 * config.batch_size
+    kept = Outcome(method, start, 0, metrics={"kept_start": 1.0})
     if job.variant == "start":
-        return Outcome(method, start, 0, metrics={"kept_start": 1.0})
+        return kept
     scores = predict_source(method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch).scores
     # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
-    edges = np.array(start_of(config).opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
+    edges = np.array(start_run.run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
     if why := source_free.familiar(scores, edges, config.familiar):
         print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
-        return Outcome(method, start, 0, metrics={"kept_start": 1.0})
+        return kept
     parted = source_free.parted(target)
     check = source_free.check_of(method, start, parted.held, batch_size=batch,
                                  least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
         job, method, {"target": parted.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses_of(config)),
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, start_run.poses),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
     return system.outcome_of(method, fitted)._replace(metrics=checked)
-
-
-def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures errors on labelled target images, where there are any."""
-    return keypoint_errors(predictions["target"], outcome.method.skeleton, "target", threshold=job.config.pck_threshold,
-                           details=True) if "target" in predictions else {}
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -183,21 +163,14 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known without labels.
     """
     system.draw_predictions(outcome, data.target.train, job.folder / system.IMAGES / "target.png", minimum_side=320)
+    run, _, finder = known(job.config.backbone.start)
     kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()
-    files = start_of(job.config).opened.files
     if jax.process_index() == 0:
-        for name in {pose_statistics.FILE, *kept} & set(files):
-            write_json(job.folder / name, files[name])
-    if learnt := finder_of_start(job.config):
-        described = {name: value for name, value in learnt.described.items() if name != "held_out"}  # the start's
-        keep_finder(job, learnt._replace(described=described), data.target.train)
-
-
-def columns(config: Any) -> tuple[Column, ...]:
-    """Returns errors where target images are labelled, and what the check has found."""
-    agree = Column(source_free.AGREEMENTS[0], "sure points that stay", "%", 100.0, 1)
-    over = f"PCK at {100 * config.pck_threshold:g} % of the body"
-    return (Column("target/pck", f"target: {over}", "%", 100.0, 1), agree) if config.data.target_project else (agree,)
+        for name in {pose_statistics.FILE, *kept} & set(run.opened.files):
+            write_json(job.folder / name, run.opened.files[name])
+    if finder:
+        described = {name: value for name, value in finder.described.items() if name != "held_out"}  # the start's
+        keep_finder(job, finder._replace(described=described), data.target.train)
 
 
 def predicting(stored: StoredRun) -> Predicting:
@@ -207,14 +180,18 @@ def predicting(stored: StoredRun) -> Predicting:
                       configs.score_kind(config.heatmaps.decoder, logits=config.logits))
 
 
-def declared(paper: System, config: Any) -> OwnSystem:
-    """Declares what RegDA's data are adapted to without a source: the target's labels only test."""
+def declared(config: Any, columns: Any) -> OwnSystem:
+    """Declares what RegDA's data are adapted to without a source: the target's labels only test.
+
+    columns: of the target, where it is labelled.
+    """
+    agree = Column(source_free.AGREEMENTS[0], "sure points that stay", "%", 100.0, 1)
     return OwnSystem(
-        paper, config, resolved, lambda job: _open(job._replace(variant="", seed=0)),
-        short_list=lambda config: ("start",) * bool(config.data.target_project and config.own.control) + ("adapted",),
+        regda.SYSTEM, config, resolved, open_data,
+        short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
         applicable=lambda config: tuple(VARIANTS),
         parts=lambda job, data: {TARGET: Part(data.target.test, data.root)} if data.target.test else {},
-        differences={"variants": VARIANTS, "train": train, "measure": measure, "draw": draw, "columns": columns,
-                     "predicting": predicting, "shortened": lambda config, steps: configs.changed(config, steps=steps),
-                     "lengths": lambda config, variant: {variant: config.steps * (variant != "start")},
-                     "evaluated": lambda job, data: {"target": data.target.test} if data.target.test else {}})
+        differences={"variants": VARIANTS, "train": train, "draw": draw, "predicting": predicting,
+                     "columns": lambda config: (*columns(config), agree),
+                     "shortened": lambda config, steps: configs.changed(config, steps=steps),
+                     "lengths": lambda config, variant: {variant: config.steps * (variant != "start")}})

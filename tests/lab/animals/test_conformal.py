@@ -3,14 +3,15 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
+from kpjax.files import write_json
 from kpjax.lab.animals.conformal import (
     LEVELS,
     missing,
     needed,
     radii,
     radius_table,
+    radius_table_as_json,
     read_radius_table,
-    write_radius_table,
 )
 
 
@@ -150,7 +151,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     for table in (radius_table(errors, scores, visible, levels=(0.9, 0.999)),
                   radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc"))):
         assert np.isinf(table.quantiles).any()
-        write_radius_table(tmp_path, table)
+        write_json(tmp_path / "radius_table.json", radius_table_as_json(table))
         read = read_radius_table(tmp_path)
         for a, b in zip(read, table, strict=True):
             assert np.array_equal(a, b)
@@ -161,7 +162,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize(("before", "after"), [
     ('"levels"', '"steps"'), ('"image"', '"frame"'), ("0.5", "0.85"), ("0.5,", ""), ("{", "["), ("0.5", '"nan"')])
 def test_a_broken_table_is_named(tmp_path, before, after):
-    path = write_radius_table(tmp_path, radius_table(*draws(11, 20)))
+    path = write_json(tmp_path / "radius_table.json", radius_table_as_json(radius_table(*draws(11, 20))))
     path.write_text(path.read_text().replace(before, after, 1))
     with pytest.raises(InputError, match=r"radius_table\.json"):
         read_radius_table(tmp_path)

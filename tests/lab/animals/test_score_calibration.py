@@ -1,11 +1,10 @@
 """Calibration of scores, on synthetic scores whose calibration is known."""
-import json
-
 import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table, score_table, write_score_table
+from kpjax.files import write_json
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table, score_table, score_table_as_json
 
 
 def test_ten_classes_between_deciles_and_the_lowest_edge_that_is_found_half_the_time(tmp_path):
@@ -15,9 +14,7 @@ def test_ten_classes_between_deciles_and_the_lowest_edge_that_is_found_half_the_
     assert table.edges == pytest.approx(np.linspace(0, 99, 11))
     assert table.hit_fraction == pytest.approx([0.1] * 4 + [1.0] * 6)
     assert table.cutoff == pytest.approx(39.6)
-    assert table.calibrated
-    written = write_score_table(tmp_path, table)
-    assert "validation" in json.loads(written.read_text())["cutoff_from"]
+    write_json(tmp_path / "score_table.json", score_table_as_json(table))
     read = read_score_table(tmp_path)
     np.testing.assert_array_equal(read.edges, table.edges)
     assert read[2:] == table[2:]
@@ -26,11 +23,10 @@ def test_ten_classes_between_deciles_and_the_lowest_edge_that_is_found_half_the_
 def test_hidden_points_do_not_count_and_without_labels_there_is_the_default(tmp_path):
     scores, far = np.array([[1.0, np.nan], [2.0, 3.0]]), np.full((2, 2), 0.2)
     table = score_table(scores, far, np.array([[1, 0], [1, 1]]))
-    assert not table.calibrated
     assert table.cutoff == DEFAULT_CUTOFF
     nothing = score_table(scores, far, np.zeros((2, 2)))
     assert np.isnan(nothing.edges).all()
-    write_score_table(tmp_path, nothing)
+    write_json(tmp_path / "score_table.json", score_table_as_json(nothing))
     assert np.isnan(read_score_table(tmp_path).hit_fraction).all()
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from kpjax.images.video import write_video
 from kpjax.lab.commands import run_command
-from kpjax.lab.out.reports.label_sheet import SIDE
+from kpjax.lab.out.reports.sheets import SIDE
 from kpjax.lab.program import main as kpjax_main
 
 main = functools.partial(run_command, "check")

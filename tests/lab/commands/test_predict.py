@@ -10,8 +10,9 @@ from PIL import Image
 from predict_folder import predict_folder, rows_of
 
 from kpjax.errors import InputError, RunError
+from kpjax.files import write_json
 from kpjax.images.transforms import Letterbox
-from kpjax.lab.animals.conformal import radius_table, write_radius_table
+from kpjax.lab.animals.conformal import radius_table, radius_table_as_json
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
 from kpjax.lab.commands.predict.pipeline import in_original_pixels
@@ -77,7 +78,8 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
 def with_radii(run, errors):
     """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that says nothing."""
     errors = np.asarray(errors, float)
-    write_radius_table(run, radius_table(errors, np.ones_like(errors), np.ones_like(errors)))
+    table = radius_table(errors, np.ones_like(errors), np.ones_like(errors))
+    write_json(run / "radius_table.json", radius_table_as_json(table))
 
 
 def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path):

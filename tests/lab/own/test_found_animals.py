@@ -1,4 +1,4 @@
-"""Animals on frames without labels: found once, kept, cropped, and refused where there are none."""
+"""Several animals: the network that finds them, and frames without labels on which they are found, kept and cropped."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,15 +9,18 @@ from own_runs import tiny_finders
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.files import read_json, write_json
 from kpjax.images.transforms import AroundBox
+from kpjax.input.source import arrays
 from kpjax.lab.animals.centres import Animals
 from kpjax.lab.formats.project_source import frames_at
+from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
+from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
 from kpjax.systems.system import run
-from kpjax.training.trees import load_trained
 
 TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
         "--evaluations", "1", "--steps", "2"]
@@ -49,9 +52,9 @@ def look(monkeypatch, tmp_path):
 
     def run(frames, digest="a", least=1):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
-        job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"))
-        return animals.found_animals(job, learnt, frames, own=own_project.Own(), root=tmp_path,
-                                           argument="unlabelled", least=least)
+        config = SimpleNamespace(own=own_project.Own(), batch_size=least)
+        job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"), config=config)
+        return animals.found_animals(job, learnt, frames, root=tmp_path, argument="unlabelled")
     return run, asked
 
 
@@ -97,10 +100,81 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, on
     job, = read_command(SYSTEM, flags).jobs()
     assert not job.config.data.all_labelled
     run(SYSTEM, job)
-    assert "9 frames without labels: 18 animals found on 9 of them, each is cropped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "9 frames without labels: 18 animals found on 9 of them, each is cropped" in said
     assert (job.folder / "images" / "found_animals.png").exists()
-    assert (job.folder / "animals" / "animals.json").exists()
-    assert load_trained(job.folder / "model").variables
+    path = job.folder / "animals" / "animals.json"
+    described = read_json(path)
+    counts = described["held_out"]
+    assert f"animals found on {counts['frames']} held-out frames: {counts['found']} of {counts['animals']}" in said
+    assert {name: described[name] for name in ("image_size", "animals", "always", "points")} == {
+        "image_size": 32, "animals": 2, "always": True, "points": 4}
+    finder = open_predictor(job.folder).finder
+    assert (finder.side, finder.most, finder.always) == (32, 2, True)
+    found = finder.find(np.zeros((2, 32, 32, 3), np.uint8))
+    assert found.centres.shape == (2, 2 + animals.MORE, 2)
+    write_json(path, described | {"format": 9})
+    with pytest.raises(InputError, match=r"animals\.json: format 9, this version reads 1; train again"):
+        open_predictor(job.folder)
     opened = open_data(job)
     assert (len(opened.unlabelled), opened.unlabelled[0].image.shape) == (18, (32, 32, 3))
     assert len(set(opened.unlabelled.names)) == 9
+
+
+# The network that finds them
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """Frames of 32 px with two animals, the second of which has a box; on one frame only one has labels."""
+    project = synthetic_project(tmp_path_factory.mktemp("crowd"), unlabelled=0)
+    beside = [one._replace(keypoints=one.keypoints * 0.5 + 2, box=np.array([2, 3, 10, 20.0]))
+              for one in project.instances[1:]]
+    return project._replace(instances=(*project.instances, *beside))
+
+
+def test_a_frame_has_the_points_of_all_its_animals(crowd):
+    whole, points = whole_frames(crowd)
+    assert points == 8  # of the ellipse in a box, of which four keypoints are fewer
+    assert len(whole.instances) == 12
+    first, second = whole.instances[:2]
+    assert first.visible.reshape(2, 8).sum(1).tolist() == [4, 0]
+    assert second.visible.reshape(2, 8).sum(1).tolist() == [4, 8]
+    np.testing.assert_array_equal(first.keypoints[:4], crowd.instances[0].keypoints)
+    ellipse = second.keypoints[8:]
+    np.testing.assert_allclose(np.concatenate([ellipse.min(0) + 0.5, np.ptp(ellipse, axis=0)]), [2, 3, 10, 20])
+
+
+@pytest.mark.parametrize(("extent", "apart", "side"), [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256),
+                                                      (np.nan, np.inf, 128), (1, 1, 512)])
+def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
+    assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024) == side
+
+
+def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
+    """Three frames of two animals of three points; half and four fifths of an extent are found, and nothing on one."""
+    corners = np.array([[0.0, 0], [8, 4], [3, 2], [0, 0], [20, 5], [9, 9]]) + np.repeat([[2, 2], [8, 20]], 3, 0)
+    source = arrays(np.zeros((3, 32, 32, 3), np.uint8), np.stack([corners] * 3), np.ones((3, 6)), Skeleton(
+        tuple("abcdef")), "frames")
+    centres = np.array([[6.0, 4.0], [18.0, 24.5]])
+
+    def finder_of(shares, scores):
+        def find(images):
+            extents = np.array(shares) * [8, 20]
+            return Animals(*(np.stack([one] * len(images)) for one in (centres, extents, np.array(scores))))
+        return animals.Finder(32, 2, True, find)
+
+    assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(1.25)
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(2.0)
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.1, 0.1]), source, 3) == 1.0
+
+
+def test_boxes_are_those_of_sure_animals_or_of_the_known_number():
+    found = Animals(np.array([[[10.0, 20.0], [30.0, 8.0], [1.0, 1.0]]]), np.array([[8.0, 4.0, 2.0]]),
+                            np.array([[0.9, 0.2, 0.05]]))
+    finder = animals.Finder(32, 2, True, None)
+    crop = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]], np.float32)
+    boxes, there = finder.boxes(found, 0, crop, None)
+    assert there == 1
+    np.testing.assert_allclose(boxes, [[13, 33, 16, 16]])
+    assert len(finder.boxes(found, 0, crop, 3)[0]) == 2
+    assert len(finder.boxes(found, 0, crop, 1)[0]) == 1

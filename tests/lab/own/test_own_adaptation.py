@@ -6,7 +6,7 @@ from untrained import drawn, shapes
 
 from kpjax.input.source import stacked
 from kpjax.lab.own.adaptation import SYSTEM, open_data, own_core
-from kpjax.models import MoveNet, SmallUNet, movenet_lightning, to_torch
+from kpjax.models import MoveNet, movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems import published
 from kpjax.systems.adaptation.variants import build, perceptual_start
@@ -18,22 +18,6 @@ TINY = ("--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-wi
 
 def command(given, *flags, core="OLD"):
     return ["own", "--core", str(given.get(core, core)), "--images", given["IMAGES"], *TINY, *flags]
-
-
-def test_images_and_variants(given):
-    read = read_command(SYSTEM, command(given))
-    assert list(read.variants) == ["random_core", "adapted"]
-    assert not read.config.evaluation.annotated
-    assert (read.config.backbone.normalisation, read.config.data.image_size) == ("imagenet", 32)
-    data = open_data(read.job("adapted", 0))
-    assert (len(data.target), len(data.test)) == (48, 12)
-    labelled = read_command(SYSTEM, command(given, "--project", "P", "--no-control", "--dtype", "bfloat16"))
-    assert list(labelled.variants) == ["adapted"]
-    assert labelled.config.evaluation.labelled_images == (10,)
-    assert labelled.config.network == SmallUNet((4, 4, 4), 1, 4, "bfloat16")
-    data = open_data(labelled.job("adapted", 0))
-    assert (len(data.target), len(data.fit), len(data.test)) == (56, 16, 4)
-    assert not data.target[0].visible.any()
 
 
 @pytest.mark.slow

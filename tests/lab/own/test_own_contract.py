@@ -11,10 +11,12 @@ from kpjax.lab.own import semi_supervised
 from kpjax.lab.own.systems import own_system
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems.command_line import read_command, run
+from kpjax.systems.configs import flat
 from kpjax.systems.parsing import exit_code_of
 
 U_NET = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1")
 STEPS = ("--batch-size", "8", "--evaluations", "1", "--steps", "2")
+SHORT = "--batch-size 8 --steps 2"
 SLOW = pytest.mark.slow
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
     pytest.param("semi_supervised", ["--project", "P", "--feature-width", "8", "--warm-start-steps", "1", *U_NET,
@@ -45,7 +47,7 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     command = ["own", *(given.get(flag, flag) for flag in flags), "--variants", variant, "--workdir", str(tmp_path)]
     report = run(own_system(name), command)
     said = capsys.readouterr().out
-    assert "--steps" in said  # each choice has its reason
+    assert said.index("  --steps ") < said.index(f"to train: 1 network: {variant}; up to ")
     folder = report.parent / variant / "seed-0"
     assert f"run: {folder}" in said
     assert folder == tmp_path / name / "own" / variant / "seed-0"
@@ -53,12 +55,55 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     assert metrics <= set(results["metrics"])
     kept = ("errors.csv", "errors_by_keypoint.csv", "score_table.json", "radius_table.json")
     assert [(folder / file).is_file() for file in kept] == [bool(metrics & {"held_out/px", "target/px"})] * 4
+    if metrics & {"held_out/px"}:
+        page = report.read_text()
+        assert 'src="held_out.mp4"' in page
+        assert page.count("data:image/jpeg") == 1 + 2 * (12 if "--target-project" in flags else 4)
     predictor = open_predictor(folder)
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert np.isfinite(points).all()
     assert (predictor.side, scores.shape) == (32, (2, keypoints))
     run(own_system(name), command)
     assert capsys.readouterr().out.count("finished before") == 1
+
+
+READ = [  # name, flags, variants, some chosen settings, words, and lengths of what is opened
+    ("semi_supervised", f"--project P --network small_unet --size 32 --unlabelled IMAGES {SHORT}",
+     ["supervised_warped", "pl_warped"], {"transform": "letterbox", "heatmap_size": 8, "every": 1},
+     "held out: 4 of 20 labelled frames, the last part of each recording", {"labelled": 16, "test": 4}),
+    ("regda", f"--source P --target ONE --network small_unet --size 32 {SHORT}",
+     ["source_only", "source_only_augmented_mse", "regda", "teacher_adaptation"],
+     {"coefficient_steps": 1, "pretraining_head_layers": 2}, "target: 30 frames", {"source": 16, "target": 30}),
+    ("regda", f"--start SAME --target IMAGES --target-project P {SHORT}", ["start", "adapted"],
+     {"widths": (4, 4, 4), "image_size": 32, "logits": False}, "which keeps 40 poses of its labels; target: 60 frames",
+     {"target": 60}),
+    ("incremental", f"--old OLD --project P {SHORT}", ["combination", "ksd_only"],
+     {"widths": (4, 4, 4), "head_layers": 1, "image_size": 32, "heatmap_size": 8, "steps": 2},
+     "in both, and taken for the same keypoints: .*; their labels test, and teach nothing", {"train": 16}),
+    ("pyramids", f"--videos CLIP --size 32 --level-sizes 2 4 {SHORT}", ["untrained", "pyramids"],
+     {"window": 4, "every": 1}, "the longest video has 9 frames; pairs are at most half of it apart", {"test": 9}),
+    ("adaptation", f"--core OLD --images IMAGES {SHORT}", ["random_core", "adapted"],
+     {"image_size": 32, "normalisation": "imagenet", "widths": (4, 4, 4), "labelled_images": ()}, "as the core has it",
+     {"target": 48, "test": 12}),
+    ("adaptation", f"--core OLD --images IMAGES --project P --dtype bfloat16 {SHORT}", ["random_core", "adapted"],
+     {"dtype": "bfloat16", "labelled_images": (10,)}, "held out: 4 of 20 labelled frames",
+     {"target": 56, "fit": 16, "test": 4})]
+
+
+@pytest.mark.parametrize(("name", "flags", "variants", "settings", "words", "lengths"), READ)
+def test_what_is_chosen_and_opened(name, flags, variants, settings, words, lengths, given, tmp_path, capsys):
+    system, typed = own_system(name), [given.get(flag, flag) for flag in flags.split()]
+    command = read_command(system, ["own", *typed, "--workdir", str(tmp_path)])
+    assert list(command.variants) == variants
+    assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(system.applicable("own", command.config))
+    assert settings.items() <= flat(command.config).items()
+    assert re.search(words, capsys.readouterr().out)
+    data = system.open(command.jobs()[0])
+    found = {part: getattr(data, part) for part in lengths}
+    assert {part: len(getattr(one, "train", one)) for part, one in found.items()} == lengths
+    for part, one in found.items():
+        if part in ("target", "unlabelled"):
+            assert not getattr(one, "train", one)[0].visible.any()
 
 
 REFUSED = [
@@ -107,7 +152,6 @@ def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
     command = read_command(own_system("semi_supervised"), [
         "own", "--project", "P", "--network", "small_unet", "--size", "32", "--unlabelled", given["IMAGES"],
         "--workdir", str(tmp_path)])
-    assert command.variants == ["supervised_warped", "pl_warped"]
     for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
         with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
             semi_supervised.check_variants(command.config, variants)

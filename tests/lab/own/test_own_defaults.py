@@ -44,7 +44,6 @@ def test_labels_and_images_without():
     enough = means("semi_supervised", "athletes", "test/pck")
     assert abs(enough[method] - enough[control]) < 0.01
     assert short(changed(semi_supervised.OWN, weights="mobilenet_v2.google_in1k")) == (control,)
-    assert short(changed(typed, own=semi_supervised.Own(control=False))) == (method,)
 
 
 def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():

@@ -9,7 +9,6 @@ from own_projects import synthetic_project
 
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
-from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.commands.train import main as train
 from kpjax.lab.formats.options import Options
 from kpjax.lab.own import project as own_project
@@ -31,26 +30,6 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda *arguments: made)
         yield made
-
-
-@pytest.mark.slow
-def test_the_report_of_a_run(project, tmp_path, capsys):
-    command = ["own", "--project", "P", "--workdir", str(tmp_path), *TINY]
-    folder = run(SYSTEM, [*command, "--variants", "ours"]).parent
-    said = capsys.readouterr().out
-    assert "held out: 4 of 12 labelled frames, recordings" in said
-    assert "(a quarter of 32 px" in said
-    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["ours", "stages"]
-    assert read_score_table(folder / "ours" / "seed-0").kind == "mse_peak"
-    page = (folder / "report.html").read_text()
-    for words in ("held out: 4 of 12 labelled frames, recordings", "trained on: 8 frames", 'src="held_out.mp4"'):
-        assert words in page
-    # Labels and predictions of the four frames held out, and the first frame of the video.
-    assert page.count("data:image/jpeg") == 9
-    assert (folder / "held_out.mp4").is_file()
-    # The control is asked for as well unless it is switched off.
-    assert list(read_command(SYSTEM, command).variants) == ["supervised_warped", "pl_warped"]
-    assert list(read_command(SYSTEM, [*command, "--no-control"]).variants) == ["pl_warped"]
 
 
 def test_the_first_lines_say_what_is_trained_how_often_and_what_is_doubtful(project, tmp_path, capsys):

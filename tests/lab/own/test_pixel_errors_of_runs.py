@@ -9,11 +9,10 @@ import pytest
 from kpjax.input.source import ArraySource, arrays
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
-from kpjax.lab.ensembles import meaning_of_scores
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, read_errors
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TRAINED, Part, read_errors
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.pixel_errors import OF_PART, Part
 from kpjax.lab.own.report import radius_text
+from kpjax.lab.predictors import meaning_of_all
 from kpjax.structures import Skeleton
 from kpjax.systems.system import Predicting, System, write_predictions
 from kpjax.training.evaluation import labels_of
@@ -60,7 +59,7 @@ def system(parts, seen):
 
     bare = System("made", "", {}, {}, None, lambda job, data: {"test": "the test set"}, given, None,
                   lambda run: Predicting(None, None, "made_peak"), None, None, draw=given)
-    return made(OwnSystem(bare, None, None, None, None, None, parts=lambda job, data: parts))
+    return made(OwnSystem(bare, None, None, lambda job: None, None, None, parts=lambda job, data: parts))
 
 
 def predictions_of(parts, errors=0.0, scores=1.0):
@@ -116,11 +115,11 @@ def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(syste
         found = predictions_of(parts, errors=error, scores=score)
         system.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, outcome, found)
         write_predictions(folder, {name: one for name, one in found.items() if one is not None})
-    tables = meaning_of_scores(folders, "made_peak")
+    tables = meaning_of_all(folders, "made_peak")
     radii = radius_table_from(tables["radius_table.json"], "")
     np.testing.assert_allclose(radii.quantiles[0], 2.0)
     assert tables["score_table.json"]["kind"] == "made_peak"
     np.testing.assert_allclose(tables["score_table.json"]["edges"], 0.5)
     other = {name: one._replace(true_keypoints=one.true_keypoints + 1) for name, one in found.items() if one}
     write_predictions(folders[1], other)
-    assert meaning_of_scores(folders, "made_peak") == {}
+    assert meaning_of_all(folders, "made_peak") == {}

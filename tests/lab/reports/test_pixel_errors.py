@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.lab.out.reports.error_sheet import MOST, Compared, cropped
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
@@ -18,6 +17,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     read_errors,
     write_errors,
 )
+from kpjax.lab.out.reports.sheets import MOST, Compared, cropped
 from kpjax.lab.out.reports.verdict import advice, verdict
 
 NAMES = ("snout", "left ear", "tail")

@@ -28,14 +28,13 @@ from kpjax.lab.commands.predict import drawing
 from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
 from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
 from kpjax.lab.commands.smooth import ENDING, smoothed_table
-from kpjax.lab.ensembles import seeds_below
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
 from kpjax.lab.formats.manifest import remove_files
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.predictors import Predictor, open_predictor
+from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 FOUND = ("_boxes.csv", "_doubts.csv")  # the latter of videos

@@ -1,4 +1,5 @@
-"""Errors in pixels of the original images: of animals that were learnt from, of those held out, and of any others.
+"""Errors in pixels of the original images: of animals that were learnt from, of those held out, and of any others; and
+what the scores of a run mean.
 
 Each is given twice: over all labelled keypoints, and over those whose score reaches the cutoff, beside the number of
 keypoints that the cutoff hides.
@@ -6,14 +7,21 @@ keypoints that the cutoff hides.
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kpjax import geometry
 from kpjax.files import foreign, read_content, write_text
+from kpjax.images.transforms import growth_of
+from kpjax.input.source import Source, identities
+from kpjax.lab.animals.calibration import FILE as SCORES, ScoreTable, score_table, score_table_as_json
+from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, needed, radius_table, radius_table_as_json
 from kpjax.lab.formats.tables import rows_text
+from kpjax.training.evaluation import Gathered
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
@@ -23,8 +31,7 @@ NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PC
 LINE = 110  # letters of a line on a screen
 HEADER = ("part", "image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y", "error", "score",
           "length")
-TUPLES = ("parts", "images", "frames", "instances")  # fields of `Animals`
-ARRAYS = ("lengths", "true", "visible", "predicted", "scores")
+OF_PART = "px of "  # before the names of parts, among a run's predictions
 
 
 class Animals(NamedTuple):
@@ -55,8 +62,8 @@ class Animals(NamedTuple):
     def only(self, numbers: Sequence[int]) -> "Animals":
         """Returns some of the animals, by number."""
         kept = [int(number) for number in numbers]
-        return self._replace(**{name: tuple(getattr(self, name)[n] for n in kept) for name in TUPLES},
-                             **{name: getattr(self, name)[kept] for name in ARRAYS})
+        return Animals(self.names, *(tuple(field[n] for n in kept) if isinstance(field, tuple) else field[kept]
+                                     for field in self[1:]))
 
     def by_part(self) -> dict[str, "Animals"]:
         """Returns the animals of each part, those of the target first, those held out, then those learnt from."""
@@ -72,9 +79,8 @@ class Animals(NamedTuple):
 
 def joined(animals: Sequence[Animals]) -> Animals:
     """Returns all animals of several tables with the same keypoints."""
-    first, *_ = animals
-    return Animals(first.names, *(sum((getattr(one, name) for one in animals), ()) for name in TUPLES),
-                   *(np.concatenate([getattr(one, name) for one in animals]) for name in ARRAYS))
+    return Animals(animals[0].names, *(sum(column, ()) if isinstance(column[0], tuple) else np.concatenate(column)
+                                       for column in zip(*(one[1:] for one in animals), strict=True)))
 
 
 class Errors(NamedTuple):
@@ -94,14 +100,15 @@ def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, 
     distances, labelled = animals.distances, animals.visible > 0
     relative = distances / animals.lengths[:, None]
 
+    def mean(values: np.ndarray) -> float:
+        return float(values.mean()) if values.size else math.nan
+
     def of(chosen: np.ndarray) -> Errors:
         chosen = chosen & labelled
         shown = chosen & (animals.scores >= cutoff)
-        mean = float(distances[chosen].mean()) if chosen.any() else math.nan
-        return Errors(int(chosen.sum()), float(np.median(distances[chosen])) if chosen.any() else math.nan, mean,
-                      float(distances[shown].mean()) if shown.any() else math.nan, int(chosen.sum() - shown.sum()),
-                      float((relative[chosen] < near).mean()) if chosen.any() else math.nan,
-                      float(relative[chosen].mean()) if chosen.any() else math.nan)
+        median = float(np.median(distances[chosen])) if chosen.any() else math.nan
+        return Errors(int(chosen.sum()), median, mean(distances[chosen]), mean(distances[shown]),
+                      int(chosen.sum() - shown.sum()), mean(relative[chosen] < near), mean(relative[chosen]))
 
     numbers = np.arange(len(animals.names))
     return {name: of(numbers == k) for k, name in enumerate(animals.names)} | {ALL: of(numbers >= 0)}
@@ -120,9 +127,15 @@ def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
     return found
 
 
-# On a screen
+# In words
 
 COLUMNS = (("labels", 7), ("median, px", 12), ("mean, px", 10), ("shown, px", 11), ("hidden", 8), ("PCK, %", 8))
+
+
+def cells_of(one: Errors) -> list[str]:
+    """Returns errors as texts below `COLUMNS`."""
+    return [str(one.labels), *map(pixels, (one.median, one.mean, one.shown)), str(one.hidden),
+            "–" if math.isnan(one.found) else f"{100 * one.found:.1f}"]
 
 
 def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str]:
@@ -133,15 +146,10 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
     first = max(map(len, (*animals.names, ALL)))
     lines = []
     for some in animals.by_part().values():
-        lines += [frames_text(some),
-                  "keypoint".ljust(first)[:first] + "".join(title.rjust(size) for title, size in COLUMNS)]
-        for name, one in errors_of(some, cutoff, near).items():
-            cells = (str(one.labels), *map(pixels, (one.median, one.mean, one.shown)), str(one.hidden),
-                     "–" if math.isnan(one.found) else f"{100 * one.found:.1f}")
-            if one.labels:
-                lines.append(name.ljust(first) + "".join(
-                    text.rjust(size) for text, (_, size) in zip(cells, COLUMNS, strict=True)))
-        lines.append("")
+        rows = [("keypoint", [title for title, _ in COLUMNS]), *(
+            (name, cells_of(one)) for name, one in errors_of(some, cutoff, near).items() if one.labels)]
+        lines += [frames_text(some), *(name.ljust(first)[:first] + "".join(
+            text.rjust(size) for text, (_, size) in zip(cells, COLUMNS, strict=True)) for name, cells in rows), ""]
     if OTHER in animals.parts:
         lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
     return [*lines, "median, mean, shown: distances to the labels in px of the original images",
@@ -153,10 +161,14 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
 
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
-    frames = len(set(zip(part.images, part.frames, strict=True)))
-    animals = len(part.parts)
+    frames, animals = frame_count(part), len(part.parts)
     return f"{part.parts[0]}: {counted(frames, 'frame')}" + (f", {counted(animals, 'animal')}"
                                                              if animals > frames else "")
+
+
+def frame_count(animals: Animals) -> int:
+    """Counts the frames of animals."""
+    return len(set(zip(animals.images, animals.frames, strict=True)))
 
 
 def counted(number: int, noun: str) -> str:
@@ -222,3 +234,57 @@ def _animals(rows: Sequence[dict[str, str]], names: tuple[str, ...]) -> Animals:
         tuple(int(one["frame"]) if one["frame"] else None for one in found), tuple(one["instance"] for one in found),
         np.array([float(one["length"]) for one in found]), true, np.isfinite(true).all(-1).astype(np.float32),
         predicted, scores)
+
+
+# Of a run
+
+class Part(NamedTuple):
+    """Labelled animals of a project, and the folder below which their names are paths."""
+
+    source: Source
+    root: Path
+
+
+def meaning_of_scores(found: Gathered, recordings: Sequence[str], kind: str) -> dict[str, Any]:
+    """Returns what score_table.json and radius_table.json say of the animals held out, by these names.
+
+    Radii are in pixels of the network's images. They hold for new recordings where enough recordings are held out, and
+    else for new images of these recordings.
+
+    found: predictions on animals whose `scale` is the diagonal of the labelled body. recordings: those of the animals.
+    """
+    errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
+    several = len(set(recordings)) >= needed(max(LEVELS))
+    return {SCORES: score_table_as_json(scores_of(found, kind)), RADII: radius_table_as_json(radius_table(
+        errors, found.scores, found.visible, recordings=recordings if several else None))}
+
+
+def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
+    """Computes what scores mean from animals whose `scale` is the diagonal of the labelled body."""
+    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+    return score_table(found.scores, distances, found.visible, kind=kind)
+
+
+def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -> Animals:
+    """Returns the predictions of all parts in pixels of the original images."""
+    return joined([_animals_of(name, part, predictions[OF_PART + name]) for name, part in parts.items()])
+
+
+def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
+    source, count = part.source, len(found.index)
+    named = [identity.rpartition("#") for identity in identities(source)]
+    # Only frames of videos have a number behind a "#"; images may have one in their names.
+    split = [(title, int(number)) if title and len(number) >= 6 and number.isdecimal() else
+             (title + mark + number, None) for title, mark, number in named]
+    images, frames = zip(*split, strict=True)
+    animals_on, seen = Counter(split), Counter()
+    instances = []
+    for one in split:
+        instances.append(f"animal {seen[one]}" if animals_on[one] > 1 else "")
+        seen[one] += 1
+    predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
+                       for points in (found.keypoints, found.true_keypoints))
+    growth = growth_of(found.crop)
+    paths = tuple(part.root.absolute() / image for image in images)
+    return Animals(source.skeleton.names, (name,) * count, paths, frames, tuple(instances), found.scale * growth, true,
+                   found.visible, predicted, found.scores)

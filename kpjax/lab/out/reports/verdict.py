@@ -1,6 +1,7 @@
 """What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     Errors,
     counted,
     errors_of,
+    frame_count,
     pixels,
 )
 
@@ -37,12 +39,12 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     if TRAINED in parts:
         learnt = errors_of(parts[TRAINED], cutoff)
         sentences.append(f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
-                         f"{counted(learnt[ALL].labels, 'label')} on {counted(_frames(parts[TRAINED]), 'frame')}.")
+                         f"{counted(learnt[ALL].labels, 'label')} on {counted(frame_count(parts[TRAINED]), 'frame')}.")
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
     found = errors_of(parts[judged], cutoff)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
-    frames = counted(_frames(parts[judged]), "frame") + " of the target" * (judged == TARGET)
+    frames = counted(frame_count(parts[judged]), "frame") + " of the target" * (judged == TARGET)
     sentences.append(f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
                      f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
                      f"points lie within {pixels(whole.median)} px of their labels.")
@@ -51,8 +53,8 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
         sentences.append("These labels are of the images that it is for: choosing a variant or a setting by them is "
                          "choosing on test images, and flatters the errors of what is chosen.")
         if HELD_OUT in parts:
-            sentences.append(f"On {counted(_frames(parts[HELD_OUT]), 'held-out frame')} of the source, the mean error "
-                             f"is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
+            sentences.append(f"On {counted(frame_count(parts[HELD_OUT]), 'held-out frame')} of the source, the mean "
+                             f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
     return [*sentences, hidden_text(found, cutoff)]
@@ -90,9 +92,9 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
         elif times <= ALIKE:
             texts.append("Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
                          "learnt from and on new ones are alike, so more labels of the same kind would change little.")
-    if _frames(held) < FEW:
+    if frame_count(held) < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
-        texts.append(f"More labels {kind}: with {counted(_frames(held), 'frame')} these numbers are rough.")
+        texts.append(f"More labels {kind}: with {counted(frame_count(held), 'frame')} these numbers are rough.")
     return texts
 
 
@@ -124,9 +126,7 @@ def _listed(texts: Sequence[str], most: int = 3) -> str:
 
 
 def _recordings(held: Animals) -> list[str]:
-    # A video's name, or the folder of an image.
-    names = np.array([path.name if frame is not None else path.parent.name
-                      for path, frame in zip(held.images, held.frames, strict=True)])
+    names = np.array([Path(recording).name for recording in held.recordings])
     relative = np.nanmean(held.distances, axis=1) / held.lengths
     means = {name: float(relative[names == name].mean()) for name in dict.fromkeys(names.tolist())
              if (names == name).sum() >= LEAST_LABELS}
@@ -138,7 +138,3 @@ def _recordings(held: Animals) -> list[str]:
         return []
     return [f"More labels from recordings like {worst}: its error is {100 * means[worst]:.1f} % of the animal’s "
             f"length, that of other held-out recordings {100 * usual:.1f} %."]
-
-
-def _frames(animals: Animals) -> int:
-    return len(set(zip(animals.images, animals.frames, strict=True)))

@@ -1,4 +1,5 @@
-"""Labels drawn with the names of their keypoints, which shows swapped and shifted ones at once."""
+"""Sheets of labels with the names of their keypoints, which show swapped and shifted ones at once, and of predictions
+beside labels at the resolution of the original images, cropped to the animal."""
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,7 +8,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from kpjax.drawing.fonts import text_and_font
-from kpjax.drawing.overlays import BACKGROUND, FARTHEST, INK, OUTLINE, contact_sheet, draw_keypoints, keypoint_colours
+from kpjax.drawing.overlays import (
+    BACKGROUND,
+    FARTHEST,
+    INK,
+    OUTLINE,
+    contact_sheet,
+    dot_radius,
+    draw_keypoints,
+    keypoint_colours,
+)
 from kpjax.structures import Skeleton
 
 SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
@@ -16,6 +26,9 @@ LEAST = 0.15  # of an image's longer side, always shown
 NAMED = 24  # keypoints at most for names beside the points; more have numbers there, and names below the sheet
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
 OCCLUDED = 0.45  # opacity of an occluded point
+LEAST_SIDE, MOST = 360, 960  # px, of the longer side of a crop of predictions: others are enlarged or reduced
+GAP = 10  # px
+FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
 class Labels(NamedTuple):
@@ -135,3 +148,60 @@ def with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         canvas.ellipse((x, y + 4, x + 9, y + 13), fill=tuple(int(c) for c in colours[k]))
         canvas.text((x + 14, y), text, fill=INK, font=font)
     return np.asarray(whole)
+
+
+# Predictions beside labels
+
+class Compared(NamedTuple):
+    """One animal's predictions and labels in pixels of its image."""
+
+    predicted: np.ndarray  # (K, 2)
+    scores: np.ndarray  # (K,)
+    true: np.ndarray  # (K, 2)
+    visible: np.ndarray  # (K,), 0 where nothing is labelled
+
+
+def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray, Compared]:
+    """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoff leaves, and moves both.
+
+    What is smaller than `LEAST_SIDE` is enlarged by a whole factor, what is larger than `MOST` reduced.
+    """
+    labelled = np.asarray(one.visible) > 0
+    points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoff)]])
+    image, moved = part_of(image, points, lambda side: min(max(1, math.ceil(LEAST_SIDE / side)), MOST / side),
+                           Image.Resampling.BICUBIC)
+    return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
+
+
+def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.ndarray:
+    """Draws the labels of an animal on its image as rings."""
+    return _drawn(image, one, skeleton, np.zeros(len(one.scores)))
+
+
+def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, *, faded: float = FADED
+                      ) -> np.ndarray:
+    """Draws an animal's predictions as dots, joined to the rings of their labels.
+
+    faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a label are left out.
+    """
+    opacity = np.where(one.scores >= cutoff, 1.0, faded)
+    return _drawn(image, one, skeleton, np.where(np.asarray(one.visible) > 0, opacity, 0.0))
+
+
+def _drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, opacity: np.ndarray) -> np.ndarray:
+    radius = dot_radius(one.true[None], np.asarray(one.visible)[None] > 0, min(image.shape[:2]))
+    return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
+                          minimum_side=1, radius=radius)
+
+
+def error_sheet(
+    images: Sequence[np.ndarray], animals: Sequence[Compared], skeleton: Skeleton, captions: Sequence[str], *,
+    cutoff: float, columns: int = 3,
+) -> np.ndarray:
+    """Draws a sheet (h, w, 3) uint8 of predictions on labelled images, in the order given, the names below in whole.
+
+    images: (H, W, 3) uint8 of any sizes, at full resolution; at least one.
+    """
+    crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
+             for image, one in zip(images, animals, strict=True)]
+    return with_list(contact_sheet(crops, columns, captions=captions, gap=GAP), skeleton)
