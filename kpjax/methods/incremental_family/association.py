@@ -161,23 +161,45 @@ def ka_reach(
     return measure
 
 
+FAR, SAME = 0.1, 0.02
+
+
 def copies_of_teacher(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Measure:
-    """Builds a measure of how much KA-Net copies from the old model.
+    """Builds a measure of how much KA-Net copies from the old model: it READS THE LABELS of old keypoints.
 
-    It returns {"copied", "count"}. "copied" counts images where the arg-max of both is the same; above a fraction of
-    0.95 nothing has been associated. The measure reads a state of `association`, whose arguments it has.
+    It returns {"copied", "count", "wrong", "wrong_copied", "wrong_copied_by_chance"}. "copied" counts images where the
+    arg-max of both is the same; above a fraction of 0.95 nothing has been associated. "wrong" counts images with a
+    label of the old keypoint from which the old model is further than FAR; "wrong_copied" those among them where
+    KA-Net's point lies within SAME of the old model's; "wrong_copied_by_chance" those where it does so although
+    KA-Net is given the new keypoints of another image of the batch. FAR and SAME are shares of the image's side.
+
+    The measure reads a state of `association`, whose arguments it has.
     """
     ka_net = network or AssociationNetwork()
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
         view = unit_range(batch)
         step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
-        own, answered_by_ka_net = (decode_argmax(found)[0] for found in (
-            channels(heatmaps, step.triples[:, 0]), maps))
+        old, side = step.triples[:, 0], min(view.image.shape[1:3])
+        own, other = channels(heatmaps, old), view._replace(
+            keypoints=jnp.roll(view.keypoints, 1, 0), visible=jnp.roll(view.visible, 1, 0))
+        _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
         known = labelled_triples(codec, view, step.triples)
-        return _summed({"copied": (own == answered_by_ka_net).all(-1)}, known * weights[:, None])
+        both = known * labelled_triples(codec, other, step.triples) * channels(view.visible, old)
+
+        def apart(points, others):
+            return jnp.linalg.norm(points - others, axis=-1) / side
+
+        told, _ = codec.decode(own)
+        wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(jnp.float32)
+        same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
+        whole_cells = [decode_argmax(found)[0] for found in (own, maps)]
+        counts = _summed({"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None])
+        of_wrong = _summed(dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
+                           wrong * weights[:, None], count="wrong")
+        return counts | of_wrong
 
     return measure
 
@@ -190,7 +212,7 @@ def _answers(model, network, codec, normalise, state: Trained, view: Example):
     return step, heatmaps, maps
 
 
-def _summed(values: Mapping[str, jax.Array], weights: jax.Array) -> dict[str, jax.Array]:
+def _summed(values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count") -> dict[str, jax.Array]:
     """Sums (B, T) values of triples over the batch, each with its weight (B, T)."""
     sums = {name: (weights * value.astype(jnp.float32)).sum(0) for name, value in values.items()}
-    return sums | {"count": weights.sum(0)}
+    return sums | {count: weights.sum(0)}

@@ -119,7 +119,9 @@ def columns(config: Config) -> tuple[Column, ...]:
             *spread, *detected, Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
             Column("association/ka_net", f"KA-Net at {first}", "%", 100.0, 1),
             Column("association/teacher", "its teacher", "%", 100.0, 1),
-            Column("association/left_out", "triples left out", "%", 100.0, 0, "lower"))
+            Column("association/left_out", "triples left out", "%", 100.0, 0, "lower"),
+            Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),
+            Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
 
 
 def predicting(stored: StoredRun) -> Predicting:

@@ -101,9 +101,9 @@ def _sums(measure: Callable, setting: Setting, trained: Trained, source: Source)
     return {name: np.asarray(value) for name, value in sums.items()}
 
 
-def _share(sums: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Returns a sum over the count, NaN where it is 0."""
-    return np.where(sums["count"] > 0, sums[name] / np.maximum(sums["count"], 1), np.nan)
+def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.ndarray:
+    """Returns a sum over a count, NaN where it is 0."""
+    return np.where(sums[of] > 0, sums[name] / np.maximum(sums[of], 1), np.nan)
 
 
 def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Source) -> Gathered:
@@ -141,14 +141,18 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
 
     Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK at the first threshold; reach, the share of the
     step's images within KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its
-    arg-max is the old model's; used, 0 or 1, whether the triple teaches.
+    arg-max is the old model's; copy_rate, how often its point is the old model's where that errs far, and beside it
+    copy_rate_by_chance, of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0
+    or 1, whether the triple teaches.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
     network = built.ka_net_of(setting, ka_net, inputs)
     found = answers(run, ka_net, inputs, trained, evaluation)
     accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds)[0] for one in (found, before))
     copied = _sums(_of_networks(library.copies_of_teacher, setting, network), setting, trained, evaluation)
-    rates = {"copies": _share(copied, "copied"), "reach": seen["within"], "input": seen["input"]}
+    rates = {"copies": _share(copied, "copied"), "copy_rate": _share(copied, "wrong_copied", "wrong"),
+             "copy_rate_by_chance": _share(copied, "wrong_copied_by_chance", "wrong"), "wrong": copied["wrong"],
+             "reach": seen["within"], "input": seen["input"]}
     metrics = {}
     for slot, (old, *new) in enumerate(triples):
         values = {"ka_net": accuracy[old], "teacher": of_teacher[old], "used": used[slot],
@@ -157,7 +161,8 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
                     if np.isfinite(value)}
         print(f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
               f"the old model {values['teacher']:.3f}; {values['reach']:.0%} within the reach of {ka_net!r}, "
-              f"{values['copies']:.0%} copies")
+              f"{values['copies']:.0%} copies; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are "
+              f"copied, {values['copy_rate_by_chance']:.0%} by chance")
         if values["reach"] < ENOUGH_REACH:
             print(f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
                   "triple or --ka-variant wide")
@@ -171,11 +176,14 @@ def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
     """Returns means over the triples of all steps.
 
     association/ka_net and association/teacher are PCK, association/left_out is the share of triples that teach nothing.
+    association/copy_rate and that by chance are over all large errors of the old models.
     """
     found = {}
-    for name in ("ka_net", "teacher", "used"):
-        if values := [value for key, value in metrics.items() if key.endswith(f"/{name}")]:
-            found[f"association/{name}"] = float(np.mean(values))
+    for name in ("ka_net", "teacher", "used", "copy_rate", "copy_rate_by_chance"):
+        values = {key: value for key, value in metrics.items() if key.endswith(f"/{name}")}
+        weights = [metrics[key.removesuffix(name) + "wrong"] for key in values] if name.startswith("copy") else None
+        if values:
+            found[f"association/{name}"] = float(np.average(list(values.values()), weights=weights))
     if "association/used" in found:
         found["association/left_out"] = 1 - found.pop("association/used")
     return found

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpjax.errors import InputError
 from kpjax.images.video import write_video
 from kpjax.lab.commands import run_command
 from kpjax.lab.out.reports.sheets import SIDE
@@ -52,6 +53,14 @@ def test_everything_is_said_at_once(project, tmp_path, capsys):
     assert last[6] == "cannot: adaptation (6 images, it needs 50)"
     with Image.open(tmp_path / "out" / "labels_labels.png") as sheet:
         assert min(sheet.size) > SIDE
+
+
+def test_a_number_that_no_image_has_is_a_fault_and_is_not_drawn(project, tmp_path, capsys):
+    project.write_text(project.read_text().replace("nose,20,10", "nose,1e308,10"))
+    with pytest.raises(InputError, match="1 fault"):
+        main([str(project), "--out", str(tmp_path / "out"), "--quick"])
+    assert "keypoint nose: x or y is beyond 1e+06 px" in " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "out" / "labels_labels.png").exists()
 
 
 @pytest.mark.parametrize(("typed", "code", "words"), [

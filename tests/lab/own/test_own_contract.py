@@ -77,7 +77,7 @@ READ = [  # name, flags, variants, some chosen settings, words, and lengths of w
     ("regda", f"--start SAME --target IMAGES --target-project P {SHORT}", ["start", "adapted"],
      {"widths": (4, 4, 4), "image_size": 32, "logits": False}, "which keeps 40 poses of its labels; target: 60 frames",
      {"target": 60}),
-    ("incremental", f"--old OLD --project P {SHORT}", ["combination", "ksd_only"],
+    ("incremental", f"--old OLD --project P {SHORT}", ["finetune", "ksd_only"],
      {"widths": (4, 4, 4), "head_layers": 1, "image_size": 32, "heatmap_size": 8, "steps": 2},
      "in both, and taken for the same keypoints: .*; their labels test, and teach nothing", {"train": 16}),
     ("pyramids", f"--videos CLIP --size 32 --level-sizes 2 4 {SHORT}", ["untrained", "pyramids"],

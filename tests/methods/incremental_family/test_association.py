@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, start
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, centred, start
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.geometry import move_points
@@ -141,6 +141,19 @@ def test_copies_counts_images_on_which_both_answer_the_same(answers, measured):
     same = np.asarray((own == found).all(-1))[1:, 0].sum()
     sums = measured[2]
     assert (float(sums["copied"][0]), float(sums["count"][0])) == (same, BATCH - 1)
+
+
+def test_errors_of_the_teacher_that_ka_net_copies_are_counted(answers, measured):
+    """Rows 0 and 1 lack a label that is needed, and so does row 1 as the next image of row 0."""
+    told, found = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
+    truth = np.asarray(SPARSE.keypoints)[:, 1]
+    wrong = np.linalg.norm(told - truth, axis=-1) > 0.1 * SIDE
+    wrong[:2] = False
+    copied = wrong & (np.linalg.norm(told - found, axis=-1) <= 0.02 * SIDE)
+    sums = measured[2]
+    assert 0 < wrong.sum() == float(sums["wrong"][0])
+    assert float(sums["wrong_copied"][0]) == copied.sum()
+    assert 0 <= float(sums["wrong_copied_by_chance"][0]) <= wrong.sum()
 
 
 @pytest.mark.parametrize(("x", "y"), [(5.3, 4.8), (9.0, 6.9), (5.45, 8.55)])

@@ -220,13 +220,14 @@ def test_the_summary_of_a_matrix():
 
 
 def test_means_over_triples():
-    names = ("ka_net", "teacher", "used")
-    of_step = {1: dict(zip(names, (0.8, 0.6, 1.0), strict=True)), 2: dict(zip(names, (0.4, 0.9, 0.0), strict=True))}
+    names = ("copy_rate", "copy_rate_by_chance", "wrong", "ka_net", "teacher", "used")
+    of_step = {1: dict(zip(names, (0.5, 0.1, 30.0, 0.8, 0.6, 1.0), strict=True)),
+               2: dict(zip(names, (0.1, 0.1, 10.0, 0.4, 0.9, 0.0), strict=True))}
     found = over_triples({f"association/step_{step}/neck/{name}": value for step, values in of_step.items()
                           for name, value in values.items()})
-    wanted = {"ka_net": 0.6, "teacher": 0.75, "left_out": 0.5}
+    wanted = {"copy_rate": 0.4, "copy_rate_by_chance": 0.1, "ka_net": 0.6, "teacher": 0.75, "left_out": 0.5}
     assert found == {f"association/{name}": pytest.approx(value) for name, value in wanted.items()}
-    assert over_triples({"association/step_1/neck/copies": 0.0}) == {}
+    assert over_triples({"association/step_1/neck/wrong": 0.0}) == {}
 
 
 def test_a_triple_whose_ka_net_is_worse_than_its_teacher_teaches_nothing(tiny, monkeypatch, capsys):
