@@ -44,4 +44,4 @@ VARIANTS: dict[str, Variant] = {
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
 
-SHORT_LIST = ("finetune", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint")
+SHORT_LIST = ("finetune", "ksd_only", "kamp", "joint")

@@ -215,6 +215,7 @@ SYSTEM = System(
     "pyramids", "a hierarchy of keypoints from video, without labels", SMALL, VARIANTS, train,
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
     columns=columns, predicting=predicting,
-    short_list=lambda preset, config: ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
+    short_list=lambda preset, config: ("pyramids", "untrained", *WITHOUT_NETWORK) if preset == "demo" else (
+        "pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
     applicable=lambda preset, config: tuple(VARIANTS), lengths=lengths,
     batch_size=lambda config: 4 * config.batch_size, draw=draw)

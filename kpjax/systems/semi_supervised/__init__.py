@@ -208,7 +208,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
 def short_list(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that a preset runs when none are named."""
-    named = ("supervised", "supervised_warped", "mean_teacher", "pl_warped", "ours", "all_labels")
+    named = ("supervised", "supervised_warped", "pl_warped", "ours", "all_labels")
     return tuple(name for name in named if name in applicable(preset, config))
 
 
