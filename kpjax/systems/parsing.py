@@ -23,6 +23,7 @@ from kpjax.errors import meant, printable
 
 Parsed = TypeVar("Parsed")
 WIDTH = 110  # letters in a line on the screen
+LONGEST = 1000  # letters of a message at either end of what is left out, where a file has names of thousands
 INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
 
 
@@ -197,6 +198,8 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
             message = message or traceback.format_exc()
     if message:
         defect = message.startswith("Traceback")
+        if len(message) > 2 * LONGEST and not defect:
+            message = f"{message[:LONGEST]} ... {message[-LONGEST:]}"
         shown = _process() + printable(message, keep="\n" if defect else "")
         print(folded(shown, width) if width and not defect else shown, file=sys.stderr, flush=True)
     if code and code != INTERRUPTED and _process():

@@ -127,6 +127,17 @@ def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
         exit_code_of(lambda: (_ for _ in ()).throw(OSError("of this machine")))
 
 
+def test_a_message_with_a_name_of_thousands_of_letters_is_cut(capsys):
+    def read():
+        raise InputError(f"a.csv line 1: two columns are called {'9' * 9000!r}; rename one")
+
+    assert exit_code_of(read) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: a.csv line 1: two columns are called '99")
+    assert message.endswith("99'; rename one\n")
+    assert len(message) < 2100
+
+
 def test_a_reader_that_leaves_early_is_no_fault():
     """As `kpjax --help | head -1` does."""
     read, write = os.pipe()

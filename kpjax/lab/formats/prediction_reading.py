@@ -77,9 +77,10 @@ def read_predictions(path: Path) -> PredictionTable:
     for frame, of_frame in found.points.items():
         row = (frame - frames[0]) // step
         for animal, values in of_frame.items():
-            there = (np.abs(values[:, :2]) <= LARGEST).all(1)  # nan is not
+            within = np.abs(values) <= LARGEST  # nan is not
+            there = within[:, :2].all(1)
             table.keypoints[row, animals[animal]] = np.where(there[:, None], values[:, :2], np.nan)
-            table.scores[row, animals[animal]] = np.where(there, np.nan_to_num(values[:, 2]), 0)
+            table.scores[row, animals[animal]] = np.where(there & within[:, 2], values[:, 2], 0)
             table.status[row, animals[animal]] = OK if there.any() else UNREADABLE
     if found.sizes[0]:
         table.outside[:] = np.isfinite(table.keypoints).all(-1) & outside_of(table.keypoints, found.sizes)

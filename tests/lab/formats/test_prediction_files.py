@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import check_formats, empty_table, fill, prediction_files, write_predictions
 from kpjax.structures import Skeleton
 
@@ -117,3 +118,11 @@ def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
                                                                          (1, "left")]
     assert [(entry["image_id"], entry["bbox"], entry["score"]) for entry in results] == [
         (1, [1, 2, 3, 4], 0.5), (1, [5, 6, 7, 8], 0.5), (2, [9, 9, 2, 2], 0.5), (3, [0] * 4, 0)]
+
+
+def test_points_and_scores_that_no_network_gives_are_not_there(tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_text("video,frame,keypoint,x,y,score\nv.mp4,0,nose,1,2,1e308\nv.mp4,1,nose,1e308,2,0.5\n")
+    found = read_predictions(path)
+    np.testing.assert_array_equal(found.keypoints[:, 0, 0], [[1, 2], [np.nan, np.nan]])
+    np.testing.assert_array_equal(found.scores[:, 0, 0], [0, 0])
