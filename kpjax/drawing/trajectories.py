@@ -29,11 +29,11 @@ def trajectory_plot(
     def draw(figure) -> None:
         shown = ["grey: as predicted"] + ["blue: smoothed"] * (after is not None)
         shown += ["band: two standard deviations"] * (deviation is not None)
-        figure.suptitle(f"{title}\n{'; '.join(shown)}; gaps have no line", fontsize=11)
+        figure.suptitle(f"{title:.80}\n{'; '.join(shown)}; gaps have no line", fontsize=11)
         panels = figure.subplots(3 * len(names), sharex=True, height_ratios=HEIGHTS * len(names), squeeze=False)[:, 0]
         for k, name in enumerate(names):
             across, down, certain = panels[3 * k:3 * k + 3]
-            across.set_title(name, loc="left", fontweight="bold", fontsize=11)
+            across.set_title(f"{name:.80}", loc="left", fontweight="bold", fontsize=11)
             for axis, axes in enumerate((across, down)):
                 if after is not None and deviation is not None:
                     low, high = (after[:, k, axis] + side * deviation[:, k, axis] for side in (-2, 2))
