@@ -31,7 +31,7 @@ def test_what_is_added_to_the_published_core_is_a_tenth_of_it():
     """With a head of ten keypoints and the statistics."""
     core = shapes(hourglass(16), 128)
     params = {name: tree for name, tree in core["params"].items() if name != "head"}
-    _, added = jax.eval_shape(lambda params: adapted().init(jax.random.key(0), params, frozenset()), params)
+    _, added = jax.eval_shape(lambda params: adapted().init(params, frozenset()), params)
     assert count(added) + 257 * 10 + count(core["batch_stats"]) < 0.09 * count(core)
 
 

@@ -9,7 +9,7 @@ from data.dsprites import FACTORS
 from experiments.images import open_domain
 from kpjax import Example, Skeleton
 from kpjax.heatmaps import keypoint_cells, spatial_softmax
-from kpjax.systems.regda.variants import area, setup_of
+from kpjax.systems.regda.variants import AREA, setup_of
 
 ONE = Skeleton(("point",), flip=(0,))
 # The largest error of a coordinate in cells: half a cell of arg-max, a quarter after its offset; the rest interpolate.
@@ -53,7 +53,7 @@ def test_perfect_heatmaps_of_sprites_leave_their_quantisation(preset, largest):
     np.testing.assert_allclose(error, largest, atol=1e-4)
     cells = keypoint_cells(jnp.asarray(points), image_size=(config.data.image_size,) * 2,
                            heatmap_size=(config.heatmaps.heatmap_size,) * 2, grid=config.heatmaps.grid)
-    low, high = area(config)
+    low, high = (cell * config.heatmaps.heatmap_size / 64 for cell in AREA)
     assert cells.min() >= low
     assert cells.max() < high
     assert error.mean((0, 1)).sum() / config.mae_unit == pytest.approx(2 * largest / 31, abs=1e-5)

@@ -12,7 +12,8 @@ from kpjax.files import write_json
 from kpjax.systems.command_line import Command, Shared
 from kpjax.systems.configs import changed
 
-TABLE = Table("people", ("regda", "people mcd_trade_off=3/regda", "adabn", "regda - adabn"), ("target/pck",))
+TABLE = Table("people", ("regda", "people mcd_trade_off=3/regda", "adabn_augmented", "regda - adabn_augmented"),
+              ("target/pck",))
 
 
 def room(of):
@@ -28,7 +29,7 @@ def ran(monkeypatch):
 
     def run(system, job):
         jobs.append(job)
-        if (job.variant, job.seed) == ("adabn", 1):
+        if (job.variant, job.seed) == ("adabn_augmented", 1):
             raise InputError("made up")
         write_json(job.folder / "results.json", {
             "experiment": job.system.name, "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 800,
@@ -41,21 +42,21 @@ def ran(monkeypatch):
 def test_a_study_goes_on_and_names_what_is_missing(ran, tmp_path):
     odd = tiny_regda.TINY._replace(presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)})
     for _ in range(2):
-        with pytest.raises(RunError, match="1 runs failed: people adabn, seed 1"):
+        with pytest.raises(RunError, match="1 runs failed: people adabn_augmented, seed 1"):
             study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room(odd))
     assert [job.config.batch_size for job in ran] == 12 * [16]  # rounded to the devices
     assert [job.seed for job in ran[:6]] == 3 * [0] + 3 * [1]
     text = (tmp_path / "regda" / "headline.md").read_text()
     assert "| **regda** | 55.0 ± 7.1 |" in text
-    assert "| adabn (control) | 50.0 |" in text
-    assert "| regda - adabn | +0.0 |" in text
-    assert "Not finished: people adabn, seed 1." in text
+    assert "| adabn_augmented (control) | 50.0 |" in text
+    assert "| regda - adabn_augmented | +0.0 |" in text
+    assert "Not finished: people adabn_augmented, seed 1." in text
     assert "| people | mcd_trade_off=3 | regda | 800 steps, 0 images, 0 s |" in text
 
 
 def test_variants_and_a_preset_choose_lines():
     assert chosen(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
-    assert chosen(TABLE, (), "people").lines == ["regda", "adabn", "regda - adabn"]
+    assert chosen(TABLE, (), "people").lines == ["regda", "adabn_augmented", "regda - adabn_augmented"]
     assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people mcd_trade_off=3/regda"]
     several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
     assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
