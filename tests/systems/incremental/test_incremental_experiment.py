@@ -16,12 +16,15 @@ from kpjax.input.source import subset
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import over_triples, without_useless
+from kpjax.systems.incremental.builders import build_step
 from kpjax.systems.incremental.config import LATER
 from kpjax.systems.incremental.measures import Matrices, summary
 from kpjax.systems.incremental.steps import all_images, increment_at
 from kpjax.systems.incremental.variants import VARIANTS
 from kpjax.systems.system import Job
 from kpjax.training.evaluation import labels_of
+from kpjax.training.fit import compiled_update
+from kpjax.training.mesh import data_mesh
 
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
@@ -135,6 +138,15 @@ def check_nothing_holds_an_image(finished, tiny, files):
                 assert name.startswith("frozen/increment/"), (file, name)
                 assert array.size <= max(3, len(images.skeleton.names)), (file, name)
             assert not (array.ndim > 1 and array.shape[0] in counts and array.shape[1] == len(images.skeleton.names))
+
+
+def test_one_program_serves_all_steps(finished, tiny):
+    """Neither steps nor seeds nor weights compile an update again."""
+    first, other = opened(tiny).setting, opened(tiny, kamp=77.0).setting
+    method = build_step(first, KAMP, "paper", 2)
+    assert method is build_step(other, KAMP, "paper", 2)
+    update, _ = compiled_update(method.update, data_mesh())
+    assert update._cache_size() <= 1  # 0 where a worker that held many programs dropped them
 
 
 # Parts

@@ -10,12 +10,14 @@ from tiny_systems import SYSTEMS
 from experiments import system_of
 from experiments.images import open_domain
 from experiments.regda import PRESETS
+from kpjax.errors import InputError
+from kpjax.evaluation.pose_statistics import FILE
 from kpjax.systems import regda
-from kpjax.systems.command_line import AllOfIt, read_command
+from kpjax.systems.command_line import AllOfIt, read_command, run
 from kpjax.systems.configs import changed
 from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
-from kpjax.systems.system import StoredRun
+from kpjax.systems.system import Job, StoredRun, finished
 from kpjax.training.trees import load_trained
 
 VARIANTS_RUN = ("regda", "adabn_augmented")  # the second brings its start with it; the others are traced
@@ -118,3 +120,26 @@ def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
     for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
                     {"teacher_learning_rate": 0.01}):
         assert of_pretraining(changed(config, **changes)) != of_pretraining(config)
+
+
+@pytest.mark.slow
+def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regda, results_of, tmp_path):
+    folder = run(tiny_regda, [*command("people", tmp_path, "source_free"), "--least-agreement", "1e-9"]).parent
+    config, start, found = tiny_regda.presets["people"], "source_only_augmented_mse", results_of(folder, "source_free")
+    assert found["metrics"]["kept_start"] == 0
+    assert {"agreement/start", "agreement/networks", "target/pck"} <= set(found["metrics"])
+    assert found["steps"] == results_of(folder, start)["steps"] + config.steps_without_source
+    assert not (folder / start / "seed-0" / FILE).exists()  # 16 poses are too few for 20 coordinates
+    # The teacher has moved from the start, and only a little.
+    before, after = (load_trained(folder / name / "seed-0" / "model") for name in (start, "source_free"))
+    assert "poses" not in after.frozen
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.variables["params"], after.variables["params"])
+    assert 0 < max(jax.tree.leaves(moved)) < 0.01
+    # Another rate of the adaptation begins from the same start, which does not read it; another rate of the start not.
+    job = Job(system_of("regda"), changed(config, adapted_rate=1e-5, least_agreement=1e-9), "people", "source_free", 0,
+              tmp_path, None)
+    assert finished(regda._start_of(job, start))
+    with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
+        finished(job._replace(variant=start))
+    with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate is"):
+        finished(regda._start_of(job._replace(config=changed(job.config, learning_rate=1e-5)), start))
