@@ -249,6 +249,9 @@ def open_checkpoints(
         manager = ocp.CheckpointManager(
             absolute(folder / "checkpoints"),
             options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=alone))
+        # It would tell JAX's preemption service its steps, too, and the service goes by the last number that it was
+        # told: a notice during a save would be lost.
+        manager.reached_preemption = lambda step: False
         try:
             checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, ocp.args, policy,
                                       remake_frozen)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+import optax
 import pytest
 from tiny_systems import SYSTEMS
 
@@ -19,6 +20,9 @@ SEEDS = 8
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "variant"), [("regda", "regda"), ("incremental", "kamp")])
 def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
+    # Programs for one device and for eight round differently. Adam divides a gradient by its size, and so makes whole
+    # steps of those that are zero but for rounding, as that of a bias below a softmax.
+    monkeypatch.setattr(optax, "scale_by_adam", functools.partial(optax.scale_by_adam, eps=0.1))
     system = SYSTEMS[name]
     preset = next(iter(system.presets))
 
@@ -43,18 +47,11 @@ def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             run(system, together)
     run(system, together)
-    alike = []
     for seed in range(SEEDS):
         alone, beside = (tmp_path / workdir / name / preset / variant / f"seed-{seed}"
                          for workdir in ("alone", "together"))
         models = load_trained(alone / "model"), load_trained(beside / "model")
-        try:
-            jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *models)
-        except AssertionError:
-            if name == "regda":
-                raise
-            pytest.xfail(f"seed {seed} of KAMP differs by more than 1e-5; why by so much is not found")
-        alike.append(all(jax.tree.leaves(jax.tree.map(functools.partial(np.allclose, rtol=2e-6, atol=1e-6), *models))))
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-6, atol=1e-6), *models)
         results = [json.loads((folder / "results.json").read_text()) for folder in (alone, beside)]
         for field in ("devices", "steps", "images"):
             assert results[0][field] == results[1][field]
@@ -62,5 +59,3 @@ def test_eight_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypat
         names = [{path.relative_to(folder) for path in folder.rglob("*") if "tfevents" not in path.name
                   and "checkpoints" not in path.parts} for folder in (alone, beside)]
         assert names[0] == names[1]
-    if not all(alike):  # programs for one device and for eight round differently; why by so much is not found
-        pytest.xfail(f"{alike.count(False)} of {SEEDS} seeds differ by more than one rounding")

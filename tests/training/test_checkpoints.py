@@ -52,6 +52,16 @@ def test_newest_and_best_are_kept_and_come_back(folder):
     assert (folder / "frozen.safetensors").is_file()
 
 
+def test_a_save_leaves_the_preemption_service_alone(copied, monkeypatch):
+    """It goes by the last number that it was told, which is the count of the loop: a notice would be lost."""
+    told = []
+    monkeypatch.setattr("jax.experimental.multihost_utils.reached_preemption_sync_point", told.append)
+    with open_checkpoints(copied, IDENTITY) as checkpoints:
+        checkpoints.save(6, state_of(6), {}, None)
+        checkpoints.wait()
+    assert not told
+
+
 def flipped(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0x20
