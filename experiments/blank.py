@@ -73,7 +73,7 @@ def _videos(job: Job) -> pyramids.Data:
 
 
 def _core_images(system: System, config: Any, *of: Any) -> tuple[Source, None]:
-    larger, side = adaptation.loaded_core(config), config.data.image_size
+    larger, side = config.core.larger(config.data.image_size), config.data.image_size
     images = blank(system.keypoints(config.core.core), larger[1].side if larger else side)
     return without_keypoints(images, config.core.core_unused_keypoints), None
 

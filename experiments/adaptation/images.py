@@ -12,8 +12,8 @@ from kpjax.evaluation.probes.landmarks import draw_turns
 from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
-from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform, with_appearance
-from kpjax.systems.adaptation.images import Data, loaded_core, with_turns
+from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform
+from kpjax.systems.adaptation.images import Data, with_turns
 from kpjax.systems.image_sets import TUNING_SEEDS, decoded_once
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
@@ -36,12 +36,12 @@ def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
 def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
     side, once = data.image_size, None
     if data.rendered:
-        render = functools.partial(_rendered, data.target, seed, "clutter", data.appearance)
+        render = functools.partial(_rendered, data.target, seed, "clutter")
         target = render(data.target_side, data.training_images)
         fit = target if data.target_side == side else render(side, data.training_images)
         test = render(side, data.test_images, first=data.training_images)
     else:
-        prepared = functools.partial(_prepared, data_dir=data_dir, appearance=data.appearance)
+        prepared = functools.partial(_prepared, data_dir=data_dir)
         target = prepared(data.target, transform(data.target_transform, data.target_side, data.target_tightness))
         square = transform(data.test_transform, side, data.test_tightness)
         fit, tested = data.fit or data.target, _tested(data.test, data.fit or data.target, seed)
@@ -63,14 +63,14 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
     """Opens the images that the core is trained and, if the config names any, tested on; raises as `open_images`."""
     core, data = config.core, config.data
     if core.core.startswith(RENDERED):
-        render = functools.partial(_rendered, core.core, seed, core.core_background, data.appearance, data.image_size)
+        render = functools.partial(_rendered, core.core, seed, core.core_background, data.image_size)
         return (render(core.core_images),
                 render(core.core_test_images, first=core.core_images) if core.core_test else None)
     square = core.square(data.image_size, data.test_tightness)
-    larger = loaded_core(config)
+    larger = core.larger(data.image_size)
     tested = core.core_test and _tested(core.core_test, core.core, seed)
     learnt = without_split(core.core, tested)
-    train, test = (name and decoded_once(_prepared(name, square, data_dir=data_dir, appearance=data.appearance))
+    train, test = (name and decoded_once(_prepared(name, square, data_dir=data_dir))
                    for name, square in ((learnt, larger[0] if larger else square), (tested, square)))
     return tuple(sources.without_keypoints(source, core.core_unused_keypoints) if source else None
                  for source in (train, test))
@@ -81,17 +81,16 @@ def _tested(test: str, learnt: str, seed: int) -> str:
     return tuning_split(learnt) if seed in TUNING_SEEDS else test
 
 
-def _rendered(name: str, seed: int, background: str, appearance: str, side: int, count: int, first: int = 0) -> Source:
+def _rendered(name: str, seed: int, background: str, side: int, count: int, first: int = 0) -> Source:
     category = name.removeprefix(RENDERED)
     if category not in CATEGORIES:
         raise InputError(name, f"there are {RENDERED_SETS}")
-    source = render_category(CATEGORIES[category], count, seed, side, background=background, first=first)
-    return sources.with_local_contrast(source) if appearance == "local_contrast" else source
+    return render_category(CATEGORIES[category], count, seed, side, background=background, first=first)
 
 
-def _prepared(name: str, square: Transform, *, data_dir: Path, appearance: str) -> TfdsSource:
+def _prepared(name: str, square: Transform, *, data_dir: Path) -> TfdsSource:
     dataset, _, split = name.partition("/")
     if not split:
         raise InputError(f"{name or 'no data'}: name a prepared set and its split, such as youtube_faces/train, or one "
                          f"of {RENDERED_SETS}")
-    return open_source(dataset, split, data_dir=data_dir, transform=with_appearance(square, appearance))
+    return open_source(dataset, split, data_dir=data_dir, transform=square)

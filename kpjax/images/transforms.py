@@ -233,17 +233,6 @@ class ScaledByBox:
 
 
 @dataclass(frozen=True)
-class LocalContrast:
-    """The same transform, followed by `local_contrast`."""
-
-    transform: "Transform"
-
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
-        image, *rest = self.transform(image, keypoints, visible, scale, box)
-        return local_contrast(image), *rest
-
-
-@dataclass(frozen=True)
 class Turned:
     """The same transform of an image turned by `degrees`, x towards y, with its border repeated.
 
@@ -267,7 +256,7 @@ class Turned:
 
 
 Transform = (Letterbox | PadToSquare | Stretch | PersonCrop | AroundBox | SamePlace | BoxOrWhole
-             | LandmarkCrop | MarginCrop | WindowCrop | ScaledByBox | LocalContrast | Turned)
+             | LandmarkCrop | MarginCrop | WindowCrop | ScaledByBox | Turned)
 
 
 def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -319,43 +308,12 @@ def _even(length: float) -> int:
 
 def accepting_boxes(transform: Transform) -> Transform:
     """Returns the transform for predictions: a letterbox that crops around a box where one is given."""
-    match transform:
-        case LocalContrast(inner):
-            return LocalContrast(accepting_boxes(inner))
-        case Letterbox(side):
-            return BoxOrWhole(side)
-    return transform
+    return BoxOrWhole(transform.side) if isinstance(transform, Letterbox) else transform
 
 
 def needs_box(transform: Transform) -> bool:
     """Returns whether a transform refuses examples without a box."""
-    match transform:
-        case LocalContrast(inner):
-            return needs_box(inner)
     return isinstance(transform, PersonCrop | AroundBox | ScaledByBox)
-
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
-WINDOW = 1 / 16  # standard deviation of the neighbourhood, of the image's longer side
-RANGE = 3.0  # deviations from the local mean that black and white stand for
-
-
-def local_contrast(image: np.ndarray) -> np.ndarray:
-    """Returns an image's grey values less their local mean, over their local deviation.
-
-    (h, w, 3) uint8 -> (h, w, 3) uint8 with equal channels, 127 where nothing differs from its surroundings. Deviations
-    below the image's mean deviation count as that, so that noise on an even ground stays weak.
-    Source: Jarrett et al. 2009, "What is the best multi-stage architecture for object recognition?", section 2.
-    """
-    from scipy.ndimage import gaussian_filter  # half a second, which most images need not wait
-
-    grey = image.astype(np.float64) @ np.array(LUMA) / 255
-    width = WINDOW * max(grey.shape)
-    centred = grey - gaussian_filter(grey, width, mode="nearest")
-    deviation = np.sqrt(gaussian_filter(np.square(centred), width, mode="nearest"))
-    contrast = centred / np.maximum(np.maximum(deviation, deviation.mean()), 1e-6)
-    shown = np.clip(127.5 + 127.5 / RANGE * contrast, 0, 255).astype(np.uint8)
-    return np.repeat(shown[..., None], 3, axis=-1)
 
 
 REDUCTIONS = (8, 4, 2)  # of a JPEG file's blocks of 8 x 8 pixels, when it is decoded

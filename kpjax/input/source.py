@@ -12,7 +12,7 @@ from PIL import Image
 
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
-from kpjax.images.transforms import Transform, Turned, local_contrast, warped
+from kpjax.images.transforms import Transform, Turned, warped
 from kpjax.structures import Example, Skeleton
 
 
@@ -452,10 +452,3 @@ def turned_originals(source: TfdsSource, degrees: np.ndarray) -> Source:
     turns = [replace(source, transform=Turned(source.transform, float(angle))) for angle in degrees]
     return changed(source, lambda example, index: turns[index][index], np.asarray(degrees),
                    name=f"{source.name}/turned")
-
-
-def with_local_contrast(source: ArraySource) -> ArraySource:
-    """Returns a source in memory with the local contrast of its images."""
-    images = np.stack([local_contrast(image) for image in source.examples.image])
-    return ArraySource(source.examples._replace(image=images), source.skeleton, f"{source.name}, local contrast",
-                       source.names)

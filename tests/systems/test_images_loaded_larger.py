@@ -112,5 +112,3 @@ def test_the_core_of_an_adaptation_reads_larger_training_images():
     assert batch["labelled"].image.min() > 100  # the image, where a plain crop has its border
     state = jax.eval_shape(method.init, jax.random.key(0), batch, {})
     jax.eval_shape(method.update, state, batch, jax.random.key(0))
-    grey = changed(config, appearance="local_contrast")
-    assert sides(*adaptation_images.open_core_images(grey, 0, None)) == [32, 32]

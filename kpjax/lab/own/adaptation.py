@@ -3,12 +3,12 @@ import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import tyro
 
 from kpjax.errors import InputError, summarise
-from kpjax.images.transforms import Letterbox, Transform
+from kpjax.images.transforms import Letterbox
 from kpjax.input.source import check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.formats.project import Frame, Project
@@ -22,11 +22,11 @@ from kpjax.lab.own.project import Own, every_th
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.systems import adaptation
-from kpjax.systems.adaptation.config import SYNTHETIC, Config, with_appearance
+from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.images import Data, with_turns
 from kpjax.systems.adaptation.measures import checked
 from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import Network, changed, stored_fields
+from kpjax.systems.configs import Network, changed
 from kpjax.systems.system import Job
 from kpjax.systems.weights import Backbone
 from kpjax.training.trees import tree_digest
@@ -52,7 +52,6 @@ class OwnImages:
 
     images: tuple[str, ...] = ()  # images, videos and folders of them
     project: str = ""  # with labels by which the points are measured: they teach the points nothing
-    appearance: Literal["colour", "local_contrast"] = "colour"  # as the core has it
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
 
@@ -91,7 +90,6 @@ def own_core(folder: str) -> CoreRun:
     pose. Raises InputError for another folder, and for a network of a kind that this system cannot build."""
     run = earlier_run(folder, "core", needed=("network", "image_size"))
     found, network, variables, parts = run.taken_over, run.taken_over["network"], run.opened.trained.variables, PARTS
-    stored = stored_fields(run.opened.files["config.json"]["config"]) if run.opened.run else {}
     if not run.opened.run:  # the head is a person's
         network, parts = replace(network, sigmoid=False), PARTS[:2]
     elif run.opened.run.experiment == "adaptation":
@@ -101,7 +99,7 @@ def own_core(folder: str) -> CoreRun:
                          f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
     kept = parts_of(variables, parts)
     return CoreRun(adaptation.Core(kept, tree_digest(kept)), network, {
-        "image_size": found["image_size"], "dtype": network.dtype, "appearance": stored.get("appearance", "colour"),
+        "image_size": found["image_size"], "dtype": network.dtype,
         "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]})
 
 
@@ -143,17 +141,14 @@ def open_data(job: Job) -> Data:
     data, own = job.config.data, job.config.own
     split = own_split(data, own)
 
-    def square(side: int) -> Transform:
-        return with_appearance(Letterbox(side), data.appearance)
-
     root = split.project.root if split.project else Path("/")
-    target = projects.open_unlabelled(own, square(data.target_side), split.target, NO_KEYPOINTS, root=root,
+    target = projects.open_unlabelled(own, Letterbox(data.target_side), split.target, NO_KEYPOINTS, root=root,
                                       name="own images")
     if split.project:
-        fit, test = projects.open_labelled(data.project, own, square(data.image_size))
+        fit, test = projects.open_labelled(data.project, own, Letterbox(data.image_size))
         check_disjoint(target, test)
     else:
-        fit = test = projects.open_unlabelled(own, square(data.image_size), split.test, NO_KEYPOINTS, root=root,
+        fit = test = projects.open_unlabelled(own, Letterbox(data.image_size), split.test, NO_KEYPOINTS, root=root,
                                               name="own images, held out")
     return checked(job.config, with_turns(target, fit, test, data.image_size))
 

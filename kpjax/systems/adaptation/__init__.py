@@ -40,7 +40,7 @@ from kpjax.platforms import run_once
 from kpjax.systems import system
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import RENDERED, Config
-from kpjax.systems.adaptation.images import Data, loaded_core
+from kpjax.systems.adaptation.images import Data
 from kpjax.systems.adaptation.measures import draw_sheets, found_in, measures_of
 from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start
 from kpjax.systems.configs import changed, optimizer_of
@@ -74,7 +74,7 @@ class Core(NamedTuple):
 def build_core(config: Config, skeleton: Skeleton) -> Method:
     """Builds the supervised method of the core."""
     side = config.data.image_size
-    mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), loaded_core(config)
+    mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), config.core.larger(side)
     setup = methods.Setup(
         network(config, len(skeleton.names)), skeleton,
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=CORE_SIGMA),
@@ -89,7 +89,7 @@ def core_name(config: Config) -> str:
     core = config.core.core
     data = f"{core.removeprefix(RENDERED)}_{config.core.core_background}" if core.startswith(RENDERED) else (
         core.partition("/")[0])
-    return f"core_{data}" + ("_local_contrast" if config.data.appearance == "local_contrast" else "")
+    return f"core_{data}"
 
 
 def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
@@ -271,8 +271,7 @@ def columns(config: Config) -> tuple[Column, ...]:
 
 def predicting(stored: system.StoredRun) -> system.Predicting:
     """Returns a finished run as a function of new images, letterboxed."""
-    data = stored.config.data
-    square = presets.with_appearance(Letterbox(data.image_size), data.appearance)
+    square = Letterbox(stored.config.data.image_size)
     return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
 
 

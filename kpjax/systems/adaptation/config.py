@@ -92,7 +92,6 @@ class TargetImages(Checked):
     fit: str = ""  # whose labels the regressors of the evaluation are fitted on; "" for those of the target's images
     test: str = ""  # evaluated
     target_images: CountOrZero = 0  # so many of the target's images, drawn by the seed; 0 takes all
-    appearance: Literal["colour", "local_contrast"] = "colour"  # of the core's images, too
     image_size: Count = 128  # px; heatmaps are four times smaller
     target_transform: TransformName = "landmark_crop"
     target_tightness: int = 130  # margin of that crop, percent of the landmarks' box; views show 70 of it
@@ -117,11 +116,6 @@ def transform(name: TransformName, side: int, tightness: int = 0) -> Transform:
         return transforms.LandmarkCrop(side, tightness)
     return {"margin_crop": transforms.MarginCrop, "window_crop": transforms.WindowCrop,
             "letterbox": transforms.Letterbox}[name](side)
-
-
-def with_appearance(square: Transform, appearance: str) -> Transform:
-    """Returns a transform that also changes the appearance of images as a config names it."""
-    return transforms.LocalContrast(square) if appearance == "local_contrast" else square
 
 
 @dataclass(frozen=True)
@@ -205,8 +199,8 @@ class Config(Checked):
 def of_core(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
     core = {name: value for name, value in config_as_json(config.core).items() if name != "core_epoch"}
-    return core | {"appearance": config.data.appearance, "image_size": config.data.image_size,
-                   "network": config_as_json(config.network), "backbone": config_as_json(config.backbone)}
+    return core | {"image_size": config.data.image_size, "network": config_as_json(config.network),
+                   "backbone": config_as_json(config.backbone)}
 
 
 def of_training(config: Config) -> dict[str, Any]:

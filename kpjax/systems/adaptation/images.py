@@ -4,13 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.augment import Loaded
 from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
 from kpjax.images.boxes import turned_canvas
-from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source
-from kpjax.systems.adaptation.config import Config
 from kpjax.systems.image_sets import decoded_once
 
 
@@ -28,11 +25,6 @@ class Data(NamedTuple):
     @property
     def summary(self) -> str:
         return f"{len(self.target)} images without labels, {len(self.test)} test images"
-
-
-def loaded_core(config: Config) -> tuple[Transform, Loaded] | None:
-    """Returns `CoreTraining.larger`; None for local contrast too, whose scale is that of the network's pixels."""
-    return config.core.larger(config.data.image_size) if config.data.appearance == "colour" else None
 
 
 def with_turns(target: Source, fit: Source, test: Source, side: int, once: Source | None = None) -> Data:

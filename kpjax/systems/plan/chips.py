@@ -31,7 +31,6 @@ class Chip:
     usable: float = 1.0  # share of the memory that JAX takes by default
     network: float = 0.0  # bytes/s of one chip between hosts, for graphics processors
     target: str = ""  # what the compiler of a graphics processor is told of it
-    sources: tuple[str, ...] = ()
 
     @property
     def peak(self) -> float:
@@ -50,28 +49,23 @@ def _processor(cores: int, bandwidth: float, memory: float, cache: int, clock: f
             'platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 patch: 0 }')
 
 
-_TPU, _GPU = "https://cloud.google.com/tpu/docs/", "https://www.nvidia.com/en-us/data-center/"
-_GPU_HOSTS = "https://cloud.google.com/compute/docs/gpus"
-_LATENCY = "assumed: 1 us a hop, as https://jax-ml.github.io/scaling-book/sharding does"
-_GPU_LATENCY = "assumed: 10 us a collective within a host, 20 us more between hosts"
+# TPUs: https://cloud.google.com/tpu/docs/ and the chip's name, of memory, bandwidth, peak, links and machine; a hop of
+# 1 us is assumed, as https://jax-ml.github.io/scaling-book/sharding does. Graphics processors:
+# https://www.nvidia.com/en-us/data-center/ and the name, SXM of 80 GB, and https://cloud.google.com/compute/docs/gpus;
+# 10 us a collective within a host, 20 us more between hosts, are assumed.
 CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
-    Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 45 * GB, 1e-6, host_chips=8, wrap=16,
-         sources=(f"{_TPU}v5e (memory, bandwidth, peak, 1,600 Gbit/s over four links, machine ct5lp-hightpu-8t)",
-                  "memory: what its compiler leaves to programs, of 16 GiB", _LATENCY)),
-    Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 90 * GB, 1e-6, host_chips=4, counted=2, wrap=4,
-         sources=(f"{_TPU}v5p (memory, bandwidth, peak, 4,800 Gbit/s over six links, machine ct5p-hightpu-4t)",
-                  _LATENCY)),
-    Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 90 * GB, 1e-6, host_chips=8, wrap=16,
-         sources=(f"{_TPU}v6e (memory, bandwidth, peak, 3,200 Gbit/s over four links, machine ct6e-standard-8t)",
-                  _LATENCY)),
+    # ct5lp-hightpu-8t, 1,600 Gbit/s over four links; memory: what its compiler leaves to programs, of 16 GiB
+    Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 45 * GB, 1e-6, host_chips=8, wrap=16),
+    # ct5p-hightpu-4t, 4,800 Gbit/s over six links
+    Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 90 * GB, 1e-6, host_chips=4, counted=2, wrap=4),
+    # ct6e-standard-8t, 3,200 Gbit/s over four links
+    Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 90 * GB, 1e-6, host_chips=8, wrap=16),
+    # a3-highgpu-8g, 900 GB/s in both directions, 400 Gbit/s for each chip between hosts
     Chip("h100", "cuda", "NVIDIA H100", 80 * GB, 3352 * GB, 450 * GB, 1e-5, host_chips=8,
-         usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9),
-         sources=(f"{_GPU}h100 (SXM: memory, bandwidth, peak without sparsity, 900 GB/s in both directions)",
-                  f"{_GPU_HOSTS} (machine a3-highgpu-8g; 400 Gbit/s for each chip)", _GPU_LATENCY)),
+         usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9)),
+    # a2-ultragpu-8g, 600 GB/s in both directions, 100 Gbit/s for each chip between hosts
     Chip("a100", "cuda", "NVIDIA A100", 80 * GB, 2039 * GB, 300 * GB, 1e-5, host_chips=8,
-         usable=0.75, network=12.5 * GB, target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8),
-         sources=(f"{_GPU}a100 (SXM, 80 GB: memory, bandwidth, peak without sparsity, 600 GB/s in both directions)",
-                  f"{_GPU_HOSTS} (machine a2-ultragpu-8g; 100 Gbit/s for each chip)", _GPU_LATENCY)))}
+         usable=0.75, network=12.5 * GB, target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8)))}
 
 # The shapes in which slices are sold, by chips.
 _FLAT = {1: (1, 1), 4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 128: (8, 16), 256: (16, 16)}

@@ -5,7 +5,7 @@ Command   python -m experiments plan SYSTEM PRESET --chips v5e-16       (any pre
           python -m experiments plan regda rhd_h3d --chips v5e-256 --batch-size 8192 --variants regda
 
 Every stage of the chosen variants is compiled for the slice, which takes seconds for small networks and minutes for
-large ones. What is compiled is kept, and the same command goes on. All other flags are those of the preset.
+large ones. All other flags are those of the preset.
 
 --chips NAME-N is the slice: v5e, v5p, v6e, h100 or a100, and its number. The numbers also lie in
 RUNS/SYSTEM/PRESET/plan/NAME-N/plan.json.
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str], *, system_of: Callable[[str], System], progra
                           env=os.environ | environment(slice_.chip.platform), check=False)
     if done.returncode < 0:
         raise RunError(f"the compiler was ended by signal {-done.returncode}, as for want of this machine's memory; "
-                       "what was compiled is kept, and the same command goes on")
+                       "name fewer --variants, or plan on a larger machine")
     if done.returncode:
         raise SystemExit(done.returncode)
     return None

@@ -6,7 +6,6 @@ bytes at the memory's bandwidth, then its collectives as if nothing ran beside t
 Compilers come with JAX's packages and read environment variables before JAX is imported, so a command that compiles
 runs in a process of its own, see `environment`. Nothing can be executed there, and tracing happens on the CPU.
 """
-import hashlib
 import importlib.metadata
 import importlib.util
 import math
@@ -16,11 +15,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from etils import epath
 from jax.sharding import AxisType, Mesh
 
 from kpjax import InputError
-from kpjax.files import make_folder, read_json, write_json
+from kpjax.files import make_folder, write_json
 from kpjax.platforms import known_platform
 from kpjax.systems.command_line import Command
 from kpjax.systems.plan.chips import GIB, Slice, all_reduce_seconds
@@ -78,6 +76,15 @@ def mesh_of(slice_: Slice) -> Mesh:
 
 
 # A stage on a slice
+
+
+def compiled(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
+    """Compiles a stage's step for a mesh, as `compile_stage` does, and says which."""
+    sizes = (f"{example.image.shape[0]} images of {name} at {example.image.shape[1]} px"
+             for name, example in planned.streams.items())
+    print(f"{planned.name}: {', '.join(sizes)}", flush=True)
+    update, _ = compiled_update(planned.method.update, mesh)
+    return compile_stage(update.lower(planned.state, dict(planned.streams), key_shape()), planned, slice_)
 
 
 def compile_stage(lowered: Any, planned: Planned, slice_: Slice) -> dict[str, Any]:
@@ -138,23 +145,6 @@ def times_of(record: Mapping[str, Any], slice_: Slice, steps: int) -> dict[str, 
             "chip_hours": steps * step / 3600 * slice_.chips}
 
 
-def kept(folder: epath.Path, planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
-    """Returns the numbers of a stage, compiled now unless the same program's lie in the folder already."""
-    update, _ = compiled_update(planned.method.update, mesh)
-    lowered = update.lower(planned.state, dict(planned.streams), key_shape())
-    text = f"{slice_.name} {version_of(slice_.chip.platform)} {lowered.as_text()}"
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    if path.exists():
-        return read_json(path)
-    sizes = (f"{example.image.shape[0]} images of {name} at {example.image.shape[1]} px"
-             for name, example in planned.streams.items())
-    print(f"{planned.name}: {', '.join(sizes)}", flush=True)
-    record = compile_stage(lowered, planned, slice_)
-    make_folder(folder)
-    write_json(path, record)
-    return record
-
-
 # The whole plan
 
 
@@ -171,18 +161,18 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
         raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")
     for stage in stages:
         check_divisible({name: example.image.shape[0] for name, example in stage.streams.items()}, mesh)
-    folder, records, programs = command.folder / "plan" / slice_.name, [], []
+    records: list[dict[str, Any]] = []
     for stage in stages:
-        known = next((record for other, record in programs if stage.alike(other)), None)
-        if known is None:
-            known = kept(folder, stage, slice_, mesh)
-            programs.append((stage, known))
+        alike = (record for other, record in zip(stages, records, strict=False) if stage.alike(other))
+        known = next(alike, None) or compiled(stage, slice_, mesh)
         times = {"times": times_of(known, slice_, stage.steps)} if "flops" in known else {}
         records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
     result = {"system": system, "preset": preset, "chips": slice_.name, "settings": command.settings,
               "variants": list(command.variants), "note": NOT_MEASURED, "stages": records}
-    write_json(folder / "plan.json", result)
-    print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {folder / 'plan.json'}")
+    path = command.folder / "plan" / slice_.name / "plan.json"
+    make_folder(path.parent)
+    write_json(path, result)
+    print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {path}")
     return result
 
 

@@ -1,4 +1,4 @@
-"""A run of the supervised experiment that was never trained: exported, moved, damaged, and made again from itself."""
+"""A run that was never trained: exported, moved, damaged, and made again from itself."""
 import csv
 import hashlib
 import importlib.util
@@ -17,7 +17,6 @@ from kpjax.files import write_json
 from kpjax.images.transforms import (
     AroundBox,
     Letterbox,
-    LocalContrast,
     PersonCrop,
     ScaledByBox,
     Stretch,
@@ -29,8 +28,10 @@ from kpjax.lab.out.export import standalone
 from kpjax.lab.out.export.writing import input_of
 from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Example, Skeleton, Trained, skeleton_from_json
-from kpjax.systems import supervised
+from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed, config_as_json
+from kpjax.systems.semi_supervised.config import SMALL_REAL
+from kpjax.systems.semi_supervised.variants import build
 from kpjax.systems.system import FORMAT
 from kpjax.training.trees import save_trained
 
@@ -47,13 +48,13 @@ def quiet(line):
 def run(tmp_path_factory):
     """The folder of a finished run, with an array and a mapping that no point depends on."""
     folder = tmp_path_factory.mktemp("runs") / "seed-3"
-    config = changed(supervised.SMALL, image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
+    config = changed(SMALL_REAL, image_size=SIDE, heatmap_size=8, widths=(4, 4, 8), head_width=4)
     write_json(folder / "config.json", {
         "format": FORMAT, "variant": "supervised", "seed": 3, "config": config_as_json(config)})
     write_json(folder / "skeleton.json", asdict(POINTS))
-    write_json(folder / "results.json", {"experiment": "supervised", "preset": "demo", "variant": "supervised",
+    write_json(folder / "results.json", {"experiment": "semi_supervised", "preset": "demo", "variant": "supervised",
                                          "seed": 3, "steps": 1, "metrics": {"test/pck": 0.5}})
-    method = supervised.build(config, POINTS, "supervised")
+    method = build(config, POINTS, "supervised")
     blank = Example(*(np.zeros((1, *shape), dtype) for shape, dtype in (
         ((SIDE, SIDE, 3), np.uint8), ((3, 2), np.float32), ((3,), np.float32), ((), np.float32), ((3, 3), np.float32),
         ((), np.int32))))
@@ -87,7 +88,7 @@ def test_the_folder_says_what_it_is(run, exported):
     assert description["format"] == 2
     assert skeleton_from_json(description["skeleton"]) == POINTS
     assert description["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
-                             "whole_images": True, "box_margin": 1.25, "contrast": ""}
+                             "whole_images": True, "box_margin": 1.25}
     assert description["versions"]["jax"] == jax.__version__
     assert description["platforms"] == ["cpu", "cuda", "tpu"]
     made, until = (datetime.fromisoformat(description[name][:10]) for name in ("made", "loads_until"))
@@ -136,19 +137,18 @@ def loaded(path):
 def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
     """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the image."""
     runner, nothing = loaded(exported / "run.py"), (np.zeros((0, 2)), np.zeros(0), np.float32(1))
-    for plain in (Letterbox(side), AroundBox(side), AroundBox(side, 1.5)):
-        for transform in (plain, LocalContrast(plain)):
-            given = json.loads(json.dumps(input_of(transform)))
-            assert given["whole_images"] == (plain == Letterbox(side))
-            assert standalone.transform_of(given) == accepting_boxes(transform)
-            assert input_of(standalone.transform_of(given)) == given
-            for image in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
-                box = None if given["whole_images"] else np.array([2.0, -2.5, 11.0, 21.25])
-                square, _, _, _, crop = transform(image, *nothing, box)
-                found, *_, map_ = runner.transform_of(given)(image, *nothing, box)
-                np.testing.assert_array_equal(found, square)
-                np.testing.assert_allclose(map_, crop, rtol=1e-6, atol=1e-5)
-    for transform in (Stretch(64), PersonCrop(64), LocalContrast(Stretch(64)), ScaledByBox(AroundBox(64))):
+    for transform in (Letterbox(side), AroundBox(side), AroundBox(side, 1.5)):
+        given = json.loads(json.dumps(input_of(transform)))
+        assert given["whole_images"] == (transform == Letterbox(side))
+        assert standalone.transform_of(given) == accepting_boxes(transform)
+        assert input_of(standalone.transform_of(given)) == given
+        for image in (noise(301, 2, 3), noise(1, 1, 3), noise(50, 90, 3)):
+            box = None if given["whole_images"] else np.array([2.0, -2.5, 11.0, 21.25])
+            square, _, _, _, crop = transform(image, *nothing, box)
+            found, *_, map_ = runner.transform_of(given)(image, *nothing, box)
+            np.testing.assert_array_equal(found, square)
+            np.testing.assert_allclose(map_, crop, rtol=1e-6, atol=1e-5)
+    for transform in (Stretch(64), PersonCrop(64), ScaledByBox(AroundBox(64))):
         with pytest.raises(InputError, match="transform: an exported predictor cannot do"):
             input_of(transform)
 
@@ -208,8 +208,8 @@ def test_what_the_command_refuses(run, exported, tmp_path, monkeypatch):
         with pytest.raises(InputError, match=words) as caught:
             run_command("export", [str(argument) for argument in arguments])
         assert "\n" not in str(caught.value)
-    usual = supervised.SYSTEM
-    monkeypatch.setattr(supervised, "SYSTEM", usual._replace(
+    usual = semi_supervised.SYSTEM
+    monkeypatch.setattr(semi_supervised, "SYSTEM", usual._replace(
         predicting=lambda stored: usual.predicting(stored)._replace(transform=Stretch(SIDE))))
     with pytest.raises(InputError, match="exported predictor cannot do Stretch"):
         run_command("export", [str(run), "--out", str(out)])

@@ -8,11 +8,9 @@ from kpjax.systems.plan.chips import CHIPS, SHAPES, Slice, all_reduce_seconds, s
 
 
 @pytest.mark.parametrize("name", CHIPS)
-def test_every_chip_has_what_a_plan_needs_and_its_sources(name):
+def test_every_chip_has_what_a_plan_needs(name):
     chip = CHIPS[name]
     assert min(chip.memory, chip.bandwidth, chip.peak, chip.link, chip.latency) > 0
-    assert any(source.startswith("https://") for source in chip.sources)
-    assert any("assumed" in source for source in chip.sources)
     assert all(math.prod(shape) == count for count, shape in SHAPES[name].items())
     assert bool(chip.target) == (chip.platform == "cuda")
 

@@ -61,21 +61,17 @@ def test_steps_of_a_protocol_compile_once():
 # Numbers
 
 
-def test_a_stage_is_compiled_and_its_floors_follow(tmp_path, monkeypatch, capsys):
-    """For the devices of this process, in place of chips. What was compiled is not compiled again."""
-    _, (stage,) = stages("supervised", "demo", "supervised", widths=(4, 4, 4), head_width=4, image_size=16,
-                         heatmap_size=4, augmentation="none", batch_size=8)
-    slice_ = slice_of("v5e-8")
-    monkeypatch.setattr(planning, "version_of", lambda platform: "none")
-    record = planning.kept(tmp_path, stage, slice_, data_mesh())
+def test_a_stage_is_compiled_and_its_floors_follow():
+    """For the devices of this process, in place of chips."""
+    _, (stage,) = stages("semi_supervised", "demo", "supervised", widths=(4, 4, 4), head_width=4, image_size=16,
+                         heatmap_size=4, batch_size=8, warm_start_steps=0)
+    record = planning.compiled(stage, slice_of("v5e-8"), data_mesh())
     assert record["fits"]
     assert record["memory"]["total"] > record["memory"]["temporaries"] > 0
     assert min(record["flops"], record["bytes"], planning.counted_flops(stage, "tpu")) > 0
     params, statistics = (jax.tree.leaves(stage.state.variables[name]) for name in ("params", "batch_stats"))
     assert record["collectives"] == 1 + len(statistics)
     assert record["collective_bytes"] == 4 * sum(leaf.size for leaf in (*params, *statistics))
-    assert planning.kept(tmp_path, stage, slice_, data_mesh()) == record
-    assert capsys.readouterr().out.count("images of labelled at") == 1
 
 
 def test_times_by_hand():
@@ -108,7 +104,7 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
     monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.delenv(COMPILES, raising=False)
-    with pytest.raises(RunError, match=r"ended by signal 9, .*the same command goes on"):
+    with pytest.raises(RunError, match=r"ended by signal 9, .*name fewer"):
         experiments_plan.main(["regda", "demo", "--chips", "v5e-256"])
     (words, env), = started
     assert words[1:] == ["-m", "experiments.plan", "regda", "demo", "--chips", "v5e-256"]

@@ -1,7 +1,7 @@
 """Keypoints on images by the predictor in this folder: python run.py IMAGE... [--out points.csv]
 
 Requires Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
-With predict.onnx in place of predict.bin: pip install onnxruntime numpy pillow scipy
+With predict.onnx in place of predict.bin: pip install onnxruntime numpy pillow
 As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_image(PATH)]).
 Points are (x, y) in pixels of the image as it is shown, the centre of the top-left pixel at (0, 0).
 """
@@ -20,10 +20,10 @@ import numpy as np
 # An exported folder has the code itself in place of these lines (`kpjax.lab.out.export.writing.runner`).
 from kpjax.errors import InputError
 from kpjax.images.reading import common_depth, read_image
-from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform
+from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
-INSTALL_ONNX = "pip install onnxruntime numpy pillow scipy"
+INSTALL_ONNX = "pip install onnxruntime numpy pillow"
 FORMAT = 2  # of predictor.json
 DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
 ONNX = "predict.onnx"  # in place of the function and the weights
@@ -92,8 +92,8 @@ def wrong_field(found: Mapping[str, Any]) -> str:
         "versions": texts(map(str, part("versions").values())) and "jax" in part("versions"),
         "input: shape": isinstance(shape, list) and len(shape) == 4 and type(shape[1]) is int
         and 1 <= shape[1] <= LARGEST_SIDE and shape[1:] == [shape[1], shape[1], 3],
-        "input": isinstance(given.get("whole_images"), bool) and given.get("contrast") in ("", "local")
-        and number(given.get("box_margin")) and 0 < given["box_margin"] < 1000,
+        "input": isinstance(given.get("whole_images"), bool) and number(given.get("box_margin"))
+        and 0 < given["box_margin"] < 1000,
         "skeleton: names": isinstance(names, list) and names and texts(names) and all(names),
         "score": texts([part("score").get("kind")]) and number(part("score").get("cutoff")),
         "run": texts([run.get(name) for name in ("experiment", "preset", "variant")]) and type(run.get("seed")) is int
@@ -197,8 +197,7 @@ def transform_of(given: Mapping[str, Any]) -> Transform:
     box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its longer
     side; without a box the whole image is centred on black.
     """
-    transform = (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
-    return LocalContrast(transform) if given["contrast"] == "local" else transform
+    return (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:

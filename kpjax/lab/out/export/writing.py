@@ -19,7 +19,7 @@ from kpjax.errors import InputError
 from kpjax.file_names import inside
 from kpjax.files import atomic, foreign, strict
 from kpjax.images import boxes, reading, transforms
-from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, LocalContrast, Transform
+from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
 from kpjax.lab.formats.manifest import check_replaceable
 from kpjax.lab.out.export import standalone
 from kpjax.structures import Example, Method, Trained
@@ -32,7 +32,7 @@ PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.exp
 OF_SQUARES = (
     boxes.Fit, boxes.letterbox_fit, boxes.letterbox_map, boxes.move_points, boxes.invert, boxes._matrix, boxes._stretch,
     transforms.growth_of, transforms._Resampling, transforms._drafted, transforms._resized, transforms._stretched,
-    transforms._pasted, transforms._checked, Letterbox, AroundBox, BoxOrWhole, LocalContrast, transforms.local_contrast)
+    transforms._pasted, transforms._checked, Letterbox, AroundBox, BoxOrWhole)
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
@@ -144,9 +144,8 @@ def runner() -> str:
 
     error = "from kpjax.errors import InputError\n"
     images = "from kpjax.images.reading import common_depth, read_image\n"
-    squares = "from kpjax.images.transforms import AroundBox, BoxOrWhole, LocalContrast, Transform\n"
-    numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in (
-        "LUMA", "WINDOW", "RANGE", "REDUCTIONS", "SPARE"))
+    squares = "from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform\n"
+    numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in ("REDUCTIONS", "SPARE"))
     # A dataclass looks a type in quotes up in its module, which a program that loads run.py may not have listed.
     parts = "\n\n".join(map(inspect.getsource, OF_SQUARES)).replace("boxes.", "").replace('"Transform"', "Any")
     imports = "import math\nfrom dataclasses import dataclass\n"
@@ -157,12 +156,11 @@ def runner() -> str:
 
 def input_of(transform: Transform) -> dict[str, Any]:
     """Returns `input` of predictor.json: images, and run.py's steps to them. Raises InputError for other steps."""
-    inner = transform.transform if isinstance(transform, LocalContrast) else transform
-    if not isinstance(inner, Letterbox | BoxOrWhole | AroundBox):
+    if not isinstance(transform, Letterbox | BoxOrWhole | AroundBox):
         raise InputError("transform", f"an exported predictor cannot do {transform}; predict with the run itself")
-    return {"shape": ["batch", inner.side, inner.side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
-            "whole_images": not isinstance(inner, AroundBox), "box_margin": getattr(inner, "margin", BoxOrWhole.margin),
-            "contrast": "local" if transform is not inner else ""}
+    return {"shape": ["batch", transform.side, transform.side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
+            "whole_images": not isinstance(transform, AroundBox),
+            "box_margin": getattr(transform, "margin", BoxOrWhole.margin)}
 
 
 def check_free(folder: Path, overwrite: bool) -> None:
