@@ -8,7 +8,7 @@
 set -u
 call=${1:?1, 2 or 3} out=$(realpath -m "${2:?a folder for results}") data=$(realpath -m "${3:-$HOME/kpjax_data}")
 cd "$(dirname "$0")/../.." || exit 1
-end=$((SECONDS + ${LIMIT:-530})) archive=$out/call_$call.tar.gz work=${WORKDIR:-$(mktemp -d)}
+end=$((SECONDS + ${LIMIT:-515})) archive=$out/call_$call.tar.gz work=${WORKDIR:-$(mktemp -d)}
 mkdir -p "$out" "$work/runs"
 [ ! -f "$archive" ] || tar -xzf "$archive" -C "$work"
 
