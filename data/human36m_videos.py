@@ -89,7 +89,7 @@ def _simplified(folder: Path, subject: int, faults: list[str]) -> list[Annotatio
         return []
     frames = []
     for video in sorted(folder for folder in images.iterdir() if folder.is_dir()):
-        files = {int(file.stem): file for file in video.glob("*.jpg") if file.stem.isdigit()}
+        files = {int(file.stem): file for file in video.glob("*.jpg") if file.stem.isdecimal()}
         for position, number in enumerate(sorted(files)):
             if position % STRIDE:
                 continue

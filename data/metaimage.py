@@ -41,7 +41,7 @@ def read_stack(path: Path, faults: list[str]) -> Stack | None:
                       f"{fields.get('ElementDataFile')!r}; this is not a .mha file, or its header is damaged")
         return None
     size, channels = fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")
-    if len(size) != 3 or not all(one.isdigit() and int(one) for one in (*size, channels)):
+    if len(size) != 3 or not all(one.isdecimal() and int(one) for one in (*size, channels)):
         faults.append(f"{path.name}: expected DimSize with width, height and count, found {fields.get('DimSize')!r} "
                       f"with {channels} channels; download the stack again")
         return None
@@ -52,7 +52,7 @@ def read_stack(path: Path, faults: list[str]) -> Stack | None:
     stack = Stack(path, offset, fields.get("CompressedData", "False").lower() in ("true", "1"), count, height, width,
                   int(channels))
     stated = fields.get("CompressedDataSize", "")
-    needed = (int(stated) if stated.isdigit() else 1) if stack.compressed else count * stack.image_bytes
+    needed = (int(stated) if stated.isdecimal() else 1) if stack.compressed else count * stack.image_bytes
     if (there := path.stat().st_size - offset) < needed:
         faults.append(f"{path.name}: expected {needed:,} bytes of pixels, found {there:,}; the file is cut off, "
                       "download it again")

@@ -394,7 +394,7 @@ def open_source(
         dataset = dataset_named(dataset)
     folder = epath.Path(builder_of(dataset, data_dir=os.fspath(absolute(data_dir))).data_dir)
     parent, _, side = os.fspath(data_dir).rpartition(f"/{AT_SIDE}")
-    where = f"--data-dir {parent} --side {side}" if parent and side.isdigit() else f"--data-dir {data_dir}"
+    where = f"--data-dir {parent} --side {side}" if parent and side.isdecimal() else f"--data-dir {data_dir}"
     command = f"python -m data {dataset.name} {where}" + " --manual-dir PATH" * (dataset.check is not None)
     if not (folder / "skeleton.json").exists():
         raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")

@@ -104,7 +104,7 @@ def read(project: str, names: Sequence[str], folder: Path, faults: list[str]) ->
 def number_of(image: Path) -> int:
     """Returns the number at the end of an image's name, -1 without one."""
     digits = image.stem.rpartition("img")[2]
-    return int(digits) if digits.isdigit() else -1
+    return int(digits) if digits.isdecimal() else -1
 
 
 def pixels_of_a_centimetre(recording: Recording) -> float | None:

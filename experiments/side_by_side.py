@@ -37,8 +37,11 @@ class SideBySide(Checked):
     images: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # numbers in that set
     workdir: str = "runs"
     data_dir: str = "~/kpjax_data"
+    overwrite: bool = False  # replace an earlier sheet
 
     def __call__(self) -> None:
+        if Path(self.out).exists() and not self.overwrite:
+            raise InputError("out", f"{self.out} is there already; give another file, or --overwrite")
         system, rows = own_system(self.system) if self.preset == OWN else system_of(self.system), []
         for name in self.variants:
             if name not in system.variants:
@@ -48,9 +51,8 @@ class SideBySide(Checked):
             if not (job.folder / "results.json").exists():
                 raise InputError(f"{job.folder}: is not finished; run it first")
             rows.append(self.row(system, job._replace(config=stored_run(system, job.folder).config)))
-        with atomic(Path(self.out)) as partial:
-            kind = "PNG" if self.out.endswith(".png") else "JPEG"
-            Image.fromarray(np.concatenate(rows)).save(partial, kind, quality=88)
+        with atomic(Path(self.out)) as file:
+            Image.fromarray(np.concatenate(rows)).save(file, "PNG" if self.out.endswith("png") else "JPEG", quality=88)
         print(self.out)
 
     def row(self, system, job: Job) -> np.ndarray:

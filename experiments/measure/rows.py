@@ -112,6 +112,6 @@ def by_run(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
     """Returns numbers by preset, settings, variant and metric; tuning seeds, from 100 on, are left out."""
     found: dict[tuple[str, ...], list[Result]] = {}
     for one in results:
-        if not (one.seed.isdigit() and int(one.seed) >= 100):
+        if not (one.seed.isdecimal() and int(one.seed) >= 100):
             found.setdefault((*one[:3], one.metric), []).append(one)
     return found

@@ -6,6 +6,7 @@ does not decode shifts no other. Where times are missing, shared or wrong, frame
 rate and frame count in a header are never used: both are wrong for videos of variable rate and cut ones.
 """
 import re
+import struct
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,9 @@ OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
 # Pixels that a frame may have, in any case and for each byte of its file: a decoder holds up to 16 frames.
 _PIXELS, _GROWTH = 16_000_000, 0.5
+# Boxes of mp4 that hold others, and where tables of samples, and of edits, have the number of their rows.
+_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf"}
+_TABLES, _CLAIMED = {b"stsz": 16, b"stz2": 16, b"trun": 12, b"elst": 12}, 1_000_000
 _DEEP = {"gray16": "gray16le", "rgb48": "rgb48le", "bgr48": "rgb48le", "rgba64": "rgb48le", "bgra64": "rgb48le",
          "gbrp16": "rgb48le", "gbrap16": "rgb48le"}  # pixel formats whose values may use fewer bits than they have
 
@@ -178,6 +182,36 @@ def opened(path: Path) -> av.container.InputContainer:
     return container
 
 
+def _check_tables(path: Path) -> None:
+    """Raises InputError for an mp4 file whose tables claim more samples than it has bytes, counted once an edit.
+
+    FFmpeg keeps 64 bytes of each before it reads any, and each edit looks through those before. What is no mp4 has
+    none of these tables.
+    """
+    size, at, tracks = path.stat().st_size, 0, [Counter()]
+    ends = [size]  # of the boxes that hold this one
+    with path.open("rb") as file:
+        while ends:
+            file.seek(at)
+            length, name, more = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+            head, length = (16, more) if length == 1 else (8, length or ends[-1] - at)
+            if at + 8 > ends[-1] or length < head:
+                at = ends.pop()
+            elif name in _BOXES:
+                ends.append(min(at + length, ends[-1]))
+                tracks += [Counter()] * (name == b"trak")
+                at += head
+            else:
+                if name in _TABLES:
+                    file.seek(at + _TABLES[name])
+                    tracks[-1][name == b"elst"] += int.from_bytes(file.read(4))
+                at = min(at + length, ends[-1])
+    claimed = sum(max(track[False], track[True]) * max(track[True], 1) for track in tracks)
+    if claimed > max(size, _CLAIMED):
+        raise InputError(f"{path}: its tables claim {claimed:,} samples in a file of {size:,} bytes, which would fill "
+                         "the memory; save it again without edits")
+
+
 def open_video(path: Path, name: str | None = None) -> Video:
     """Opens a video file or a folder of images; files take one pass over their packets.
 
@@ -196,6 +230,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
     if path.suffix.lower() in IMAGE_SUFFIXES:  # FFmpeg would read the first page of a stack
         image_size(path)
     try:
+        _check_tables(path)
         with opened(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
@@ -355,7 +390,7 @@ def _below(root: Path) -> list[Path]:
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Returns a sort key that puts frame2 before frame10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
 # Writing, as a video that browsers play
@@ -391,7 +426,11 @@ def write_video(
             if image.shape != size:
                 raise InputError(f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before are "
                                  f"{size[1]}x{size[0]}; a video has one size")
-            last = _encode(container, stream, image, _stamp(path, number, rate, times, last))
+            last = _stamp(path, number, rate, times, last)
+            padded = np.pad(image, [(0, stream.height - size[0]), (0, stream.width - size[1]), (0, 0)])
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+            frame.pts, frame.time_base = last, clock
+            container.mux(stream.encode(frame))
         if stream is None:
             raise InputError(f"{path}: there is no frame to write; give at least one")
         if times is not None and number + 1 != len(times):
@@ -407,12 +446,4 @@ def _stamp(path: Path, number: int, rate: float, times, last: int | None) -> int
     if last is not None and stamp <= last:
         raise InputError(f"{path}: frame {number} is shown at {stamp / CLOCK:g} s, the one before at {last / CLOCK:g} "
                          "s; times must rise")
-    return stamp
-
-
-def _encode(container, stream, image: np.ndarray, stamp: int) -> int:
-    padded = np.pad(image, [(0, stream.height - image.shape[0]), (0, stream.width - image.shape[1]), (0, 0)])
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
-    frame.pts, frame.time_base = stamp, Fraction(1, CLOCK)
-    container.mux(stream.encode(frame))
     return stamp

@@ -76,7 +76,7 @@ def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None =
     """
     names = identities(source)
     parsed = [] if names is None else [name.rpartition("#") for name in names]
-    if names is None or not all(title and frame.isdigit() for title, _, frame in parsed):
+    if names is None or not all(title and frame.isdecimal() for title, _, frame in parsed):
         raise InputError(f"{source.name}: its examples are not frames of videos, called <video>#<number>; choose a "
                          "set of videos")
     titles = sorted({title for title, _, _ in parsed})

@@ -113,7 +113,7 @@ def flags_in_messages(flags: Mapping[str, str]) -> Iterator[None]:
 def screen_width() -> int:
     """Returns WIDTH, or what the environment's COLUMNS says if that is less."""
     asked = os.environ.get("COLUMNS", "")
-    return min(WIDTH, int(asked)) if asked.isdigit() and int(asked) > 40 else WIDTH
+    return min(WIDTH, int(asked)) if asked.isdecimal() and int(asked) > 40 else WIDTH
 
 
 def folded(text: str, width: int = WIDTH) -> str:

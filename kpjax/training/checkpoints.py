@@ -142,7 +142,7 @@ class Checkpoints:
         """Returns the place of the newest complete checkpoint, in words."""
         with contextlib.suppress(Exception):
             self.manager.wait_until_finished()
-        steps = [int(path.name) for path in (self.folder / "checkpoints").glob("*") if path.name.isdigit()]
+        steps = [int(path.name) for path in (self.folder / "checkpoints").glob("*") if path.name.isdecimal()]
         if not steps:
             return "there is no checkpoint"
         return f"the last good checkpoint is of step {max(steps)} in {self.folder}"

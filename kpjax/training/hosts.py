@@ -80,7 +80,7 @@ def _check_arguments(coordinator: str | None, num_processes: int | None, process
             raise InputError("coordinator", "give it with `process_id`, as HOST:PORT of process 0")
         return
     host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal():
         raise InputError("coordinator", f"{coordinator!r} is no HOST:PORT")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import damaged
-from damaging import PROJECTS
+from damaging import ALL
 from hypothesis import HealthCheck, given, settings, strategies as some
 
 from kpjax.errors import InputError
@@ -28,7 +28,7 @@ TRIES = int(os.environ.get("KPJAX_TRIES", "60"))
 FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.json"), ("video table", "labels.csv"),
          ("deeplabcut", "config.yaml"), ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
          ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("video table", "a day.mp4"),
-         ("coco", "images/0.png"), ("predictions", "v.csv"))
+         ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"), ("dlib", "training.xml"))
 # What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
 COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
     ("convert", "p", "--to", form, "--out", "out", "--overwrite") for form in ("coco", "csv", "dlc", "lp")),
@@ -51,7 +51,7 @@ def laboratory(tmp_path_factory):
     """A function that makes a new folder with a project of a kind, predictions, earlier results and files of others."""
     root, count = tmp_path_factory.mktemp("laboratory"), iter(range(10**6))
     for kind in {kind for kind, _ in FILES}:
-        (make_predictions if kind == "predictions" else PROJECTS[kind])(root / kind)
+        (make_predictions if kind == "predictions" else ALL[kind])(root / kind)
 
     def new(kind: str) -> Path:
         place = root / f"try {next(count)}"

@@ -69,7 +69,8 @@ def compare(before: Project, after: Project) -> Comparison:
         lost.append(f"{len(missing)} of {len(before.frames)} frames, the first is {missing[0]}")
     if cut := sum(there.get(_place(frame), frame.split) != frame.split for frame in before.frames):
         lost.append(f"the split of {cut} frames")
-    twins, order = defaultdict(list), [others.index(name) for name in names]
+    twins, places = defaultdict(list), {name: place for place, name in enumerate(others)}
+    order = [places[name] for name in names]
     for one in after.instances:
         one = one._replace(keypoints=one.keypoints[order], occluded=one.occluded[order])
         twins[_place(after.frames[one.frame]), _points(one)].append(one)

@@ -237,9 +237,8 @@ def _skeleton(
         faults.append(f"{where}, skeleton: {_shown(lines)} where a list of pairs of numbers belongs; correct or "
                       "delete it")
     pairs = stored.get("flip", {"": ""})  # as `write` stores it
-    both = pairs | {b: a for a, b in pairs.items()}
-    flip = tuple(names.index(both.get(name, name)) for name in names) if set(both) <= set(names) else (
-        derived_flip(names))
+    both, places = pairs | {b: a for a, b in pairs.items()}, {name: place for place, name in enumerate(names)}
+    flip = tuple(places[both.get(name, name)] for name in names) if set(both) <= set(places) else derived_flip(names)
     if "flip" not in stored:
         notes.append(flip_note(names, flip))
     try:

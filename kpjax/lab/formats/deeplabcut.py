@@ -122,13 +122,12 @@ def write(project: Project, folder: Path) -> list[Path]:
     of_frame: dict[int, dict[str, np.ndarray]] = {}
     for instance, individual in zip(project.instances, owners, strict=True):
         of_frame.setdefault(instance.frame, {})[individual if several else ""] = instance.keypoints
-    rows, sizes = {}, {}
+    rows, sizes, empty = {}, {}, np.full((len(config.parts), 2), np.nan)
     for number, frame in enumerate(project.frames):
         video = PurePosixPath(frame.name).parent.name
         sizes.setdefault(video, frame.size)
         if number in of_frame:
-            values = [of_frame[number][individual][config.parts.index(part)] if individual in of_frame[number]
-                      else (np.nan, np.nan) for individual, part in points]
+            values = np.concatenate([of_frame[number].get(name, empty) for name in config.individuals or ("",)])
             rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
     videos = project.details.get("videos", {})
     written = [write_text(folder / _CONFIG, config_text(config, project.root, {

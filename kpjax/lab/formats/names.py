@@ -16,7 +16,7 @@ from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats.project import Frame
 from kpjax.structures import Skeleton
 
-_TRIED = 200  # images that `image_paths` searches at most
+_TRIED, _DEEPEST = 200, 100  # images that `image_paths` searches at most, and parts of their paths
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 _LETTERS = (("l", "r"), ("L", "R"))
 # A capital after a small letter, a digit or _, or first before a capital; then a capital, a digit, _ or the end.
@@ -106,9 +106,10 @@ def image_paths(stored: Sequence[str], folders: Sequence[Path]) -> tuple[Path, l
     two images apart are never dropped. Without any image it is the first folder, and nothing is dropped.
     """
     names, find = [tuple(forward(name).lstrip("/").split("/")) for name in stored], finder()
-    tried = names[::max(len(names) // _TRIED, 1)]
+    tried = [parts for parts in names if len(parts) <= _DEEPEST]
+    tried = tried[::max(len(tried) // _TRIED, 1)]
     best, folder, dropped = 0, folders[0], 0
-    for leading in range(max(map(len, names), default=0)):
+    for leading in range(max(map(len, tried), default=0)):
         if len({parts[leading:] for parts in names}) < len(set(names)):
             break
         for place in folders:

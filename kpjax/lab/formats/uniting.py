@@ -128,17 +128,17 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
                 raise InputError("project", f"{name!r} mirrors {there!r} in {title}, and {mirror[name]!r} in another "
                                  "project; correct one of them")
             mirror[name] = there if name == mirror[name] else mirror[name]
-    by_names = derived_flip(names)
-    flip = tuple(names.index(mirror[name]) if mirror.get(name, name) != name else
+    by_names, places = derived_flip(names), {name: k for k, name in enumerate(names)}
+    flip = tuple(places[mirror[name]] if mirror.get(name, name) != name else
                  by_names[k] if by_names else k if name in mirror else -1 for k, name in enumerate(names))
     whole = all(other >= 0 and flip[other] == k for k, other in enumerate(flip)) and any(
         k != other for k, other in enumerate(flip))
-    edges = dict.fromkeys(tuple(names.index(one.names[end]) for end in edge)
+    edges = dict.fromkeys(tuple(places[one.names[end]] for end in edge)
                           for one in skeletons.values() for edge in one.edges)
     groups: dict[str, tuple[int, ...]] = {}
     for one in skeletons.values():
         for group, members in one.groups.items():
-            found = (names.index(one.names[k]) for k in members)
+            found = (places[one.names[k]] for k in members)
             groups[group] = tuple(dict.fromkeys((*groups.get(group, ()), *found)))
     kept = [edge for edge in edges if edge[::-1] not in edges or edge < edge[::-1]]
     return Skeleton(names, tuple(kept), flip if whole else (), groups)

@@ -1,7 +1,9 @@
 """Published weights of backbones and VGG: a table of them, and files in the layout of timm or PyTorch."""
 import contextlib
 import http.client
+import itertools
 import os
+import pickletools
 import re
 import time
 import urllib.error
@@ -23,6 +25,7 @@ from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
+_OPERATIONS = 1_000_000  # of pickles: a tensor takes about 25; an empty set is one, and 200 bytes of memory
 TFLITE_FILE = ".tflite"
 PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
@@ -262,9 +265,7 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file") from error
     size = os.path.getsize(path) if os.path.exists(path) else 0
     with foreign(path, "give a whole file of PyTorch weights"):
-        # PyTorch compresses nothing: a megabyte of another's archive may fill the memory.
-        if zipfile.is_zipfile(path) and sum(one.file_size for one in zipfile.ZipFile(path).infolist()) > size:
-            raise ValueError("it is compressed")
+        _check_pickles(path, size)
         stored = torch.load(path, map_location="cpu", weights_only=True)
     for name in ("state_dict", "model"):
         if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
@@ -277,6 +278,20 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: its tensors have more numbers than it has bytes; give a whole file of weights")
     _check_finite(path, {name: one for name, one in tensors.items() if one.is_floating_point()}, torch.isfinite)
     return tensors
+
+
+def _check_pickles(path: str | Path, size: int) -> None:
+    """Raises ValueError for a file that fills the memory as PyTorch unpickles it, which compresses nothing."""
+    with open(path, "rb") as file:
+        pickles = [file] * 5  # of the older form: three about the file, the tensors, their keys
+        if file.peek(4).startswith(b"PK"):
+            archive = zipfile.ZipFile(file)
+            if sum(one.file_size for one in archive.infolist()) > size:
+                raise ValueError("it is compressed")
+            pickles = [archive.open(name) for name in archive.namelist() if name.endswith(".pkl")]
+        for number, (_, value, _) in enumerate(itertools.chain.from_iterable(map(pickletools.genops, pickles))):
+            if number == _OPERATIONS or "bytearray" in str(value)[:100]:
+                raise ValueError("it makes more than tensors")
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:

@@ -222,7 +222,7 @@ def _place_in_sequence(layer: str) -> int:
 
 
 def _natural_order(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(word)) if word.isdigit() else (1, word) for word in name.split(".")]
+    return [(0, int(word)) if word.isdecimal() and len(word) < 10 else (1, word) for word in name.split(".")]
 
 
 def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
