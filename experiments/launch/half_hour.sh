@@ -3,7 +3,7 @@
 # OUT gets one small archive a call, written again after every run, and what else the call prints. The same call on the
 # same OUT leaves finished runs out; one that is cut off loses at most the run in work. Nothing is fetched.
 # DATA_DIR has LSP Extended for calls 2 and 3:      python -m data lspet --data-dir DATA_DIR ...
-# A rehearsal on a CPU:      STEPS=20 experiments/launch/half_hour.sh 1 out
+# A rehearsal on a CPU, with small images:      STEPS=20 experiments/launch/half_hour.sh 1 out
 # Then, at home:             tar -xzf OUT/call_1.tar.gz && python -m experiments results gather --workdir runs
 set -u
 call=${1:?1, 2 or 3} out=$(realpath -m "${2:?a folder for results}") data=$(realpath -m "${3:-$HOME/kpjax_data}")
@@ -33,6 +33,7 @@ run() {  # a system, a preset and flags: one variant at a time, all of them if t
     done
 }
 
+small=${STEPS:+--image-size 64 --heatmap-size 16 --batch-size 8 --test-examples 40}
 steps() {  # the flags of a length, which a rehearsal shortens
     [ -n "${STEPS:-}" ] && echo "--steps $STEPS" || echo "--require-accelerator $*"
 }
@@ -41,13 +42,13 @@ case $call in
 1)  within 180 python -m experiments.measure.benchmark papers pytorch --rounds 3 --json "$out/benchmark.json" \
         >> "$out/call_1.txt"
     run regda dsprites_noisy_scream "regda source_only oracle dd" --dtype bfloat16 \
-        $(steps --pretraining-steps 4000 --steps 8000)
+        $(steps --pretraining-steps 4000 --steps 8000) $small
     within 600 env JAX_PLATFORMS= python -m pytest -p no:cacheprovider -q -n0 tests/augment tests/test_tiled_sampling.py \
         >> "$out/call_1.txt" ;;
 2)  run semi_supervised lspet "supervised sc_only ours supervised_warped no_sc" --labelled 90 --network pose_resnet \
-        --dtype bfloat16 $(steps --steps 5000) ;;
+        --dtype bfloat16 $(steps --steps 5000) $small ;;
 3)  run incremental lspet "ksd_only kamp lwf joint finetune" --network pose_resnet --dtype bfloat16 \
-        $(steps --base-steps 2000 --ka-steps 1000 --steps 2000)
+        $(steps --base-steps 2000 --ka-steps 1000 --steps 2000) $small
     run adaptation demo "adapted finetuned scratch" $(steps)
     run pyramids demo "pyramids keynet transporter" $(steps) ;;
 esac
