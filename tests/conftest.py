@@ -53,8 +53,7 @@ keep_freed_memory()
 MEMORY = 3 * 2**28  # bytes that a worker may hold when a file of tests begins
 SECONDS = 15.0  # of processors for a default test in CI: 5 on a fast and quiet computer
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
-jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+jax.config.update("jax_compilation_cache_dir", str(CACHE))  # to write programs of less than a second takes longer
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -1,7 +1,7 @@
 """The contract of every method. New methods are found without an edit.
 
-All of them are traced; one of each family, and with the slow tests all, runs on one device and eight. One is resumed,
-and with the slow tests all are.
+All of them are traced; one of each family, and with the slow tests all, runs on one device and eight. With the slow
+tests all are resumed; tests of seeds resume one.
 """
 import functools
 import inspect
@@ -222,8 +222,8 @@ def goes_on():
         yield goes_on
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
-                                  for name in sorted(FACTORIES)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, goes_on, tmp_path):
     method, resumed, whole = method_of(name)[0], tmp_path / "resumed", tmp_path / "whole"
     train(method, resumed, CUT)

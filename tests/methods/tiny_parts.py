@@ -27,6 +27,8 @@ from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
 from kpjax.models.layers import BatchNorm, Convolution, GroupNorm, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
 from kpjax.models.pyramid import keypoint_pyramid
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter
+from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.structures import Example, Method, Skeleton
 
 KEYPOINTS, BATCH, SIDE = 3, 8, 16
@@ -94,6 +96,10 @@ CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_affine(degrees=20.0), centred)
 PARTS = SETUP._asdict()
+# Of methods that bring networks of their own, in place of those.
+SMALLER = {"adaptation": {"generator": ResidualGenerator(2, blocks=1)}, "pyramids": {"network": tiny_pyramid()},
+           "keynet": {"network": as_keynet(tiny_pyramid((6,)))},
+           "transporter": {"network": as_transporter(tiny_pyramid((6,)))}}
 
 OF_FAMILIES = {"adaptation.adaptation", "incremental.incremental", "pyramids.pyramids", "regda.regda",
                "semi_supervised.semi_supervised", "supervised_learning.supervised"}  # those that run in default tests
@@ -122,7 +128,7 @@ def build(factory, **changes) -> Method:
     comes from `<method>_objective`, in the module or in its shelf's `objectives`.
     """
     setup = SETUP._replace(**{name: part for name, part in changes.items() if name in Setup._fields})
-    arguments = {}
+    arguments = dict(SMALLER.get(factory.__name__, {}))
     parameters = inspect.signature(factory).parameters
     for name, parameter in parameters.items():
         if parameter.annotation is Setup:

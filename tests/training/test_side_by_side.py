@@ -50,7 +50,7 @@ def assert_equal(one, other):
     assert (one.step, one.metrics) == (other.step, other.metrics)
 
 
-@pytest.mark.parametrize("devices", [4, 8])
+@pytest.mark.parametrize("devices", [4, pytest.param(8, marks=pytest.mark.slow)])
 def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
     together(tmp_path, 5, jax.devices()[:devices])
     for one, other in zip(together(tmp_path, 7, jax.devices()[:devices]), alone, strict=True):

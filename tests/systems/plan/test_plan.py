@@ -45,12 +45,14 @@ def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
     assert second.alike(second._replace(name="another"))
 
 
+@pytest.mark.slow
 def test_a_teacher_comes_before_what_it_teaches():
     config, found = stages("semi_supervised", "demo", "pl_warped")
     assert list(dict.fromkeys(stage.name for stage in found)) == ["warm start", "supervised_warped", "pl_warped"]
     assert found[-1].streams["unlabelled"].image.shape[0] == config.batch_size // 2
 
 
+@pytest.mark.slow
 def test_steps_of_a_protocol_compile_once():
     _, (base, *later) = stages("incremental", "demo", "kamp")
     assert base.name == "step 0"
@@ -61,6 +63,7 @@ def test_steps_of_a_protocol_compile_once():
 # Numbers
 
 
+@pytest.mark.slow
 def test_a_stage_is_compiled_and_its_floors_follow():
     """For the devices of this process, in place of chips."""
     _, (stage,) = stages("semi_supervised", "demo", "supervised", widths=(4, 4, 4), head_width=4, image_size=16,
