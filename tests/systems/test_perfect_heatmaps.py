@@ -23,7 +23,7 @@ PROGRAMS = {}  # presets of equal heatmaps share one
 
 
 def both_ways(logits, config):
-    """(B, 1, 2) -> the targets of keypoints, their weights and what they decode to; logits are the targets' logarithms."""
+    """(B, 1, 2) -> the targets of keypoints, their weights, what they decode to; logits are the targets' logarithms."""
     codec = setup_of(config, ONE).codec if logits else config.heatmaps.codec(config.data.image_size)
     side = config.data.image_size
 

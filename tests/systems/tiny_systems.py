@@ -47,10 +47,8 @@ CONFIGS = {
 SYSTEMS = {"regda": REGDA} | {
     system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
     for system in (SUPERVISED, SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
-# Run by default; some bring the variants with them from which they start.
-VARIANTS = {"supervised": ("supervised",), "regda": ("regda", "adabn_augmented"),
-            "semi_supervised": ("ours", "pl", "all_labels"), "incremental": ("kamp",), "pyramids": ("pyramids",),
-            "adaptation": ("adapted", "random_core")}
+VARIANTS = {"supervised": ("supervised",), "regda": ("regda",), "semi_supervised": ("ours",), "incremental": ("kamp",),
+            "pyramids": ("pyramids",), "adaptation": ("adapted",)}  # run by default
 # A variant with the stage in which it is stopped.
 STOPPED = {"supervised": ("supervised", "supervised"), "regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
            "incremental": ("rw", "step 2"), "pyramids": ("pyramids", "pyramids"),

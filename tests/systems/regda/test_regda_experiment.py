@@ -20,7 +20,7 @@ from kpjax.systems.regda.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, StoredRun, finished
 from kpjax.training.trees import load_trained
 
-VARIANTS_RUN = ("regda", "adabn_augmented")  # the second brings its start with it; the others are traced
+SLOW = ("adabn_augmented", "source_only_augmented")  # the first brings its start with it, which is the second
 
 
 def command(preset, workdir, *variants):
@@ -28,9 +28,17 @@ def command(preset, workdir, *variants):
 
 
 def test_results_are_complete(ran, results_of, tiny_regda):
-    people, config = ran("regda"), tiny_regda.presets["people"]
+    check_results(ran("regda"), ["regda"], results_of, tiny_regda.presets["people"])
+
+
+@pytest.mark.slow
+def test_results_of_a_variant_and_its_start_are_complete(ran, results_of, tiny_regda):
+    check_results(ran("regda", "adabn_augmented"), SLOW, results_of, tiny_regda.presets["people"])
+
+
+def check_results(people, variants, results_of, config):
     points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
-    for variant in (*VARIANTS_RUN, "source_only_augmented"):
+    for variant in variants:
         results = results_of(people, variant)
         assert results["steps"] == config.pretraining_steps + config.steps
         found = results["metrics"]
@@ -48,19 +56,23 @@ def test_results_are_complete(ran, results_of, tiny_regda):
             assert any(name.startswith(f"{domain}/pck_batchwise/") for name in found)
 
 
-def test_the_first_stage_is_shared(ran, results_of):
+def test_the_first_stage_is_a_folder_of_its_own(ran):
     people = ran("regda")
     assert [path.name for path in (people / "stages").iterdir()] == ["pretraining"]
-    stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
     rows = [json.loads(line) for line in (people / "regda" / "seed-0" / "metrics.jsonl").read_text().splitlines()]
     assert {row["stage"] for row in rows} == {"regda"}
-    # AdaBN moves no parameter of its start, which is another variant's result and not the stage's.
-    both = ("adabn_augmented", "source_only_augmented")
-    adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in both)
+
+
+@pytest.mark.slow
+def test_adabn_moves_no_parameter_of_its_start(ran, results_of):
+    """Which is another variant's result and not the stage's."""
+    people = ran("regda", "adabn_augmented")
+    stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
+    adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in SLOW)
     jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
     assert any(not np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(adapted["batch_stats"]), jax.tree.leaves(plain["batch_stats"]), strict=True))
-    adabn, source = (results_of(people, name) for name in both)
+    adabn, source = (results_of(people, name) for name in SLOW)
     assert adabn["steps"] == source["steps"]
     assert adabn["images"] > source["images"]  # it has read those of its start, too
     assert any(not np.array_equal(a, b) for a, b in zip(

@@ -27,6 +27,6 @@ def test_scores_are_what_their_kind_says(name, logits, expected):
     """Of a map with one sharp peak of height 8: its probability, its height, or the logit as it is."""
     heatmaps = jax.numpy.zeros((1, 9, 9, 1)).at[0, 4, 5, 0].set(8.0)
     assert score_kind(name, logits=logits) == expected
-    found = float(decoder(name, sigma=1.0, logits=logits)(heatmaps)[1][0, 0])
+    found = float(jax.jit(decoder(name, sigma=1.0, logits=logits))(heatmaps)[1][0, 0])
     # DARK blurs the map before it looks, and gives the height of the map as it was.
     assert (found < 1) == (expected == "softmax_peak")
