@@ -1,7 +1,6 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
 import dataclasses
 import functools
-import gc
 import itertools
 import os
 import shlex
@@ -315,13 +314,7 @@ def prepare_process(command: Command) -> None:
 
     Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
     """
-    import jax
-
     shared = command.shared
-    # A trace makes many objects that live on, and writes where each operation was called, which only profiles read.
-    gc.set_threshold(50_000, 20, 20)
-    if shared.profile is None:
-        jax.config.update("jax_traceback_in_locations_limit", 0)
     join(shared.coordinator, shared.num_processes, shared.process_id)
     use_compile_cache()
     if shared.require_accelerator:
