@@ -15,6 +15,7 @@ from data.lsp import described, read_joints
 from data.parts import PARTS
 
 TRAINING, TUNING = 1800, 200
+NEVER_LABELLED = ("pelvis", "thorax")  # of the 16 points of the body
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:

@@ -5,7 +5,6 @@ from zlib import crc32
 
 import numpy as np
 
-from experiments.keypoints import NEVER_LABELLED
 from kpjax import InputError
 from kpjax.augment import Reach
 from kpjax.images.transforms import Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
@@ -146,6 +145,7 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     test = validation if seed in TUNING_SEEDS else opened("test")
     if family == dataset:
         return Splits(train, validation, test)
+    from data.lspet import NEVER_LABELLED
     from data.other_colours import in_other_colours
 
     if people:

@@ -4,14 +4,14 @@ import importlib
 from kpjax import InputError, Skeleton
 from kpjax.input.source import chosen_keypoints
 
-NEVER_LABELLED = ("pelvis", "thorax")  # in Leeds Sports, of the 16 points of the body
-
 
 def skeleton_of(name: str) -> Skeleton:
     """Returns the skeleton of a set by the name that a config gives it. Raises InputError for an unknown one."""
     family, _, which = name.partition(":")
     dataset = family.partition("/")[0]
     if family in ("recoloured", "plain"):
+        from data.lspet import NEVER_LABELLED
+
         found, left_out = skeleton_of(which), NEVER_LABELLED if which == "lspet" else ()
         return chosen_keypoints(found, [k for k, one in enumerate(found.names) if one not in left_out])
     if family == "bodies":
