@@ -7,7 +7,7 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.lab.formats import coco
-from kpjax.lab.formats.reading import format_of, read_project
+from kpjax.lab.formats.reading import read_project
 
 
 @pytest.fixture
@@ -80,22 +80,6 @@ def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_
     (tmp_path / "images/right/eye.png").unlink()
     with pytest.raises(InputError, match=r"1 fault: images/right/eye.png: the image is missing at .*images/right"):
         read_project(path)
-
-
-def test_a_file_for_each_split(project, tmp_path):
-    first = project(folder="annotations")
-    content = json.loads(first.read_text())
-    for split in ("train", "val"):
-        (tmp_path / f"{split}2017").mkdir()
-        Image.new("RGB", (40, 30)).save(tmp_path / f"{split}2017" / f"{split}.png")
-        content["images"][0]["file_name"] = f"{split}.png"
-        (tmp_path / "annotations" / f"people_{split}2017.json").write_text(json.dumps(content))
-    first.unlink()
-    assert format_of(tmp_path).name == "coco"
-    read = read_project(tmp_path)
-    assert {frame.name: frame.split for frame in read.frames} == {
-        "train2017/train.png": "train", "val2017/val.png": "validation"}
-    assert len(read.instances) == 2
 
 
 def test_a_category_is_chosen_by_name(project):
