@@ -185,24 +185,9 @@ def test_unreadable_images_are_named_and_counted_and_the_others_written(run, ima
 
 def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    main([str(run), str(images), "--no-overlay"])
+    for again in ([], ["--overwrite"]):
+        main([str(run), str(images), "--no-overlays", *again])
     assert (run / "predictions" / "points.csv").is_file()
     run_command("export", [str(run), "--out", "exported", "--no-self-test"])
     main(["exported", str(images), "--no-overlay"])
     assert [path.name for path in (tmp_path / "runs" / "predictions" / "exported").iterdir()] == ["points.csv"]
-
-
-def test_runs_that_are_not_finished_or_unknown_are_refused_and_results_are_not_replaced(run, images, tmp_path, capsys):
-    typed = [str(run), str(images), "--out", str(tmp_path / "out"), "--no-overlays"]
-    main(typed)
-    assert "5 images" in capsys.readouterr().out
-    with pytest.raises(InputError, match="--overwrite"):
-        main(typed)
-    main([*typed, "--overwrite"])
-    results = json.loads((run / "results.json").read_text())
-    (run / "results.json").write_text(json.dumps(results | {"experiment": "os.path"}))
-    with pytest.raises(InputError, match=r"'os\.path' is unknown here"):
-        main([*typed, "--overwrite"])
-    (run / "results.json").unlink()
-    with pytest.raises(InputError, match="not finished"):
-        main([*typed, "--overwrite"])
