@@ -35,6 +35,8 @@ def given(tmp_path_factory):
     rendered = figure_videos(1, 9, 48)
     write_video(made["CLIP"], [rendered[row].image for row in range(9)], times=np.arange(9) / 10)
     tail = project._replace(skeleton=Skeleton((*names[:-1], "tail")))
+    turned = project._replace(skeleton=Skeleton(names[::-1]), instances=tuple(
+        one._replace(keypoints=one.keypoints[::-1]) for one in project.instances))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_project, "_read", lambda path, *rest: {"P": project, "tail": tail}[path])
+        patch.setattr(own_project, "_read", lambda path, *rest: {"P": project, "tail": tail, "turned": turned}[path])
         yield {name: str(path) for name, path in made.items()}

@@ -7,12 +7,14 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.lab.commands.train import main as train
-from kpjax.lab.own import semi_supervised
+from kpjax.lab.own import project as own_project, semi_supervised
 from kpjax.lab.own.systems import own_system
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import exit_code_of
+from kpjax.systems.plan import command
+from kpjax.systems.plan.stages import planned_stages
 
 U_NET = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1")
 STEPS = ("--batch-size", "8", "--evaluations", "1", "--steps", "2")
@@ -44,8 +46,8 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "flags", "variant", "metrics", "keypoints"), SYSTEMS)
 def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metrics, keypoints, given, tmp_path, capsys):
-    command = ["own", *(given.get(flag, flag) for flag in flags), "--variants", variant, "--workdir", str(tmp_path)]
-    report = run(own_system(name), command)
+    typed = ["own", *(given.get(flag, flag) for flag in flags), "--variants", variant, "--workdir", str(tmp_path)]
+    report = run(own_system(name), typed)
     said = capsys.readouterr().out
     assert said.index("  --steps ") < said.index(f"to train: 1 network: {variant}; up to ")
     folder = report.parent / variant / "seed-0"
@@ -63,7 +65,7 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert np.isfinite(points).all()
     assert (predictor.side, scores.shape) == (32, (2, keypoints))
-    run(own_system(name), command)
+    run(own_system(name), typed)
     assert capsys.readouterr().out.count("finished before") == 1
 
 
@@ -93,17 +95,37 @@ READ = [  # name, flags, variants, some chosen settings, words, and lengths of w
 @pytest.mark.parametrize(("name", "flags", "variants", "settings", "words", "lengths"), READ)
 def test_what_is_chosen_and_opened(name, flags, variants, settings, words, lengths, given, tmp_path, capsys):
     system, typed = own_system(name), [given.get(flag, flag) for flag in flags.split()]
-    command = read_command(system, ["own", *typed, "--workdir", str(tmp_path)])
-    assert list(command.variants) == variants
-    assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(system.applicable("own", command.config))
-    assert settings.items() <= flat(command.config).items()
+    asked = read_command(system, ["own", *typed, "--workdir", str(tmp_path)])
+    assert list(asked.variants) == variants
+    assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(system.applicable("own", asked.config))
+    assert settings.items() <= flat(asked.config).items()
     assert re.search(words, capsys.readouterr().out)
-    data = system.open(command.jobs()[0])
+    data = system.open(asked.jobs()[0])
     found = {part: getattr(data, part) for part in lengths}
     assert {part: len(getattr(one, "train", one)) for part, one in found.items()} == lengths
     for part, one in found.items():
         if part in ("target", "unlabelled"):
             assert not getattr(one, "train", one)[0].visible.any()
+
+
+def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tmp_path):
+    """They are listed in the other order."""
+    system = own_system("regda")
+    data = system.open(read_command(system, [
+        "own", "--source", "P", "--target", given["IMAGES"], "--target-project", "turned", "--workdir", str(tmp_path),
+        *U_NET, *STEPS]).jobs()[0])
+    np.testing.assert_allclose(data.target.test[0].keypoints, own_project._read("P").instances[0].keypoints, atol=1e-4)
+    assert not data.target.train[0].visible.any()
+
+
+def test_a_project_of_ones_own_is_planned(given, monkeypatch):
+    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    typed = "semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7"
+    _, asked = command.read(typed.split(), own_system, "own")
+    last = planned_stages(asked.job("supervised_warped", 0))[-1]
+    assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
+    assert last.streams["labelled"].image.shape[0] % 8 == 0
+    assert last.streams["labelled"].keypoints.shape[1:] == (4, 2)
 
 
 REFUSED = [
@@ -149,13 +171,13 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
 
 
 def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
-    command = read_command(own_system("semi_supervised"), [
+    asked = read_command(own_system("semi_supervised"), [
         "own", "--project", "P", "--network", "small_unet", "--size", "32", "--unlabelled", given["IMAGES"],
         "--workdir", str(tmp_path)])
     for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
         with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
-            semi_supervised.check_variants(command.config, variants)
+            semi_supervised.check_variants(asked.config, variants)
     for variant in ("pl_warped", "ours", "mean_teacher", "pl_warped_averaged"):
-        semi_supervised.check_variants(command.config, ["supervised", variant])
+        semi_supervised.check_variants(asked.config, ["supervised", variant])
     with pytest.raises(InputError, match="supervised trains on the labels alone"):
         train(["supervised", "--project", "P", "--unlabelled", given["IMAGES"]])
