@@ -56,30 +56,36 @@ def make_table(root: Path) -> None:
     (root / "skeleton.json").write_text(json.dumps({"names": ["nose", "tail"], "edges": [["nose", "tail"]]}))
 
 
-def make_video_table(root: Path) -> None:
-    """A long table of three frames of a video of eight."""
+def _video(root: Path) -> None:
     root.mkdir(parents=True)
     write_video(root / "a day.mp4", [np.full((32, 48, 3), 9 * n, np.uint8) for n in range(8)])
+
+
+def make_video_table(root: Path) -> None:
+    """A long table of three frames of a video of eight."""
+    _video(root)
     rows = ["video,frame,keypoint,x,y"]
     rows += [f"a day.mp4,{frame},{name},{x},9" for frame in (0, 3, 7) for name, x in (("nose", 4), ("tail", 20))]
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
 
 
-def make_deeplabcut(root: Path) -> None:
+def _labelled_folder(root: Path, video: str, table: str) -> None:
     """One animal with two body parts on six images of a video."""
-    _images(root / "labeled-data" / "vid 1", "img")
-    (root / "config.yaml").write_text("scorer: Ann\nbodyparts:\n- nose\n- tail\nskeleton:\n- - nose\n  - tail\n")
+    _images(root / "labeled-data" / video, "img")
     rows = ["scorer,Ann,Ann,Ann,Ann", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
-    rows += [f"labeled-data/vid 1/img{n}.png,{n},2,13,4" for n in range(COUNT)]
-    (root / "labeled-data" / "vid 1" / "CollectedData_Ann.csv").write_text("\n".join(rows) + "\n")
+    rows += [f"labeled-data/{video}/img{n}.png,{n},2,13,4" for n in range(COUNT)]
+    (root / table).write_text("\n".join(rows) + "\n")
+
+
+def make_deeplabcut(root: Path) -> None:
+    """One animal with two body parts and a line."""
+    _labelled_folder(root, "vid 1", TABLE)
+    (root / "config.yaml").write_text("scorer: Ann\nbodyparts:\n- nose\n- tail\nskeleton:\n- - nose\n  - tail\n")
 
 
 def make_lightning_pose(root: Path) -> None:
     """The same as Lightning Pose keeps it, with boxes."""
-    _images(root / "labeled-data" / "vid", "img")
-    rows = ["scorer,Ann,Ann,Ann,Ann", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
-    rows += [f"labeled-data/vid/img{n}.png,{n},2,13,4" for n in range(COUNT)]
-    (root / "CollectedData.csv").write_text("\n".join(rows) + "\n")
+    _labelled_folder(root, "vid", "CollectedData.csv")
     boxes = [",x,y,h,w", *(f"labeled-data/vid/img{n}.png,1,1,20,30" for n in range(COUNT))]
     (root / "bbox.csv").write_text("\n".join(boxes) + "\n")
 
@@ -88,8 +94,7 @@ def make_sleap(root: Path) -> None:
     """Three labelled frames of a video of eight."""
     import sleap_io
 
-    root.mkdir(parents=True)
-    write_video(root / "a day.mp4", [np.full((32, 48, 3), 9 * n, np.uint8) for n in range(8)])
+    _video(root)
     skeleton = sleap_io.Skeleton(["nose", "tail"], [("nose", "tail")])
     video = sleap_io.Video(filename="D:/films/a day.mp4", open_backend=False)
     video.backend_metadata["shape"] = (8, 32, 48, 3)

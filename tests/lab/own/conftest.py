@@ -27,7 +27,7 @@ def made(tmp_path_factory):
                                   normalisation="symmetric", backbone_statistics="frozen"),
              "BOXES": untrained_run(folder / "boxes", project.skeleton, transform="around_box"),
              "CLIP": folder / "clip.mp4"}
-    files |= {name: Path(shutil.copytree(files["SAME"], folder / name)) for name in ("BARE", "OTHER", "LOGITS")}
+    files |= {name: Path(shutil.copytree(files["SAME"], folder / name)) for name in ("OTHER", "LOGITS")}
     write_json(files["LOGITS"] / "score_table.json", {"kind": "logit_peak"})
     shapes = np.random.default_rng(0).normal(size=(40, 4, 2))
     write_pose_statistics(files["SAME"], pose_statistics(shapes, np.ones((40, 4)), names, share=0.5))
