@@ -1,8 +1,6 @@
-"""Projects as people have them: splits in folders, names of web tools, points of no animal, other tools' files."""
+"""Projects as people have them: doubtful labels, points of no animal, files of other tools."""
 import gc
 import json
-import unicodedata
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -14,62 +12,13 @@ from kpjax.images.video import write_video
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import derived_flip, flip_note, mirrored_name
 from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.formats.reading import format_of, read_project
-
-MOUSE = {"id": 1, "name": "mouse", "keypoints": ["nose", "LEar", "REar"], "skeleton": [[1, 2], [1, 3]]}
+from kpjax.lab.formats.reading import read_project
 
 
 def image(path, size=(40, 30), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size).save(path, **options)
     return path
-
-
-def coco_file(path, names, categories=(MOUSE,), points=(5, 6, 2, 20, 9, 2, 8, 8, 2)):
-    """Images and annotations, both counted from 0."""
-    content = {"images": [{"id": n, "file_name": name, "width": 40, "height": 30} for n, name in enumerate(names)],
-               "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [
-                   points[0] + n, *points[1:]]} for n in range(len(names))], "categories": list(categories)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-
-
-# COCO
-
-@pytest.mark.parametrize(("files", "images"), [
-    (["train/_annotations.coco.json", "valid/_annotations.coco.json"], ["train/a.jpg", "valid/b.jpg"]),
-    (["annotations/people_train2017.json", "annotations/people_val2017.json"], ["train2017/a.png", "val2017/b.png"]),
-    (["annotations/person_keypoints_Train.json", "annotations/person_keypoints_Validation.json"],
-     ["images/Train/frame_0.PNG", "images/Validation/frame_0.PNG"])])
-def test_splits_are_told_by_folders_or_files_and_equal_names_are_two_images(tmp_path, files, images):
-    for number, (file, stored) in enumerate(zip(files, images, strict=True)):  # all count from 0
-        image(tmp_path / stored)
-        coco_file(tmp_path / file, [stored.rpartition("/")[2]], [{"id": 0, "name": "mice"}, MOUSE],
-                  points=(number, 6, 2, 20, 9, 2, 8, 8, 2))
-    assert format_of(tmp_path).name == "coco"
-    found = read_project(tmp_path)
-    assert [(frame.name, frame.split) for frame in found.frames] == list(zip(
-        images, ("train", "validation"), strict=True))
-    assert [one.keypoints[0, 0] for one in found.instances] == [0, 1]
-    assert found.skeleton.flip == (0, 2, 1)
-
-
-@pytest.mark.parametrize("stored", [
-    quote("images/jour 1 é.png"), "/data/local-files/?d=" + quote("souris/jour 1 é.png"),
-    unicodedata.normalize("NFD", "images/jour 1 é.png")])
-def test_quoted_names_and_other_forms_of_unicode_are_found(tmp_path, stored):
-    image(tmp_path / "images" / unicodedata.normalize("NFC", "jour 1 é.png"))
-    coco_file(tmp_path / "labels.json", [stored])
-    assert [frame.name for frame in read_project(tmp_path).frames] == ["images/jour 1 é.png"]
-
-
-def test_hidden_files_are_not_there(tmp_path):
-    image(tmp_path / "0.png")
-    coco_file(tmp_path / "labels.json", ["0.png"])
-    for name in ("._labels.json", ".git/labels.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((tmp_path / "labels.json").read_bytes())
-    assert len(read_project(tmp_path).frames) == 1
 
 
 # Labels that can hardly be right
