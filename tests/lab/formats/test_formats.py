@@ -164,9 +164,12 @@ def test_one_animal_comes_back_from_every_format(alone, tmp_path, video, format)
 LOST = ("the split of 4 frames", "which points are occluded (1 points)", "the boxes of 2 instances")
 
 
-@pytest.mark.parametrize(("format", "lost"), [("coco", ()), ("csv", ()), ("deeplabcut", LOST), ("sleap", LOST)])
-def test_what_a_format_does_not_hold_is_named(crowded, tmp_path, format, lost):
-    assert comes_back(crowded, format, tmp_path)[1] == (10, (), lost)
+@pytest.mark.parametrize(("format", "animals", "lost"), [
+    ("coco", 4, ()), ("csv", 4, ()), ("deeplabcut", 4, LOST), ("sleap", 4, LOST),
+    ("lightning_pose", 3, (*LOST[:2], "the names of 1 individuals"))])
+def test_what_a_format_does_not_hold_is_named(crowded, tmp_path, format, animals, lost):
+    some = crowded._replace(instances=crowded.instances[:animals])
+    assert comes_back(some, format, tmp_path)[1] == (3 * animals - 2, (), lost)
 
 
 def test_what_moved_or_is_missing_is_never_called_equal(crowded):
