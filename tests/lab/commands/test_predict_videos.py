@@ -192,7 +192,7 @@ def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_p
         predict(clip, predictor=lost)
 
 
-def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):
+def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):
     """However long a video is, it is read no further ahead than some batches."""
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(120)))
     shapes, threads = [], threading.active_count()
@@ -201,18 +201,11 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):
         shapes.append(images.shape)
         return brightest(images)
 
-    sequence = from_video(open_video(clip), "clip")
-    read = []
+    sequence, read = from_video(open_video(clip), "clip"), []
     decoded = type(sequence.video).__iter__
-
-    class Counted(type(sequence.video)):
-        def __iter__(self):
-            for number, image in decoded(self):
-                read.append(number)
-                yield number, image
-
-    counted = Counted(**{name: getattr(sequence.video, name) for name in sequence.video.__dataclass_fields__})
-    seen = predicted(PREDICTOR._replace(predict=predict), from_video(counted, "clip"), batch_size=4)
+    monkeypatch.setattr(type(sequence.video), "__iter__", lambda video: (
+        read.append(number) or (number, image) for number, image in decoded(video)))
+    seen = predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=4)
     for number in range(3):
         assert next(seen).row == number
     assert len(read) < 50

@@ -15,7 +15,7 @@ from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import Convert, run_command
 from kpjax.lab.commands.convert import compare, convert
-from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
 from kpjax.structures import Skeleton
@@ -36,7 +36,6 @@ SAMPLES = {
 }
 NEEDS = {"sleap": ("sleap_io",), "deeplabcut": ("pandas", "tables", "h5py")}
 SKELETON = Skeleton(("nose", "left_ear", "right_ear"), edges=((0, 1), (0, 2)), flip=(0, 2, 1))
-NO_BOX = np.full(4, np.nan)
 
 
 @pytest.fixture(autouse=True)
@@ -96,11 +95,9 @@ def test_a_package_of_sleap_holds_the_images_of_the_others():
 
 # From one format to another
 
-def instance(frame, keypoints, occluded=(), box=NO_BOX, track=""):
-    keypoints = np.array(keypoints, np.float64)
-    visible = ~np.isnan(keypoints[:, 0])
-    return Instance(frame, keypoints, visible.astype(np.float32), np.isin(range(3), occluded), np.array(box, float),
-                    track)
+def instance(frame, keypoints, occluded=(), box=(np.nan,) * 4, track=""):
+    return instance_of(frame, np.array(keypoints, float), occluded=np.isin(range(3), occluded),
+                       box=np.array(box, float), track=track)
 
 
 @pytest.fixture(scope="module")

@@ -50,26 +50,6 @@ def test_points_at_zero_are_left_out_where_asked(doubtful):
     assert not any("(0, 0), as tools" in doubt for doubt in found.doubts)
 
 
-# DeepLabCut
-
-CONFIG = "scorer: Ann\nbodyparts: [nose]\n"
-TABLE = "scorer,{0},{0}\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/v/0.png,{1},2\n"
-
-
-def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
-    home = image(tmp_path / "labeled-data" / "v" / "0.png").parent
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    (home / "CollectedData_Ann.csv").write_text(TABLE.format("Ann", 1))
-    (home / "CollectedData_Bob.csv").write_text(TABLE.format("Bob", 9))
-    found = read_project(tmp_path)
-    assert found.instances[0].keypoints[0, 0] == 1
-    assert "v/CollectedData_Bob.csv: by another scorer than Ann of config.yaml, and not read" in found.notes
-    (home / "CollectedData_Ann.csv").unlink()
-    found = read_project(tmp_path)
-    assert found.instances[0].keypoints[0, 0] == 9
-    assert any("Bob.csv: by another scorer than Ann of config.yaml, and read" in note for note in found.notes)
-
-
 # What sleap-io reads
 
 def test_skeletons_of_the_same_names_are_one(tmp_path):
