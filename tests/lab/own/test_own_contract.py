@@ -121,7 +121,8 @@ def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tm
 
 def test_a_project_of_ones_own_is_planned(given, monkeypatch):
     monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
-    typed = "semi_supervised --chips h100-8 --project P --network small_unet --variants supervised_warped --steps 7"
+    typed = ("semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
+             "--network small_unet --augmentation none")
     _, asked = command.read(typed.split(), own_system, "own")
     last = planned_stages(asked.job("supervised_warped", 0))[-1]
     assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
