@@ -10,7 +10,6 @@ from untrained import drawn, shapes_of
 from experiments import system_of
 from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
-from kpjax.lab.own import animals
 from kpjax.models import movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Example, Skeleton, Trained
@@ -19,13 +18,6 @@ from kpjax.systems.semi_supervised.variants import build
 from kpjax.systems.system import Job
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
-
-
-def tiny_finders(monkeypatch) -> None:
-    """Makes networks that find animals tiny, and what they find sure: they have hardly learnt."""
-    monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
-    monkeypatch.setattr(animals, "SIZES", (32,))
-    monkeypatch.setattr(animals, "FOUND", 0.0)
 
 
 def made_movenet(path: Path) -> Path:
