@@ -16,37 +16,30 @@ from kpjax.systems.parsing import exit_code_of
 from kpjax.systems.plan import command
 from kpjax.systems.plan.stages import planned_stages
 
-U_NET = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1")
-STEPS = ("--batch-size", "8", "--evaluations", "1", "--steps", "2")
+U_NET = "--size 32 --widths 4 4 4 --head-layers 1"
+STEPS = "--batch-size 8 --evaluations 1 --steps 2"
 SHORT = "--batch-size 8 --steps 2"
-SLOW = pytest.mark.slow
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
-    pytest.param("semi_supervised", ["--project", "P", "--feature-width", "8", "--warm-start-steps", "1", *U_NET,
-                                     *STEPS], "ours", {"test/pck", "held_out/px", "chosen_by/step"}, 4,
-                 id="semi_supervised"),
-    pytest.param("regda", ["--source", "P", "--target", "IMAGES", "--target-project", "P", "--pretraining-head-layers",
-                           "1", "--pretraining-steps", "1", "--augmentation", "none", *U_NET, *STEPS],
-                 "regda", {"target/pck", "source/pck", "held_out/px"}, 4, id="regda", marks=SLOW),
-    pytest.param("regda", ["--start", "SAME", "--target", "IMAGES", "--target-project", "P", "--least-agreement",
-                           "1e-9", *STEPS], "adapted",
-                 {"target/pck", "agreement/start", "agreement/networks", "target/px"}, 4, id="without_source",
-                 marks=SLOW),
-    pytest.param("incremental", ["--old", "OLD", "--project", "P", "--augmentation", "none", "--batch-size", "8",
-                                 "--steps", "2"], "ksd_only",
-                 {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"}, 5, id="incremental", marks=SLOW),
-    pytest.param("pyramids", ["--videos", "CLIP", "--size", "32", "--level-sizes", "2", "4", "--batch-size", "8",
-                              "--steps", "2", "--window", "4"], "untrained", {"live_points"}, 6, id="pyramids",
-                 marks=SLOW),
-    pytest.param("adaptation", ["--core", "OLD", "--images", "IMAGES", "--project", "P", "--labelled-images", "5",
-                                "--batch-size", "8", "--steps", "1", "--landmarks", "3", "--generator-width", "4",
-                                "--stand-in-widths", "4", "--repeats", "1"], "adapted",
-                 {"forward/5", "backward/all", "consistency", "varying_points"}, 3, id="adaptation", marks=SLOW)]
+    ("semi_supervised", f"--project P --feature-width 8 --warm-start-steps 1 {U_NET} {STEPS}", "ours",
+     {"test/pck", "held_out/px", "chosen_by/step"}, 4),
+    ("regda", "--source P --target IMAGES --target-project P --pretraining-head-layers 1 --pretraining-steps 1 "
+              f"--augmentation none {U_NET} {STEPS}", "regda", {"target/pck", "source/pck", "held_out/px"}, 4),
+    ("regda", f"--start SAME --target IMAGES --target-project P --least-agreement 1e-9 {STEPS}", "adapted",
+     {"target/pck", "agreement/start", "agreement/networks", "target/px"}, 4),
+    ("incremental", f"--old OLD --project P --augmentation none {SHORT}", "ksd_only",
+     {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"}, 5),
+    ("pyramids", f"--videos CLIP --size 32 --level-sizes 2 4 --window 4 {SHORT}", "untrained", {"live_points"}, 6),
+    ("adaptation", "--core OLD --images IMAGES --project P --labelled-images 5 --batch-size 8 --steps 1 --landmarks 3 "
+                   "--generator-width 4 --stand-in-widths 4 --repeats 1", "adapted",
+     {"forward/5", "backward/all", "consistency", "varying_points"}, 3)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "flags", "variant", "metrics", "keypoints"), SYSTEMS)
+@pytest.mark.parametrize(("name", "flags", "variant", "metrics", "keypoints"), SYSTEMS, ids=[
+    f"{name} {flags.split()[0][2:]}" for name, flags, *_ in SYSTEMS])
 def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metrics, keypoints, given, tmp_path, capsys):
-    typed = ["own", *(given.get(flag, flag) for flag in flags), "--variants", variant, "--workdir", str(tmp_path)]
+    chosen = [given.get(flag, flag) for flag in flags.split()]
+    typed = ["own", *chosen, "--variants", variant, "--workdir", str(tmp_path)]
     report = run(own_system(name), typed)
     said = capsys.readouterr().out
     assert said.index("  --steps ") < said.index(f"to train: 1 network: {variant}; up to ")
@@ -114,7 +107,7 @@ def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tm
     system = own_system("regda")
     data = system.open(read_command(system, [
         "own", "--source", "P", "--target", given["IMAGES"], "--target-project", "turned", "--workdir", str(tmp_path),
-        *U_NET, *STEPS]).jobs()[0])
+        *U_NET.split(), *STEPS.split()]).jobs()[0])
     np.testing.assert_allclose(data.target.test[0].keypoints, own_project._read("P").instances[0].keypoints, atol=1e-4)
     assert not data.target.train[0].visible.any()
 
