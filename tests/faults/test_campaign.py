@@ -81,55 +81,53 @@ def run(command: tuple[str, ...], place: Path, capsys) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
-def refuses_or_leaves_alone(laboratory, capsys, data, commands=COMMANDS) -> None:
-    kind, name = data.draw(some.sampled_from(FILES))
-    command = data.draw(some.sampled_from([one for one in commands if (one[0] == "smooth") == (kind == "predictions")]))
+@some.composite
+def harmed(draw, laboratory) -> tuple[str, Path, Path]:
+    """Draws a kind of projects, and a new folder with one of which a file is damaged."""
+    kind, name = draw(some.sampled_from(FILES))
     place = laboratory(kind)
     file = place / ("predicted" if kind == "predictions" else "p") / name
-    file.write_bytes(data.draw(damaged(file)))
-    before = contents(place)
-    code, said = run(command, place, capsys)
-    after = contents(place)
-    assert {path: after.get(path) for path in before} == before, "what was there is changed"
-    assert code in (0, 2), said
-    if code:
-        sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
-        assert set(after) - sheet == set(before), "a refusal wrote something"
-        errors = [line for line in said.splitlines() if line.startswith("error: ")]
-        assert len(errors) == 1
-        assert "Traceback" not in said
-        assert len(errors[0]) < 5000
-    written = set(after) - set(before)
-    assert all(path.startswith(("out/", "smoothed/")) for path in written), written
-    shutil.rmtree(place)
+    file.write_bytes(draw(damaged(file)))
+    return kind, place, file
 
 
-@QUICK
-@given(data=some.data())
-def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, data):
-    refuses_or_leaves_alone(laboratory, capsys, data)
+@pytest.mark.parametrize("tries", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)], ids=["some", "many"])
+def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, tries):
+    @tries
+    @given(data=some.data())
+    def refuses_or_leaves_alone(data) -> None:
+        kind, place, _ = data.draw(harmed(laboratory))
+        command = data.draw(some.sampled_from([one for one in COMMANDS if (one[0] == "smooth") == (
+            kind == "predictions")]))
+        before = contents(place)
+        code, said = run(command, place, capsys)
+        after = contents(place)
+        assert {path: after.get(path) for path in before} == before, "what was there is changed"
+        assert code in (0, 2), said
+        if code:
+            sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
+            assert set(after) - sheet == set(before), "a refusal wrote something"
+            errors = [line for line in said.splitlines() if line.startswith("error: ")]
+            assert len(errors) == 1
+            assert "Traceback" not in said
+            assert len(errors[0]) < 5000
+        written = set(after) - set(before)
+        assert all(path.startswith(("out/", "smoothed/")) for path in written), written
+        shutil.rmtree(place)
 
-
-@pytest.mark.slow
-@LONG
-@given(data=some.data())
-def test_a_refusal_is_one_line_and_changes_nothing_in_many_tries(laboratory, capsys, data):
-    refuses_or_leaves_alone(laboratory, capsys, data)
+    refuses_or_leaves_alone()
 
 
 @pytest.mark.slow
 @LONG
 @given(data=some.data())
 def test_what_is_read_means_something(laboratory, data):
-    kind, name = data.draw(some.sampled_from(FILES))
-    place = laboratory(kind)
-    file = place / ("predicted" if kind == "predictions" else "p") / name
-    file.write_bytes(data.draw(damaged(file)))
+    kind, place, file = data.draw(harmed(laboratory))
     try:
         if kind == "predictions":
             assert not (np.abs(read_predictions(file).keypoints) > 1e6).any()
             return
-        if name.endswith(("bbox.csv", "labels.json")):
+        if file.name in ("bbox.csv", "labels.json"):
             boxes = [box for of_frame in read_boxes(file).of.values() for box in of_frame.values()]
             assert all((np.abs(box) <= 1e6).all() and (box[2:] > 0).all() for box in boxes)
         project, faults = project_and_faults(place / "p", Options())

@@ -90,39 +90,32 @@ def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
         (tmp_path / "model").rename(run / "model")
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("grid", "indey"), ("widths", [4, "x"]), ("steps", "3"), ("network", {"name": "unett"}), ("sigma", float("nan"))])
-def test_a_config_has_values_of_its_fields(field, value):
-    stored = config_as_json(PRESETS["demo"])
+RESULTS = {"experiment": "regda", "preset": "demo", "variant": "a", "seed": 0, "steps": 1, "metrics": {}, "config": {}}
+STORED = {  # what is written, and what reads it
+    "config.json": (config_as_json(PRESETS["demo"]), lambda _, stored: config_from_json(PRESETS["demo"], stored)),
+    "skeleton.json": (json.loads(json.dumps(asdict(POINTS))), lambda _, stored: skeleton_from_json(stored)),
+    "results.json": (RESULTS, lambda folder, stored: (folder / "results.json").write_text(json.dumps(stored)) and
+                     read_run(folder))}
+BAD = {  # by the field; ... leaves it out
+    "config.json": [("grid", "indey"), ("widths", [4, "x"]), ("steps", "3"), ("network", {"name": "unett"}),
+                    ("sigma", float("nan"))],
+    "skeleton.json": [("edges", [["a"]]), ("edges", None), ("edges", ...), ("flip", ["x", 1, 2]), ("flip", ...),
+                      ("groups", {"ears": [None]}), ("groups", ...), ("names", "abc"), ("names", ...),
+                      ("names", ["a\x1bb", "b", "c"])],
+    "results.json": [("variant", "a\nb"), ("seed", [0]), ("steps", 10 ** 400), ("metrics", {"a": 10 ** 400}),
+                     ("config", [1])]}
+
+
+@pytest.mark.parametrize(("file", "field", "value"), [(file, *bad) for file in BAD for bad in BAD[file]])
+def test_what_is_stored_has_values_of_its_fields(tmp_path, file, field, value):
+    stored, read = STORED[file]
 
     def put_into(part):
         return {name: value if name == field else put_into(inner) if isinstance(inner, dict) else inner
-                for name, inner in part.items()}
-    if put_into(stored) == stored:
-        stored.pop(next(iter(stored)))
-    with pytest.raises(InputError, match=r"config\.json"):
-        config_from_json(PRESETS["demo"], put_into(stored))
-
-
-@pytest.mark.parametrize(("field", "value"), [
-    ("edges", [["a"]]), ("edges", None), ("flip", ["x", 1, 2]), ("groups", {"ears": [None]}), ("names", "abc"),
-    ("names", ["a\x1bb", "b", "c"])])
-def test_a_skeleton_has_values_of_its_fields(field, value):
-    stored = json.loads(json.dumps(asdict(POINTS)))
-    assert skeleton_from_json(stored) == POINTS
-    with pytest.raises(InputError, match=r"skeleton\.json"):
-        skeleton_from_json({**stored, field: value})
-    with pytest.raises(InputError, match=field):
-        skeleton_from_json({name: value for name, value in stored.items() if name != field})
-
-
-@pytest.mark.parametrize(("field", "value"), [
-    ("variant", "a\nb"), ("seed", [0]), ("steps", 10 ** 400), ("metrics", {"a": 10 ** 400}), ("config", [1])])
-def test_results_have_values_of_their_fields(tmp_path, field, value):
-    stored = {"experiment": "regda", "preset": "demo", "variant": "a", "seed": 0, "steps": 1, "metrics": {}}
-    (tmp_path / "results.json").write_text(json.dumps({**stored, field: value}))
-    with pytest.raises(InputError, match=r"results\.json"):
-        read_run(tmp_path)
+                for name, inner in part.items() if (name, value) != (field, ...)}
+    read(tmp_path, stored)
+    with pytest.raises(InputError, match=field if value is ... else file.replace(".", r"\.")):
+        read(tmp_path, put_into(stored))
 
 
 class Damaged(list):

@@ -32,6 +32,10 @@ def test_letterbox_rounds_and_keeps_thin_images():
     assert boxes.letterbox_fit(640, 480, 256) == (256, 192, 0, 32)
     assert boxes.letterbox_fit(110, 182, 256) == (155, 256, 50, 0)
     assert boxes.letterbox_fit(1000, 1, 32) == (32, 1, 0, 15)
+    moved = boxes.move_points(boxes.letterbox_map(640, 480, 256), np.array([(0, 0), (639, 479), (100, 50)]))
+    np.testing.assert_allclose(moved, [(-0.3, 31.7), (255.3, 223.3), (39.7, 51.7)], atol=1e-4)
+    np.testing.assert_allclose(boxes.move_points(boxes.letterbox_map(640, 427, 256), np.zeros((1, 2))),
+                               [(-0.3, 41.7002)], atol=1e-4)  # 427 px are rounded to 171
 
 
 def test_stretch_says_where_pillow_puts_a_point():

@@ -80,13 +80,15 @@ def test_another_order_of_the_source_gives_the_same_images(protocol, written, so
     assert made.digest != protocol.digest  # the numbers are others, and so is the source
 
 
+def with_images(*images):
+    return {"name": "n", "dataset": "d",
+            "steps": [step | {"images": of_step} for step, of_step in zip(content()["steps"], images, strict=True)]}
+
+
 def test_images_listed_by_name_or_by_number(written, source):
-    steps = [step | {"images": images} for step, images in zip(
-        content()["steps"], (["image_03", "image_01"], ["image_00"], ["image_19"]), strict=True)]
-    by_name = resolve(written({"name": "n", "dataset": "d", "steps": steps}), source)
+    by_name = resolve(written(with_images(["image_03", "image_01"], ["image_00"], ["image_19"])), source)
     assert [step.images for step in by_name.steps] == [(3, 1), (0,), (19,)]
-    steps = [step | {"images": list(one.images)} for step, one in zip(steps, by_name.steps, strict=True)]
-    assert resolve(written({"name": "n", "dataset": "d", "steps": steps}), source) == by_name
+    assert resolve(written(with_images(*(list(step.images) for step in by_name.steps))), source) == by_name
 
 
 def test_digest_tells_what_makes_a_difference(protocol, written, source):
@@ -103,11 +105,6 @@ def changed_step(number, **fields):
     steps = content()["steps"]
     steps[number] = steps[number] | fields
     return content(steps=steps)
-
-
-def with_images(*images):
-    return {"name": "n", "dataset": "d",
-            "steps": [step | {"images": of_step} for step, of_step in zip(content()["steps"], images, strict=True)]}
 
 
 @pytest.mark.parametrize(("made", "fault"), [

@@ -24,11 +24,11 @@ def numbered_frame(number):
     return image
 
 
-def encoded(path, suffix_options=None, codec="libx264", **options):
-    """60 numbered frames at 1/30 s, written with options of the container and of the codec."""
+def encoded(path, suffix_options=None, codec="libx264", rate=30, pixels="yuv420p", **options):
+    """60 numbered frames, written with options of the container and of the codec."""
     with av.open(path, "w", options=suffix_options or {}) as container:
-        stream = container.add_stream(codec, rate=30)
-        stream.width, stream.height, stream.pix_fmt, stream.options = WIDTH, HEIGHT, "yuv420p", options
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt, stream.options = WIDTH, HEIGHT, pixels, options
         for number in range(60):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")))
         container.mux(stream.encode())
@@ -140,17 +140,6 @@ def copied(source, path, shift=0, cover=False):
     return path
 
 
-def shared_times(path):
-    """60 frames of 2400 a second in a container whose clock has milliseconds."""
-    with av.open(path, "w") as container:
-        stream = container.add_stream("mjpeg", rate=2400)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
-        for number in range(60):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")))
-        container.mux(stream.encode())
-    return path
-
-
 @pytest.mark.parametrize(("name", "write", "first", "stamps"), [
     ("plain.avi", lambda path: encoded(path, codec="mpeg4"), 0, "apart"),
     ("b_frames.mp4", lambda path: encoded(path, bf="3"), 0, "apart"),
@@ -158,7 +147,7 @@ def shared_times(path):
     ("hidden_frames.webm", lambda path: encoded(path, codec="libvpx", **{"auto-alt-ref": "1"}), 0, "apart"),
     ("programme.mpg", lambda path: encoded(path, codec="mpeg2video", bf="2"), 0, "apart"),
     ("no_times.264", lambda path: encoded(path, {}, bf="2"), 0, "none"),
-    ("fast.mkv", shared_times, 0, "shared"),
+    ("fast.mkv", lambda path: encoded(path, codec="mjpeg", rate=2400, pixels="yuvj420p"), 0, "shared"),  # its clock: ms
     ("edit_list.mp4", lambda path: copied(encoded(path.with_name("all.mp4"), bf="0"), path, shift=10), 10, "apart"),
     ("cover.mkv", lambda path: copied(encoded(path.with_name("film.mp4")), path, cover=True), 0, "apart")])
 def test_a_number_is_the_place_among_the_frames_shown(tmp_path, name, write, first, stamps):

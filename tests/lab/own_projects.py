@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from data.figures import DOMAINS, figures
-from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.structures import Skeleton
 
 
@@ -22,8 +22,6 @@ def synthetic_project(root: Path, *, recordings=("one", "two", "three"), labelle
         Image.fromarray(np.asarray(example.image)).save(path)
         frames.append(Frame(f"{recording}/{path.name}", path, None, (side, side), recording))
         if number % (labelled + unlabelled) < labelled:
-            instances.append(Instance(
-                number, example.keypoints[:keypoints].astype(np.float64), np.ones(keypoints, np.float32),
-                np.zeros(keypoints, bool), np.full(4, np.nan)))
+            instances.append(instance_of(number, example.keypoints[:keypoints].astype(np.float64)))
     skeleton = Skeleton(people.skeleton.names[:keypoints])
     return Project(root, "csv", skeleton, tuple(frames), tuple(instances))

@@ -5,12 +5,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from untrained import drawn
+from untrained import drawn, shapes_of
 
 from experiments import system_of
 from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
-from kpjax.lab.own import animals
+from kpjax.models import movenet_lightning, to_torch
+from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.systems.configs import changed, config_as_json
 from kpjax.systems.semi_supervised.variants import build
@@ -19,11 +20,11 @@ from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
 
 
-def tiny_finders(monkeypatch) -> None:
-    """Makes networks that find animals tiny, and what they find sure: they have hardly learnt."""
-    monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
-    monkeypatch.setattr(animals, "SIZES", (32,))
-    monkeypatch.setattr(animals, "FOUND", 0.0)
+def made_movenet(path: Path) -> Path:
+    """Writes a file of made-up weights of all layers of a MoveNet."""
+    layers = drawn(shapes_of(movenet_lightning(), np.zeros((1, 32, 32, 3), np.float32), False))
+    write_safetensors(path, {name: array for name, array in to_torch(layers).items() if array.ndim})
+    return path
 
 
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:

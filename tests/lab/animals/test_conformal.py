@@ -4,15 +4,7 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.files import write_json
-from kpjax.lab.animals.conformal import (
-    LEVELS,
-    missing,
-    needed,
-    radii,
-    radius_table,
-    radius_table_as_json,
-    read_radius_table,
-)
+from kpjax.lab.animals import conformal
 
 
 def draws(seed, images=200, keypoints=4):
@@ -23,14 +15,14 @@ def draws(seed, images=200, keypoints=4):
     return errors, scores, np.ones(scores.shape)
 
 
-def table_of(errors, levels=LEVELS, **choices):
+def table_of(errors, levels=conformal.LEVELS, **choices):
     errors = np.asarray(errors, float)
-    return radius_table(errors, np.ones(errors.shape), np.ones(errors.shape), levels=levels, **choices)
+    return conformal.radius_table(errors, np.ones(errors.shape), np.ones(errors.shape), levels=levels, **choices)
 
 
 def coverage(table, errors, scores, visible):
     """The share of each keypoint's points within their radii, (L, K)."""
-    return np.stack([(errors <= radii(table, scores, level=level)).mean(0) for level in table.levels])
+    return np.stack([(errors <= conformal.radii(table, scores, level=level)).mean(0) for level in table.levels])
 
 
 def mean_and_error(shares):
@@ -44,17 +36,17 @@ def test_coverage_is_that_of_the_order_statistic(count, level):
     inside = []
     for _ in range(500):
         errors = generator.exponential(size=(count + 1, 1))
-        inside.append(errors[-1, 0] <= radii(table_of(errors[:-1], [level]), np.ones(1), level=level)[0])
+        inside.append(errors[-1, 0] <= conformal.radii(table_of(errors[:-1], [level]), np.ones(1), level=level)[0])
     expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
     assert abs(np.mean(inside) - expected) < 4 * np.sqrt(expected * (1 - expected) / 500)
 
 
 def test_coverage_by_keypoint_with_a_scale_by_score():
-    shares = np.array([coverage(radius_table(*draws(seed, 80)), *draws(1000 + seed, 100))
+    shares = np.array([coverage(conformal.radius_table(*draws(seed, 80)), *draws(1000 + seed, 100))
                        for seed in range(80)])
-    assert radius_table(*draws(0, 80)).scores.size
+    assert conformal.radius_table(*draws(0, 80)).scores.size
     count = 80 - 20
-    for row, level in enumerate(LEVELS):
+    for row, level in enumerate(conformal.LEVELS):
         expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
         for keypoint in range(4):
             mean, error = mean_and_error(shares[:, row, keypoint])
@@ -74,7 +66,8 @@ def test_coverage_of_new_recordings():
         errors, names = recorded(seed, 15)
         held, new = errors[names < 14], errors[names == 14]
         for shares, choices in ((by_recording, {"recordings": names[names < 14]}), (by_image, {})):
-            shares.append((new <= radii(table_of(held, [0.8], **choices), np.ones(new.shape), level=0.8)).mean())
+            table = table_of(held, [0.8], **choices)
+            shares.append((new <= conformal.radii(table, np.ones(new.shape), level=0.8)).mean())
     mean, error = mean_and_error(by_recording)
     assert 0.8 - 4 * error < mean < 0.8 + 1 / 15 + 4 * error
     assert np.mean(by_image) < mean
@@ -92,10 +85,10 @@ def test_radii_grow_with_the_level_and_fall_with_the_score():
     levels = np.arange(1, 100) / 100
     errors, scores, visible = draws(3, 150)
     visible[30:, 0] = 0  # shares some quantiles
-    table = radius_table(errors, scores, visible, levels=levels)
+    table = conformal.radius_table(errors, scores, visible, levels=levels)
     assert table.scores.size
     assert (np.diff(table.quantiles, axis=0) >= 0).all()
-    found = radii(table, np.repeat(np.linspace(-1, 2, 50)[:, None], 4, 1))
+    found = conformal.radii(table, np.repeat(np.linspace(-1, 2, 50)[:, None], 4, 1))
     assert (np.diff(found, axis=0) <= 0).all()
     assert (found[0] > 3 * found[-1]).all()  # the scale tells errors apart
 
@@ -106,8 +99,8 @@ def test_the_order_of_images_does_not_matter():
     names = np.repeat([f"video {number}" for number in range(50)], 2)
     order = np.random.default_rng(1).permutation(100)
     for recordings in (None, names):
-        first = radius_table(errors, scores, visible, recordings=recordings)
-        second = radius_table(errors[order], scores[order], visible[order],
+        first = conformal.radius_table(errors, scores, visible, recordings=recordings)
+        second = conformal.radius_table(errors[order], scores[order], visible[order],
                               recordings=None if recordings is None else recordings[order])
         assert first.scores.size
         for a, b in zip(first, second, strict=True):
@@ -116,53 +109,55 @@ def test_the_order_of_images_does_not_matter():
 
 def test_tied_errors_and_scores():
     table = table_of(np.full((40, 2), 3.0), [0.5, 0.9])
-    assert (radii(table, np.ones((5, 2))) == 3).all()
+    assert (conformal.radii(table, np.ones((5, 2))) == 3).all()
     assert (coverage(table, np.full((4, 2), 3.0), np.ones((4, 2)), np.ones((4, 2))) == 1).all()
     zero = table_of(np.zeros((200, 2)))
-    assert (radii(zero, np.ones((5, 2))) == 0).all()
+    assert (conformal.radii(zero, np.ones((5, 2))) == 0).all()
     # Only two kinds of images: those of equal content must not all land on one side of the split.
     errors = np.where(np.arange(400).reshape(200, 2) % 4 < 2, 1.0, 10.0)
-    found = radii(radius_table(errors, 1 / errors, np.ones((200, 2))), np.array([[1.0, 1.0], [0.1, 0.1]]))
+    table = conformal.radius_table(errors, 1 / errors, np.ones((200, 2)))
+    found = conformal.radii(table, np.array([[1.0, 1.0], [0.1, 0.1]]))
     np.testing.assert_allclose(found, [[1, 1], [10, 10]])
 
 
 def test_too_few_labels_give_an_infinite_radius_and_their_number():
     levels = (0.5, 0.9, 0.99)
-    assert [needed(level) for level in (*LEVELS, 0.99)] == [1, 4, 9, 19, 99]
+    assert [conformal.needed(level) for level in (*conformal.LEVELS, 0.99)] == [1, 4, 9, 19, 99]
     errors, scores, visible = draws(8, 8, 2)
     visible[:3, 1] = 0
-    table = radius_table(errors, scores, visible, levels=levels)
-    assert np.isinf(radii(table, scores)).all()
-    assert np.isfinite(radii(table, scores, level=0.5)).all()
-    assert missing(table).tolist() == [0, 1, 91]
-    one_more = radius_table(*draws(8, 9, 2), levels=levels)
+    table = conformal.radius_table(errors, scores, visible, levels=levels)
+    assert np.isinf(conformal.radii(table, scores)).all()
+    assert np.isfinite(conformal.radii(table, scores, level=0.5)).all()
+    assert conformal.missing(table).tolist() == [0, 1, 91]
+    one_more = conformal.radius_table(*draws(8, 9, 2), levels=levels)
     assert np.isfinite(one_more.quantiles[1]).all()
-    assert radii(one_more, np.ones((1, 2)))[0, 0] > np.median(draws(8, 9, 2)[0])
-    assert radii(one_more, [np.nan, 0.5])[0] == np.inf
+    assert conformal.radii(one_more, np.ones((1, 2)))[0, 0] > np.median(draws(8, 9, 2)[0])
+    assert conformal.radii(one_more, [np.nan, 0.5])[0] == np.inf
     for images in (0, 3):
-        nothing = radius_table(*(np.zeros((images, 2)),) * 3)
-        assert np.isinf(radii(nothing, np.ones((1, 2)))).all()
-        assert missing(nothing).tolist() == [1, 4, 9, 19]
+        nothing = conformal.radius_table(*(np.zeros((images, 2)),) * 3)
+        assert np.isinf(conformal.radii(nothing, np.ones((1, 2)))).all()
+        assert conformal.missing(nothing).tolist() == [1, 4, 9, 19]
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):
-    assert read_radius_table(tmp_path) is None
+    assert conformal.read_radius_table(tmp_path) is None
     errors, scores, visible = draws(10, 150)
-    for table in (radius_table(errors, scores, visible, levels=(0.9, 0.999)),
-                  radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc"))):
+    for table in (conformal.radius_table(errors, scores, visible, levels=(0.9, 0.999)),
+                  conformal.radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc"))):
         assert np.isinf(table.quantiles).any()
-        write_json(tmp_path / "radius_table.json", radius_table_as_json(table))
-        read = read_radius_table(tmp_path)
+        write_json(tmp_path / "radius_table.json", conformal.radius_table_as_json(table))
+        read = conformal.read_radius_table(tmp_path)
         for a, b in zip(read, table, strict=True):
             assert np.array_equal(a, b)
             assert np.asarray(a).dtype == np.asarray(b).dtype
-        assert np.array_equal(radii(read, scores), radii(table, scores))
+        assert np.array_equal(conformal.radii(read, scores), conformal.radii(table, scores))
 
 
 @pytest.mark.parametrize(("before", "after"), [
     ('"levels"', '"steps"'), ('"image"', '"frame"'), ("0.5", "0.85"), ("0.5,", ""), ("{", "["), ("0.5", '"nan"')])
 def test_a_broken_table_is_named(tmp_path, before, after):
-    path = write_json(tmp_path / "radius_table.json", radius_table_as_json(radius_table(*draws(11, 20))))
+    table = conformal.radius_table(*draws(11, 20))
+    path = write_json(tmp_path / "radius_table.json", conformal.radius_table_as_json(table))
     path.write_text(path.read_text().replace(before, after, 1))
     with pytest.raises(InputError, match=r"radius_table\.json"):
-        read_radius_table(tmp_path)
+        conformal.read_radius_table(tmp_path)

@@ -1,7 +1,8 @@
-"""The ensemble Kalman smoother against recursions of one number, and where its answer is known."""
+"""The ensemble Kalman smoother against recursions of one number, and where its answer is known; medians and gaps."""
 import numpy as np
 import pytest
 
+from kpjax.lab.animals.gaps import ENDLESS, filled, gap_lengths, median_filtered
 from kpjax.lab.animals.smoothing import (
     centred_points,
     ensemble_observations,
@@ -179,3 +180,29 @@ def test_points_are_those_of_the_authors_package(s):
     y, mean, spread = centred_points(seen)
     found, _ = smooth_random_walk(y, spreads, spread, np.array(s)[:, None])
     np.testing.assert_allclose(mean + found, PUBLISHED[s].reshape(8, 2, 2), atol=1e-4)
+
+
+# Medians over frames and gaps between sure points
+
+def track(*values):
+    """Points that move along x, with y = 2 x."""
+    return np.array([[value, 2 * value] for value in values], float)
+
+
+def test_an_outlier_goes_and_a_gap_stays():
+    found = median_filtered(track(1, 2, 90, 4, 5, np.nan, 7), 3)
+    np.testing.assert_array_equal(found[:, 0], [1, 2, 4, 5, 4.5, np.nan, 7])
+    np.testing.assert_array_equal(found[:, 1], 2 * found[:, 0])
+    np.testing.assert_array_equal(median_filtered(track(3, 1, 2), 1), track(3, 1, 2))
+    np.testing.assert_array_equal(median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2])
+    np.testing.assert_array_equal(median_filtered(track(5, 1, 3, 9), 7)[:, 0], [5, 3, 3, 9])  # shorter than the window
+
+
+def test_short_gaps_are_filled_and_long_ones_and_ends_are_not():
+    points = track(np.nan, 1, np.nan, np.nan, 4, np.nan, np.nan, np.nan, 8, np.nan)
+    np.testing.assert_array_equal(filled(points, 2)[:, 0], [np.nan, 1, 2, 3, 4, np.nan, np.nan, np.nan, 8, np.nan])
+    np.testing.assert_array_equal(filled(points, 3), track(np.nan, *range(1, 9), np.nan))
+    np.testing.assert_array_equal(filled(points, 0), points)
+    np.testing.assert_array_equal(filled(track(np.nan, np.nan), 5), track(np.nan, np.nan))
+    assert gap_lengths(np.isfinite(points[:, 0])).tolist() == [ENDLESS, 0, 2, 2, 0, 3, 3, 3, 0, ENDLESS]
+    assert filled(np.stack([points, points + 1], 1), 3).shape == (10, 2, 2)

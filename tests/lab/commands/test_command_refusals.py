@@ -1,5 +1,6 @@
 """What the commands refuse, each in one line that names the flag or the file; nothing is written."""
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from kpjax.lab.commands import run_command
 
 POINTS = "video,frame,instance,keypoint,x,y,score,status\n"
 FILES = {
-    "boxes.csv": "image,x,y,w,h\nother.png,1,1,5,5\n", "text.mp4": "text",
+    "earlier/points.csv": POINTS, "boxes.csv": "image,x,y,w,h\nother.png,1,1,5,5\n", "text.mp4": "text",
     "pair.csv": "video,frame,instance,x,y,w,h\n" + "".join(f"clip.mp4,{n},{a},1,1,9,9\n" for n in (0, 1) for a in "ab"),
     "images/labels.csv": "image,keypoint,x,y\na.png,tail,5,5\n",
     "turned.csv": f"{POINTS}v.mp4,1,0,a,1,1,1,ok\nv.mp4,0,0,a,1,1,1,ok\n",
@@ -24,6 +25,9 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN nowhere", "does not exist"), ("predict RUN empty", "no image or video in"),
     ("predict nowhere images", "does not exist"), ("predict empty images", "not a run's folder"),
     ("predict runs/brightest/demo/spot images", "seed-0"),
+    ("predict runs/unfinished images", "not finished"),
+    ("predict runs/unknown images", "'os.path' is unknown here"),
+    ("predict RUN images --out earlier", "--overwrite"),
     ("predict RUN images --on-bad-image ignore", "invalid choice 'ignore'"),
     ("predict RUN images --batch-size 0", "--batch-size: 0; must be at least 1"),
     ("predict RUN images --frames 0:2", "selects frames of videos, and the inputs are images only"),
@@ -56,7 +60,10 @@ def test_what_is_refused_is_one_line_and_writes_nothing(tmp_path, monkeypatch, t
     as_system(monkeypatch)
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "runs", (10, 0))
-    for folder in ("images", "empty"):
+    unfinished, unknown = (shutil.copytree(run, tmp_path / "runs" / name) for name in ("unfinished", "unknown"))
+    (unfinished / "results.json").unlink()
+    (unknown / "results.json").write_text((run / "results.json").read_text().replace('"brightest"', '"os.path"'))
+    for folder in ("images", "empty", "earlier"):
         (tmp_path / folder).mkdir()
     Image.fromarray(np.full((32, 48, 3), 20, np.uint8)).save(tmp_path / "images" / "a.png")
     for name in ("clip.mp4", "points.mp4"):

@@ -82,10 +82,19 @@ def ends_well(place, command, kind, number, old, new, monkeypatch):
     assert command == "export" or content(out) == new
 
 
-def check_command(place, command, kind, numbers_of, monkeypatch):
+COMMANDS = ("check", "convert", "evaluate", "export", "predict", "smooth", "suggest")
+SOME = {("check", "kill"): lambda count: count - 1, ("convert", "kill"): lambda count: count - 1,
+        ("predict", "full"): lambda count: count // 2 + 1, ("suggest", "full"): lambda count: count // 2 + 1}
+
+
+@pytest.mark.parametrize(("command", "kind", "moment"), [
+    *((*of, moment) for of, moment in SOME.items()),
+    *(pytest.param(name, kind, None, marks=pytest.mark.slow) for name in COMMANDS for kind in ("kill", "full"))])
+def test_ended_at_some_moment_or_at_every_one(command, kind, moment, place, monkeypatch, capsys):
     out = place / "results" / "out"
     run_command(command, typed(place, command, False)[1:])
-    (out / "mine.txt").write_text("mine") if command not in ("export",) else None
+    if command != "export":
+        (out / "mine.txt").write_text("mine")
     shutil.copytree(out, place / "old")
     old = content(out)
     words = [*typed(place, command, True), "--overwrite"]
@@ -94,21 +103,8 @@ def check_command(place, command, kind, numbers_of, monkeypatch):
     new = content(out)
     assert command == "export" or old != new
     assert command == "export" or new["mine.txt"] == b"mine"
-    for number in numbers_of(disc.count):
+    for number in [moment(disc.count)] if moment else range(1, disc.count + 1):
         ends_well(place, command, kind, number, old, new, monkeypatch)
-
-
-@pytest.mark.parametrize(("command", "kind"), [("check", "kill"), ("convert", "kill"), ("predict", "full"),
-                                               ("suggest", "full")])
-def test_ended_at_some_moments(command, kind, place, monkeypatch, capsys):
-    check_command(place, command, kind, lambda count: [count - 1] if kind == "kill" else [count // 2 + 1], monkeypatch)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["kill", "full"])
-@pytest.mark.parametrize("command", ["check", "convert", "evaluate", "export", "predict", "smooth", "suggest"])
-def test_ended_at_every_moment(command, kind, place, monkeypatch, capsys):
-    check_command(place, command, kind, lambda count: range(1, count + 1), monkeypatch)
 
 
 @pytest.mark.parametrize("exchanged", [True, False])

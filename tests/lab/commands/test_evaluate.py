@@ -7,12 +7,11 @@ import pytest
 from brightest import as_system, write_run
 from PIL import Image
 from predict_folder import rows_of
+from test_predict import with_radii
 from test_predict_animals import find, frame, passing, with_finder
 
 from kpjax.errors import InputError
-from kpjax.files import write_json
 from kpjax.images.video import write_video
-from kpjax.lab.animals.conformal import radius_table, radius_table_as_json
 from kpjax.lab.commands import Evaluate, evaluate as command, run_command
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
 
@@ -82,9 +81,7 @@ def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path, capsy
 def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
     # A pixel of the run is two of the frames; of "b" the label is 30 px off.
     labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60", "c.png,0,spot,64,64"])
-    errors = np.tile(np.linspace(2, 12, 41)[:, None], (1, 2))
-    table = radius_table(errors, np.ones_like(errors), np.ones_like(errors))
-    write_json(Path(run) / "radius_table.json", radius_table_as_json(table))
+    with_radii(Path(run), np.tile(np.linspace(2, 12, 41)[:, None], (1, 2)))
     main([run, labels, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     lines = {line.split(",")[0].strip(): line.split()[2:] for line in out.splitlines() if line.startswith("    ")}

@@ -11,11 +11,9 @@ from predict_folder import predict_folder, rows_of
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
-from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radius_table, radius_table_as_json
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
-from kpjax.lab.commands.predict.pipeline import in_original_pixels
 from kpjax.lab.predictors import open_run
 
 main = functools.partial(run_command, "predict")
@@ -152,19 +150,6 @@ def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, t
         open_run(tmp_path / "exported")
 
 
-@pytest.mark.parametrize(("size", "there", "back"), [
-    ((640, 480), {(0, 0): (-0.3, 31.7), (639, 479): (255.3, 223.3), (100, 50): (39.7, 51.7)}, (320.75, 240.75)),
-    ((640, 427), {(0, 0): (-0.3, 41.7002)}, (320.75, 215.4971))])
-def test_where_a_letterbox_of_256_has_its_points(size, there, back):
-    image, given = np.zeros((size[1], size[0], 3), np.uint8), np.float32(list(there))
-    _, points, _, _, crop = Letterbox(256)(image, given, np.ones(len(given), np.float32), np.float32(1))
-    moved = in_original_pixels(np.linalg.inv(crop), given)
-    np.testing.assert_allclose(moved, list(there.values()), atol=1e-4)
-    inside = (moved >= -0.5).all(-1)  # and within the square, so visible
-    np.testing.assert_allclose(points[inside], moved[inside], atol=1e-4)
-    np.testing.assert_allclose(in_original_pixels(crop, np.array([[128.0, 128.0]]))[0], back, atol=1e-4)
-
-
 def test_unreadable_images_are_named_and_counted_and_the_others_written(run, images, tmp_path):
     whole = (images / "a.png").read_bytes()
     (images / "cut.png").write_bytes(whole[:len(whole) // 2])
@@ -185,24 +170,9 @@ def test_unreadable_images_are_named_and_counted_and_the_others_written(run, ima
 
 def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    main([str(run), str(images), "--no-overlay"])
+    for again in ([], ["--overwrite"]):
+        main([str(run), str(images), "--no-overlays", *again])
     assert (run / "predictions" / "points.csv").is_file()
     run_command("export", [str(run), "--out", "exported", "--no-self-test"])
     main(["exported", str(images), "--no-overlay"])
     assert [path.name for path in (tmp_path / "runs" / "predictions" / "exported").iterdir()] == ["points.csv"]
-
-
-def test_runs_that_are_not_finished_or_unknown_are_refused_and_results_are_not_replaced(run, images, tmp_path, capsys):
-    typed = [str(run), str(images), "--out", str(tmp_path / "out"), "--no-overlays"]
-    main(typed)
-    assert "5 images" in capsys.readouterr().out
-    with pytest.raises(InputError, match="--overwrite"):
-        main(typed)
-    main([*typed, "--overwrite"])
-    results = json.loads((run / "results.json").read_text())
-    (run / "results.json").write_text(json.dumps(results | {"experiment": "os.path"}))
-    with pytest.raises(InputError, match=r"'os\.path' is unknown here"):
-        main([*typed, "--overwrite"])
-    (run / "results.json").unlink()
-    with pytest.raises(InputError, match="not finished"):
-        main([*typed, "--overwrite"])

@@ -2,18 +2,13 @@
 import csv
 
 import numpy as np
-import pytest
 from PIL import Image
-from predict_folder import rows_of
 from scipy import ndimage
 from test_predict_videos import HEIGHT, PREDICTOR, WIDTH
 
-import kpjax.lab.commands.predict as command
-from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.animals.centres import Animals
-from kpjax.lab.commands import Predict
 from kpjax.lab.formats.boxes_file import boxes_of_video, read_boxes
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.own.animals import Finder
@@ -51,18 +46,6 @@ def passing(number):
     return [(2 * number, 10), (56 - 2 * number, 18)]
 
 
-@pytest.fixture
-def predict(monkeypatch, tmp_path):
-    """Predicts and returns (rows of the first csv, what was printed, the folder)."""
-    def run(*inputs, predictor=None, **options):
-        monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor or with_finder())
-        printed = []
-        asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
-        written = command.predict(asked, tell=printed.append)
-        return rows_of(written[0]), printed, tmp_path / "out"
-    return run
-
-
 def clip_of(tmp_path, *frames):
     return write_video(tmp_path / "clip.mp4", frames, rate=25)
 
@@ -78,7 +61,7 @@ def ways(rows):
 
 def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
     clip = clip_of(tmp_path, *(frame(*passing(number)) for number in range(28)))
-    rows, printed, out = predict(clip, overlay=True, formats="csv,dlc,slp,coco")
+    rows, printed, out = predict(clip, predictor=with_finder(), overlay=True, formats="csv,dlc,slp,coco")
     found = ways(rows)
     assert set(found) == {"animal1", "animal2"}
     first, second = (np.array(found[name]) for name in ("animal1", "animal2"))
@@ -99,7 +82,7 @@ def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
 
 def test_one_animal_more_than_there_are_is_left_out_and_told(predict, tmp_path):
     clip = clip_of(tmp_path, *(frame((10, 10), (40, 10)) for _ in range(4)), frame((10, 10), (40, 10), (25, 35)))
-    rows, printed, out = predict(clip)
+    rows, printed, out = predict(clip, predictor=with_finder())
     assert {row["instance"] for row in rows} == {"animal1", "animal2"}
     assert "4,,,\"1 more than there are, left out\"" in (out / "clip_doubts.csv").read_text()
     assert "1 moment of doubt: frame 4 (1 more than there are, left out)" in printed
@@ -107,7 +90,7 @@ def test_one_animal_more_than_there_are_is_left_out_and_told(predict, tmp_path):
 
 def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
     clip = clip_of(tmp_path, *(frame((10, 10)) for _ in range(3)), frame(), frame((10, 10), (40, 30)))
-    rows, printed, _ = predict(clip, animals=0, overlay=True)
+    rows, printed, _ = predict(clip, predictor=with_finder(), animals=0, overlay=True)
     found = ways(rows)
     assert np.isnan(found["animal1"]).tolist() == [False] * 3 + [True, False]
     assert np.isnan(found["animal2"]).tolist() == [True] * 4 + [False]
@@ -118,14 +101,9 @@ def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
 def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):
     for name, spots in (("a", [(40, 10), (10, 10)]), ("b", [(30, 30)])):
         Image.fromarray(frame(*spots)).save(tmp_path / f"{name}.png")
-    rows, printed, out = predict(tmp_path / "a.png", tmp_path / "b.png")
+    rows, printed, out = predict(tmp_path / "a.png", tmp_path / "b.png", predictor=with_finder())
     spots = [(row["image"], row["instance"], row["status"], round(float(row["x"]) / 10))
              for row in rows if row["keypoint"] == "spot" and row["status"] == "ok"]
     assert spots == [("a.png", "animal1", "ok", 1), ("a.png", "animal2", "ok", 4), ("b.png", "animal1", "ok", 3)]
     assert "animals: 2 on 1 image, 1 on 1 image" in printed
     assert not list(out.glob("*doubts*"))
-
-
-def test_a_run_on_crops_without_its_finder_needs_boxes(predict, tmp_path):
-    with pytest.raises(InputError, match="cannot find animals; give a file with"):
-        predict(clip_of(tmp_path, frame((10, 10))), predictor=with_finder()._replace(finder=None))

@@ -6,13 +6,11 @@ import pytest
 from PIL import Image
 from predict_folder import rows_of
 
-import kpjax.lab.commands.predict as command
 from kpjax.errors import InputError, RunError
 from kpjax.images.inputs import from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
-from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import predicted
 from kpjax.lab.predictors import Predictor
 from kpjax.structures import Skeleton
@@ -34,19 +32,6 @@ PREDICTOR = Predictor(
     Skeleton(("spot", "beside"), ((0, 1),)), SIDE, BoxOrWhole(SIDE), brightest, "peak", 0.6, "made_run_0", RESULT)
 
 
-@pytest.fixture
-def predict(monkeypatch, tmp_path):
-    """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR)
-
-    def run(*inputs, **options):
-        printed = []
-        asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
-        written = command.predict(asked, tell=printed.append)
-        return rows_of(written[0]), printed, tmp_path / "out"
-    return run
-
-
 def moving(number):
     """A frame whose bright square of four pixels says where it is: it moves with the number of the frame."""
     image = np.full((HEIGHT, WIDTH, 3), 30 + number % 7, np.uint8)
@@ -66,38 +51,34 @@ def found(rows):
             for number, (x, y) in points.items()}
 
 
-def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(monkeypatch, tmp_path):
+def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(predict, tmp_path):
     looked_at = []
 
     def around(points, scores, size):
         looked_at.append(size)
         return np.array([*(points[0] - 15.5), 32, 32]) if len(looked_at) != 5 else None
 
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(follow=around))
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
-    written = command.predict(Predict(run="made", inputs=(clip,), out=tmp_path / "out"), tell=lambda line: None)
-    errors = found(rows_of(written[0]))
+    errors = found(predict(clip, predictor=PREDICTOR._replace(follow=around))[0])
     assert looked_at == 12 * [(WIDTH, HEIGHT)]
     # A pixel of the network is one of the frame, but of the first frame and the sixth, which it sees as a whole, two.
     assert max(error for number, error in errors.items() if number not in (0, 5)) < 2
     assert max(errors.values()) <= 2
 
 
-def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(monkeypatch, tmp_path):
+def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(predict, tmp_path):
     """Of three networks one is always 6 px too far to the right: a standard deviation of 2 sqrt 2 in the square."""
     def three(images):
         points, scores = brightest(images)
         return points, scores, np.stack([points, points, points + np.float32([6, 0])], 1)
 
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(with_members=three))
     clip, image = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25), tmp_path / "a.png"
     Image.fromarray(moving(3)).save(image)
-    printed = []
-    written = command.predict(Predict(run="made", inputs=(clip, image), out=tmp_path / "out"), tell=printed.append)
-    assert [path.name for path in written] == ["points.csv", "clip.csv", "clip_smoothed.csv"]
-    said = f"frames in order, several networks: smoothed points in {written[2]}, as predicted in {written[1]}"
+    _, printed, out = predict(clip, image, predictor=PREDICTOR._replace(with_members=three))
+    paths = out / "clip_smoothed.csv", out / "clip.csv"
+    said = "frames in order, several networks: smoothed points in {}, as predicted in {}".format(*paths)
     assert printed.count(said) == 1
-    tables = [rows_of(path) for path in written]
+    tables = [rows_of(out / name) for name in ("points.csv", "clip.csv", "clip_smoothed.csv")]
     assert {row["spread"] for row in (*tables[0], *tables[1])} == {f"{2 * np.sqrt(8):.3f}"}  # two px of the frame each
     assert max(found(tables[1]).values()) <= 2
     assert "spread" not in tables[2][0]
@@ -201,18 +182,17 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
-def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_path, monkeypatch):
+def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_path):
     clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(transform=AroundBox(SIDE)))
-    with pytest.raises(InputError, match="boxes: the run was trained on crops"):
-        predict(clip)
-    monkeypatch.setattr(command, "open_predictor", lambda folder, **_: PREDICTOR._replace(
-        predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2)))))
+    with pytest.raises(InputError, match=r"boxes: the run was trained on crops .* cannot find animals; give a file"):
+        predict(clip, predictor=PREDICTOR._replace(transform=AroundBox(SIDE)))
+    lost = PREDICTOR._replace(
+        predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2))))
     with pytest.raises(RunError, match=r"points.mp4, frame 0: .*not finite"):
-        predict(clip)
+        predict(clip, predictor=lost)
 
 
-def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):
+def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):
     """However long a video is, it is read no further ahead than some batches."""
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(120)))
     shapes, threads = [], threading.active_count()
@@ -221,18 +201,11 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path):
         shapes.append(images.shape)
         return brightest(images)
 
-    sequence = from_video(open_video(clip), "clip")
-    read = []
+    sequence, read = from_video(open_video(clip), "clip"), []
     decoded = type(sequence.video).__iter__
-
-    class Counted(type(sequence.video)):
-        def __iter__(self):
-            for number, image in decoded(self):
-                read.append(number)
-                yield number, image
-
-    counted = Counted(**{name: getattr(sequence.video, name) for name in sequence.video.__dataclass_fields__})
-    seen = predicted(PREDICTOR._replace(predict=predict), from_video(counted, "clip"), batch_size=4)
+    monkeypatch.setattr(type(sequence.video), "__iter__", lambda video: (
+        read.append(number) or (number, image) for number, image in decoded(video)))
+    seen = predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=4)
     for number in range(3):
         assert next(seen).row == number
     assert len(read) < 50

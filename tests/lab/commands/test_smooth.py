@@ -16,6 +16,12 @@ FRAMES, GAP, LONG = 60, slice(20, 24), slice(40, 55)
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """A plot takes a second: one test draws it."""
+    monkeypatch.setattr("kpjax.lab.commands.smooth.trajectory_plot", lambda *of, **how: "")
+
+
+@pytest.fixture
 def table(tmp_path):
     """Two keypoints of a video that move along lines; one jumps once, and is unsure in a short and in a long gap."""
     made = empty_table(tmp_path / "clip.mp4", ["clip.mp4"] * FRAMES, np.arange(FRAMES), Skeleton(("nose", "tail")),
@@ -57,7 +63,7 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
     np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
 
 
-def test_several_networks_are_an_ensemble(table, tmp_path):
+def test_several_networks_are_an_ensemble(table, undrawn, tmp_path):
     random, paths = np.random.default_rng(1), []
     for number in range(3):
         other = table._replace(keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape))
@@ -72,7 +78,7 @@ def test_several_networks_are_an_ensemble(table, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["csv", "dlc", "slp"])
-def test_files_of_other_tools_are_read(table, tmp_path, form):
+def test_files_of_other_tools_are_read(table, undrawn, tmp_path, form):
     for module in {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}.get(form, ()):
         pytest.importorskip(module)
     table.keypoints[3], table.scores[3], table.status[3] = np.nan, 0, "unreadable"

@@ -13,6 +13,7 @@ import pytest
 from brightest import as_system, write_run
 from PIL import Image
 from predict_folder import rows_of
+from test_predict_animals import frame as frame_with
 
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
@@ -165,14 +166,8 @@ def test_tools_find_proposals_and_no_label(form, check, proposals, made, tmp_pat
 def two(made, tmp_path):
     """A video of two spots, and a box about each on all frames but the last."""
     place = ((12, 12), (50, 36))
-
-    def image(number):
-        frame = np.full((48, 64, 3), 20, np.uint8)
-        for x, y in place:
-            frame[y - 2:y + 3, x - 2:x + 3] = 240 - 5 * number
-        return frame
-
-    write_video(tmp_path / "pair.mp4", map(image, range(6)))
+    spots = frame_with(*((x - 2, y - 2) for x, y in place))
+    write_video(tmp_path / "pair.mp4", [spots // 20 * (20 - number) for number in range(6)])
     table = ["video,frame,instance,x,y,w,h"]
     table += [f"pair.mp4,{number},{name},{x - 8},{y - 8},16,16" for number in range(5)
               for name, (x, y) in zip(("male", "female"), place, strict=True)]

@@ -56,30 +56,36 @@ def make_table(root: Path) -> None:
     (root / "skeleton.json").write_text(json.dumps({"names": ["nose", "tail"], "edges": [["nose", "tail"]]}))
 
 
-def make_video_table(root: Path) -> None:
-    """A long table of three frames of a video of eight."""
+def _video(root: Path) -> None:
     root.mkdir(parents=True)
     write_video(root / "a day.mp4", [np.full((32, 48, 3), 9 * n, np.uint8) for n in range(8)])
+
+
+def make_video_table(root: Path) -> None:
+    """A long table of three frames of a video of eight."""
+    _video(root)
     rows = ["video,frame,keypoint,x,y"]
     rows += [f"a day.mp4,{frame},{name},{x},9" for frame in (0, 3, 7) for name, x in (("nose", 4), ("tail", 20))]
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
 
 
-def make_deeplabcut(root: Path) -> None:
+def _labelled_folder(root: Path, video: str, table: str) -> None:
     """One animal with two body parts on six images of a video."""
-    _images(root / "labeled-data" / "vid 1", "img")
-    (root / "config.yaml").write_text("scorer: Ann\nbodyparts:\n- nose\n- tail\nskeleton:\n- - nose\n  - tail\n")
+    _images(root / "labeled-data" / video, "img")
     rows = ["scorer,Ann,Ann,Ann,Ann", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
-    rows += [f"labeled-data/vid 1/img{n}.png,{n},2,13,4" for n in range(COUNT)]
-    (root / "labeled-data" / "vid 1" / "CollectedData_Ann.csv").write_text("\n".join(rows) + "\n")
+    rows += [f"labeled-data/{video}/img{n}.png,{n},2,13,4" for n in range(COUNT)]
+    (root / table).write_text("\n".join(rows) + "\n")
+
+
+def make_deeplabcut(root: Path) -> None:
+    """One animal with two body parts and a line."""
+    _labelled_folder(root, "vid 1", TABLE)
+    (root / "config.yaml").write_text("scorer: Ann\nbodyparts:\n- nose\n- tail\nskeleton:\n- - nose\n  - tail\n")
 
 
 def make_lightning_pose(root: Path) -> None:
     """The same as Lightning Pose keeps it, with boxes."""
-    _images(root / "labeled-data" / "vid", "img")
-    rows = ["scorer,Ann,Ann,Ann,Ann", "bodyparts,nose,nose,tail,tail", "coords,x,y,x,y"]
-    rows += [f"labeled-data/vid/img{n}.png,{n},2,13,4" for n in range(COUNT)]
-    (root / "CollectedData.csv").write_text("\n".join(rows) + "\n")
+    _labelled_folder(root, "vid", "CollectedData.csv")
     boxes = [",x,y,h,w", *(f"labeled-data/vid/img{n}.png,1,1,20,30" for n in range(COUNT))]
     (root / "bbox.csv").write_text("\n".join(boxes) + "\n")
 
@@ -88,8 +94,7 @@ def make_sleap(root: Path) -> None:
     """Three labelled frames of a video of eight."""
     import sleap_io
 
-    root.mkdir(parents=True)
-    write_video(root / "a day.mp4", [np.full((32, 48, 3), 9 * n, np.uint8) for n in range(8)])
+    _video(root)
     skeleton = sleap_io.Skeleton(["nose", "tail"], [("nose", "tail")])
     video = sleap_io.Video(filename="D:/films/a day.mp4", open_backend=False)
     video.backend_metadata["shape"] = (8, 32, 48, 3)
@@ -113,9 +118,20 @@ def make_pts(root: Path) -> None:
         (root / f"{n}.pts").write_text("version: 1\nn_points: 2\n{\n4 5\n6 7\n}\n")
 
 
+def make_ultralytics(root: Path) -> None:
+    """Two splits, one animal with a hidden point, and a mirror image of each point."""
+    for split, lines in (("train", "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"), ("val", "")):
+        (root / "images" / split).mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(root / "images" / split / "a.png")
+        (root / "labels" / split).mkdir(parents=True)
+        (root / "labels" / split / "a.txt").write_text(lines)
+    (root / "data.yaml").write_text("path: ../elsewhere\ntrain: images/train\nval: images/val\nkpt_shape: [2, 3]\n"
+                                    "flip_idx: [1, 0]\nnames: {0: mouse}\n")
+
+
 PROJECTS = {"coco": make_coco, "table": make_table, "video table": make_video_table, "deeplabcut": make_deeplabcut,
             "lightning pose": make_lightning_pose, "sleap": make_sleap}
-ALL = PROJECTS | {"dlib": make_dlib, "pts": make_pts}
+ALL = PROJECTS | {"dlib": make_dlib, "pts": make_pts, "ultralytics": make_ultralytics}
 
 
 # Ways to do harm
@@ -199,6 +215,11 @@ def _unlabelled(content: dict) -> None:
         one.update(keypoints=[0] * 9)
 
 
+def _without_skeleton(content: dict) -> None:
+    for one in (*content["categories"], *content["annotations"]):
+        del one["keypoints"]
+
+
 def _second_category(content: dict) -> None:
     content["categories"].append({"id": 2, "name": "rat", "keypoints": ["nose", "left_ear", "right_ear"]})
     content["annotations"][0].update(category_id=2)
@@ -219,6 +240,8 @@ DAMAGES = (
            ["a list where an object", "the file with the labels"]),
     Damage("coco", _content(lambda content: content.pop("images")), ["images: nothing where a list belongs"]),
     Damage("coco", _field("categories/0/id", 5), ["id 1", "6 annotations", "add it"]),
+    Damage("coco", _content(_without_skeleton),
+           ["export keypoints: 'COCO Keypoints' of CVAT, a keypoint project of Roboflow"]),
     Damage("coco", _content(_second_category), ["'mouse' (5)", "'rat' (1)", "category: 2"]),
     Damage("coco", _field("annotations/1/image_id", 99), ["id 11, image_id: no image has the id 99", "delete"]),
     Damage("coco", _field("images/1/id", 0), ["image id 0", "'0.png' has the same id", "its own"]),
@@ -262,6 +285,7 @@ DAMAGES = (
                                    "individuals,a,a,b,b\nbodyparts,nose,nose,nose,nose"), ["2 individuals"]),
     Damage("deeplabcut", _text(TABLE, "img1.png", "img0.png"), ["line 5", "line 4"]),
     Damage("deeplabcut", _bytes(TABLE, PREDICTED), ["predictions train nothing"]),
+    Damage("deeplabcut", _named(TABLE, _bytes(TABLE, PREDICTED)), ["predictions train nothing"]),
     Damage("deeplabcut", _other_hdf5(TABLE.replace(".csv", ".h5")), ["CollectedData_Ann.h5", "csv"]),
     # Lightning Pose
     Damage("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv", "lacks w"]),
@@ -271,6 +295,11 @@ DAMAGES = (
            ["it names individuals", "the project's folder"]),
     # SLEAP
     Damage("sleap", _half("labels.slp"), ["labels.slp", "again"]),
+    # Ultralytics
+    Damage("ultralytics", _text("data.yaml", "[1, 0]", "[1, 1]"), ["flip_idx: ", "not its own inverse"]),
+    Damage("ultralytics", _text("labels/train/a.txt", " 1\n", "\n"), ["a.txt line 1: 10 numbers where 5 + 2 x 3"]),
+    Damage("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), ["'inf' where a number belongs"]),
+    Damage("ultralytics", _text("data.yaml", "[2, 3]", "[2"), ["data.yaml: cannot be read"]),
     # Tools for faces
     Damage("dlib", _text("training.xml", "</images>", ""), ["invalid xml"]),
     Damage("dlib", _text("training.xml", "x='5'", "x='five'"), ["part '0', x: 'five' where a number belongs"]),

@@ -1,5 +1,7 @@
 """COCO files: the published conventions, the ones that are met in other sets, and the way back."""
 import json
+import unicodedata
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -13,19 +15,18 @@ from kpjax.lab.formats.reading import format_of, read_project
 @pytest.fixture
 def project(tmp_path):
     """Writes a COCO project with one image of 40x30, changed by `update`, and returns its file."""
-    def write(*, folder="", skeleton=(), keypoints=(10, 11, 2, 20, 21, 1, 0, 0, 0), names=("a", "b", "c"), **update):
-        home = tmp_path / folder
-        home.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+    def write(*, path="labels.json", image="one.png", skeleton=(), keypoints=(10, 11, 2, 20, 21, 1, 0, 0, 0),
+              names=("a", "b", "c"), **update):
+        for place in (path, image):
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / image)
         content = {
-            "images": [{"id": 7, "file_name": "one.png", "width": 40, "height": 30}],
+            "images": [{"id": 7, "file_name": image.rpartition("/")[2], "width": 40, "height": 30}],
             "annotations": [{"id": 31, "image_id": 7, "category_id": 3, "keypoints": list(keypoints), "iscrowd": 0,
                              "bbox": [5, 6, 20, 18], "num_keypoints": 2, "area": 360}],
             "categories": [{"id": 3, "name": "mouse", "keypoints": list(names), "skeleton": list(skeleton)}]}
-        content |= update
-        path = home / "labels.json"
-        path.write_text(json.dumps(content))
-        return path
+        (tmp_path / path).write_text(json.dumps(content | update))
+        return tmp_path / path
     return write
 
 
@@ -68,7 +69,7 @@ def test_regions_are_no_instances_and_their_images_stay(project):
 def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_path):
     """A stored path of another machine is shortened for all images alike, and the bare name never decides."""
     images = [{"id": n, "file_name": f"C:\\data\\set\\{side}\\eye.png"} for n, side in enumerate(("left", "right"))]
-    path = project(folder="annotations", images=images, annotations=[
+    path = project(path="annotations/labels.json", images=images, annotations=[
         {"id": n, "image_id": n, "category_id": 3, "keypoints": [n, n, 2] * 3} for n in (0, 1)])
     for side, width in (("left", 8), ("right", 9)):
         (tmp_path / "images" / side).mkdir(parents=True)
@@ -82,20 +83,39 @@ def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_
         read_project(path)
 
 
-def test_a_file_for_each_split(project, tmp_path):
-    first = project(folder="annotations")
-    content = json.loads(first.read_text())
-    for split in ("train", "val"):
-        (tmp_path / f"{split}2017").mkdir()
-        Image.new("RGB", (40, 30)).save(tmp_path / f"{split}2017" / f"{split}.png")
-        content["images"][0]["file_name"] = f"{split}.png"
-        (tmp_path / "annotations" / f"people_{split}2017.json").write_text(json.dumps(content))
-    first.unlink()
+@pytest.mark.parametrize(("files", "images"), [
+    (["train/_annotations.coco.json", "valid/_annotations.coco.json"], ["train/a.jpg", "valid/b.jpg"]),
+    (["annotations/people_train2017.json", "annotations/people_val2017.json"], ["train2017/a.png", "val2017/b.png"]),
+    (["annotations/person_keypoints_Train.json", "annotations/person_keypoints_Validation.json"],
+     ["images/Train/frame_0.PNG", "images/Validation/frame_0.PNG"])])
+def test_splits_are_told_by_folders_or_files_and_equal_names_are_two_images(project, tmp_path, files, images):
+    """Both files count alike, and have a category without keypoints beside the mouse."""
+    mouse = {"id": 3, "name": "mouse", "keypoints": ["nose", "LEar", "REar"]}
+    for number, (file, stored) in enumerate(zip(files, images, strict=True)):
+        project(path=file, image=stored, keypoints=(number, 6, 2, 20, 9, 2, 8, 8, 2),
+                categories=[{"id": 0, "name": "mice"}, mouse])
     assert format_of(tmp_path).name == "coco"
     read = read_project(tmp_path)
-    assert {frame.name: frame.split for frame in read.frames} == {
-        "train2017/train.png": "train", "val2017/val.png": "validation"}
-    assert len(read.instances) == 2
+    assert [(frame.name, frame.split) for frame in read.frames] == list(zip(
+        images, ("train", "validation"), strict=True))
+    assert [one.keypoints[0, 0] for one in read.instances] == [0, 1]
+    assert read.skeleton.flip == (0, 2, 1)
+
+
+@pytest.mark.parametrize("stored", [
+    quote("images/jour 1 é.png"), "/data/local-files/?d=" + quote("souris/jour 1 é.png"),
+    unicodedata.normalize("NFD", "images/jour 1 é.png")])
+def test_quoted_names_and_other_forms_of_unicode_are_found(project, stored):
+    path = project(image=unicodedata.normalize("NFC", "images/jour 1 é.png"), images=[{"id": 7, "file_name": stored}])
+    assert [frame.name for frame in read_project(path.parent).frames] == ["images/jour 1 é.png"]
+
+
+def test_hidden_files_are_not_there(project, tmp_path):
+    whole = project().read_bytes()
+    for name in ("._labels.json", ".git/labels.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(whole)
+    assert len(read_project(tmp_path).frames) == 1
 
 
 def test_a_category_is_chosen_by_name(project):

@@ -30,10 +30,10 @@ ANIMALS = ["scorer,Z,Z,Z,Z,Z,Z,Z,Z,Z,Z", "individuals,anna,anna,anna,anna,bert,b
 
 
 def project(root, config, tables, images=()):
-    for video, lines in tables.items():
-        folder = root / "labeled-data" / video
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "CollectedData_A.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for place, lines in tables.items():
+        table = root / "labeled-data" / (place if place.endswith(".csv") else f"{place}/CollectedData_A.csv")
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     for number, image in enumerate(images):
         (root / "labeled-data" / image).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40 + number, 30)).save(root / "labeled-data" / image)
@@ -97,6 +97,20 @@ def test_tables_for_pandas_hold_every_frame(tmp_path):
     assert [one.track for one in again.instances] == [one.track for one in found.instances]
 
 
+def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
+    project(tmp_path, "scorer: Ann\nbodyparts: [nose]\n", {
+        f"v/CollectedData_{scorer}.csv": [f"scorer,{scorer},{scorer}", "bodyparts,nose,nose", "coords,x,y",
+                                          f"labeled-data/v/0.png,{x},2"] for scorer, x in (("Ann", 1), ("Bob", 9))},
+            ["v/0.png"])
+    found = read_project(tmp_path)
+    assert found.instances[0].keypoints[0, 0] == 1
+    assert "v/CollectedData_Bob.csv: by another scorer than Ann of config.yaml, and not read" in found.notes
+    (tmp_path / "labeled-data" / "v" / "CollectedData_Ann.csv").unlink()
+    found = read_project(tmp_path)
+    assert found.instances[0].keypoints[0, 0] == 9
+    assert any("Bob.csv: by another scorer than Ann of config.yaml, and read" in note for note in found.notes)
+
+
 # The same layout as Lightning Pose keeps it, with a column that grades points
 
 GRADED = ["scorer,P,P,P,P,P,P", "bodyparts,paw,paw,paw,nose,nose,nose", "coords,x,y,visible,x,y,visible",
@@ -104,13 +118,11 @@ GRADED = ["scorer,P,P,P,P,P,P", "bodyparts,paw,paw,paw,nose,nose,nose", "coords,
 
 
 def test_hidden_points_have_no_label(tmp_path):
-    for image in ("day1/a.png", "day2/b.png", "day2/c.png"):
-        (tmp_path / "labeled-data" / image).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (30, 20)).save(tmp_path / "labeled-data" / image)
+    project(tmp_path, "", {}, ["day1/a.png", "day2/b.png", "day2/c.png"])
     (tmp_path / "CollectedData.csv").write_text("\n".join(GRADED) + "\n")
     found = read_project(tmp_path)
     assert found.skeleton.names == ("paw", "nose")
     assert [(frame.session, frame.size) for frame in found.frames] == [
-        ("day1", (30, 20)), ("day2", (30, 20)), ("day2", (30, 20))]
+        ("day1", (40, 30)), ("day2", (41, 30)), ("day2", (42, 30))]
     assert [(one.frame, one.visible.tolist()) for one in found.instances] == [(0, [1, 1]), (1, [0, 1])]
     assert "visible: 1 omitted and 1 hidden points have no label" in found.notes

@@ -1,6 +1,4 @@
 """Projects and unlabelled images as sources: labels, lengths, boxes, names, one pass through a video."""
-import math
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,11 +8,9 @@ from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.input.source import check_disjoint
 from kpjax.lab.formats import project_source as module
-from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.project_source import decoded, frames_at, project_source, reference_lengths, unlabelled_source
 from kpjax.structures import Skeleton
-
-NONE = np.full(4, np.nan)
 
 
 def image(path, number):
@@ -23,20 +19,15 @@ def image(path, number):
     return path
 
 
-def instance(frame, points, occluded=(), box=NONE):
-    points = np.array(points, np.float64)
-    return Instance(frame, points, np.isfinite(points[:, 0]).astype(np.float32),
-                    np.array([k in occluded for k in range(len(points))]), np.asarray(box, np.float64))
-
-
 @pytest.fixture
 def project(tmp_path):
     """Three images; the last has no label."""
     frames = tuple(Frame(f"day/img{n}.png", image(tmp_path / "day" / f"img{n}.png", n), None, (40, 20), "day")
                    for n in range(3))
-    labelled = (instance(0, [(4, 2), (7, 6), (math.nan, math.nan)], occluded=(1,)),
-                instance(1, [(3, 3), (math.nan, math.nan), (math.nan, math.nan)]),
-                instance(1, [(3, 3), (4, 4), (5, 5)], box=(1, 2, 6, 8)))
+    nan = (np.nan, np.nan)
+    labelled = (instance_of(0, np.array([(4, 2), (7, 6), nan]), occluded=np.array([False, True, False])),
+                instance_of(1, np.array([(3, 3), nan, nan])),
+                instance_of(1, np.array([(3.0, 3), (4, 4), (5, 5)]), box=np.array([1.0, 2, 6, 8])))
     return Project(tmp_path, "csv", Skeleton(("a", "b", "c")), frames, labelled)
 
 

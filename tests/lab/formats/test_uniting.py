@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.lab.formats.project import Frame, Instance, Project
+from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.uniting import united, united_lines, united_skeleton
 from kpjax.structures import Skeleton
 
@@ -17,8 +17,7 @@ BACK = Skeleton(("tail", "nose", "left_hip", "right_hip"), edges=((1, 0), (0, 2)
 def project(root, skeleton, names=("a.png", "b.png"), session="day"):
     frames = tuple(Frame(name, Path(root) / name, None, (20, 10), session) for name in names)
     count = len(skeleton.names)
-    animals = tuple(Instance(n, np.arange(2.0 * count).reshape(count, 2) + 100 * n, np.ones(count, np.float32),
-                             np.zeros(count, bool), np.full(4, np.nan)) for n in range(len(names)))
+    animals = tuple(instance_of(n, np.arange(2.0 * count).reshape(count, 2) + 100 * n) for n in range(len(names)))
     return Project(Path(root), "csv", skeleton, frames, animals)
 
 

@@ -1,11 +1,10 @@
-"""Projects as people have them: splits in folders, names of web tools, points of no animal, other tools' files."""
+"""Projects as people have them: doubtful labels, points of no animal, files of other tools."""
 import gc
 import json
-import unicodedata
-from urllib.parse import quote
 
 import numpy as np
 import pytest
+from damaging import make_ultralytics
 from PIL import Image
 
 from kpjax.errors import InputError
@@ -15,75 +14,11 @@ from kpjax.lab.formats.names import derived_flip, flip_note, mirrored_name
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.reading import read_project
 
-MOUSE = {"id": 1, "name": "mouse", "keypoints": ["nose", "LEar", "REar"], "skeleton": [[1, 2], [1, 3]]}
-
 
 def image(path, size=(40, 30), **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size).save(path, **options)
     return path
-
-
-def coco_file(path, names, categories=(MOUSE,), points=(5, 6, 2, 20, 9, 2, 8, 8, 2)):
-    """Images and annotations, both counted from 0."""
-    content = {"images": [{"id": n, "file_name": name, "width": 40, "height": 30} for n, name in enumerate(names)],
-               "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 9, 9], "keypoints": [
-                   points[0] + n, *points[1:]]} for n in range(len(names))], "categories": list(categories)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
-
-
-# COCO
-
-def test_a_folder_for_each_split_with_a_json_in_it(tmp_path):
-    for split in ("train", "valid", "test"):
-        names = [f"{split}{n}.jpg" for n in range(2)]
-        coco_file(tmp_path / split / "_annotations.coco.json", names, [{"id": 0, "name": "mice"}, MOUSE])
-        for name in names:
-            image(tmp_path / split / name)
-    found = read_project(tmp_path)
-    assert [(frame.name, frame.split) for frame in found.frames] == [
-        (f"{split}/{split}{n}.jpg", split.replace("valid", "validation")) for split in ("test", "train", "valid")
-        for n in range(2)]
-    assert found.skeleton.flip == (0, 2, 1)
-
-
-def test_equal_names_in_the_folders_of_two_splits_are_two_images(tmp_path):
-    for number, split in enumerate(("Train", "Validation")):  # both count from 0
-        coco_file(tmp_path / "annotations" / f"person_keypoints_{split}.json", ["frame_000000.PNG"],
-                  points=(number, 6, 2, 20, 9, 2, 8, 8, 2))
-        image(tmp_path / "images" / split / "frame_000000.PNG")
-    found = read_project(tmp_path)
-    assert [(frame.path.parent.name, frame.split) for frame in found.frames] == [
-        ("Train", "train"), ("Validation", "validation")]
-    assert [one.keypoints[0, 0] for one in found.instances] == [0, 1]
-
-
-def test_an_export_without_skeletons_says_which_one_to_choose(tmp_path):
-    coco_file(tmp_path / "labels.json", ["0.png"], [{"id": 1, "name": "mouse"}])
-    content = json.loads((tmp_path / "labels.json").read_text())
-    del content["annotations"][0]["keypoints"]
-    (tmp_path / "labels.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="export keypoints: 'COCO Keypoints' of CVAT, a keypoint project of Roboflow"):
-        read_project(tmp_path)
-
-
-@pytest.mark.parametrize("stored", [
-    quote("images/jour 1 é.png"), "/data/local-files/?d=" + quote("souris/jour 1 é.png"),
-    unicodedata.normalize("NFD", "images/jour 1 é.png")])
-def test_quoted_names_and_other_forms_of_unicode_are_found(tmp_path, stored):
-    image(tmp_path / "images" / unicodedata.normalize("NFC", "jour 1 é.png"))
-    coco_file(tmp_path / "labels.json", [stored])
-    assert [frame.name for frame in read_project(tmp_path).frames] == ["images/jour 1 é.png"]
-
-
-def test_hidden_files_are_not_there(tmp_path):
-    image(tmp_path / "0.png")
-    coco_file(tmp_path / "labels.json", ["0.png"])
-    for name in ("._labels.json", ".git/labels.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((tmp_path / "labels.json").read_bytes())
-    assert len(read_project(tmp_path).frames) == 1
 
 
 # Labels that can hardly be right
@@ -113,26 +48,6 @@ def test_points_at_zero_are_left_out_where_asked(doubtful):
     np.testing.assert_array_equal([one.visible for one in found.instances], [[1, 0], [1, 1]])
     assert "1 points at exactly (0, 0) are left out, as asked" in found.notes
     assert not any("(0, 0), as tools" in doubt for doubt in found.doubts)
-
-
-# DeepLabCut
-
-CONFIG = "scorer: Ann\nbodyparts: [nose]\n"
-TABLE = "scorer,{0},{0}\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/v/0.png,{1},2\n"
-
-
-def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
-    home = image(tmp_path / "labeled-data" / "v" / "0.png").parent
-    (tmp_path / "config.yaml").write_text(CONFIG)
-    (home / "CollectedData_Ann.csv").write_text(TABLE.format("Ann", 1))
-    (home / "CollectedData_Bob.csv").write_text(TABLE.format("Bob", 9))
-    found = read_project(tmp_path)
-    assert found.instances[0].keypoints[0, 0] == 1
-    assert "v/CollectedData_Bob.csv: by another scorer than Ann of config.yaml, and not read" in found.notes
-    (home / "CollectedData_Ann.csv").unlink()
-    found = read_project(tmp_path)
-    assert found.instances[0].keypoints[0, 0] == 9
-    assert any("Bob.csv: by another scorer than Ann of config.yaml, and read" in note for note in found.notes)
 
 
 # What sleap-io reads
@@ -198,20 +113,9 @@ def test_poses_of_jabs_are_predictions(tmp_path):
 
 # Ultralytics and Label Studio
 
-@pytest.fixture
-def yolo(tmp_path):
-    """Two splits, labels in labels/<split>, and a mirror image of each point."""
-    for split, lines in (("train", "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"), ("val", "")):
-        image(tmp_path / "images" / split / "a.png")
-        (tmp_path / "labels" / split).mkdir(parents=True)
-        (tmp_path / "labels" / split / "a.txt").write_text(lines)
-    (tmp_path / "data.yaml").write_text("path: ../elsewhere\ntrain: images/train\nval: images/val\nkpt_shape: [2, 3]\n"
-                                        "flip_idx: [1, 0]\nnames: {0: mouse}\n")
-    return tmp_path
-
-
-def test_pose_labels_of_ultralytics(yolo):
-    found = read_project(yolo)
+def test_pose_labels_of_ultralytics(tmp_path):
+    make_ultralytics(tmp_path)
+    found = read_project(tmp_path)
     assert found.format == "ultralytics"
     assert [(frame.name, frame.split) for frame in found.frames] == [("images/train/a.png", "train"),
                                                                     ("images/val/a.png", "validation")]
@@ -219,17 +123,6 @@ def test_pose_labels_of_ultralytics(yolo):
     np.testing.assert_allclose(one.keypoints, [[10, 15], [30, 15]])
     np.testing.assert_allclose(one.box, [10, 9, 20, 12])
     assert (found.skeleton.flip, one.occluded.tolist()) == ((1, 0), [False, True])
-
-
-@pytest.mark.parametrize(("file", "old", "new", "words"), [
-    ("data.yaml", "[1, 0]", "[1, 1]", "flip_idx: .* not its own inverse"),
-    ("labels/train/a.txt", " 1\n", "\n", r"a\.txt line 1: 10 numbers where 5 \+ 2 x 3 belong"),
-    ("labels/train/a.txt", "0.25", "inf", "'inf' where a number belongs"),
-    ("data.yaml", "[2, 3]", "[2", r"data\.yaml: cannot be read")])
-def test_what_is_wrong_with_labels_of_ultralytics(yolo, file, old, new, words):
-    (yolo / file).write_text((yolo / file).read_text().replace(old, new))
-    with pytest.raises(InputError, match=words):
-        read_project(yolo)
 
 
 def test_label_studio_tells_animals_apart_by_rectangles(tmp_path):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from etils import epath
 from own_projects import synthetic_project
-from own_runs import tiny_finders
 from PIL import Image
 
 from kpjax.errors import InputError
@@ -94,7 +93,8 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, on
         one._replace(keypoints=one.keypoints * 0.5 + 2) for one in project.instances)))
     elsewhere = synthetic_project(tmp_path / "elsewhere", recordings=("day",), labelled=9, unlabelled=0, first=50)
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
-    tiny_finders(monkeypatch)
+    for name, value in (("NETWORK", animals.SmallUNet((4, 4, 8), head_width=4)), ("SIZES", (32,)), ("FOUND", 0.0)):
+        monkeypatch.setattr(animals, name, value)  # tiny, and sure of what it finds: it has hardly learnt
     flags = ["own", "--project", "crowd", "--unlabelled", str(elsewhere.root), "--workdir", str(tmp_path / "runs"),
              "--variants", "ours", *TINY]
     job, = read_command(SYSTEM, flags).jobs()

@@ -1,65 +1,24 @@
 """The preset `own` of incremental learning: a run of another system learns the new keypoints of a project."""
-
-import jax
 import numpy as np
-import pytest
-from own_projects import synthetic_project
-from own_runs import untrained_run
-from untrained import drawn, shapes_of
 
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
-from kpjax.methods import symmetric_normalise
-from kpjax.models import MoveNet, movenet_lightning, to_torch
-from kpjax.models.movenet import KEYPOINTS
-from kpjax.models.weights.pretrained import write_safetensors
-from kpjax.structures import Skeleton
-from kpjax.systems import published
 from kpjax.systems.command_line import read_command
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import triples_of
 from kpjax.systems.incremental.steps import learn_base
 from kpjax.training.evaluation import predict_source
 
-TINY = ("--batch-size", "8", "--steps", "2", "--augmentation", "none")
 
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """Six keypoints: head, neck and right_shoulder are the old run's, too."""
-    made = synthetic_project(tmp_path_factory.mktemp("project"), recordings=("day",), labelled=8, keypoints=6)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_project, "_read", lambda *arguments: made)
-        yield made
-
-
-@pytest.fixture(scope="module")
-def old(project, tmp_path_factory):
-    """A finished run of another system, which knows two keypoints of the project and one that it does not have.
-
-    Its images are normalised as those of some published weights, unlike those of the preset.
-    """
-    skeleton = Skeleton((*project.skeleton.names[:2], "tail"), ((0, 1), (1, 2)))
-    return untrained_run(tmp_path_factory.mktemp("runs"), skeleton, normalisation="symmetric",
-                         backbone_statistics="frozen")
-
-
-def command(old, *flags):
-    return ["own", "--old", str(old), "--project", "P", *TINY, *flags]
-
-
-def test_the_skeleton_has_both(project, old, capsys):
-    config = read_command(SYSTEM, command(old)).config
-    assert "new keypoints: " + ", ".join(project.skeleton.names[2:]) in capsys.readouterr().out
-    assert (config.backbone.normalisation, config.backbone.backbone_statistics) == ("symmetric", "frozen")
-    skeleton = joint_skeleton(old_run(str(old)).skeleton, project)
+def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given, tmp_path):
+    """It knows two keypoints of the project, and one that the project does not have."""
+    project, model = own_project._read("P"), old_run(given["OLD"]).opened
+    skeleton = joint_skeleton(model.method.skeleton, project)
     assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
     assert {(0, 1), (1, 2)} <= set(skeleton.edges)
-
-
-def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(project, old):
-    (job,) = read_command(SYSTEM, command(old, "--variants", "kamp")).jobs()
-    model, (data, held_out) = old_run(str(old)).opened, open_project(job.config)
+    (job,) = read_command(SYSTEM, ["own", "--old", given["OLD"], "--project", "P", "--batch-size", "8", "--steps", "2",
+                                   "--augmentation", "none", "--variants", "kamp", "--workdir", str(tmp_path)]).jobs()
+    data, held_out = open_project(job.config)
     this = run_of(job, data)
     known = learn_base(this)
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
@@ -74,47 +33,4 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(projec
     # Without a line between old and new keypoints the nearest ones make the triple.
     (triple,) = triples_of(this, known, 1, data.train)
     assert triple[0] < 3 <= min(triple[1:])
-    assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == 7
-
-
-@pytest.fixture(scope="module")
-def movenet(shallow_mobilenet, tmp_path_factory):
-    """A file of made-up weights of a shallow MoveNet, which then takes images of 32 px."""
-    path = tmp_path_factory.mktemp("weights") / "made.safetensors"
-    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes_of(
-        movenet_lightning(), np.zeros((1, 32, 32, 3), np.float32), False))).items()
-                             if array.ndim})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published, "SIDE", 32)
-        yield path
-
-
-@pytest.fixture
-def people(project, monkeypatch):
-    """The project, of which two keypoints are among those that MoveNet finds."""
-    made = project._replace(skeleton=Skeleton(("head", "neck", "RightShoulder", "left_shoulder", "tail", "horn")))
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
-    return made
-
-
-@pytest.mark.slow
-def test_a_published_network_is_an_old_model(people, movenet, capsys):
-    (job,) = read_command(SYSTEM, command(movenet, "--variants", "kamp")).jobs()
-    said = capsys.readouterr().out
-    assert "the same by their names: right_shoulder = RightShoulder, left_shoulder" in said
-    new = ("head", "neck", "tail", "horn")
-    assert "new keypoints: " + ", ".join(new) in said
-    assert "in both, and taken for the same keypoints: right_shoulder, left_shoulder" in said
-    assert (job.config.network, job.config.backbone.backbone_statistics) == (MoveNet(sigmoid=True), "frozen")
-    assert job.config.optimizer.learning_rate == 1e-3
-    data, held_out = open_project(job.config)
-    assert data.skeleton.names == (*KEYPOINTS, *new)
-    this = run_of(job, data)
-    known = learn_base(this)
-    # The network's own heatmaps of old keypoints are the published ones, at the peaks of which points are read.
-    found = this.predicted(known, held_out)
-    maps = jax.jit(lambda v, x: movenet_lightning().apply(v, x, False))(
-        old_run(str(movenet)).opened.trained.variables, symmetric_normalise(np.float32(held_out.examples.image) / 255))
-    peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
-    np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
-    assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
+    assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)

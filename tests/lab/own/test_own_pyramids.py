@@ -1,10 +1,11 @@
 """The preset `own` of Keypoint Pyramids: settings that are chosen, and labels, which only measure."""
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
-from data.figure_videos import figure_videos
 from kpjax.images.video import find_videos, write_video
 from kpjax.lab.own.pyramids import OWN, SYSTEM, place_choice
 from kpjax.systems.command_line import exit_code_of, run
@@ -12,17 +13,6 @@ from kpjax.systems.configs import changed
 
 TINY_SYSTEM = SYSTEM._replace(presets={
     "own": changed(OWN, image_size=32, level_sizes=(2, 4), batch_size=8, steps=3, window=5)})
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    """A folder with two videos of 48 x 40 pixels and nine frames."""
-    folder = tmp_path_factory.mktemp("own")
-    rendered = figure_videos(2, 9, 48)
-    for number in range(2):
-        frames = [rendered[row].image[:40] for row in range(9 * number, 9 * number + 9)]
-        write_video(folder / f"clip{number}.mp4", frames, times=np.arange(9) / 10)
-    return folder
 
 
 @pytest.mark.parametrize(("width", "height", "side"), [(96, 80, 0), (240, 160, 85)])
@@ -41,17 +31,20 @@ def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height,
 
 
 @pytest.mark.slow
-def test_own_labels_reach_the_probe_only(clip, tmp_path):
+def test_own_labels_reach_the_probe_only(given, tmp_path):
+    (tmp_path / "videos").mkdir()
+    videos = pathlib.Path(shutil.copy(given["CLIP"], tmp_path / "videos")).parent
+
     def own(*flags):
-        return exit_code_of(lambda: run(TINY_SYSTEM, ["own", "--videos", str(clip), "--workdir", str(tmp_path),
+        return exit_code_of(lambda: run(TINY_SYSTEM, ["own", "--videos", str(videos), "--workdir", str(tmp_path),
                                                       "--variants", "untrained", "image_moments", *flags]))
 
     assert own() == 2  # `image_moments` is measured by labels alone
     table = ["video,frame,keypoint,x,y"] + [
-        f"clip{number}.mp4,{frame},nose,{10 + frame},{20 - number}" for number in range(2) for frame in range(9)]
-    (clip / "keypoints.csv").write_text("\n".join(table))
+        f"clip.mp4,{frame},nose,{10 + frame},20" for frame in range(9)]
+    (videos / "keypoints.csv").write_text("\n".join(table))
     assert own() == 0
     results = json.loads((tmp_path / "pyramids" / "own" / "untrained" / "seed-0" / "results.json").read_text())
     assert {"rmse/flat", "rmse/flat/nose"} <= set(results["metrics"])
-    (clip / "keypoints.csv").write_text("\n".join([*table, "clip9.mp4,0,nose,1,1"]))
+    (videos / "keypoints.csv").write_text("\n".join([*table, "clip9.mp4,0,nose,1,1"]))
     assert own("--every", "2", "--fresh") == 2  # other settings, so that the table is read again

@@ -1,5 +1,4 @@
 """What runs on a person's own labels keep of their errors, by a made system that trains nothing."""
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,15 +17,9 @@ from kpjax.systems.system import Predicting, System, write_predictions
 from kpjax.training.evaluation import labels_of
 
 PAIR = Skeleton(("nose", "tail"))
+OUTCOME = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
 # Frame 7 of a video has two animals; an image may have a "#" in its name.
 NAMES = {TRAINED: ("day 1/a#1.png", "day 1/b.png"), HELD_OUT: ("clip.mp4#000007", "clip.mp4#000007", "day 2/c.png")}
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the wrapped functions were given."""
-
-    predictions: list
 
 
 def source_of(part: str) -> ArraySource:
@@ -48,13 +41,14 @@ def parts():
 
 @pytest.fixture
 def seen():
-    return Seen([])
+    """What the wrapped functions were given."""
+    return []
 
 
 @pytest.fixture
 def system(parts, seen):
     def given(job, data, outcome, predictions):
-        seen.predictions.append(sorted(predictions))
+        seen.append(sorted(predictions))
         return {"test/pck": 0.5}
 
     bare = System("made", "", {}, {}, None, lambda job, data: {"test": "the test set"}, given, None,
@@ -72,15 +66,14 @@ def predictions_of(parts, errors=0.0, scores=1.0):
 
 def test_errors_are_in_pixels_of_the_original_images(system, parts, seen, tmp_path):
     job = SimpleNamespace(folder=tmp_path, config=None, variant="made")
-    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
     assert list(system.evaluated(job, None)) == ["test", OF_PART + TRAINED, OF_PART + HELD_OUT]
     predictions = predictions_of(parts, errors=0.25)
-    found = system.measure(job, None, outcome, predictions)
+    found = system.measure(job, None, OUTCOME, predictions)
     assert found["test/pck"] == 0.5
     assert (found["held_out/px"], found["trained_on/px/tail"]) == pytest.approx((0.5, 0.5))
     assert (found["held_out/labels"], found["held_out/hidden"]) == (5, 0)
-    system.draw(job, None, outcome, predictions)
-    assert seen.predictions == [["test"], ["test"]]  # a system sees its own predictions and no others
+    system.draw(job, None, OUTCOME, predictions)
+    assert seen == [["test"], ["test"]]  # a system sees its own predictions and no others
     animals = read_errors(tmp_path, PAIR.names)
     assert [animals.title(n) for n in range(5)] == [
         "day 1/a#1.png", "day 1/b.png", "clip.mp4 frame 7 animal 0", "clip.mp4 frame 7 animal 1", "day 2/c.png"]
@@ -100,20 +93,18 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, seen, tmp_pa
 
 def test_without_a_cutoff_from_labels_nothing_is_hidden(system, parts, tmp_path):
     job = SimpleNamespace(folder=tmp_path, config=None, variant="made")
-    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
     predictions = predictions_of(parts, errors=5.0, scores=0.1)  # half of the animal's length
-    found = system.measure(job, None, outcome, predictions)
-    system.draw(job, None, outcome, predictions)
+    found = system.measure(job, None, OUTCOME, predictions)
+    system.draw(job, None, OUTCOME, predictions)
     assert read_score_table(tmp_path).cutoff == DEFAULT_CUTOFF > 0.1
     assert (found["held_out/hidden"], found["held_out/px_shown"]) == (0, pytest.approx(10.0))
 
 
 def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(system, parts, tmp_path):
-    outcome = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
     folders = [tmp_path / f"seed-{number}" for number in range(3)]
     for folder, (error, score) in zip(folders, ((1.0, 0.2), (5.0, 0.9), (2.0, 0.4)), strict=True):
         found = predictions_of(parts, errors=error, scores=score)
-        system.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, outcome, found)
+        system.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, OUTCOME, found)
         write_predictions(folder, {name: one for name, one in found.items() if one is not None})
     tables = meaning_of_all(folders, "made_peak")
     radii = radius_table_from(tables["radius_table.json"], "")

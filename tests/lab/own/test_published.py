@@ -1,4 +1,4 @@
-"""MoveNet in the place of a run: names of keypoints, predictions and errors on projects, and files that are refused."""
+"""MoveNet in the place of a run: names of keypoints, predictions, errors on projects, and what starts from it."""
 import csv
 import functools
 
@@ -6,35 +6,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from own_projects import synthetic_project
+from own_runs import made_movenet
 from PIL import Image
-from untrained import drawn, shapes_of
 
-from kpjax import Example
+from kpjax import Example, Skeleton
+from kpjax.input.source import stacked
 from kpjax.lab import predictors
 from kpjax.lab.commands import run_command
-from kpjax.models import movenet_lightning, to_torch
+from kpjax.lab.own import adaptation, incremental, project as own_project
+from kpjax.methods import symmetric_normalise
+from kpjax.models import MoveNet, movenet_lightning
 from kpjax.models.movenet import KEYPOINTS, person_box
-from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems import person, published
+from kpjax.systems.adaptation.variants import build, perceptual_start
+from kpjax.systems.command_line import read_command
+from kpjax.systems.incremental import run_of
+from kpjax.systems.incremental.steps import learn_base
 
 evaluate, predict = (functools.partial(run_command, name) for name in ("evaluate", "predict"))
+SHORT = ("--batch-size", "8", "--steps", "2")
 MADE_UP = {"head_top": (20, 5), "LeftShoulder": (30, 20), "l_elbow": (34, 30), "tail": (3, 3)}
 
 
 @pytest.fixture(scope="module")
 def weights(shallow_mobilenet, tmp_path_factory):
     """A file of made-up weights of all layers of a shallow MoveNet."""
-    path = tmp_path_factory.mktemp("weights") / "made.safetensors"
-    write_safetensors(path, {name: array for name, array in to_torch(drawn(shapes_of(
-        movenet_lightning(), np.zeros((1, 32, 32, 3), np.float32), False))).items()
-                             if array.ndim})
-    return path
+    return made_movenet(tmp_path_factory.mktemp("weights") / "made.safetensors")
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """Images of 32 px in place of 192."""
-    monkeypatch.setattr(predictors, "SIDE", 32)
+@pytest.fixture(scope="module")
+def people(weights):
+    """A predictor of images of 32 px in place of 192, which is the command's, too: it is compiled once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictors, "SIDE", 32)
+        usual, opened = predictors.open_people, predictors.open_people(weights)
+        patch.setattr(predictors, "open_people", lambda path, *points, **_: usual(path, *points) if points else opened)
+        yield opened
 
 
 def project(folder, points):
@@ -131,13 +139,13 @@ def test_the_whole_image_is_looked_at_where_the_person_is_lost_or_fills_it(size,
 
 # Commands
 
-def test_points_of_images_are_those_of_the_network(weights, small, tmp_path, capsys):
+def test_points_of_images_are_those_of_the_network(weights, people, tmp_path, capsys):
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
     predict([str(weights), str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--batch-size", "2",
              "--formats", "csv,dlc,slp,coco"])
     assert "MoveNet Lightning as published: 1 images at 32 px" in capsys.readouterr().out
-    found, scores = predictors.open_people(weights).predict(np.stack([image] * 2))
+    found, scores = people.predict(np.stack([image] * 2))
     with (tmp_path / "out" / "points.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["keypoint"] for row in rows] == list(KEYPOINTS)
@@ -145,7 +153,7 @@ def test_points_of_images_are_those_of_the_network(weights, small, tmp_path, cap
     np.testing.assert_allclose([float(row["score"]) for row in rows], scores[0], rtol=1e-4)
 
 
-def test_a_project_of_people_is_measured_by_its_names(weights, small, tmp_path, capsys):
+def test_a_project_of_people_is_measured_by_its_names(weights, people, tmp_path, capsys):
     labels = project(tmp_path / "people", MADE_UP)
     evaluate([str(weights), labels, "--out", str(tmp_path / "out"), "--batch-size", "2", "--threshold", "100"])
     out = capsys.readouterr().out
@@ -156,3 +164,61 @@ def test_a_project_of_people_is_measured_by_its_names(weights, small, tmp_path, 
     with (tmp_path / "out" / "errors.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["keypoint"] for row in rows} == {"head_top", "left_shoulder", "left_elbow"}
+
+
+# In the place of the run that people's own data start from
+
+@pytest.fixture
+def all_small(monkeypatch):
+    """Whatever opens MoveNet takes images of 32 px in place of 192."""
+    monkeypatch.setattr(published, "SIDE", 32)
+
+
+@pytest.mark.slow
+def test_a_published_network_of_poses_is_a_core(given, weights, all_small, capsys):
+    """Its trunk and pyramid are frozen under a new head; a whole step is traced, not run."""
+    read = read_command(adaptation.SYSTEM, [
+        "own", "--core", str(weights), "--images", given["IMAGES"], *SHORT, "--landmarks", "3", "--generator-width",
+        "4", "--stand-in-widths", "4", "--repeats", "1"])
+    job = read.job("adapted", 0)
+    assert (job.config.network, job.config.backbone.normalisation) == (MoveNet(), "symmetric")
+    assert "as the core has it" in capsys.readouterr().out
+    core = adaptation.own_core(job.config.core.core).core
+    assert set(core.variables["params"]) == {"backbone", "upsampling"}
+    method = build(job.config, job.variant)
+    batch = stacked([adaptation.open_data(job).target[n] for n in range(8)])
+    streams = dict.fromkeys(method.streams, batch)
+    start = {"core": core.variables, **perceptual_start(job.config)}
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
+    after, metrics = jax.eval_shape(method.update, state, streams, jax.random.key(0))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert "loss/total" in metrics
+
+
+@pytest.mark.slow
+def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monkeypatch, capsys):
+    """It finds two of the project's six keypoints."""
+    made = synthetic_project(tmp_path, recordings=("day",), labelled=8, keypoints=6)
+    made = made._replace(skeleton=Skeleton(("head", "neck", "RightShoulder", "left_shoulder", "tail", "horn")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
+    (job,) = read_command(incremental.SYSTEM, ["own", "--old", str(weights), "--project", "P", *SHORT,
+                                               "--augmentation", "none", "--variants", "kamp"]).jobs()
+    said = capsys.readouterr().out
+    assert "the same by their names: right_shoulder = RightShoulder, left_shoulder" in said
+    new = ("head", "neck", "tail", "horn")
+    assert "new keypoints: " + ", ".join(new) in said
+    assert "in both, and taken for the same keypoints: right_shoulder, left_shoulder" in said
+    assert (job.config.network, job.config.backbone.backbone_statistics) == (MoveNet(sigmoid=True), "frozen")
+    assert job.config.optimizer.learning_rate == 1e-3
+    data, held_out = incremental.open_project(job.config)
+    assert data.skeleton.names == (*KEYPOINTS, *new)
+    this = run_of(job, data)
+    known = learn_base(this)
+    # The network's own heatmaps of old keypoints are the published ones, at the peaks of which points are read.
+    found = this.predicted(known, held_out)
+    old = incremental.old_run(str(weights)).opened
+    maps = jax.jit(lambda v, x: movenet_lightning().apply(v, x, False))(
+        old.trained.variables, symmetric_normalise(np.float32(held_out.examples.image) / 255))
+    peaks = jax.nn.sigmoid(maps.heatmaps).max((1, 2))
+    np.testing.assert_allclose(found.scores[:, :17], peaks, atol=1e-4)
+    assert data.base["params"]["head"]["heatmaps"]["output"]["kernel"].shape[-1] == 17 + len(new)
