@@ -31,10 +31,6 @@ def generator_of(seed: int, domain: Domain, index: int, purpose: str) -> np.rand
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def _columns(skeleton: Skeleton) -> list[int]:
-    return [ALL_JOINTS.index(name) for name in skeleton.names]
-
-
 def figures(
     count: int, domain: Domain, seed: int, side: int, *, first: int = 0, skeleton: Skeleton = TEN_POINTS
 ) -> ArraySource:
@@ -65,7 +61,7 @@ def figures(
             visible[index] = look.random(len(JOINTS)) >= domain.hidden
             cover(body, points[index][visible[index] == 0], 0.05 * side)
         images[index] = finish(body, behind, domain.noise, look)
-    keep = _columns(skeleton)
+    keep = [ALL_JOINTS.index(name) for name in skeleton.names]
     shown = visible[:, keep]
     return arrays(images, points[:, keep] * shown[..., None], shown, skeleton, f"figures/{domain.name}/{seed}")
 
