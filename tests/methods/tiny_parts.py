@@ -200,6 +200,16 @@ def drawn_state(method: Method, given=None, seed=7, streams=None):
     return drawn(shapes, seed)._replace(optimizer_state=optimizer_state)
 
 
+def forward(method: Method):
+    """Compiles an update without its gradients: (state, streams, key) -> (other metrics, averages, frozen)."""
+    def read(*arguments):
+        state, metrics = method.update(*arguments)
+        found = {name: value for name, value in metrics.items() if not name.startswith("gradient_norm")}
+        return found, getattr(state, "averages", ()), state.frozen
+
+    return jax.jit(read)
+
+
 def recorder(count):
     """An optimizer that returns gradients as they are; keeps the first `count` of a group and how many there were."""
     def init(params):
