@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, centred, streams_of
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, centred, forward, streams_of
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -61,33 +61,26 @@ def variables():
                                tree) for name, tree in first.variables.items()}
 
 
-def everything(*found):
-    return found
-
-
-def losses(metrics, gradient, variables):
-    return {name: value for name, value in metrics.items() if name.startswith("loss/")}
-
-
-def stepped(method, streams=None, step=0, read=everything):
-    """(metrics, gradient by part, variables afterwards) of one update. read: what of them is computed, all by default.
-    """
-    streams = streams_of(method) if streams is None else streams
+def first_state(method, step=0):
     first = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {})
-    given = {name: variables()[name] for name in first.variables}
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first.optimizer_state)
-    found = updating(method, read)(State(jnp.int32(step), given, empty, {}), streams, jax.random.key(0))
-    return jax.tree.map(np.asarray, found)
+    return State(jnp.int32(step), {name: variables()[name] for name in first.variables}, empty, {})
+
+
+def stepped(method, streams=None, step=0):
+    """(metrics, gradient by part, variables afterwards) of one update."""
+    streams = streams_of(method) if streams is None else streams
+    state, metrics = updating(method)(first_state(method, step), streams, jax.random.key(0))
+    return jax.tree.map(np.asarray, (metrics, state.optimizer_state, state.variables))
 
 
 @functools.cache
-def updating(method, read):
-    @jax.jit
-    def update(*arguments):
-        state, metrics = method.update(*arguments)
-        return read(metrics, state.optimizer_state, state.variables)
+def updating(method):
+    return jax.jit(method.update)
 
-    return update
+
+def losses(method):
+    return forward(method)(first_state(method), streams_of(method), jax.random.key(0))[0]
 
 
 def reached(gradient):
@@ -296,7 +289,7 @@ def test_under_a_warp_that_moves_nothing_views_agree_and_labels_supervise():
         "true": equivariance_term(CODEC, 1.0, LABELLED),
         "supervised": semi_supervised_objective(CODEC)["supervised"],
     }
-    metrics = stepped(build(answers, draw_map=unmoved), read=losses)
+    metrics = losses(build(answers, draw_map=unmoved))
     for name in ("equivariance", "invariance", "inverse"):
         close(metrics[f"loss/{name}"], 0, atol=1e-8, err_msg=name)
     close(metrics["loss/true"], metrics["loss/supervised"])
@@ -335,7 +328,8 @@ def test_equivariance_by_a_shift_of_one_cell(inverse):
 def test_a_separate_pass_leaves_running_statistics_to_the_first(step_of_ours):
     """Statistics are those of unmoved images alone; in a joint pass they are of all images."""
     method = build(without(semi_supervised_objective(CODEC), "semantic", "invariance"), warped_pass="separate")
-    separate = stepped(method, read=lambda metrics, gradient, variables: variables["batch_stats"])
+    separate = jax.jit(lambda *given: method.update(*given)[0].variables["batch_stats"])(
+        first_state(method), streams_of(method), jax.random.key(0))
     _, (_, first) = passed(method)
     jax.tree.map(close, separate, first["batch_stats"])
     with pytest.raises(AssertionError):
@@ -356,7 +350,7 @@ def test_pseudo_labels_are_supervised_as_one_batch_with_the_labels():
     method = build(pseudo_label_objective(CODEC, supervised_weight=1e3))
     both, (heatmaps, _) = passed(method)
     expected = jax.jit(lambda heatmaps, both: 1e3 * heatmap_mse(heatmaps, *CODEC.encode(both), half=False))
-    close(stepped(method, read=losses)["loss/total"], expected(heatmaps, both))
+    close(losses(method)["loss/total"], expected(heatmaps, both))
     assert set(jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {}).variables) == {
         "params", "batch_stats"}
     shares = pseudo_label_objective(CODEC, supervised_weight=1e3, labelled_share=0.6)
