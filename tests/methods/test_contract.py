@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import resumed_in_a_new_process
+from jax.extend.core import jaxpr_as_fun
 from resumed_in_a_new_process import CUT, WHOLE, one_device, train
 from tiny_parts import (
     BATCH,
@@ -46,16 +47,28 @@ QUICK = "regda.regda"  # does by default what others do with the slow tests
 STEPS = 3
 
 
+def traced_once(function, traces):
+    """The function as it was traced at its first call, whatever mesh later calls are for; traces: gets its calls."""
+    @functools.cache
+    def traced(structure, *shapes):
+        traces.append(structure)
+        return jax.make_jaxpr(function, return_shape=True)(*jax.tree.unflatten(structure, shapes))
+
+    def call(*arguments):
+        leaves, structure = jax.tree.flatten(arguments)
+        shapes = (jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
+        jaxpr, result = traced(structure, *shapes)
+        return jax.tree.unflatten(jax.tree.structure(result), jaxpr_as_fun(jaxpr)(*leaves))
+
+    return call
+
+
 @functools.cache
 def method_of(name):
-    """The method, which is traced once for all tests and meshes, and an entry for each trace of its update."""
+    """The method, which is traced once for all tests and meshes, and an entry for each trace of its functions."""
     method, traces = build(FACTORIES[name]), []
-
-    def watched(*arguments):
-        traces.append(name)
-        return method.update(*arguments)
-
-    return method._replace(init=jax.jit(method.init), update=jax.jit(watched), predict=jax.jit(method.predict)), traces
+    return method._replace(**{part: traced_once(getattr(method, part), traces)
+                              for part in ("init", "update", "predict")}), traces
 
 
 # By shape
@@ -241,7 +254,8 @@ def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, goes_on, tmp_
 def test_a_prediction_reads_no_labels(name):
     (method, _), last, example = method_of(name), run(name)[1], batch("labelled")
     blind = example._replace(keypoints=np.zeros_like(example.keypoints), visible=np.zeros_like(example.visible))
-    found, seeing = (method.predict(Trained(last.variables, last.frozen), one) for one in (blind, example))
+    predict = jax.jit(method.predict)
+    found, seeing = (predict(Trained(last.variables, last.frozen), one) for one in (blind, example))
     np.testing.assert_array_equal(found.keypoints, seeing.keypoints)
 
 
