@@ -11,8 +11,8 @@ from contextlib import nullcontext
 # Nearly all time goes into compiling programs that then run a few times: they are not optimised. By the environment, so
 # that processes which tests start do the same, and each flag once, so that they read the same compile cache.
 FLAGS = ["--xla_force_host_platform_device_count=8"]
-QUICK_FUSIONS = importlib.metadata.version("jaxlib").startswith("0.10.")  # an unknown flag ends a process
-if QUICK_FUSIONS:  # and programs in one piece: to split them for more threads than there are cores takes longer
+if importlib.metadata.version("jaxlib").startswith("0.10."):  # an unknown flag ends a process
+    # Quick fusions, and programs in one piece: to split them for more threads than there are cores takes longer.
     FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
 os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*FLAGS, *os.environ.get("XLA_FLAGS", "").split()]))
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
@@ -156,12 +156,6 @@ def shallow_mobilenet():
         patch.setattr(inverted_residuals, "STAGES", stages)
         yield
     jax.clear_caches()  # configs of both are equal
-
-
-@pytest.fixture(scope="session")
-def rounded_alike():
-    """Options for programs whose numbers are compared bit by bit: quick fusions round the same product in two ways."""
-    return {"xla_cpu_use_fusion_emitters": True} if QUICK_FUSIONS else {}
 
 
 def below(variable):

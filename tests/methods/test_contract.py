@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import resumed_in_a_new_process
+from jax.extend.core import jaxpr_as_fun
 from resumed_in_a_new_process import CUT, WHOLE, one_device, train
 from tiny_parts import (
     BATCH,
@@ -46,17 +47,28 @@ QUICK = "regda.regda"  # does by default what others do with the slow tests
 STEPS = 3
 
 
+def traced_once(function, traces):
+    """The function as it was traced at its first call, whatever mesh later calls are for; traces: gets its calls."""
+    @functools.cache
+    def traced(structure, *shapes):
+        traces.append(structure)
+        return jax.make_jaxpr(function, return_shape=True)(*jax.tree.unflatten(structure, shapes))
+
+    def call(*arguments):
+        leaves, structure = jax.tree.flatten(arguments)
+        shapes = (jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
+        jaxpr, result = traced(structure, *shapes)
+        return jax.tree.unflatten(jax.tree.structure(result), jaxpr_as_fun(jaxpr)(*leaves))
+
+    return call
+
+
 @functools.cache
 def method_of(name):
-    """The method, and what tracing its update saw: the abstract metrics, once for each trace."""
+    """The method, which is traced once for all tests and meshes, and an entry for each trace of its functions."""
     method, traces = build(FACTORIES[name]), []
-
-    def watched(*arguments):
-        state, metrics = method.update(*arguments)
-        traces.append({key: (value.shape, value.dtype) for key, value in metrics.items()})
-        return state, metrics
-
-    return method._replace(update=watched), traces
+    return method._replace(**{part: traced_once(getattr(method, part), traces)
+                              for part in ("init", "update", "predict")}), traces
 
 
 # By shape
@@ -64,7 +76,7 @@ def method_of(name):
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_states_metrics_and_predictions_have_their_shapes(name):
-    method, example = build(FACTORIES[name]), batch("labelled")
+    (method, _), example = method_of(name), batch("labelled")
     key, streams = jax.random.key(0), streams_of(method)
     first = jax.eval_shape(method.init, key, streams, start())
     after, metrics = jax.eval_shape(method.update, first, streams, key)
@@ -116,6 +128,11 @@ NETWORKS = {
     "vit": vit(KEYPOINTS, width=12, depth=2, heads=2, upsampling_width=8)}
 
 
+@functools.cache
+def shapes_of(model, side):
+    return jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False), jax.random.key(0))
+
+
 @pytest.mark.parametrize(("network", "name"), [
     pytest.param(network, name, marks=() if network == "vit" or name == QUICK else pytest.mark.slow)
     for network in NETWORKS for name in sorted(OF_FAMILIES - {"pyramids.pyramids"})])
@@ -126,14 +143,11 @@ def test_a_method_takes_a_published_backbone_with_no_further_line(network, name,
     example = batch("labelled")._replace(image=np.zeros((BATCH, side, side, 3), np.uint8))
     streams = dict.fromkeys(method.streams, example)
 
-    def one_step(key, example, streams):
-        variables = model.init(key, jnp.zeros((1, side, side, 3)), train=False)
-        given = {role: dict(variables) for role in ("variables", "teacher", "core", "association")}
-        state = method.init(key, streams, given)
-        after, metrics = method.update(state, streams, key)
-        return state, after, metrics, method.predict(after, example)
-
-    state, after, metrics, prediction = jax.eval_shape(one_step, jax.random.key(0), example, streams)
+    key, roles = jax.random.key(0), ("variables", "teacher", "core", "association")
+    given = dict.fromkeys(roles, shapes_of(model, side))
+    state = jax.eval_shape(method.init, key, streams, given)
+    after, metrics = jax.eval_shape(method.update, state, streams, key)
+    prediction = jax.eval_shape(method.predict, after, example)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert "loss/total" in metrics
     assert prediction.keypoints.shape == (BATCH, KEYPOINTS, 2)
@@ -188,11 +202,11 @@ def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_compiles_nothing(name):
-    once, traces = run(name)[1], method_of(name)[1]
-    before = len(traces)
+    once, (update, _) = run(name)[1], compiled_update(method_of(name)[0].update, one_device())
+    before = update._cache_size()
     chex.assert_trees_all_equal(once, run.__wrapped__(name)[1])
     run(name, seed=1, steps=1)
-    assert len(traces) == before
+    assert update._cache_size() == before
 
 
 def test_inputs_of_init_stay_readable_after_an_update(name):
@@ -225,7 +239,7 @@ def goes_on():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, goes_on, tmp_path):
-    method, resumed, whole = method_of(name)[0], tmp_path / "resumed", tmp_path / "whole"
+    method, resumed, whole = build(FACTORIES[name]), tmp_path / "resumed", tmp_path / "whole"
     train(method, resumed, CUT)
     assert goes_on(name, resumed) == "done"
     train(method, whole, WHOLE)

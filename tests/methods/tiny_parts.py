@@ -17,7 +17,7 @@ import optax
 from flax import linen as nn
 
 import kpjax.methods
-from kpjax.augment.augmentations import random_affine
+from kpjax.augment.augmentations import random_flip
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
@@ -94,7 +94,7 @@ MODEL = KeypointNetwork(
     Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
-SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_affine(degrees=20.0), centred)
+SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_flip(SKELETON), centred)
 PARTS = SETUP._asdict()
 # Of methods that bring networks of their own, in place of those.
 SMALLER = {"adaptation": {"generator": ResidualGenerator(2, blocks=1)}, "pyramids": {"network": tiny_pyramid()},
@@ -198,6 +198,16 @@ def drawn_state(method: Method, given=None, seed=7, streams=None):
     shapes = jax.eval_shape(method.init, jax.random.key(0), streams, {} if given is None else given)
     optimizer_state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer_state)
     return drawn(shapes, seed)._replace(optimizer_state=optimizer_state)
+
+
+def forward(method: Method):
+    """Compiles an update without its gradients: (state, streams, key) -> (other metrics, averages, frozen)."""
+    def read(*arguments):
+        state, metrics = method.update(*arguments)
+        found = {name: value for name, value in metrics.items() if not name.startswith("gradient_norm")}
+        return found, getattr(state, "averages", ()), state.frozen
+
+    return jax.jit(read)
 
 
 def recorder(count):

@@ -57,7 +57,12 @@ def test_the_generator_paints_between_black_and_white():
 
 
 def test_random_features_answer_to_edges_and_not_to_brightness():
-    network, variables = random_features(jax.random.key(3), (4,))
-    grey = network.apply(variables, jnp.full((1, 8, 8, 3), 0.7))[0]
+
+    @jax.jit
+    def features(images):
+        network, variables = random_features(jax.random.key(3), (4,))
+        return network.apply(variables, images)[0]
+
+    grey = features(jnp.full((1, 8, 8, 3), 0.7))
     np.testing.assert_allclose(grey[:, 2:-2, 2:-2], 0, atol=1e-5)
     assert float(grey[:, 0].max()) > 0.01  # zeros beyond the border are an edge

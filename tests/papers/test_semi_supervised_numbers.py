@@ -17,7 +17,6 @@ from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses.consistency import semantic_representation, transformation_equivariance, transformation_invariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import replaced, total
-from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_supervised_objective
 from kpjax.methods.semi_supervised_family.semantic_features import initial_semantic
 from kpjax.models.high_resolution import hrnet
@@ -187,14 +186,12 @@ def test_n17_spread(close):
     close([summary.mean, summary.deviation, summary.deviation * (2 / 3) ** 0.5], [67.2, 1.081665, 0.883176])
 
 
-def test_n20_labelled_subset_and_threshold(close):
+def test_n20_labelled_subset():
     source = arrays(np.zeros((20, 4, 4, 3), np.uint8), np.zeros((20, 1, 2), np.float32), np.ones((20, 1), np.float32),
                     Skeleton(("point",)), "twenty")
     chosen = [list(labelled_subset(source, count=4, seed=seed).labelled) for seed in range(3)]
     assert chosen == [[4, 19, 6, 2], [1, 10, 18, 16], [6, 18, 7, 10]]
     assert list(labelled_subset(source, share=0.2, seed=0).labelled) == chosen[0]
-    peaks = np.array([[.9, .2], [.7, .6], [.3, .1], [.8, .5]])
-    close(matching_threshold(peaks, np.array([[1, 1], [1, 0]])), 0.3)
 
 
 # Networks

@@ -3,11 +3,14 @@ import functools
 import json
 from pathlib import Path
 
+import jax
 import pytest
 from tiny_regda import TINY
 from tiny_systems import SYSTEMS, VARIANTS
 
 from kpjax.lab.own import project
+from kpjax.models.vgg import random_features
+from kpjax.systems.adaptation import variants as adaptation
 from kpjax.systems.command_line import run
 
 
@@ -15,6 +18,15 @@ from kpjax.systems.command_line import run
 def tiny_regda():
     """RegDA with two presets, `people` and `sprites`, that train for seconds."""
     return TINY
+
+
+@pytest.fixture(autouse=True, scope="session")
+def features_of_one_program():
+    """Draws random features at once: their operations one by one take longer to compile than a step of training."""
+    drawn = jax.jit(lambda key, widths: random_features(key, widths)[1], static_argnums=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adaptation, "random_features", lambda key, widths: (None, drawn(key, widths)))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 import tiny_parts
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from tiny_parts import MODEL, SIDE, SKELETON, batch, centred
+from tiny_parts import MODEL, SIDE, SKELETON, batch, centred, forward
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
@@ -30,13 +30,18 @@ from kpjax.models.vgg import RandomFeatures
 
 KEYPOINTS = len(SKELETON.names)
 PERCEPTUAL = RandomFeatures((2, 3))
+UNET = small_unet(KEYPOINTS, widths=(4, 4, 8))
 # Each with the side of its images, and the number of kernels that are frozen.
 NETWORKS = [
-    pytest.param(small_unet(KEYPOINTS, widths=(4, 4, 8)), 8, 4, id="unet"),
+    pytest.param(UNET, 8, 4, id="unet"),
     pytest.param(hourglass(KEYPOINTS, width=16, depth=1), 8, 24, id="hourglass", marks=pytest.mark.slow),
     pytest.param(pose_resnet(18, KEYPOINTS, upsampling_width=8), 32, 16, id="pose_resnet", marks=pytest.mark.slow),
     pytest.param(hrnet(KEYPOINTS, width=4, modules=(1, 1, 1), blocks=1, stem_width=4), 32, 33, id="hrnet",
                  marks=pytest.mark.slow)]
+
+PARAMETRISATIONS = {
+    "adapted": (adapted(), {"projections", "free", "head"}, {"backbone"}),
+    "finetuned": (finetuned(), {"free", "head"}, set())}
 
 
 def build(model=MODEL, objective=None, **changes):
@@ -83,6 +88,16 @@ def after(method, state, steps=2, streams=None):
     return state, metrics
 
 
+@functools.cache
+def run(name, model, side):
+    """The method of a parametrisation, its first state, what two steps make of it, the metrics of the last, and
+    `plain_variables` in one program."""
+    trained, streams = PARAMETRISATIONS[name][0], images(side, 2)
+    method = build(model, trained=trained)
+    first = init(method, {"core": core_of(model, side)}, streams)
+    return method, first, *after(method, first, 2, streams), jax.jit(lambda state: plain_variables(state, trained))
+
+
 def equal(tree, other):
     jax.tree.map(np.testing.assert_array_equal, tree, other)
 
@@ -96,15 +111,13 @@ def body(tree):
 
 @pytest.mark.parametrize(("model", "side", "kernels"), NETWORKS)
 def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernels):
-    core, method, streams = core_of(model, side), build(model), images(side, 2)
-    first = init(method, {"core": core}, streams)
+    core, streams, (method, first, last, _, plain) = (
+        core_of(model, side), images(side, 2), run("adapted", model, side))
     assert len(jax.tree.leaves(first.frozen["core"])) == kernels
-    params = plain_variables(first, adapted())["params"]
+    params = plain(first)["params"]
     equal(body(params), body(core["params"]))
     equal(first.variables["batch_stats"], core["batch_stats"])
     assert not np.array_equal(*(tree["head"]["output"]["kernel"] for tree in (params, core["params"])))
-
-    last, _ = after(method, first, 2, streams)
     equal(first.frozen, last.frozen)
     frozen = flatten_dict(last.frozen["core"])
     equal(frozen, {path: flatten_dict(core["params"])[path] for path in frozen})
@@ -117,16 +130,11 @@ def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernel
     # A plain network, its kernels projected once and for all, predicts the same.
     found = jax.jit(method.predict)(last, streams["target"])
     heatmaps = jax.jit(lambda variables, x: model.apply(variables, centred(x), train=False))(
-        plain_variables(last, adapted()), streams["target"].image.astype(np.float32) / 255)
+        plain(last), streams["target"].image.astype(np.float32) / 255)
     np.testing.assert_allclose(found.heatmaps[0], heatmaps, rtol=1e-5, atol=1e-5 * np.abs(heatmaps).max())
 
 
 # Parametrisations
-
-
-PARAMETRISATIONS = {
-    "adapted": (adapted(), {"projections", "free", "head"}, {"backbone"}),
-    "finetuned": (finetuned(), {"free", "head"}, set())}
 
 
 @pytest.mark.parametrize(("trained", "moves", "frozen_parts"), PARAMETRISATIONS.values(), ids=PARAMETRISATIONS)
@@ -136,16 +144,12 @@ def test_parametrisations_have_their_parts(trained, moves, frozen_parts):
     assert set(first.frozen.get("core", {})) == frozen_parts
 
 
-@pytest.mark.parametrize(("trained", "moves"), [
-    pytest.param(*row[:2], id=name, marks=() if name == "adapted" else pytest.mark.slow)
-    for name, row in PARAMETRISATIONS.items()])
-def test_parametrisations_train_what_they_say(trained, moves):
-    method = build(trained=trained, optimizer=optax.identity())
-    first = init(method, {"core": core_of()})
-    params = plain_variables(first, trained)["params"]
-    assert jax.tree.structure(params) == jax.tree.structure(core_of()["params"])
-    equal(body(params), body(core_of()["params"]))
-    last, metrics = after(method, first, 2)
+@pytest.mark.parametrize("name", ["adapted", pytest.param("finetuned", marks=pytest.mark.slow)])
+def test_parametrisations_train_what_they_say(name):
+    core, (_, first, last, metrics, plain) = core_of(UNET, 8)["params"], run(name, UNET, 8)
+    params = plain(first)["params"]
+    assert jax.tree.structure(params) == jax.tree.structure(core)
+    equal(body(params), body(core))
     equal(first.frozen, last.frozen)
     still = [path for path, leaf in flatten_dict(first.variables["params"]).items()
              if np.array_equal(leaf, flatten_dict(last.variables["params"])[path])]
@@ -153,7 +157,7 @@ def test_parametrisations_train_what_they_say(trained, moves):
     assert set(still) <= {("head", "output", "bias")}
     assert set(metrics) == {"loss/pixels", "loss/total", "varying_points", "point_spread", "gradient_norm/landmarks",
                             "gradient_norm/generator", "mean/normalisation_scale", *(
-                                {"mean/projection_diagonal"} if "projections" in moves else ())}
+                                {"mean/projection_diagonal"} if name == "adapted" else ())}
 
 
 def test_scratch_reads_no_core():
@@ -181,8 +185,8 @@ def test_terms_reach_what_they_should():
         PERCEPTUAL.init, jax.random.key(1), jnp.zeros((1, 8, 8, 3))))}
     method = build(objective=adaptation_objective(perceptual=True, features=2.0), perceptual=PERCEPTUAL)
     first = started()._replace(frozen=started().frozen | {"perceptual": start["perceptual"]})
-    last, metrics = after(method, first, 1)
-    equal(last.frozen["perceptual"], start["perceptual"])
+    metrics, _, frozen = forward(method)(first, images(), jax.random.key(0))
+    equal(frozen["perceptual"], start["perceptual"])
     np.testing.assert_allclose(metrics["loss/total"], metrics["loss/pixels"] + 2 * metrics["loss/features"], rtol=1e-6)
     plain = jax.eval_shape(build(perceptual=PERCEPTUAL).init, jax.random.key(0), images(), start)
     assert set(plain.frozen) == {"core"}

@@ -156,13 +156,20 @@ def test_errors_of_the_teacher_that_ka_net_copies_are_counted(answers, measured)
     assert 0 <= float(sums["wrong_copied_by_chance"][0]) <= wrong.sum()
 
 
-@pytest.mark.parametrize(("x", "y"), [(5.3, 4.8), (9.0, 6.9), (5.45, 8.55)])
-def test_a_peak_between_cells_is_kept_when_it_is_drawn_again(x, y):
+def test_peaks_between_cells_are_kept_when_they_are_drawn_again():
     """In heatmap pixels, away from the border. Arg-max is off by up to half a cell along each axis."""
     fine = codec(image_size=64, heatmap_size=16, sigma=1.25, grid="half_pixel", rounded=False, window=None,
                  decoder=functools.partial(decode_dark, sigma=1.25))
-    faint = 0.3 * gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25)
-    again = rerendered(fine, faint)
-    np.testing.assert_allclose(again, gaussian_bumps(jnp.array([[[x, y]]]), (16, 16), 1.25), atol=0.02)
-    np.testing.assert_allclose(*(fine.decode(maps)[0] for maps in (again, faint)), atol=0.1)
-    np.testing.assert_allclose(move_points(fine.to_heatmap, fine.decode(again)[0])[0, 0], [x, y], atol=0.1 / 4)
+    points = np.float32([[[5.3, 4.8]], [[9.0, 6.9]], [[5.45, 8.55]]])
+
+    @jax.jit
+    def drawn_twice(points):
+        bumps = gaussian_bumps(points, (16, 16), 1.25)
+        again = rerendered(fine, 0.3 * bumps)
+        once, twice = (fine.decode(maps)[0] for maps in (0.3 * bumps, again))
+        return bumps, again, once, twice, move_points(fine.to_heatmap, twice)
+
+    bumps, again, once, twice, found = drawn_twice(points)
+    np.testing.assert_allclose(again, bumps, atol=0.02)
+    np.testing.assert_allclose(twice, once, atol=0.1)
+    np.testing.assert_allclose(found, points, atol=0.1 / 4)

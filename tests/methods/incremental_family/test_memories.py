@@ -10,7 +10,7 @@ from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, en
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.continual import quadratic_penalty
 from kpjax.methods.incremental_family.importance import finished, fisher
-from kpjax.methods.incremental_family.incremental import incremental
+from kpjax.methods.incremental_family.incremental import Tracker, incremental
 from kpjax.methods.incremental_family.memories import (
     FISHER_EVERY,
     adaptive_consolidation,
@@ -62,18 +62,25 @@ def test_a_walk_inside_the_method_sees_the_applied_gradient():
     """One update with momentum's first step: d = -rate g, with the penalty's pull in g."""
     anchor = jax.tree.map(lambda leaf: leaf + 0.01, teacher()["params"])
     importance = jax.tree.map(jnp.ones_like, anchor)
-    method = method_of(NEW | {"penalty": penalty_term(half=False)}, walk_by_updates().tracker)
+    walk = walk_by_updates().tracker
+    tracker = Tracker(lambda params, start: {"walk": walk.init(params, start)}, lambda tree, **step: {
+        "walk": walk.after_update(tree["walk"], **step), "step": step})
+    method = method_of(NEW | {"penalty": penalty_term(half=False)}, tracker)
     streams, given = {"labelled": batch("labelled")}, starting(anchor=anchor, importance=importance)
     before = jax.jit(method.init)(KEY, streams, given)
     state, _ = jax.jit(method.update)(before, streams, KEY)
-    pulled = jax.tree.leaves(jax.tree.map(
-        lambda a, b: a - b, before.variables["params"]["backbone"], state.variables["params"]["backbone"]))
-    rate = 1e-2
+    step, rate = jax.device_get(state.tracked["step"]), 1e-2
+    jax.tree.map(np.testing.assert_array_equal, step["old"], before.variables["params"])
+    jax.tree.map(np.testing.assert_array_equal, step["new"], state.variables["params"])
+    pulled = jax.tree.map(np.subtract, step["old"]["backbone"], step["new"]["backbone"])
+    jax.tree.map(lambda gradient, moved: np.testing.assert_allclose(moved, rate * gradient, rtol=2e-3, atol=1e-6),
+                 step["gradient"]["backbone"], pulled)
 
     # F = 0.9 g² with g the applied gradient, which is the movement over the rate
-    for leaf, moved in zip(jax.tree.leaves(state.tracked.fisher["backbone"]), pulled, strict=True):
-        np.testing.assert_allclose(leaf, 0.9 * np.square(moved / rate), rtol=2e-3, atol=1e-6)
-    for tree in state.tracked:
+    walked = state.tracked["walk"]
+    jax.tree.map(lambda leaf, moved: np.testing.assert_allclose(leaf, 0.9 * np.square(moved / rate), rtol=2e-3,
+                                                                atol=1e-6), walked.fisher["backbone"], pulled)
+    for tree in walked:
         assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
 
 

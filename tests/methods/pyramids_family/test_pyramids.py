@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 from resumed_in_a_new_process import one_device
-from tiny_parts import BATCH, SIDE, Features, batch, centred, endless, tiny_pyramid
+from tiny_parts import BATCH, SIDE, Features, batch, centred, endless, forward, tiny_pyramid
 
 from kpjax.augment.augmentations import random_affine
 from kpjax.errors import RunError
@@ -37,7 +37,7 @@ from kpjax.training.fit import FitOptions, fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 OBJECTIVE = pyramids_objective()
-STREAMS = {"frame": batch("frame"), "reference": batch("reference")}
+KEY, STREAMS = jax.random.key(0), {"frame": batch("frame"), "reference": batch("reference")}
 
 
 def built(objective=OBJECTIVE, factory=pyramids, network=None, **changes):
@@ -189,11 +189,11 @@ def test_both_frames_are_augmented_alike():
     method = built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), augment=random_affine(degrees=40.0))
     state = randomised(shapes(method))
     same = {"frame": STREAMS["frame"], "reference": STREAMS["frame"]}
-    update = jax.jit(method.update)
-    assert update(state, same, jax.random.key(0))[1]["baseline/copied_reference"] == 0
-    frame, reference = (jnp.asarray(STREAMS[name].image, jnp.float32) / 255 for name in ("frame", "reference"))
-    found = update(state, STREAMS, jax.random.key(0))[1]["baseline/constant_colour"]
-    assert abs(found - baseline_errors(frame, reference)["constant_colour"]) > 1e-4
+    update = forward(method)
+    assert update(state, same, KEY)[0]["baseline/copied_reference"] == 0
+    frame, reference = (STREAMS[name].image / np.float32(255) for name in ("frame", "reference"))
+    found = update(state, STREAMS, KEY)[0]["baseline/constant_colour"]
+    assert abs(found - jax.jit(baseline_errors)(frame, reference)["constant_colour"]) > 1e-4
 
 
 # Predictions
@@ -235,12 +235,12 @@ def test_keynet_compares_features_balanced_by_their_averages():
     start = {"perceptual": weights}
     state = randomised(jax.eval_shape(method.init, jax.random.key(0), STREAMS, start))
     state = state._replace(averages=jnp.zeros(3), frozen={"perceptual": weights})
-    update = jax.jit(method.update)
-    first, metrics = update(state, STREAMS, jax.random.key(0))
+    update = forward(method)
+    metrics, averages, frozen = update(state, STREAMS, KEY)
     close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average at first
-    close(first.averages[0], metrics["error/reconstruction"])
-    jax.tree.map(np.testing.assert_array_equal, first.frozen, state.frozen)
-    _, again = update(state._replace(step=jnp.int32(1), averages=2 * first.averages), STREAMS, jax.random.key(0))
+    close(averages[0], metrics["error/reconstruction"])
+    jax.tree.map(np.testing.assert_array_equal, frozen, state.frozen)
+    again, _, _ = update(state._replace(step=jnp.int32(1), averages=2 * averages), STREAMS, KEY)
     close(again["loss/reconstruction"], 3000 / (0.99 * 2 + 0.01), rtol=1e-4)
 
 
@@ -266,7 +266,7 @@ def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(resi
     renderer = params["generator"]["renderer"] | {"output": one}
     params = params | {"generator": params["generator"] | {"renderer": renderer}}
     state = state._replace(variables=state.variables | {"params": params}, frozen={"still": still})
-    _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    metrics, _, _ = forward(method)(state, STREAMS, KEY)
     video = still["video"][STREAMS["frame"].index]
     rendered = still["background"][video] + still["deviation"][video] if residual else 1
     squares = np.square(STREAMS["frame"].image / np.float32(255) - rendered)

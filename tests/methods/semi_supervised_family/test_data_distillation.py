@@ -196,7 +196,7 @@ def test_mirrored_views_exchange_sides(monkeypatch):
     assert (found.scores[:, :2] < 0.6 * found.scores[:, 2:]).all()
 
 
-def test_views_of_several_sizes_agree(monkeypatch):
+def test_views_of_another_size_agree(monkeypatch):
     """What a network misses by so many px of an enlarged view are fewer px of the image."""
     read, example, skeleton = reader(), image(), Skeleton(SKELETON.names)
 
@@ -204,8 +204,6 @@ def test_views_of_several_sizes_agree(monkeypatch):
         return (found := read(state, example))._replace(keypoints=found.keypoints + jnp.array([[[6.0, 0.0]]]))
 
     monkeypatch.setattr(data_distillation, "TURNS", 1)
-    for zoom in (1.0, 1.25):
-        monkeypatch.setattr(data_distillation, "ZOOMS", (zoom,))
-        right, wrong = (jax.jit(agreed_predict(predict, skeleton))(READS, example).keypoints
-                        for predict in (read, shifted))
-        np.testing.assert_allclose(wrong - right, np.broadcast_to([6 / zoom, 0], right.shape), atol=1e-3)
+    monkeypatch.setattr(data_distillation, "ZOOMS", (1.25,))
+    right, wrong = (jax.jit(agreed_predict(predict, skeleton))(READS, example).keypoints for predict in (read, shifted))
+    np.testing.assert_allclose(wrong - right, np.broadcast_to([6 / 1.25, 0], right.shape), atol=1e-3)

@@ -8,7 +8,7 @@ import optax
 import pytest
 import tiny_parts
 from flax import linen as nn
-from tiny_parts import BATCH, CODEC, SIDE, Features, batch
+from tiny_parts import BATCH, CODEC, SIDE, Features, batch, forward
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
@@ -51,9 +51,7 @@ def first(streams):
 def updates():
     """The compiled update of each objective."""
     return functools.cache(lambda name: jax.jit({
-        "both": build(), "reconstruction": build(without(OBJECTIVE, "supervised")),
-        "perceptual": build(PERCEPTUAL, perceptual=Features()),
-    }[name].update))
+        "both": build(), "reconstruction": build(without(OBJECTIVE, "supervised"))}[name].update))
 
 
 def step(update, state, streams):
@@ -119,7 +117,7 @@ def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(firs
     params = {"scale": jnp.float32(1)}
     state = first._replace(generator={"params": params, "batch_stats": {}}, averages=(), frozen={},
                            optimizer_state=optax.identity().init(None))
-    _, metrics = step(jax.jit(method.update), state, streams)
+    metrics, _, _ = forward(method)(state, streams, jax.random.key(0))
     close([metrics[f"loss/{name}"] for name in ("sources", "targets", "labels")], 0, atol=1e-6)
     assert metrics["loss/heatmaps"] > 1e-3
 
@@ -163,15 +161,15 @@ def test_reconstruction_reads_no_label_and_supervision_none_of_the_unlabelled(up
 # The perceptual loss
 
 
-def test_averages_start_at_the_first_distances_and_then_follow(updates, first, streams):
+def test_averages_start_at_the_first_distances_and_then_follow(first, streams):
     assert first.averages.shape == (3,)  # pixels and two feature maps
-    once, metrics = step(updates("perceptual"), first, streams)
+    update, key = forward(build(PERCEPTUAL, perceptual=Features())), jax.random.key(0)
+    metrics, averages, frozen = update(first, streams, key)
     close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average
-    assert (once.averages > 0).all()
-    jax.tree.map(np.testing.assert_array_equal, once.frozen, first.frozen)
-    lower = once._replace(averages=once.averages * np.float32([1, 0.5, 1]))
-    _, metrics = step(updates("perceptual"), lower._replace(
-        variables=first.variables, generator=first.generator), streams)
+    assert (averages > 0).all()
+    jax.tree.map(np.testing.assert_array_equal, frozen, first.frozen)
+    lower = first._replace(step=np.int32(1), averages=averages * np.float32([1, 0.5, 1]))
+    metrics, _, _ = update(lower, streams, key)
     expected = 1000 * (2 + 1 / (0.99 * 0.5 + 0.01))
     close(metrics["loss/reconstruction"], expected, rtol=1e-4)
 

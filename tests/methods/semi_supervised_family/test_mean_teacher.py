@@ -9,7 +9,7 @@ import tiny_parts
 from tiny_parts import CODEC, MODEL, assert_near, batch, centred
 
 from kpjax import geometry
-from kpjax.augment.augmentations import no_augmentation, random_affine
+from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import Term, without
 from kpjax.methods.semi_supervised_family.mean_teacher import (
     WARPED,
@@ -104,7 +104,7 @@ def test_the_teacher_sees_the_plain_image_and_the_student_the_moved_one():
 
 
 def test_without_consistency_it_is_supervised_training():
-    method = built(without(OBJECTIVE, "consistency"), augment=random_affine(degrees=20.0))
+    method = built(without(OBJECTIVE, "consistency"), augment=tiny_parts.SETUP.augment)
     assert method.streams == ("labelled",)
     plain = tiny_parts.build(supervised, optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5, loss=SQUARES)
     student, _ = networks(distinct_start())
