@@ -86,5 +86,4 @@ def _category(job: Job) -> adaptation.Data:
 
 OPEN: dict[str, Callable[[Job], Any]] = {
     "regda": _domains, "incremental": _steps, "pyramids": _videos, "adaptation": _category,
-    "semi_supervised": lambda job: semi_supervised.Data(*5 * [_of_set(job, job.config.augment.reach)], {}),
-    "supervised": lambda job: Splits(*3 * [_of_set(job)])}
+    "semi_supervised": lambda job: semi_supervised.Data(*5 * [_of_set(job, job.config.augment.reach)], {})}

@@ -4,7 +4,6 @@ A prepared set has three parts: images that train, others on which settings are 
 a tuning seed is evaluated on the second part and never reads the third. Rendered images are other ones for every seed.
 """
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -30,13 +29,6 @@ class Splits(NamedTuple):
     test: Source
     plain_train: Source | None = None  # training images as evaluation sees them, if they are loaded larger
     labelled: Source | None = None  # those of `train` with labels, if others have none
-
-    identity = MappingProxyType({})  # the config and the seed tell all of it
-
-    @property
-    def summary(self) -> str:
-        """The sizes."""
-        return f"{len(self.train)} training and {len(self.test)} test images"
 
 
 @dataclass(frozen=True)
