@@ -10,7 +10,7 @@ from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands.predict.pipeline import Seen
 from kpjax.lab.commands.predict.tracked import tracked
 from kpjax.lab.formats.project import Project, instance_of
-from kpjax.lab.formats.project_source import box_of, decoded, project_source
+from kpjax.lab.formats.project_source import box_of, project_source
 from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.out.reports.pixel_errors import Animals, counted
 from kpjax.lab.own.animals import found_on
@@ -30,7 +30,7 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop
     """
     finder = predictor.finder
     whole, _ = whole_frames(project)
-    source = decoded(project_source(whole, Letterbox(finder.side)), on_bad_frame=on_bad_frame)
+    source = project_source(whole, Letterbox(finder.side), on_bad_frame=on_bad_frame)
     known = finder.most if finder.always else None
     of_frame: dict[int, list[int]] = {}
     for number, one in enumerate(project.instances):

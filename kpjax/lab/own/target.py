@@ -12,7 +12,7 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.input.source import ArraySource
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import decoded, frames_at, project_source
+from kpjax.lab.formats.project_source import frames_at, project_source
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.animals import Learnt, open_frames
 from kpjax.lab.own.project import Own
@@ -70,6 +70,6 @@ def open_target(job: Job, target: Target, skeleton: Skeleton, root: Path, learnt
                 ) -> tuple[ArraySource, ArraySource | None]:
     """Reads the target's frames as `open_frames` does, named by their paths below `root`, and the animals that test."""
     data, own = job.config.data, job.config.own
-    tests = target.project and decoded(project_source(
-        target.project, data.square(), occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
+    tests = target.project and project_source(target.project, data.square(), occluded=own.occluded,
+                                              name="target, labelled", on_bad_frame=own.on_bad_frame)
     return open_frames(job, target.frames, skeleton, learnt, root=root, argument="target", name="target"), tests
