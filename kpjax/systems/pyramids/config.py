@@ -2,8 +2,6 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import optax
-
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import BASELINES
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
@@ -86,18 +84,6 @@ class Still(Checked):
 
 
 @dataclass(frozen=True)
-class PyramidOptimizer(Optimizer):
-    """Adam, whose learning rate is constant or falls to zero along a cosine."""
-
-    schedule: Literal["constant", "cosine"] = "constant"
-
-    def rate(self, steps: int) -> optax.Schedule:
-        """Builds the schedule."""
-        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
-                optax.constant_schedule(self.learning_rate))
-
-
-@dataclass(frozen=True)
 class Baselines(Checked):
     """KeyNet and Transporter, on the pyramid's finest map as the paper ran them."""
 
@@ -133,7 +119,7 @@ class Config(Checked):
     weights: Weights = Weights()
     rendering: Rendering = Rendering()
     still: Still = Still()
-    optimizer: PyramidOptimizer = PyramidOptimizer()
+    optimizer: Optimizer = Optimizer()
     batch_size: Count = 32  # pairs; not stated
     steps: Count = 100_000  # not stated
     evaluations: CountOrZero = 10  # of the probe on test videos while training, for the curves; they decide nothing
