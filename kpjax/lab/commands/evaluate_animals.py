@@ -88,7 +88,7 @@ def over_time(project: Project, found: Project, points: np.ndarray, scores: np.n
                  np.ones(len(here), bool), None, None, np.where(np.isfinite(reach[here]), reach[here], np.nan),
                  boxes[here]) for frame, here in zip(order, on, strict=True))
     placed = [one.keypoints for one in tracked(seen, doubts, animals=animals)]
-    slots = np.full((len(order), max(map(len, placed)), *points.shape[1:]), np.nan)
+    slots = np.full((len(order), max(1, *map(len, placed)), *points.shape[1:]), np.nan)
     for row, keypoints in enumerate(placed):
         slots[row, :len(keypoints)] = keypoints
     return animals_over_time(true, slots), merged(doubts)
