@@ -159,26 +159,23 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
 
 
 def unlabelled_source(
-    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1, root: Path | None = None,
+    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, root: Path | None = None,
     name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None, on_bad_frame: str = "stop",
 ) -> ArraySource:
     """Reads images and frames of videos into memory as examples without labels; `scale` is the frame's longer side.
 
     Args:
         frames: As from `frames_at`.
-        every: Keeps frames 0, every, 2 every ... of each video, and all images.
         root: Names are paths below it; the root of a project whose names are compared.
-        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals; all
-            are kept.
+        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals.
         on_bad_frame: as of `project_source`, as are the errors.
     """
     root = root or Path("/")
-    kept = [frame for frame in frames if not (frame.number or 0) % every]
-    of_animals = [None] * len(kept) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
+    of_animals = [None] * len(frames) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
     entries = [_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
-               for frame, box in zip(kept, of_animals, strict=True)]
+               for frame, box in zip(frames, of_animals, strict=True)]
     return _read(entries, skeleton, transform, root, name, on_bad_frame)
 
 

@@ -288,6 +288,5 @@ def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequ
 def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
                     name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None) -> ArraySource:
     """Reads frames without labels once, every `own.every`th of each video, or the box of each frame."""
-    every = 1 if boxes else max(own.every, 1)
-    return unlabelled_source(frames, transform, skeleton, every=every, boxes=boxes, root=root, name=name,
-                             on_bad_frame=own.on_bad_frame)
+    return unlabelled_source(frames if boxes else every_th(frames, own.every), transform, skeleton, boxes=boxes,
+                             root=root, name=name, on_bad_frame=own.on_bad_frame)

@@ -48,11 +48,6 @@ class Pyramid(Checked):
             raise InputError("level_sizes", f"{coarse} {fine}; every keypoint of the first level has equally many "
                              "children, so the second number has to be a multiple of the first")
 
-    @property
-    def flat_size(self) -> int:
-        """The number of keypoints of all levels, which the baselines have in one."""
-        return sum(self.level_sizes)
-
 
 @dataclass(frozen=True)
 class Weights(Checked):

@@ -74,7 +74,7 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
     assert frames[0].size == (32, 16)
     sought = [module.read_frame(frame) for frame in frames[::3]]
     monkeypatch.setattr(module, "read_frame", None)
-    kept = unlabelled_source(frames, Letterbox(32), Skeleton(("a",)), every=3, root=tmp_path)
+    kept = unlabelled_source(frames[::3], Letterbox(32), Skeleton(("a",)), root=tmp_path)
     assert [kept.identity(n) for n in range(4)] == [f"clip.mp4#{number:06d}" for number in (0, 3, 6, 9)]
     np.testing.assert_array_equal(np.stack([kept[n].image[8:24] for n in range(4)]), np.stack(sought))
     assert abs(int(kept[2].image[16, 16, 0]) - 120) < 8
