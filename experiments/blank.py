@@ -14,7 +14,7 @@ from kpjax.input.source import ArraySource, Source, without_keypoints
 from kpjax.input.video_source import numbered
 from kpjax.systems import adaptation, incremental, pyramids, regda, semi_supervised
 from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import Splits, loaded_domain
+from kpjax.systems.image_sets import Splits
 from kpjax.systems.system import Job, System
 
 VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there are
@@ -51,11 +51,9 @@ def _of_set(job: Job, reach: Any = None) -> Source:
 
 
 def _domains(job: Job) -> regda.Data:
-    side, reach = job.config.data.image_size, job.config.augment.reach
-    domains = []
-    for name in (job.config.data.source, job.config.data.target):
-        loaded = loaded_domain(name, side, reach)
-        domains.append(Splits(*3 * [blank(job.system.keypoints(name), loaded.side if loaded else side)]))
+    data, domains = job.config.data, []
+    for name, loaded in zip((data.source, data.target), data.loaded(job.config.augment.reach), strict=True):
+        domains.append(Splits(*3 * [blank(job.system.keypoints(name), loaded.side if loaded else data.image_size)]))
     return regda.Data(*domains)
 
 
@@ -86,5 +84,4 @@ def _category(job: Job) -> adaptation.Data:
 
 OPEN: dict[str, Callable[[Job], Any]] = {
     "regda": _domains, "incremental": _steps, "pyramids": _videos, "adaptation": _category,
-    "semi_supervised": lambda job: semi_supervised.Data(*5 * [_of_set(job, job.config.augment.reach)], {}),
-    "supervised": lambda job: Splits(*3 * [_of_set(job)])}
+    "semi_supervised": lambda job: semi_supervised.Data(*5 * [_of_set(job, job.config.augment.reach)], {})}

@@ -92,7 +92,7 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     "tongue:<machine>" has the labelled frames of one machine, and "tongue:<machine>+videos" those of its videos beside
     them.
     seed, train, test: of rendered images, and how many.
-    difficulty: of the domain target. reach: see `loaded_domain`.
+    difficulty: of the domain target. reach: see `larger_domain`.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
     family, _, which = name.partition(":")

@@ -14,7 +14,7 @@ from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.systems.command_line import Command, over_devices, prepare_process
 from kpjax.systems.configs import changed, flat, settings_text, value_text, with_network
-from kpjax.systems.queue import called, in_turn, raise_for_failures
+from kpjax.systems.queue import in_turn, raise_for_failures
 from kpjax.systems.reports.summaries import cost_text, runs_in
 from kpjax.systems.reports.table import markdown, read_run
 from kpjax.systems.system import Job, run as run_job
@@ -89,7 +89,7 @@ def numbers_of(jobs: Mapping[Run, Sequence[Job]]) -> Iterator[Result]:
 
 def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]) -> str:
     """Returns a table, the runs that it lacks, and what each of the others cost in training."""
-    missing = dict.fromkeys(called(job) for of_seeds in jobs.values() for job in of_seeds
+    missing = dict.fromkeys(f"{job.preset} {job.title}" for of_seeds in jobs.values() for job in of_seeds
                             if not (job.folder / "results.json").exists())
     config = {run: flat(of_seeds[0].config) for run, of_seeds in jobs.items()}
     shown = table_text(room._replace(numbers=by_run(numbers_of(jobs))), table,

@@ -1,5 +1,4 @@
 from .formats.project_source import (
-    decoded as decoded,
     frames_at as frames_at,
     project_source as project_source,
     unlabelled_source as unlabelled_source,

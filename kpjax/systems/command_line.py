@@ -328,12 +328,6 @@ def prepare_process(command: Command) -> None:
     print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
 
 
-def prepared(command: Command) -> Command:
-    """Prepares the process as `prepare_process` does, and returns the command as it runs on the process's devices."""
-    prepare_process(command)
-    return over_devices(command)
-
-
 def over_devices(command: Command, devices: int = 0) -> Command:
     """Returns the command with batches that divide over all devices, where the preset's do not and none was typed.
 
@@ -500,7 +494,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             _start_over(command)
         in_processes(command)
         return show_table(command)
-    command = prepared(command)
+    prepare_process(command)
+    command = over_devices(command)
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))

@@ -235,7 +235,7 @@ class Optimizer(Checked):
     """Adam and its learning rate."""
 
     learning_rate: Positive = 1e-4
-    schedule: Literal["constant", "cosine", "steps"] = "constant"  # "cosine" falls to zero; "steps": see the system
+    schedule: Literal["constant", "cosine"] = "constant"  # "cosine" falls to zero
     weight_decay: NotNegative = 0.0  # beside Adam's step
     clip: NotNegative = 0.0  # of the gradient's norm; 0 for none
 
@@ -244,6 +244,11 @@ class Optimizer(Checked):
         return optax.chain(
             *([optax.clip_by_global_norm(self.clip)] if self.clip else []), optax.scale_by_adam(),
             *([optax.add_decayed_weights(self.weight_decay)] if self.weight_decay else []))
+
+    def rate(self, steps: int) -> optax.Schedule:
+        """Builds the learning rate of so many steps."""
+        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
+                optax.constant_schedule(self.learning_rate))
 
 
 def config_as_json(config: Any) -> dict[str, Any]:

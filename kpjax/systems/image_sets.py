@@ -4,10 +4,7 @@ A prepared set has three parts: images that train, others on which settings are 
 a tuning seed is evaluated on the second part and never reads the third. Rendered images are other ones for every seed.
 """
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, NamedTuple
-
-import numpy as np
 
 from kpjax.augment import Loaded, Reach
 from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, Transform, enlarged
@@ -30,13 +27,6 @@ class Splits(NamedTuple):
     test: Source
     plain_train: Source | None = None  # training images as evaluation sees them, if they are loaded larger
     labelled: Source | None = None  # those of `train` with labels, if others have none
-
-    identity = MappingProxyType({})  # the config and the seed tell all of it
-
-    @property
-    def summary(self) -> str:
-        """The sizes."""
-        return f"{len(self.train)} training and {len(self.test)} test images"
 
 
 @dataclass(frozen=True)
@@ -83,14 +73,13 @@ class ImageSet(Checked):
         At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then reads one
         loaded pixel for each of its own; fewer would blur it, more would not show.
         """
-        larger = self.larger(reach)
-        return larger and Loaded(*larger[1:], self.image_size)
+        return (self.larger(reach) or (None, None))[1]
 
-    def larger(self, reach: Reach | None) -> tuple[Transform, int, np.ndarray] | None:
-        """Returns the transform of training images that are loaded larger, their side, and the map to plain ones."""
+    def larger(self, reach: Reach | None) -> tuple[Transform, Loaded] | None:
+        """Returns the transform of training images that are loaded larger, and how they are loaded."""
         if reach is None or self.rendered or self.transform != "person_crop":
             return None
-        return enlarged(self.square(), **reach._asdict())
+        return loaded_larger(self.square(), self.image_size, reach)
 
 
 def decoded_once(source: Source) -> Source:
@@ -98,12 +87,13 @@ def decoded_once(source: Source) -> Source:
     return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source
 
 
-def loaded_domain(name: str, side: int, reach: Reach | None) -> Loaded | None:
-    """Returns how `open_domain` loads training images larger, for an augmentation of this reach; None if not."""
-    larger = larger_domain(name, side, reach)
-    return larger and Loaded(*larger[1:], side)
+def loaded_larger(square: Transform, side: int, reach: Reach) -> tuple[Transform, Loaded]:
+    """Returns the transform to images that show what an augmentation of this reach moves into one of `side` px, and
+    how they are loaded."""
+    larger, larger_side, to_plain = enlarged(square, **reach._asdict())
+    return larger, Loaded(larger_side, to_plain, side)
 
 
-def larger_domain(name: str, side: int, reach: Reach | None) -> tuple[Transform, int, np.ndarray] | None:
-    """Returns the transform of training images that are loaded larger, their side, and the map to plain ones."""
-    return enlarged(Stretch(side), **reach._asdict()) if reach and name in MOVED_AT_FULL_SIZE else None
+def larger_domain(name: str, side: int, reach: Reach | None) -> tuple[Transform, Loaded] | None:
+    """Returns the transform of a domain's training images that are loaded larger, and how they are loaded."""
+    return loaded_larger(Stretch(side), side, reach) if reach and name in MOVED_AT_FULL_SIZE else None

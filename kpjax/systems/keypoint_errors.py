@@ -10,16 +10,16 @@ from kpjax.heatmaps import geometry
 from kpjax.training.evaluation import Gathered
 
 
-def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold: float, strict: bool = True,
-                    pooled: bool = False, uncounted: Sequence[str] = (), contours: Sequence[str] = (),
-                    details: bool = False) -> dict[str, float]:
+def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold: float, pooled: bool = False,
+                    uncounted: Sequence[str] = (), contours: Sequence[str] = (), details: bool = False
+                    ) -> dict[str, float]:
     """Computes PCK and NME relative to `scale`, distance and MAE in pixels of the original images, under `name/`.
 
-    threshold: of PCK, in units of `scale`. strict: whether a distance of exactly threshold * scale is a miss. pooled:
-    whether means go over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints
-    that are left out of every mean. contours: groups of the skeleton that sample a contour each; the distance between
-    contours (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: PCK and NME by keypoint, too.
-    Raises InputError if none of the keypoints would count, or the skeleton has no such group.
+    threshold: of PCK, in units of `scale`; a distance of exactly threshold * scale is a hit. pooled: whether means go
+    over all labelled keypoints of all images at once rather than over keypoints. uncounted: keypoints that are left out
+    of every mean. contours: groups of the skeleton that sample a contour each; the distance between contours
+    (`kpjax.evaluation.contours`) is also computed, in units of `scale`. details: PCK and NME by keypoint, too. Raises
+    InputError if none of the keypoints would count, or the skeleton has no such group.
     """
     counted = np.array([keypoint not in uncounted for keypoint in skeleton.names], np.float32)
     if not counted.any():
@@ -27,7 +27,7 @@ def keypoint_errors(found: Gathered, skeleton: Skeleton, name: str, *, threshold
     visible = found.visible * counted
     there, truth = (np.asarray(geometry.move_points(found.crop, keypoints))
                     for keypoints in (found.keypoints, found.true_keypoints))
-    pck = metrics.pck(found.keypoints, found.true_keypoints, visible, found.scale, threshold=threshold, strict=strict)
+    pck = metrics.pck(found.keypoints, found.true_keypoints, visible, found.scale, threshold=threshold, strict=False)
     nme = metrics.nme(found.keypoints, found.true_keypoints, visible, found.scale)
     pixels = metrics.nme(there, truth, visible, np.ones(len(truth), np.float32))
     mae = metrics.mae(there, truth, visible, 1.0).mean

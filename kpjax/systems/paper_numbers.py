@@ -39,17 +39,13 @@ def lines_of(system: str) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def paper_numbers(system: str, table: str = "", /, **where: Any) -> dict[str, float]:
+def paper_numbers(system: str, /, **where: Any) -> dict[str, float]:
     """Returns what a paper prints, by metric: of several tables the first one's number.
 
-    Args:
-        system: name of the system.
-        table: the only table to read; empty for all.
-        where: what the keys of a line must agree with, such as preset and variant; lines with other keys are left out.
+    where: what the keys of a line must agree with, such as preset and variant; lines with other keys are left out.
     """
     found: dict[str, float] = {}
     for line in lines_of(system):
-        if table in ("", line.table) and all(
-                key in where and fnmatchcase(str(where[key]), pattern) for key, pattern in line.keys.items()):
+        if all(key in where and fnmatchcase(str(where[key]), pattern) for key, pattern in line.keys.items()):
             found = {**line.numbers, **found}
     return found

@@ -21,11 +21,6 @@ from kpjax.training.run_folder import InUse, held
 from kpjax.training.side_by_side import side_by_side
 
 
-def called(job: Job) -> str:
-    """Returns a job in a few words."""
-    return f"{job.preset} {job.variant}, seed {job.seed}"
-
-
 @contextmanager
 def claimed(job: Job) -> Iterator[None]:
     """Keeps a job from other processes that work through the same list. Raises InUse if one of them has it."""
@@ -93,7 +88,7 @@ def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, p
             raise
         expected = isinstance(error, InputError | RunError)
         failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"{called(job)} failed: {failed[job]}", flush=True)
+        print(f"{job.preset} {job.title} failed: {failed[job]}", flush=True)
         if not expected:
             traceback.print_exc()
     put_off.discard(job)
@@ -102,5 +97,5 @@ def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, p
 def raise_for_failures(failed: dict[Job, str]) -> None:
     """Raises RunError if a job has failed, for the exit code of a command."""
     if failed:
-        raise RunError(f"{len(failed)} runs failed: {', '.join(map(called, failed))}; the same command tries them "
-                       "again")
+        names = ", ".join(f"{job.preset} {job.title}" for job in failed)
+        raise RunError(f"{len(failed)} runs failed: {names}; the same command tries them again")

@@ -354,11 +354,6 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
         return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
 
 
-def draw_test(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on test images."""
-    draw_predictions(outcome, data.test, job.folder / IMAGES / "test.png", predictions.get("test"))
-
-
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,
                      minimum_side: int = 192) -> None:
     """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.

@@ -65,8 +65,7 @@ def test_a_joint_outside_the_crop_is_a_miss():
     best = np.clip(example.keypoints, 0, 255)  # what a network can predict at best
     found = Gathered(best, np.ones((1, 3)), np.zeros(1, np.int32), example.keypoints, example.visible,
                      np.array([60.0]), example.crop)
-    values = keypoint_errors(found, Skeleton(("a", "b", "c")), "test", threshold=0.5, strict=False, pooled=True,
-                             details=True)
+    values = keypoint_errors(found, Skeleton(("a", "b", "c")), "test", threshold=0.5, pooled=True, details=True)
     assert values["test/pck"] == pytest.approx(2 / 3)
     assert values["test/pck/c"] == 0
     assert values["test/distance"] == pytest.approx(45 / 3, abs=1e-3)

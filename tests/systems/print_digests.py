@@ -27,7 +27,6 @@ from kpjax.systems.command_line import run
 
 SMALL = ["--steps", "3", "--evaluations", "1", "--training-examples", "200", "--test-examples", "32"]
 RUNS = {
-    "supervised": [["demo", "--variants", "all", *SMALL]],
     "regda": [["demo", "--variants", "all", *SMALL, "--pretraining-steps", "3"],
               ["dsprites_small_colour_noisy", "--variants", "dd", "regda", *SMALL, "--pretraining-steps", "3"]],
     "semi_supervised": [["demo", "--variants", "all", *SMALL, "--warm-start-steps", "3"]],

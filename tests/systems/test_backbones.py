@@ -14,7 +14,6 @@ from experiments import system_of
 from experiments.incremental import PRESETS as INCREMENTAL
 from experiments.regda import PRESETS as REGDA
 from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED
-from experiments.supervised import PRESETS
 from kpjax import models
 from kpjax.errors import InputError
 from kpjax.files import sha256_of
@@ -30,7 +29,7 @@ from kpjax.training.trees import load_trained
 
 TINY = ["demo", "--network", "mobilenet_v2", "--width-multiplier", "0.1", "--decoder-width", "8", "--image-size", "32",
         "--heatmap-size", "8", "--training-examples", "16", "--test-examples", "8", "--batch-size", "8",
-        "--evaluations", "1", "--steps", "2"]
+        "--evaluations", "1", "--steps", "2", "--warm-start-steps", "0", "--labelled", "4", "--variants", "supervised"]
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +55,13 @@ def known(weights, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp_path, capsys):
-    report = run(system_of("supervised"), [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
+    report = run(system_of("semi_supervised"), [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])
     line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); padding tensorflow, width_multiplier "
             "0.1, normalisation symmetric, statistics frozen, learning rate 0.001, 1e-09 of it for the backbone")
     assert line in capsys.readouterr().out
     assert line in report.read_text()
-    folder = tmp_path / "supervised" / "demo" / "supervised" / "seed-0"
+    folder = tmp_path / "semi_supervised" / "demo" / "supervised" / "seed-0"
     config = json.loads((folder / "config.json").read_text())["config"]
     assert (config["network"]["padding"], config["backbone"]["normalisation"]) == ("tensorflow", "symmetric")
     trained = load_trained(folder / "model").variables
@@ -78,10 +77,10 @@ def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp
 
 def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
     """Also where nothing is known of them. A preset's own network keeps its rates, and so does SGD."""
-    assert read_command(system_of("supervised"), [*TINY]).config.optimizer.learning_rate == 3e-3
+    assert read_command(system_of("semi_supervised"), [*TINY]).config.optimizer.learning_rate == 1.6e-2
     command = [*TINY, "--weights", str(weights)]
-    assert read_command(system_of("supervised"), command).config.optimizer.learning_rate == 1e-3
-    typed = read_command(system_of("supervised"), [*command, "--learning-rate", "2e-3"]).config
+    assert read_command(system_of("semi_supervised"), command).config.optimizer.learning_rate == 1e-3
+    typed = read_command(system_of("semi_supervised"), [*command, "--learning-rate", "2e-3"]).config
     assert typed.optimizer.learning_rate == 2e-3
     for preset in (INCREMENTAL["mpii"], REGDA["rhd_h3d"], REGDA["demo"]):
         given = changed(preset, weights=str(weights))
@@ -107,9 +106,9 @@ def test_a_papers_numbers_stand_apart_from_those_of_random_weights(flags, tmp_pa
 
 
 def test_normalisation_statistics_and_rate_follow_the_config():
-    config = changed(PRESETS["demo"], network=PoseResNet(18), backbone_statistics="frozen")
+    config = changed(SEMI_SUPERVISED["demo"], network=PoseResNet(18), backbone_statistics="frozen")
     assert network_of(config, 3).frozen_statistics
-    assert not network_of(PRESETS["demo"], 3).frozen_statistics
+    assert not network_of(SEMI_SUPERVISED["demo"], 3).frozen_statistics
     assert Backbone().normalise is imagenet_normalise
     assert Backbone(normalisation="symmetric").normalise is symmetric_normalise
     np.testing.assert_array_equal(symmetric_normalise(jnp.array([0.0, 0.5, 1.0])), [-1, 0, 1])
@@ -135,7 +134,7 @@ def test_relative_steps_are_shares_of_an_arrays_size():
 @pytest.mark.slow
 def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet, one_form):
     """Weight decay moves all others; the result before the first step is that of the whole network."""
-    config = changed(PRESETS["demo"], network=MobileNetV2(0.1, decoder_width=4), image_size=64, heatmap_size=32)
+    config = changed(SEMI_SUPERVISED["demo"], network=MobileNetV2(0.1, decoder_width=4), image_size=64, heatmap_size=32)
     held = changed(config, frozen_stride=4)
     images, optimizer = jax.random.normal(jax.random.key(0), (2, 64, 64, 3)), optax.add_decayed_weights(1.0)
 

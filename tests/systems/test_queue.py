@@ -111,15 +111,15 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
 
     monkeypatch.setattr("kpjax.systems.command_line.subprocess.Popen", Child)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    command = read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
+    command = read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
     in_processes(command)
     assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
-    assert started[0][0][1:] == ["-m", "experiments.supervised", "tiny", "--jobs", "2", "--workdir", str(tmp_path),
+    assert started[0][0][1:] == ["-m", "experiments.pyramids", "tiny", "--jobs", "2", "--workdir", str(tmp_path),
                                  "--jobs", "1", "--no-fresh"]
     with pytest.raises(RunError, match="of 2 processes failed"):
-        in_processes(read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
+        in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
     with pytest.raises(Interrupted):
-        in_processes(read_command(SYSTEMS["supervised"], ["tiny", "--jobs", "2", "--workdir", "stopped"]))
+        in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "stopped"]))
     assert len(ended) == 2
 
 

@@ -79,7 +79,7 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
 
 
 @pytest.mark.parametrize("name", [
-    name if name in ("supervised", "pyramids") else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS])
+    name if name == "pyramids" else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS])
 def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
     folder = ran(name) / VARIANTS[name][0] / "seed-0"
     (tmp_path / "images").mkdir()

@@ -9,7 +9,6 @@ from experiments.adaptation import PRESETS as ADAPTATION_PRESETS, SYSTEM as ADAP
 from experiments.incremental import PRESETS as INCREMENTAL_PRESETS, SYSTEM as INCREMENTAL
 from experiments.pyramids import PRESETS as PYRAMIDS_PRESETS, SYSTEM as PYRAMIDS
 from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED_PRESETS, SYSTEM as SEMI_SUPERVISED
-from experiments.supervised import PRESETS as SUPERVISED_PRESETS, SYSTEM as SUPERVISED
 from kpjax.models.unet import SmallUNet
 from kpjax.systems.configs import changed
 
@@ -26,8 +25,6 @@ def protocol() -> str:
 
 
 CONFIGS = {
-    "supervised": changed(SUPERVISED_PRESETS["demo"], **SMALL | {"evaluations": 2}, head_width=8, batch_size=8, steps=4,
-                          training_examples=24, test_examples=10),
     "semi_supervised": changed(
         SEMI_SUPERVISED_PRESETS["demo"], **SMALL, sigma=1.0, batch_size=16, warm_start_steps=2, steps=3,
         training_examples=24, test_examples=8, labelled=6, feature_width=8, augmentation="none"),
@@ -46,10 +43,10 @@ CONFIGS = {
         stand_in_widths=(4,), labelled_images=(2, 5), repeats=2)}
 SYSTEMS = {"regda": REGDA} | {
     system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
-    for system in (SUPERVISED, SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
-VARIANTS = {"supervised": ("supervised",), "regda": ("regda",), "semi_supervised": ("ours",), "incremental": ("kamp",),
+    for system in (SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
+VARIANTS = {"regda": ("regda",), "semi_supervised": ("ours",), "incremental": ("kamp",),
             "pyramids": ("pyramids",), "adaptation": ("adapted",)}  # run by default
 # A variant with the stage in which it is stopped.
-STOPPED = {"supervised": ("supervised", "supervised"), "regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
+STOPPED = {"regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
            "incremental": ("rw", "step 2"), "pyramids": ("pyramids", "pyramids"),
            "adaptation": ("adapted", "adaptation")}

@@ -151,7 +151,7 @@ def results_of(line: Line, split: Mapping[str, Any], points: int, schedule: str 
 def line_of(name: str, program: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float) -> Line:
     """Measures predictions by the threshold of a preset."""
     config = PRESETS[preset]
-    values = keypoint_errors(found, skeleton, "test", threshold=config.pck_threshold, strict=False, pooled=True,
+    values = keypoint_errors(found, skeleton, "test", threshold=config.pck_threshold, pooled=True,
                              contours=config.data.contours)
     return Line(name, program, values["test/pck"], values["test/nme"], values["test/distance"], seconds,
                 values.get("test/contour", np.nan))

@@ -9,8 +9,8 @@ deviation of the filter.
 Positions are (x, y) in pixels of the frame; time is counted in frames.
 """
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -114,16 +114,6 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
     doubts += [Doubt(frame, int(numbers[kept_one]), UNTRACKED, "found twice, the less certain one left out")
                for kept_one in twins]
     return Tracks((*after.values(), *born), count), numbers, tuple(doubts)
-
-
-def follow_all(frames: Iterable[tuple[int, Found]], **rules: Any) -> tuple[list[np.ndarray], list[Doubt]]:
-    """Returns the tracks of the animals of each frame, and the doubts of all. rules: as of `follow`."""
-    tracks, numbers, doubts = Tracks(), [], []
-    for frame, found in frames:
-        tracks, of_frame, more = follow(tracks, frame, found, **rules)
-        numbers.append(of_frame)
-        doubts += more
-    return numbers, doubts
 
 
 def merged(doubts: Sequence[Doubt]) -> list[Doubt]:

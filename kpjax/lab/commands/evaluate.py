@@ -16,7 +16,7 @@ from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.evaluate_animals import evaluate_animals
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, decoded, project_source, read_frame, reference_lengths
+from kpjax.lab.formats.project_source import box_of, project_source, read_frame, reference_lengths
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.reports.pixel_errors import (
     BY_KEYPOINT_FILE,
@@ -174,7 +174,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     def transform(image, keypoints, visible, scale, box=None):
         return predictor.transform(image, keypoints, visible, scale, box if cropped else None)
 
-    source = decoded(project_source(project, transform, instances=numbers), on_bad_frame=asked.on_bad_frame)
+    source = project_source(project, transform, instances=numbers, on_bad_frame=asked.on_bad_frame)
     seen = source.examples
     instances = [project.instances[numbers[number]] for number in seen.index]
     frames = [project.frames[one.frame] for one in instances]

@@ -6,9 +6,11 @@ import numpy as np
 from kpjax.images.transforms import Letterbox
 from kpjax.lab.animals.conformal import radii
 from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, follow_all, merged
+from kpjax.lab.animals.tracking import Doubt, merged
+from kpjax.lab.commands.predict.pipeline import Seen
+from kpjax.lab.commands.predict.tracked import tracked
 from kpjax.lab.formats.project import Project, instance_of
-from kpjax.lab.formats.project_source import box_of, decoded, project_source
+from kpjax.lab.formats.project_source import box_of, project_source
 from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.out.reports.pixel_errors import Animals, counted
 from kpjax.lab.own.animals import found_on
@@ -28,7 +30,7 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop
     """
     finder = predictor.finder
     whole, _ = whole_frames(project)
-    source = decoded(project_source(whole, Letterbox(finder.side)), on_bad_frame=on_bad_frame)
+    source = project_source(whole, Letterbox(finder.side), on_bad_frame=on_bad_frame)
     known = finder.most if finder.always else None
     of_frame: dict[int, list[int]] = {}
     for number, one in enumerate(project.instances):
@@ -81,16 +83,14 @@ def over_time(project: Project, found: Project, points: np.ndarray, scores: np.n
     for number, one in enumerate(found.instances):
         if one.frame in row_of:
             on[row_of[one.frame]].append(number)
-    boxes = np.array([one.box for one in found.instances])
-    numbers, doubts = follow_all(((project.frames[frame].number, Found(
-        points[here], scores[here], np.where(np.isfinite(reach[here]), reach[here], np.nan), boxes[here, 2:].max(1),
-        boxes[here, :2] - 0.5 + boxes[here, 2:] / 2))
-        for frame, here in zip(order, on, strict=True)), animals=animals)
-    slots = np.full((len(order), 1 + max((int(one.max(initial=0)) for one in numbers), default=0), *points.shape[1:]),
-                    np.nan)
-    for row, (of_frame, here) in enumerate(zip(numbers, on, strict=True)):
-        kept = of_frame != UNTRACKED
-        slots[row, of_frame[kept]] = points[np.array(here, int)[kept]]
+    boxes, doubts = np.array([one.box for one in found.instances]), []
+    seen = (Seen(project.frames[frame].number, project.frames[frame].size, points[here], scores[here],
+                 np.ones(len(here), bool), None, None, np.where(np.isfinite(reach[here]), reach[here], np.nan),
+                 boxes[here]) for frame, here in zip(order, on, strict=True))
+    placed = [one.keypoints for one in tracked(seen, doubts, animals=animals)]
+    slots = np.full((len(order), max(1, *map(len, placed)), *points.shape[1:]), np.nan)
+    for row, keypoints in enumerate(placed):
+        slots[row, :len(keypoints)] = keypoints
     return animals_over_time(true, slots), merged(doubts)
 
 

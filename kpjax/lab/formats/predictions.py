@@ -125,11 +125,11 @@ def csv_text(*tables: PredictionTable) -> str:
 
 # COCO results
 
-def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
+def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
 
     Points of unreadable frames are 0, 0 with score 0: json has no nan, and evaluation would count a nan as perfect.
-    `image_id` is the row of the table, from 1; see `_coco_images`. Of several animals, `track_id` is the number from 1
+    `image_id` is the row of the table, from 1; see `coco_images`. Of several animals, `track_id` is the number from 1
     and `track` the name of each. Where radii are known, `radii` has one for each point, null for the others.
     """
     results = []
@@ -151,8 +151,8 @@ def _coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     return results
 
 
-def _coco_images(table: PredictionTable) -> dict[str, Any]:
-    """Returns the images and the category of `_coco_results`, with the status of each image.
+def coco_images(table: PredictionTable) -> dict[str, Any]:
+    """Returns the images and the category of `coco_results`, with the status of each image.
 
     Frames of a video have its name as `file_name`, their number as `frame` and their time in seconds as `time`.
     """
@@ -216,8 +216,8 @@ FORMATS: dict[str, dict[str, Callable[[PredictionTable, Path], Path]]] = {
     "dlc": {f"{_SCORER}.csv": lambda table, path: write_text(path, table_text(_deeplabcut_table(table))),
             f"{_SCORER}.h5": lambda table, path: write_h5(_deeplabcut_table(table), path)},
     "slp": {".slp": _write_sleap},
-    "coco": {".coco.json": lambda table, path: write_text(path, _json(_coco_results(table))),
-             ".images.json": lambda table, path: write_text(path, _json(_coco_images(table)))},
+    "coco": {".coco.json": lambda table, path: write_text(path, _json(coco_results(table))),
+             ".images.json": lambda table, path: write_text(path, _json(coco_images(table)))},
 }
 _NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
 

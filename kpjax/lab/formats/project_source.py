@@ -6,8 +6,6 @@ import functools
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,10 +17,12 @@ from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
-from kpjax.input.source import ArraySource, digest_of, stacked
+from kpjax.input.source import ArraySource, stacked
 from kpjax.lab.formats.names import shown_files
 from kpjax.lab.formats.project import Frame, Instance, Project, outside
 from kpjax.structures import Example, Skeleton
+
+LARGEST = 4e9  # bytes of all images of a source
 
 
 class _Labelled(NamedTuple):
@@ -33,50 +33,6 @@ class _Labelled(NamedTuple):
     visible: np.ndarray  # (K,) float32
     scale: float  # the reference length
     box: np.ndarray | None  # (4,) x, y, width, height of its edges
-
-
-@dataclass(frozen=True, eq=False)
-class FrameSource:
-    """Examples that are read from image files and videos on access.
-
-    Reading one raises InputError, which names the frame, if its image is missing, does not decode or cannot be
-    transformed. A frame of a video is sought; `decoded` reads each video in one pass.
-    """
-
-    entries: tuple[_Labelled, ...]
-    skeleton: Skeleton
-    transform: Transform
-    root: Path  # names are paths below it
-    name: str
-
-    @cached_property
-    def digest(self) -> str:
-        parts = [part for number, one in enumerate(self.entries)
-                 for part in (self.identity(number), one.keypoints, one.visible)]
-        return digest_of(*self.skeleton.names, *parts)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def identity(self, index: int) -> str:
-        """Returns the name of an example's frame, see `frame_identity`."""
-        return frame_identity(self.entries[index].frame, self.root)
-
-    def __getitem__(self, index: int) -> Example:
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self.name} has {len(self)} examples, number {index} is not among them")
-        return self.example(index, read_frame(self.entries[index].frame))
-
-    def example(self, index: int, image: np.ndarray) -> Example:
-        """Returns example `index`, made of its decoded image (H, W, 3) uint8."""
-        one = self.entries[index]
-        # A label beyond its own frame marks nothing; one that a crop leaves out does.
-        on_frame = ((one.keypoints >= -0.5) & (one.keypoints < np.array(image.shape[1::-1]) - 0.5)).all(-1)
-        try:
-            square = self.transform(image, one.keypoints, one.visible * on_frame, np.float32(one.scale), one.box)
-        except InputError as error:
-            raise InputError(f"{self.name}, {self.identity(index)}: {error}") from error
-        return Example(*square, np.int32(index))
 
 
 def frame_identity(frame: Frame, root: Path) -> str:
@@ -107,9 +63,9 @@ def _opened_once(path: Path, whole: Path) -> Video:
 
 def project_source(
     project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
-    occluded: Literal["train", "drop"] = "train", name: str = "",
-) -> FrameSource:
-    """Returns the labelled animals of a project as examples.
+    occluded: Literal["train", "drop"] = "train", name: str = "", on_bad_frame: str = "stop",
+) -> ArraySource:
+    """Reads the labelled animals of a project into memory as examples, named as `frame_identity` does.
 
     `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or that of the labelled
     points.
@@ -118,9 +74,10 @@ def project_source(
         instances: Indices of the project's instances, in this order; all if None.
         occluded: "drop" treats keypoints that are marked as occluded as unlabelled.
         name: By default that of the project's folder.
+        on_bad_frame: "stop" refuses frames that cannot be read, "skip" leaves them out and reports them on stderr.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, names all frames that cannot be read or transformed, and if they take over 4 GB.
     """
     name = name or project.root.name
     numbers = range(len(project.instances)) if instances is None else [int(number) for number in instances]
@@ -136,7 +93,7 @@ def project_source(
         keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
         entries.append(_Labelled(project.frames[instance.frame], keypoints, visible.astype(np.float32),
                            float(lengths[number]), box_of(instance)))
-    return FrameSource(tuple(entries), project.skeleton, transform, project.root, name)
+    return _read(entries, project.skeleton, transform, project.root, name, on_bad_frame)
 
 
 def reference_lengths(project: Project) -> np.ndarray:
@@ -202,65 +159,63 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
 
 
 def unlabelled_source(
-    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, every: int = 1, root: Path | None = None,
-    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None,
-) -> FrameSource:
-    """Returns images and frames of videos as examples without labels; `scale` is the longer side of the frame.
+    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, root: Path | None = None,
+    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None, on_bad_frame: str = "stop",
+) -> ArraySource:
+    """Reads images and frames of videos into memory as examples without labels; `scale` is the frame's longer side.
 
     Args:
         frames: As from `frames_at`.
-        every: Keeps frames 0, every, 2 every ... of each video, and all images.
         root: Names are paths below it; the root of a project whose names are compared.
-        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals; all
-            are kept.
+        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals.
+        on_bad_frame: as of `project_source`, as are the errors.
     """
     root = root or Path("/")
-    kept = [frame for frame in frames if not (frame.number or 0) % every]
-    of_animals = [None] * len(kept) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
+    of_animals = [None] * len(frames) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
-    entries = (_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
-               for frame, box in zip(kept, of_animals, strict=True))
-    return FrameSource(tuple(entries), skeleton, transform, root, name)
+    entries = [_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
+               for frame, box in zip(frames, of_animals, strict=True)]
+    return _read(entries, skeleton, transform, root, name, on_bad_frame)
 
 
-# Decoding into memory
+# Into memory
 
-def decoded(source: FrameSource, *, on_bad_frame: str = "stop", limit: float = 4e9) -> ArraySource:
-    """Reads all examples of a source into memory, each video in one pass.
-
-    on_bad_frame: "stop" raises InputError that names all unreadable frames, "skip" leaves them out and reports them on
-    stderr. limit: Bytes of all images together. Raises InputError also if the images exceed it, or if no frame is left.
-    """
+def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform, root: Path, name: str,
+          on_bad_frame: str) -> ArraySource:
+    """Reads all examples, each video in one pass. Raises InputError as `project_source` does."""
     examples: dict[int, Example] = {}
     faults: list[str] = []
-    room = None
-    for number, image in images_of([one.frame for one in source.entries]):
-        try:
-            if isinstance(image, InputError):
-                raise image
-            examples[number] = source.example(number, image)
-        except InputError as error:
-            faults.append(str(error))
+    for number, image in images_of([one.frame for one in entries]):
+        one = entries[number]
+        if isinstance(image, InputError):
+            faults.append(str(image))
             continue
-        room = room or limit / examples[number].image.nbytes
-        if len(source) > room:
-            raise InputError(f"{source.name}: {len(source)} frames take more than {limit / 1e9:g} GB; keep fewer with "
+        # A label beyond its own frame marks nothing; one that a crop leaves out does.
+        on_frame = ((one.keypoints >= -0.5) & (one.keypoints < np.array(image.shape[1::-1]) - 0.5)).all(-1)
+        try:
+            square = transform(image, one.keypoints, one.visible * on_frame, np.float32(one.scale), one.box)
+        except InputError as error:
+            faults.append(f"{name}, {frame_identity(one.frame, root)}: {error}")
+            continue
+        examples[number] = Example(*square, np.int32(number))
+        if len(entries) * examples[number].image.nbytes > LARGEST:
+            raise InputError(f"{name}: {len(entries)} frames take more than {LARGEST / 1e9:g} GB; keep fewer with "
                              "`every`, or make them smaller with `image_size`")
     if faults and (on_bad_frame == "stop" or not examples):
-        raise InputError(f"{source.name}: {len(faults)} of {len(source)} frames cannot be read: {summarise(faults)}; "
+        raise InputError(f"{name}: {len(faults)} of {len(entries)} frames cannot be read: {summarise(faults)}; "
                          "replace them, or leave them out with `on_bad_frame`='skip'")
     if faults:
-        print(f"{source.name}: left out {len(faults)} of {len(source)} frames that cannot be read: "
+        print(f"{name}: left out {len(faults)} of {len(entries)} frames that cannot be read: "
               f"{printable(summarise(faults))}", file=sys.stderr)
-    for depth in sorted({one.frame.depth for one in source.entries} - {0}):
-        print(f"{source.name}: {depth_note(depth)}")
-    for video in {one.frame.path: None for one in source.entries if one.frame.number is not None}:
+    for depth in sorted({one.frame.depth for one in entries} - {0}):
+        print(f"{name}: {depth_note(depth)}")
+    for video in {one.frame.path: None for one in entries if one.frame.number is not None}:
         if note := _opened(video).note:
             print(f"{video.name}: {note}")
     order = sorted(examples)
-    return ArraySource(stacked([examples[number] for number in order]), source.skeleton, source.name,
-                       tuple(source.identity(number) for number in order))
+    return ArraySource(stacked([examples[number] for number in order]), skeleton, name,
+                       tuple(frame_identity(entries[number].frame, root) for number in order))
 
 
 def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:

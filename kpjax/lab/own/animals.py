@@ -19,7 +19,7 @@ from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import decoded, frame_identity, unlabelled_source
+from kpjax.lab.formats.project_source import frame_identity, unlabelled_source
 from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_unlabelled
@@ -289,8 +289,8 @@ def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argume
     """Finds animals on whole frames: those that are there for sure, and no more than are on every labelled frame, where
     these have equally many."""
     finder = finder_of(learnt.described, learnt.trained)
-    source = decoded(unlabelled_source(frames, Letterbox(finder.side), Skeleton(()), root=root, name=argument),
-                     on_bad_frame=own.on_bad_frame)
+    source = unlabelled_source(frames, Letterbox(finder.side), Skeleton(()), root=root, name=argument,
+                               on_bad_frame=own.on_bad_frame)
     if held_out:  # whole frames: crops of one by two boxes would differ
         project, held = held_out
         check_disjoint(source, frames_of(project, whole_frames(project)[0], held.held_out, own, finder.side,

@@ -28,8 +28,8 @@ PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network l
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
 OTHERWISE = {
-    "mse_peak": ("no Gaussians of height 1 but for a softmax", "semi_supervised or incremental, or supervised_mse"),
-    "softmax_peak": ("Gaussians of height 1 and not for a softmax", "regda, or supervised")}
+    "mse_peak": ("no Gaussians of height 1 but for a softmax", "semi_supervised or incremental"),
+    "softmax_peak": ("Gaussians of height 1 and not for a softmax", "regda")}
 
 
 class EarlierRun(NamedTuple):

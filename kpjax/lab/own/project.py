@@ -20,7 +20,6 @@ from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import (
     box_of,
-    decoded,
     frame_identity,
     frames_at,
     project_source,
@@ -282,14 +281,12 @@ def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequ
             print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a "
                   "box nor two labelled keypoints")
         numbers = kept
-    source = project_source(project, transform, instances=numbers, occluded=own.occluded,
-                            name=f"{project.root.name}, {part}")
-    return decoded(source, on_bad_frame=own.on_bad_frame)
+    return project_source(project, transform, instances=numbers, occluded=own.occluded,
+                          name=f"{project.root.name}, {part}", on_bad_frame=own.on_bad_frame)
 
 
 def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
                     name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None) -> ArraySource:
     """Reads frames without labels once, every `own.every`th of each video, or the box of each frame."""
-    every = 1 if boxes else max(own.every, 1)
-    source = unlabelled_source(frames, transform, skeleton, every=every, boxes=boxes, root=root, name=name)
-    return decoded(source, on_bad_frame=own.on_bad_frame)
+    return unlabelled_source(frames if boxes else every_th(frames, own.every), transform, skeleton, boxes=boxes,
+                             root=root, name=name, on_bad_frame=own.on_bad_frame)

@@ -10,14 +10,14 @@ from kpjax.errors import summarise
 from kpjax.lab.formats.project import Project
 from kpjax.lab.formats.project_source import frame_identity
 from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import learnt_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, either, made
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Held, Own
-from kpjax.lab.own.target import OwnDomains, open_target, target_of
+from kpjax.lab.own.target import OwnDomains, open_target, target_of, tested
 from kpjax.systems import regda
 from kpjax.systems.configs import Share, changed
 from kpjax.systems.image_sets import Splits
@@ -99,12 +99,8 @@ def open_data(job: Job) -> regda.Data:
 
 def parts(job: Job, data: regda.Data) -> dict[str, Part]:
     """Returns the source's animals that train, those held out, and the target's where they are labelled."""
-    own, domains, root = job.config.own, job.config.data, opened(job.config)[0].root
-    found = {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)}
-    if data.target.test:
-        tests = projects.needed_project(domains.target_project, own, "target_project")
-        found[TARGET] = Part(data.target.test, tests.root)
-    return found
+    root = opened(job.config)[0].root
+    return {TRAINED: Part(data.source.train, root), HELD_OUT: Part(data.source.validation, root)} | tested(job, data)
 
 
 def columns_of_target(config: OwnConfig) -> tuple[Column, ...]:

@@ -12,11 +12,13 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.input.source import ArraySource
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import decoded, frames_at, project_source
+from kpjax.lab.formats.project_source import frames_at, project_source
+from kpjax.lab.out.reports.pixel_errors import TARGET, Part
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.animals import Learnt, open_frames
 from kpjax.lab.own.project import Own
 from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.regda import Data
 from kpjax.systems.regda.config import Domains
 from kpjax.systems.system import Job
 
@@ -70,6 +72,14 @@ def open_target(job: Job, target: Target, skeleton: Skeleton, root: Path, learnt
                 ) -> tuple[ArraySource, ArraySource | None]:
     """Reads the target's frames as `open_frames` does, named by their paths below `root`, and the animals that test."""
     data, own = job.config.data, job.config.own
-    tests = target.project and decoded(project_source(
-        target.project, data.square(), occluded=own.occluded, name="target, labelled"), on_bad_frame=own.on_bad_frame)
+    tests = target.project and project_source(target.project, data.square(), occluded=own.occluded,
+                                              name="target, labelled", on_bad_frame=own.on_bad_frame)
     return open_frames(job, target.frames, skeleton, learnt, root=root, argument="target", name="target"), tests
+
+
+def tested(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the target's animals where they are labelled."""
+    if data.target.test is None:
+        return {}
+    project = projects.needed_project(job.config.data.target_project, job.config.own, "target_project")
+    return {TARGET: Part(data.target.test, project.root)}

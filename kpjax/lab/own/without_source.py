@@ -15,17 +15,17 @@ from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
-from kpjax.lab.out.reports.pixel_errors import TARGET, Part
 from kpjax.lab.own import choices
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
-from kpjax.lab.own.target import open_target, target_of
+from kpjax.lab.own.target import open_target, target_of, tested
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.systems import configs, regda, source_free, system
 from kpjax.systems.image_sets import Splits
+from kpjax.systems.regda import Data
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.systems.weights import FINE_RATE
@@ -96,28 +96,14 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
                            f"labels{unknown}")
 
 
-class Data(NamedTuple):
-    """Images of the target, and labelled ones that test."""
-
-    target: Splits
-    root: Path
-    identity: Mapping[str, Any]
-
-    source = Splits(None, None, None)
-
-    @property
-    def summary(self) -> str:
-        """The number of images."""
-        return f"{len(self.target.train)} target images"
-
-
 def open_data(job: Job) -> Data:
     """Opens the target."""
     run, _, finder = known(job.config.backbone.start)
     named = target_of(job.config.data, job.config.own, run.skeleton, "--start")
     root = named.project.root if named.project else Path("/")
     target, test = open_target(job, named, run.skeleton, root, lambda: finder)
-    return Data(Splits(target, None, test), root, {"start_digest": run.opened.result["digest"]})
+    return Data(Splits(None, None, None), Splits(target, None, test),
+                identity={"start_digest": run.opened.result["digest"]})
 
 
 @functools.lru_cache(maxsize=2)
@@ -190,7 +176,7 @@ def declared(config: Any, columns: Any) -> OwnSystem:
         regda.SYSTEM, config, resolved, open_data,
         short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
         applicable=lambda config: tuple(VARIANTS),
-        parts=lambda job, data: {TARGET: Part(data.target.test, data.root)} if data.target.test else {},
+        parts=tested,
         differences={"variants": VARIANTS, "train": train, "draw": draw, "predicting": predicting,
                      "columns": lambda config: (*columns(config), agree),
                      "shortened": lambda config, steps: configs.changed(config, steps=steps),

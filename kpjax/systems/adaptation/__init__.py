@@ -122,7 +122,7 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
         metrics = {}
         if test is not None:
             found = predict_source(method, state, test, batch_size=2 * CORE_BATCH)
-            errors = keypoint_errors(found, method.skeleton, "core", threshold=core.core_pck_threshold, strict=False,
+            errors = keypoint_errors(found, method.skeleton, "core", threshold=core.core_pck_threshold,
                                      uncounted=core.core_uncounted_keypoints)
             metrics = {name: errors[name] for name in ("core/pck", "core/nme")}
         epoch = int(state.step) // core.core_epoch_steps

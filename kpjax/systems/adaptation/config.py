@@ -24,6 +24,7 @@ from kpjax.systems.configs import (
     changed,
     config_as_json,
 )
+from kpjax.systems.image_sets import loaded_larger
 from kpjax.systems.weights import Backbone
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
@@ -79,9 +80,7 @@ class CoreTraining(Checked):
         lies beside them, and how these lie in a batch; None for crops that are not of a person."""
         if self.core_transform != "person_crop":
             return None
-        square, larger_side, to_plain = transforms.enlarged(
-            self.square(side, 0), **augment.scale_rotation_reach()._asdict())
-        return square, augment.Loaded(larger_side, to_plain, side)
+        return loaded_larger(self.square(side, 0), side, augment.scale_rotation_reach())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from kpjax.files import read_json, write_text
 from kpjax.systems.configs import changed
 from kpjax.systems.incremental import measures, steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
-from kpjax.systems.incremental.builders import setting_of
+from kpjax.systems.incremental.builders import build_base, setting_of
 from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
@@ -127,7 +127,7 @@ def columns(config: Config) -> tuple[Column, ...]:
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
     config = stored.config
-    method = stages.evaluated(setting_of(config, stored.skeleton), config.base_steps)
+    method = build_base(setting_of(config, stored.skeleton), "base", config.base_steps)
     return Predicting(method, config.data.square_of_new(), SCORE_KIND)
 
 

@@ -38,7 +38,7 @@ def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
     optimizer = config.optimizer
     return Setting(config, Setup(
         network_of(config, len(skeleton.names)), skeleton, config.heatmaps.codec(config.data.image_size),
-        optimizer_of(config, optimizer.adam()), optimizer.rate(optimizer.learning_rate, config.steps),
+        optimizer_of(config, optimizer.adam()), optimizer.rate_of_stage(optimizer.learning_rate, config.steps),
         config.augment.build(skeleton, flip=mirrored), config.backbone.normalise))
 
 
@@ -103,8 +103,8 @@ def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **opti
                                   grid=config.heatmaps.grid)
               if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.setup.codec))
     objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
-    return methods.incremental(
-        setting.setup._replace(learning_rate=config.optimizer.rate(rate, steps)), objective=objective, **options)
+    return methods.incremental(setting.setup._replace(
+        learning_rate=config.optimizer.rate_of_stage(rate, steps)), objective=objective, **options)
 
 
 @functools.lru_cache(maxsize=8)
@@ -113,12 +113,6 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     options = {"track": WALK.tracker} if kind == "base_rw" else {}
     return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
                         setting.config.optimizer.base_learning_rate, steps, **options)
-
-
-@functools.lru_cache(maxsize=8)
-def evaluated(setting: Setting, steps: int) -> Method:
-    """Builds what predicts after any step."""
-    return build_base(setting, "base", steps)
 
 
 @functools.lru_cache(maxsize=32)
@@ -146,7 +140,7 @@ def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
 def build_association(setting: Setting, ka_net: KaNet, inputs: int) -> Method:
     """Builds KA-Net's own stage."""
     config = setting.config
-    rate = config.optimizer.rate(config.optimizer.association_learning_rate, config.association_steps)
+    rate = config.optimizer.rate_of_stage(config.optimizer.association_learning_rate, config.association_steps)
     return methods.association(
         setting.setup._replace(learning_rate=rate), network=ka_net_of(setting, ka_net, inputs),
         slots=config.association.triples)

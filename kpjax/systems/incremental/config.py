@@ -52,7 +52,7 @@ class StepOptimizer(configs.Optimizer):
     association_learning_rate: Positive = 1e-3  # not stated
     warmup_steps: CountOrZero = 500  # at most a fifth of a stage
 
-    def rate(self, rate: float, steps: int) -> optax.Schedule:
+    def rate_of_stage(self, rate: float, steps: int) -> optax.Schedule:
         """Builds a linear rise to `rate`, then the schedule over the rest of `steps`."""
         rise = min(self.warmup_steps, steps // 5)
         after = {"constant": lambda: optax.constant_schedule(rate),

@@ -19,7 +19,7 @@ from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.platforms import run_once
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, evaluated, importance_of
+from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, importance_of
 from kpjax.systems.incremental.config import Config
 from kpjax.systems.system import Job, first_variables, fit_sources, no_training
 from kpjax.training.evaluation import Gathered, predict_source, reduce
@@ -100,7 +100,7 @@ class Run(NamedTuple):
     @property
     def evaluation_method(self) -> Method:
         """Predicts for every variant: all are the same network, read in the same way."""
-        return evaluated(self.setting, self.config.base_steps)
+        return build_base(self.setting, "base", self.config.base_steps)
 
     def predicted(self, known: Known, source: Source) -> Gathered:
         """Predicts a source."""

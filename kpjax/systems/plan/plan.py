@@ -44,12 +44,6 @@ def compiler_of(platform: str) -> str:
                               f"chip: pip install 'kpjax[{platform}]', or uv sync --extra {platform}")
 
 
-def version_of(platform: str) -> str:
-    """Returns the compiler and its version."""
-    name = compiler_of(platform)
-    return f"{name} {importlib.metadata.version(name.replace('_', '-'))}"
-
-
 def environment(platform: str) -> dict[str, str]:
     """Returns the variables of a process that compiles for a platform, on a machine without it."""
     common = {COMPILES: platform, "JAX_PLATFORMS": "cpu"}
@@ -153,9 +147,9 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
 
     Raises InputError for a batch that does not divide over the chips, and for a command without a stage that trains.
     """
-    system, preset = command.system.name, command.preset
+    system, preset, compiler = command.system.name, command.preset, compiler_of(slice_.chip.platform)
     print(f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
-          f"{version_of(slice_.chip.platform)}\n{NOT_MEASURED}", flush=True)
+          f"{compiler} {importlib.metadata.version(compiler.replace('_', '-'))}\n{NOT_MEASURED}", flush=True)
     stages, mesh = stages_of(command), mesh_of(slice_)
     if not stages:
         raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")

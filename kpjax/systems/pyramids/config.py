@@ -2,8 +2,6 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import optax
-
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import BASELINES
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
@@ -50,11 +48,6 @@ class Pyramid(Checked):
             raise InputError("level_sizes", f"{coarse} {fine}; every keypoint of the first level has equally many "
                              "children, so the second number has to be a multiple of the first")
 
-    @property
-    def flat_size(self) -> int:
-        """The number of keypoints of all levels, which the baselines have in one."""
-        return sum(self.level_sizes)
-
 
 @dataclass(frozen=True)
 class Weights(Checked):
@@ -83,18 +76,6 @@ class Still(Checked):
 
     residual: bool = False  # the network renders differences from the median frame, in deviations of each pixel
     motion_weight: Annotated[float, FROM_0_TO_1] = 0.0  # share of a pixel's weight that follows its variance over time
-
-
-@dataclass(frozen=True)
-class PyramidOptimizer(Optimizer):
-    """Adam, whose learning rate is constant or falls to zero along a cosine."""
-
-    schedule: Literal["constant", "cosine"] = "constant"
-
-    def rate(self, steps: int) -> optax.Schedule:
-        """Builds the schedule."""
-        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
-                optax.constant_schedule(self.learning_rate))
 
 
 @dataclass(frozen=True)
@@ -133,7 +114,7 @@ class Config(Checked):
     weights: Weights = Weights()
     rendering: Rendering = Rendering()
     still: Still = Still()
-    optimizer: PyramidOptimizer = PyramidOptimizer()
+    optimizer: Optimizer = Optimizer()
     batch_size: Count = 32  # pairs; not stated
     steps: Count = 100_000  # not stated
     evaluations: CountOrZero = 10  # of the probe on test videos while training, for the curves; they decide nothing

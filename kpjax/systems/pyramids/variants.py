@@ -172,7 +172,7 @@ def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Meth
 
     joints: labelled keypoints, which the oracle learns. size: number of keypoints of a baseline; 0 for all levels'.
     """
-    return _built(config, joints, VARIANTS[variant].recipe, size or config.pyramid.flat_size)
+    return _built(config, joints, VARIANTS[variant].recipe, size or sum(config.pyramid.level_sizes))
 
 
 @functools.lru_cache(maxsize=32)

@@ -45,15 +45,15 @@ PRINTED_GROUPS = {"rhd": HAND_GROUPS, "freihand": HAND_GROUPS, "surreal": BODY_G
 class Data(NamedTuple):
     """Both domains of one seed. Labels of the target domain's training images are the oracle's alone."""
 
-    source: Splits
+    source: Splits  # all None where a finished run stands in its place
     target: Splits  # `test` is None where nothing is labelled
     repeats: bool = False  # whether a batch may be larger than its domain
-
-    identity = MappingProxyType({})  # the config and the seed tell all of it
+    identity: Mapping[str, str] = MappingProxyType({})  # where config and seed do not tell all of it
 
     @property
     def summary(self) -> str:
-        return f"{len(self.source.train)} source and {len(self.target.train)} target images"
+        source = f"{len(self.source.train)} source and " if self.source.train else ""
+        return f"{source}{len(self.target.train)} target images"
 
 
 def train(job: Job, data: Data) -> Outcome:

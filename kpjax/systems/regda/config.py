@@ -9,7 +9,7 @@ from kpjax.augment import Augment
 from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import PoseResNet, SmallUNet
 from kpjax.systems.configs import Checked, Count, Heatmaps, Network, NotNegative, Positive, Share, config_as_json
-from kpjax.systems.image_sets import loaded_domain
+from kpjax.systems.image_sets import larger_domain
 from kpjax.systems.source_free import SourceFree
 from kpjax.systems.weights import Backbone
 
@@ -31,7 +31,8 @@ class Domains(Checked):
 
     def loaded(self, reach: augment.Reach | None) -> tuple[augment.Loaded | None, augment.Loaded | None]:
         """Returns how training images of source and target are loaded larger, for an augmentation of this reach."""
-        return loaded_domain(self.source, self.image_size, reach), loaded_domain(self.target, self.image_size, reach)
+        return tuple((larger_domain(name, self.image_size, reach) or (None, None))[1]
+                     for name in (self.source, self.target))
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,6 @@ class DomainAugmentation:
     def colours(self) -> bool:
         """Whether colours are random."""
         return self.augmentation.endswith("colour")
-
-    def with_colours(self) -> str:
-        """Returns the augmentation with random colours on top."""
-        return "regda_colour" if self.published else "colour"
 
     def build(self, source: augment.Loaded | None = None, target: augment.Loaded | None = None) -> dict[str, Augment]:
         """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""

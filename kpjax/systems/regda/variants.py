@@ -165,8 +165,8 @@ class Recipe(NamedTuple):
 
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
-        colours = {"augmentation": config.augment.with_colours()} if "colour_matrix" in self.changes else {}
-        return changed(config, **self.changes, **colours)
+        coloured = {"augmentation": "regda_colour" if config.augment.published else "colour"}
+        return changed(config, **self.changes, **coloured if "colour_matrix" in self.changes else {})
 
 
 def _alone(*, mse: bool = False, equal_cost: bool = False, **options: Any) -> Recipe:

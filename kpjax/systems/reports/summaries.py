@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from kpjax.evaluation.probes.regression_errors import Interval
-from kpjax.systems.reports.table import Column, FinishedRun, Line, groups, header, read_run, text_table
+from kpjax.systems.reports.table import Column, FinishedRun, Line, groups, header, read_run
 
 Runs = Sequence[FinishedRun | None]  # in the order of what is compared; None where one is not finished
 
@@ -62,15 +62,8 @@ def over_seeds(values: Sequence[float]) -> Interval | None:
 def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
     """Returns a table for a terminal of so many letters, and what its marks mean below it.
 
-    Where its columns are too wide together, each becomes a line, and as many variants stand beside each other as fit.
+    Each column is a line of it, and as many variants stand beside each other as fit.
     """
-    text = text_table(lines, columns)
-    if max(map(len, text.splitlines())) > width:
-        text = _turned(lines, columns, width)
-    return text + "\n*: the best of its kind, upper bounds aside" * any(any(line.best) for line in lines)
-
-
-def _turned(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
     heads = [cell.text for cell in header(lines, columns)[1:]]
     variants = [[line.name, *(cell.text + {"best": " *", "": "  "}.get(cell.role, "") for cell in cells)]
                 for group in groups(lines, columns) for line, cells in group.lines]
@@ -85,4 +78,5 @@ def _turned(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str
             values = (text.rjust(size) for text, size in zip(texts, sizes[start:], strict=False))
             rows += [*above, "  ".join([last.ljust(first), *values]).rstrip()]
         blocks.append("\n".join(rows))
-    return "\n\n".join(blocks)
+    marks = "\n*: the best of its kind, upper bounds aside" * any(any(line.best) for line in lines)
+    return "\n\n".join(blocks) + marks

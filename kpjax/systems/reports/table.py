@@ -1,6 +1,6 @@
 """A paper's table with ours beside it: variants by kind, mean and deviation over seeds, the best of each column.
 
-`tabulate` reads the runs; `text_table` and `write_report` lay out the same cells, for a terminal and as HTML.
+`tabulate` reads the runs; `console_table` and `write_report` lay out the same cells, for a terminal and as HTML.
 """
 import contextlib
 import json
@@ -271,12 +271,8 @@ def cell_text(summary: Summary, column: Column) -> str:
         return "–"
     if undefined := sum(not math.isfinite(value) for value in summary.values):
         return f"undefined in {undefined} of {len(summary.values)}"
-    return f"{summary.mean:.{column.decimals}f}{deviation_text(summary, column)}"
-
-
-def deviation_text(summary: Summary, column: Column) -> str:
-    """Returns " ± 0.3", or nothing for a single seed."""
-    return "" if math.isnan(summary.deviation) else f" ± {summary.deviation:.{column.decimals}f}"
+    deviation = "" if math.isnan(summary.deviation) else f" ± {summary.deviation:.{column.decimals}f}"
+    return f"{summary.mean:.{column.decimals}f}{deviation}"
 
 
 def seeds_text(runs: VariantRuns) -> str:
@@ -289,23 +285,6 @@ def seeds_text(runs: VariantRuns) -> str:
 def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:
     """Returns whether the paper has a number in this column for any of the lines."""
     return any(column.metric in line.entry.paper for line in lines)
-
-
-def text_table(lines: Sequence[Line], columns: Sequence[Column]) -> str:
-    """Lays out a table for a terminal: grouped by kind, the best marked with a star."""
-    marks = {"best": " *", "": "  "}
-
-    def texts(name: str, cells: Sequence[Cell]) -> list[str]:
-        return [name, *(cell.text + marks.get(cell.role, "") for cell in cells)]
-
-    table = [texts("variant", header(lines, columns)[1:])]
-    for group in groups(lines, columns):
-        table.append([group.heading.lower()])
-        table += [texts(f"  {line.name}", cells) for line, cells in group.lines]
-    widths = [max(len(row[c]) for row in table if len(row) > 1) for c in range(len(table[0]))]
-    return "\n".join(
-        "  ".join(text.rjust(widths[c]) if c else text.ljust(widths[0] if len(row) > 1 else 0)
-                  for c, text in enumerate(row)).rstrip() for row in table)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -165,7 +165,7 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
 def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
            ) -> dict[str, float]:
     """Computes PCK (a distance of exactly the threshold is a hit, all keypoints weigh the same) and errors."""
-    return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, strict=False, pooled=True,
+    return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, pooled=True,
                            uncounted=config.uncounted_keypoints, contours=config.data.contours, details=details)
 
 
@@ -253,4 +253,6 @@ def predicting(stored: StoredRun) -> Predicting:
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
     train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    lengths=lengths, draw=system.draw_test, parts_of_a_batch=2, poses=lambda data: data.labelled)
+    lengths=lengths, draw=lambda job, data, outcome, predictions: system.draw_predictions(
+        outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]),
+    parts_of_a_batch=2, poses=lambda data: data.labelled)

@@ -121,9 +121,7 @@ class Config(configs.Checked):
 
     def rate(self, stage: Literal["warm start", "method", "both"]) -> optax.Schedule:
         """Builds the schedule: constant, or falling to zero along a cosine from the warm start's end."""
-        warm, rate = optax.constant_schedule(self.warm_start_learning_rate), self.optimizer.learning_rate
-        falls = self.optimizer.schedule == "cosine"
-        method = optax.cosine_decay_schedule(rate, self.steps) if falls else optax.constant_schedule(rate)
+        warm, method = optax.constant_schedule(self.warm_start_learning_rate), self.optimizer.rate(self.steps)
         joined = optax.join_schedules([warm, method], [self.warm_start_steps])
         return {"warm start": warm, "method": method, "both": joined}[stage]
 

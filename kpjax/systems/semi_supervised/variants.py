@@ -73,12 +73,6 @@ def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -
     return build_ours(config, setup, objective=objective, warped=warped)
 
 
-def _labelled_warped(config: Config, setup: Setup, warped: bool) -> Setup:
-    """Returns the setup with an augmentation for each stream; with `warped`, every other labelled image is moved."""
-    labelled = _warped(config, setup) if warped else setup
-    return setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment})
-
-
 def build_mean_teacher(config: Config, setup: Setup) -> Method:
     """Builds mean teacher."""
     objective = methods.mean_teacher_objective(
@@ -89,8 +83,9 @@ def build_mean_teacher(config: Config, setup: Setup) -> Method:
 
 def build_easy_hard(config: Config, setup: Setup) -> Method:
     """Builds easy and hard views (Xie et al. 2021) of one network."""
+    labelled = _warped(config, setup) if config.easy_hard.warp_labelled else setup
     return methods.easy_hard(
-        _labelled_warped(config, setup, config.easy_hard.warp_labelled),
+        setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment}),
         hide=hide_boxes(unit=config.data.image_size / 256),
         objective=methods.easy_hard_objective(setup.codec, supervised_weight=LABELS, consistency=LABELS))
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.lab.animals.matching import animals_over_time
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, follow_all, merged
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 
 BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])  # px, of an animal that looks along x
 
@@ -30,7 +30,11 @@ def found(points, **more):
 
 
 def tracked(seen, **rules):
-    numbers, doubts = follow_all(enumerate(map(found, seen)), **rules)
+    tracks, numbers, doubts = Tracks(), [], []
+    for frame, one in enumerate(map(found, seen)):
+        tracks, of_frame, more = follow(tracks, frame, one, **rules)
+        numbers.append(of_frame)
+        doubts += more
     return numbers, doubts
 
 

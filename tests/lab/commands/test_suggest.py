@@ -110,7 +110,7 @@ def check_no_label(folder):
 
 def plain(folder, made):
     row = rows_of(folder / "proposals.csv")[2]
-    assert (row["keypoint"], row["proposed_x"], row["proposed_y"]) == ("spot", "11.250", "21.000")
+    assert (row["keypoint"], row["x"], row["y"]) == ("spot", "11.250", "21.000")
     assert (folder / row["image"]).exists()
 
 
@@ -185,7 +185,7 @@ def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
     for row in rows:
         if row["keypoint"] == "spot":
             x, y = place[row["instance"]]
-            assert (float(row["proposed_x"]), float(row["proposed_y"])) == pytest.approx((x, y), abs=3)
+            assert (float(row["x"]), float(row["y"])) == pytest.approx((x, y), abs=3)
 
 
 # The page on which proposals are corrected

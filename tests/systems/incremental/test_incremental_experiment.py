@@ -210,7 +210,7 @@ def test_variants_without_ka_net_train_as_long():
 
 @pytest.mark.parametrize("schedule", ["steps", "cosine", "constant"])
 def test_the_learning_rate_rises_and_falls(schedule):
-    rate = changed(TINY, schedule=schedule, warmup_steps=10).optimizer.rate(1.0, 100)
+    rate = changed(TINY, schedule=schedule, warmup_steps=10).optimizer.rate_of_stage(1.0, 100)
     values = [float(rate(np.float32(step))) for step in (0, 10, 60, 80, 95)]
     assert values[0] == pytest.approx(0.1)
     assert values[1] == pytest.approx(1.0)

@@ -63,6 +63,8 @@ def check_results(finished, variants, results_of):
         found = results["metrics"]
         assert results["steps"] == 5  # every variant has seen the steps of the warm start
         assert {"test/pck", "test/nme"} <= set(found)
+        # Rendered images are not resized and their reference length is the side: an error is the same in both units.
+        assert found["test/nme"] * 32 == pytest.approx(found["test/distance"], rel=1e-4)
         assert 0 < found["labelled/left_to_learn"] < 2
         assert found["chosen_by/step"] == (5 if variant == "all_labels" else 3)  # the last one
         assert found["last/validation/pck"] == found["chosen_by/validation/pck"]

@@ -19,11 +19,11 @@ from kpjax.lab.animals.conformal import RadiusTable
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import Seen, shrunk
 from kpjax.lab.commands.predict.tracked import names_of
+from kpjax.lab.out.reports.sheets import part_of
 from kpjax.lab.predictors import Predictor
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
-AROUND, LEAST_SHOWN = 0.15, 0.2  # of the animals' extent, shown about them on the sheet; least part of a frame's side
 LEGEND = 0.2  # of the height of a drawn video, at most
 RATE = 25.0  # frames a second of a video without times
 FOLDER = "overlays"  # of images
@@ -110,22 +110,15 @@ def drawn(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:
 
 def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.ndarray:
     """Draws the part of a frame that holds all animals and points that are drawn, at most `side` pixels long."""
-    size, marks = np.array(seen.image.shape[1::-1]), marks_of(seen, look)
-    places = [marks.points[(marks.opacity > 0) & np.isfinite(marks.points).all(-1)]]
+    marks = marks_of(seen, look)
+    places = [marks.points[marks.opacity > 0]]
     if marks.boxes is not None:
         places += [marks.boxes[:, :2], marks.boxes[:, :2] + marks.boxes[:, 2:]]
-    places = np.concatenate(places)
-    places = np.clip(places[np.isfinite(places).all(-1)], 0, size - 1)
-    low, high = (places.min(0), places.max(0)) if len(places) else (np.zeros(2), size)
-    half = np.maximum((high - low).max() * (0.5 + AROUND), LEAST_SHOWN * size.max() / 2)
-    left, upper = np.maximum((low + high) / 2 - half, 0).astype(int)
-    right, lower = np.minimum(np.ceil((low + high) / 2 + half), size).astype(int)
-    part = seen.image[upper:lower, left:right]
-    factor = side / max(part.shape[:2])
-    length = max(round(part.shape[1] * factor), 1), max(round(part.shape[0] * factor), 1)
-    part = np.asarray(Image.fromarray(part).resize(length, Image.Resampling.BICUBIC))
+    places = np.clip(np.concatenate(places), 0, np.array(seen.image.shape[1::-1]) - 1)
+    part, moved = part_of(seen.image, places, lambda longer: side / longer, Image.Resampling.BICUBIC)
+    factor = np.linalg.norm(moved([1, 0]) - moved([0, 0]))
     return overlays.draw_animals(
-        part, (marks.points - (left, upper) + 0.5) * factor - 0.5, marks.opacity, skeleton,
+        part, moved(marks.points), marks.opacity, skeleton,
         radius=marks.radius and marks.radius * factor, rings=None if marks.rings is None else marks.rings * factor)
 
 

@@ -2,7 +2,7 @@
 
 A prediction must never pass for a label. So no file here has a name or a column under which tools look for labels:
 `machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of images for COCO,
-`proposals.csv` with likelihoods for Lightning Pose and with `proposed_x`, `proposed_y` for plain csv.
+`proposals.csv` with likelihoods for Lightning Pose and with `score` and `status` for plain csv.
 """
 import hashlib
 import json
@@ -19,9 +19,10 @@ from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.names import skeleton_text
+from kpjax.lab.formats.predictions import PredictionTable, coco_images, coco_results, csv_text, empty_table, fill
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
-from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, rows_text, table_text
+from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, table_text
 from kpjax.structures import Skeleton
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
@@ -69,7 +70,12 @@ def write_proposals(
         return _sleap(folder, place.absolute(), images, skeleton)
     if form == "lp":
         return [write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]
-    return (_coco if form == "coco" else _csv)(folder, images, skeleton)
+    found = _points(images, skeleton, scorer)
+    if form == "coco":
+        return [write_json(folder / "images.json", coco_images(found)),
+                write_json(folder / "proposals.json", coco_results(found))]
+    return [write_text(folder / "proposals.csv", csv_text(found)),
+            write_text(folder / "skeleton.json", skeleton_text(skeleton))]
 
 
 def images_below(form: str) -> str:
@@ -111,29 +117,14 @@ def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton) -> lis
                        suggested=range(len(frames)))]
 
 
-def _coco(folder: Path, frames: Images, skeleton: Skeleton) -> list[Path]:
-    """Writes `images.json`, images without annotations, and `proposals.json`, a list of results."""
-    images = [{"id": number, "file_name": path, "width": one.image.shape[1], "height": one.image.shape[0]}
-              for number, (path, one) in enumerate(frames.items(), 1)]
-    category = {"id": 1, "name": "animal", "keypoints": list(skeleton.names),
-                "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
-    results = [{"image_id": number, "category_id": 1, "score": round(float(one.scores[animal].mean()), 6),
-                "keypoints": [round(float(value), 3) for point, score in
-                              zip(one.keypoints[animal], one.scores[animal], strict=True)
-                              for value in (*point, score)]}
-               for number, one in enumerate(frames.values(), 1) for animal in one.present]
-    listed = {"images": images, "annotations": [], "categories": [category]}
-    return [write_json(folder / "images.json", listed), write_json(folder / "proposals.json", results)]
-
-
-def _csv(folder: Path, images: Images, skeleton: Skeleton) -> list[Path]:
-    several = len(next(iter(images.values())).animals) > 1
-    rows = [["image", *["instance"] * several, "keypoint", "proposed_x", "proposed_y", "score"]]
-    rows += [[path, *[one.animals[animal]] * several, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}"]
-             for path, one in images.items() for animal in one.present
-             for name, (x, y), score in zip(skeleton.names, one.keypoints[animal], one.scores[animal], strict=True)]
-    return [write_text(folder / "proposals.csv", rows_text(rows)),
-            write_text(folder / "skeleton.json", skeleton_text(skeleton))]
+def _points(images: Images, skeleton: Skeleton, scorer: str) -> PredictionTable:
+    """Returns what `kpjax predict` would have found on the images."""
+    found = list(images.values())
+    table = empty_table(Path(), tuple(images), np.zeros(len(found)), skeleton, scorer, files=tuple(map(Path, images)),
+                        instances=found[0].animals)
+    for row, one in enumerate(found):
+        fill(table, row, one.image.shape[1::-1], one.keypoints, one.scores, np.isfinite(one.scores).all(1))
+    return table
 
 
 # A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images. It
