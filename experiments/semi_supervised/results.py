@@ -5,8 +5,9 @@ AVERAGED = ("supervised_warped_averaged", "supervised_warped_twice_averaged", "p
             "supervised_warped_averaged - supervised_warped", "pl_warped_averaged - supervised_warped_twice_averaged")
 TABLES = {
     "headline": ("demo", (
-        "supervised", "supervised_warped", "sc_only", "ours", "pl", "pl_warped", "all_labels",
-        "ours - supervised_warped", "pl_warped - supervised_warped"), ("test/pck",)),
+        "supervised", "supervised_warped", "sc_only", "ours", "pl", "pl_warped", "easy_hard", "easy_hard_twice",
+        "pl_easy_hard", "all_labels", "ours - supervised_warped", "pl_warped - supervised_warped",
+        "pl_easy_hard - pl_warped", "pl_easy_hard - easy_hard_twice"), ("test/pck",)),
     "real": ("", (
         *(f"tongue/{line}" for line in (*SPEECH, *AVERAGED)), *(f"lips/{line}" for line in SPEECH),
         *(f"fifty_athletes/{line}" for line in (*SPEECH, *AVERAGED)),
