@@ -29,7 +29,10 @@ def means(system: str, preset: str, metric: str) -> dict[str, float]:
 
 
 def test_labels_and_images_without():
-    """With images without labels, what reads them best at equal steps and cost of the rows; it must beat the labels."""
+    """With images without labels, what reads them best at equal steps and cost of the rows; it must beat the labels.
+
+    Easy and hard views take three passes a step, and were measured on rendered people alone.
+    """
     short = semi_supervised.short_list
     typed = changed(semi_supervised.OWN, unlabelled=("V",))
     assert short(semi_supervised.OWN) == short(typed) == short(changed(typed, weights="mobilenet_v2.google_in1k"))
@@ -37,7 +40,7 @@ def test_labels_and_images_without():
     for preset in ("demo", "fifty_athletes"):  # random weights, and a backbone with few labels
         found = means("semi_supervised", preset, "test/pck")
         others = [value for name, value in found.items() if name in semi_supervised.applicable(typed)
-                  and "twice" not in name and "averaged" not in name]
+                  and not any(more in name for more in ("twice", "averaged", "easy_hard"))]
         assert found[method] == max(others)
         assert found[method] > found[control]
     # With enough labels on a backbone the labels alone were as good.
