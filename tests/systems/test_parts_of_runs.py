@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import adaptation, images, incremental, pyramids, semi_supervised, supervised
+from experiments import adaptation, images, incremental, pyramids, semi_supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
 from experiments.images import open_images, without_split
 from kpjax import Skeleton, arrays
@@ -29,7 +29,7 @@ def opened(monkeypatch):
     return found
 
 
-PREPARED = [(system, name) for system in (semi_supervised, supervised, incremental)
+PREPARED = [(system, name) for system in (semi_supervised, incremental)
             for name, config in system.SYSTEM.presets.items() if not config.data.rendered]
 
 
