@@ -73,7 +73,8 @@ class ImageSet(Checked):
         At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then reads one
         loaded pixel for each of its own; fewer would blur it, more would not show.
         """
-        return (self.larger(reach) or (None, None))[1]
+        larger = self.larger(reach)
+        return larger and larger[1]
 
     def larger(self, reach: Reach | None) -> tuple[Transform, Loaded] | None:
         """Returns the transform of training images that are loaded larger, and how they are loaded."""

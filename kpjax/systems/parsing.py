@@ -169,7 +169,7 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     processes, one that fails ends here at once: Python would wait for the others, and they for it.
     """
     code, message = 0, ""
-    atexit.register(gc.freeze)  # Python's last search for cycles in millions of objects takes a second or two
+    atexit.register(gc.freeze)  # Python's last search for cycles in millions of objects takes a second
     if only_cpu():
         keep_freed_memory()
         set_compiler_flags()

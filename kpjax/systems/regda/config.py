@@ -31,8 +31,8 @@ class Domains(Checked):
 
     def loaded(self, reach: augment.Reach | None) -> tuple[augment.Loaded | None, augment.Loaded | None]:
         """Returns how training images of source and target are loaded larger, for an augmentation of this reach."""
-        return tuple((larger_domain(name, self.image_size, reach) or (None, None))[1]
-                     for name in (self.source, self.target))
+        source, target = (larger_domain(name, self.image_size, reach) for name in (self.source, self.target))
+        return source and source[1], target and target[1]
 
 
 @dataclass(frozen=True)
