@@ -31,7 +31,7 @@ def means(system: str, preset: str, metric: str) -> dict[str, float]:
 def test_labels_and_images_without():
     """With images without labels, what reads them best at equal steps and cost of the rows; it must beat the labels.
 
-    Easy and hard views take three passes a step, and were measured on rendered people alone.
+    Easy and hard views have rows of rendered people alone: on real images nothing is known of them yet.
     """
     short = semi_supervised.short_list
     typed = changed(semi_supervised.OWN, unlabelled=("V",))
