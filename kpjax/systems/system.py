@@ -28,10 +28,11 @@ from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.table import Column, read_run
+from kpjax.systems.reports.table import Column
 from kpjax.systems.source_free import poses_of
 from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, Evaluation, FitOptions, Fitted, Select, fit
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.process import forget_programs

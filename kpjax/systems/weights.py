@@ -12,10 +12,9 @@ from flax import linen as nn
 from kpjax import InputError
 from kpjax.methods import imagenet_normalise, symmetric_normalise
 from kpjax.methods.forward import Normalise
-from kpjax.models import FeatureMaps, KeypointNetwork
+from kpjax.models import FeatureMaps, KeypointNetwork, person
 from kpjax.models.movenet import MoveNetPyramid
 from kpjax.platforms import run_once
-from kpjax.systems import person
 from kpjax.systems.configs import NETWORKS, Checked, Positive, changed, flat
 
 # Adam's, of networks that start from published weights. On a tuning subset of the mouse, 10 labels, MobileNetV2 had a

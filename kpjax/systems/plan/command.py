@@ -24,9 +24,9 @@ from typing import Any
 
 from kpjax import InputError, RunError
 from kpjax.systems.command_line import Command, over_devices, read_command, taken
-from kpjax.systems.plan.chips import Slice, slice_of
 from kpjax.systems.plan.plan import COMPILES, compiler_of, environment, plan
 from kpjax.systems.system import System
+from kpjax.training.chips import Slice, slice_of
 
 
 def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: str) -> tuple[Slice, Command]:

@@ -21,9 +21,9 @@ from kpjax import InputError
 from kpjax.files import make_folder, write_json
 from kpjax.platforms import known_platform
 from kpjax.systems.command_line import Command
-from kpjax.systems.plan.chips import GIB, Slice, all_reduce_seconds
 from kpjax.systems.plan.stages import Planned, key_shape, planned_stages
 from kpjax.systems.reports.table import markdown
+from kpjax.training.chips import GIB, Slice, all_reduce_seconds
 from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import check_divisible
 

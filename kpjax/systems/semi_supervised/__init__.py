@@ -20,10 +20,10 @@ import numpy as np
 
 from kpjax import Method, Skeleton, Trained, geometry, methods
 from kpjax.input.source import Source, with_labels
+from kpjax.methods import published
 from kpjax.models.weights.pretrained import MOVENET
-from kpjax.systems import published, system
+from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
 from kpjax.systems.semi_supervised import measures
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
@@ -40,6 +40,7 @@ from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Evaluation, Fitted, Select
+from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.stages import Stage
 
 SCORE_KIND = "mse_peak"

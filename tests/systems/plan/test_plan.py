@@ -12,10 +12,10 @@ from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
 from kpjax.systems.configs import changed
 from kpjax.systems.plan import command, plan as planning
-from kpjax.systems.plan.chips import slice_of
 from kpjax.systems.plan.plan import COMPILES, environment, tables, times_of
 from kpjax.systems.plan.stages import planned_stages
 from kpjax.systems.system import Job
+from kpjax.training.chips import slice_of
 from kpjax.training.mesh import data_mesh
 
 
