@@ -68,7 +68,7 @@ class Job(NamedTuple):
     data_dir: epath.Path
     options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
-    plan: Any = None  # a `kpjax.systems.plan.stages.Plan`, which notes what would be fitted; nothing is kept then
+    plan: Any = None  # a `kpjax.systems.plan.Plan`, which notes what would be fitted; nothing is kept then
 
     @property
     def preset_folder(self) -> epath.Path:
