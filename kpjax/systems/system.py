@@ -371,13 +371,6 @@ def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: G
             visible=found.visible, columns=4, minimum_side=minimum_side))
 
 
-def outcome_of(method: Method, fitted: Fitted) -> Outcome:
-    """Returns a variant as `fit` leaves it, with the evaluation of the step that was chosen."""
-    chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
-    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
-                   chosen_by and chosen_by | {"chosen_by/step": fitted.step}, images=fitted.images)
-
-
 def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
     """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
 
