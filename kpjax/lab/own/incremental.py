@@ -55,7 +55,7 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
     "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
     "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
                       difficulty=1.0),
-    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_thresholds": (0.1, 0.05)})
+    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_threshold": 0.1})
 
 
 # The old model

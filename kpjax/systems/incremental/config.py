@@ -1,17 +1,16 @@
 """Settings of incremental learning: what a run depends on, and presets."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import optax
 
 from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
 from kpjax.systems import configs, weights
-from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, changed, flat
+from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, changed, flat
 from kpjax.systems.image_sets import ImageSet
 
-Thresholds = Annotated[tuple[float, float], Rule(lambda pair: min(pair) > 0, "give two lengths above 0")]
 PROTOCOLS = Path(__file__).with_name("protocols")
 
 
@@ -98,15 +97,7 @@ class Weights(Checked):
     cpr_entropy: NotNegative = 0.5
 
 
-@dataclass(frozen=True)
-class Baselines(Checked):
-    """Forms of the baselines."""
-
-    afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
-    normalise_importance: bool = False  # divided by their mean, so that weights carry over between networks
-
-
-MEASURES = ("summary", "evaluated_on", "pck_thresholds", "detection_limits", "error_in")
+MEASURES = ("summary", "evaluated_on", "pck_threshold", "error_in")
 # Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
 LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", *MEASURES)
 ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
@@ -130,9 +121,9 @@ class Config(Checked):
     distillation: Distillation = Distillation()
     association: Association = Association()
     weights: Weights = Weights()
-    baselines: Baselines = Baselines()
-    pck_thresholds: Thresholds = (0.5, 0.2)  # of the reference length; the results are about the first
-    detection_limits: tuple[float, ...] = ()  # of SDR, in the reference length
+    afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
+    normalise_importance: bool = False  # divides importances by their mean: weights carry over between networks
+    pck_threshold: Positive = 0.5  # of the reference length
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
 
     def __post_init__(self):
@@ -172,7 +163,7 @@ SYNTHETIC = Config(
     weights=Weights(
         kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
         afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
-    baselines=Baselines(normalise_importance=True), pck_thresholds=(0.05, 0.1), error_in="pixels")
+    normalise_importance=True, pck_threshold=0.05, error_in="pixels")
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
     base_steps=600, steps=500, learning_rate=2e-3, base_learning_rate=3e-3, association_learning_rate=3e-3,

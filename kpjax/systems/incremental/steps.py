@@ -19,8 +19,8 @@ from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.platforms import run_once
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.incremental.builders import WALK, Recipe, Setting, build_base, build_step, importance_of
 from kpjax.systems.incremental.config import Config
+from kpjax.systems.incremental.variants import PLAIN, WALK, Recipe, Setting, build_base, build_step, importance_of
 from kpjax.systems.system import Job, first_variables, fit_sources, no_training
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, compiled_update
@@ -231,7 +231,7 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
     config, mesh, plain = run.config, data_mesh(), build_step(run.setting, PLAIN)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh)
-    some = subset(source, range(min(config.baselines.afec_images, len(source))))
+    some = subset(source, range(min(config.afec_images, len(source))))
     batches: SourceStream = stream(
         source, batch_size=config.batch_size, seed=run.job.seed, repeats=True, process_index=jax.process_index(),
         process_count=jax.process_count())
@@ -253,9 +253,6 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
         lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps))
 
 
-PLAIN = Recipe()  # the labels of the new keypoints alone
-
-
 # Memories
 
 IMPORTANCE_BATCH = 16  # images, of the passes that measure importances
@@ -271,7 +268,7 @@ def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) ->
 
 def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
     """Returns importances and parameters to hold on to in the next step. memory: those that this step started from."""
-    baselines, kind, trained = run.config.baselines, run.recipe.memory, found.trained
+    kind, trained = run.recipe.memory, found.trained
     params = trained.variables["params"]
     if run.job.plan:
         return {"importance": params, "anchor": params}
@@ -287,7 +284,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
         return kept.trained.variables["importance"]
 
     def scaled(found: Any) -> Any:
-        return jax.device_get(losses.normalised_importance(found)) if baselines.normalise_importance else found
+        return jax.device_get(losses.normalised_importance(found)) if run.config.normalise_importance else found
 
     if kind == "walk":
         tracked, importance = jax.device_get(WALK.end_of_step(trained.frozen["tracked"]))
