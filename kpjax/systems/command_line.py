@@ -17,7 +17,8 @@ from etils import epath
 from kpjax import InputError, RunError
 from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
-from kpjax.systems.configs import NETWORKS, changed, config_as_json, flat, settings_text, value_text, with_network
+from kpjax.models.networks import NETWORKS
+from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from kpjax.systems.queue import in_turn
 from kpjax.systems.reports.report import write_report

@@ -23,8 +23,9 @@ from kpjax.models.weights.pretrained import read_weights
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.system import Job, finished, read_predictions
+from kpjax.systems.system import Job, finished
 from kpjax.training import hosts, run_folder
+from kpjax.training.evaluation import read_predictions
 from kpjax.training.finished_runs import read_run
 
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"

@@ -7,6 +7,7 @@ import optax
 
 from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
+from kpjax.models.networks import Network
 from kpjax.systems import configs, weights
 from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, changed, flat
 from kpjax.systems.image_sets import ImageSet
@@ -112,7 +113,7 @@ class Config(Checked):
     data: StepImages = StepImages()
     heatmaps: configs.Heatmaps = configs.Heatmaps(decoder="quarter")
     augment: configs.Augmentation = configs.Augmentation()
-    network: configs.Network = HRNet(taps="highres")
+    network: Network = HRNet(taps="highres")
     optimizer: StepOptimizer = StepOptimizer()
     backbone: weights.Backbone = weights.Backbone()
     batch_size: Count = 32

@@ -21,9 +21,9 @@ from kpjax.platforms import run_once
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.incremental.config import Config
 from kpjax.systems.incremental.variants import PLAIN, WALK, Recipe, Setting, build_base, build_step, importance_of
-from kpjax.systems.system import Job, first_variables, fit_sources, no_training
+from kpjax.systems.system import Job, first_variables, fit_sources
 from kpjax.training.evaluation import Gathered, predict_source, reduce
-from kpjax.training.fit import Fitted, compiled_update
+from kpjax.training.fit import Fitted, compiled_update, no_training
 from kpjax.training.mesh import data_mesh, replicate, shard
 from kpjax.training.stages import Stage
 from kpjax.training.trees import load_trained, save_trained, tree_digest

@@ -21,6 +21,7 @@ import numpy as np
 from kpjax import Method, Skeleton, Trained, geometry, methods
 from kpjax.input.source import Source, with_labels
 from kpjax.methods import published
+from kpjax.methods.perceptual import perceptual_start
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
@@ -37,10 +38,10 @@ from kpjax.systems.semi_supervised.variants import (
     setup_of,
 )
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
-from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted, Select
+from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
+from kpjax.training.run_folder import kept_arrays
 from kpjax.training.stages import Stage
 
 SCORE_KIND = "mse_peak"
@@ -96,7 +97,7 @@ def train(job: Job, data: Data) -> Outcome:
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
     return Outcome(method, fitted.trained, steps, fitted.images_per_second,
                    fitted.wall_seconds + (warm.wall_seconds if warm else 0.0),
-                   system.other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
+                   other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
                    images=fitted.images + (warm.images if warm else 0))
 
 
@@ -149,7 +150,7 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
         return {"keypoints": labels.keypoints, "visible": labels.visible}
 
     name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    labels = make() if job.plan else system.kept_arrays(job.folder / "pseudo_labels.npz", make)
+    labels = make() if job.plan else kept_arrays(job.folder / "pseudo_labels.npz", make)
     return with_labels(data.unlabelled, **labels, name=name)
 
 

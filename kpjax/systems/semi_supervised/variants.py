@@ -10,6 +10,7 @@ from kpjax.augment import compose_augmentations, hide_boxes, on_half, random_war
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.losses import Objective, without
 from kpjax.methods import Setup, published
+from kpjax.methods.perceptual import perceptual_options
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
@@ -18,7 +19,6 @@ from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.semi_supervised.config import Config
 from kpjax.systems.semi_supervised.measures import ReadSemantic
 from kpjax.systems.system import Variant
-from kpjax.systems.weights import perceptual_options
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]

@@ -26,7 +26,8 @@ from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regr
 from kpjax.systems.adaptation.variants import VARIANTS, build, plain_of
 from kpjax.systems.configs import changed
 from kpjax.systems.paper_numbers import lines_of
-from kpjax.systems.system import Job, read_predictions, run
+from kpjax.systems.system import Job, run
+from kpjax.training.evaluation import read_predictions
 from kpjax.training.fit import fit
 from kpjax.training.trees import load_trained
 
