@@ -1,4 +1,4 @@
-"""Published weights of a run: those that a backbone starts from, and those that compare images by their features."""
+"""Published weights that a backbone starts from."""
 import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -66,7 +66,7 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
         found = protocols.random_triples(skeleton, old, new, seed=[run.job.seed, step], count=count)
     else:
         apart = None
-        if protocol.distance == "euclid" and protocol.triple == "automatic":
+        if protocol.triple == "automatic":
             seen = run.predicted(known, source)
             apart = protocols.mean_distances(
                 skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
