@@ -7,8 +7,8 @@ others train so much longer. After every step all known keypoints are evaluated 
 matrix from which AAA, AT, MT and A-MRE are computed.
 
 `self_training` is the control: the old model's own points in place of KA-Net's. Every variant has a weight of its own,
-chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
-well weighted distillation has it.
+chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of KA-Net: a well weighted distillation
+has it.
 """
 from collections.abc import Mapping
 
