@@ -64,10 +64,6 @@ from .semi_supervised_family.image_generation import (
     image_generation as image_generation,
     image_generation_objective as image_generation_objective,
 )
-from .semi_supervised_family.mean_teacher import (
-    mean_teacher as mean_teacher,
-    mean_teacher_objective as mean_teacher_objective,
-)
 from .semi_supervised_family.objectives import (
     balanced_weights as balanced_weights,
     equivariance_term as equivariance_term,

@@ -73,14 +73,6 @@ def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -
     return build_ours(config, setup, objective=objective, warped=warped)
 
 
-def build_mean_teacher(config: Config, setup: Setup) -> Method:
-    """Builds mean teacher."""
-    objective = methods.mean_teacher_objective(
-        setup.codec, supervised_weight=LABELS, consistency=config.baselines.consistency)
-    return methods.mean_teacher(setup._replace(augment={"labelled": setup.augment, "unlabelled": setup.augment}),
-                                objective=objective, draw_map=PERSPECTIVE)
-
-
 def build_easy_hard(config: Config, setup: Setup) -> Method:
     """Builds easy and hard views (Xie et al. 2021) of one network."""
     labelled = _warped(config, setup) if config.easy_hard.warp_labelled else setup
@@ -170,7 +162,6 @@ VARIANTS: dict[str, Variant] = {
                   Recipe(build_pseudo_labels, "supervised")),
     "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT", Recipe(build_elt)),
     "gen": Variant("baseline", "images generated from their keypoints", "Gen", Recipe(build_gen)),
-    "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
     "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
                                  _recipe(build_supervised, warped=True)),
     "supervised_warped_twice": Variant("control", "the same for twice the steps, the cost of pl_warped", "",

@@ -172,7 +172,7 @@ def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
     for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
         with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
             semi_supervised.check_variants(asked.config, variants)
-    for variant in ("pl_warped", "ours", "mean_teacher", "pl_warped_averaged"):
+    for variant in ("pl_warped", "ours", "easy_hard", "pl_warped_averaged"):
         semi_supervised.check_variants(asked.config, ["supervised", variant])
     with pytest.raises(InputError, match="supervised trains on the labels alone"):
         train(["supervised", "--project", "P", "--unlabelled", given["IMAGES"]])
