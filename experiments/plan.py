@@ -1,18 +1,18 @@
-"""Plans a run of a preset on chips that are not there, see `kpjax.systems.plan.command`."""
+"""Plans a run of a preset on chips that are not there, see `kpjax.systems.plan`."""
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from experiments import system_of
 from experiments.blank import without_data
+from kpjax.systems import plan
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.plan import command
 
 
 def main(arguments: Sequence[str]) -> Any:
-    """Plans a preset, as `command.main` does."""
-    return command.main(arguments, system_of=lambda name: without_data(system_of(name)),
-                        program="python -m experiments plan", module="experiments.plan")
+    """Plans a preset, as `kpjax.systems.plan.main` does."""
+    return plan.main(arguments, system_of=lambda name: without_data(system_of(name)),
+                     program="python -m experiments plan", module="experiments.plan")
 
 
 if __name__ == "__main__":

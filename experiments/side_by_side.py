@@ -21,7 +21,8 @@ from kpjax.files import atomic
 from kpjax.lab.own.systems import own_system
 from kpjax.systems.configs import Checked
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
-from kpjax.systems.system import OWN, Job, read_predictions, stored_run
+from kpjax.systems.system import OWN, Job, stored_run
+from kpjax.training.evaluation import read_predictions
 
 
 @dataclass(frozen=True)

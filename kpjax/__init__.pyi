@@ -28,7 +28,6 @@ from .methods import (
     incremental as incremental,
     keynet as keynet,
     mcd as mcd,
-    mean_teacher as mean_teacher,
     pyramids as pyramids,
     regda as regda,
     semi_supervised as semi_supervised,

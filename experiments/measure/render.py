@@ -23,11 +23,11 @@ from experiments import system_of, systems
 from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
+from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own.needs import NEEDS
 from kpjax.systems.configs import flat
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.summaries import difference_text, over_seeds
-from kpjax.systems.reports.table import Column, Summary, cell_text, markdown
+from kpjax.systems.reports.table import Column, Summary, cell_text, difference_text, markdown
 from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
@@ -228,7 +228,7 @@ class Cell(NamedTuple):
 
     def gain(self) -> Difference | None:
         """Returns the mean of the gains with its interval; None for fewer than two seeds."""
-        found = over_seeds(self.gains())
+        found = interval_over_seeds(self.gains())
         return found and Difference("", found.value, found.low, found.high)
 
     def gain_text(self) -> str:

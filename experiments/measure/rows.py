@@ -11,8 +11,8 @@ from typing import NamedTuple
 from kpjax import InputError
 from kpjax.files import read_json, remove_partials, write_text
 from kpjax.lab.formats.tables import rows_text
-from kpjax.systems.reports.table import read_run, variant_folders
 from kpjax.systems.system import System
+from kpjax.training.finished_runs import read_run, variant_folders
 
 EXPERIMENTS = Path(__file__).parents[1]
 FILE = "results.csv"

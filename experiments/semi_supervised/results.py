@@ -18,7 +18,7 @@ TABLES = {
     "paper": ((*(f"{preset} labelled={share}" for preset in ("mpii", "lsp", "cub", "atrw") for share in SHARES),
                *(f"{preset} labelled=0.05 unlabelled_share={share}" for preset in ("cub", "atrw")
                  for share in SHARES[1:4])), (
-        "supervised", "pl", "elt", "gen", "ours", "supervised_warped", "pl_warped", "mean_teacher", "no_sc", "no_te",
+        "supervised", "pl", "elt", "gen", "ours", "supervised_warped", "pl_warped", "no_sc", "no_te",
         "no_ti", "sc_only", "ti_only", "no_ground_truth", "all_labels"), ("test/pck",))}
 CLAIMS = (
     ("The method is above the labels alone", ("lsp/ours - supervised", "test/pck"), "demo/ours - supervised",

@@ -24,21 +24,6 @@ class Triple(NamedTuple):
     new: tuple[str, ...]  # two, or one if a step has no more
 
 
-def hop_distances(skeleton: Skeleton) -> np.ndarray:
-    """Returns (K, K) float64: the number of edges between two keypoints, inf if they are not connected."""
-    count = len(skeleton.names)
-    near = np.eye(count, dtype=bool)
-    for a, b in skeleton.edges:
-        near[a, b] = near[b, a] = True
-    hops = np.where(np.eye(count, dtype=bool), 0.0, np.inf)
-    reached = np.eye(count, dtype=bool)
-    for length in range(1, count):
-        further = (reached.astype(int) @ near.astype(int)) > 0
-        hops[further & ~reached] = length
-        reached = further
-    return hops
-
-
 def mean_distances(
     skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray,
     size: np.ndarray,
@@ -62,43 +47,27 @@ def mean_distances(
 
 
 def automatic_triples(
-    skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, count: int = 1, distance: str = "hops",
-    apart: np.ndarray | None = None,
+    skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, apart: np.ndarray, count: int = 1
 ) -> tuple[Triple, ...]:
     """Returns the triples of closest neighbours, each with another old keypoint.
 
     Triples are ranked by the sum of distances from the old to the new keypoints, then by the distance between the new
-    ones, then by `apart`, then by index.
-
-    Args:
-        distance: "hops" along the skeleton's edges, or "euclid" for `apart`.
-        apart: (K, K), see `mean_distances`; optional for "hops".
-
-    Raises:
-        InputError: For an unknown distance, for "euclid" without `apart`, if old or new is empty, and if no old
-            keypoint is connected to the new ones.
+    ones, then by index. apart: (K, K), see `mean_distances`. Raises InputError if old or new is empty, and if no image
+    shows an old keypoint with new ones.
     """
-    if distance not in _DISTANCES:
-        raise InputError("distance", f"{distance!r} is unknown; choose hops or euclid")
-    if distance == "euclid" and apart is None:
-        raise InputError("distance", "euclid needs predictions of the old model on the images of the step; choose hops")
     _check_both(old, new)
-    length = hop_distances(skeleton) if distance == "hops" else apart
-    apart = np.zeros_like(length) if apart is None else apart
     numbers = sorted(skeleton.index(name) for name in new)
     candidates = []
     for known in sorted(skeleton.index(name) for name in old):
         for chosen in _choices(numbers):
             ends = list(chosen)
-            rank = (length[known, ends].sum(), length[ends[0], ends[-1]], apart[known, ends].sum())
-            candidates.append((*map(float, rank), known, chosen))
+            candidates.append((float(apart[known, ends].sum()), float(apart[ends[0], ends[-1]]), known, chosen))
     taken: dict[int, tuple[int, ...]] = {}
-    for nearness, _, _, known, chosen in sorted(candidates):
+    for nearness, _, known, chosen in sorted(candidates):
         if len(taken) < count and known not in taken and np.isfinite(nearness):
             taken[known] = chosen
     if not taken:
-        raise InputError("triple", f"no edges of the skeleton connect an old keypoint with {' and '.join(new[:2])}; "
-                         "state the triples, or set distance to euclid")
+        raise InputError("triple", f"no image shows an old keypoint with {' and '.join(new[:2])}; state the triples")
     return tuple(Triple(skeleton.names[known], tuple(skeleton.names[k] for k in chosen))
                  for known, chosen in taken.items())
 
@@ -147,7 +116,6 @@ class Protocol(NamedTuple):
     source: str  # digest of the training source that `images` index
     seed: int = 0  # of all draws
     triple: str = "given"  # or "automatic", "random": for steps without stated triples
-    distance: str = "hops"  # or "euclid", for "automatic"
     mirrored: bool = True  # whether steps may train on mirrored images
 
     @property
@@ -242,7 +210,7 @@ def step_triples(
     """Returns at most `count` triples of a step: those that the protocol states, else those of its rule.
 
     There are none for step 0, and for steps without stated ones under the rule "given". apart: (K, K), see
-    `mean_distances`; needed for the rule "automatic" by "euclid".
+    `mean_distances`; needed for the rule "automatic".
     """
     if step == 0:
         return ()
@@ -251,7 +219,7 @@ def step_triples(
         return stated[:count]
     if protocol.triple == "random":
         return random_triples(skeleton, old, new, seed=[protocol.seed, step], count=count)
-    return automatic_triples(skeleton, old, new, count=count, distance=protocol.distance, apart=apart)
+    return automatic_triples(skeleton, old, new, count=count, apart=apart)
 
 
 def low_shot(protocol: Protocol, count: int) -> Protocol:
@@ -273,10 +241,9 @@ def low_shot(protocol: Protocol, count: int) -> Protocol:
 
 # Files
 
-_FIELDS = ("name", "dataset", "about", "images", "triple", "distance", "mirrored", "steps")
+_FIELDS = ("name", "dataset", "about", "images", "triple", "mirrored", "steps")
 _STEP_FIELDS = ("keypoints", "images", "triples")
 _RULES = ("given", "automatic", "random")
-_DISTANCES = ("hops", "euclid")
 
 
 def resolve(file: Path | str, source: Source) -> Protocol:
@@ -289,9 +256,8 @@ def resolve(file: Path | str, source: Source) -> Protocol:
     file = Path(file)
     content = _read(file)
     _check_fields(content, ("name", "dataset", "steps"), _FIELDS, str(file))
-    rule, distance = content.get("triple", "given"), content.get("distance", "hops")
+    rule = content.get("triple", "given")
     _check_choice(rule, _RULES, f"{file}: triple")
-    _check_choice(distance, _DISTANCES, f"{file}: distance")
     mirrored = content.get("mirrored", True)
     if not isinstance(mirrored, bool):
         raise InputError(f"{file}: mirrored is {mirrored!r}; write true or false")
@@ -306,8 +272,7 @@ def resolve(file: Path | str, source: Source) -> Protocol:
                      tuple(_triple(one, f"{file} step {number}: triples")
                            for one in _listed(step.get("triples", []), f"{file} step {number}: triples")))
         for number, step in enumerate(described))
-    protocol = Protocol(str(content["name"]), str(content["dataset"]), steps, source.digest, seed, rule, distance,
-                        mirrored)
+    protocol = Protocol(str(content["name"]), str(content["dataset"]), steps, source.digest, seed, rule, mirrored)
     check(protocol, source.skeleton, str(file))
     return protocol
 

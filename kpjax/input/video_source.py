@@ -1,6 +1,6 @@
 """Sources whose examples are frames of videos. The name of a prepared record is `<video>#<frame>`, see `frame_name`."""
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -169,3 +169,15 @@ def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[in
             image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(max(video.size))))
         numbers.append(number)
     return squares, numbers, bad
+
+
+def actions_of(source: VideoSource) -> np.ndarray | None:
+    """Returns the action of each frame's video, (N,); None if actions are unknown or there is only one."""
+    actions = source.facts.get("action", ())
+    return None if len(set(actions)) < 2 or "" in actions else np.asarray(actions)[source.video]
+
+
+def frames_of(source: VideoSource) -> Iterator[np.ndarray]:
+    """Yields the images (T, H, W, 3) uint8 of one video after the other."""
+    for first, end in source.bounds:
+        yield np.stack([source[number].image for number in range(first, end)])

@@ -39,8 +39,9 @@ from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.structures import skeleton_from_json
 from kpjax.systems import published
-from kpjax.systems.reports.table import FinishedRun, read_run
-from kpjax.systems.system import PREDICTIONS, read_predictions, stored_run
+from kpjax.systems.system import stored_run
+from kpjax.training.evaluation import PREDICTIONS, read_predictions
+from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
 

@@ -12,12 +12,8 @@ from .adaptation_family.parametrisation import (
 from .adaptation_family.view_pairs import similarity_views as similarity_views
 from .forward import imagenet_normalise as imagenet_normalise, symmetric_normalise as symmetric_normalise
 from .incremental_family.association import association as association, association_predict as association_predict
-from .incremental_family.importance import fisher as fisher, memory_aware_synapses as memory_aware_synapses
-from .incremental_family.incremental import Tracker as Tracker, incremental as incremental
-from .incremental_family.memories import (
-    adaptive_consolidation as adaptive_consolidation,
-    walk_by_updates as walk_by_updates,
-)
+from .incremental_family.importance import fisher as fisher
+from .incremental_family.incremental import incremental as incremental
 from .incremental_family.objectives import (
     association_term as association_term,
     channel_distillation_term as channel_distillation_term,
@@ -67,10 +63,6 @@ from .semi_supervised_family.easy_hard import easy_hard as easy_hard, easy_hard_
 from .semi_supervised_family.image_generation import (
     image_generation as image_generation,
     image_generation_objective as image_generation_objective,
-)
-from .semi_supervised_family.mean_teacher import (
-    mean_teacher as mean_teacher,
-    mean_teacher_objective as mean_teacher_objective,
 )
 from .semi_supervised_family.objectives import (
     balanced_weights as balanced_weights,

@@ -29,6 +29,10 @@ def symmetric_normalise(images: jax.Array) -> jax.Array:
     return 2 * images - 1
 
 
+NORMALISATIONS: dict[str, Normalise] = {
+    "imagenet": imagenet_normalise, "symmetric": symmetric_normalise, "none": lambda images: images}
+
+
 def _check_floating(images: jax.Array) -> None:
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise InputError(f"images are {images.dtype}; a network reads floating point in [0, 1]: divide by 255 first")

@@ -8,7 +8,10 @@ from flax import linen as nn
 
 from kpjax.errors import InputError
 from kpjax.losses.reconstruction import feature_distances, moved_averages
-from kpjax.methods.forward import Normalise
+from kpjax.methods.forward import NORMALISATIONS, Normalise
+from kpjax.models import FeatureMaps
+from kpjax.models.networks import NETWORKS
+from kpjax.platforms import run_once
 from kpjax.structures import Start
 
 PERCEPTUAL = "perceptual"  # read by terms that compare features; also the name of the trained network in the start
@@ -55,3 +58,36 @@ class PerceptualComparison(NamedTuple):
         if self.first_averages is None:
             averages = jnp.where(state.step == 0, jax.lax.stop_gradient(distances), averages)
         return distances, averages
+
+
+# Published weights of that network
+
+
+def perceptual_options(weights: str, vgg: nn.Module) -> dict[str, Any]:
+    """Returns the options of a method that compares images by features; {} without weights.
+
+    The features are those of the backbone that known weights belong to, or of the VGG.
+    """
+    if not weights:
+        return {}
+    from kpjax.models.weights.pretrained import known_weights
+
+    known = known_weights(weights)
+    if known is None or known.network == "vgg":
+        return {"perceptual": vgg}
+    backbone = NETWORKS[known.network](**known.options).build(1).backbone
+    return {"perceptual": FeatureMaps(backbone), "perceptual_normalise": NORMALISATIONS[known.normalisation]}
+
+
+def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[str, Any]:
+    """Returns the weights of that network, for images of so many px, as a part of the start; {} without weights."""
+    if not weights:
+        return {}
+    from kpjax.models.weights.pretrained import load_backbone, load_vgg
+    from kpjax.models.weights.torch_names import describe
+
+    network = perceptual_options(weights, vgg)["perceptual"]
+    fresh = run_once(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
+    imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
+    print(f"images are compared by features of {weights}: {describe(imported.report)}")
+    return {"perceptual": imported.variables}

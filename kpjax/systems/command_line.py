@@ -17,15 +17,24 @@ from etils import epath
 from kpjax import InputError, RunError
 from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
-from kpjax.systems.configs import NETWORKS, changed, config_as_json, flat, settings_text, value_text, with_network
+from kpjax.models.networks import NETWORKS
+from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from kpjax.systems.queue import in_turn
 from kpjax.systems.reports.report import write_report
-from kpjax.systems.reports.summaries import console_table, cost_text, difference_text, paired_differences
-from kpjax.systems.reports.table import Column, Entry, FinishedRun, tabulate
+from kpjax.systems.reports.table import (
+    Column,
+    Entry,
+    console_table,
+    cost_text,
+    difference_text,
+    paired_differences,
+    tabulate,
+)
 from kpjax.systems.system import OWN, Job, System, preset_folder, run as run_job
 from kpjax.systems.weights import backbone_lines, with_weights
 from kpjax.training.checkpoints import flat_identity
+from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.logging import environment_lines, require_accelerator

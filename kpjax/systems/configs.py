@@ -14,12 +14,9 @@ from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment
 from kpjax.errors import meant
 from kpjax.files import strict
-from kpjax.models import RSN, HourglassNetwork, HRNet, KeypointNetwork, MobileNetV2, MoveNet, PoseResNet, SmallUNet, ViT
+from kpjax.models import KeypointNetwork
+from kpjax.models.networks import NETWORKS
 from kpjax.optimization import scale_backbone
-
-# A new backbone is its model file and its name in this union.
-Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork
-NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}
 
 
 def network_of(config: Any, keypoints: int) -> KeypointNetwork:

@@ -131,7 +131,7 @@ def folded(text: str, width: int = WIDTH) -> str:
     return "\n".join(map(broken, text.split("\n")))
 
 
-class _Plain(io.TextIOBase):
+class _Plain:
     """Standard output that shows control characters, as of names in files, and does not send them to the terminal.
 
     width: in letters, of folded lines; None leaves lines as they are. keep: control characters that are sent.
@@ -145,18 +145,8 @@ class _Plain(io.TextIOBase):
         self.colourful.write(folded(shown, self.width) if self.width else shown)
         return len(text)
 
-    def flush(self) -> None:
-        self.colourful.flush()
-
-    def fileno(self) -> int:
-        return self.colourful.fileno()
-
-    def isatty(self) -> bool:
-        return self.colourful.isatty()
-
-    @property
-    def encoding(self) -> str:
-        return self.colourful.encoding
+    def __getattr__(self, name: str) -> Any:  # such as `flush` and `isatty`
+        return getattr(self.colourful, name)
 
 
 def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:

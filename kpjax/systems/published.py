@@ -12,8 +12,8 @@ from kpjax.methods.forward import unit_range
 from kpjax.methods.semi_supervised_family.data_distillation import agreed_predict
 from kpjax.models import decode_movenet, load_movenet, movenet_lightning
 from kpjax.models.movenet import KEYPOINTS, SIDE
+from kpjax.models.person import HEAD, PERSON, WITH_HEAD, names_of_person
 from kpjax.models.weights.pretrained import MOVENET, SHORT_NAMES
-from kpjax.systems.person import HEAD, PERSON, WITH_HEAD, names_of_person
 
 SCORE_KIND = "sigmoid_peak"
 CUTOFF = 0.3  # on photographs of a bird, a cat, a dragonfly and a hot dog few points reach it, all of a whole person do

@@ -18,7 +18,7 @@ from etils import epath
 from kpjax import InputError, Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
-from kpjax.files import absolute, atomic, foreign, make_folder, read_json, strict, write_json
+from kpjax.files import absolute, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, stacked, subset
 from kpjax.input.stream import BatchStream, stream
@@ -28,11 +28,12 @@ from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.table import Column, read_run
+from kpjax.systems.reports.table import Column
 from kpjax.systems.source_free import poses_of
 from kpjax.training.checkpoints import check_identity, flat_identity
-from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import DEFAULT_OPTIONS, Evaluation, FitOptions, Fitted, Select, fit
+from kpjax.training.evaluation import Gathered, predict_source, write_predictions
+from kpjax.training.finished_runs import read_run
+from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.process import forget_programs
 from kpjax.training.run_folder import write_config, write_results
@@ -40,7 +41,6 @@ from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
 
 FORMAT = 5  # of config.json
-PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
 OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
@@ -67,7 +67,7 @@ class Job(NamedTuple):
     data_dir: epath.Path
     options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
-    plan: Any = None  # a `kpjax.systems.plan.stages.Plan`, which notes what would be fitted; nothing is kept then
+    plan: Any = None  # a `kpjax.systems.plan.Plan`, which notes what would be fitted; nothing is kept then
 
     @property
     def preset_folder(self) -> epath.Path:
@@ -323,37 +323,6 @@ def fit_streams(job: Job, method: Method, streams: Mapping[str, BatchStream], **
     return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
 
 
-def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
-    if not agreed(path.exists):
-        made = make()
-        if jax.process_index() == 0:
-            with atomic(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, **made)
-        return dict(made)
-    with path.open("rb") as file, np.load(file) as stored:
-        return dict(stored)
-
-
-def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
-    """Writes all predictions into a run's folder, so that a changed measure needs no training."""
-    with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
-        np.savez_compressed(file, **{f"{name}/{field}": array for name, found in predictions.items()
-                                     for field, array in found._asdict().items()})
-
-
-def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
-    """Reads what `write_predictions` wrote."""
-    path = epath.Path(folder) / PREDICTIONS
-    if not path.exists():
-        raise InputError(f"{path}: not found; copy the whole folder, or train again")
-    with foreign(path, "train it again"), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        if sum(one.file_size for one in stored.zip.infolist()) > 600_000_000 + 16 * path.stat().length:
-            raise ValueError("it would fill the memory")
-        names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
-        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
-
-
 def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,
                      minimum_side: int = 192) -> None:
     """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
@@ -368,25 +337,6 @@ def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: G
         write_png(path, prediction_sheet(
             images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
             visible=found.visible, columns=4, minimum_side=minimum_side))
-
-
-def outcome_of(method: Method, fitted: Fitted) -> Outcome:
-    """Returns a variant as `fit` leaves it, with the evaluation of the step that was chosen."""
-    chosen_by = {f"chosen_by/{name}": value for name, value in fitted.metrics.items()}
-    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
-                   chosen_by and chosen_by | {"chosen_by/step": fitted.step}, images=fitted.images)
-
-
-def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
-    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
-
-    A rule whose metric was not measured is left out.
-    """
-    found = {}
-    for name, rule in rules.items():
-        if evaluations and rule.metric in evaluations[-1].metrics and (best := rule.best(evaluations)):
-            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
-    return found
 
 
 def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:
@@ -404,8 +354,3 @@ def first_variables(job: Job, network: KeypointNetwork, names: Sequence[str] = (
     """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does; a plan needs none."""
     return {} if job.plan else job.config.backbone.variables(
         network, image_size=job.config.data.image_size, seed=job.seed, names=names)
-
-
-def no_training(trained: Trained) -> Fitted:
-    """Returns what `fit` would, for a variant that trains nothing."""
-    return Fitted(trained, trained, 0, {}, 0.0, 0.0, 0)

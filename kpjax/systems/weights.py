@@ -1,4 +1,4 @@
-"""Published weights of a run: those that a backbone starts from, and those that compare images by their features."""
+"""Published weights that a backbone starts from."""
 import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,23 +7,18 @@ from typing import Annotated, Any, Literal
 import jax
 import jax.numpy as jnp
 import tyro
-from flax import linen as nn
 
 from kpjax import InputError
-from kpjax.methods import imagenet_normalise, symmetric_normalise
-from kpjax.methods.forward import Normalise
-from kpjax.models import FeatureMaps, KeypointNetwork
+from kpjax.methods.forward import NORMALISATIONS, Normalise
+from kpjax.models import KeypointNetwork, person
 from kpjax.models.movenet import MoveNetPyramid
 from kpjax.platforms import run_once
-from kpjax.systems import person
-from kpjax.systems.configs import NETWORKS, Checked, Positive, changed, flat
+from kpjax.systems.configs import Checked, Positive, changed, flat
 
 # Adam's, of networks that start from published weights. On a tuning subset of the mouse, 10 labels, MobileNetV2 had a
 # PCK of 91.0 % at it. At the preset's rates, 3e-3 in the warm start and then 2e-3, which suit random weights, it had
 # 88.9, with 1, 0.3 or 0.1 of them for the backbone.
 FINE_RATE = 1e-3
-NORMALISATIONS: dict[str, Normalise] = {
-    "imagenet": imagenet_normalise, "symmetric": symmetric_normalise, "none": lambda images: images}
 
 
 @dataclass(frozen=True)
@@ -116,33 +111,3 @@ def backbone_lines(config: Any) -> list[str]:
             f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"
             + (f"; layers up to stride {stride} keep their weights" if (stride := getattr(
                 config.network, "frozen_stride", 0)) else "")]
-
-
-def perceptual_options(weights: str, vgg: nn.Module) -> dict[str, Any]:
-    """Returns the options of a method that compares images by features; {} without weights.
-
-    The features are those of the backbone that known weights belong to, or of the VGG.
-    """
-    if not weights:
-        return {}
-    from kpjax.models.weights.pretrained import known_weights
-
-    known = known_weights(weights)
-    if known is None or known.network == "vgg":
-        return {"perceptual": vgg}
-    backbone = NETWORKS[known.network](**known.options).build(1).backbone
-    return {"perceptual": FeatureMaps(backbone), "perceptual_normalise": NORMALISATIONS[known.normalisation]}
-
-
-def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[str, Any]:
-    """Returns the weights of that network, for images of so many px, as a part of the start; {} without weights."""
-    if not weights:
-        return {}
-    from kpjax.models.weights.pretrained import load_backbone, load_vgg
-    from kpjax.models.weights.torch_names import describe
-
-    network = perceptual_options(weights, vgg)["perceptual"]
-    fresh = run_once(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
-    imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
-    print(f"images are compared by features of {weights}: {describe(imported.report)}")
-    return {"perceptual": imported.variables}

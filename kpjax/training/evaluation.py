@@ -1,19 +1,23 @@
 """Predictions for a whole source and sums over it, exact on any number of devices: padding never counts."""
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from jax.sharding import Mesh
 
 from kpjax.errors import InputError
+from kpjax.files import atomic, foreign
 from kpjax.input.source import Source, stacked
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
 from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard, traced_for
 from kpjax.training.side_by_side import compiled_for, joint_mesh
+
+PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 
 
 class Gathered(NamedTuple):
@@ -154,3 +158,25 @@ def _compiled(measure: Measure, mesh: Mesh):
     whole, split = replicated(mesh), by_examples(mesh)
     return (jax.jit(first, in_shardings=(whole, split), out_shardings=whole),
             jax.jit(add, in_shardings=(whole, whole, split), out_shardings=whole, donate_argnums=0))
+
+
+# Predictions in a run's folder
+
+
+def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
+    """Writes all predictions into a run's folder, so that a changed measure needs no training."""
+    with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
+        np.savez_compressed(file, **{f"{name}/{field}": array for name, found in predictions.items()
+                                     for field, array in found._asdict().items()})
+
+
+def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
+    """Reads what `write_predictions` wrote."""
+    path = epath.Path(folder) / PREDICTIONS
+    if not path.exists():
+        raise InputError(f"{path}: not found; copy the whole folder, or train again")
+    with foreign(path, "train it again"), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        if sum(one.file_size for one in stored.zip.infolist()) > 600_000_000 + 16 * path.stat().length:
+            raise ValueError("it would fill the memory")
+        names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
+        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}

@@ -151,6 +151,23 @@ class Fitted(NamedTuple):
         return f"Fitted(step {self.step} of {self.steps}{metrics}, {self.images_per_second:.0f} images/s)"
 
 
+def no_training(trained: Trained) -> Fitted:
+    """Returns what `fit` would, for a variant that trains nothing."""
+    return Fitted(trained, trained, 0, {}, 0.0, 0.0, 0)
+
+
+def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
+    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
+
+    A rule whose metric was not measured is left out.
+    """
+    found = {}
+    for name, rule in rules.items():
+        if evaluations and rule.metric in evaluations[-1].metrics and (best := rule.best(evaluations)):
+            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
+    return found
+
+
 class _Progress(NamedTuple):
     """The part of a checkpoint besides the state. JSON."""
 

@@ -15,10 +15,12 @@ from typing import Any
 from uuid import uuid4
 
 import jax
+import numpy as np
 from etils import epath
 
 from kpjax.errors import InputError, printable
-from kpjax.files import in_bucket, make_folder, read_json, strict, write_json, write_text, writing
+from kpjax.files import atomic, in_bucket, make_folder, read_json, strict, write_json, write_text, writing
+from kpjax.training.hosts import agreed
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
 
@@ -137,3 +139,15 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
         except OSError:
             pass
         yield lambda: None
+
+
+def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
+    if not agreed(path.exists):
+        made = make()
+        if jax.process_index() == 0:
+            with atomic(path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **made)
+        return dict(made)
+    with path.open("rb") as file, np.load(file) as stored:
+        return dict(stored)

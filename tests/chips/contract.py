@@ -18,9 +18,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "methods")]
 
-from kpjax.systems.plan.chips import Slice, slice_of
-from kpjax.systems.plan.plan import COMPILES, compile_stage, compiler_of, environment, mesh_of
-from kpjax.systems.plan.stages import Planned, key_shape
+from kpjax.training.chips import Slice, slice_of
+from kpjax.training.planning import COMPILES, Planned, compile_stage, compiler_of, environment, key_shape, mesh_of
 
 MEMORY = 64 * 2**20  # bytes of one chip, at the contract's sizes
 PIXEL = 32  # numbers that one pixel of an image or of heatmaps has at most; longer rows are pieces of lines

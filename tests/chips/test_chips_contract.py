@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import pytest
 
 from kpjax import InputError
-from kpjax.systems.plan.chips import slice_of
-from kpjax.systems.plan.plan import compiler_of
+from kpjax.training.chips import slice_of
+from kpjax.training.planning import compiler_of
 
 ONE = "supervised_learning.supervised"
 

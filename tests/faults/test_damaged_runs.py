@@ -23,9 +23,10 @@ from kpjax.models.weights.pretrained import read_weights
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.reports.table import read_run
-from kpjax.systems.system import Job, finished, read_predictions
+from kpjax.systems.system import Job, finished
 from kpjax.training import hosts, run_folder
+from kpjax.training.evaluation import read_predictions
+from kpjax.training.finished_runs import read_run
 
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
 POINTS = Skeleton(("nose", "left_ear", "right_ear"), ((0, 1),), (0, 2, 1), {"ears": (1, 2)})

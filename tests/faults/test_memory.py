@@ -23,7 +23,7 @@ path = Path(sys.argv[1])
 try:
     {".png": images.read_image, ".mp4": lambda path: [None for _ in video.open_video(path)],
      ".pth": pretrained.read_weights,
-     ".npz": lambda path: system.read_predictions(path.parent)}.get(path.suffix, lambda path: (
+     ".npz": lambda path: read_predictions(path.parent)}.get(path.suffix, lambda path: (
          prediction_reading.read_predictions(path) if path.name == "points.csv" else
          reading.project_and_faults(path.parent, options.Options())))(path)
 except InputError as error:

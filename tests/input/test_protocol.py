@@ -10,7 +10,6 @@ from kpjax.errors import InputError
 from kpjax.input.protocols import (
     Triple,
     automatic_triples,
-    hop_distances,
     introduced_in,
     low_shot,
     mean_distances,
@@ -159,11 +158,9 @@ def test_triples_are_stated_or_chosen(protocol):
     assert step_triples(protocol, 2, BODY, count=0) == ()
     bare = protocol._replace(steps=tuple(step._replace(triples=()) for step in protocol.steps))
     assert step_triples(bare, 2, BODY) == ()
-    automatic = bare._replace(triple="automatic")
-    assert step_triples(automatic, 2, BODY) == (Triple("neck", FEET),)
     by_image = np.ones((6, 6))
     by_image[3, 4:] = 0.2
-    assert step_triples(automatic._replace(distance="euclid"), 2, BODY, apart=by_image) == (Triple("right_hand", FEET),)
+    assert step_triples(bare._replace(triple="automatic"), 2, BODY, apart=by_image) == (Triple("right_hand", FEET),)
     chosen = [step_triples(bare._replace(triple="random", seed=seed), 2, BODY) for seed in (0, 0, 1, 2, 3)]
     assert chosen[0] == chosen[1]
     assert len(set(chosen)) > 1
@@ -195,51 +192,41 @@ def test_the_files_of_the_experiment(path):
     assert all(len(triple.new) == min(2, len(step.keypoints)) for step in protocol.steps for triple in step.triples)
 
 
-# Triples: hops along the skeleton, the rule with its ties, distances in images, and random ones
+# Triples: the rule with its ties, distances in images, and random ones
 
-#  0 - 1 - 2 - 3       and 7 by itself
+#  a - b - c - d       and h, which no image shows
 #      |
-#      4 - 5 - 6
-LIMBS = Skeleton(tuple("abcdefgh"), ((0, 1), (1, 2), (2, 3), (1, 4), (4, 5), (5, 6)))
-
-
-def test_hops_are_the_shortest_paths():
-    hops = hop_distances(LIMBS)
-    assert hops[0].tolist() == [0, 1, 2, 3, 2, 3, 4, np.inf]
-    assert hops[3, 6] == 5
-    np.testing.assert_array_equal(hops, hops.T)
-    assert hop_distances(Skeleton(("a",))).tolist() == [[0]]
+#      e - f - g
+LETTERS = Skeleton(tuple("abcdefgh"))
+APART = np.array([[0, 1, 2, 3, 2, 3, 4], [1, 0, 1, 2, 1, 2, 3], [2, 1, 0, 1, 2, 3, 4], [3, 2, 1, 0, 3, 4, 5],
+                  [2, 1, 2, 3, 0, 1, 2], [3, 2, 3, 4, 1, 0, 1], [4, 3, 4, 5, 2, 1, 0]], np.float64)
+APART = np.pad(APART, (0, 1), constant_values=np.inf)
 
 
 @pytest.mark.parametrize(("old", "new", "chosen"), [
-    ("ag", "bcd", ("a", "bc")),  # 1 + 2 hops; a|bd takes 4
+    ("ag", "bcd", ("a", "bc")),  # 1 + 2; a|bd takes 4
     ("ad", "bce", ("a", "bc")),  # a|bc and d|bc take 3 both, so do their new ones among each other: the first
-    ("b", "acde", ("b", "ac")),  # a|c, a|e, c|e: 2 hops, and 2 hops apart; the lowest numbers
+    ("b", "acde", ("b", "ac")),  # a|c, a|e, c|e: 2, and 2 apart; the lowest numbers
     ("c", "abd", ("c", "bd")),  # 1 + 1
     ("af", "cd", ("a", "cd")),
     ("bh", "d", ("b", "d")),  # one new keypoint
 ])
 def test_the_closest_triple(old, new, chosen):
     expected = Triple(chosen[0], tuple(chosen[1]))
-    assert automatic_triples(LIMBS, old, new) == (expected,)
-    assert automatic_triples(LIMBS, old[::-1], new[::-1]) == (expected,)  # in whatever order they come
+    assert automatic_triples(LETTERS, old, new, apart=APART) == (expected,)
+    assert automatic_triples(LETTERS, old[::-1], new[::-1], apart=APART) == (expected,)  # in whatever order they come
 
 
 def test_ties_go_to_new_keypoints_that_are_close_to_each_other():
-    ring = Skeleton(tuple("oxyz"), ((0, 1), (0, 2), (0, 3), (2, 3)))
-    assert automatic_triples(ring, "o", "xyz") == (Triple("o", ("y", "z")),)  # all 2 hops; y and z are neighbours
-
-
-def test_ties_that_are_left_go_to_the_closer_in_images():
-    apart = np.ones((8, 8))
-    apart[1, 4] = apart[4, 1] = 0.1
-    assert automatic_triples(LIMBS, "b", "ace") == (Triple("b", ("a", "c")),)
-    assert automatic_triples(LIMBS, "b", "ace", apart=apart) == (Triple("b", ("a", "e")),)
+    apart = np.full((4, 4), 2.0)
+    apart[2, 3] = apart[3, 2] = 1
+    assert automatic_triples(Skeleton(tuple("oxyz")), "o", "xyz", apart=apart) == (Triple("o", ("y", "z")),)
 
 
 def test_several_triples_have_different_old_keypoints():
-    assert automatic_triples(LIMBS, "be", "cdf", count=5) == (Triple("b", ("c", "d")), Triple("e", ("c", "f")))
-    assert len(random_triples(LIMBS, "be", "cdf", seed=0, count=5)) == 2
+    assert automatic_triples(LETTERS, "be", "cdf", apart=APART, count=5) == (
+        Triple("b", ("c", "d")), Triple("e", ("c", "f")))
+    assert len(random_triples(LETTERS, "be", "cdf", seed=0, count=5)) == 2
 
 
 def test_distances_in_images_use_labels_of_new_keypoints_only():
@@ -251,16 +238,16 @@ def test_distances_in_images_use_labels_of_new_keypoints_only():
     np.testing.assert_allclose(apart[0, 1], (50 / 10 + 50 / 20) / 2)
     np.testing.assert_allclose(apart[0, 2], 0.5)  # 5 of 10 px, 10 of 20 px
     np.testing.assert_allclose(apart[0, 3], 2)  # labelled in the first image only
-    triples = automatic_triples(skeleton, ["far", "old"], ["new", "other"], distance="euclid", apart=apart)
+    triples = automatic_triples(skeleton, ["far", "old"], ["new", "other"], apart=apart)
     assert triples == (Triple("old", ("new", "other")),)
     never = mean_distances(skeleton, ["new"], predicted, labelled, 0 * visible, np.ones(2))
     assert np.isinf(never[0, 2])
 
 
 def test_random_triples_depend_on_the_seed_alone():
-    drawn = {random_triples(LIMBS, "abc", "defg", seed=seed) for seed in range(40)}
+    drawn = {random_triples(LETTERS, "abc", "defg", seed=seed) for seed in range(40)}
     assert len(drawn) > 8
-    assert random_triples(LIMBS, "abc", "defg", seed=[1, 2]) == random_triples(LIMBS, "cba", "gfed", seed=[1, 2])
+    assert random_triples(LETTERS, "abc", "defg", seed=[1, 2]) == random_triples(LETTERS, "cba", "gfed", seed=[1, 2])
     assert all(triple.old in "abc" and set(triple.new) <= set("defg") and len(set(triple.new)) == 2
                for (triple,) in drawn)
-    assert random_triples(LIMBS, "a", "b", seed=0) == (Triple("a", ("b",)),)
+    assert random_triples(LETTERS, "a", "b", seed=0) == (Triple("a", ("b",)),)

@@ -31,7 +31,6 @@ from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
 from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
 from kpjax.methods.semi_supervised_family.easy_hard import easy_hard
 from kpjax.methods.semi_supervised_family.image_generation import image_generation
-from kpjax.methods.semi_supervised_family.mean_teacher import mean_teacher
 from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.models.image_generation import image_generator
 from kpjax.models.pyramid_baselines import as_transporter
@@ -70,10 +69,10 @@ FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled")
 pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
 ROWS = [
     *[(functools.partial(begun, factory, objective=ODD), "of no view") for factory in (
-        adaptation, easy_hard, image_generation, mean_teacher, regda, semi_supervised, source_free,
+        adaptation, easy_hard, image_generation, regda, semi_supervised, source_free,
         teacher_adaptation)],
     *[(functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled") for factory in (
-        easy_hard, image_generation, mean_teacher, semi_supervised)],
+        easy_hard, image_generation, semi_supervised)],
     (lambda: over_seeds(build(supervised), 0), "count"),
     # Adaptation
     (lambda: begun(adaptation, {"core": None}), "no 'core'"),

@@ -11,8 +11,8 @@ from kpjax.images import boxes
 from kpjax.images.transforms import PersonCrop, Stretch
 from kpjax.input.source import stacked
 from kpjax.structures import Example, Skeleton
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.training.evaluation import Gathered
+from kpjax.training.keypoint_errors import keypoint_errors
 
 # (x, y) in an image of 256 px -> sum of RegDA's target of 64 px, 0 where the point does not train
 REGDA = {(100, 50): 25.081291, (-1.9, 10): 14.472790, (-2.1, 10): 14.472790, (-5.9, 10): 14.472790, (-6.1, 10): 0,

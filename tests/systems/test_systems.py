@@ -12,7 +12,7 @@ from tiny_systems import STOPPED, SYSTEMS, VARIANTS
 from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.systems.command_line import run
-from kpjax.systems.plan.stages import planned_stages
+from kpjax.systems.plan import planned_stages
 from kpjax.systems.system import Job, finished
 from kpjax.training import fit as training
 from kpjax.training.trees import load_trained

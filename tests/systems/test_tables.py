@@ -8,19 +8,16 @@ from pages import Page
 
 from kpjax.drawing.overlays import write_png
 from kpjax.systems.reports.report import write_report
-from kpjax.systems.reports.summaries import (
-    cost_text,
-    difference_text,
-    paired_differences,
-    runs_in,
-)
 from kpjax.systems.reports.table import (
     Column,
     Entry,
     cell_text,
-    read_history,
+    cost_text,
+    difference_text,
+    paired_differences,
     tabulate,
 )
+from kpjax.training.finished_runs import read_history, runs_in
 
 NASTY = "<script>alert('&')</script>"
 PCK = Column("target/pck", "PCK", "%", 100.0)

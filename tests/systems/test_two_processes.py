@@ -12,7 +12,7 @@ import pytest
 import tiny_regda
 
 from kpjax.systems.command_line import run
-from kpjax.systems.system import read_predictions
+from kpjax.training.evaluation import read_predictions
 
 COMMAND = ["people", "--variants", "source_only", "regda"]
 # What the library between the processes says, from several threads at once, which mix the parts of a line.

@@ -12,12 +12,12 @@ from experiments.measure.benchmark.timing import Effort, Row, spread
 from kpjax import InputError
 from kpjax.platforms import run_once
 from kpjax.systems.configs import changed
-from kpjax.systems.plan.chips import CHIPS, GIB, Chip
-from kpjax.systems.plan.plan import costs_of
-from kpjax.systems.plan.stages import Planned, planned_stages
+from kpjax.systems.plan import planned_stages
 from kpjax.systems.system import Job
+from kpjax.training.chips import CHIPS, GIB, Chip
 from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
+from kpjax.training.planning import Planned, costs_of
 
 PRESETS = {"regda": ("rhd_h3d", "regda"), "semi_supervised": ("lsp", "ours"), "incremental": ("mpii", "kamp"),
            "pyramids": ("h36m", "pyramids"), "adaptation": ("mpii_aflw", "adapted")}  # with a variant of each

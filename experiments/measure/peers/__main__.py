@@ -19,10 +19,10 @@ from kpjax.files import make_folder, read_json, write_json
 from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.lab.formats.writing import write_project
 from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.parsing import exit_code_of, run_named
-from kpjax.systems.system import Job, read_predictions
-from kpjax.training.evaluation import Gathered, labels_of
+from kpjax.systems.system import Job
+from kpjax.training.evaluation import Gathered, labels_of, read_predictions
+from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.run_folder import commit
 
 SPLIT, TRUTH = "split.json", "truth.npz"

@@ -250,6 +250,19 @@ def turn_map(degrees: float, side: int) -> np.ndarray:
     return np.diag([side / turned.width, side / turned.height, 1.0]) @ turned.map_
 
 
+def turn_in_place(degrees: float, side: int) -> np.ndarray:
+    """Returns the map (3, 3) float64 of a square image turned about its middle at its size; corners are lost."""
+    map_, width, height = turned_canvas(side, side, degrees)
+    shift = np.eye(3)
+    shift[:2, 2] = (side - width) / 2, (side - height) / 2
+    return shift @ map_
+
+
+def second_turns(count: int, side: int) -> np.ndarray:
+    """Returns the maps (N, 3, 3) float64 from pixels of `turned_once` to those of `turned_twice`."""
+    return np.array([turn_map(angle, side) for angle in draw_turns(count).second])
+
+
 def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> Consistency:
     """Computes how far landmarks of a turned image are from the turned landmarks of the image.
 

@@ -57,14 +57,6 @@ def errors_in_units(
             "original": regression_errors(*original, visible)}
 
 
-class Interval(NamedTuple):
-    """A number and its bounds under resampling."""
-
-    value: float
-    low: float
-    high: float
-
-
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
     """Converts pixels (..., 2) of an image (height, width) to normalised ones, the outer edges at +-1."""
     height, width = size

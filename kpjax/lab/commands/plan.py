@@ -1,18 +1,18 @@
-"""Plans a run on a person's own project on chips that are not there, see `kpjax.systems.plan.command`."""
+"""Plans a run on a person's own project on chips that are not there, see `kpjax.systems.plan`."""
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from kpjax.lab.own.systems import own_system
+from kpjax.systems import plan
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.plan import command
 from kpjax.systems.system import OWN
 
 
 def main(arguments: Sequence[str]) -> Any:
-    """Plans a run, as `command.main` does."""
-    return command.main(arguments, system_of=own_system, program="kpjax plan", module="kpjax.lab.commands.plan",
-                        preset=OWN)
+    """Plans a run, as `kpjax.systems.plan.main` does."""
+    return plan.main(arguments, system_of=own_system, program="kpjax plan", module="kpjax.lab.commands.plan",
+                     preset=OWN)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.project import Own, every_th
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.networks import Network
 from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.images import Data, with_turns
 from kpjax.systems.adaptation.measures import checked
 from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import Network, changed
+from kpjax.systems.configs import changed
 from kpjax.systems.system import Job
 from kpjax.systems.weights import Backbone
 from kpjax.training.trees import tree_digest

@@ -27,9 +27,10 @@ from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Example, Skeleton, Trained
 from kpjax.systems.configs import Augmentation, changed, config_from_json
-from kpjax.systems.system import IMAGES, Job, fit_sources, kept_arrays
+from kpjax.systems.system import IMAGES, Job, fit_sources
 from kpjax.training.evaluation import padded_size
 from kpjax.training.mesh import data_mesh
+from kpjax.training.run_folder import kept_arrays
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 FOLDER, FILE = "animals", "animals.json"  # in a run's folder, and in the folder in it

@@ -13,10 +13,10 @@ from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, reference_lengths
 from kpjax.lab.formats.several_animals import crowd_of
 from kpjax.lab.own.project import Held, Own, every_th
-from kpjax.models import MobileNetV2, MoveNet, SmallUNet
+from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
+from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
-from kpjax.systems import person
-from kpjax.systems.configs import NETWORKS, changed, flat
+from kpjax.systems.configs import changed, flat
 from kpjax.systems.weights import FINE_RATE
 
 SIZES = (64, 128, 192, 256)  # px, of the square images

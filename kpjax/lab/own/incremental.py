@@ -54,7 +54,7 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
     "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
     "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
                       difficulty=1.0),
-    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_thresholds": (0.1, 0.05)})
+    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_threshold": 0.1})
 
 
 # The old model
@@ -170,8 +170,7 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
                        for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
     steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))
     mirrored = all((k < known) == (other < known) for k, other in enumerate(skeleton.flip))
-    protocol = Protocol("own", project.root.name, steps, train.digest, triple="automatic", distance="euclid",
-                        mirrored=mirrored)
+    protocol = Protocol("own", project.root.name, steps, train.digest, triple="automatic", mirrored=mirrored)
     found = predict_source(old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size)
     keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)

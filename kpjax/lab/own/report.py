@@ -45,7 +45,8 @@ from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import held_out_text
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.reports.report import curve_image, images_of, panels, provenance, rendered
-from kpjax.systems.reports.table import Column, Line, groups, header, lines_of, read_history
+from kpjax.systems.reports.table import Column, Line, groups, header, lines_of
+from kpjax.training.finished_runs import read_history
 
 WORST, OTHERS = 6, 6  # animals that are shown
 FILM, FILM_FRAMES, FILM_SIDE, FILM_RATE = "held_out.mp4", 100, 960, 2.0  # frames at most, px, frames a second

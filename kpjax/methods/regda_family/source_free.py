@@ -38,8 +38,7 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import augmented, checked_views, empty_images, initial_variables, train_pass
 from kpjax.methods.gradient_step import gradient_step
-from kpjax.methods.regda_family.teacher_adaptation import hide_one_box, target_view
-from kpjax.methods.semi_supervised_family.mean_teacher import State, networks
+from kpjax.methods.regda_family.teacher_adaptation import State, hide_one_box, networks, target_view
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import HeatmapLoss
 from kpjax.optimization import ema

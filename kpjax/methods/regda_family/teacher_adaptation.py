@@ -15,10 +15,12 @@ H, m and the bumps are constants. All passes are in training mode. The teacher's
 an AdaBN inside, and its running ones come from its own passes. The student's passes over source and target are
 separate, so that the domains do not share batch statistics.
 """
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from kpjax import geometry
 from kpjax.augment.augmentations import Augment, colour_jitter, compose_augmentations, random_warp
@@ -31,15 +33,32 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import augmented, checked_views, empty_images, initial_variables, train_pass
 from kpjax.methods.gradient_step import gradient_step
-from kpjax.methods.semi_supervised_family.mean_teacher import Network, State, networks
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.optimization import ema
-from kpjax.structures import Method, Metrics, Start, Streams, named_key
+from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 SOURCE, TARGET, ANSWER = "source", "target", "answer"  # the student's heatmaps, its target's moved back; the teacher's
 
 HIDDEN_FROM = 0.9  # the teacher's score from which a keypoint may be hidden from the student
+
+
+Network = Literal["teacher", "student"]
+
+
+class State(NamedTuple):
+    """The state of a mean teacher. `networks` returns student and teacher."""
+
+    step: jax.Array
+    variables: Variables  # the network that `predict` reads
+    other: Variables  # the other one of student and teacher
+    optimizer_state: optax.OptState
+    frozen: Mapping[str, Any]
+
+
+def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Variables]:
+    """Returns (student, teacher) of a state whose method was built with that `predicts`."""
+    return (state.other, state.variables) if predicts == "teacher" else (state.variables, state.other)
 
 
 class Answer(NamedTuple):

@@ -44,11 +44,11 @@ from kpjax.systems.adaptation.images import Data
 from kpjax.systems.adaptation.measures import draw_sheets, found_in, measures_of
 from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start
 from kpjax.systems.configs import changed, optimizer_of
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Fitted
+from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 PREDICTED_TOGETHER = 64  # images in a batch

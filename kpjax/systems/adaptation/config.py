@@ -12,11 +12,11 @@ from kpjax.methods.adaptation_family.adaptation import released_learning_rate
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.networks import Network
 from kpjax.systems.configs import (
     Checked,
     Count,
     CountOrZero,
-    Network,
     NotNegative,
     Positive,
     Rule,

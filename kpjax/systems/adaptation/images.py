@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.evaluation.probes.landmarks import draw_turns, turn_map
-from kpjax.images.boxes import turned_canvas
+from kpjax.evaluation.probes.landmarks import draw_turns, second_turns, turn_in_place
 from kpjax.input import source as sources
 from kpjax.input.source import Source
 from kpjax.systems.image_sets import decoded_once
@@ -37,16 +36,3 @@ def with_turns(target: Source, fit: Source, test: Source, side: int, once: Sourc
         once = sources.turned(test, np.array([turn_in_place(angle, side) for angle in angles]))
     once = decoded_once(once)
     return Data(target, fit, test, once, decoded_once(sources.turned(once, second_turns(len(test), side))))
-
-
-def turn_in_place(degrees: float, side: int) -> np.ndarray:
-    """Returns the map (3, 3) float64 of a square image turned about its middle at its size; corners are lost."""
-    map_, width, height = turned_canvas(side, side, degrees)
-    shift = np.eye(3)
-    shift[:2, 2] = (side - width) / 2, (side - height) / 2
-    return shift @ map_
-
-
-def second_turns(count: int, side: int) -> np.ndarray:
-    """Returns the maps (N, 3, 3) float64 from pixels of `turned_once` to those of `turned_twice`."""
-    return np.array([turn_map(angle, side) for angle in draw_turns(count).second])

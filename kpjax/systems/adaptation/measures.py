@@ -8,10 +8,10 @@ from etils import epath
 
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.probes import landmarks as probes
-from kpjax.evaluation.probes.landmarks import ALL, Landmarks
+from kpjax.evaluation.probes.landmarks import ALL, Landmarks, second_turns
 from kpjax.structures import Skeleton
 from kpjax.systems.adaptation.config import Config, Evaluation
-from kpjax.systems.adaptation.images import Data, second_turns
+from kpjax.systems.adaptation.images import Data
 from kpjax.training.evaluation import Gathered
 
 SHOWN, COLUMNS = 16, 8  # images of a sheet

@@ -7,8 +7,8 @@ others train so much longer. After every step all known keypoints are evaluated 
 matrix from which AAA, AT, MT and A-MRE are computed.
 
 `self_training` is the control: the old model's own points in place of KA-Net's. Every variant has a weight of its own,
-chosen once on another protocol by `python -m experiments study incremental tuning`. AT above 0 is no mark of KA-Net: a
-well weighted distillation has it.
+chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of KA-Net: a well weighted distillation
+has it.
 """
 from collections.abc import Mapping
 
@@ -18,10 +18,9 @@ from kpjax.files import read_json, write_text
 from kpjax.systems.configs import changed
 from kpjax.systems.incremental import measures, steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
-from kpjax.systems.incremental.builders import build_base, setting_of
 from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
-from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS
+from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS, build_base, setting_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, draw_predictions
 from kpjax.training.evaluation import Gathered
@@ -66,9 +65,6 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     change. It is measured of all variants but those with other triples.
     """
     found = measures.summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
-    if job.config.detection_limits:
-        steps = len(data.protocol.steps)
-        found |= measures.detection(job.config, data.introduced, predictions[f"step_{steps - 1}"], steps)
     if VARIANTS[job.variant].recipe.triples != "random":
         found |= measures.of_targets(found, data.protocol, job.config.association.triples)
     return found
@@ -100,24 +96,15 @@ def lengths(config: Config, variant: str) -> dict[str, float]:
     return {recipe.base: config.base_steps, variant: later}
 
 
-def threshold_texts(config: Config) -> list[str]:
-    """Returns both thresholds as a table states them."""
-    return [f"{100 * threshold:g} %" if config.error_in == "pixels" or threshold < 1 else f"{threshold:g}"
-            for threshold in config.pck_thresholds]
-
-
 def columns(config: Config) -> tuple[Column, ...]:
-    """Returns the paper's measures, at both thresholds."""
-    first, second = threshold_texts(config)
-    detected = tuple(Column(f"sdr/{limit:g}", f"SDR at {limit:g}", "%", 100.0, 1) for limit in config.detection_limits)
-    spread = (Column("mre_deviation", "deviation", better="lower", decimals=2),) if detected else ()
+    """Returns the paper's measures, and those of KA-Net."""
+    threshold = f"{100 * config.pck_threshold:g} %" if config.pck_threshold < 1 else f"{config.pck_threshold:g}"
     unit = "px" if config.error_in == "pixels" else f"in {config.data.scale_is}"
-    return (Column("aaa", f"AAA at {first} of {config.data.scale_is}", "%", 100.0, 1),
+    return (Column("aaa", f"AAA at {threshold} of {config.data.scale_is}", "%", 100.0, 1),
             Column("at", "AT", "%", 100.0, 2), Column("mt", "MT", "%", 100.0, 2),
-            Column("second/aaa", f"AAA at {second}", "%", 100.0, 1),
-            Column("second/at", f"AT at {second}", "%", 100.0, 2), Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"),
-            *spread, *detected, Column("triples/pck", f"old points of triples at {first}", "%", 100.0, 1),
-            Column("association/ka_net", f"KA-Net at {first}", "%", 100.0, 1),
+            Column("a_mre", "A-MRE", unit, 1.0, 2, "lower"),
+            Column("triples/pck", f"old points of triples at {threshold}", "%", 100.0, 1),
+            Column("association/ka_net", f"KA-Net at {threshold}", "%", 100.0, 1),
             Column("association/teacher", "its teacher", "%", 100.0, 1),
             Column("association/left_out", "triples left out", "%", 100.0, 0, "lower"),
             Column("association/copy_rate", "errors copied", "%", 100.0, 1, "lower"),

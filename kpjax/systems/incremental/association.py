@@ -12,10 +12,9 @@ from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import reach
-from kpjax.systems.incremental import builders as built
-from kpjax.systems.incremental.builders import KaNet, Setting
 from kpjax.systems.incremental.measures import accuracies
 from kpjax.systems.incremental.steps import Known, Prepared, Run, increment_at
+from kpjax.systems.incremental.variants import KaNet, Setting, build_association, build_step, ka_net_of
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
 
@@ -35,13 +34,13 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     triples = triples_of(run, known, step, training)
     planned = increment_at(run, step, triples)
     if not recipe.ka_net:
-        return Prepared(planned, built.build_step(setting, recipe))
+        return Prepared(planned, build_step(setting, recipe))
     frozen = {"teacher": known.trained.variables, "increment": planned}
     inputs = max(len(triple) - 1 for triple in triples)
     ka_net, seen = choose_network(setting, Trained({}, frozen), training)
 
     def train(folder: epath.Path) -> Fitted:
-        method = built.build_association(setting, ka_net, inputs)
+        method = build_association(setting, ka_net, inputs)
         return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen, reads=reads)
 
     reads = config.of_association()
@@ -53,7 +52,7 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     trained = Trained(variables, frozen)
     planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)
     metrics = diagnoses(run, ka_net, inputs, trained, step, triples, seen, before, planned.triple_weights)
-    return Prepared(planned, built.build_step(setting, recipe, ka_net, inputs), {"association": variables},
+    return Prepared(planned, build_step(setting, recipe, ka_net, inputs), {"association": variables},
                     {"association": found.digest}, metrics, found.wall_seconds, found.images)
 
 
@@ -67,7 +66,7 @@ def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[
         found = protocols.random_triples(skeleton, old, new, seed=[run.job.seed, step], count=count)
     else:
         apart = None
-        if protocol.distance == "euclid" and protocol.triple == "automatic":
+        if protocol.triple == "automatic":
             seen = run.predicted(known, source)
             apart = protocols.mean_distances(
                 skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
@@ -108,8 +107,8 @@ def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.n
 
 def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Source) -> Gathered:
     """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
-    network = built.ka_net_of(run.setting, ka_net, inputs)
-    reading_labels = built.build_association(run.setting, ka_net, inputs)._replace(
+    network = ka_net_of(run.setting, ka_net, inputs)
+    reading_labels = build_association(run.setting, ka_net, inputs)._replace(
         predict=_of_networks(library.association_predict, run.setting, network))
     return predict_source(reading_labels, trained, source, batch_size=2 * run.config.batch_size, labelled=True)
 
@@ -118,14 +117,14 @@ def without_useless(run: Run, known: Known, triples: Sequence[Sequence[int]], pl
                     inputs: int, trained: Trained) -> Increment:
     """Returns the increment without the triples whose KA-Net finds the old keypoint less often than its teacher.
 
-    Both are measured at the first threshold on the validation images, which have labels of all keypoints. Without such
-    images all triples stay.
+    Both are measured on the validation images, which have labels of all keypoints. Without such images all triples
+    stay.
     """
     if run.data.validation is None:
         print("no validation image has labels of old keypoints, so no KA-Net is compared with its teacher beforehand")
         return planned
     both = (answers(run, ka_net, inputs, trained, run.data.validation), run.predicted(known, run.data.validation))
-    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds)[0] for one in both)
+    accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in both)
     weights = planned.triple_weights.copy()
     for slot, (old, *_) in enumerate(triples):
         if not accuracy[old] >= of_teacher[old]:
@@ -139,16 +138,16 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
               seen: Mapping[str, np.ndarray], before: Gathered, used: np.ndarray) -> dict[str, float]:
     """Measures how well KA-Net and the old model find the old keypoint of each triple on the evaluation images.
 
-    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK at the first threshold; reach, the share of the
-    step's images within KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its
+    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK; reach, the share of the step's
+    images within KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its
     arg-max is the old model's; copy_rate, how often its point is the old model's where that errs far, and beside it
     copy_rate_by_chance, of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0
     or 1, whether the triple teaches.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
-    network = built.ka_net_of(setting, ka_net, inputs)
+    network = ka_net_of(setting, ka_net, inputs)
     found = answers(run, ka_net, inputs, trained, evaluation)
-    accuracy, of_teacher = (accuracies(one, run.config.pck_thresholds)[0] for one in (found, before))
+    accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in (found, before))
     copied = _sums(_of_networks(library.copies_of_teacher, setting, network), setting, trained, evaluation)
     rates = {"copies": _share(copied, "copied"), "copy_rate": _share(copied, "wrong_copied", "wrong"),
              "copy_rate_by_chance": _share(copied, "wrong_copied_by_chance", "wrong"), "wrong": copied["wrong"],

@@ -1,17 +1,17 @@
 """Settings of incremental learning: what a run depends on, and presets."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import optax
 
 from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
+from kpjax.models.networks import Network
 from kpjax.systems import configs, weights
-from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, Rule, changed, flat
+from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, changed, flat
 from kpjax.systems.image_sets import ImageSet
 
-Thresholds = Annotated[tuple[float, float], Rule(lambda pair: min(pair) > 0, "give two lengths above 0")]
 PROTOCOLS = Path(__file__).with_name("protocols")
 
 
@@ -90,25 +90,13 @@ class Weights(Checked):
     self_training: Positive = 100.0
     lwf: Positive = 10.0
     ewc: Positive = 1e4
-    mas: Positive = 10.0
-    rw: Positive = 1e3
-    afec: Positive = 1e4
-    afec_expanded: Positive = 1e2  # of the pull to the network that learnt the new keypoints alone
     cpr: Positive = 1e4
     cpr_entropy: NotNegative = 0.5
 
 
-@dataclass(frozen=True)
-class Baselines(Checked):
-    """Forms of the baselines."""
-
-    afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
-    normalise_importance: bool = False  # divided by their mean, so that weights carry over between networks
-
-
-MEASURES = ("summary", "evaluated_on", "pck_thresholds", "detection_limits", "error_in")
-# Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
-LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", *MEASURES)
+MEASURES = ("summary", "evaluated_on", "pck_threshold", "error_in")
+# Leaves that step 0 does not read, beside those of weights, distillation and association.
+LATER = ("steps", "learning_rate", "association_learning_rate", "normalise_importance", *MEASURES)
 ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
 
 
@@ -121,7 +109,7 @@ class Config(Checked):
     data: StepImages = StepImages()
     heatmaps: configs.Heatmaps = configs.Heatmaps(decoder="quarter")
     augment: configs.Augmentation = configs.Augmentation()
-    network: configs.Network = HRNet(taps="highres")
+    network: Network = HRNet(taps="highres")
     optimizer: StepOptimizer = StepOptimizer()
     backbone: weights.Backbone = weights.Backbone()
     batch_size: Count = 32
@@ -130,9 +118,8 @@ class Config(Checked):
     distillation: Distillation = Distillation()
     association: Association = Association()
     weights: Weights = Weights()
-    baselines: Baselines = Baselines()
-    pck_thresholds: Thresholds = (0.5, 0.2)  # of the reference length; the results are about the first
-    detection_limits: tuple[float, ...] = ()  # of SDR, in the reference length
+    normalise_importance: bool = False  # divides importances by their mean: weights carry over between networks
+    pck_threshold: Positive = 0.5  # of the reference length
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
 
     def __post_init__(self):
@@ -149,7 +136,7 @@ class Config(Checked):
         return min(max(self.association.ka_steps or round(ASSOCIATION_SHARE * self.steps), 1), self.steps - 1)
 
     def of_base(self) -> dict[str, Any]:
-        """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
+        """Returns all that step 0 depends on: runs that differ in nothing else share them."""
         later = {*flat(self.weights), *flat(self.distillation), *flat(self.association), *LATER}
         return {name: value for name, value in flat(self).items() if name not in later}
 
@@ -170,9 +157,9 @@ SYNTHETIC = Config(
         warmup_steps=20),
     base_steps=800, steps=400, distillation=Distillation("line_sum"), association=Association(input_sigma=0.5),
     weights=Weights(
-        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
-        afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
-    baselines=Baselines(normalise_importance=True), pck_thresholds=(0.05, 0.1), error_in="pixels")
+        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, cpr=3e-3,
+        cpr_entropy=0.01),
+    normalise_importance=True, pck_threshold=0.05, error_in="pixels")
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
     base_steps=600, steps=500, learning_rate=2e-3, base_learning_rate=3e-3, association_learning_rate=3e-3,

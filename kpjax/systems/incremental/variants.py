@@ -1,11 +1,153 @@
-"""Variants: terms beside that of the new keypoints, and their weights by fields of `Weights`."""
-from collections.abc import Mapping
-from typing import Any
+"""Variants, and their methods: of the base, of KA-Net's stage and of later steps, each built once per config."""
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
-from kpjax import methods
-from kpjax.systems.incremental.builders import Recipe, associated, distilled, entropy, self_trained
-from kpjax.systems.incremental.steps import PLAIN
+import jax.numpy as jnp
+from flax import linen as nn
+
+from kpjax import Method, Skeleton, methods
+from kpjax.losses import Objective, Term
+from kpjax.methods import Setup
+from kpjax.methods.incremental_family.importance import Measure
+from kpjax.models import RSN, association_network
+from kpjax.models.association import Variant as KaNet
+from kpjax.systems.configs import network_of, optimizer_of
+from kpjax.systems.incremental.config import Config, Weights
 from kpjax.systems.system import Variant
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity: `setting_of` returns the same one for the same arguments
+class Setting:
+    """All that the methods of a preset are compiled for: steps, seeds and weights share it."""
+
+    config: Config
+    setup: Setup
+
+
+def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) -> Setting:
+    """Returns the setting of a config. Weights are arrays in `Increment`: configs that differ in them share it.
+
+    mirrored: see `Protocol`; images are mirrored only where no step splits a pair of keypoints.
+    """
+    return _built(replace(config, summary="", weights=Weights()), skeleton, mirrored)
+
+
+@functools.lru_cache(maxsize=8)
+def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
+    optimizer = config.optimizer
+    return Setting(config, Setup(
+        network_of(config, len(skeleton.names)), skeleton, config.heatmaps.codec(config.data.image_size),
+        optimizer_of(config, optimizer.adam()), optimizer.rate_of_stage(optimizer.learning_rate, config.steps),
+        config.augment.build(skeleton, flip=mirrored), config.backbone.normalise))
+
+
+# Parts of variants
+
+Terms = Mapping[str, Callable[[Setting], Term]]
+BaseKind = Literal["base", "base_cpr", "joint"]
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity, so that a method is built once for each
+class Recipe:
+    """Construction of a variant."""
+
+    terms: Terms = field(default_factory=dict)  # of later steps, beside the labels'
+    weights: Mapping[str, str] = field(default_factory=dict)  # by term, a field of `Weights`
+    base: BaseKind = "base"  # step 0; "joint" trains on all steps at once and ends there
+    ka_net: bool = False  # whether a later step has a first stage
+    triples: Literal["", "protocol", "random"] = ""
+    rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
+    over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
+
+    def increment_steps(self, config: Config) -> int:
+        """Returns the optimizer steps of the second stage of a later step: all where there is no KA-Net."""
+        return config.steps - (config.association_steps if self.ka_net else 0)
+
+    def weights_of(self, config: Config, old: int) -> dict[str, float]:
+        """Returns the factors of the terms by name, in a step with so many old keypoints."""
+        found = {term: getattr(config.weights, weight) for term, weight in self.weights.items()}
+        if self.over_old:
+            found["association"] /= max(old, 1)
+        return found
+
+
+def distilled(setting: Setting) -> Term:
+    """Builds the spatial distillation of all old keypoints."""
+    return methods.spatial_distillation_term(**asdict(setting.config.distillation))
+
+
+def associated(setting: Setting) -> Term:
+    """Builds the distance from KA-Net's maps."""
+    return methods.association_term(**asdict(setting.config.distillation))
+
+
+def self_trained(setting: Setting) -> Term:
+    """Builds the distance from the old model's own points."""
+    return methods.self_training_term(setting.setup.codec, **asdict(setting.config.distillation))
+
+
+def entropy(setting: Setting) -> Term:
+    """Builds CPR's entropy."""
+    return methods.entropy_term()
+
+
+# Methods
+
+
+def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **options: Any) -> Method:
+    config, side = setting.config, setting.config.heatmaps.heatmap_size
+    labels = (methods.coarse_term(image_size=(config.data.image_size,) * 2, heatmap_size=(side, side),
+                                  grid=config.heatmaps.grid)
+              if isinstance(config.network, RSN) else methods.new_keypoints_term(setting.setup.codec))
+    objective: Objective = {"new_keypoints": labels} | {name: built(setting) for name, built in terms.items()}
+    return methods.incremental(setting.setup._replace(
+        learning_rate=config.optimizer.rate_of_stage(rate, steps)), objective=objective, **options)
+
+
+@functools.lru_cache(maxsize=8)
+def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
+    """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
+    return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
+                        setting.config.optimizer.base_learning_rate, steps)
+
+
+@functools.lru_cache(maxsize=32)
+def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
+    """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
+    config = setting.config
+    options: dict[str, Any] = {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered
+                               } if recipe.ka_net else {}
+    steps = recipe.increment_steps(config)
+    return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
+
+
+@functools.lru_cache(maxsize=8)
+def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
+    """Builds KA-Net. inputs: how many new keypoints it reads."""
+    return association_network(name, inputs=inputs, dtype=jnp.dtype(setting.config.network.dtype),
+                               input_sigma=setting.config.association.input_sigma or None)
+
+
+@functools.lru_cache(maxsize=8)
+def build_association(setting: Setting, ka_net: KaNet, inputs: int) -> Method:
+    """Builds KA-Net's own stage."""
+    config = setting.config
+    rate = config.optimizer.rate_of_stage(config.optimizer.association_learning_rate, config.association_steps)
+    return methods.association(
+        setting.setup._replace(learning_rate=rate), network=ka_net_of(setting, ka_net, inputs),
+        slots=config.association.triples)
+
+
+@functools.lru_cache(maxsize=8)
+def importance_of(setting: Setting) -> Measure:
+    """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
+    setup = setting.setup
+    return methods.fisher(setup.model, setup.codec, setup.normalise)
+
+
+# Variants
 
 KAMP = {"distillation": distilled, "association": associated}
 PENALTY = {"penalty": lambda s: methods.penalty_term()}
@@ -21,19 +163,12 @@ VARIANTS: dict[str, Variant] = {
                     _kamp()),
     "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's point, weighed as one of the old keypoints", "",
                                _kamp("kamp_rerendered", rerendered=True, over_old=True)),
-    "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
+    "finetune": Variant("baseline", "the new labels alone", "Finetune", Recipe()),
     "lwf": Variant("baseline", "distillation across channels", "LWF", Recipe(
         {"distillation": lambda s: methods.channel_distillation_term()}, {"distillation": "lwf"})),
-    "ewc": Variant("baseline", "elastic weight consolidation", "",
-                   Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
-    "mas": Variant("baseline", "memory aware synapses", "", Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
-    "rw": Variant("baseline", "Riemannian walk", "", Recipe(
-        {"penalty": lambda s: methods.penalty_term(half=False)}, {"penalty": "rw"}, base="base_rw", memory="walk")),
-    "afec": Variant("baseline", "EWC, and a pull to a network that learnt the new keypoints alone", "", Recipe(
-        {**PENALTY, "expanded": lambda s: methods.penalty_term(tracked=True)},
-        {"penalty": "afec", "expanded": "afec_expanded"}, memory="afec")),
+    "ewc": Variant("baseline", "elastic weight consolidation", "", Recipe(PENALTY, {"penalty": "ewc"})),
     "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
-        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
+        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr")),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
         "self_training", {"distillation": distilled, "association": self_trained}, ka_net=False, over_old=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",

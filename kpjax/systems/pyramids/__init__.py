@@ -26,6 +26,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
 from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.methods.perceptual import perceptual_start
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.pyramids import probes
@@ -43,7 +44,6 @@ from kpjax.systems.pyramids.variants import (
 )
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
-from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 

@@ -5,7 +5,7 @@ keypoints of a level, in pixels of the network's images, on the half of the test
 fitted on. Levels are `level1`, `level2` and `flat`, which is both. Other readings of the same errors are under
 `units/`, and `random_halves/<level>` splits frames, not videos, as the paper's text has it.
 """
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from kpjax.evaluation.probes.linear import best_ridge, linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import RegressionErrors, errors_in_units, normalised_from_pixels
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.input.source import Source
-from kpjax.input.video_source import VideoSource
+from kpjax.input.video_source import VideoSource, actions_of
 from kpjax.systems.pyramids.config import Config, Evaluation
 from kpjax.training.evaluation import Gathered
 
@@ -55,18 +55,6 @@ def truth_of(source: Source | Gathered) -> Truth:
 def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray]:
     """Returns keypoints (N, K, 2) by level, and all of them as `flat`."""
     return {name: keypoints[:, list(members)] for name, members in skeleton.groups.items()} | {FLAT: keypoints}
-
-
-def actions_of(source: VideoSource) -> np.ndarray | None:
-    """Returns the action of each frame's video, (N,); None if actions are unknown or there is only one."""
-    actions = source.facts.get("action", ())
-    return None if len(set(actions)) < 2 or "" in actions else np.asarray(actions)[source.video]
-
-
-def frames_of(source: VideoSource) -> Iterator[np.ndarray]:
-    """Yields the images (T, H, W, 3) uint8 of one video after the other."""
-    for first, end in source.bounds:
-        yield np.stack([source[number].image for number in range(first, end)])
 
 
 def split_of(source: VideoSource, rows: np.ndarray, seed: int, stretch: int = 0) -> tuple[Split, np.ndarray]:

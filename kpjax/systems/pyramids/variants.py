@@ -12,15 +12,14 @@ from flax import linen as nn
 from kpjax import Codec, Example, Method, Skeleton, geometry, methods, models, spatial_softmax
 from kpjax.augment import no_augmentation
 from kpjax.evaluation.probes.image_moments import image_moments
-from kpjax.input.video_source import VideoSource
+from kpjax.input.video_source import VideoSource, frames_of
 from kpjax.losses import Objective
+from kpjax.methods.perceptual import perceptual_options
 from kpjax.methods.pyramids_family.discovery import STILL, StillCamera, still_videos
 from kpjax.models import KeypointLevels, KeypointPyramid, points_of_maps
 from kpjax.models.vgg import IMM_TAPS, VGG
 from kpjax.systems.pyramids.config import Config
-from kpjax.systems.pyramids.probes import frames_of
 from kpjax.systems.system import Variant
-from kpjax.systems.weights import perceptual_options
 
 PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
 BLOB_WIDTH = 0.1  # of KeyNet and Transporter, an image's side being 2

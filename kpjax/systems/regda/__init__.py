@@ -28,7 +28,7 @@ from kpjax.systems.regda.variants import VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted, Select
+from kpjax.training.fit import Fitted, Select, no_training, other_choices
 from kpjax.training.hosts import agreed
 
 # Data, stages and measures
@@ -72,7 +72,7 @@ def train(job: Job, data: Data) -> Outcome:
         before = system.result_of(_start_of(job, recipe.start))
         start = {"variables": before.trained.variables}
     if recipe.train == "nothing":
-        fitted = system.no_training(Trained(start.get("variables", {}), {}))
+        fitted = no_training(Trained(start.get("variables", {}), {}))
     elif recipe.train == "further":
         fitted, checked = _adapt_further(job, method, data, Trained(start["variables"], {}))
     elif recipe.train == "statistics":
@@ -91,7 +91,7 @@ def train(job: Job, data: Data) -> Outcome:
         steps = config.pretraining_steps if recipe.start.startswith("pretraining") else 0
     return Outcome(method, fitted.trained, steps,
                    fitted.images_per_second, fitted.wall_seconds + before.wall_seconds,
-                   checked | system.other_choices(fitted.evaluations, rules), images=fitted.images + before.images)
+                   checked | other_choices(fitted.evaluations, rules), images=fitted.images + before.images)
 
 
 def _start_of(job: Job, variant: str) -> Job:

@@ -8,7 +8,8 @@ from kpjax import augment
 from kpjax.augment import Augment
 from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import PoseResNet, SmallUNet
-from kpjax.systems.configs import Checked, Count, Heatmaps, Network, NotNegative, Positive, Share, config_as_json
+from kpjax.models.networks import Network
+from kpjax.systems.configs import Checked, Count, Heatmaps, NotNegative, Positive, Share, config_as_json
 from kpjax.systems.image_sets import larger_domain
 from kpjax.systems.source_free import SourceFree
 from kpjax.systems.weights import Backbone

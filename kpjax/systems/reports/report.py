@@ -12,17 +12,15 @@ from kpjax.files import write_text
 from kpjax.systems.reports.table import (
     KINDS,
     Column,
-    FinishedRun,
     Line,
     cell_text,
     groups,
     has_paper_numbers,
     header,
-    read_history,
     summarise_seeds,
-    variant_folders,
 )
 from kpjax.training.checkpoints import flat_identity
+from kpjax.training.finished_runs import FinishedRun, read_history, variant_folders
 
 IMAGES_PER_VARIANT = 4
 UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",

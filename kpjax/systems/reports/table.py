@@ -1,135 +1,17 @@
 """A paper's table with ours beside it: variants by kind, mean and deviation over seeds, the best of each column.
 
-`tabulate` reads the runs; `console_table` and `write_report` lay out the same cells, for a terminal and as HTML.
+`tabulate` reads the runs; `console_table` and `write_report` lay out the same cells, for a terminal and as HTML. Beside
+it stand differences between variants, with their intervals, and what runs cost.
 """
-import contextlib
-import json
 import math
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kpjax.errors import InputError, printable
-from kpjax.files import read_json
-from kpjax.training.run_folder import check_small_files
-
-# Readers of a preset's run folders: results.json and metrics.jsonl of every variant and seed
-
-LARGEST_COUNT = 2 ** 53  # of steps and seeds
-NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
-
-
-class FinishedRun(NamedTuple):
-    """One finished run: its folder and the content of its results.json."""
-
-    folder: Path
-    experiment: str
-    preset: str
-    variant: str
-    seed: int
-    steps: int
-    metrics: Mapping[str, float]
-    images_per_second: float | None
-    wall_seconds: float | None
-    images: int | None  # read in training
-    devices: Any
-    versions: Any
-    config: Mapping[str, Any]
-
-
-class VariantRuns(NamedTuple):
-    """All runs of one variant, in the order of their seeds, and the seeds whose folders hold no result yet."""
-
-    finished: tuple[FinishedRun, ...]
-    unfinished: tuple[str, ...]
-
-
-def read_run(folder: Path) -> FinishedRun:
-    """Reads the result in a run's folder. Raises InputError if results.json is missing, broken, or lacks a field."""
-    path = folder / "results.json"
-    if not path.exists():
-        raise InputError(f"{folder}: not a finished run (no results.json); its own command resumes it")
-    found = read_json(path)
-    if missing := [name for name in NEEDED if name not in found]:
-        raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with `fresh`")
-    metrics, config = found["metrics"], found.get("config") or {}
-    timing = {name: found.get(name) for name in ("images_per_second", "wall_seconds", "images")}
-    right = {name: isinstance(found[name], str) and found[name] and printable(found[name]) == found[name]
-             for name in ("experiment", "preset", "variant")}
-    right |= {name: type(found[name]) is int and abs(found[name]) <= LARGEST_COUNT for name in ("seed", "steps")}
-    right |= {"metrics": isinstance(metrics, dict), "config": isinstance(config, dict)}
-    right |= {name: value is None or _number(value) is not None for name, value in timing.items()}
-    right |= {name: _number(value) is not None for name, value in metrics.items()} if right["metrics"] else {}
-    if wrong := [name for name, holds in right.items() if not holds]:
-        raise InputError(f"{path}: {printable(wrong[0])} is not what a run writes; run it again with `fresh`")
-    check_small_files(folder, found)
-    return FinishedRun(
-        folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
-        **{name: found[name] for name in NEEDED if name != "metrics"},
-        **{name: None if value is None else _number(value) for name, value in timing.items()},
-        devices=found.get("devices"), versions=found.get("versions"), config=config)
-
-
-def _number(value) -> float | None:
-    """Returns a number as float, also one that strict JSON writes as text (nan, inf, -inf), or None for all else."""
-    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e308:
-        return None
-    return float(value)
-
-
-def _plotted(value) -> bool:
-    """Returns whether this is a number that an axis can have."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100
-
-
-def read_variants(preset_folder: Path) -> dict[str, VariantRuns]:
-    """Reads all variants with a run below `preset_folder` (runs/<experiment>/<preset>), by name."""
-    variants = {}
-    for name, seeds in variant_folders(preset_folder).items():
-        done = [seed for seed in seeds if (seed / "results.json").is_file()]
-        variants[name] = VariantRuns(
-            tuple(read_run(seed) for seed in done), tuple(seed.name for seed in seeds if seed not in done))
-    return variants
-
-
-def variant_folders(preset_folder: Path) -> dict[str, list[Path]]:
-    """Returns the folders of all seeds, in order, of each variant with a run."""
-    folders = {}
-    for folder in sorted(preset_folder.iterdir()) if preset_folder.is_dir() else ():
-        seeds = sorted((seed for seed in folder.glob("seed-*") if seed.is_dir()),
-                       key=lambda seed: (len(seed.name), seed.name))
-        if seeds and folder.name != "stages":
-            folders[folder.name] = seeds
-    return folders
-
-
-def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Reads every metric over the steps of a run from metrics.jsonl: (step, value) by name, the last value of a step.
-
-    Only rows of the last row's stage are read, since every stage counts its own steps. Values that are not finite are
-    left out, as are rows that a killed run broke.
-    """
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return {}
-    rows = []
-    for text in path.read_bytes().decode(errors="replace").splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            row = json.loads(text)
-            if isinstance(row, dict) and _plotted(row.get("step")):
-                rows.append(row)
-    history: dict[str, dict[float, float]] = {}
-    for row in rows:
-        if row.get("stage") == rows[-1].get("stage"):
-            for name, value in row.items():
-                number = None if name == "step" else _number(value)
-                if number is not None and _plotted(number):
-                    history.setdefault(name, {})[float(row["step"])] = number
-    return {name: sorted(points.items()) for name, points in history.items()}
-
+from kpjax.evaluation.intervals import interval_over_seeds
+from kpjax.training.finished_runs import FinishedRun, VariantRuns, read_variants
 
 KINDS = {"method": "Method", "baseline": "Baselines", "control": "Controls", "ablation": "Ablations",
          "oracle": "Upper bounds"}
@@ -290,3 +172,59 @@ def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lays out a Markdown table."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, ["---"] * len(header), *rows])
+
+
+def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) -> str:
+    """Returns a table for a terminal of so many letters, and what its marks mean below it.
+
+    Each column is a line of it, and as many variants stand beside each other as fit.
+    """
+    heads = [cell.text for cell in header(lines, columns)[1:]]
+    variants = [[line.name, *(cell.text + {"best": " *", "": "  "}.get(cell.role, "") for cell in cells)]
+                for group in groups(lines, columns) for line, cells in group.lines]
+    sizes = [max(map(len, one)) for one in variants]
+    first = min(max(map(len, heads)), max(width // 2, width - sum(sizes) - 2 * len(sizes)))
+    beside = max((width - first) // (max(sizes) + 2), 1)
+    blocks = []
+    for start in range(0, len(variants), beside):
+        rows = []
+        for head, *texts in zip(["", *heads], *variants[start:start + beside], strict=True):
+            *above, last = textwrap.wrap(head, first) or [""]
+            values = (text.rjust(size) for text, size in zip(texts, sizes[start:], strict=False))
+            rows += [*above, "  ".join([last.ljust(first), *values]).rstrip()]
+        blocks.append("\n".join(rows))
+    marks = "\n*: the best of its kind, upper bounds aside" * any(any(line.best) for line in lines)
+    return "\n\n".join(blocks) + marks
+
+
+# Differences and costs
+
+Runs = Sequence[FinishedRun | None]  # in the order of what is compared; None where one is not finished
+
+
+def paired_differences(runs: Runs, others: Runs, metric: str) -> list[float]:
+    """Returns a metric of runs less that of others, pair by pair, as of equal seeds, where both have it."""
+    return [one.metrics[metric] - other.metrics[metric] for one, other in zip(runs, others, strict=True)
+            if one and other and {metric} <= one.metrics.keys() & other.metrics.keys()]
+
+
+def difference_text(values: Sequence[float], wanted: int, *, factor: float = 1.0, decimals: int = 1) -> str:
+    """Returns "+7.9 [+5.1, +10.7]", a mean with its interval over seeds, "(2 of 3)" behind it if some
+    are missing, or "not run"."""
+    if not values:
+        return "not run"
+    values = [factor * value for value in values]
+    text = f"{statistics.fmean(values):+.{decimals}f}"
+    if found := interval_over_seeds(values):
+        text += f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
+    return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
+
+
+def cost_text(runs: Runs) -> str:
+    """Returns "800 steps, 25,600 images, 61 s" of training, the mean over finished runs, or "not run"."""
+    found = [run for run in runs if run]
+    if not found:
+        return "not run"
+    means = {name: statistics.fmean(getattr(run, name) or 0 for run in found)
+             for name in ("steps", "images", "wall_seconds")}
+    return "{steps:,.0f} steps, {images:,.0f} images, {wall_seconds:,.0f} s".format(**means)

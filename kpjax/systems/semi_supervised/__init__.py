@@ -8,11 +8,11 @@ end.
 The paper stops when the validation accuracy rises no more. Here the steps are given, and its presets take the step that
 is best on validation images. Those are labelled, too: 500 in the demo, beside 20 that train. So `demo`, `openfield`,
 `faces` and `own` take the last step, which needs no label; `--selection validation` is the paper's rule. Every run
-stores which step the validation images choose and what they say of it and of the last one.
+stores which step the validation images choose.
 
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,10 +20,10 @@ import numpy as np
 
 from kpjax import Method, Skeleton, Trained, geometry, methods
 from kpjax.input.source import Source, with_labels
+from kpjax.methods.perceptual import perceptual_start
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import published, system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.keypoint_errors import keypoint_errors
 from kpjax.systems.reports.table import Column
 from kpjax.systems.semi_supervised import measures
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
@@ -37,9 +37,10 @@ from kpjax.systems.semi_supervised.variants import (
     setup_of,
 )
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
-from kpjax.systems.weights import perceptual_start
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Evaluation, Fitted, Select
+from kpjax.training.fit import Fitted, Select, other_choices
+from kpjax.training.keypoint_errors import keypoint_errors
+from kpjax.training.run_folder import kept_arrays
 from kpjax.training.stages import Stage
 
 SCORE_KIND = "mse_peak"
@@ -93,17 +94,10 @@ def train(job: Job, data: Data) -> Outcome:
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
-    outcome = system.outcome_of(method, fitted)
-    if warm:
-        outcome = outcome._replace(images=outcome.images + warm.images,
-                                   wall_seconds=outcome.wall_seconds + warm.wall_seconds)
-    return outcome._replace(steps=steps, metrics={**outcome.metrics, **choices(fitted.evaluations)})
-
-
-def choices(evaluations: Sequence[Evaluation]) -> dict[str, float]:
-    """Returns the validation PCK after the last step, and the step that is best by it, whichever is the result."""
-    last = {f"last/{CHOOSING.metric}": evaluations[-1].metrics[CHOOSING.metric]}
-    return last | system.other_choices(evaluations, {"best_validation": CHOOSING})
+    return Outcome(method, fitted.trained, steps, fitted.images_per_second,
+                   fitted.wall_seconds + (warm.wall_seconds if warm else 0.0),
+                   other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
+                   images=fitted.images + (warm.images if warm else 0))
 
 
 def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,
@@ -155,7 +149,7 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
         return {"keypoints": labels.keypoints, "visible": labels.visible}
 
     name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    labels = make() if job.plan else system.kept_arrays(job.folder / "pseudo_labels.npz", make)
+    labels = make() if job.plan else kept_arrays(job.folder / "pseudo_labels.npz", make)
     return with_labels(data.unlabelled, **labels, name=name)
 
 

@@ -7,8 +7,9 @@ import optax
 from kpjax import InputError
 from kpjax.methods import balanced_weights
 from kpjax.models import HRNet, SmallUNet
+from kpjax.models.networks import Network
 from kpjax.systems import configs
-from kpjax.systems.configs import Augmentation, Count, Heatmaps, Network, Optimizer, Positive, changed
+from kpjax.systems.configs import Augmentation, Count, Heatmaps, Optimizer, Positive, changed
 from kpjax.systems.image_sets import ImageSet
 from kpjax.systems.weights import Backbone
 
@@ -70,7 +71,6 @@ class Baselines(configs.Checked):
     """Weights and networks of the baselines."""
 
     elt: Positive = 1e2  # weight of the equivariance of heatmaps
-    consistency: Positive = 1e2  # weight in mean_teacher
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
@@ -136,7 +136,7 @@ SYNTHETIC = Config(
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(1.6e-2, "cosine"), warm_start_steps=400,
     warm_start_learning_rate=1.6e-2, steps=400, evaluations=4, selection="last",
     weights=Weights(feature_width=32, warped_pass="separate"),
-    baselines=Baselines(elt=1e3, consistency=30.0, generator_size=32, generator_widths=(8, 16)),
+    baselines=Baselines(elt=1e3, generator_size=32, generator_widths=(8, 16)),
     easy_hard=EasyHard(warp_labelled=True))
 SMALL_REAL = changed(
     SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,

@@ -10,6 +10,7 @@ from kpjax.augment import compose_augmentations, hide_boxes, on_half, random_war
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.losses import Objective, without
 from kpjax.methods import Setup
+from kpjax.methods.perceptual import perceptual_options
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
@@ -19,7 +20,6 @@ from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.semi_supervised.config import Config
 from kpjax.systems.semi_supervised.measures import ReadSemantic
 from kpjax.systems.system import Variant
-from kpjax.systems.weights import perceptual_options
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
 StageOf = Literal["warm start", "method", "both"]
@@ -71,14 +71,6 @@ def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -
     """Builds training on labels and pseudo-labels; with `warped`, every other image of both is also moved."""
     objective = methods.pseudo_label_objective(setup.codec, labelled_share=LABELLED_SHARE, supervised_weight=LABELS)
     return build_ours(config, setup, objective=objective, warped=warped)
-
-
-def build_mean_teacher(config: Config, setup: Setup) -> Method:
-    """Builds mean teacher."""
-    objective = methods.mean_teacher_objective(
-        setup.codec, supervised_weight=LABELS, consistency=config.baselines.consistency)
-    return methods.mean_teacher(setup._replace(augment={"labelled": setup.augment, "unlabelled": setup.augment}),
-                                objective=objective, draw_map=PERSPECTIVE)
 
 
 def build_easy_hard(config: Config, setup: Setup) -> Method:
@@ -170,7 +162,6 @@ VARIANTS: dict[str, Variant] = {
                   Recipe(build_pseudo_labels, "supervised")),
     "elt": Variant("baseline", "equivariance of heatmaps, moved back", "ELT", Recipe(build_elt)),
     "gen": Variant("baseline", "images generated from their keypoints", "Gen", Recipe(build_gen)),
-    "mean_teacher": Variant("baseline", "heatmaps of an averaged network", "mean teacher", Recipe(build_mean_teacher)),
     "supervised_warped": Variant("control", "the labels alone, the method's warp on half of a batch", "",
                                  _recipe(build_supervised, warped=True)),
     "supervised_warped_twice": Variant("control", "the same for twice the steps, the cost of pl_warped", "",

@@ -10,11 +10,11 @@ from kpjax.lab.commands.train import main as train
 from kpjax.lab.own import project as own_project, semi_supervised
 from kpjax.lab.own.systems import own_system
 from kpjax.lab.predictors import open_predictor
+from kpjax.systems import plan
 from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.plan import command
-from kpjax.systems.plan.stages import planned_stages
+from kpjax.systems.plan import planned_stages
 
 U_NET = "--size 32 --widths 4 4 4 --head-layers 1"
 STEPS = "--batch-size 8 --evaluations 1 --steps 2"
@@ -113,10 +113,10 @@ def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tm
 
 
 def test_a_project_of_ones_own_is_planned(given, monkeypatch):
-    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
     typed = ("semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
              "--network small_unet --augmentation none")
-    _, asked = command.read(typed.split(), own_system, "own")
+    _, asked = plan.read(typed.split(), own_system, "own")
     last = planned_stages(asked.job("supervised_warped", 0))[-1]
     assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
     assert last.streams["labelled"].image.shape[0] % 8 == 0
@@ -172,7 +172,7 @@ def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
     for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
         with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
             semi_supervised.check_variants(asked.config, variants)
-    for variant in ("pl_warped", "ours", "mean_teacher", "pl_warped_averaged"):
+    for variant in ("pl_warped", "ours", "easy_hard", "pl_warped_averaged"):
         semi_supervised.check_variants(asked.config, ["supervised", variant])
     with pytest.raises(InputError, match="supervised trains on the labels alone"):
         train(["supervised", "--project", "P", "--unlabelled", given["IMAGES"]])

@@ -13,8 +13,7 @@ from kpjax.lab.own.systems import own_system
 from kpjax.structures import Trained
 from kpjax.systems import system as skeleton_of_systems
 from kpjax.systems.command_line import read_command
-from kpjax.systems.system import no_training
-from kpjax.training.fit import Evaluation
+from kpjax.training.fit import Evaluation, no_training
 
 TINY = {
     "semi_supervised": ("ours", "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2"),

@@ -13,8 +13,8 @@ from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.report import radius_text
 from kpjax.lab.predictors import meaning_of_all
 from kpjax.structures import Skeleton
-from kpjax.systems.system import Predicting, System, write_predictions
-from kpjax.training.evaluation import labels_of
+from kpjax.systems.system import Predicting, System
+from kpjax.training.evaluation import labels_of, write_predictions
 
 PAIR = Skeleton(("nose", "tail"))
 OUTCOME = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))

@@ -22,7 +22,7 @@ from kpjax.methods.regda_family.source_free import (
     source_free_objective,
     sure_and_plausible,
 )
-from kpjax.methods.semi_supervised_family.mean_teacher import networks
+from kpjax.methods.regda_family.teacher_adaptation import networks
 
 KEY, STREAMS = jax.random.key(1), {"target": batch("target")}
 OBJECTIVE = source_free_objective(CODEC)

@@ -17,10 +17,10 @@ from kpjax.methods.regda_family import teacher_adaptation as module
 from kpjax.methods.regda_family.teacher_adaptation import (
     ANSWER,
     TARGET,
+    networks,
     teacher_adaptation,
     teacher_adaptation_objective,
 )
-from kpjax.methods.semi_supervised_family.mean_teacher import networks
 from kpjax.structures import named_key
 
 KEY, STREAMS = jax.random.key(1), {name: batch(name) for name in ("source", "target")}

@@ -19,6 +19,7 @@ from kpjax.files import sha256_of
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.inverted_residuals import MobileNetV2Trunk
 from kpjax.models.movenet import movenet_lightning
+from kpjax.models.networks import Network
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
 from kpjax.models.vision_transformer import VisionTransformer, vit
@@ -35,7 +36,6 @@ from kpjax.models.weights.pretrained import (
     write_safetensors,
 )
 from kpjax.models.weights.torch_names import to_torch
-from kpjax.systems.configs import Network
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,20 @@ from experiments import system_of
 from experiments.adaptation import PRESETS, SYSTEM
 from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
-from kpjax.evaluation.probes.landmarks import Landmarks, consistency
+from kpjax.evaluation.probes.landmarks import Landmarks, consistency, second_turns
 from kpjax.input.source import arrays
 from kpjax.models import HourglassNetwork
 from kpjax.models.vgg import random_features
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import of_core, of_training
-from kpjax.systems.adaptation.images import second_turns, with_turns
+from kpjax.systems.adaptation.images import with_turns
 from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
 from kpjax.systems.adaptation.variants import VARIANTS, build, plain_of
 from kpjax.systems.configs import changed
 from kpjax.systems.paper_numbers import lines_of
-from kpjax.systems.system import Job, read_predictions, run
+from kpjax.systems.system import Job, run
+from kpjax.training.evaluation import read_predictions
 from kpjax.training.fit import fit
 from kpjax.training.trees import load_trained
 

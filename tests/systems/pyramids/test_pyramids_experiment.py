@@ -13,12 +13,13 @@ from experiments import system_of
 from experiments.pyramids import PRESETS, SYSTEM
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import RunError
+from kpjax.input.video_source import actions_of
 from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import ORACLE
-from kpjax.systems.pyramids.probes import actions_of, regression, split_of, truth_of
+from kpjax.systems.pyramids.probes import regression, split_of, truth_of
 from kpjax.systems.pyramids.variants import BASELINES, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.systems.system import Job, run as run_job
 from kpjax.training.trees import load_trained

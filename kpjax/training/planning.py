@@ -1,4 +1,4 @@
-"""A plan: the stages of a command compiled for a slice of chips that are not there, and what follows from that.
+"""Steps of methods compiled for a slice of chips that are not there, and what follows from that.
 
 Memory is what the compiler says. The time of a step is a roofline: the longer of its arithmetic at the peak and its
 bytes at the memory's bandwidth, then its collectives as if nothing ran beside them. A real step takes longer.
@@ -6,31 +6,25 @@ bytes at the memory's bandwidth, then its collectives as if nothing ran beside t
 Compilers come with JAX's packages and read environment variables before JAX is imported, so a command that compiles
 runs in a process of its own, see `environment`. Nothing can be executed there, and tracing happens on the CPU.
 """
-import importlib.metadata
 import importlib.util
 import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from kpjax import InputError
-from kpjax.files import make_folder, write_json
+from kpjax.errors import InputError
 from kpjax.platforms import known_platform
-from kpjax.systems.command_line import Command
-from kpjax.systems.plan.chips import GIB, Slice, all_reduce_seconds
-from kpjax.systems.plan.stages import Planned, key_shape, planned_stages
-from kpjax.systems.reports.table import markdown
+from kpjax.structures import Example, Method
+from kpjax.training.chips import Slice, all_reduce_seconds
 from kpjax.training.fit import compiled_update
-from kpjax.training.mesh import check_divisible
 
 COMPILES = "KPJAX_COMPILES_FOR"  # set in processes that compile, to the platform
 PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax_cuda13_plugin", "jax_cuda12_plugin")}
 READ_AHEAD = 2  # batches that wait on the devices while a step runs
-NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing here was measured."
 
 # Compilers
 
@@ -69,7 +63,34 @@ def mesh_of(slice_: Slice) -> Mesh:
     return Mesh(np.array(found.devices), ("data",), axis_types=(AxisType.Auto,))
 
 
-# A stage on a slice
+# A stage, and its step on a slice
+
+
+class Planned(NamedTuple):
+    """A stage: what `fit` would be given, as shapes."""
+
+    name: str
+    method: Method
+    streams: Mapping[str, Example]  # the whole batch
+    steps: int
+    state: Any  # the first one
+
+    @property
+    def images(self) -> int:
+        """Images that a step reads on all chips."""
+        return sum(example.image.shape[0] for example in self.streams.values())
+
+    def alike(self, other: "Planned") -> bool:
+        """Returns whether both compile to one program: later steps of a protocol do."""
+        def shapes(planned: Planned) -> Any:
+            return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), (dict(planned.streams), planned.state))
+
+        return self.method.update is other.method.update and shapes(self) == shapes(other)
+
+
+def key_shape() -> jax.ShapeDtypeStruct:
+    """Returns the shape of a random key."""
+    return jax.eval_shape(lambda: jax.random.key(0))
 
 
 def compiled(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
@@ -137,66 +158,3 @@ def times_of(record: Mapping[str, Any], slice_: Slice, steps: int) -> dict[str, 
     return {"arithmetic": arithmetic, "bandwidth": bandwidth, "waiting": waiting, "step": step,
             "images": record["images"] / slice_.chips / step, "hours": steps * step / 3600,
             "chip_hours": steps * step / 3600 * slice_.chips}
-
-
-# The whole plan
-
-
-def plan(command: Command, slice_: Slice) -> dict[str, Any]:
-    """Compiles all stages of a command for a slice, prints the plan and returns it as JSON.
-
-    Raises InputError for a batch that does not divide over the chips, and for a command without a stage that trains.
-    """
-    system, preset, compiler = command.system.name, command.preset, compiler_of(slice_.chip.platform)
-    print(f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
-          f"{compiler} {importlib.metadata.version(compiler.replace('_', '-'))}\n{NOT_MEASURED}", flush=True)
-    stages, mesh = stages_of(command), mesh_of(slice_)
-    if not stages:
-        raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")
-    for stage in stages:
-        check_divisible({name: example.image.shape[0] for name, example in stage.streams.items()}, mesh)
-    records: list[dict[str, Any]] = []
-    for stage in stages:
-        alike = (record for other, record in zip(stages, records, strict=False) if stage.alike(other))
-        known = next(alike, None) or compiled(stage, slice_, mesh)
-        times = {"times": times_of(known, slice_, stage.steps)} if "flops" in known else {}
-        records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
-    result = {"system": system, "preset": preset, "chips": slice_.name, "settings": command.settings,
-              "variants": list(command.variants), "note": NOT_MEASURED, "stages": records}
-    path = command.folder / "plan" / slice_.name / "plan.json"
-    make_folder(path.parent)
-    write_json(path, result)
-    print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {path}")
-    return result
-
-
-def stages_of(command: Command) -> list[Planned]:
-    """Returns the stages of all variants of a command, for one seed, those that variants share once."""
-    found: list[Planned] = []
-    for variant in command.variants:
-        for stage in planned_stages(command.job(variant, command.shared.first_seed)):
-            if not any(stage.name == other.name and stage.alike(other) for other in found):
-                found.append(stage)
-    return found
-
-
-def tables(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the plan as tables in Markdown, with a line on each stage that does not fit."""
-    names = ("state", "temporaries", "waiting", "total", "available")
-    found = [markdown(
-        ["stage", "steps", "images a step", "GiB a chip: state", "temporaries", "read ahead", "total", "of"],
-        [[record["stage"], f"{record['steps']:,}", f"{record['images']:,}", *(
-            f"{record['memory'][name] / GIB:.2f}" if name in record["memory"] else "" for name in names)]
-         for record in records])]
-    found += [f"{record['stage']}: does not fit; give a smaller --batch-size, --dtype bfloat16, or more chips"
-              for record in records if not record["fits"]]
-    whole = [(record["stage"], record["times"]) for record in records if "times" in record]
-    hours, chip_hours = (sum(times[name] for _, times in whole) for name in ("hours", "chip_hours"))
-    if whole:
-        found.append(markdown(
-            ["stage", "arithmetic, ms", "memory, ms", "collectives, ms", "step, at least, ms",
-             "images a second and chip, at most", "hours, at least", "chip-hours, at least"],
-            [[name, *(f"{1e3 * times[part]:.2f}" for part in ("arithmetic", "bandwidth", "waiting", "step")),
-              f"{times['images']:,.0f}", f"{times['hours']:.2f}", f"{times['chip_hours']:.1f}"]
-             for name, times in whole] + [["all", *5 * [""], f"{hours:.2f}", f"{chip_hours:.1f}"]]))
-    return [*found, NOT_MEASURED]

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from kpjax import InputError
-from kpjax.systems.plan.chips import CHIPS, SHAPES, Slice, all_reduce_seconds, slice_of
+from kpjax.training.chips import CHIPS, SHAPES, Slice, all_reduce_seconds, slice_of
 
 
 @pytest.mark.parametrize("name", CHIPS)

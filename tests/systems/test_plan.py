@@ -10,13 +10,14 @@ from experiments import plan as experiments_plan, system_of
 from experiments.blank import without_data
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
+from kpjax.systems import plan
 from kpjax.systems.configs import changed
-from kpjax.systems.plan import command, plan as planning
-from kpjax.systems.plan.chips import slice_of
-from kpjax.systems.plan.plan import COMPILES, environment, tables, times_of
-from kpjax.systems.plan.stages import planned_stages
+from kpjax.systems.plan import planned_stages, tables
 from kpjax.systems.system import Job
+from kpjax.training import planning
+from kpjax.training.chips import slice_of
 from kpjax.training.mesh import data_mesh
+from kpjax.training.planning import COMPILES, environment, times_of
 
 
 def stages(name, preset, variant, **changes):
@@ -26,7 +27,7 @@ def stages(name, preset, variant, **changes):
 
 
 def read(*words):
-    return command.read(words, system_of, "")
+    return plan.read(words, system_of, "")
 
 
 # Stages
@@ -104,7 +105,7 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
         started.append((words, env))
         return subprocess.CompletedProcess(words, -9)
 
-    monkeypatch.setattr(command, "compiler_of", lambda platform: platform)
+    monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.delenv(COMPILES, raising=False)
     with pytest.raises(RunError, match=r"ended by signal 9, .*name fewer"):
