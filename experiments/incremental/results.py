@@ -1,5 +1,5 @@
 """What pages show of incremental learning's measured numbers: `experiments.measure.render` says how to read it."""
-BASELINES = ("finetune", "lwf", "ewc", "cpr")
+BASELINES = ("finetune", "lwf", "ewc", "mas", "rw", "afec", "cpr")
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", "kamp_rerendered - ksd_only")
 TABLES = {
     "headline": ("demo", (

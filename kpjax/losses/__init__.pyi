@@ -19,9 +19,13 @@ from .consistency import (
     unit_representation as unit_representation,
 )
 from .continual import (
+    Walk as Walk,
     fused_importance as fused_importance,
     normalised_importance as normalised_importance,
     quadratic_penalty as quadratic_penalty,
+    start_walk as start_walk,
+    walk_importance as walk_importance,
+    walk_on as walk_on,
 )
 from .distillation import (
     channel_distillation as channel_distillation,

@@ -4,7 +4,7 @@ Parameters, anchors and importances are trees of one structure. An importance is
 parameter is free. Everything is a pure function of trees, for use under jit or on the host.
 """
 import math
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,24 +13,35 @@ from jaxtyping import Array, Float
 Tree = Any  # a tree of arrays
 
 
-def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree) -> Float[Array, ""]:
+def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: bool = True) -> Float[Array, ""]:
     """Computes 1/2 sum_i F_i (theta_i - anchor_i)² over all parameters theta, with the importance F.
 
-    Source: Kirkpatrick et al. 2017 (EWC).
+    half: whether to include the factor 1/2. Source: Kirkpatrick et al. 2017 (EWC); without 1/2 Chaudhry et al. 2018
+    (Riemannian walk).
     """
 
     def of_leaf(value, held, weight):
         return (weight * jnp.square(value.astype(jnp.float32) - held.astype(jnp.float32))).sum()
 
     parts = jax.tree.leaves(jax.tree.map(of_leaf, params, anchor, importance))
-    return 0.5 * sum(parts, jnp.float32(0))
+    return (0.5 if half else 1.0) * sum(parts, jnp.float32(0))
 
 
 # Importances
 
 
-def fused_importance(old: Tree, new: Tree, *, step: int | Array) -> Tree:
-    """Computes (new + step * old) / (step + 1): the mean of all steps, of that of `step` steps and the next one's."""
+def fused_importance(
+    old: Tree, new: Tree, *, rule: Literal["running_mean", "sum"] = "running_mean", step: int | Array = 1
+) -> Tree:
+    """Combines the importance of all steps before with that of the step just ended.
+
+    Args:
+        old, new: importances of the steps before, and of the step just ended.
+        rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step` steps; "sum" old + new.
+        step: number of steps behind `old`.
+    """
+    if rule == "sum":
+        return jax.tree.map(jnp.add, old, new)
     count = jnp.asarray(step, jnp.float32)
     return jax.tree.map(lambda before, now: (now + count * before) / (count + 1), old, new)
 
@@ -43,3 +54,55 @@ def normalised_importance(importance: Tree) -> Tree:
     leaves = jax.tree.leaves(importance)
     mean = sum((leaf.sum() for leaf in leaves), jnp.float32(0)) / sum(math.prod(leaf.shape) for leaf in leaves)
     return jax.tree.map(lambda leaf: leaf / jnp.where(mean > 0, mean, 1.0), importance)
+
+
+# The Riemannian walk: importances from the path of the parameters
+
+WALK_DECAY = 0.9  # weight of the new square, deliberately, and not of the old ones
+WALK_EPSILON = 0.01  # added to the denominator
+
+
+class Walk(NamedTuple):
+    """Statistics of the walk, for every parameter."""
+
+    fisher: Tree  # moving average of squared gradients
+    score: Tree  # decrease of the loss along the path, over the decrease that the Fisher metric predicts
+
+
+def start_walk(params: Tree) -> Walk:
+    """Returns a walk of no steps."""
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+    return Walk(zeros, zeros)
+
+
+def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
+    """Extends the walk by one update with movement d = after - before.
+
+    F <- 0.9 g² + 0.1 F, then S <- S - g d / (1/2 F d² + 0.01). Source: Chaudhry et al. 2018, in the form that Cha et
+    al. 2021 (CPR) compare with.
+
+    Args:
+        walk: before the update.
+        gradient: g, as applied at `before`, penalties included.
+        before, after: parameters before and after the update.
+    """
+    fisher = jax.tree.map(
+        lambda held, slope: WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held, walk.fisher, gradient)
+
+    def longer(score, slope, metric, start, end):
+        moved = end - start
+        return score - slope * moved / (0.5 * metric * jnp.square(moved) + WALK_EPSILON)
+
+    return Walk(fisher, jax.tree.map(longer, walk.score, gradient, fisher, before, after))
+
+
+def walk_importance(walk: Walk) -> tuple[Walk, Tree]:
+    """Ends a step: halves the walk's score and computes the importance F + S of the next penalty.
+
+    The penalty is `quadratic_penalty(..., half=False)`. Scores below 0, of parameters along which the loss rose, count
+    as 0 in the importance; they stay in the walk. Returns the walk to continue with, and the importance.
+    """
+    walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
+    importance = jax.tree.map(
+        lambda fisher, score: fisher + jnp.maximum(score, 0.0), walk.fisher, walk.score)
+    return walk, importance

@@ -12,8 +12,12 @@ from .adaptation_family.parametrisation import (
 from .adaptation_family.view_pairs import similarity_views as similarity_views
 from .forward import imagenet_normalise as imagenet_normalise, symmetric_normalise as symmetric_normalise
 from .incremental_family.association import association as association, association_predict as association_predict
-from .incremental_family.importance import fisher as fisher
-from .incremental_family.incremental import incremental as incremental
+from .incremental_family.importance import fisher as fisher, memory_aware_synapses as memory_aware_synapses
+from .incremental_family.incremental import Tracker as Tracker, incremental as incremental
+from .incremental_family.memories import (
+    adaptive_consolidation as adaptive_consolidation,
+    walk_by_updates as walk_by_updates,
+)
 from .incremental_family.objectives import (
     association_term as association_term,
     channel_distillation_term as channel_distillation_term,

@@ -3,7 +3,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.losses.continual import fused_importance, normalised_importance, quadratic_penalty
+from kpjax.losses.continual import (
+    fused_importance,
+    normalised_importance,
+    quadratic_penalty,
+    start_walk,
+    walk_importance,
+    walk_on,
+)
 
 close = np.testing.assert_allclose
 
@@ -22,6 +29,7 @@ def test_the_penalty_is_half_the_weighted_squares_and_pulls_to_the_anchor():
     close(value, 0.5 * (np.asarray(importance["conv"]["kernel"]) * difference**2).sum(), rtol=1e-6)
     close(gradient["conv"]["kernel"], importance["conv"]["kernel"] * difference, rtol=1e-6)
     np.testing.assert_array_equal(gradient["head"], 0)
+    close(quadratic_penalty(params, anchor, importance, half=False), 2 * value, rtol=1e-6)
     assert quadratic_penalty(anchor, anchor, importance) == 0
 
 
@@ -29,6 +37,7 @@ def test_fusing():
     first, second, third = (tree(seed, positive=True) for seed in range(3))
     mean = fused_importance(fused_importance(first, second, step=1), third, step=jnp.int32(2))
     close(mean["head"], (first["head"] + second["head"] + third["head"]) / 3, rtol=1e-6)
+    close(fused_importance(first, second, rule="sum")["head"], first["head"] + second["head"])
 
 
 def test_a_normalised_importance_has_mean_1_and_keeps_zeros():
@@ -36,3 +45,13 @@ def test_a_normalised_importance_has_mean_1_and_keeps_zeros():
     close(np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(normalised)]).mean(), 1, rtol=1e-6)
     zeros = jax.tree.map(jnp.zeros_like, tree(0))
     assert not any(leaf.any() for leaf in jax.tree.leaves(normalised_importance(zeros)))
+
+
+def test_a_score_below_zero_counts_as_zero_in_the_importance_only():
+    params = {"fell": jnp.ones(1), "rose": jnp.ones(1), "stayed": jnp.ones(1)}
+    gradient = {"fell": jnp.ones(1), "rose": -jnp.ones(1), "stayed": jnp.ones(1)}
+    after = {"fell": jnp.zeros(1), "rose": jnp.zeros(1), "stayed": jnp.ones(1)}
+    walk, importance = walk_importance(jax.jit(walk_on)(start_walk(params), gradient, params, after))
+    score = 0.5 / (0.5 * 0.9 + 0.01)
+    close([walk.score[name][0] for name in params], [score, -score, 0], rtol=1e-6)
+    close([importance[name][0] for name in params], [0.9 + score, 0.9, 0.9], rtol=1e-6)

@@ -10,10 +10,10 @@ import numpy as np
 
 from kpjax import heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
-from kpjax.losses.continual import fused_importance, quadratic_penalty
+from kpjax.losses.continual import fused_importance, quadratic_penalty, start_walk, walk_importance, walk_on
 from kpjax.losses.distillation import channel_distillation, line_entropy, mse_distillation, spatial_distillation
 from kpjax.losses.objective import replaced, total
-from kpjax.methods.incremental_family.objectives import incremental_objective, new_keypoints_term
+from kpjax.methods.incremental_family.objectives import incremental_objective, new_keypoints_term, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.models.association import products
 from kpjax.structures import Example
@@ -138,6 +138,26 @@ def test_penalties(close):
           + quadratic_penalty(scalar(1.5), scalar(1.2), scalar(0.5)), 0.2725)
     close(quadratic_penalty(scalar(1.5), scalar(1.2), scalar(2.3)), 0.1035)
     close(fused_importance(scalar(2), scalar(0.5), step=2), 1.5)
+    # T12 riemannian walk
+    path = jnp.array([1, 0.9, 0.95, 0.93])
+    walk, fishers, scores = start_walk(path[0]), [], []
+    for gradient, before, after in zip(jnp.array([0.4, -0.2, 0.1]), path[:-1], path[1:], strict=True):
+        walk = walk_on(walk, gradient, before, after)
+        fishers.append(walk.fisher)
+        scores.append(walk.score)
+    close(fishers, [0.144, 0.0504, 0.01404])
+    close(jnp.diff(jnp.stack([0 * scores[0], *scores])), [3.731343, 0.993739, 0.199944])
+    close(scores[-1], 4.925027)
+    walk, importance = walk_importance(walk)
+    close(walk.score, 2.462513)
+    close(quadratic_penalty(path[-1] + 0.03, path[-1], importance, half=False), 0.00222890, rtol=2e-5)
+    # T13 adaptive consolidation
+    outputs = {"parameters": VALUES, "anchor": ANCHOR, "importance": IMPORTANCE, "tracked": {
+        "anchor": jnp.array([0.8, -0.6, 0.4]), "importance": jnp.array([0.1, 3, 1])}}
+    objective = {"penalty": penalty_term(), "expanded_penalty": penalty_term(tracked=True)}
+    value, parts = total(objective, outputs, {}, {"penalty": jnp.float32(100), "expanded_penalty": jnp.float32(1)})
+    close([parts["loss/penalty"], parts["loss/expanded_penalty"]], [0.0675, 0.028])
+    close(value, 6.778)
     # T13 entropies
     raw = functools.partial(line_entropy, normalised=False)
     close(raw(STUDENT), 0.603312)

@@ -1,14 +1,15 @@
 """Importances of parameters, measured in a pass over a step's images, and the per-sample gradients behind them.
 
-Elastic weight consolidation (Kirkpatrick et al. 2017) squares the gradient of every image's loss. It was written for
-classifiers; here the loss is that of heatmaps. The network runs on its stored BatchNorm statistics, on images without
+Elastic weight consolidation (Kirkpatrick et al. 2017) squares the gradient of every image's loss. Memory aware synapses
+(Aljundi et al. 2018) take the magnitude of the gradient of every image's prediction. Both were written for classifiers;
+here loss and prediction are those of heatmaps. The network runs on its stored BatchNorm statistics, on images without
 augmentation.
 
-`fisher` returns a measure for `kpjax.training.evaluation.reduce`, whose result `finished` turns into importances. Build
-a measure once and keep it: each new function is compiled anew.
+`fisher` and `memory_aware_synapses` return a measure for `kpjax.training.evaluation.reduce`, whose result `finished`
+turns into importances. Build a measure once and keep it: each new function is compiled anew.
 """
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,14 +114,13 @@ def fisher(
     """
 
     def losses(params, variables: Variables, new: jax.Array, examples: Example) -> jax.Array:
-        images = normalise(unit_range(examples).image)
-        heatmaps = model.apply({**variables, "params": params}, images, train=False).astype(jnp.float32)
+        heatmaps = _heatmaps(model, params, variables, normalise, examples)
         targets, weights = codec.encode(examples)
         per_keypoint = 0.5 * jnp.square(weights[:, None, None] * (heatmaps - targets)).mean((1, 2))
         return (per_keypoint * new[None]).sum(1) / jnp.maximum(new.sum(), 1)
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> Sums:
-        variables, new = state.variables, _new(state, batch)
+        variables, (_, new) = state.variables, _old_and_new(state, batch)
         count = weights.sum()
         if batch_approximation:
             def mean_loss(params):
@@ -136,12 +136,49 @@ def fisher(
     return measure
 
 
-def _new(state: Trained, batch: Example) -> jax.Array:
-    """Returns the mask (K,) float32 of new keypoints that a state was trained on; without an increment, of all."""
+def memory_aware_synapses(
+    model: nn.Module, normalise: Normalise, *, norm: Literal["l2", "l2sq"] = "l2"
+) -> Measure:
+    """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
+
+    The heatmaps count as one vector. Labels are not read. `norm` is Euclidean ("l2", which published implementations
+    differentiate) or its square ("l2sq", as in the paper). The others are as in `fisher`. Source: Aljundi et al. 2018,
+    equation 5.
+    """
+    if norm not in ("l2", "l2sq"):
+        raise ValueError(f"memory_aware_synapses: norm is {norm!r}; choose l2 or l2sq")
+
+    def measure(state: Trained, batch: Example, weights: jax.Array) -> Sums:
+        variables, (old, new) = state.variables, _old_and_new(state, batch)
+        known = old + new
+
+        def magnitude(params, example: Example):
+            heatmaps = _heatmaps(model, params, variables, normalise, example)
+            square = (jnp.square(heatmaps).sum((0, 1, 2)) * known).sum()
+            if norm == "l2sq":
+                return square
+            # The norm has no gradient at zero; a prediction that is zero everywhere is sensitive to nothing.
+            return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+        sums = sum_over_samples(jnp.abs, magnitude, variables["params"], batch, weights)
+        return Sums(of_shared_parameters(sums, known.shape[0]), weights.sum())
+
+    return measure
+
+
+def _heatmaps(model: nn.Module, params, variables: Variables, normalise: Normalise, examples: Example) -> jax.Array:
+    """Computes (B, h, w, K) float32 in evaluation mode."""
+    images = normalise(unit_range(examples).image)
+    return model.apply({**variables, "params": params}, images, train=False).astype(jnp.float32)
+
+
+def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
+    """Returns masks (K,) float32 of the increment that a state was trained on; without one, all keypoints are new."""
     keypoints = batch.keypoints.shape[1]
     if "increment" not in state.frozen:
-        return jnp.ones(keypoints, jnp.float32)
-    return increment_of(state.frozen, keypoints).new
+        return jnp.zeros(keypoints, jnp.float32), jnp.ones(keypoints, jnp.float32)
+    step = increment_of(state.frozen, keypoints)
+    return step.old, step.new
 
 
 def of_shared_parameters(importance: Mapping[str, Any], keypoints: int) -> Mapping[str, Any]:

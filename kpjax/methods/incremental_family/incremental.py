@@ -9,9 +9,9 @@ from the labels of the new keypoints, the teacher's maps of the old ones, and KA
 triple. Its trunk and the new channels of its head are trained. Gradients reach the trunk through the old channels,
 which do not change. All three networks see the same augmented image, of which parts may be hidden from the student.
 
-Baselines are this method with another objective (`objectives`).
+Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep statistics.
 """
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +44,14 @@ from kpjax.structures import Example, Method, Metrics, Prediction, Start, Stream
 
 STREAM = "labelled"
 KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
-OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "parameters", *KEPT)
+OUTPUTS = ("heatmaps", "coarse", "teacher", "association", "parameters", "tracked", *KEPT)
+
+
+class Tracker(NamedTuple):
+    """Statistics that a baseline accumulates over updates, in the state's field `tracked`."""
+
+    init: Callable[[Any, Start], Any]  # (parameters, start) -> tree
+    after_update: Callable[..., Any]  # (tree, *, gradient, old, new) -> tree; old, new: parameters
 
 
 class State(NamedTuple):
@@ -53,19 +60,21 @@ class State(NamedTuple):
     step: jax.Array
     variables: Variables
     optimizer_state: optax.OptState
+    tracked: Any  # a Tracker's; {} without one
     frozen: Mapping[str, Any]  # increment; teacher, association, anchor and importance, if a term reads them
 
 
 def incremental(
-    setup: Setup, *, objective: Objective, association: nn.Module | None = None, rerender: bool = False
+    setup: Setup, *, objective: Objective, association: nn.Module | None = None, rerender: bool = False,
+    track: Tracker | None = None
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
     Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters"
-    (those in training) and "labelled_triples" (B, T). The others are computed only if a term reads them: "heatmaps"
-    (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T); "anchor" and "importance" (trees
-    like the parameters); "coarse" (the student's maps at every depth of a network that has several, the last being
-    "heatmaps").
+    (those in training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them:
+    "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T);
+    "anchor" and "importance" (trees like the parameters); "coarse" (the student's maps at every depth of a network that
+    has several, the last being "heatmaps").
 
     `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores. The start has `teacher`,
     the old model's variables, from which the student is copied, with new channels of the head at random; without it
@@ -77,6 +86,7 @@ def incremental(
         objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
         association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
         rerender: whether the codec's Gaussian, where it decodes KA-Net's map, replaces it.
+        track: statistics of the parameters' path.
 
     Raises:
         ValueError: a term reads an unknown output.
@@ -106,13 +116,15 @@ def incremental(
             nets = initial_association(
                 ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0])
             frozen["association"] = checked_association(nets, given["association"])
-        return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), frozen)
+        params = variables["params"]
+        tracked = track.init(params, start) if track is not None else {}
+        return State(jnp.int32(0), variables, setup.optimizer.init(params), tracked, frozen)
 
     def frozen_outputs(state: State, view: Example) -> dict[str, Any]:
         """Returns all outputs that do not depend on the parameters in training."""
         step = increment_of(state.frozen, keypoints)
-        outputs = {"increment": step, "labelled_triples": labelled_triples(codec, view, step.triples)}
-        outputs |= {name: state.frozen[name] for name in KEPT if name in read}
+        outputs = {"increment": step, "tracked": state.tracked, "labelled_triples": labelled_triples(
+            codec, view, step.triples)} | {name: state.frozen[name] for name in KEPT if name in read}
         images = normalise(view.image)
         if needs_teacher:
             features, outputs["teacher"] = answered(model, state.frozen["teacher"], images)
@@ -152,9 +164,11 @@ def incremental(
             setup.optimizer, gradient, state.optimizer_state, old, setup.learning_rate, state.step)
         # Weight decay and old moments move parameters that have no gradient.
         new = jax.tree.map(jnp.where, trainable, moved, old)
+        tracked = state.tracked if track is None else track.after_update(
+            state.tracked, gradient=gradient, old=old, new=new)
         metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(gradient)}
         variables = {"params": new, "batch_stats": statistics}
-        return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
+        return State(state.step + 1, variables, optimizer_state, tracked, state.frozen), metrics
 
     def predict(state: Trained, example: Example) -> Prediction:
         step = increment_of(state.frozen, keypoints)

@@ -5,7 +5,7 @@ stand in `Increment.weights` by name, so that one compiled program serves all we
 
     KAMP               new_keypoints + alpha (distillation + association)
     LWF                new_keypoints + lambda distillation         (across channels)
-    EWC                new_keypoints + lambda penalty
+    EWC, MAS, RW       new_keypoints + lambda penalty
     CPR                new_keypoints + lambda penalty + beta entropy
 """
 import jax
@@ -127,17 +127,19 @@ def _distance(outputs, maps: jax.Array, reduction: Reduction, temperature: float
                                 temperature=temperature)
 
 
-def penalty_term() -> Term:
+def penalty_term(half: bool = True, tracked: bool = False) -> Term:
     """Builds (1/2) sum F (theta - theta*)²: parameters stay near those of an earlier network, weighted by importance.
 
-    theta* and F are `anchor` and `importance` of the start.
+    half: False leaves the factor out (Riemannian walk). theta* and F are `anchor` and `importance` of the start. With
+    `tracked` they are entries of those names in the Tracker's tree, which change during the step (AFEC).
     """
 
     def loss(outputs, streams):
         del streams
-        return quadratic_penalty(outputs["parameters"], outputs["anchor"], outputs["importance"])
+        pair = outputs["tracked"] if tracked else outputs
+        return quadratic_penalty(outputs["parameters"], pair["anchor"], pair["importance"], half=half)
 
-    return Term(1.0, loss, reads=("parameters", "anchor", "importance"))
+    return Term(1.0, loss, reads=("parameters", *(("tracked",) if tracked else ("anchor", "importance"))))
 
 
 def entropy_term() -> Term:

@@ -90,13 +90,17 @@ class Weights(Checked):
     self_training: Positive = 100.0
     lwf: Positive = 10.0
     ewc: Positive = 1e4
+    mas: Positive = 10.0
+    rw: Positive = 1e3
+    afec: Positive = 1e4
+    afec_expanded: Positive = 1e2  # of the pull to the network that learnt the new keypoints alone
     cpr: Positive = 1e4
     cpr_entropy: NotNegative = 0.5
 
 
 MEASURES = ("summary", "evaluated_on", "pck_threshold", "error_in")
-# Leaves that step 0 does not read, beside those of weights, distillation and association.
-LATER = ("steps", "learning_rate", "association_learning_rate", "normalise_importance", *MEASURES)
+# Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
+LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", *MEASURES)
 ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
 
 
@@ -118,6 +122,7 @@ class Config(Checked):
     distillation: Distillation = Distillation()
     association: Association = Association()
     weights: Weights = Weights()
+    afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
     normalise_importance: bool = False  # divides importances by their mean: weights carry over between networks
     pck_threshold: Positive = 0.5  # of the reference length
     error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
@@ -136,7 +141,7 @@ class Config(Checked):
         return min(max(self.association.ka_steps or round(ASSOCIATION_SHARE * self.steps), 1), self.steps - 1)
 
     def of_base(self) -> dict[str, Any]:
-        """Returns all that step 0 depends on: runs that differ in nothing else share them."""
+        """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
         later = {*flat(self.weights), *flat(self.distillation), *flat(self.association), *LATER}
         return {name: value for name, value in flat(self).items() if name not in later}
 
@@ -157,8 +162,8 @@ SYNTHETIC = Config(
         warmup_steps=20),
     base_steps=800, steps=400, distillation=Distillation("line_sum"), association=Association(input_sigma=0.5),
     weights=Weights(
-        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, cpr=3e-3,
-        cpr_entropy=0.01),
+        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
+        afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
     normalise_importance=True, pck_threshold=0.05, error_in="pixels")
 SMALL_REAL = changed(
     SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,

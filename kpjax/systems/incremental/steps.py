@@ -1,7 +1,7 @@
 """Stages of incremental learning: the base, the later steps, and what variants keep between steps.
 
-Only arrays of parameters go from one step to the next: the variables of the network, and for a penalty importances and
-anchors of the same shapes.
+Only arrays of parameters go from one step to the next: the variables of the network, and for some baselines importances
+and anchors of the same shapes.
 """
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,19 +10,23 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax import Method, Skeleton, Trained, Variables, losses
+from kpjax import Method, Skeleton, Trained, Variables, losses, named_key
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, subset
+from kpjax.input.stream import SourceStream, stream
+from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import finished
 from kpjax.methods.incremental_family.step_spec import Increment, increment
+from kpjax.platforms import run_once
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.incremental.config import Config
-from kpjax.systems.incremental.variants import Recipe, Setting, build_base, importance_of
+from kpjax.systems.incremental.variants import PLAIN, WALK, Recipe, Setting, build_base, build_step, importance_of
 from kpjax.systems.system import Job, first_variables, fit_sources
 from kpjax.training.evaluation import Gathered, predict_source, reduce
-from kpjax.training.fit import Fitted, no_training
+from kpjax.training.fit import Fitted, compiled_update, no_training
+from kpjax.training.mesh import data_mesh, replicate, shard
 from kpjax.training.stages import Stage
-from kpjax.training.trees import tree_digest
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 # Data
 
@@ -66,14 +70,14 @@ def all_images(data: Data) -> Source:
 
 # A run and its stages
 
-Memory = Mapping[str, Any]  # entries of the next step's start: `anchor` and `importance`
+Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `importance`, and what a variant tracks
 NOTHING: Memory = {}
 
 
 class Known(NamedTuple):
     """The result of a step: arrays of parameters, and no image."""
 
-    trained: Trained  # frozen: the increment
+    trained: Trained  # frozen: the increment, and what a variant tracked
     digest: str  # of the stage, for those that start from it
     memory: Memory = NOTHING
     images_per_second: float = 0.0
@@ -119,16 +123,27 @@ class Run(NamedTuple):
                               preset=self.job.base_preset if of_base else "")
 
     def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, key_name: str,
-            start: Mapping[str, Any], *, of_base: bool = False, reads: Mapping[str, Any] | None = None) -> Fitted:
+            start: Mapping[str, Any], *, of_base: bool = False, reads: Mapping[str, Any] | None = None,
+            keep: Callable[[Any], Any] | None = None, between: Any = None) -> Fitted:
         """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
 
-        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. Others are those
-        of `fit`.
+        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. keep: of what
+        the method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
         """
+        def save(state) -> dict[str, float]:
+            # `fit` returns no tracked tree. It calls this before it saves its last step: a run stopped in between
+            # comes here again.
+            if jax.process_index() == 0:
+                save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
+            return {}
+
         fitted = fit_sources(
             self.job, method, {"labelled": source}, batch_size=self.config.batch_size, steps=steps, stage=key_name,
-            folder=folder, start=start, config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
+            folder=folder, start=start, evaluate=(0, save) if keep else None, between=between,
+            config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
         frozen = {"increment": fitted.trained.frozen["increment"]}
+        if keep and not self.job.plan:
+            frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
         return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
 
 
@@ -157,12 +172,13 @@ def _first_increment(run: Run, numbers: Sequence[int], weights: Mapping[str, flo
 def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -> Known:
     """Trains on the keypoints of some of the protocol's steps at once."""
     config, kind = run.config, run.recipe.base
-    shared = kind == "base"
+    shared, keep = kind in ("base", "base_rw"), (lambda tracked: tracked) if kind == "base_rw" else None
     first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
     def train(folder: epath.Path) -> Fitted:
         start = {"increment": first} | first_variables(run.job, run.setting.setup.model, run.data.skeleton.names)
-        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared)
+        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
+                       keep=keep)
 
     return _known(run, run.stage(kind, train, of_base=shared), numbers[-1], NOTHING, source)
 
@@ -196,38 +212,86 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
     start = {"teacher": known.trained.variables, "increment": first.increment, **known.memory, **first.start}
 
     def train(folder: epath.Path) -> Fitted:
-        return run.fit(first.method, source, steps, folder, f"step {step}", start)
+        if run.recipe.memory == "afec":
+            copy, between = _expanding(run, source, start)
+            options = {"keep": memories.expanded_variables, "between": between}
+            return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy}, **options)
+        keep = (lambda tracked: tracked) if run.recipe.memory == "walk" else None
+        return run.fit(first.method, source, steps, folder, f"step {step}", start, keep=keep)
 
     found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
     return _known(run, found, step, known.memory, source)
 
 
+def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
+    """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between` that trains it.
+
+    It has an epoch before each of the main one's, and goes on from that of the step before, at first from `teacher`.
+    """
+    config, mesh, plain = run.config, data_mesh(), build_step(run.setting, PLAIN)
+    key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
+    update, _ = compiled_update(plain.update, mesh)
+    some = subset(source, range(min(config.afec_images, len(source))))
+    batches: SourceStream = stream(
+        source, batch_size=config.batch_size, seed=run.job.seed, repeats=True, process_index=jax.process_index(),
+        process_count=jax.process_count())
+
+    def batch_at(step: int):
+        return shard({"labelled": batches[step]}, mesh)
+
+    def importance(trained: Trained) -> Any:
+        measure = importance_of(run.setting, "fisher")
+        return finished(reduce(measure, trained, some, batch_size=IMPORTANCE_BATCH))
+
+    begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
+    if run.job.plan:
+        state = jax.eval_shape(plain.init, key, {"labelled": batches[0]}, begin)
+        return jax.eval_shape(memories.expanded_copy, state), (1, lambda state, number: state)
+    copy = run_once(plain.init)(key, batch_at(0), replicate(begin, mesh))
+    epoch_steps = max(1, len(source) // config.batch_size)
+    return memories.expanded_copy(copy), (epoch_steps, memories.train_expanded(
+        lambda state, number: update(state, batch_at(number), key), importance, epoch_steps=epoch_steps))
+
+
 # Memories
 
-IMPORTANCE_BATCH = 16  # images, of the pass that measures importances
+IMPORTANCE_BATCH = 16  # images, of the passes that measure importances
+FUSING = {"fisher": "running_mean", "afec": "running_mean", "mas": "sum"}
 
 
 def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Known:
-    """Returns the result of a step with what a penalty holds on to, unless this was the last step."""
-    if "penalty" in run.recipe.terms and step + 1 < len(run.data.protocol.steps):
+    """Returns the result of a step with what a baseline keeps of it, unless this was the last step."""
+    if run.recipe.memory and step + 1 < len(run.data.protocol.steps):
         memory = _remembered(run, found, step, memory, source)
     return Known(found.trained, found.digest, memory, found.images_per_second, found.wall_seconds, found.images)
 
 
 def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
     """Returns importances and parameters to hold on to in the next step. memory: those that this step started from."""
-    params = found.trained.variables["params"]
+    kind, trained = run.recipe.memory, found.trained
+    params = trained.variables["params"]
     if run.job.plan:
         return {"importance": params, "anchor": params}
 
-    def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
-        sums = reduce(importance_of(run.setting), found.trained, source, batch_size=IMPORTANCE_BATCH)
-        return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
+    def measured(name: str) -> Any:
+        def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
+            sums = reduce(importance_of(run.setting, name), trained, source, batch_size=IMPORTANCE_BATCH)
+            return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
 
-    kept = run.stage(f"{run.job.variant}_importance_{step}", train, {"after": found.digest})
-    importance = kept.trained.variables["importance"]
-    if run.config.normalise_importance:
-        importance = jax.device_get(losses.normalised_importance(importance))
+        shared = step == 0 and run.recipe.base == "base"
+        kept = run.stage(f"{name}_step_0" if shared else f"{run.job.variant}_importance_{step}", train,
+                         {"after": found.digest}, of_base=shared)
+        return kept.trained.variables["importance"]
+
+    def scaled(found: Any) -> Any:
+        return jax.device_get(losses.normalised_importance(found)) if run.config.normalise_importance else found
+
+    if kind == "walk":
+        tracked, importance = jax.device_get(WALK.end_of_step(trained.frozen["tracked"]))
+        return {"tracked": tracked, "importance": scaled(importance), "anchor": params}
+    importance = scaled(measured("mas" if kind == "mas" else "fisher"))
     if memory:
-        importance = jax.device_get(losses.fused_importance(memory["importance"], importance, step=step))
-    return {"importance": importance, "anchor": params}
+        importance = jax.device_get(losses.fused_importance(
+            memory["importance"], importance, rule=FUSING[kind], step=step))
+    beside = {"expanded_variables": trained.frozen["tracked"]} if kind == "afec" and memory else {}
+    return {"importance": importance, "anchor": params, **beside}

@@ -46,7 +46,8 @@ def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
 # Parts of variants
 
 Terms = Mapping[str, Callable[[Setting], Term]]
-BaseKind = Literal["base", "base_cpr", "joint"]
+BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
+WALK = methods.walk_by_updates()
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that a method is built once for each
@@ -60,6 +61,7 @@ class Recipe:
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
     over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
+    memory: Literal["", "fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
 
     def increment_steps(self, config: Config) -> int:
         """Returns the optimizer steps of the second stage of a later step: all where there is no KA-Net."""
@@ -109,8 +111,9 @@ def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **opti
 @functools.lru_cache(maxsize=8)
 def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
+    options = {"track": WALK.tracker} if kind == "base_rw" else {}
     return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
-                        setting.config.optimizer.base_learning_rate, steps)
+                        setting.config.optimizer.base_learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=32)
@@ -119,6 +122,10 @@ def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs
     config = setting.config
     options: dict[str, Any] = {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered
                                } if recipe.ka_net else {}
+    if recipe.memory == "walk":
+        options["track"] = WALK.tracker
+    if recipe.memory == "afec":
+        options["track"] = methods.adaptive_consolidation()
     steps = recipe.increment_steps(config)
     return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
 
@@ -141,14 +148,17 @@ def build_association(setting: Setting, ka_net: KaNet, inputs: int) -> Method:
 
 
 @functools.lru_cache(maxsize=8)
-def importance_of(setting: Setting) -> Measure:
+def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
     """Builds the sum over a step's images, after the step, that weighs the penalties of the next ones."""
     setup = setting.setup
+    if kind == "mas":
+        return methods.memory_aware_synapses(setup.model, setup.normalise)
     return methods.fisher(setup.model, setup.codec, setup.normalise)
 
 
 # Variants
 
+PLAIN = Recipe()  # the labels of the new keypoints alone
 KAMP = {"distillation": distilled, "association": associated}
 PENALTY = {"penalty": lambda s: methods.penalty_term()}
 ALPHA = ("distillation", "association")  # terms whose weight is alpha
@@ -163,12 +173,19 @@ VARIANTS: dict[str, Variant] = {
                     _kamp()),
     "kamp_rerendered": Variant("method", "a Gaussian at KA-Net's point, weighed as one of the old keypoints", "",
                                _kamp("kamp_rerendered", rerendered=True, over_old=True)),
-    "finetune": Variant("baseline", "the new labels alone", "Finetune", Recipe()),
+    "finetune": Variant("baseline", "the new labels alone", "Finetune", PLAIN),
     "lwf": Variant("baseline", "distillation across channels", "LWF", Recipe(
         {"distillation": lambda s: methods.channel_distillation_term()}, {"distillation": "lwf"})),
-    "ewc": Variant("baseline", "elastic weight consolidation", "", Recipe(PENALTY, {"penalty": "ewc"})),
+    "ewc": Variant("baseline", "elastic weight consolidation", "",
+                   Recipe(PENALTY, {"penalty": "ewc"}, memory="fisher")),
+    "mas": Variant("baseline", "memory aware synapses", "", Recipe(PENALTY, {"penalty": "mas"}, memory="mas")),
+    "rw": Variant("baseline", "Riemannian walk", "", Recipe(
+        {"penalty": lambda s: methods.penalty_term(half=False)}, {"penalty": "rw"}, base="base_rw", memory="walk")),
+    "afec": Variant("baseline", "EWC, and a pull to a network that learnt the new keypoints alone", "", Recipe(
+        {**PENALTY, "expanded": lambda s: methods.penalty_term(tracked=True)},
+        {"penalty": "afec", "expanded": "afec_expanded"}, memory="afec")),
     "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
-        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr")),
+        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
         "self_training", {"distillation": distilled, "association": self_trained}, ka_net=False, over_old=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",

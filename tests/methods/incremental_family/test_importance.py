@@ -11,7 +11,8 @@ from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, start
 
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
-from kpjax.methods.incremental_family.importance import finished, fisher
+from kpjax.losses.continual import quadratic_penalty
+from kpjax.methods.incremental_family.importance import finished, fisher, memory_aware_synapses
 from kpjax.methods.incremental_family.objectives import new_keypoints_term
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.structures import Example, Trained
@@ -52,6 +53,21 @@ def test_fisher_of_two_images_by_hand():
     approximation = fisher(Proportional(), codec, normalise, batch_approximation=True)
     # The squared mean gradient is 0.25; times two images, over two images.
     assert number(approximation, example) == pytest.approx(0.25, abs=1e-6)
+
+
+def test_memory_aware_synapses_of_two_images_by_hand():
+    example, _, normalise = two_pixels()
+    assert number(memory_aware_synapses(Proportional(), normalise), example) == pytest.approx(1.618034)
+    squared = number(memory_aware_synapses(Proportional(), normalise, norm="l2sq"), example)
+    assert squared == pytest.approx(3.0, abs=1e-5)
+    penalty = quadratic_penalty(jnp.float32(0.7), jnp.float32(0.5), jnp.float32(squared))
+    assert float(penalty) == pytest.approx(0.06, abs=1e-6)
+
+
+def test_an_answer_of_zeros_is_sensitive_to_nothing():
+    example, _, normalise = two_pixels()
+    measure = memory_aware_synapses(Proportional(), lambda images: 0 * normalise(images))
+    assert number(measure, example) == 0
 
 
 @functools.cache
@@ -113,6 +129,13 @@ def test_fisher_on_eight_devices_equals_a_loop_over_images():
         return term.function(outputs, {"labelled": example})
 
     assert_equal_trees(found, without_heads(loop(state, loss, np.square)))
+
+
+def test_synapses_on_eight_devices_equal_a_loop_and_see_known_keypoints_only():
+    state = state_with(old=[0], new=[1])
+    found = finished(reduce(memory_aware_synapses(MODEL, centred), state, source(), batch_size=8))
+    assert_equal_trees(found, without_heads(loop(state, lambda params, example: jnp.linalg.norm(
+        heatmaps_of(state, params, example)[..., :2].ravel()), np.abs)))
 
 
 def test_the_approximation_by_batches_on_eight_devices_leaves_padding_out():
