@@ -21,10 +21,6 @@ EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 
 PRESETS: dict[str, Config] = {
     "demo": changed(SMALL, summary="videos of synthetic people; 2 cores, minutes", data="figures", steps=650,
                     evaluations=2, action_training_videos=160, **TUNED, **EQUAL_COMPUTE),
-    "demo_full": changed(
-        SMALL, summary="as demo, with the paper's sums and spring, 2,000 steps each; one GPU", data="figures",
-        steps=2000, evaluations=2, action_training_videos=160, **TUNED, reduction="sum", spring=1.0,
-        baselines_per_level=True),
     "tabletop": changed(
         SMALL, summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop", training_videos=360, test_videos=90, steps=2000, **TUNED, **EQUAL_COMPUTE),
