@@ -27,7 +27,7 @@ def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path
          f"{len(project.skeleton.names)} keypoints")
     for note in project.notes:
         tell(f"  {note}")
-    labels = write_project(project, form, out, overwrite=asked.overwrite)
+    labels = write_project(project, form, out)
     expected, copies = placed_in(project, form, out)
     for note in expected.notes[len(project.notes):]:
         tell(f"  {note}")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from kpjax import InputError, RunError
-from kpjax.files import absolute
+from kpjax import RunError
+from kpjax.files import absolute, check_new
 from kpjax.lab.commands import Export
 from kpjax.lab.out.export import onnx, standalone
-from kpjax.lab.out.export.writing import check_free, input_of, write_predictor
+from kpjax.lab.out.export.writing import input_of, write_predictor
 from kpjax.lab.own.animals import FOLDER
 from kpjax.lab.predictors import open_runs, seeds_below
 
@@ -33,13 +33,11 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
     """Exports a finished run, or a folder exported before, and returns the new folder.
 
     Raises InputError for a source that `open_run` refuses or whose transform run.py does not know, for an `out` that is
-    not free, and for ONNX without its converter; RunError if a fresh process, or ONNX Runtime, does not find the same
+    not empty, and for ONNX without its converter; RunError if a fresh process, or ONNX Runtime, does not find the same
     points with the result.
     """
     source, out = absolute(asked.run), asked.out
-    check_free(out, asked.overwrite)
-    if os.path.realpath(out) == os.path.realpath(source):
-        raise InputError("out", f"{out} is where it comes from; give a new folder")
+    check_new(out)
     opened = open_runs(source)
     input_of(opened.transform)  # refuses what run.py cannot do, before the work
     model, versions = None, {}
@@ -48,12 +46,13 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
         versions = {"jax2onnx": version("jax2onnx"), "opset": onnx.OPSET}
     description = write_predictor(out, opened.method, opened.trained, opened.transform, run=opened.result,
                                   score=opened.score, files=opened.files, model=model, versions=versions)
-    for name, digest in description["files"].items():
-        tell(f"{(out / name).stat().st_size:>12,} B  sha256 {digest[:16]}...  {name}")
-    unread = len(description.get("rebuild", {}).get("unread", ()))
+    for name in standalone.FILES:
+        if (out / name).is_file():
+            tell(f"{(out / name).stat().st_size:>12,} B  {name}")
+    left_out = description.get("left_out")
     tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
          f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
-         + (f"; {unread} arrays that points do not depend on are left out" if unread else ""))
+         + (f"; {left_out} arrays that points do not depend on are left out" if left_out else ""))
     if until := description.get("loads_until"):
         tell(f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)")
     if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):

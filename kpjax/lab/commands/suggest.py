@@ -9,12 +9,11 @@ from tqdm.auto import tqdm
 from kpjax import InputError
 from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, opacity_of_scores, write_png
 from kpjax.errors import summarise
-from kpjax.files import renewed, write_text
+from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.manifest import free_or_listed, write_manifest
+from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
@@ -26,21 +25,20 @@ from kpjax.lab.predictors import Predictor, in_batches, open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.
-MANIFEST = "suggested.json"  # lists what was written, so that nothing else is replaced
 LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
 def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
 
-    Raises InputError for input that cannot be used and for an output folder that is not free.
+    Raises InputError for input that cannot be used and for an output folder that is not empty.
     """
     for name in ("count", "batch_size", "apart", "every"):
         if (value := getattr(asked, name)) is not None and value < 1:
             raise InputError(name, f"{value}; must be at least 1")
     if not asked.inputs:
         raise InputError("inputs", "name images, videos, or folders of them")
-    earlier = free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
+    check_new(asked.out)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
         raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
@@ -51,11 +49,11 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         project = read_project(asked.labelled)
         known = looks.labelled_frames(project, predictor.skeleton)
         to = asked.to or FORMAT_OF_PROJECT.get(project.format, "csv")
-    frames = [frame for frame in frames_at(asked.inputs)
-              if not frame.path.resolve().is_relative_to(asked.out.resolve())]
+    frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = looks.boxes_of_frames(read_boxes(asked.boxes), frames)
+        animals, boxes = boxes_of(read_boxes(asked.boxes), [
+            (frame.path.absolute().as_posix(), frame.number) for frame in frames])
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
@@ -70,7 +68,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
-    with renewed(asked.out, earlier) as folder:
+    with atomic(asked.out) as folder:
+        folder.mkdir()
         written = write_proposals(to, folder, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
         usual = float(np.nanmedian([one.scores for one in proposals]))
         drawn = [draw_animals(one.image, one.keypoints, np.where(
@@ -86,7 +85,6 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
             where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
             rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, one.file])
         write_text(folder / "suggestions.csv", rows_text(rows))
-        write_manifest(folder, MANIFEST)
     for line, said in (
             (f"{len(chosen)} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in "
              "a video", True),

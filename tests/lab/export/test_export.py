@@ -1,6 +1,5 @@
 """A run that was never trained: exported, moved, damaged, and made again from itself."""
 import csv
-import hashlib
 import importlib.util
 import json
 import shutil
@@ -18,14 +17,14 @@ from kpjax.lab.commands import Export, run_command
 from kpjax.lab.commands.export import export, in_fresh_process
 from kpjax.lab.out.export import standalone
 from kpjax.lab.out.export.writing import input_of
-from kpjax.lab.predictors import open_predictor
+from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.systems import semi_supervised
 from kpjax.training.trees import load_trained, save_trained
 
 SIDE = 32
 POINTS = Skeleton(("left", "middle", "right"), ((0, 1),), (2, 1, 0), {"ends": (0, 2)})
-FILES = ("predict.bin", "weights.safetensors", "run.py", "predictor.json")
+FILES = ("predict.bin", "run/model/trained.safetensors", "run.py", "predictor.json")
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +56,11 @@ def noise(*shape):
 
 
 def test_the_folder_says_what_it_is(run, exported):
-    assert sorted(path.name for path in exported.iterdir()) == sorted(FILES)
+    names = {path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()}
+    assert names == {*FILES, "SHA256SUMS", *(f"run/{name}.json" for name in (
+        "config", "results", "skeleton", "model/trained"))}
     description = json.loads((exported / "predictor.json").read_text())
-    assert description["format"] == 2
+    assert description["format"] == 3
     assert skeleton_from_json(description["skeleton"]) == POINTS
     assert description["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
                              "whole_images": True, "box_margin": 1.25}
@@ -67,10 +68,10 @@ def test_the_folder_says_what_it_is(run, exported):
     assert description["platforms"] == ["cpu", "cuda", "tpu"]
     made, until = (datetime.fromisoformat(description[name][:10]) for name in ("made", "loads_until"))
     assert (until - made).days == 180
-    for name in FILES[:3]:
-        assert description["files"][name] == hashlib.sha256((exported / name).read_bytes()).hexdigest()
-    assert description["rebuild"]["unread"] == {"frozen/teacher/kernel": {"dtype": "float32", "shape": [2, 5]}}
-    assert description["rebuild"]["empty"] == [["frozen", "none"]]
+    assert description["left_out"] == 1
+    again = open_run(exported)
+    assert again.trained.frozen == {"none": {}}
+    assert jax.tree.all(jax.tree.map(np.array_equal, again.trained.variables, open_run(run).trained.variables))
     ours, theirs = open_predictor(run), open_predictor(exported)
     for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
         assert getattr(ours, name) == getattr(theirs, name), name
@@ -127,7 +128,7 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
             input_of(transform)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "SHA256SUMS"])
 def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
     whole = (copied / name).read_bytes()
     for position in (0, len(whole) // 3, len(whole) - 1):
@@ -140,10 +141,9 @@ def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
         assert "\n" not in str(caught.value)
     (copied / name).write_bytes(whole)
     standalone.checked_description(copied)
-    if name != "predictor.json":
-        (copied / name).unlink()
-        with pytest.raises(InputError, match=f"{name}: No such file"):
-            open_predictor(copied)
+    (copied / name).unlink()
+    with pytest.raises(InputError, match=f"{name}: No such file"):
+        standalone.open_predictor(copied)
 
 
 @pytest.mark.slow
@@ -175,9 +175,9 @@ def test_run_py_as_a_program(exported, tmp_path, capsys):
 
 
 def test_what_the_command_refuses(run, exported, tmp_path, monkeypatch):
-    for given, words in (([run], "exists already"), ([exported, "--overwrite"], "is where it comes from")):
-        with pytest.raises(InputError, match=words):
-            run_command("export", [*map(str, given), "--out", str(exported)])
+    for source in (run, exported):
+        with pytest.raises(InputError, match="is not empty; give a new folder"):
+            run_command("export", [str(source), "--out", str(exported)])
     usual = semi_supervised.SYSTEM
     monkeypatch.setattr(semi_supervised, "SYSTEM", usual._replace(
         predicting=lambda stored: usual.predicting(stored)._replace(transform=Stretch(SIDE))))

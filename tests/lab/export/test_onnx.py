@@ -31,7 +31,7 @@ def exported(run, tmp_path_factory):
 
 def test_twenty_images_without_jax(run, exported):
     folder, said = exported
-    assert sorted(path.name for path in folder.iterdir()) == ["predict.onnx", "predictor.json", "run.py"]
+    assert sorted(path.name for path in folder.iterdir()) == ["SHA256SUMS", "predict.onnx", "predictor.json", "run.py"]
     assert any("20 images by ONNX Runtime: heatmaps within" in line for line in said)
     opened, images = open_run(run), test_export.noise(20, test_export.SIDE, test_export.SIDE, 3)
     assert onnx.largest_difference(opened.method, opened.trained, folder / "predict.onnx", images) < onnx.BOUND
