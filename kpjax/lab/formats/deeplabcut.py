@@ -16,14 +16,12 @@ import numpy as np
 import yaml
 
 from kpjax.errors import InputError
-from kpjax.file_names import portable
 from kpjax.files import foreign, read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
-from kpjax.lab.formats.names import derived_flip, flip_note, shown_files
+from kpjax.lab.formats.names import shown_files, skeleton_of
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
-from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
-from kpjax.structures import Skeleton
+from kpjax.lab.formats.tables import FOLDER, SCORER, Table, read_table, table_text, write_h5
 
 _CONFIG = "config.yaml"
 _SHORT = reprlib.Repr()
@@ -67,7 +65,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Empty cells are unlabelled points. Keypoints are in the order of the config. Body parts that an image has once are
     points of the frame and not of an animal: they are left out, with a note. The track of an instance is the name of
     its individual. Of the tables of a video, that of the config's scorer is read. An .h5 table is read only where there
-    is no csv, with the extra kpjax[dlc]. details: config (a `Config`) and its scorer.
+    is no csv, with the extra kpjax[dlc].
     """
     roots, notes = projects_at(path), []
     if len(roots) != 1:
@@ -102,19 +100,17 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         notes.append(f"{len(frames) - listed} images are in no table: kept as images without labels")
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
-    flip = derived_flip(config.parts)
     places = {part: place for place, part in enumerate(config.parts)}
-    edges = tuple((places[a], places[b]) for a, b in config.pairs)
-    return Project(root, "deeplabcut", Skeleton(config.parts, edges, flip or ()), tuple(frames), tuple(instances),
-                   (*notes, flip_note(config.parts, flip)), {"config": config, "scorer": config.scorer})
+    edges = ((places[a], places[b]) for a, b in config.pairs)
+    skeleton = skeleton_of(config.parts, edges, None, notes, _CONFIG)
+    return Project(root, "deeplabcut", skeleton, tuple(frames), tuple(instances), tuple(notes))
 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes config.yaml and a table for every folder of images, and returns their paths.
 
     The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in no table. Tables
-    are written as csv and, with the extra kpjax[dlc], as .h5. details: scorer, config (a `Config`, of a project that
-    came from DeepLabCut), videos (the path of the video for each folder of images).
+    are written as csv and, with the extra kpjax[dlc], as .h5. The config has each video in the folder `videos`.
     """
     config, owners = _config_for(project)
     several = bool(config.individuals)
@@ -129,9 +125,8 @@ def write(project: Project, folder: Path) -> list[Path]:
         if number in of_frame:
             values = np.concatenate([of_frame[number].get(name, empty) for name in config.individuals or ("",)])
             rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
-    videos = project.details.get("videos", {})
     written = [write_text(folder / _CONFIG, config_text(config, project.root, {
-        videos.get(video, f"{project.root.as_posix()}/videos/{video}.mp4"): size for video, size in sizes.items()}))]
+        f"{project.root.as_posix()}/videos/{video}.mp4": size for video, size in sizes.items()}))]
     for video, labelled in rows.items():
         keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
         table = Table(config.scorer, points, ("x", "y"), keys, np.array(values, np.float64))
@@ -217,22 +212,18 @@ def _plain(found: Any) -> bool:
 
 def _config_for(project: Project) -> tuple[Config, list[str]]:
     """Returns the config of a project of any format, and the name of the individual for each instance."""
-    names, scorer = project.skeleton.names, str(project.details.get("scorer") or "")
-    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
+    names, tracks = project.skeleton.names, list(dict.fromkeys(one.track for one in project.instances if one.track))
     crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
-    known = project.details["config"].individuals if "config" in project.details else ()
-    known = known or (tracks if crowded or len(tracks) > 1 else ())
-    several, owners, taken = crowded or bool(known), [], {}
+    several, owners, taken = crowded or len(tracks) > 1, [], {}
     for one in project.instances:
         used = taken.setdefault(one.frame, set())
-        free = (name for name in [one.track, *known, *(f"individual{n + 1}" for n in range(len(used) + 1))]
+        free = (name for name in [one.track, *tracks, *(f"individual{n + 1}" for n in range(len(used) + 1))]
                 if name and name not in used)
         owners.append(next(free, "") if several else "")
         used.add(owners[-1])
-    individuals = dict.fromkeys([*known, *owners]) if several else ()
+    individuals = dict.fromkeys([*tracks, *owners]) if several else ()
     return Config(tuple(names), (), tuple(name for name in individuals if name),
-                  tuple((names[a], names[b]) for a, b in project.skeleton.edges),
-                  portable(scorer) if scorer else "converted"), owners
+                  tuple((names[a], names[b]) for a, b in project.skeleton.edges), SCORER), owners
 
 
 # Tables

@@ -18,6 +18,7 @@ from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.project import check_room
 
 FOLDER = "labeled-data"
+SCORER = "converted"  # of tables of labels that are written
 _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
