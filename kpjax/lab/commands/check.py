@@ -23,8 +23,8 @@ from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import format_of, project_and_faults
 from kpjax.lab.out.reports.sheets import Labels, label_sheet
 from kpjax.lab.own.choices import CROPS
-from kpjax.lab.own.needs import holdings_of, systems_lines
 from kpjax.lab.own.project import videos_of
+from kpjax.lab.own.systems import holdings_of, systems_lines
 from kpjax.systems.parsing import as_flags, flags_of
 
 LISTED = 40  # faults, each in a line of its own
