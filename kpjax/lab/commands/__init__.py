@@ -157,8 +157,8 @@ class Smooth:
 class Convert(_OfProject):
     """Writes an annotation project in the format of another tool, with its images beside the labels.
 
-    Reads the result back and compares it. Names what the format has no place for. Refuses predictions, which must not
-    become labels.
+    Reads the result back and compares its points. Names what the format has no place for. Refuses predictions, which
+    must not become labels.
     """
 
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
@@ -174,15 +174,14 @@ class Export:
     and the weights that points depend on), predictor.json (keypoints, sizes, coordinates, scores, versions), run.py,
     which needs jax, numpy, safetensors, flatbuffers and pillow, and SHA256SUMS. New releases of jax are promised to
     load it for 180 days; then, or before, `export FOLDER --out NEW` makes it again from itself. The form that lasts is
-    ONNX: with --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax, and
-    twenty images are compared with the run. Converting needs the packages jax2onnx and onnxruntime.
+    ONNX: with --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax.
+    Converting needs the packages jax2onnx and onnxruntime. Points of either are compared with those of the run.
     """
 
     # a finished run's folder .../seed-<n>, or a folder that was exported before
     run: Annotated[Positional[str], arg(metavar="RUN")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the predictor goes
     to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
-    self_test: bool = True  # do not try the result in a fresh process
 
 
 @command
@@ -202,12 +201,9 @@ COMMANDS: dict[str, type] = {
     "convert": Convert, "export": Export, "weights": Weights}
 
 
-def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:
-    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError.
-
-    program: as it was started, for help.
-    """
-    asked = parse(COMMANDS[name], arguments, prog=f"{program} {name}")
+def run_command(name: str, arguments: Sequence[str]) -> Any:
+    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
+    asked = parse(COMMANDS[name], arguments, prog=f"kpjax {name}")
     # Imported now: each command needs other libraries, and help none of them.
     run = getattr(importlib.import_module(f"kpjax.lab.commands.{name}"), name)
     with flags_in_messages(flags_of(COMMANDS[name])):

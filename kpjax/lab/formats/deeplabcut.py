@@ -18,7 +18,7 @@ import yaml
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
-from kpjax.lab.formats.names import shown_files, skeleton_of
+from kpjax.lab.formats.names import image_frames, shown_files, skeleton_of
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import FOLDER, SCORER, Table, read_table, table_text, write_h5
@@ -80,7 +80,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
         points = tuple(point for point, left_out in zip(table.points, of_frame, strict=True) if not left_out)
         table = table._replace(points=points, values=table.values[:, ~of_frame])
-        _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
+        # Rows may have whole paths of another machine. Where the folder was renamed, images lie beside the table.
+        keys = ["/".join((FOLDER, *(file.parent.name, *str(key).split("/"))[-2:])) for key in table.keys]
+        found = image_frames(keys, root, [root, file.parent])
+        add_rows(table, _label(file), [frame._replace(session=frame.path.parent.name) for frame in found], config.parts,
+                 frames, instances, homes, faults)
         parts = dict.fromkeys(part for _, part in points)
         if missing := [name for name in config.parts if name not in parts]:
             notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
@@ -275,45 +279,22 @@ def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
     return None if misfit else table
 
 
-def _add_rows(
-    table: Table, file: Path, root: Path, config: Config, frames: list[Frame], instances: list[Instance],
-    homes: dict[str, str], notes: list[str], faults: list[str],
-) -> None:
-    """Adds a frame for every row and an instance for every labelled individual on it."""
-    moved = 0
-    for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
-        video, image = ("", *str(key).split("/"))[-2:]
-        if ".." in (video, image) or not image:
-            faults.append(f"{_label(file)} line {line}: {str(key)!r:.200} names no image below {FOLDER}; correct the "
-                          "row")
-            continue
-        path = root / FOLDER / (video or file.parent.name) / image
-        if path.parent.name != file.parent.name and not path.is_file() and (file.parent / image).is_file():
-            path, moved = file.parent / image, moved + 1
-        name = path.relative_to(root).as_posix()
-        if name in homes:
-            faults.append(f"{_label(file)} line {line}: {path.parent.name}/{image} is labelled in {homes[name]} "
-                          "already; keep one of the two rows")
-            continue
-        homes[name] = f"{_label(file)} line {line}"
-        instances += instances_of_row(len(frames), table.points, values, config.parts)
-        frames.append(Frame(name, path, None, (0, 0), path.parent.name))
-    if moved:
-        notes.append(f"{_label(file)}: {moved} rows name a missing folder; their images lie beside the table")
+def add_rows(table: Table, label: str, found: Sequence[Frame], names: Sequence[str], frames: list[Frame],
+             instances: list[Instance], homes: dict[str, str], faults: list[str]) -> None:
+    """Adds the frame of every row and an instance for every labelled individual on it.
 
-
-def instances_of_row(
-    frame: int, points: Sequence[tuple[str, str]], values: np.ndarray, names: Sequence[str]
-) -> list[Instance]:
-    """Returns an instance for each individual with a label in a row of a table.
-
-    points: Individual and body part of each of the P points. values: (P, 2 or more) coordinates, nan where unlabelled.
-    names: Keypoints in the order of the result.
+    found: of the rows. names: keypoints in their order. homes: the rows of frames that were added before, by name.
     """
-    places, found = {name: place for place, name in enumerate(names)}, {}
-    for (individual, part), value in zip(points, values, strict=True):
-        if individual not in found:
-            found[individual] = np.full((len(names), 2), np.nan)
-        found[individual][places[part]] = value[:2]
-    instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
-    return [one for one in instances if one.visible.any()]
+    places = {name: place for place, name in enumerate(names)}
+    for frame, line, values in zip(found, table.lines, table.values, strict=True):
+        if frame.name in homes:
+            faults.append(f"{label} line {line}: {frame.name} is labelled in {homes[frame.name]} already; keep one of "
+                          "the two rows")
+            continue
+        homes[frame.name] = f"{label} line {line}"
+        animals: dict[str, np.ndarray] = {}
+        for (individual, part), value in zip(table.points, values, strict=True):
+            animals.setdefault(individual, np.full((len(names), 2), np.nan))[places[part]] = value[:2]
+        made = [instance_of(len(frames), points, track=individual) for individual, points in animals.items()]
+        instances += [one for one in made if one.visible.any()]
+        frames.append(frame)

@@ -57,14 +57,10 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     skeleton = read_skeleton(file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults)
     # Images are below the table's folder, or its parent if the table was moved.
     keys = [str(key) for key in table.keys]
-    frames = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
+    found = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
         image_frames(keys, file.parent, [file.parent, file.parent.parent]), keys, strict=True)]
-    instances, lines = [], {}
-    for count, (frame, line, row) in enumerate(zip(frames, table.lines, values, strict=True)):
-        if (first := lines.setdefault(frame.name, line)) != line:
-            faults.append(f"{file.name} line {line}: {frame.name} is labelled in line {first} already; keep one of the "
-                          "two rows")
-        instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names)
+    frames, instances = [], []
+    deeplabcut.add_rows(table._replace(values=values), file.name, found, skeleton.names, frames, instances, {}, faults)
     if (beside := file.parent / _BOXES).is_file():
         boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, faults).items()}
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]

@@ -55,7 +55,6 @@ class Row(NamedTuple):
                        "frame")
         return found
 
-
     def place(self, column: str = "image") -> tuple[str, int | None] | None:
         """Returns an image's path and None, or a video's path and the number of a frame.
 

@@ -26,6 +26,7 @@ class Needs(NamedTuple):
 
 
 UNLABELLED = "images without labels"
+CROPS = "several animals on a frame: training reads a crop of each, and a small network learns to find them"
 LEAST_LABELLED = 2  # frames: one trains, and one is held out
 PLAIN = ("  kpjax train --project P  (all labels)",)
 NEEDS = {
@@ -66,51 +67,27 @@ def ways() -> list[tuple[str, Needs]]:
     return [(system, way) for system, needs in NEEDS.items() for way in (needs, needs.otherwise) if way]
 
 
-class Holdings(NamedTuple):
-    """What a project has."""
-
-    labelled_frames: int
-    unlabelled_frames: int  # of its images, and of its videos
-    images: int
-    video_frames: int  # of its longest video
-    several: bool = False  # animals on a frame
-
-
-def holdings_of(project: "Project", video_lengths: Sequence[int]) -> Holdings:
-    """Counts what a project has. video_lengths: of those of its videos that can be opened."""
-    on_frames = Counter(one.frame for one in project.instances)
-    labelled = len(on_frames)
-    images = sum(frame.number is None for frame in project.frames)
-    in_videos = sum(frame.number is not None for frame in project.frames)
-    return Holdings(labelled, max(images + max(sum(video_lengths), in_videos) - labelled, 0), images,
-                    max(video_lengths, default=0), any(count > 1 for count in on_frames.values()))
-
-
-def missing(needs: Needs, holdings: Holdings) -> str:
-    """Returns why a system cannot be run on a project, "" if it can."""
-    if holdings.several and needs.one_animal:
-        return "several animals on a frame"
-    if holdings.labelled_frames < needs.labelled_frames:
-        return f"{holdings.labelled_frames} labelled frames, it needs {needs.labelled_frames}"
-    if holdings.images < needs.images:
-        return f"{holdings.images} images, it needs {needs.images}"
-    if holdings.video_frames < needs.video_frames:
-        found = f"the longest video has {holdings.video_frames} frames" if holdings.video_frames else "no video"
-        return f"{found}, it needs one of {needs.video_frames}"
-    return ""
-
-
-def systems_lines(holdings: Holdings) -> list[str]:
+def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]:
     """Returns which systems can be trained on a project, a line each with what they need beside it, and a line that
-    says why the others cannot."""
+    says why the others cannot. video_lengths: of those of its videos that can be opened."""
+    on_frames = Counter(one.frame for one in project.instances)
+    labelled, several = len(on_frames), any(count > 1 for count in on_frames.values())
+    images = sum(frame.number is None for frame in project.frames)
+    unlabelled = max(images + max(sum(video_lengths), len(project.frames) - images) - labelled, 0)
+    longest = max(video_lengths, default=0)
+    found = f"the longest video has {longest} frames" if longest else "no video"
     able, unable = [], []
     for system, needs in ways():
-        if reason := missing(needs, holdings):
-            unable.append(f"{system} ({reason})")
-        else:
-            own = needs.beside == UNLABELLED and holdings.unlabelled_frames
-            beside = f"its {holdings.unlabelled_frames} frames without labels" if own else needs.beside
-            able.append(f"  kpjax train {system} {needs.takes}" + (f"  ({beside})" if beside else ""))
-    able = [*PLAIN * (holdings.labelled_frames >= LEAST_LABELLED), *able]
+        reasons = ((several and needs.one_animal, "several animals on a frame"),
+                   (labelled < needs.labelled_frames, f"{labelled} labelled frames, it needs {needs.labelled_frames}"),
+                   (images < needs.images, f"{images} images, it needs {needs.images}"),
+                   (longest < needs.video_frames, f"{found}, it needs one of {needs.video_frames}"))
+        if why := [words for lacking, words in reasons if lacking]:
+            unable.append(f"{system} ({why[0]})")
+            continue
+        own = needs.beside == UNLABELLED and unlabelled
+        beside = f"its {unlabelled} frames without labels" if own else needs.beside
+        able.append(f"  kpjax train {system} {needs.takes}" + (f"  ({beside})" if beside else ""))
+    able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
     lines = ["can be trained:", *able] if able else ["nothing can be trained"]
-    return lines + ([f"cannot: {'; '.join(unable)}"] if unable else [])
+    return [CROPS] * several + lines + ([f"cannot: {'; '.join(unable)}"] if unable else [])

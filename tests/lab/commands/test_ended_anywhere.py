@@ -46,7 +46,7 @@ def typed(place, command, new):
         "check": (images, "--out", out, "--sheet", 3 if new else 1),
         "convert": (images, "--to", "coco", "--out", out),
         "evaluate": (run, images, "--out", out, "--worst", 3 if new else 1),
-        "export": (run, "--out", out, "--no-self-test"),
+        "export": (run, "--out", out),
         "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
         "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
         "suggest": (run, images, "--out", out, "--page", "--n", 1)}[command])]

@@ -187,6 +187,12 @@ def check_images(side: int) -> np.ndarray:
     return np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)]).clip(0, 255).astype(np.uint8)
 
 
+def self_test(predictor: Predictor) -> float:
+    """Returns how far points on `check_images` lie from those at export, px."""
+    found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
+    return float(np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
+
+
 def main(arguments: list[str]) -> None:
     """Runs the command line. Raises InputError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -204,8 +210,7 @@ def main(arguments: list[str]) -> None:
         parser.error(f"--batch-size: {flags.batch_size}; must be at least 1")
     predictor = open_predictor(Path(__file__).parent)
     if flags.self_test is not None:
-        found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
-        difference = float(np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
+        difference = self_test(predictor)
         if not difference <= flags.self_test:
             raise InputError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
                                  "compare with JAX_PLATFORMS=cpu")

@@ -5,6 +5,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from kpjax.files import atomic, strict, write_json
 from kpjax.images import boxes, reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
 from kpjax.lab.out.export import standalone
+from kpjax.platforms import form_of
 from kpjax.structures import Example, Method, Trained
 from kpjax.training import run_folder
 from kpjax.training.trees import named_leaves, on_host, save_trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
+OPSET = 23  # of ONNX's operators; ONNX Runtime 1.23 and later know it
+# No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give to everyone.
+INSTALL = "pip install 'jax2onnx>=0.17' 'onnxruntime>=1.23'"
 # What an image passes through on its way to a square.
 OF_SQUARES = (
     boxes.Fit, boxes.letterbox_fit, boxes.letterbox_map, boxes.move_points, boxes.invert, boxes._matrix, boxes._stretch,
@@ -133,6 +138,28 @@ def write_predictor(
     return json.loads(contents[standalone.DESCRIPTION])
 
 
+def onnx_model(method: Method, trained: Trained, side: int) -> bytes:
+    """Returns an ONNX model: images (1, S, S, 3) uint8 -> keypoints and scores, as `plain_predict` returns them.
+
+    Raises InputError if the converter is not installed, or does not know an operation.
+    """
+    try:
+        from jax2onnx import to_onnx
+    except ImportError as error:
+        raise InputError("to", f"onnx needs a converter that is not here ({error}); {INSTALL}") from None
+    given = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)  # batches of any size are beyond the converter
+    predict, weights = plain_predict(method, trained), plain_weights(trained)
+    # Traced before the converter looks: it would take functions of jax.nn as a whole, and knows not all their options.
+    traced = jax.make_jaxpr(lambda images: predict(weights, images))(given)  # its results in the order of their names
+    try:
+        model = to_onnx(form_of("cpu", traced), opset=OPSET, model_name="kpjax", inputs=[given], input_names=["images"],
+                        output_names=["keypoints", "scores"])
+    except Exception as error:  # the converter raises errors of many kinds for what it does not know
+        raise InputError("to", f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
+                         f"{(str(error).splitlines() or [''])[0]}); export without --to onnx") from error
+    return model.SerializeToString()
+
+
 def runner() -> str:
     """Returns run.py: `standalone` with the code of the library that it uses written out, so that it runs alone."""
     def source(module) -> str:
@@ -171,11 +198,16 @@ def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[st
         jax.config.update(option, before)
 
 
+def a_cpu() -> jax.Device:
+    """Returns a CPU, or the first device where there is none."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return jax.local_devices()[0]
+
+
 def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
     """Returns the run's keypoints and scores on `check_images`, computed on a CPU where there is one."""
-    try:
-        device = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:
-        device = jax.local_devices()[0]
+    device = a_cpu()
     found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
     return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
