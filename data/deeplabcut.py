@@ -70,7 +70,7 @@ def _project_of_one(folder: Path, faults: list[str]) -> Project | None:
     except InputError as error:
         faults.append(str(error))
         return None
-    if individuals := project.details["config"].individuals:
+    if individuals := sorted({one.track for one in project.instances} - {""}):
         faults.append(f"config.yaml: this is a multi-animal project ({', '.join(individuals)}); only single-animal "
                       "projects can be prepared")
         return None

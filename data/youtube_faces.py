@@ -15,7 +15,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, exists, number
 from data.faces import between_outer_corners
 from data.parts import by_unit
-from kpjax.lab.formats.face_points import FACE
+from kpjax.lab.formats.faces import FACE
 
 TABLES = ("training", "test")
 

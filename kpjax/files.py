@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from etils import epath
@@ -130,6 +130,17 @@ def _runs(process: int) -> bool:
         return True
 
 
+def check_new(folder: Path) -> None:
+    """Raises InputError for a folder that holds anything, and for one in whose place no other can be put."""
+    remove_partials(folder.absolute().parent)
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise InputError("out", f"{folder} is the folder that you are in; give a new one")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError("out", f"{folder} is a file or a link; give a new folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError("out", f"{folder} is not empty; give a new folder, or delete this one")
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yields a path to write a file or a folder at, and puts it in place of `path` once the block ends.
@@ -168,34 +179,6 @@ def atomic(path: Path) -> Iterator[Path]:
             with contextlib.suppress(InputError):
                 remove(partial)
             raise
-
-
-@contextlib.contextmanager
-def renewed(folder: Path, old: Collection[Path] = ()) -> Iterator[Path]:
-    """Yields an empty folder to write into, and puts it in place of `folder` once the block ends, as `atomic` does.
-
-    Of an earlier folder all files come along but the `old` ones. Raises InputError also for one of them that the block
-    has written, too.
-    """
-    old = set(old)
-    with atomic(folder) as partial:
-        partial.mkdir()
-        yield partial
-        for path in sorted(folder.rglob("*")):
-            place = partial / path.relative_to(folder)
-            if path in old:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                if any(file not in old for file in path.rglob("*") if not file.is_dir()):
-                    place.mkdir(exist_ok=True, parents=True)
-            elif place.exists():
-                raise InputError("out", f"{path} would be replaced, and is none of the files that were written there "
-                                        "before; give another folder")
-            else:
-                try:
-                    os.link(path, place, follow_symlinks=False)
-                except OSError:  # the disc knows no second name of a file
-                    shutil.copy2(path, place, follow_symlinks=False)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,7 @@ from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
 from kpjax.lab.formats import plain_csv
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.own.needs import NEEDS
-from kpjax.lab.own.systems import own_system
+from kpjax.lab.own.systems import NEEDS, own_system
 from kpjax.systems.command_line import ALIASES, Shared, read_command
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import parse

@@ -7,7 +7,7 @@ import pytest
 from etils import epath
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import atomic, foreign, make_folder, read_json, renewed, strict, write_json, write_text
+from kpjax.files import atomic, foreign, make_folder, read_json, strict, write_json, write_text
 
 
 @pytest.fixture(params=[pathlib.Path, epath.Path])
@@ -44,7 +44,8 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
     folder = tmp_path
     (folder / "there").mkdir()
     (folder / "link").symlink_to(folder / "there")
-    with renewed(folder / "link") as partial:
+    with atomic(folder / "link") as partial:
+        partial.mkdir()
         (partial / "file").write_text("new")
     assert (folder / "link").is_symlink()
     assert (folder / "there" / "file").read_text() == "new"

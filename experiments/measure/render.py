@@ -24,7 +24,7 @@ from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_res
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
-from kpjax.lab.own.needs import NEEDS
+from kpjax.lab.own.systems import NEEDS
 from kpjax.systems.configs import flat
 from kpjax.systems.paper_numbers import paper_numbers
 from kpjax.systems.reports.table import Column, Summary, cell_text, difference_text, markdown

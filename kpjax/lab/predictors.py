@@ -1,6 +1,5 @@
 """Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,26 +11,14 @@ from etils import epath
 
 from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.errors import printable
-from kpjax.files import absolute, read_json, sha256_of
+from kpjax.files import absolute, foreign, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
-from kpjax.lab.out.export.standalone import (
-    DESCRIPTION,
-    LARGEST_SIDE,
-    checked_description,
-    open_predictor as open_predictor_folder,
-    transform_of,
-)
-from kpjax.lab.out.export.writing import (
-    RUN_FILES,
-    exported_trained,
-    plain_predict,
-    plain_weights,
-    without_labels,
-    write_run_files,
-)
+from kpjax.lab.out.export import standalone
+from kpjax.lab.out.export.standalone import DESCRIPTION
+from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import system_of_run
@@ -43,6 +30,11 @@ from kpjax.systems.system import stored_run
 from kpjax.training.evaluation import PREDICTIONS, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
+
+# of a run's folder: its method is built from these, and they say what its scores mean
+RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json",
+             "pose_statistics.json")
+LARGEST_SIDE = 8192  # px, of the square images
 
 
 class Predictor(NamedTuple):
@@ -78,7 +70,7 @@ class OpenedRun(NamedTuple):
 
     run: FinishedRun | None  # None of a published network
     method: Method
-    trained: Trained  # of an exported folder with zeros for what `method.predict` does not read
+    trained: Trained  # of an exported folder without what `method.predict` does not read
     transform: Transform
     score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
     result: Mapping[str, Any]  # as in `Predictor`
@@ -108,12 +100,16 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                                    "leave it out")
     folder = absolute(folder)
     if (Path(folder) / DESCRIPTION).is_file():
-        given, predict = open_predictor_folder(Path(folder))
-        score, result, rebuild = given["score"], given["run"], given.get("rebuild")
-        files = rebuild.get("files") if isinstance(rebuild, Mapping) else None
-        files = files if isinstance(files, Mapping) else {}
-        skeleton = skeleton_from_json(given["skeleton"], f"{Path(folder) / DESCRIPTION}: skeleton")
-        function = (skeleton, int(given["input"]["shape"][1]), transform_of(given["input"]), predict)
+        path, kept = Path(folder) / DESCRIPTION, Path(folder) / standalone.RUN / RADII
+        with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
+            given, predict = standalone.open_predictor(Path(folder))
+            score, result, square = checked_score(given["score"], path), given["run"], given["input"]
+            if not (1 <= square["shape"][1] <= LARGEST_SIDE and 0 < square["box_margin"] < 1000) or any(
+                    printable(str(result[name])) != str(result[name]) for name in result):
+                raise ValueError("a name or a size means nothing")
+            skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
+            function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
+        files = {RADII: read_json(kept)} if kept.is_file() else {}
         with_members = None
     else:
         opened = open_runs(folder)
@@ -156,17 +152,22 @@ def open_run(folder: Path) -> OpenedRun:
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
     """
     if (Path(folder) / DESCRIPTION).is_file():
-        description = checked_description(Path(folder))
-        with tempfile.TemporaryDirectory() as restored:
-            write_run_files(description, Path(restored))
-            trained = exported_trained(folder, description)
-            opened = _opened(Path(restored), trained, description["run"]["digest"])
-        check_fits(opened, folder)
-        return opened
+        folder = exported_run(Path(folder))
     _check_finished(folder)
     opened = _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
     check_fits(opened, folder)
     return opened
+
+
+def exported_run(folder: Path) -> Path:
+    """Returns the folder of the run that an exported folder holds. Raises InputError for damage, and without a run."""
+    standalone.checked_description(folder)
+    run = folder / standalone.RUN
+    if (run / "results.json").is_file():
+        return run
+    what = (f"an ONNX model ({standalone.ONNX}), which predicts and nothing else; name the run" if not run.exists() else
+            "an ensemble of several runs, which predicts and nothing else; name one of the runs")
+    raise InputError("run", f"the predictor is {what} that it was exported from")
 
 
 def open_runs(folder: Path) -> OpenedRun:
@@ -224,15 +225,20 @@ def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
                          "those that are known")
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
-    score = {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {})
-    kind, cutoff = score["kind"], score["cutoff"]
-    if not isinstance(kind, str) or printable(kind) != kind or type(cutoff) not in (int, float) or (
-            not abs(cutoff) < 1e30):
-        raise InputError(f"{folder / SCORE_TABLE}: kind or cutoff means nothing; delete it, and the default cutoff is "
-                         "used")
+    score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
+                          folder / SCORE_TABLE)
     result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
               "digest": digest}
     return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
+
+
+def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Returns what a file says of scores. Raises InputError for a kind or a cutoff that means nothing."""
+    kind, cutoff = score["kind"], score["cutoff"]
+    if not isinstance(kind, str) or printable(kind) != kind or type(cutoff) not in (int, float) or (
+            not abs(cutoff) < 1e30):
+        raise InputError(f"{path}: kind or cutoff of scores means nothing; copy the file again")
+    return score
 
 
 def _check_finished(folder: Path) -> None:

@@ -15,7 +15,7 @@ from data.human36m import recording
 from data.human36m_videos import recording as recording_of_video
 from data.mpii import PERSON
 from data.parts import by_time, by_unit, with_tune
-from kpjax.lab.formats.face_points import FACE
+from kpjax.lab.formats.faces import FACE
 
 
 def units(items):

@@ -31,7 +31,7 @@ FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.j
          ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"), ("dlib", "training.xml"))
 # What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
 COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
-    ("convert", "p", "--to", form, "--out", "out", "--overwrite") for form in ("coco", "csv", "dlc", "lp")),
+    ("convert", "p", "--to", form, "--out", "out") for form in ("coco", "csv", "dlc", "lp")),
     ("smooth", "predicted/v.csv", "--out", "smoothed", "--overwrite"))
 QUICK = settings(deadline=None, database=None, derandomize=True, max_examples=12,
                  suppress_health_check=list(HealthCheck))

@@ -12,11 +12,10 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.file_names import LONGEST, inside, leads_inside, portable
-from kpjax.lab.formats.manifest import free_or_listed
 from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, write_project
-from kpjax.lab.out.export.writing import write_run_files
+from kpjax.lab.out.export.standalone import checked_description
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = ("../../../img.png", "a/../../../img.png", "..", ".", "", "../p/victim.png", "/etc/hostname",
@@ -46,12 +45,10 @@ def test_a_name_that_leads_out_is_refused(victims, name):
     before = everything(victims)
     with pytest.raises(InputError, match="files"):
         inside(victims / "out", name, "files")
-    with pytest.raises(InputError, match="rebuild: files"):
-        write_run_files({"rebuild": {"files": {name: {}}}}, victims / "out")
-    (victims / "out" / "converted.json").write_text(json.dumps({"files": {name: ""}}))
-    with pytest.raises(InputError, match=r"converted\.json"):
-        free_or_listed(victims / "out", "converted.json", "convert", True)
-    (victims / "out" / "converted.json").unlink()
+    (victims / "out" / "SHA256SUMS").write_bytes(f"{'0' * 64}  {name}\n".encode(errors="surrogatepass"))
+    with pytest.raises(InputError, match="SHA256SUMS: damaged"):
+        checked_description(victims / "out")
+    (victims / "out" / "SHA256SUMS").unlink()
     assert everything(victims) == before
 
 

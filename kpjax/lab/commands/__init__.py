@@ -33,7 +33,6 @@ class _OfRun:
     run: Annotated[Positional[str], arg(metavar="RUN")]
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
     batch_size: int = 16  # images at a time
-    overwrite: bool = False  # replace earlier results in FOLDER
 
 
 @command
@@ -84,6 +83,7 @@ class Predict(_OfRun):
     turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
+    overwrite: bool = False  # replace earlier results in FOLDER
 
 
 @command
@@ -120,7 +120,7 @@ class Suggest(_OfRun):
     taken for labels.
     """
 
-    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
+    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, which is written
     count: Annotated[int, arg(name="n")] = 20  # how many frames
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
@@ -157,13 +157,12 @@ class Smooth:
 class Convert(_OfProject):
     """Writes an annotation project in the format of another tool, with its images beside the labels.
 
-    Reads the result back and compares it. Names what the format has no place for. Refuses predictions, which must not
-    become labels.
+    Reads the result back and compares its points. Names what the format has no place for. Refuses predictions, which
+    must not become labels.
     """
 
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
-    out: Annotated[Path, arg(metavar="FOLDER")]  # the folder that is written
-    overwrite: bool = False  # replace what convert wrote there before
+    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, which is written
 
 
 @command
@@ -171,20 +170,18 @@ class Convert(_OfProject):
 class Export:
     """Writes a finished run as a folder that finds keypoints without this library.
 
-    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), weights.safetensors,
-    predictor.json (keypoints, sizes, coordinates, scores, versions, sha256 of every file) and run.py, which needs jax,
-    numpy, safetensors, flatbuffers and pillow. New releases of jax are promised to load it for 180 days; then, or
-    before, `export FOLDER --out NEW` makes it again from itself. The form that lasts is ONNX: with --to onnx it holds
-    predict.onnx in place of the first two, which ONNX Runtime runs without jax, and twenty images are compared with the
-    run. Converting needs the packages jax2onnx and onnxruntime.
+    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/ (the run's settings
+    and the weights that points depend on), predictor.json (keypoints, sizes, coordinates, scores, versions), run.py,
+    which needs jax, numpy, safetensors, flatbuffers and pillow, and SHA256SUMS. New releases of jax are promised to
+    load it for 180 days; then, or before, `export FOLDER --out NEW` makes it again from itself. The form that lasts is
+    ONNX: with --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax.
+    Converting needs the packages jax2onnx and onnxruntime. Points of either are compared with those of the run.
     """
 
     # a finished run's folder .../seed-<n>, or a folder that was exported before
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    out: Annotated[Path, arg(metavar="FOLDER")]  # where the predictor goes
+    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the predictor goes
     to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
-    overwrite: bool = False  # replace an earlier predictor in FOLDER
-    self_test: bool = True  # do not try the result in a fresh process
 
 
 @command
@@ -204,12 +201,9 @@ COMMANDS: dict[str, type] = {
     "convert": Convert, "export": Export, "weights": Weights}
 
 
-def run_command(name: str, arguments: Sequence[str], program: str = "kpjax") -> Any:
-    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError.
-
-    program: as it was started, for help.
-    """
-    asked = parse(COMMANDS[name], arguments, prog=f"{program} {name}")
+def run_command(name: str, arguments: Sequence[str]) -> Any:
+    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
+    asked = parse(COMMANDS[name], arguments, prog=f"kpjax {name}")
     # Imported now: each command needs other libraries, and help none of them.
     run = getattr(importlib.import_module(f"kpjax.lab.commands.{name}"), name)
     with flags_in_messages(flags_of(COMMANDS[name])):

@@ -21,10 +21,9 @@ from kpjax.lab.commands import Check
 from kpjax.lab.formats.project import Project, outside
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import format_of, project_and_faults
-from kpjax.lab.out.reports.sheets import Labels, label_sheet
-from kpjax.lab.own.choices import CROPS
-from kpjax.lab.own.needs import holdings_of, systems_lines
+from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import videos_of
+from kpjax.lab.own.systems import systems_lines
 from kpjax.systems.parsing import as_flags, flags_of
 
 LISTED = 40  # faults, each in a line of its own
@@ -59,8 +58,7 @@ def check(asked: Check) -> Project:
             print(f"and {len(faults) - LISTED} more")
         several = "s" * (len(faults) > 1)
         raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
-    holdings = holdings_of(project, [len(one) for one in videos])
-    print(*[CROPS] * holdings.several, *systems_lines(holdings), sep="\n")
+    print(*systems_lines(project, [len(one) for one in videos]), sep="\n")
     return project
 
 
@@ -177,10 +175,10 @@ def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> Non
         frame = project.frames[one.frame]
         with contextlib.suppress(InputError, OSError):  # it is among the faults
             images.append(read_frame(frame))
-            labels.append(Labels(one.keypoints, one.occluded))
+            labels.append(one)
             captions.append(f"{frame.name} {one.track}".strip())
     if images:
-        write_png(path, label_sheet(images, labels, project.skeleton, captions=captions))
+        write_png(path, label_sheet(images, labels, project.skeleton, captions))
         print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
 
 

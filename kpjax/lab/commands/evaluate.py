@@ -8,7 +8,7 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
-from kpjax.files import read_json, together
+from kpjax.files import together
 from kpjax.geometry import move_points
 from kpjax.images.transforms import growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
@@ -37,7 +37,6 @@ from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
 from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor, seeds_below
 from kpjax.systems import published
-from kpjax.systems.configs import stored_fields
 
 WORST = "worst.png"
 
@@ -68,7 +67,7 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     project = in_keypoints_of(predictor.skeleton, project, tell)
     animals, growth = measure(project, predictor, asked, tell)
     lists = [read_errors(path) for path in runs]
-    animals = animals if people else animals._replace(parts=parts_of(animals, runs, lists, asked.project, tell))
+    animals = animals if people else animals._replace(parts=parts_of(animals, lists))
     cutoff = drawn_from(predictor.cutoff)
     for line in table_lines(animals, cutoff, asked.threshold):
         tell(line)
@@ -114,21 +113,12 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, tell: Call
                                            for value in medians).rstrip())
 
 
-def parts_of(animals: Animals, runs: Sequence[Path], lists: Sequence[Animals | None], project: Path,
-             tell: Callable[[str], None]) -> tuple[str, ...]:
+def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ...]:
     """Returns what each animal's frame is for a run: learnt from, held out, or neither, as far as the run knows.
 
     For an ensemble, what one of its runs has learnt from is learnt from. lists: those that the runs kept.
     """
     if None in lists:
-        for fields in (stored_fields(read_json(path)["config"]) for run in runs
-                       if (path := run / "config.json").is_file()):
-            named = [fields[name] for name in ("project", "source") if isinstance(fields.get(name), str)]
-            named = [name for name in (*named, *fields.get("more_projects", [])) if name]
-            if project.resolve() in [Path(name).expanduser().resolve() for name in named]:
-                tell("the run has learnt from frames of this project and kept no list of them, as exported runs: the "
-                     "errors\nbelow are smaller than on new frames")
-                break
         return ("labelled",) * len(animals.parts)
     known: dict[tuple[Path, int | None], str] = {}
     for kept in lists:

@@ -8,8 +8,14 @@ from kpjax import InputError
 from kpjax.drawing.trajectories import trajectory_plot
 from kpjax.errors import summarise
 from kpjax.files import together, write_text
-from kpjax.lab.animals.gaps import filled, gap_lengths, median_filtered
-from kpjax.lab.animals.smoothing import ensemble_observations, ensemble_smoother, single_smoother
+from kpjax.lab.animals.smoothing import (
+    ensemble_observations,
+    ensemble_smoother,
+    filled,
+    gap_lengths,
+    median_filtered,
+    single_smoother,
+)
 from kpjax.lab.commands import Smooth
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions

@@ -9,38 +9,38 @@ from tqdm.auto import tqdm
 from kpjax import InputError
 from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, opacity_of_scores, write_png
 from kpjax.errors import summarise
-from kpjax.files import renewed, write_text
+from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.formats.boxes_file import read_boxes
-from kpjax.lab.formats.manifest import free_or_listed, write_manifest
+from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.predictions import OK, empty_table, fill
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
+from kpjax.lab.formats.writing import unused
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.frames import LabelledFrames
-from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposal, write_page, write_proposals
+from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposals, write_page, write_proposals
 from kpjax.lab.predictors import Predictor, in_batches, open_predictor
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.
-MANIFEST = "suggested.json"  # lists what was written, so that nothing else is replaced
 LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
 def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
 
-    Raises InputError for input that cannot be used and for an output folder that is not free.
+    Raises InputError for input that cannot be used and for an output folder that is not empty.
     """
     for name in ("count", "batch_size", "apart", "every"):
         if (value := getattr(asked, name)) is not None and value < 1:
             raise InputError(name, f"{value}; must be at least 1")
     if not asked.inputs:
         raise InputError("inputs", "name images, videos, or folders of them")
-    earlier = free_or_listed(asked.out, MANIFEST, "suggest", asked.overwrite)
+    check_new(asked.out)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
         raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
@@ -51,11 +51,11 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         project = read_project(asked.labelled)
         known = looks.labelled_frames(project, predictor.skeleton)
         to = asked.to or FORMAT_OF_PROJECT.get(project.format, "csv")
-    frames = [frame for frame in frames_at(asked.inputs)
-              if not frame.path.resolve().is_relative_to(asked.out.resolve())]
+    frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = looks.boxes_of_frames(read_boxes(asked.boxes), frames)
+        animals, boxes = boxes_of(read_boxes(asked.boxes), [
+            (frame.path.absolute().as_posix(), frame.number) for frame in frames])
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
@@ -70,23 +70,25 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
                          "frames of one that has; name other videos, or a smaller --apart")
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
-    with renewed(asked.out, earlier) as folder:
-        written = write_proposals(to, folder, asked.out, proposals, predictor.skeleton, f"kpjax_{predictor.title}")
-        usual = float(np.nanmedian([one.scores for one in proposals]))
-        drawn = [draw_animals(one.image, one.keypoints, np.where(
-            np.isfinite(one.scores), opacity_of_scores(one.scores, usual), 0), predictor.skeleton) for one in proposals]
-        sheet = contact_sheet(drawn, captions=[f"{rank}: {one.file}" for rank, one in enumerate(proposals, 1)])
+    with atomic(asked.out) as folder:
+        folder.mkdir()
+        written = write_proposals(to, folder, asked.out, proposals)
+        points, there = proposals.points, proposals.points.status == OK
+        usual = float(np.median(points.scores[there]))
+        opacity = np.where(there[..., None], opacity_of_scores(points.scores, usual), 0)
+        drawn = [draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
+                 for row, image in enumerate(proposals.images)]
+        sheet = contact_sheet(drawn, captions=[f"{rank}: {name}" for rank, name in enumerate(points.names, 1)])
         write_png(folder / "suggestions.png", np.concatenate([sheet, legend_strip(
             sheet.shape[1], predictor.skeleton, animals=animals)]))
         if asked.page:
-            written.append(write_page(folder, asked.out, proposals, to, predictor.skeleton, cutoff=predictor.cutoff,
+            written.append(write_page(folder, asked.out, proposals, to, cutoff=predictor.cutoff,
                                       project=asked.labelled))
         rows = [["image", "video", "frame", "score", "rank", "file"]]
-        for rank, one in enumerate(proposals, 1):
-            where = [one.frame.path, "", ""] if one.frame.number is None else ["", one.frame.path, one.frame.number]
-            rows.append([*where, f"{np.nanmean(one.scores):.6g}", rank, one.file])
+        for row, frame in enumerate(proposals.frames):
+            where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
+            rows.append([*where, f"{points.scores[row][there[row]].mean():.6g}", row + 1, points.names[row]])
         write_text(folder / "suggestions.csv", rows_text(rows))
-        write_manifest(folder, MANIFEST)
     for line, said in (
             (f"{len(chosen)} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in "
              "a video", True),
@@ -105,8 +107,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
 
 
 def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str, ...], boxes: np.ndarray | None,
-                 predictor: Predictor, batch_size: int) -> list[Proposal]:
-    """Reads and predicts the chosen frames. Names of images are unique in their folder."""
+                 predictor: Predictor, batch_size: int) -> Proposals:
+    """Reads and predicts the chosen frames, of which every image has a name of its own."""
     images = {row: read_frame(frames[row]) for row in chosen.tolist()}
     there = [(row, animal) for row in images for animal in range(len(animals))
              if boxes is None or np.isfinite(boxes[row, animal]).all()]
@@ -117,21 +119,18 @@ def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str
     for (row, animal), crop, found, certain in zip(there, maps, points.astype(np.float64), scores, strict=True):
         placed[row][animal] = np.column_stack([in_original_pixels(crop, found), certain])
     last = max((frame.number for frame in frames if frame.number is not None), default=0)
-    owner: dict[str, Path] = {}  # of each folder, of each image
-    made = []
-
-    def free_name(name: str, source: Path) -> str:
-        again, found = 1, name
-        while owner.setdefault(found, source) != source:  # two videos of one name, two images
-            again += 1
-            found = f"{name}_{again}"
-        return found
-
-    for row, image in images.items():
-        frame = frames[row]
-        source, number = frame.path.absolute(), frame.number
-        folder = free_name(source.parent.name, source.parent) if number is None else free_name(source.stem, source)
-        name = source.stem if number is None else f"img{number:0{max(4, len(str(last)))}d}"
-        name = free_name(f"{folder}/{name}", source).removeprefix(f"{folder}/")
-        made.append(Proposal(frame, folder, f"{name}.png", image, placed[row][..., :2], placed[row][..., 2], animals))
-    return made
+    folders: dict[Path, str] = {}  # of a video, and of a folder of images
+    names, used = [], set()
+    for frame in (frames[row] for row in images):
+        path, number = frame.path.absolute(), frame.number
+        source = path.parent if number is None else path
+        if source not in folders:
+            folders[source] = unused(source.name if number is None else source.stem, used)
+        name = path.stem if number is None else f"img{number:0{max(4, len(str(last)))}d}"
+        names.append(unused(f"{folders[source]}/{name}.png", used))
+    table = empty_table(Path(), names, np.zeros(len(names)), predictor.skeleton, f"kpjax_{predictor.title}",
+                        files=tuple(map(Path, names)), instances=animals)
+    for place, (row, image) in enumerate(images.items()):
+        found, certain = placed[row][..., :2], placed[row][..., 2]
+        fill(table, place, image.shape[1::-1], found, certain, np.isfinite(certain).all(1))
+    return Proposals(tuple(frames[row] for row in images), tuple(images.values()), table)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kpjax.errors import InputError, meant
-from kpjax.lab.own.needs import NEEDS, ways
+from kpjax.lab.own.systems import NEEDS, ways
 
 PLAIN = "semi_supervised"  # trains where no system is named
 LABELS = "supervised"  # its variant of the labels alone has the report, the held-out part and --start of the others

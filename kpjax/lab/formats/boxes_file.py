@@ -7,6 +7,7 @@ A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 span
   `frame`, or the image's path in the first column, as in `bbox.csv` of Lightning Pose. `instance` names the animals of
   a frame.
 """
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -48,58 +49,35 @@ def read_boxes(path: Path) -> Boxes:
     return Boxes(path, found)
 
 
-def boxes_of_images(boxes: Boxes, names: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the names of the I instances and (N, I, 4) float64 boxes of N images, nan where there is none.
+def boxes_of(boxes: Boxes, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where there is none.
 
-    An image is found by the last parts of its path: the file may have more or fewer folders.
+    An image is found by the last parts of its path: the file may have more or fewer folders. A video is found by its
+    file's name, with or without the ending. Of several of one name, that which shares most folders is meant.
     """
-    by_last: dict[str, list[str]] = defaultdict(list)
+    by_name: dict[tuple[str, bool], dict[str, None]] = defaultdict(dict)
     for path, number in boxes.of:
-        if number is None:
-            by_last[PurePosixPath(path).name].append(path)
-    found = []
-    for name in names:
-        fitting = [path for path in by_last.get(PurePosixPath(name).name, ()) if _shared(path, name) == min(
-            len(PurePosixPath(one).parts) for one in (path, name))]
-        best = _nearest(fitting, name, boxes, name)
-        found.append({} if best is None else boxes.of[best, None])
+        by_name[PurePosixPath(path).name, number is None][path] = None
+
+    @functools.cache
+    def stored(path: str, is_image: bool) -> str | None:
+        name, depth = PurePosixPath(path), len(PurePosixPath(path).parts)
+        fitting = [*by_name.get((name.name, is_image), ())]
+        if is_image:
+            fitting = [one for one in fitting if _shared(one, path) == min(depth, len(PurePosixPath(one).parts))]
+        elif name.suffix:
+            fitting += by_name.get((name.stem, False), ())
+        folders = [_shared(str(PurePosixPath(one).parent), str(name.parent)) for one in fitting]
+        best = [one for one, shared in zip(fitting, folders, strict=True) if shared == max(folders)]
+        if len(best) > 1:
+            raise InputError(f"{boxes.path}: {name.name} may be {best[0]} or {best[1]}; name a parent folder")
+        return best[0] if best else None
+
+    found = [boxes.of.get((stored(path, number is None), number), {}) for path, number in frames]
     if not any(found):
-        known = ", ".join(list(by_last)[:3]) or "frames of videos only"
-        raise InputError(f"{boxes.path}: no box belongs to one of the {len(names)} images ({names[0]}, ...); it has "
-                         f"{known}")
-    return _stacked(found)
-
-
-def boxes_of_video(boxes: Boxes, name: str, numbers: Sequence[int] | np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the same for frames of a video, found by its file's name, with or without the ending, and of several of
-    one name by the folders above. name: its path."""
-    last = PurePosixPath(name).name
-    known = sorted({video for video, number in boxes.of if number is not None})
-    video = _nearest([one for one in known if PurePosixPath(one).name in (last, PurePosixPath(last).stem)], name, boxes,
-                     last)
-    found = [boxes.of.get((video, int(number)), {}) for number in numbers]
-    if not any(found):
-        raise InputError(f"{boxes.path}: it has no box on the requested frames of {last}; it has "
-                         f"{'frames of ' + ', '.join(known[:3]) if known else 'images only'}")
-    return _stacked(found)
-
-
-def _shared(path: str, other: str) -> int:
-    """Returns how many parts at the ends of two paths are alike."""
-    ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
-    return sum(accumulate((one == twin for one, twin in ends), and_))
-
-
-def _nearest(paths: Sequence[str], name: str, boxes: Boxes, title: str) -> str | None:
-    """Returns the path that shares most folders with a name, None without any. Raises InputError if several do."""
-    folders = [_shared(str(PurePosixPath(path).parent), str(PurePosixPath(name).parent)) for path in paths]
-    best = [path for path, shared in zip(paths, folders, strict=True) if shared == max(folders)]
-    if len(best) > 1:
-        raise InputError(f"{boxes.path}: {title} may be {best[0]} or {best[1]}; name a parent folder")
-    return best[0] if best else None
-
-
-def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...], np.ndarray]:
+        known = ", ".join(list(dict.fromkeys(path for path, _ in boxes.of))[:3])
+        raise InputError(f"{boxes.path}: no box belongs to one of the {len(frames)} frames ({frames[0][0]}, ...); it "
+                         f"has boxes of {known}")
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
     if all(whole_number(name) is not None for name in instances):
         instances = tuple(sorted(instances, key=whole_number))
@@ -107,6 +85,12 @@ def _stacked(found: Sequence[Mapping[str, np.ndarray]]) -> tuple[tuple[str, ...]
     none = np.full(4, np.nan)
     stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
     return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
+
+
+def _shared(path: str, other: str) -> int:
+    """Returns how many parts at the ends of two paths are alike."""
+    ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
+    return sum(accumulate((one == twin for one, twin in ends), and_))
 
 
 def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:

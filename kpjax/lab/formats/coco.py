@@ -16,7 +16,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import strict, write_text
-from kpjax.lab.formats.names import derived_flip, flip_note, forward, image_paths, json_of, shown_files, with_sessions
+from kpjax.lab.formats.names import derived_flip, forward, image_paths, json_of, shown_files, skeleton_of, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.structures import Skeleton
@@ -31,8 +31,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a json file, or a folder that holds one, or one each for train, val and test.
 
     Images are searched where `file_name` says, below the file's folder, its parent, and the folders inside these.
-    Returns the project, with ids and category in `details`. Raises InputError if no category can be read. The option
-    `category` is a name or id, where several have keypoints.
+    Raises InputError if no category can be read. The option `category` is a name or id, where several have keypoints.
     """
     files = _files(path)
     category, notes = _read_category(files, options.category, faults)
@@ -47,12 +46,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         split = image.get("split")
         frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(
             image.get("session", image.get("video_id", ""))), split if split in _SPLITS.values() else file.split))
-    instances, identities, more = _read_instances(files, category, numbers, len(faults) == before, faults)
-    details = {"category": category.stored, "annotation_ids": tuple(identities),
-               "image_ids": {frame.name: image["id"] for frame, (_, image) in zip(frames, images, strict=True)},
-               "info": files[0].content.get("info"), "licenses": files[0].content.get("licenses")}
-    return Project(root, "coco", category.skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more),
-                   details)
+    instances, more = _read_instances(files, category, numbers, len(faults) == before, faults)
+    return Project(root, "coco", category.skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
 
 
 # Annotation files
@@ -177,7 +172,6 @@ class _Category(NamedTuple):
     identity: Any  # its id in the files
     name: str
     skeleton: Skeleton
-    stored: Mapping[str, Any]  # as the file has it
     annotations: list[Mapping[str, Any]]  # those that have keypoints
 
 
@@ -207,7 +201,7 @@ def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tu
     identity, notes = usable[0], []
     stored, name = known[identity], names[identity]
     skeleton = _skeleton(stored, name, labelled[identity], f"{where}, category {name!r}", notes, faults)
-    return _Category(identity, name, skeleton, stored, labelled[identity]), notes
+    return _Category(identity, name, skeleton, labelled[identity]), notes
 
 
 def _skeleton(
@@ -236,27 +230,22 @@ def _skeleton(
     else:
         faults.append(f"{where}, skeleton: {_shown(lines)} where a list of pairs of numbers belongs; correct or "
                       "delete it")
-    pairs = stored.get("flip", {"": ""})  # as `write` stores it
-    both, places = pairs | {b: a for a, b in pairs.items()}, {name: place for place, name in enumerate(names)}
-    flip = tuple(places[both.get(name, name)] for name in names) if set(both) <= set(places) else derived_flip(names)
-    if "flip" not in stored:
-        notes.append(flip_note(names, flip))
-    try:
-        return Skeleton(tuple(names), tuple(edges), flip or ())
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+    places = {name: place for place, name in enumerate(names)}
+    pairs = [tuple(map(places.get, pair)) for pair in stored["flip"].items()] if "flip" in stored else None
+    known = pairs is not None and all(None not in pair for pair in pairs)  # as `write` stores it
+    return skeleton_of(names, edges, pairs if known else None, notes, where)
 
 
 # Annotations
 
 def _read_instances(
     files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
-) -> tuple[list[Instance], list[Any], list[str]]:
-    """Returns a category's instances, their stored ids, and notes. frames: numbers by file and image id."""
+) -> tuple[list[Instance], list[str]]:
+    """Returns a category's instances, and notes. frames: numbers by file and image id."""
     known = [found for one in category.annotations if (found := _triples(one)) is not None]
     flags = {flag for triples in known for flag in triples[:, 2].tolist()}
     binary = 1.0 in flags and flags <= {0.0, 1.0}
-    instances, identities, skipped = [], [], Counter()
+    instances, skipped = [], Counter()
     stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))
     for path, at, annotation in stored:
         where = f"{path.name}, annotation {_called(annotation, at)}"
@@ -292,13 +281,12 @@ def _read_instances(
                 frame, np.where(labelled[:, None], triples[:, :2], np.nan),
                 occluded=(triples[:, 2] == 1) & (not binary), box=box,
                 track=str(annotation.get("track", annotation.get("track_id", "")))))
-            identities.append(annotation.get("id"))
     for file in files:
         counts = Counter(annotation.get("id") for annotation in file.content["annotations"])
         faults += [f"{file.path.name}, annotation id {identity}: the id occurs {count} times; give every annotation "
                    "its own" for identity, count in counts.items() if count > 1 and identity is not None]
     notes = [f"annotations {why}: {count}" for why, count in sorted(skipped.items())]
-    return instances, identities, notes + ["v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded"] * binary
+    return instances, notes + ["v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded"] * binary
 
 
 def _numbers(stored: Any) -> np.ndarray | None:
@@ -352,44 +340,36 @@ def _shown(value: Any) -> str:
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.
 
-    Known, unique ids of images, annotations and category are kept; others count from 1. An instance without a box gets
-    that of its points, marked by `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored
-    in fields of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
+    Ids count from 1. An instance without a box gets that of its points, marked by `bbox_from_points`. Split, session,
+    track and flip pairs, which COCO lacks, are stored in fields of these names, which other readers ignore. A frame of
+    a video is called `<video>/<number>.png`.
     """
     skeleton, names = project.skeleton, project.skeleton.names
-    category = {"id": 1, "name": "animal", "supercategory": "animal", **project.details.get("category", {}),
-                "keypoints": list(names), "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
+    category = {"id": 1, "name": "animal", "supercategory": "animal", "keypoints": list(names),
+                "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
     if skeleton.flip != (derived_flip(names) or ()):
         category["flip"] = {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b}
-    image_ids = _unique_ids([project.details.get("image_ids", {}).get(frame.name) for frame in project.frames])
-    known = project.details.get("annotation_ids", ())
-    annotation_ids = _unique_ids(known if len(known) == len(project.instances) else [None] * len(project.instances))
     content = {
-        "info": project.details.get("info") or {"description": f"{project.root.name}, written by kpjax"},
-        "licenses": project.details.get("licenses") or [],
+        "info": {"description": "written by kpjax"}, "licenses": [],
         "images": [{"id": identity, "file_name": frame.name if frame.number is None else f"{frame.name}.png",
                     "width": frame.size[0], "height": frame.size[1],
                     **{field: value for field in ("split", "session") if (value := getattr(frame, field))}}
-                   for frame, identity in zip(project.frames, image_ids, strict=True)],
-        "annotations": [_annotation_entry(one, identity, image_ids[one.frame], category["id"])
-                        for one, identity in zip(project.instances, annotation_ids, strict=True)],
+                   for identity, frame in enumerate(project.frames, 1)],
+        "annotations": [_annotation_entry(one, identity, category["id"])
+                        for identity, one in enumerate(project.instances, 1)],
         "categories": [category]}
     return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
 
 
-def _unique_ids(known: Sequence[Any]) -> list[Any]:
-    return list(known) if None not in known and len(set(known)) == len(known) else list(range(1, len(known) + 1))
-
-
-def _annotation_entry(one: Instance, identity: Any, image: Any, category: Any) -> dict[str, Any]:
-    """Returns the entry of an instance. image, category: their ids."""
+def _annotation_entry(one: Instance, identity: int, category: int) -> dict[str, Any]:
+    """Returns the entry of an instance. identity, category: their ids."""
     labelled = one.visible > 0
     flags = np.where(labelled, np.where(one.occluded, 1, 2), 0)
     triples = np.where(labelled[:, None], one.keypoints, 0).tolist()
     points, boxed = one.keypoints[labelled], np.isfinite(one.box).all()
     # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
     box = one.box if boxed else np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
-    return {"id": identity, "image_id": image, "category_id": category,
+    return {"id": identity, "image_id": one.frame + 1, "category_id": category,
             "keypoints": [value for (x, y), v in zip(triples, flags.tolist(), strict=True) for value in (x, y, v)],
             "num_keypoints": int(labelled.sum()), "bbox": box.tolist(), "area": float(box[2] * box[3]), "iscrowd": 0,
             **({} if boxed else {"bbox_from_points": True}), **({"track": one.track} if one.track else {})}

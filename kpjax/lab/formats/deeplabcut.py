@@ -16,14 +16,12 @@ import numpy as np
 import yaml
 
 from kpjax.errors import InputError
-from kpjax.file_names import portable
 from kpjax.files import foreign, read_content, write_text
 from kpjax.images.video import IMAGE_SUFFIXES
-from kpjax.lab.formats.names import derived_flip, flip_note, shown_files
+from kpjax.lab.formats.names import image_frames, shown_files, skeleton_of
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
-from kpjax.lab.formats.tables import FOLDER, Table, read_table, table_text, write_h5
-from kpjax.structures import Skeleton
+from kpjax.lab.formats.tables import FOLDER, SCORER, Table, read_table, table_text, write_h5
 
 _CONFIG = "config.yaml"
 _SHORT = reprlib.Repr()
@@ -67,7 +65,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Empty cells are unlabelled points. Keypoints are in the order of the config. Body parts that an image has once are
     points of the frame and not of an animal: they are left out, with a note. The track of an instance is the name of
     its individual. Of the tables of a video, that of the config's scorer is read. An .h5 table is read only where there
-    is no csv, with the extra kpjax[dlc]. details: config (a `Config`) and its scorer.
+    is no csv, with the extra kpjax[dlc].
     """
     roots, notes = projects_at(path), []
     if len(roots) != 1:
@@ -82,7 +80,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
         points = tuple(point for point, left_out in zip(table.points, of_frame, strict=True) if not left_out)
         table = table._replace(points=points, values=table.values[:, ~of_frame])
-        _add_rows(table, file, root, config, frames, instances, homes, notes, faults)
+        # Rows may have whole paths of another machine. Where the folder was renamed, images lie beside the table.
+        keys = ["/".join((FOLDER, *(file.parent.name, *str(key).split("/"))[-2:])) for key in table.keys]
+        found = image_frames(keys, root, [root, file.parent])
+        add_rows(table, _label(file), [frame._replace(session=frame.path.parent.name) for frame in found], config.parts,
+                 frames, instances, homes, faults)
         parts = dict.fromkeys(part for _, part in points)
         if missing := [name for name in config.parts if name not in parts]:
             notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
@@ -102,19 +104,17 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         notes.append(f"{len(frames) - listed} images are in no table: kept as images without labels")
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
-    flip = derived_flip(config.parts)
     places = {part: place for place, part in enumerate(config.parts)}
-    edges = tuple((places[a], places[b]) for a, b in config.pairs)
-    return Project(root, "deeplabcut", Skeleton(config.parts, edges, flip or ()), tuple(frames), tuple(instances),
-                   (*notes, flip_note(config.parts, flip)), {"config": config, "scorer": config.scorer})
+    edges = ((places[a], places[b]) for a, b in config.pairs)
+    skeleton = skeleton_of(config.parts, edges, None, notes, _CONFIG)
+    return Project(root, "deeplabcut", skeleton, tuple(frames), tuple(instances), tuple(notes))
 
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes config.yaml and a table for every folder of images, and returns their paths.
 
     The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in no table. Tables
-    are written as csv and, with the extra kpjax[dlc], as .h5. details: scorer, config (a `Config`, of a project that
-    came from DeepLabCut), videos (the path of the video for each folder of images).
+    are written as csv and, with the extra kpjax[dlc], as .h5. The config has each video in the folder `videos`.
     """
     config, owners = _config_for(project)
     several = bool(config.individuals)
@@ -129,9 +129,8 @@ def write(project: Project, folder: Path) -> list[Path]:
         if number in of_frame:
             values = np.concatenate([of_frame[number].get(name, empty) for name in config.individuals or ("",)])
             rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
-    videos = project.details.get("videos", {})
     written = [write_text(folder / _CONFIG, config_text(config, project.root, {
-        videos.get(video, f"{project.root.as_posix()}/videos/{video}.mp4"): size for video, size in sizes.items()}))]
+        f"{project.root.as_posix()}/videos/{video}.mp4": size for video, size in sizes.items()}))]
     for video, labelled in rows.items():
         keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
         table = Table(config.scorer, points, ("x", "y"), keys, np.array(values, np.float64))
@@ -217,22 +216,18 @@ def _plain(found: Any) -> bool:
 
 def _config_for(project: Project) -> tuple[Config, list[str]]:
     """Returns the config of a project of any format, and the name of the individual for each instance."""
-    names, scorer = project.skeleton.names, str(project.details.get("scorer") or "")
-    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
+    names, tracks = project.skeleton.names, list(dict.fromkeys(one.track for one in project.instances if one.track))
     crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
-    known = project.details["config"].individuals if "config" in project.details else ()
-    known = known or (tracks if crowded or len(tracks) > 1 else ())
-    several, owners, taken = crowded or bool(known), [], {}
+    several, owners, taken = crowded or len(tracks) > 1, [], {}
     for one in project.instances:
         used = taken.setdefault(one.frame, set())
-        free = (name for name in [one.track, *known, *(f"individual{n + 1}" for n in range(len(used) + 1))]
+        free = (name for name in [one.track, *tracks, *(f"individual{n + 1}" for n in range(len(used) + 1))]
                 if name and name not in used)
         owners.append(next(free, "") if several else "")
         used.add(owners[-1])
-    individuals = dict.fromkeys([*known, *owners]) if several else ()
+    individuals = dict.fromkeys([*tracks, *owners]) if several else ()
     return Config(tuple(names), (), tuple(name for name in individuals if name),
-                  tuple((names[a], names[b]) for a, b in project.skeleton.edges),
-                  portable(scorer) if scorer else "converted"), owners
+                  tuple((names[a], names[b]) for a, b in project.skeleton.edges), SCORER), owners
 
 
 # Tables
@@ -284,45 +279,22 @@ def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
     return None if misfit else table
 
 
-def _add_rows(
-    table: Table, file: Path, root: Path, config: Config, frames: list[Frame], instances: list[Instance],
-    homes: dict[str, str], notes: list[str], faults: list[str],
-) -> None:
-    """Adds a frame for every row and an instance for every labelled individual on it."""
-    moved = 0
-    for key, line, values in zip(table.keys, table.lines, table.values, strict=True):
-        video, image = ("", *str(key).split("/"))[-2:]
-        if ".." in (video, image) or not image:
-            faults.append(f"{_label(file)} line {line}: {str(key)!r:.200} names no image below {FOLDER}; correct the "
-                          "row")
-            continue
-        path = root / FOLDER / (video or file.parent.name) / image
-        if path.parent.name != file.parent.name and not path.is_file() and (file.parent / image).is_file():
-            path, moved = file.parent / image, moved + 1
-        name = path.relative_to(root).as_posix()
-        if name in homes:
-            faults.append(f"{_label(file)} line {line}: {path.parent.name}/{image} is labelled in {homes[name]} "
-                          "already; keep one of the two rows")
-            continue
-        homes[name] = f"{_label(file)} line {line}"
-        instances += instances_of_row(len(frames), table.points, values, config.parts)
-        frames.append(Frame(name, path, None, (0, 0), path.parent.name))
-    if moved:
-        notes.append(f"{_label(file)}: {moved} rows name a missing folder; their images lie beside the table")
+def add_rows(table: Table, label: str, found: Sequence[Frame], names: Sequence[str], frames: list[Frame],
+             instances: list[Instance], homes: dict[str, str], faults: list[str]) -> None:
+    """Adds the frame of every row and an instance for every labelled individual on it.
 
-
-def instances_of_row(
-    frame: int, points: Sequence[tuple[str, str]], values: np.ndarray, names: Sequence[str]
-) -> list[Instance]:
-    """Returns an instance for each individual with a label in a row of a table.
-
-    points: Individual and body part of each of the P points. values: (P, 2 or more) coordinates, nan where unlabelled.
-    names: Keypoints in the order of the result.
+    found: of the rows. names: keypoints in their order. homes: the rows of frames that were added before, by name.
     """
-    places, found = {name: place for place, name in enumerate(names)}, {}
-    for (individual, part), value in zip(points, values, strict=True):
-        if individual not in found:
-            found[individual] = np.full((len(names), 2), np.nan)
-        found[individual][places[part]] = value[:2]
-    instances = [instance_of(frame, keypoints, track=individual) for individual, keypoints in found.items()]
-    return [one for one in instances if one.visible.any()]
+    places = {name: place for place, name in enumerate(names)}
+    for frame, line, values in zip(found, table.lines, table.values, strict=True):
+        if frame.name in homes:
+            faults.append(f"{label} line {line}: {frame.name} is labelled in {homes[frame.name]} already; keep one of "
+                          "the two rows")
+            continue
+        homes[frame.name] = f"{label} line {line}"
+        animals: dict[str, np.ndarray] = {}
+        for (individual, part), value in zip(table.points, values, strict=True):
+            animals.setdefault(individual, np.full((len(names), 2), np.nan))[places[part]] = value[:2]
+        made = [instance_of(len(frames), points, track=individual) for individual, points in animals.items()]
+        instances += [one for one in made if one.visible.any()]
+        frames.append(frame)

@@ -14,7 +14,7 @@ from kpjax.lab.formats.boxes_file import boxes_of_table
 from kpjax.lab.formats.names import SKELETON, image_frames, only_file, read_skeleton, shown_files, skeleton_text
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Project, by_frame
-from kpjax.lab.formats.tables import Table, has_table_header, read_table, rows_text, table_text
+from kpjax.lab.formats.tables import SCORER, Table, has_table_header, read_table, rows_text, table_text
 
 _LABELS = "CollectedData.csv"
 _BOXES = "bbox.csv"
@@ -30,7 +30,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a table, or the table of a folder; `CollectedData.csv` if there are several.
 
     Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1 (hidden). Edges and
-    flip pairs are those of a skeleton.json beside the table. A session is a folder of images. details: scorer.
+    flip pairs are those of a skeleton.json beside the table. A session is a folder of images.
     """
     tables, notes = files_of(path), []
     file = only_file(path, [file for file in tables if file.name == _LABELS] or tables, "tables of labels")
@@ -57,21 +57,16 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     skeleton = read_skeleton(file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults)
     # Images are below the table's folder, or its parent if the table was moved.
     keys = [str(key) for key in table.keys]
-    frames = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
+    found = [frame._replace(session="".join(key.split("/")[-2:-1])) for frame, key in zip(
         image_frames(keys, file.parent, [file.parent, file.parent.parent]), keys, strict=True)]
-    instances, lines = [], {}
-    for count, (frame, line, row) in enumerate(zip(frames, table.lines, values, strict=True)):
-        if (first := lines.setdefault(frame.name, line)) != line:
-            faults.append(f"{file.name} line {line}: {frame.name} is labelled in line {first} already; keep one of the "
-                          "two rows")
-        instances += deeplabcut.instances_of_row(count, table.points, row, skeleton.names)
+    frames, instances = [], []
+    deeplabcut.add_rows(table._replace(values=values), file.name, found, skeleton.names, frames, instances, {}, faults)
     if (beside := file.parent / _BOXES).is_file():
         boxes = {key: next(iter(box.values())) for (key, _), box in boxes_of_table(beside, faults).items()}
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
         if boxes and (without := sum(np.isnan(one.box).any() for one in instances)):
             notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
-    return Project(file.parent, "lightning_pose", skeleton, tuple(frames), tuple(instances), tuple(notes),
-                   {"scorer": table.scorer})
+    return Project(file.parent, "lightning_pose", skeleton, tuple(frames), tuple(instances), tuple(notes))
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -88,8 +83,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     empty = np.full((len(project.skeleton.names), 2), np.nan)
     values = [found[0].keypoints if found else empty for _, found in rows]
     keys = tuple(frame.name for frame, _ in rows)
-    table = Table(str(project.details.get("scorer") or "converted"), tuple(("", name) for name in
-                  project.skeleton.names), ("x", "y"), keys, np.stack(values))
+    table = Table(SCORER, tuple(("", name) for name in project.skeleton.names), ("x", "y"), keys, np.stack(values))
     texts = {_LABELS: table_text(table), SKELETON: skeleton_text(project.skeleton)}
     boxes = [(frame.name, *found[0].box[[0, 1, 3, 2]].tolist()) for frame, found in rows
              if found and np.isfinite(found[0].box).all()]

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote
@@ -206,6 +206,24 @@ def flip_note(names: Sequence[str], flip: Sequence[int] | None) -> str:
     return f"flip pairs from the names: {', '.join(pairs)}" + (f"; without a mirror image: {alone}" if alone else "")
 
 
+def skeleton_of(names: Sequence[str], edges: Iterable[tuple[int, int]], pairs: Iterable[tuple[int, int]] | None,
+                notes: list[str], where: str, groups: Mapping[str, tuple[int, ...]] = {}) -> Skeleton:
+    """Returns a skeleton in which the keypoints of each pair are mirror images; InputError names `where` it is wrong.
+
+    Without `pairs` they are derived from the names, with a line in `notes`.
+    """
+    if pairs is None:
+        flip = derived_flip(names)
+        notes.append(flip_note(names, flip))
+    else:
+        other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+        flip = tuple(other.get(place, place) for place in range(len(names))) if other else None
+    try:
+        return Skeleton(tuple(names), tuple(edges), flip or (), groups)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
 # skeleton.json: names, edges, flip pairs and groups of the keypoints of a plain table
 
 SKELETON = "skeleton.json"
@@ -235,19 +253,11 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
 
         edges = tuple((a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", [])))
         groups = {name: known("groups", members) for name, members in stored.get("groups", {}).items()}
-        flip, pairs = stored.get("flip"), [known("flip", pair) for pair in (stored.get("flip") or {}).items()]
+        flip = stored.get("flip")
+        pairs = None if flip is None else [known("flip", pair) for pair in flip.items()]
         if len(faults) > before:
             raise InputError(faults.pop())
-        if flip is None:
-            mirrored = derived_flip(names)
-            notes.append(flip_note(names, mirrored))
-        else:
-            other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
-            mirrored = tuple(other.get(place, place) for place in range(len(names))) if other else None
-        try:
-            return Skeleton(tuple(names), edges, mirrored or (), groups)
-        except InputError as error:
-            raise InputError(f"{SKELETON}: {error}") from None
+    return skeleton_of(names, edges, pairs, notes, SKELETON, groups)
 
 
 def skeleton_text(skeleton: Skeleton) -> str:

@@ -124,19 +124,18 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
     table = read_table(path, path.name, faults)
     if table.coordinates != ("x", "y", "likelihood"):
         raise InputError(f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points")
-    names = {part: place for place, part in enumerate(dict.fromkeys(part for _, part in table.points))}
+    animals, names = (list(dict.fromkeys(column)) for column in zip(*table.points, strict=True))
+    values = np.full((len(table.keys), len(animals), len(names), 3), np.nan)
+    for place, (animal, part) in enumerate(table.points):
+        values[:, animals.index(animal), names.index(part)] = table.values[:, place]
     points: dict[int, dict[str, np.ndarray]] = {}
-    for key, values in zip(table.keys, table.values, strict=True):
+    for key, of_frame in zip(table.keys, values, strict=True):
         frame = whole_number(str(key))
         if frame is None:
             raise _of_images(path, f"row {key!r:.60} is an image")
         if frame in points:
             raise InputError(f"{path}: frame {frame} is there twice; sort the rows by frame, each once")
-        of_frame = points[frame] = {}
-        for (individual, part), value in zip(table.points, values, strict=True):
-            if (animal := individual or "0") not in of_frame:
-                of_frame[animal] = np.full((len(names), 3), np.nan)
-            of_frame[animal][names[part]] = value
+        points[frame] = {animal or "0": found for animal, found in zip(animals, of_frame, strict=True)}
     name = path.stem.split("DLC_", 1)[0] or path.stem
     return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points)
 
@@ -150,7 +149,7 @@ def _of_sleap(path: Path, faults: list[str]) -> _Found:
     video = next(iter(videos.values()))
     if isinstance(video.filename, list):
         raise _of_images(path, "it has points")
-    skeleton, _ = sleap.skeleton_of(path, labels)
+    skeleton = sleap.skeleton_in(path, labels, [])
     points: dict[int, dict[str, np.ndarray]] = {}
     with foreign(path, "save it again with its tool"):
         for one in predicted:

@@ -121,8 +121,6 @@ def csv_text(*tables: PredictionTable) -> str:
     return rows_text(rows)
 
 
-
-
 # COCO results
 
 def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
@@ -177,13 +175,21 @@ def _animals(table: PredictionTable, row: int) -> list[int]:
 
 # DeepLabCut, also read by Lightning Pose
 
-def _deeplabcut_table(table: PredictionTable) -> Table:
+def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
+    """Returns predictions in DeepLabCut's layout. scorer: its name; after the title of the run if empty."""
     keys = [int(number) for number in table.numbers] if table.is_video else table.names
-    return predicted_table(_SCORER.format(table.title), table.instances, table.skeleton.names, keys, table.keypoints,
-                           table.scores)
+    return predicted_table(scorer or _SCORER.format(table.title), table.instances, table.skeleton.names, keys,
+                           table.keypoints, table.scores)
 
 
 # SLEAP
+
+def sleap_animals(table: PredictionTable) -> list[list[sleap.Animal]]:
+    """Returns the animals that were found on each frame; several have tracks."""
+    several = len(table.instances) > 1
+    return [[sleap.Animal(table.keypoints[row, n], table.instances[n] if several else "", table.scores[row, n])
+             for n in np.flatnonzero(table.status[row] == OK).tolist()] for row in range(len(table.names))]
+
 
 def _write_sleap(table: PredictionTable, path: Path) -> Path:
     """Writes a .slp file with a frame for each row, empty where nothing was found.
@@ -197,10 +203,7 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
     else:
         frames = [Frame("", file, None, tuple(size), "") for file, size in
                   zip(table.files, table.sizes.tolist(), strict=True)]
-    several = len(table.instances) > 1
-    animals = [[sleap.Animal(table.keypoints[row, n], table.instances[n] if several else "", table.scores[row, n])
-                for n in np.flatnonzero(table.status[row] == OK).tolist()] for row in range(len(frames))]
-    return sleap.save(path, table.skeleton, frames, animals, name="kpjax",
+    return sleap.save(path, table.skeleton, frames, sleap_animals(table), name="kpjax",
                       lengths={table.source: int(table.numbers.max()) + 1}, provenance=f"kpjax {table.title}")
 
 
@@ -213,8 +216,8 @@ def _json(content: object) -> str:
 # The end of each file's name, in which {} is the title of the run, and its writer.
 FORMATS: dict[str, dict[str, Callable[[PredictionTable, Path], Path]]] = {
     "csv": {".csv": lambda table, path: write_text(path, csv_text(table))},
-    "dlc": {f"{_SCORER}.csv": lambda table, path: write_text(path, table_text(_deeplabcut_table(table))),
-            f"{_SCORER}.h5": lambda table, path: write_h5(_deeplabcut_table(table), path)},
+    "dlc": {f"{_SCORER}.csv": lambda table, path: write_text(path, table_text(deeplabcut_table(table))),
+            f"{_SCORER}.h5": lambda table, path: write_h5(deeplabcut_table(table), path)},
     "slp": {".slp": _write_sleap},
     "coco": {".coco.json": lambda table, path: write_text(path, _json(coco_results(table))),
              ".images.json": lambda table, path: write_text(path, _json(coco_images(table)))},

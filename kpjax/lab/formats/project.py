@@ -1,7 +1,7 @@
 """Annotation projects independent of the tool that wrote them: frames, and the labelled animals on them."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,6 @@ class Project(NamedTuple):
     frames: tuple[Frame, ...]
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
-    details: Mapping[str, Any] = {}  # for a writer of the same format: ids, scorer, category
     doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
 
 
@@ -104,8 +103,7 @@ def without_zeros(project: Project) -> Project:
                              occluded=one.occluded, box=one.box, track=one.track) for one in project.instances]
     points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
     notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
-    details = {name: value for name, value in project.details.items() if name != "annotation_ids"}
-    return project._replace(instances=tuple(one for one in instances if one.visible.any()), details=details,
+    return project._replace(instances=tuple(one for one in instances if one.visible.any()),
                             notes=project.notes + notes)
 
 

@@ -48,16 +48,18 @@ class Format(NamedTuple):
     files: tuple[str, ...] = ()  # what `write` calls its files beside images
     videos: bool = False  # whether it refers to frames of videos; others get images of them
     by_video: bool = False  # whether images have to be in labeled-data/<video>/
+    lacks: tuple[str, ...] = ()  # what it has no place for
 
 
+_NO_PLACE = "splits", "which points are occluded"
 FORMATS = (
     Format("sleap", "a .slp file, or another that sleap-io reads", sleap.files_of, sleap.read, sleap.write, "slp",
-           ("labels.slp",), videos=True),
+           ("labels.slp",), videos=True, lacks=(*_NO_PLACE, "boxes")),
     Format("deeplabcut", "a folder with config.yaml and labeled-data", deeplabcut.projects_at, deeplabcut.read,
-           deeplabcut.write, "dlc", ("config.yaml",), by_video=True),
+           deeplabcut.write, "dlc", ("config.yaml",), by_video=True, lacks=(*_NO_PLACE, "boxes")),
     Format("lightning_pose", "a table whose header rows are scorer, bodyparts and coords", lightning_pose.files_of,
            lightning_pose.read, lightning_pose.write, "lp", ("CollectedData.csv", "bbox.csv", "skeleton.json"),
-           by_video=True),
+           by_video=True, lacks=(*_NO_PLACE, "names of individuals")),
     Format("csv", "a table with the columns image (or video and frame), keypoint, x, y, or image, <keypoint>_x, "
            "<keypoint>_y", plain_csv.files_of, plain_csv.read, plain_csv.write, "csv",
            ("labels.csv", "skeleton.json"), videos=True),

@@ -15,7 +15,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.files import atomic, cache_folder, foreign
 from kpjax.lab.formats.hdf5 import check_hdf5, names_in
-from kpjax.lab.formats.names import derived_flip, flip_note, forward, found_by_trailing_parts, only_file, shown_files
+from kpjax.lab.formats.names import forward, found_by_trailing_parts, only_file, shown_files, skeleton_of
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Project, by_frame, instance_of
 from kpjax.structures import Skeleton
@@ -45,8 +45,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     package are copied to the cache folder (XDG_CACHE_HOME).
     """
     file = only_file(path, files_of(path), ".slp files")
-    labels = load(file)
-    skeleton, notes = skeleton_of(file, labels)
+    labels, notes = load(file), []
+    skeleton = skeleton_in(file, labels, notes)
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
@@ -77,8 +77,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             (empty, "instances without a labelled point are left out"),
             (len(suggested), "suggested frames are kept as frames without labels")):
         notes += [f"{count} {words}"] if count else []
-    return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes),
-                   {"skeleton": labels.skeletons[0].name})
+    return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes))
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -89,7 +88,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     """
     animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
     return [save(folder / _LABELS, project.skeleton, project.frames, animals,
-                 name=str(project.details.get("skeleton") or project.root.name),
+                 name=project.root.name,
                  suggested=[number for number, found in enumerate(animals) if not found])]
 
 
@@ -122,21 +121,14 @@ def load(file: Path) -> Any:
         return sio.load_file(str(file), format=kind)
 
 
-def skeleton_of(file: Path, labels: Any) -> tuple[Skeleton, list[str]]:
-    """Converts the skeleton of all instances. Returns it with notes. Raises InputError for several."""
+def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
+    """Converts the skeleton of all instances. Raises InputError for several."""
     if not labels.skeletons or len({frozenset(one.node_names) for one in labels.skeletons}) > 1:
         raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
                          "skeleton to a file of their own")
     stored = labels.skeletons[0]
-    names = tuple(stored.node_names)
-    edges = tuple((int(a), int(b)) for a, b in stored.edge_inds)
-    if not stored.symmetry_inds:
-        derived = derived_flip(names)
-        return Skeleton(names, edges, derived or ()), [flip_note(names, derived)]
-    flip = list(range(len(names)))
-    for a, b in stored.symmetry_inds:
-        flip[a], flip[b] = b, a
-    return Skeleton(names, edges, tuple(flip)), []
+    edges, pairs = ([(int(a), int(b)) for a, b in found] for found in (stored.edge_inds, stored.symmetry_inds))
+    return skeleton_of(stored.node_names, edges, pairs or None, notes, file.name)
 
 
 def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:

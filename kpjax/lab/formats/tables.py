@@ -18,6 +18,7 @@ from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.project import check_room
 
 FOLDER = "labeled-data"
+SCORER = "converted"  # of tables of labels that are written
 _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
@@ -53,7 +54,6 @@ class Row(NamedTuple):
             self.fault(f"{self.get('frame')!r:.60} where the number of a frame belongs, counted from 0; correct it",
                        "frame")
         return found
-
 
     def place(self, column: str = "image") -> tuple[str, int | None] | None:
         """Returns an image's path and None, or a video's path and the number of a frame.

@@ -15,7 +15,7 @@ import yaml
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
-from kpjax.lab.formats.names import derived_flip, flip_note, found_by_trailing_parts, shown_files, with_sessions
+from kpjax.lab.formats.names import found_by_trailing_parts, shown_files, skeleton_of, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import number
@@ -27,7 +27,7 @@ _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test":
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads all splits. The option `category` is the name or number of a class, where there are several."""
-    file = files_of(path)[0]
+    file, notes = files_of(path)[0], []
     with foreign(file.name, "correct it in an editor"):
         config = yaml.safe_load(read_content(file))
         count, dims = config["kpt_shape"]
@@ -37,7 +37,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         wanted = [key for key, name in classes.items() if options.category in ("", name, str(key))]
         if len(wanted) != 1:
             raise InputError(f"`category`: {file.name} has the classes {', '.join(classes.values())}; choose one")
-        skeleton, notes = _skeleton(config, wanted[0], int(count))
+        skeleton = _skeleton(config, wanted[0], int(count), notes)
     frames, instances, twos, others = [], [], False, 0
     for key, split in _SPLITS.items():
         stored = config.get(key) or []
@@ -69,7 +69,7 @@ def files_of(path: Path) -> list[Path]:
             if file.suffix in (".yaml", ".yml") and b"kpt_shape" in read_content(file)][:1]
 
 
-def _skeleton(config: Mapping[str, Any], category: int, count: int) -> tuple[Skeleton, list[str]]:
+def _skeleton(config: Mapping[str, Any], category: int, count: int, notes: list[str]) -> Skeleton:
     names = config.get("kpt_names") or {}
     names = names.get(category, ()) if isinstance(names, dict) else names
     names = tuple(map(str, names)) or tuple(f"point_{k}" for k in range(count))
@@ -79,8 +79,7 @@ def _skeleton(config: Mapping[str, Any], category: int, count: int) -> tuple[Ske
                          "other, each names the other")
     if len(names) != count:
         raise InputError(f"{_FILE}, kpt_names: {len(names)} names of {count} keypoints; name each")
-    derived = flip or derived_flip(names)
-    return Skeleton(names, (), derived or ()), [] if flip else [flip_note(names, derived)]
+    return skeleton_of(names, (), enumerate(flip) if flip else None, notes, _FILE)
 
 
 def _lines(image: Path) -> list[list[str]]:

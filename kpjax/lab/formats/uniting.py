@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,18 +19,10 @@ from kpjax.lab.formats.project import Instance, Project
 from kpjax.structures import Skeleton
 
 
-class United(NamedTuple):
-    """Projects P as one, with the keypoints K of all of them."""
+def united(projects: Sequence[Project]) -> Project:
+    """Unites projects; notes say which keypoints are taken for the same. Nothing is written.
 
-    project: Project  # its root is a folder that holds all; names of frames begin with the project's name
-    names: tuple[str, ...]  # P: of the projects, those of their folders
-    named: tuple[tuple[bool, ...], ...]  # (P, K): which keypoints each project names
-    notes: tuple[str, ...] = ()  # lines about images that several projects label
-
-
-def united(projects: Sequence[Project]) -> United:
-    """Unites projects. Nothing is written.
-
+    The root is a folder that holds all, and names of frames begin with the project's, which is that of its folder.
     An image is the same where its file, its content, or its video and the number of its frame is. Where two projects
     with the same keypoints label it, it is kept once: the labels of the project that is named last, with a note if they
     differ. Recordings of such projects are the same where their names are, so that none is on both sides of a split;
@@ -56,8 +48,23 @@ def united(projects: Sequence[Project]) -> United:
                       for one in project.instances if one.frame in places]
     root = Path(os.path.commonpath([project.root.resolve() for project in projects]))
     form = " and ".join(dict.fromkeys(project.format for project in projects))
-    return United(Project(root, form, skeleton, tuple(frames), tuple(instances)), titles, tuple(
-        tuple(name in project.skeleton.names for name in skeleton.names) for project in projects), notes)
+    notes = (*_keypoint_lines(titles, projects, skeleton.names, alike), *notes)
+    return Project(root, form, skeleton, tuple(frames), tuple(instances), notes)
+
+
+def _keypoint_lines(titles: Sequence[str], projects: Sequence[Project], names: Sequence[str], alike: bool) -> list[str]:
+    """Returns lines about which keypoints are taken for the same, and which each project alone names."""
+    if alike:
+        return [f"{' and '.join(titles)} have the same keypoints: they are one project, of which a part is held out"]
+    count = Counter(name for project in projects for name in project.skeleton.names)
+    same = [name for name in names if count[name] > 1]
+    lines = [f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
+             "place cannot be known" if same else
+             "no keypoint in common: on images of one project only the network of another shows what that one names"]
+    for title, project in zip(titles, projects, strict=True):
+        if alone := [name for name in names if name in project.skeleton.names and count[name] == 1]:
+            lines.append(f"only {title} names {len(alone)}: {summarise(alone, 12)}")
+    return lines
 
 
 def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool
@@ -153,17 +160,3 @@ def in_names(one: Instance, names: Sequence[str], wanted: Sequence[str]) -> Inst
 
     return one._replace(keypoints=moved(one.keypoints, np.full(2, np.nan)), visible=moved(one.visible, np.float32(0)),
                         occluded=moved(one.occluded, np.bool_(False)))
-
-
-def united_lines(found: United) -> list[str]:
-    """Returns lines about which keypoints are taken for the same, and which each project alone names."""
-    names, named = found.project.skeleton.names, np.array(found.named)
-    count = named.sum(0)
-    same = [name for name, times in zip(names, count, strict=True) if times > 1]
-    lines = [f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
-             "place cannot be known" if same else
-             "no keypoint in common: on images of one project only the network of another shows what that one names"]
-    for title, row in zip(found.names, named, strict=True):
-        if alone := [name for name, here, times in zip(names, row, count, strict=True) if here and times == 1]:
-            lines.append(f"only {title} names {len(alone)}: {summarise(alone, 12)}")
-    return lines

@@ -3,23 +3,20 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from kpjax.errors import InputError
 from kpjax.file_names import inside, portable
-from kpjax.files import read_content, renewed, writing
+from kpjax.files import atomic, check_new, read_content, writing
 from kpjax.images.reading import image_size
 from kpjax.images.video import Video, open_video
-from kpjax.lab.formats.manifest import free_or_listed, write_manifest
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.reading import FORMATS
 from kpjax.lab.formats.tables import FOLDER
 
 WRITERS = {one.name: one for one in FORMATS if one.write}
-_MANIFEST = "converted.json"  # lists what was written, so that nothing else is replaced
-_TAKEN = {_MANIFEST, *(name.lower() for one in FORMATS for name in one.files)}  # names beside the images
+_TAKEN = {name.lower() for one in FORMATS for name in one.files}  # names beside the images
 
 
-def write_project(project: Project, format: str, folder: Path, *, overwrite: bool = False) -> list[Path]:
+def write_project(project: Project, format: str, folder: Path) -> list[Path]:
     """Writes a project into a folder, which appears once everything is written; returns the paths of the labels.
 
     Images are copied as they are. Frames of videos become images if the format cannot refer to them; else they stay in
@@ -28,22 +25,17 @@ def write_project(project: Project, format: str, folder: Path, *, overwrite: boo
     Args:
         format: coco, csv, deeplabcut, lightning_pose or sleap.
         folder: A new or empty folder.
-        overwrite: Whether to replace the output of an earlier call.
 
     Raises:
-        InputError: If the folder is the project's own or not empty (with `overwrite`: not written by an earlier call,
-            or its labels were changed since), if images are missing, or if the format cannot hold the project.
+        InputError: If the folder is not empty, if images are missing, or if the format cannot hold the project.
     """
     folder = Path(folder).absolute()
-    if folder.resolve() == project.root.resolve():
-        raise InputError("out", f"{folder} is the project itself; give another folder")
-    old = free_or_listed(folder, _MANIFEST, "convert", overwrite)
+    check_new(folder)
     moved, copies = placed_in(project, format, folder)
-    with renewed(folder, old) as partial:
+    with atomic(folder) as partial:
+        partial.mkdir()
         make_images(copies, partial)
         labels = [path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)]
-        write_manifest(partial, _MANIFEST, [partial / name for name in labels],
-                       **{"from": str(project.root), "format": project.format, "to": format})
     return [folder / name for name in labels]
 
 
@@ -64,7 +56,7 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         short = portable(short) if short else whole
         sessions[session] = unused(short if short not in sessions.values() else whole, set(sessions.values()))
     digits = max([4, *(len(str(frame.number)) for frame in project.frames if frame.number is not None)])
-    frames, copies, used, homes = [], [], set(), {}
+    frames, copies, used = [], [], set()
     replaced: list[tuple[str, str]] = []
     for frame in project.frames:
         size = frame.size if all(frame.size) else (
@@ -74,8 +66,6 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
             frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
             continue
         session = sessions[frame.session]
-        if frame.number is not None:
-            homes[session] = frame.path.absolute().as_posix()
         last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
         parts, wanted = PurePosixPath(frame.name).parts, frame.name
         if WRITERS[format].by_video:
@@ -89,12 +79,11 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         copies.append((frame, name))
         frames.append(Frame(name, folder / name, None, size, session if WRITERS[format].by_video else frame.session,
                             frame.split))
-    details = {**project.details, "videos": homes}
     notes = project.notes
     if replaced:
         notes += (f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
                   f"{replaced[0][0]!r}",)
-    return project._replace(root=folder, frames=tuple(frames), details=details, notes=notes), copies
+    return project._replace(root=folder, frames=tuple(frames), notes=notes), copies
 
 
 def unused(name: str, used: set[str]) -> str:

@@ -17,8 +17,8 @@ from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
-from kpjax.lab.own.needs import NEEDS
 from kpjax.lab.own.project import Own, every_th
+from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network

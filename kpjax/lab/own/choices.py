@@ -24,7 +24,6 @@ USUAL_SIZE = 128
 # px of a body's diagonal in them, also with finer heatmaps: with twenty labelled frames of a mouse, whose ears lie four
 # pixels apart at 128 px, MobileNetV2's PCK is 82.6 there with heatmaps of 64 cells and 94.6 at 192 px with 48.
 LEAST_DIAGONAL = 32
-CROPS = "several animals on a frame: training reads a crop of each, and a small network learns to find them"
 UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum

@@ -165,28 +165,20 @@ def next_lines(command: Command) -> list[str]:
 
 
 def check_project(command: Command) -> None:
-    """Raises InputError if runs in the folder learnt from another project, or from another state of this one and
-    nothing else was asked for. Settings that are chosen from the data differ then, too."""
+    """Raises InputError if runs in the folder learnt from another state of the project and nothing else was asked for:
+    settings that are chosen from the data differ then, and would be named in place of the cause."""
     now, workdir = flat_identity(config_as_json(command.config)), command.shared.workdir
     other = next(name for n in itertools.count(2) if not absolute(name := f"{workdir}-{n}").exists())
     elsewhere = shlex.join(["--workdir", other])
     for path in sorted(command.folder.glob("*/seed-*/config.json")):
         there = flat_identity(read_json(path).get("config", {}))
-        projects = [str(of.get("data.project", "")) for of in (there, now)]
-        if all(projects) and len({Path(project).expanduser().absolute() for project in projects}) == 2:
-            raise InputError("workdir", f"{command.folder} has runs on another project, {projects[0]}; choose a folder "
-                             f"for this one, such as {elsewhere}")
         differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
-        can_start = "start" in flat(command.config)
-        if can_start and "start" in differ and flat(command.config)["start"]:
-            raise InputError("workdir", f"{command.folder} has runs that began otherwise; choose another folder, "
-                             f"{elsewhere}, for the one that goes on")
         if "summary" not in differ or differ & {"project", "more_projects", "unlabelled", "labelled", "validation",
                                                 "weights", "start", *typed_fields(command.config, command.arguments)}:
             continue
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
         goes_on = f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, " * (
-            can_start and (path.parent / "results.json").exists())
+            "start" in flat(command.config) and (path.parent / "results.json").exists())
         raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
                          f"{goes_on}--fresh starts over")
 

@@ -26,7 +26,7 @@ from kpjax.lab.formats.project_source import (
     unlabelled_source,
 )
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.uniting import in_names, united, united_lines
+from kpjax.lab.formats.uniting import in_names, united
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -60,10 +60,8 @@ def needed_project(path: str, own: Own, argument: str = "project") -> Project:
 @functools.lru_cache(maxsize=2)
 def _united(paths: tuple[str, ...], options: Options) -> Project:
     found = united([_read(path, options) for path in paths])
-    alike = all(map(all, found.named))
-    print(*([f"{' and '.join(found.names)} have the same keypoints: they are one project, of which a part is held out"]
-            if alike else united_lines(found)), *found.notes, sep="\n")
-    return found.project
+    print(*found.notes, sep="\n")
+    return found
 
 
 def title(path: str, own: Own) -> str:

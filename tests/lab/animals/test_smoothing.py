@@ -2,13 +2,16 @@
 import numpy as np
 import pytest
 
-from kpjax.lab.animals.gaps import ENDLESS, filled, gap_lengths, median_filtered
 from kpjax.lab.animals.smoothing import (
+    ENDLESS,
     centred_points,
     ensemble_observations,
     ensemble_smoother,
+    filled,
     filtered,
     fit_smoothing,
+    gap_lengths,
+    median_filtered,
     negative_log_likelihood,
     single_smoother,
     smooth_random_walk,

@@ -142,7 +142,7 @@ def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, i
 
 def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
     write_run(tmp_path / "runs", (20, 6), seed=1)
-    run_command("export", [str(run.parent), "--out", str(tmp_path / "exported"), "--no-self-test"])
+    run_command("export", [str(run.parent), "--out", str(tmp_path / "exported")])
     found, expected = (rows_of(predict_folder(one, images, tmp_path / name, overlays=False, tell=lambda line: None))
                        for one, name in ((tmp_path / "exported", "a"), (run.parent, "b")))
     assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
@@ -173,6 +173,6 @@ def test_results_lie_below_the_run_if_nobody_says_where(run, images, tmp_path, m
     for again in ([], ["--overwrite"]):
         main([str(run), str(images), "--no-overlays", *again])
     assert (run / "predictions" / "points.csv").is_file()
-    run_command("export", [str(run), "--out", "exported", "--no-self-test"])
+    run_command("export", [str(run), "--out", "exported"])
     main(["exported", str(images), "--no-overlay"])
     assert [path.name for path in (tmp_path / "runs" / "predictions" / "exported").iterdir()] == ["points.csv"]

@@ -18,10 +18,11 @@ from test_predict_animals import frame as frame_with
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import run_command
+from kpjax.lab.formats.predictions import empty_table, fill
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.suggest.frames import apart_in_time, k_centre, thumbnail
-from kpjax.lab.out.suggest.proposals import Proposal, write_page, write_proposals
+from kpjax.lab.out.suggest.proposals import Proposals, write_page, write_proposals
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "suggest")
@@ -98,8 +99,15 @@ def proposals(made):
     video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "stills" / "still3.png"
     placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
               (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
-    return [Proposal(*where, image_of(0), np.array([[[10.25, 20], [16, 20]]]) + number, np.array([[0.5, 0.25]]))
-            for number, where in enumerate(placed)]
+    return proposed(placed, [np.array([[[10.25, 20], [16, 20]]]) + number for number in range(len(placed))])
+
+
+def proposed(placed, keypoints, skeleton=SKELETON):
+    names = [f"{folder}/{name}" for _, folder, name in placed]
+    table = empty_table(pathlib.Path(), names, np.zeros(len(names)), skeleton, "kpjax", files=names)
+    for row, points in enumerate(keypoints):
+        fill(table, row, (64, 48), points, np.array([[0.5, 0.25]]), np.ones(1, bool))
+    return Proposals(tuple(frame for frame, *_ in placed), (image_of(0),) * len(placed), table)
 
 
 def check_no_label(folder):
@@ -157,7 +165,7 @@ MODULES = {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}
 def test_tools_find_proposals_and_no_label(form, check, proposals, made, tmp_path):
     for module in MODULES.get(form, ()):
         pytest.importorskip(module)
-    write_proposals(form, tmp_path, tmp_path, proposals, SKELETON, "kpjax")
+    write_proposals(form, tmp_path, tmp_path, proposals)
     check(tmp_path, made)
     check_no_label(tmp_path)
 
@@ -193,16 +201,17 @@ def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
 HOSTILE = '</script><b onclick="x">&amp; "né\u2028z,\'\n'
 
 
-def page_of(proposals, folder, skeleton=SKELETON, **options):
-    write_proposals("csv", folder, folder, proposals, skeleton, "kpjax")
-    text = write_page(folder, folder, proposals, "csv", skeleton, cutoff=0.1, **options).read_text()
+def page_of(proposals, folder, **options):
+    write_proposals("csv", folder, folder, proposals)
+    text = write_page(folder, folder, proposals, "csv", cutoff=0.1, **options).read_text()
     return text, re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1]
 
 
 def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals, tmp_path):
-    proposals[0].scores[0, 1] = 0.01
-    text, data = page_of([one._replace(folder="a#b 100%") for one in proposals], tmp_path,
-                         Skeleton(("spot", HOSTILE), ((0, 1),)), project=tmp_path / "my project")
+    proposals.points.scores[0, 0, 1] = 0.01
+    points = proposals.points._replace(skeleton=Skeleton(("spot", HOSTILE), ((0, 1),)), names=tuple(
+        f"a#b 100%/{name.partition('/')[2]}" for name in proposals.points.names))
+    text, data = page_of(proposals._replace(points=points), tmp_path, project=tmp_path / "my project")
     assert text.count("</script>") == text.count("<script") == 2
     assert "<b onclick" not in text
     assert not re.search(r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text)
@@ -228,10 +237,9 @@ def downloaded(proposals, folder):
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_points_beyond_the_image_begin_at_its_edge_as_not_visible(proposals, tmp_path):
-    one = proposals[0]
-    height = one.image.shape[0]
-    one.keypoints[0] = [[-60.5, 20], [16, height + 3]]
-    found, _ = downloaded([one], tmp_path)
+    height = proposals.images[0].shape[0]
+    proposals.points.keypoints[0, 0] = [[-60.5, 20], [16, height + 3]]
+    found, _ = downloaded(proposals, tmp_path)
     assert found[0]["points"] == [[{"x": 0, "y": 20, "visible": False}, {"x": 16, "y": height - 1, "visible": False}]]
 
 
@@ -242,10 +250,10 @@ def test_what_the_page_downloads_is_read_as_labels_and_says_what_each_image_is(p
     (tmp_path / "corrected.csv").write_text(table)
     read = read_project(tmp_path / "corrected.csv")
     np.testing.assert_allclose([one.keypoints[0] for one in read.instances],
-                               [one.keypoints[0, 0] for one in proposals])
+                               proposals.points.keypoints[:, 0, 0])
     assert not [note for note in read.notes if "not read" in note]
-    for frame, row, one in zip(read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals, strict=True):
-        number = one.frame.number
+    for frame, row, origin in zip(read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals.frames, strict=True):
+        number = origin.number
         assert (row["video"], row["frame"]) == (("", "") if number is None else (str(made / "mouse.mp4"), str(number)))
         assert row["sha256"] == hashlib.sha256(frame.path.read_bytes()).hexdigest()
 

@@ -8,8 +8,7 @@ import pytest
 import kpjax
 from experiments.__main__ import main as experiments_main
 from kpjax.lab.commands import COMMANDS
-from kpjax.lab.own.needs import NEEDS
-from kpjax.lab.own.systems import own_system
+from kpjax.lab.own.systems import NEEDS, own_system
 from kpjax.lab.program import main
 from kpjax.systems.command_line import Shared, read_command
 from kpjax.systems.configs import flat

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.lab.formats import coco
 from kpjax.lab.formats.reading import format_of, read_project
 
 
@@ -28,14 +27,6 @@ def project(tmp_path):
         (tmp_path / path).write_text(json.dumps(content | update))
         return tmp_path / path
     return write
-
-
-def test_ids_are_as_they_were(project, tmp_path):
-    (written,) = coco.write(read_project(project()), tmp_path / "out")
-    content = json.loads(written.read_text())
-    assert content["annotations"][0]["keypoints"] == [10, 11, 2, 20, 21, 1, 0, 0, 0]
-    assert [content[field][0]["id"] for field in ("images", "annotations", "categories")] == [7, 31, 3]
-    assert content["annotations"][0]["image_id"] == 7
 
 
 @pytest.mark.parametrize(("stored", "edges", "line"), [

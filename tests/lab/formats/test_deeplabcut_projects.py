@@ -78,7 +78,7 @@ def test_several_animals_and_images_without_labels(tmp_path):
             in found.notes)
     written = deeplabcut.write(found, tmp_path / "copy")
     stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
-    assert (stored["scorer"], stored["uniquebodyparts"]) == ("Zoë", [])
+    assert (stored["scorer"], stored["uniquebodyparts"]) == ("converted", [])
 
 
 def test_tables_for_pandas_hold_every_frame(tmp_path):

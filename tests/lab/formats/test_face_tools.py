@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpjax.lab.formats.face_points import FACE
+from kpjax.lab.formats.faces import FACE
 from kpjax.lab.formats.reading import format_of, read_project
 
 XML = """<?xml version='1.0' encoding='ISO-8859-1'?>

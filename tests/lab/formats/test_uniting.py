@@ -6,7 +6,7 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.lab.formats.project import Frame, Project, instance_of
-from kpjax.lab.formats.uniting import united, united_lines, united_skeleton
+from kpjax.lab.formats.uniting import united, united_skeleton
 from kpjax.structures import Skeleton
 
 FRONT = Skeleton(("nose", "left_ear", "right_ear"), edges=((0, 1), (0, 2)), flip=(0, 2, 1), groups={"head": (0, 1, 2)})
@@ -22,11 +22,8 @@ def project(root, skeleton, names=("a.png", "b.png"), session="day"):
 
 
 def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
-    found = united([project("/data/front", FRONT), project("/data/back", BACK)])
-    whole = found.project
+    whole = united([project("/data/front", FRONT), project("/data/back", BACK)])
     assert whole.skeleton.names == ("nose", "left_ear", "right_ear", "tail", "left_hip", "right_hip")
-    assert found.names == ("front", "back")
-    assert found.named == ((True, True, True, False, False, False), (True, False, False, True, True, True))
     assert whole.root == Path("/data")
     assert [(frame.name, frame.session) for frame in whole.frames] == [
         (f"{title}/{name}", f"{title}/day") for title in ("front", "back") for name in ("a.png", "b.png")]
@@ -35,9 +32,9 @@ def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
     np.testing.assert_array_equal(last.visible, [1, 0, 0, 1, 1, 1])
     np.testing.assert_array_equal(last.keypoints[[0, 3]], [[102, 103], [100, 101]])
     assert np.isnan(last.keypoints[1:3]).all()
-    lines = united_lines(found)
-    assert lines[0].startswith("taken for the same keypoints, since they are named alike: nose; that they lie")
-    assert lines[1:] == ["only front names 2: left_ear; right_ear", "only back names 3: tail; left_hip; right_hip"]
+    assert whole.notes[0].startswith("taken for the same keypoints, since they are named alike: nose; that they lie")
+    assert whole.notes[1:] == ("only front names 2: left_ear; right_ear",
+                               "only back names 3: tail; left_hip; right_hip")
 
 
 def test_edges_groups_and_mirror_images_are_merged():
@@ -85,15 +82,16 @@ def test_an_image_that_two_projects_label_is_there_once(tmp_path):
         ("old", "D:/films/day.mp4"), ("corrected", "day")))
     moved = new.instances[1]._replace(keypoints=new.instances[1].keypoints + 1)
     found = united([old, new._replace(instances=(new.instances[0], moved, new.instances[2]))])
-    assert [frame.name for frame in found.project.frames] == [
+    assert [frame.name for frame in found.frames] == [
         "old/c.png", "corrected/a.png", "corrected/b.png", "corrected/c.png"]
-    assert {frame.session for frame in found.project.frames} == {"day"}
-    np.testing.assert_array_equal(found.project.instances[2].keypoints, moved.keypoints)
+    assert {frame.session for frame in found.frames} == {"day"}
+    np.testing.assert_array_equal(found.instances[2].keypoints, moved.keypoints)
     assert found.notes == (
+        "old and corrected have the same keypoints: they are one project, of which a part is held out",
         "1 images have the same labels in several projects: each is kept once",
         "1 images have other labels in another project: those of the project named last are taken: b.png")
     # A frame that only one labels is no unlabelled frame of the other.
     found = united([old._replace(instances=old.instances[2:]), new])
-    assert sum(one.frame < 1 for one in found.project.instances) == 1
-    assert len(found.project.frames) == 4
-    assert found.notes == ()
+    assert sum(one.frame < 1 for one in found.instances) == 1
+    assert len(found.frames) == 4
+    assert len(found.notes) == 1

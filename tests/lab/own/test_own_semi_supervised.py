@@ -172,8 +172,8 @@ def test_a_project_that_has_grown_says_how_to_go_on_from_the_last_run(fully_labe
     read_command(SYSTEM, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"])
     assert "the run at --start had held out 2 of 8 labelled frames" in capsys.readouterr().out
     # Without the folder, a run of its own is refused where the last one lies; so is one on another project.
-    for typed, words in (([*command[:-len(TINY)], "--start", str(last)], "has runs that began otherwise"),
-                         (["--project", "my mice", *command[2:]], "has runs on another project, grown")):
+    for typed, words in (([*command[:-len(TINY)], "--start", str(last)], "is of another configuration: config."),
+                         (["--project", "my mice", *command[2:]], "config.data.project is grown there and my mice")):
         assert exit_code_of(lambda typed=typed: train(typed)) == 2
         assert words in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ from kpjax import InputError, RunError
 from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
 from kpjax.file_names import inside
-from kpjax.files import together, write_text
+from kpjax.files import remove, together, write_text
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
@@ -29,8 +29,7 @@ from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
 from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
 from kpjax.lab.commands.smooth import ENDING, smoothed_table
 from kpjax.lab.formats import predictions
-from kpjax.lab.formats.boxes_file import boxes_of_images, boxes_of_video, read_boxes
-from kpjax.lab.formats.manifest import remove_files
+from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
@@ -144,9 +143,9 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
 def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict) -> _Work:
     instances, boxes = ("0",), None
     if asked.boxes is not None:
-        known = read_boxes(asked.boxes)
-        instances, boxes = (boxes_of_images(known, sequence.names) if sequence.video is None else
-                            boxes_of_video(known, sequence.path.absolute().as_posix(), sequence.numbers))
+        path, numbers = sequence.path.absolute().as_posix(), sequence.numbers.tolist()
+        instances, boxes = boxes_of(read_boxes(asked.boxes), [(path, number) for number in numbers] if sequence.video
+                                    else [(name, None) for name in sequence.names])
     find, animals = asked.boxes is None and predictor.finder is not None, None
     if find:
         usual = predictor.finder.most if predictor.finder.always else 0
@@ -215,7 +214,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
             smoothed_table(table, members), formats, folder, work.named(ENDING))
         paths = [asked.out / path.relative_to(folder) for path in (*paths, *smooth)]
     removed = [path for name in work.older if (path := asked.out / name).is_file() and not path.is_symlink()]
-    remove_files(asked.out, removed if asked.overwrite else ())
+    for path in removed if asked.overwrite else ():
+        remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
     tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "

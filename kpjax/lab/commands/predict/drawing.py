@@ -49,7 +49,9 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
     """Returns how points are drawn by what the first frames show. cutoff: None draws all points."""
     scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
     usual = float(np.median(scores)) if scores.size else 0.0
-    opacity = opacity_from(cutoff, usual)
+    # From the cutoff on and no others; without one all points, fainter below the usual score.
+    opacity = partial(overlays.opacity_of_scores, usual=usual) if cutoff is None else (
+        lambda scores: (scores >= cutoff).astype(np.float64))
     radius = None
     if sequence.video and scores.size:
         points = np.concatenate([one.keypoints[one.present] for one in first])
@@ -92,13 +94,6 @@ def rings_of(radii: np.ndarray, keypoints: np.ndarray, boxes: np.ndarray | None,
         extent = np.where(extent > 0, extent, np.linalg.norm(size))
     found = radii * times
     return np.where(found <= LARGEST_RING * extent[:, None], found, np.nan)
-
-
-def opacity_from(cutoff: float | None, usual: float) -> Opacity:
-    """Shows points from the cutoff on and no others; without one all points, fainter below the usual score."""
-    if cutoff is None:
-        return partial(overlays.opacity_of_scores, usual=usual)
-    return lambda scores: (scores >= cutoff).astype(np.float64)
 
 
 def drawn(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:

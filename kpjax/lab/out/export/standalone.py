@@ -9,7 +9,6 @@ import argparse
 import csv
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,13 +23,12 @@ from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow"
-FORMAT = 2  # of predictor.json
-DESCRIPTION, FUNCTION, WEIGHTS, RUNNER = "predictor.json", "predict.bin", "weights.safetensors", "run.py"
-ONNX = "predict.onnx"  # in place of the function and the weights
+FORMAT = 3  # of predictor.json
+DESCRIPTION, FUNCTION, RUNNER, SUMS = "predictor.json", "predict.bin", "run.py", "SHA256SUMS"
+RUN = "run"  # folder of the run that it was exported from, without what predictions do not need
+WEIGHTS = f"{RUN}/model/trained.safetensors"
+ONNX = "predict.onnx"  # in place of the function and the run
 FILES = (DESCRIPTION, FUNCTION, WEIGHTS, RUNNER, ONNX)
-LARGEST_SIDE = 8192  # px, of the square images
-CHECKSUM = re.compile(rb'("checksum": ")([0-9a-f]{64})(")')  # of predictor.json itself with 64 zeros here
-
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 # (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for any B
@@ -47,67 +45,24 @@ class Predictor(NamedTuple):
 
 def checked_description(folder: Path) -> dict[str, Any]:
     """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
-    path = Path(folder) / DESCRIPTION
-    text = _bytes(path)
+    folder = Path(folder)
+    sums, path = folder / SUMS, folder / DESCRIPTION
+    lines = _bytes(sums).decode(errors="replace").removesuffix("\n").split("\n")
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if set(digests) not in ({DESCRIPTION, FUNCTION, WEIGHTS, RUNNER}, {DESCRIPTION, ONNX, RUNNER}):
+        raise InputError(f"{sums}: damaged, it does not list the files of a predictor; copy the folder again")
+    for name, digest in digests.items():
+        if hashlib.sha256(_bytes(folder / name)).hexdigest() != digest:
+            raise InputError(f"{folder / name}: damaged: its sha256 is not the one in {sums}; copy the folder again")
     try:
-        found = json.loads(text)
+        found = json.loads(_bytes(path))
         made_by = found["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: damaged, no description of a predictor ({error}); copy the folder again"
-                             ) from None
-    whole = digest_of_description(text) == str(found.get("checksum"))
+        raise InputError(f"{path}: no description of a predictor ({error}); export the run again") from None
     if made_by != FORMAT:
-        damage = "" if whole else ", or the file is damaged"
-        raise InputError(f"{path}: format {made_by!r}, this program reads format {FORMAT}{damage}; use the "
-                             f"{RUNNER} in its folder, or export the run again")
-    if not whole:
-        raise InputError(f"{path}: damaged: its checksum does not fit its content; copy the folder again")
-    if wrong := wrong_field(found):
-        raise InputError(f"{path}: {wrong} is not what an export writes; export the run again")
-    for name, digest in found["files"].items():
-        if hashlib.sha256(_bytes(Path(folder) / name)).hexdigest() != digest:
-            raise InputError(f"{Path(folder) / name}: damaged: its sha256 is not the one in {DESCRIPTION}; copy "
-                                 "the folder again")
+        raise InputError(f"{path}: format {made_by!r}, this program reads format {FORMAT}; use the {RUNNER} in its "
+                         "folder, or export the run again")
     return found
-
-
-def wrong_field(found: Mapping[str, Any]) -> str:
-    """Returns the first entry of a description that means nothing, "" if all are right.
-
-    A checksum shows damage and not who wrote a file, so names and sizes are looked at before they are used.
-    """
-    def part(name: str) -> dict[str, Any]:
-        return found[name] if isinstance(found.get(name), dict) else {}
-
-    def texts(values: Any) -> bool:
-        return all(isinstance(value, str) and value.isprintable() for value in values)
-
-    def number(value: Any) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
-
-    files, given, run, names = part("files"), part("input"), part("run"), part("skeleton").get("names")
-    shape, points = given.get("shape"), part("check").get("keypoints")
-    checks = {
-        "files": files and set(files) <= {FUNCTION, WEIGHTS, RUNNER, ONNX} and texts(files.values()),
-        "versions": texts(map(str, part("versions").values())) and "jax" in part("versions"),
-        "input: shape": isinstance(shape, list) and len(shape) == 4 and type(shape[1]) is int
-        and 1 <= shape[1] <= LARGEST_SIDE and shape[1:] == [shape[1], shape[1], 3],
-        "input": isinstance(given.get("whole_images"), bool) and number(given.get("box_margin"))
-        and 0 < given["box_margin"] < 1000,
-        "skeleton: names": isinstance(names, list) and names and texts(names) and all(names),
-        "score": texts([part("score").get("kind")]) and number(part("score").get("cutoff")),
-        "run": texts([run.get(name) for name in ("experiment", "preset", "variant")]) and type(run.get("seed")) is int
-        and texts([run.get("digest", "")]),
-        "check: keypoints": isinstance(points, list) and len(points) == 2 and all(
-            isinstance(image, list) and len(image) == len(names or ()) for image in points)}
-    return next((name for name, right in checks.items() if not right), "")
-
-
-def digest_of_description(text: bytes) -> str:
-    """Returns the sha256 of predictor.json with zeros in place of its last checksum."""
-    *_, last = [None, *CHECKSUM.finditer(text)]
-    blanked = text if last is None else text[:last.start(2)] + b"0" * 64 + text[last.end(2):]
-    return hashlib.sha256(blanked).hexdigest()
 
 
 def _bytes(path: Path) -> bytes:
@@ -124,8 +79,7 @@ def open_predictor(folder: Path) -> Predictor:
     folder = Path(folder)
     description = checked_description(folder)
     shape = (1, *description["input"]["shape"][1:])
-    return Predictor(description, (_with_onnx if ONNX in description["files"] else _with_jax)(
-        folder, description, shape))
+    return Predictor(description, (_with_onnx if (folder / ONNX).is_file() else _with_jax)(folder, description, shape))
 
 
 def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
@@ -233,6 +187,12 @@ def check_images(side: int) -> np.ndarray:
     return np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)]).clip(0, 255).astype(np.uint8)
 
 
+def self_test(predictor: Predictor) -> float:
+    """Returns how far points on `check_images` lie from those at export, px."""
+    found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
+    return float(np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
+
+
 def main(arguments: list[str]) -> None:
     """Runs the command line. Raises InputError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -250,8 +210,7 @@ def main(arguments: list[str]) -> None:
         parser.error(f"--batch-size: {flags.batch_size}; must be at least 1")
     predictor = open_predictor(Path(__file__).parent)
     if flags.self_test is not None:
-        found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
-        difference = float(np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
+        difference = self_test(predictor)
         if not difference <= flags.self_test:
             raise InputError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
                                  "compare with JAX_PLATFORMS=cpu")

@@ -1,11 +1,11 @@
-"""Export of a predictor's folder: the function compiled for every platform, the weights that it reads, and back."""
+"""Export of a predictor's folder: the function compiled for every platform, and the run that it comes from."""
 import dataclasses
 import hashlib
 import inspect
 import json
-import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
-from safetensors.numpy import load_file, save
 
 from kpjax.errors import InputError
-from kpjax.file_names import inside
-from kpjax.files import atomic, foreign, strict
+from kpjax.files import atomic, strict, write_json
 from kpjax.images import boxes, reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
-from kpjax.lab.formats.manifest import check_replaceable
 from kpjax.lab.out.export import standalone
+from kpjax.platforms import form_of
 from kpjax.structures import Example, Method, Trained
 from kpjax.training import run_folder
-from kpjax.training.trees import arrays_by_path, named_leaves, on_host
+from kpjax.training.trees import named_leaves, on_host, save_trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
+OPSET = 23  # of ONNX's operators; ONNX Runtime 1.23 and later know it
+# No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give to everyone.
+INSTALL = "pip install 'jax2onnx>=0.17' 'onnxruntime>=1.23'"
 # What an image passes through on its way to a square.
 OF_SQUARES = (
     boxes.Fit, boxes.letterbox_fit, boxes.letterbox_map, boxes.move_points, boxes.invert, boxes._matrix, boxes._stretch,
@@ -78,16 +79,16 @@ def write_predictor(
 ) -> dict[str, Any]:
     """Writes a predictor's folder, whole or not at all, and returns the content of its predictor.json.
 
-    It holds predict.bin and weights.safetensors, or predict.onnx, with run.py and predictor.json.
+    It holds predict.bin and the folder `run`, or predict.onnx, with run.py, predictor.json and SHA256SUMS.
 
     Args:
-        folder: as `check_free` leaves it; an earlier predictor is replaced.
-        trained: weights that `predict` does not read are left out; predictor.json has their shapes.
+        folder: a new or empty one.
+        trained: trees of which `predict` reads nothing are left out.
         transform: brings images to the square that `predict` takes.
         run: experiment, preset, variant, seed and the digest of the weights.
         score: kind, cutoff and perhaps a table.
         files: the run's JSON files by name, from which its method is built again.
-        model: ONNX, in place of the function and the weights.
+        model: ONNX, in place of the function and the run.
         versions: of what made the model.
 
     Raises:
@@ -96,25 +97,20 @@ def write_predictor(
     given = input_of(transform)
     side, made = given["shape"][1], datetime.now(UTC)
     function, weights = plain_predict(method, trained), plain_weights(trained)
-    further, contents = {"platforms": ["onnxruntime"]}, {standalone.ONNX: model}
+    further, content = {"platforms": ["onnxruntime"]}, model
     if model is None:
-        # Those that keypoints depend on: not a frozen teacher's, nor a decoder's. jax orders a dictionary by its names.
+        # Trees that keypoints depend on: not a frozen teacher's. jax orders a dictionary by its names.
         used, names = _exported(function, weights, (1, side, side, 3), ("cpu",)).module_kept_var_idx, sorted(weights)
-        read = tuple(names[number] for number in used if number < len(names))
-        unread = {name: {"dtype": str(array.dtype), "shape": array.shape} for name, array in weights.items()
-                  if name not in read}
-
-        def predict(read: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
-            zeros = {name: np.zeros(like["shape"], like["dtype"]) for name, like in unread.items()}
-            return function({**read, **zeros}, images)
-
-        kept, (batch,) = {name: weights[name] for name in read}, export.symbolic_shape("batch")
-        exported = _exported(predict, kept, (batch, side, side, 3), PLATFORMS)
-        contents = {standalone.FUNCTION: bytes(exported.serialize()), standalone.WEIGHTS: save(kept)}
+        read = {tuple(names[number].split("/")[:2]) for number in used if number < len(names)}
+        trained = Trained(*({name: tree for name, tree in getattr(trained, part).items()
+                             if (part, name) in read or not jax.tree.leaves(tree)} for part in Trained._fields))
+        function, weights = plain_predict(method, trained), plain_weights(trained)
+        (batch,) = export.symbolic_shape("batch")
+        exported = _exported(function, weights, (batch, side, side, 3), PLATFORMS)
+        content = bytes(exported.serialize())
         versions = {"calling_convention": exported.calling_convention_version}
         further = {"platforms": PLATFORMS, "loads_until": (made + PROMISED).date().isoformat(),
-                   "rebuild": {"files": files, "unread": unread, "empty": empty_mappings(trained)}}
-    contents = {**contents, standalone.RUNNER: runner().encode()}
+                   "left_out": len(names) - len(weights)}
     description = {
         "format": standalone.FORMAT, "made": made.isoformat(timespec="seconds"),
         "versions": {"kpjax": "not installed as a package"} | run_folder.versions() | dict(versions),
@@ -122,19 +118,46 @@ def write_predictor(
         "normalisation": "inside the function",
         "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
                                 "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
-        "score": score, "check": {"on": "check_images of run.py", **_check(function, weights, side)}, **further,
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        "checksum": "0" * 64}
+        "score": score, "check": {"on": "check_images of run.py", **_check(function, weights, side)}, **further}
     lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
              for name, value in strict(description).items())
-    text = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-    digest = standalone.digest_of_description(text)
-    contents[standalone.DESCRIPTION] = text.replace(b'"checksum": "' + b"0" * 64, b'"checksum": "' + digest.encode())
+    contents = {standalone.FUNCTION if model is None else standalone.ONNX: content,
+                standalone.RUNNER: runner().encode(),
+                standalone.DESCRIPTION: ("{\n" + ",\n".join(lines) + "\n}\n").encode()}
     with atomic(folder) as partial:
         partial.mkdir()
         for name, content in contents.items():
             (partial / name).write_bytes(content)
+        if model is None:
+            save_trained(partial / standalone.RUN / "model", trained)
+            for name, stored in files.items():
+                write_json(partial / standalone.RUN / name, stored)
+        sums = [f"{hashlib.sha256((partial / name).read_bytes()).hexdigest()}  {name}\n"
+                for name in standalone.FILES if (partial / name).is_file()]
+        (partial / standalone.SUMS).write_text("".join(sums), encoding="utf-8")
     return json.loads(contents[standalone.DESCRIPTION])
+
+
+def onnx_model(method: Method, trained: Trained, side: int) -> bytes:
+    """Returns an ONNX model: images (1, S, S, 3) uint8 -> keypoints and scores, as `plain_predict` returns them.
+
+    Raises InputError if the converter is not installed, or does not know an operation.
+    """
+    try:
+        from jax2onnx import to_onnx
+    except ImportError as error:
+        raise InputError("to", f"onnx needs a converter that is not here ({error}); {INSTALL}") from None
+    given = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)  # batches of any size are beyond the converter
+    predict, weights = plain_predict(method, trained), plain_weights(trained)
+    # Traced before the converter looks: it would take functions of jax.nn as a whole, and knows not all their options.
+    traced = jax.make_jaxpr(lambda images: predict(weights, images))(given)  # its results in the order of their names
+    try:
+        model = to_onnx(form_of("cpu", traced), opset=OPSET, model_name="kpjax", inputs=[given], input_names=["images"],
+                        output_names=["keypoints", "scores"])
+    except Exception as error:  # the converter raises errors of many kinds for what it does not know
+        raise InputError("to", f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
+                         f"{(str(error).splitlines() or [''])[0]}); export without --to onnx") from error
+    return model.SerializeToString()
 
 
 def runner() -> str:
@@ -163,26 +186,6 @@ def input_of(transform: Transform) -> dict[str, Any]:
             "box_margin": getattr(transform, "margin", BoxOrWhole.margin)}
 
 
-def check_free(folder: Path, overwrite: bool) -> None:
-    """Raises InputError for a folder with content, except for an earlier predictor that may be replaced."""
-    check_replaceable(folder)
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if other := sorted(held - {*standalone.FILES, "__pycache__"}):
-        raise InputError("out", f"{folder} holds {other[0]}, which is not part of a predictor; give a new folder")
-    if held and not overwrite:
-        raise InputError("out", f"{folder} exists already; give --overwrite or another folder")
-
-
-def empty_mappings(trained: Trained) -> list[list[str]]:
-    """Returns the paths of mappings without an array, such as the statistics of a network that has none."""
-    def below(node, names: list[str]) -> list[list[str]]:
-        if not isinstance(node, Mapping):
-            return []
-        return [found for name in node for found in below(node[name], [*names, name])] if node else [names]
-
-    return below({"variables": trained.variables, "frozen": trained.frozen}, [])
-
-
 def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]) -> export.Exported:
     shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
     # Compiled code names the source file of every operation: this machine's folders stay out of it.
@@ -195,53 +198,16 @@ def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[st
         jax.config.update(option, before)
 
 
+def a_cpu() -> jax.Device:
+    """Returns a CPU, or the first device where there is none."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return jax.local_devices()[0]
+
+
 def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
     """Returns the run's keypoints and scores on `check_images`, computed on a CPU where there is one."""
-    try:
-        device = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:
-        device = jax.local_devices()[0]
+    device = a_cpu()
     found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
     return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
-
-
-# An exported folder as the parts from which its method is rebuilt
-
-# from which a method is rebuilt, and what its scores mean
-RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json",
-             "pose_statistics.json")
-LARGEST = 2 ** 34  # bytes of one array that is not stored
-
-
-def write_run_files(description: Mapping[str, Any], folder: Path) -> None:
-    """Writes the JSON files of the run that a predictor came from, which describe its method."""
-    if "rebuild" not in description:
-        raise InputError("run", f"the predictor is an ONNX model ({standalone.ONNX}), which predicts and nothing else; "
-                         "name the run that it was exported from")
-    with foreign(standalone.DESCRIPTION, "export the run again"):
-        files = dict(description["rebuild"]["files"])
-    if other := sorted(set(files) - set(RUN_FILES)):
-        raise InputError(f"{standalone.DESCRIPTION}: rebuild: files: {other[0]!r:.100} is not a file of a run; export "
-                         "the run again")
-    if "results.json" not in files:
-        raise InputError("run", "the predictor is an ensemble of several runs, which predicts and nothing else; name "
-                         "one of the runs that it was exported from")
-    for name, content in files.items():
-        inside(Path(folder), name, standalone.DESCRIPTION).write_text(json.dumps(content, indent=1), encoding="utf-8")
-
-
-def exported_trained(folder: Path, description: Mapping[str, Any]) -> Trained:
-    """Reads the weights as `load_trained` does, with zeros for arrays that `predict` does not read."""
-    with foreign(Path(folder) / standalone.WEIGHTS, "export the run again"):
-        unread, empty = (description["rebuild"][name] for name in ("unread", "empty"))
-        arrays = load_file(Path(folder) / standalone.WEIGHTS)
-        for name, like in unread.items():
-            if math.prod(like["shape"]) * np.dtype(like["dtype"]).itemsize > LARGEST:
-                raise ValueError(f"{name} is of {like['shape']}")
-            arrays[name] = np.zeros(like["shape"], like["dtype"])
-        tree: dict[str, Any] = {"variables": {}, "frozen": {}} | arrays_by_path(arrays)
-        for names in empty:
-            node = tree
-            for name in names:
-                node = node.setdefault(name, {})
-        return Trained(tree["variables"], tree["frozen"])

@@ -18,6 +18,7 @@ from kpjax.drawing.overlays import (
     draw_keypoints,
     keypoint_colours,
 )
+from kpjax.lab.formats.project import Instance
 from kpjax.structures import Skeleton
 
 SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
@@ -27,21 +28,12 @@ NAMED = 24  # keypoints at most for names beside the points; more have numbers t
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
 OCCLUDED = 0.45  # opacity of an occluded point
 LEAST_SIDE, MOST = 360, 960  # px, of the longer side of a crop of predictions: others are enlarged or reduced
-GAP = 10  # px
+COLUMNS, GAP = 3, 10  # of crops of predictions; px between them
 FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
-class Labels(NamedTuple):
-    """One animal's labels in pixels of its image."""
-
-    keypoints: np.ndarray  # (K, 2), nan where not labelled
-    occluded: np.ndarray  # (K,) bool
-
-
-def label_sheet(
-    frames: Sequence[np.ndarray], labels: Sequence[Labels], skeleton: Skeleton, *, captions: Sequence[str] = (),
-    columns: int | None = None,
-) -> np.ndarray:
+def label_sheet(frames: Sequence[np.ndarray], labels: Sequence[Instance], skeleton: Skeleton, captions: Sequence[str]
+                ) -> np.ndarray:
     """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each.
 
     Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand beside the points in
@@ -52,10 +44,10 @@ def label_sheet(
     for frame, one in zip(frames, labels, strict=True):
         image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
         shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
-    return with_list(contact_sheet(shown, columns, captions=captions), skeleton)
+    return with_list(contact_sheet(shown, captions=captions), skeleton)
 
 
-def named(image: np.ndarray, labels: Labels, skeleton: Skeleton) -> np.ndarray:
+def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
     """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same size."""
     many = len(skeleton.names) > NAMED
     colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
@@ -194,14 +186,12 @@ def _drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, opacity: np.nda
                           minimum_side=1, radius=radius)
 
 
-def error_sheet(
-    images: Sequence[np.ndarray], animals: Sequence[Compared], skeleton: Skeleton, captions: Sequence[str], *,
-    cutoff: float, columns: int = 3,
-) -> np.ndarray:
+def error_sheet(images: Sequence[np.ndarray], animals: Sequence[Compared], skeleton: Skeleton, captions: Sequence[str],
+                *, cutoff: float) -> np.ndarray:
     """Draws a sheet (h, w, 3) uint8 of predictions on labelled images, in the order given, the names below in whole.
 
     images: (H, W, 3) uint8 of any sizes, at full resolution; at least one.
     """
     crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
              for image, one in zip(images, animals, strict=True)]
-    return with_list(contact_sheet(crops, columns, captions=captions, gap=GAP), skeleton)
+    return with_list(contact_sheet(crops, COLUMNS, captions=captions, gap=GAP), skeleton)

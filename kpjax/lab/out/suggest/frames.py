@@ -1,14 +1,12 @@
 """Frames as `suggest` sees them: thumbnails and predictions, those with labels, and a choice of unlike ones."""
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.lab.formats.boxes_file import Boxes, boxes_of_images, boxes_of_video
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import images_of
@@ -32,23 +30,6 @@ class LabelledFrames(NamedTuple):
     features: np.ndarray = np.zeros((0, THUMBNAIL**2), np.float32)  # (L, F), thumbnails of those that can be read
     frames: tuple[Frame, ...] = ()
     notes: tuple[str, ...] = ()  # those that cannot
-
-
-def boxes_of_frames(boxes: Boxes, frames: Sequence[Frame]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where one is not there."""
-    groups: dict[Path | None, list[int]] = {}
-    for row, frame in enumerate(frames):
-        groups.setdefault(None if frame.number is None else frame.path, []).append(row)
-    parts = []
-    for path, rows in groups.items():
-        found = (boxes_of_images(boxes, [frames[row].path.as_posix() for row in rows]) if path is None else
-                 boxes_of_video(boxes, path.absolute().as_posix(), [frames[row].number for row in rows]))
-        parts.append((rows, *found))
-    names = tuple(dict.fromkeys(name for _, animals, _ in parts for name in animals))
-    placed = np.full((len(frames), len(names), 4), np.nan)
-    for rows, animals, of_rows in parts:
-        placed[np.ix_(rows, [names.index(name) for name in animals])] = of_rows
-    return names, placed
 
 
 def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None = None,

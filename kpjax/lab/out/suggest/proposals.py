@@ -7,7 +7,7 @@ A prediction must never pass for a label. So no file here has a name or a column
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -19,63 +19,53 @@ from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.names import skeleton_text
-from kpjax.lab.formats.predictions import PredictionTable, coco_images, coco_results, csv_text, empty_table, fill
+from kpjax.lab.formats.predictions import (
+    OK,
+    PredictionTable,
+    coco_images,
+    coco_results,
+    csv_text,
+    deeplabcut_table,
+    sleap_animals,
+)
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
-from kpjax.lab.formats.tables import FOLDER, Table, predicted_table, table_text
-from kpjax.structures import Skeleton
+from kpjax.lab.formats.tables import FOLDER, table_text
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
 
 
-class Proposal(NamedTuple):
-    """A frame to label and its predicted keypoints."""
+class Proposals(NamedTuple):
+    """Frames to label, and what the network finds on them."""
 
-    frame: Frame  # its origin
-    folder: str  # of its image: the video's name, or that of the original image's folder
-    name: str  # of its image, without a folder
-    image: np.ndarray  # (H, W, 3) uint8
-    keypoints: np.ndarray  # (I, K, 2) float64, pixels of the image, nan for an animal that is not there
-    scores: np.ndarray  # (I, K) float64, the same
-    animals: tuple[str, ...] = ("0",)  # (I,) names, alike for all proposals
-
-    @property
-    def file(self) -> str:
-        """Its image, below the folder of images."""
-        return f"{self.folder}/{self.name}"
-
-    @property
-    def present(self) -> list[int]:
-        """The numbers of the animals that are there."""
-        return np.flatnonzero(np.isfinite(self.scores).all(1)).tolist()
+    frames: tuple[Frame, ...]  # their origins
+    images: tuple[np.ndarray, ...]  # (H, W, 3) uint8
+    # Of these images. Their names are a folder, called as the video or as the original image's, and a file in it.
+    points: PredictionTable
 
 
-def write_proposals(
-    form: str, folder: Path, place: Path, proposals: Sequence[Proposal], skeleton: Skeleton, scorer: str,
-) -> list[Path]:
+def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> list[Path]:
     """Writes images and proposals into a new project's folder; returns the files that are not images.
 
-    form: csv, coco, dlc, slp or lp, which holds one animal. place: where the folder will be. proposals: each with a
-    name of its own in its folder. scorer: the name of the predictor, for tables that have one.
+    form: csv, coco, dlc, slp or lp, which holds one animal. place: where the folder will be.
     """
     if form == "slp":
         sleap.library()  # before anything is written
-    images = {f"{images_below(form)}/{one.file}": one for one in proposals}
-    for path, one in images.items():
-        write_png(folder / path, one.image)
+    points = found.points._replace(names=tuple(f"{images_below(form)}/{name}" for name in found.points.names))
+    for name, image in zip(points.names, found.images, strict=True):
+        write_png(folder / name, image)
     if form == "dlc":
-        return _deeplabcut(folder, place.absolute(), images, skeleton, scorer)
+        return _deeplabcut(folder, place.absolute(), found.frames, points)
     if form == "slp":
-        return _sleap(folder, place.absolute(), images, skeleton)
+        return [_sleap(folder, place.absolute(), found.frames, points)]
     if form == "lp":
-        return [write_text(folder / "proposals.csv", table_text(_table(images, skeleton, scorer)))]
-    found = _points(images, skeleton, scorer)
+        return [write_text(folder / "proposals.csv", table_text(deeplabcut_table(points, points.title)))]
     if form == "coco":
-        return [write_json(folder / "images.json", coco_images(found)),
-                write_json(folder / "proposals.json", coco_results(found))]
-    return [write_text(folder / "proposals.csv", csv_text(found)),
-            write_text(folder / "skeleton.json", skeleton_text(skeleton))]
+        return [write_json(folder / "images.json", coco_images(points)),
+                write_json(folder / "proposals.json", coco_results(points))]
+    return [write_text(folder / "proposals.csv", csv_text(points)),
+            write_text(folder / "skeleton.json", skeleton_text(points.skeleton))]
 
 
 def images_below(form: str) -> str:
@@ -83,48 +73,29 @@ def images_below(form: str) -> str:
     return FOLDER if form in ("dlc", "lp") else "images"
 
 
-Images = Mapping[str, Proposal]  # by the path of its image below the folder
-
-
-def _table(images: Images, skeleton: Skeleton, scorer: str) -> Table:
-    """Returns images, body parts and x, y, likelihood."""
-    found = list(images.values())
-    return predicted_table(scorer, found[0].animals, skeleton.names, tuple(images),
-                           np.stack([one.keypoints for one in found]), np.stack([one.scores for one in found]))
-
-
-def _deeplabcut(folder: Path, place: Path, images: Images, skeleton: Skeleton, scorer: str) -> list[Path]:
+def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: PredictionTable) -> list[Path]:
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
-    pairs = tuple((skeleton.names[a], skeleton.names[b]) for a, b in skeleton.edges)
-    animals = next(iter(images.values())).animals
-    config = Config(skeleton.names, (), animals if len(animals) > 1 else (), pairs, scorer)
-    videos = {str(one.frame.path.absolute()): one.image.shape[1::-1] for one in images.values()
-              if one.frame.number is not None}
+    names, animals = points.skeleton.names, points.instances
+    pairs = tuple((names[a], names[b]) for a, b in points.skeleton.edges)
+    config = Config(names, (), animals if len(animals) > 1 else (), pairs, points.title)
+    videos = {str(frame.path.absolute()): tuple(size) for frame, size in zip(frames, points.sizes.tolist(), strict=True)
+              if frame.number is not None}
     written = [write_text(folder / "config.yaml", config_text(config, place, videos))]
-    for video in dict.fromkeys(one.folder for one in images.values()):
-        own = {path: one for path, one in sorted(images.items()) if one.folder == video}
-        written += deeplabcut.write_table(_table(own, skeleton, scorer), folder / FOLDER / video / MACHINE)
+    table, homes = deeplabcut_table(points, points.title), [Path(name).parent for name in points.names]
+    for home in dict.fromkeys(homes):
+        rows = sorted((row for row, one in enumerate(homes) if one == home), key=lambda row: points.names[row])
+        own = table._replace(keys=tuple(table.keys[row] for row in rows), values=table.values[rows])
+        written += deeplabcut.write_table(own, folder / home / MACHINE)
     return written
 
 
-def _sleap(folder: Path, place: Path, images: Images, skeleton: Skeleton) -> list[Path]:
+def _sleap(folder: Path, place: Path, frames: Sequence[Frame], points: PredictionTable) -> Path:
     """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
-    frames = [one.frame if one.frame.number is not None else one.frame._replace(
-        path=place / path, size=one.image.shape[1::-1], session=one.folder) for path, one in images.items()]
-    animals = [[sleap.Animal(one.keypoints[n], one.animals[n] if len(one.animals) > 1 else "", one.scores[n])
-                for n in one.present] for one in images.values()]
-    return [sleap.save(folder / "proposals.slp", skeleton, frames, animals, name="skeleton",
-                       suggested=range(len(frames)))]
-
-
-def _points(images: Images, skeleton: Skeleton, scorer: str) -> PredictionTable:
-    """Returns what `kpjax predict` would have found on the images."""
-    found = list(images.values())
-    table = empty_table(Path(), tuple(images), np.zeros(len(found)), skeleton, scorer, files=tuple(map(Path, images)),
-                        instances=found[0].animals)
-    for row, one in enumerate(found):
-        fill(table, row, one.image.shape[1::-1], one.keypoints, one.scores, np.isfinite(one.scores).all(1))
-    return table
+    frames = [frame if frame.number is not None else frame._replace(
+        path=place / name, size=tuple(size), session=Path(name).parent.name)
+        for frame, name, size in zip(frames, points.names, points.sizes.tolist(), strict=True)]
+    return sleap.save(folder / "proposals.slp", points.skeleton, frames, sleap_animals(points), name="skeleton",
+                      suggested=range(len(frames)))
 
 
 # A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images. It
@@ -137,30 +108,30 @@ COLUMNS = ("image", "video", "frame", "sha256", "instance", "keypoint", "x", "y"
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def write_page(folder: Path, place: Path, proposals: Sequence[Proposal], form: str, skeleton: Skeleton, *,
-               cutoff: float, project: Path | None = None) -> Path:
+def write_page(folder: Path, place: Path, found: Proposals, form: str, *, cutoff: float, project: Path | None = None
+               ) -> Path:
     """Writes the page into the folder of proposals and returns its path.
 
     folder, place, form: of `write_proposals`, with the images. cutoff: points with a lower score begin as not visible.
     project: whose labels these will be, for the command that the page names.
     """
-    frames = []
-    for one in proposals:
-        height, width = one.image.shape[:2]
-        file = f"{images_below(form)}/{one.file}"
+    frames, table = [], found.points
+    for row, (frame, name) in enumerate(zip(found.frames, table.names, strict=True)):
+        width, height = table.sizes[row].tolist()
+        file = f"{images_below(form)}/{name}"
         points = [[[round(float(value), 3) for value in (*point, score)]
-                   for point, score in zip(one.keypoints[animal], one.scores[animal], strict=True)]
-                  if animal in one.present else [] for animal in range(len(one.animals))]
-        video = ["", ""] if one.frame.number is None else [str(one.frame.path.absolute()), one.frame.number]
-        frames.append({"file": quote(file), "in_table": [file, *video, sha256_of(folder / file)], "name": one.file,
+                   for point, score in zip(table.keypoints[row, animal], table.scores[row, animal], strict=True)]
+                  if table.status[row, animal] == OK else [] for animal in range(len(table.instances))]
+        video = ["", ""] if frame.number is None else [str(frame.path.absolute()), frame.number]
+        frames.append({"file": quote(file), "in_table": [file, *video, sha256_of(folder / file)], "name": name,
                        "width": width, "height": height, "points": points})
     train = shlex.join(["kpjax", "train", "--project", "PROJECT" if project is None else str(project), "--project",
                         str(place / CORRECTED)])
     content = {
-        "keypoints": list(skeleton.names), "edges": [list(edge) for edge in skeleton.edges],
-        "colours": [_hex(colour) for colour in keypoint_colours(len(skeleton.names)).tolist()],
-        "animals": list(proposals[0].animals), "columns": list(COLUMNS), "cutoff": cutoff,
-        "animal_colours": [_hex(colour) for colour in animal_colours(len(proposals[0].animals))], "frames": frames,
+        "keypoints": list(table.skeleton.names), "edges": [list(edge) for edge in table.skeleton.edges],
+        "colours": [_hex(colour) for colour in keypoint_colours(len(table.skeleton.names)).tolist()],
+        "animals": list(table.instances), "columns": list(COLUMNS), "cutoff": cutoff,
+        "animal_colours": [_hex(colour) for colour in animal_colours(len(table.instances))], "frames": frames,
         "how": f"Put corrected.csv beside this page, then: {train}"}
     content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     # No name may end the script or begin a tag.
