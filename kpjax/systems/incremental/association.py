@@ -138,11 +138,11 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
               seen: Mapping[str, np.ndarray], before: Gathered, used: np.ndarray) -> dict[str, float]:
     """Measures how well KA-Net and the old model find the old keypoint of each triple on the evaluation images.
 
-    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK; reach, the share of the step's
-    images within KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its
-    arg-max is the old model's; copy_rate, how often its point is the old model's where that errs far, and beside it
-    copy_rate_by_chance, of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0
-    or 1, whether the triple teaches.
+    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK; reach, the share of the step's images within
+    KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its arg-max is the old
+    model's; copy_rate, how often its point is the old model's where that errs far, and beside it copy_rate_by_chance,
+    of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0 or 1, whether the
+    triple teaches.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
     network = ka_net_of(setting, ka_net, inputs)
