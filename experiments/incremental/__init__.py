@@ -59,25 +59,22 @@ PRESETS: dict[str, Config] = {
     "lspet_steps": _prepared(
         SMALL_REAL, "lspet", "people in sport, 1,800 of LSP Extended, with the order of `limbs`; 2 cores",
         protocol="lspet_steps", validation="lspet/tune", scale_is="the box's longer side", transform="person_crop",
-        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_threshold=0.1,
-        triples=2),
+        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_threshold=0.1, triples=2),
     "lspet": _prepared(
         PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", validation="lspet/tune",
-        scale_is="the box's longer side",
-        crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_threshold=0.1),
+        scale_is="the box's longer side", crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"),
+        pck_threshold=0.1),
     "mpii": MPII,
     "cephalometric": _prepared(
         XRAY, "cephalometric", "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
-        validation="cephalometric/tune",
-        scale_is="a millimetre", pck_threshold=2.0),
+        validation="cephalometric/tune", scale_is="a millimetre", pck_threshold=2.0),
     "cephalometric_2023": _prepared(
         XRAY, "cephalometric_2023", "X-rays of heads, 38 landmarks (CL-Detection 2023) in five steps; one GPU",
-        validation="cephalometric_2023/validation", scale_is="a millimetre", pck_threshold=2.0,
-        base_steps=625, steps=500),
+        validation="cephalometric_2023/validation", scale_is="a millimetre", pck_threshold=2.0, base_steps=625,
+        steps=500),
     "chest": _prepared(
         XRAY, "chest", "X-rays of chests, 6 landmarks in two steps; one GPU", validation="chest/validation",
-        transform="stretch", scale_is="a pixel of an image of 512", pck_threshold=6.0,
-        **_spatial(1e4)),
+        transform="stretch", scale_is="a pixel of an image of 512", pck_threshold=6.0, **_spatial(1e4)),
     "atrw": _prepared(
         PAPER, "atrw", "tigers, ATRW, 15 keypoints in four steps; one GPU", validation="atrw/validation",
         scale_is="the box's longer side", crop_margin=1.0, pck_over="box", learning_rate=2e-3, base_learning_rate=2e-3,
