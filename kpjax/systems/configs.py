@@ -194,12 +194,7 @@ class Augmentation:
 
     augmentation: Literal["official", "strong", "xray", "none"] = "official"  # "official": HRNet's; not stated
     flip: bool = True  # mirrored images, where the skeleton has a flip permutation
-    rotation: float = 30.0  # degrees either way, of the augmentation "strong", as are the next five
-    zoom: tuple[float, float] = (0.75, 1.4)
-    shift: float = 0.15  # of the side, either way
-    jitter: float = 0.4  # brightness, contrast, saturation
-    blur: float = 1.0  # px, the most
-    noise: float = 0.05  # of the range of pixel values, the most
+    rotation: float = 30.0  # degrees either way, of the augmentation "strong"
 
     @property
     def reach(self) -> augment.Reach | None:
@@ -215,10 +210,10 @@ class Augmentation:
         if self.augmentation == "official":
             return augment.compose_augmentations(augment.random_scale_rotation(loaded=loaded), *mirrored)
         if self.augmentation == "strong":
-            moved = augment.random_warp(augment.draw_affine(degrees=self.rotation, scale=self.zoom, shift=self.shift))
+            moved = augment.random_warp(augment.draw_affine(degrees=self.rotation, scale=(0.75, 1.4), shift=0.15))
             return augment.compose_augmentations(
-                moved, *mirrored, augment.colour_jitter(self.jitter), augment.random_blur((0.0, self.blur)),
-                augment.random_noise(self.noise))
+                moved, *mirrored, augment.colour_jitter(0.4), augment.random_blur((0.0, 1.0)),
+                augment.random_noise(0.05))
         if self.augmentation == "xray":
             return augment.random_warp(augment.draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02))
         return augment.no_augmentation()

@@ -27,16 +27,14 @@ NEW_KEYPOINTS = "new_keypoints"  # the term of the labels, in every objective
 DISTILLATION = "distillation"  # the term that holds old keypoints where the teacher has them
 
 
-def incremental_objective(
-    codec: Codec, *, reduction: Reduction = "element_mean", temperature: float = 1.0
-) -> Objective:
+def incremental_objective(codec: Codec, *, reduction: Reduction = "element_mean") -> Objective:
     """Builds KAMP: `new_keypoints`, `distillation`, `association`. Its ablations are `without` one of the last two.
 
-    reduction, temperature: see `spatial_distillation`.
+    reduction: see `spatial_distillation`.
     """
     return {NEW_KEYPOINTS: new_keypoints_term(codec),
-            DISTILLATION: spatial_distillation_term(reduction=reduction, temperature=temperature),
-            "association": association_term(reduction=reduction, temperature=temperature)}
+            DISTILLATION: spatial_distillation_term(reduction=reduction),
+            "association": association_term(reduction=reduction)}
 
 
 def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
@@ -70,13 +68,13 @@ def coarse_term(
     return Term(1.0, loss, reads=("heatmaps", "coarse"))
 
 
-def spatial_distillation_term(*, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
+def spatial_distillation_term(*, reduction: Reduction = "element_mean") -> Term:
     """Builds l_KSD (equation 5) of all old channels, by `spatial_distillation`."""
 
     def loss(outputs, streams):
         del streams
         return spatial_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old,
-                                    reduction=reduction, temperature=temperature)
+                                    reduction=reduction)
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
@@ -91,21 +89,21 @@ def channel_distillation_term() -> Term:
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
-def association_term(*, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
+def association_term(*, reduction: Reduction = "element_mean") -> Term:
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
-    Images without both new keypoints and empty slots are left out of the mean; 0 if none remains. reduction,
-    temperature: those of `spatial_distillation`.
+    Images without both new keypoints and empty slots are left out of the mean; 0 if none remains.
+    reduction: that of `spatial_distillation`.
     """
 
     def loss(outputs, streams):
         del streams
-        return _distance(outputs, outputs["association"], reduction, temperature)
+        return _distance(outputs, outputs["association"], reduction)
 
     return Term(1.0, loss, reads=("heatmaps", "association"))
 
 
-def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean", temperature: float = 1.0) -> Term:
+def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean") -> Term:
     """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place of KA-Net's maps.
 
     codec: renders the Gaussians. The others are as in `association_term`.
@@ -114,17 +112,16 @@ def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean", t
     def loss(outputs, streams):
         del streams
         own = channels(outputs["teacher"], outputs["increment"].triples[:, 0])
-        return _distance(outputs, rerendered(codec, own), reduction, temperature)
+        return _distance(outputs, rerendered(codec, own), reduction)
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
-def _distance(outputs, maps: jax.Array, reduction: Reduction, temperature: float) -> jax.Array:
+def _distance(outputs, maps: jax.Array, reduction: Reduction) -> jax.Array:
     """Computes the distance of the triples' old channels from maps (B, h, w, T)."""
     step = outputs["increment"]
     student = channels(outputs["heatmaps"], step.triples[:, 0])
-    return spatial_distillation(maps, student, step.triple_weights, outputs["labelled_triples"], reduction=reduction,
-                                temperature=temperature)
+    return spatial_distillation(maps, student, step.triple_weights, outputs["labelled_triples"], reduction=reduction)
 
 
 def penalty_term(half: bool = True, tracked: bool = False) -> Term:

@@ -17,7 +17,6 @@ from kpjax.systems.configs import (
     Checked,
     Count,
     CountOrZero,
-    NotNegative,
     Positive,
     Rule,
     Share,
@@ -123,9 +122,7 @@ class ReleasedOptimizer(Checked):
 
     learning_rate: Positive = 1e-3
     schedule: Literal["steps", "cosine"] = "steps"  # "steps": a tenth after 3/8 of the steps and again after 6/8
-    weight_decay: NotNegative = 5e-4
     decay_to: Literal["zero", "start"] = "zero"  # "start": matrices decay to the identity, normalisation not at all
-    clip: Positive = 1.0  # of the gradient's norm, of either network
 
     def rates(self, steps: int) -> optax.Schedule:
         """Builds the schedule: falling to zero along a cosine, or in two drops."""

@@ -64,7 +64,7 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=RELEASED_SIGMA),
-        released_optimizer(decay=optimizer.weight_decay, clip=optimizer.clip, decay_to=optimizer.decay_to),
+        released_optimizer(decay_to=optimizer.decay_to),
         optimizer.rates(config.steps), augment.no_augmentation(), config.backbone.normalise)
     return methods.adaptation(
         setup, objective=objective, trained=parametrisation,

@@ -63,14 +63,6 @@ class StepOptimizer(configs.Optimizer):
 
 
 @dataclass(frozen=True)
-class Distillation(Checked):
-    """Form of the spatial distillation: of old keypoints, and of KA-Net's maps."""
-
-    reduction: Literal["element_mean", "line_sum"] = "element_mean"  # line_sum is element_mean times the map's side
-    temperature: Positive = 1.0
-
-
-@dataclass(frozen=True)
 class Association(Checked):
     """KA-Net, its triples, and the student's use of its maps."""
 
@@ -99,8 +91,9 @@ class Weights(Checked):
 
 
 MEASURES = ("summary", "evaluated_on", "pck_threshold", "error_in")
-# Leaves that neither step 0 nor the importances after it read, beside those of weights, distillation and association.
-LATER = ("steps", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance", *MEASURES)
+# Leaves that neither step 0 nor the importances after it read, beside those of weights and association.
+LATER = ("steps", "reduction", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance",
+         *MEASURES)
 ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
 
 
@@ -119,7 +112,8 @@ class Config(Checked):
     batch_size: Count = 32
     base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
     steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them
-    distillation: Distillation = Distillation()
+    # of the spatial distillation and of KA-Net's maps; line_sum is element_mean times the map's side
+    reduction: Literal["element_mean", "line_sum"] = "element_mean"
     association: Association = Association()
     weights: Weights = Weights()
     afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
@@ -142,7 +136,7 @@ class Config(Checked):
 
     def of_base(self) -> dict[str, Any]:
         """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
-        later = {*flat(self.weights), *flat(self.distillation), *flat(self.association), *LATER}
+        later = {*flat(self.weights), *flat(self.association), *LATER}
         return {name: value for name, value in flat(self).items() if name not in later}
 
     def of_association(self) -> dict[str, Any]:
@@ -160,7 +154,7 @@ SYNTHETIC = Config(
     configs.Augmentation("none", flip=False), SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
         1.6e-2, "cosine", weight_decay=0.0, base_learning_rate=1.6e-2, association_learning_rate=1.6e-2,
         warmup_steps=20),
-    base_steps=800, steps=400, distillation=Distillation("line_sum"), association=Association(input_sigma=0.5),
+    base_steps=800, steps=400, reduction="line_sum", association=Association(input_sigma=0.5),
     weights=Weights(
         kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
         afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),

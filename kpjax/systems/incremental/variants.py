@@ -1,7 +1,7 @@
 """Variants, and their methods: of the base, of KA-Net's stage and of later steps, each built once per config."""
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -77,17 +77,17 @@ class Recipe:
 
 def distilled(setting: Setting) -> Term:
     """Builds the spatial distillation of all old keypoints."""
-    return methods.spatial_distillation_term(**asdict(setting.config.distillation))
+    return methods.spatial_distillation_term(reduction=setting.config.reduction)
 
 
 def associated(setting: Setting) -> Term:
     """Builds the distance from KA-Net's maps."""
-    return methods.association_term(**asdict(setting.config.distillation))
+    return methods.association_term(reduction=setting.config.reduction)
 
 
 def self_trained(setting: Setting) -> Term:
     """Builds the distance from the old model's own points."""
-    return methods.self_training_term(setting.setup.codec, **asdict(setting.config.distillation))
+    return methods.self_training_term(setting.setup.codec, reduction=setting.config.reduction)
 
 
 def entropy(setting: Setting) -> Term:

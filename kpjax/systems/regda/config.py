@@ -85,13 +85,12 @@ class DomainOptimizer(Checked):
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: Positive = 0.1  # of the heads
     feature_factor: float = 0.1  # of the features' learning rate
-    weight_decay: float = 1e-4  # sgd only
 
     def build(self) -> optax.GradientTransformation:
         """Builds the optimizer without its learning rate. SGD decays all weights and looks ahead, as the authors'."""
         if self.optimizer == "adam":
             return optax.scale_by_adam()
-        return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.trace(0.9, nesterov=True))
+        return optax.chain(optax.add_decayed_weights(1e-4), optax.trace(0.9, nesterov=True))
 
     def supervised_rates(self, steps: int) -> dict[str, optax.Schedule]:
         """Builds the rates: SGD's drop tenfold at 44/70 and 59/70 of the steps, slower for the backbone."""

@@ -175,7 +175,7 @@ def test_presets_and_variants_are_complete():
 
 def test_the_base_does_not_depend_on_later_steps():
     assert set(LATER) <= set(flat(TINY))
-    later = {"kamp": 7.0, "ka_variant": "wide", "temperature": 2.0, "steps": 9, "learning_rate": 1.0,
+    later = {"kamp": 7.0, "ka_variant": "wide", "reduction": "element_mean", "steps": 9, "learning_rate": 1.0,
              "evaluated_on": "validation", "input_sigma": 1.0}
     assert changed(TINY, **later).of_base() == TINY.of_base()
     for name, value in {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0}.items():
