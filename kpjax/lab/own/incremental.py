@@ -190,7 +190,7 @@ def _with_diagonal(example: Example, index: int) -> Example:
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after."""
-    before, *_, after = incremental.matrices(job, data, predictions).accuracy[0]
+    before, *_, after = incremental.matrices(job, data, predictions).accuracy
     values = {"new/pck": after[data.introduced == 1], "old/pck": after[data.introduced == 0],
               "old/pck_before": before[data.introduced == 0]}
     return incremental.measure(job, data, outcome, predictions) | {
@@ -199,8 +199,8 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
     """Returns the accuracy of new and of old keypoints."""
-    first = incremental.threshold_texts(config)[0]
-    return (Column("new/pck", f"PCK of new keypoints, {first} of {config.data.scale_is}", "%", 100.0, 1),
+    threshold = f"{100 * config.pck_threshold:g} %"
+    return (Column("new/pck", f"PCK of new keypoints, {threshold} of {config.data.scale_is}", "%", 100.0, 1),
             Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
             Column("old/pck_before", "before", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
             Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))

@@ -140,7 +140,8 @@ def train(job: Job, data: Data) -> Outcome:
         folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, start_run.poses),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
-    return system.outcome_of(method, fitted)._replace(metrics=checked)
+    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, checked,
+                   images=fitted.images)
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:

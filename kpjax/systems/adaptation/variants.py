@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key
+from kpjax.methods import perceptual
 from kpjax.methods.adaptation_family.adaptation import HEAD, RELEASED_SIGMA, released_optimizer
 from kpjax.models import (
     VGG,
@@ -19,7 +20,6 @@ from kpjax.models import (
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
-from kpjax.systems import weights
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import STAND_IN, Config
 from kpjax.systems.system import Variant
@@ -97,7 +97,7 @@ def perceptual_of(config: Config) -> dict[str, Any]:
     comparison = config.comparison
     if comparison.perceptual == STAND_IN:
         return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
-    return weights.perceptual_options(comparison.perceptual, _vgg(config))
+    return perceptual.perceptual_options(comparison.perceptual, _vgg(config))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:
@@ -107,4 +107,4 @@ def perceptual_start(config: Config) -> dict[str, Any]:
         print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")
         return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
-    return weights.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)
+    return perceptual.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)

@@ -25,7 +25,7 @@ from kpjax.files import atomic
 from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import Source
-from kpjax.input.video_source import VideoSource, of_videos
+from kpjax.input.video_source import VideoSource, actions_of, of_videos
 from kpjax.methods.perceptual import perceptual_start
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
@@ -138,7 +138,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         if oracle:
             own = probes.regression(features, truth, data.test, config, job.seed, details=False, direct=True)
             values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
-    if probes.actions_of(data.test) is None or not features[FLAT].size:
+    if actions_of(data.test) is None or not features[FLAT].size:
         return values
     training, count = data.train, config.evaluation.action_training_videos
     if 0 < count < len(training.titles):
