@@ -315,7 +315,7 @@ def use_compile_cache() -> None:
     if jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def prepare_process(command: Command) -> None:
