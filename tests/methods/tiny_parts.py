@@ -51,7 +51,7 @@ class Backbone(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        fine = Convolution(4, kernel_size=5, stride=4, name="conv1")(images)
+        fine = Convolution(4, stride=4, name="conv1")(images)
         fine = nn.relu(BatchNorm(name="bn1")(fine, train))
         coarse = Convolution(6, stride=2, name="conv2")(fine)
         return fine, nn.relu(BatchNorm(name="bn2")(coarse, train))
