@@ -1,7 +1,7 @@
 """The contract of every method. New methods are found without an edit.
 
-All of them are traced; one of each family, and with the slow tests all, runs on one device and eight. With the slow
-tests all are resumed; tests of seeds resume one.
+All of them are traced; one of each family, and with the slow tests all, runs on one device and eight. The slow tests
+resume all of them; those of training resume a smaller one.
 """
 import functools
 import inspect

@@ -49,6 +49,7 @@ def test_seeds_differ_and_metrics_are_their_means(both):
     assert not all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_bit_for_bit(both, tmp_path):
     train(BOTH, tmp_path, steps=2)
     resumed = train(BOTH, tmp_path)
