@@ -114,12 +114,17 @@ def check_mean_landmarks(finished, variants):
 
 
 def test_the_core_is_one_stage_with_earlier_epochs(finished):
+    """The model keeps the last one's kernels unchanged."""
     folder = finished / "stages" / "core_people_clutter" / "seed-0"
     assert [path.name for path in (finished / "stages").iterdir()] == ["core_people_clutter"]
     early, last = load_trained(folder / "epoch-1").variables, load_trained(folder / "result").variables
     assert jax.tree.structure(early) == jax.tree.structure(last)
     assert not np.array_equal(early["params"]["backbone"]["stem_conv1"]["kernel"],
                               last["params"]["backbone"]["stem_conv1"]["kernel"])
+
+    kernels = flatten_dict(last["params"])
+    for place, leaf in flatten_dict(load_trained(finished / "adapted" / "seed-0" / "model").frozen["core"]).items():
+        np.testing.assert_array_equal(leaf, kernels[place])
 
     def core_of(**changes):
         return adaptation.trained_core(job_in(finished, config=changed(TINY, **changes)), open_core_images)
@@ -151,14 +156,12 @@ def test_published_weights_are_a_core_without_training(monkeypatch, refuse_to_fi
 
 @pytest.mark.slow
 def test_networks_are_written_in_two_ways(all_finished):
-    """Kernels of the core come back unchanged, and the plain network computes what the model does."""
-    finished = all_finished
-    learnt = load_trained(finished / "stages" / "core_people_clutter" / "seed-0" / "result").variables
+    """The plain network computes what the model does."""
     example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images().test[0])
     evaluate = jax.jit(adaptation.build(TINY, "finetuned").predict)
     apply = jax.jit(lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False))
     for variant in ("adapted", *SLOW):
-        folder = finished / variant / "seed-0"
+        folder = all_finished / variant / "seed-0"
         model = load_trained(folder / "model")
         has_core = variant != "finetuned"
         assert set(model.frozen) == ({"core"} if has_core else set())
@@ -167,10 +170,6 @@ def test_networks_are_written_in_two_ways(all_finished):
         np.testing.assert_allclose(predicted.keypoints, evaluated.keypoints, atol=1e-3)
         heatmaps = apply(plain_of(model, variant), example.image.astype(np.float32) / 255)
         np.testing.assert_allclose(predicted.heatmaps[0], heatmaps, rtol=1e-4, atol=1e-5)
-        if variant == "adapted":
-            kernels = flatten_dict(learnt["params"])
-            for place, leaf in flatten_dict(model.frozen["core"]).items():
-                np.testing.assert_array_equal(leaf, kernels[place])
 
 
 @pytest.mark.slow
@@ -223,6 +222,12 @@ def test_images_without_annotation_have_consistency_only(finished):
 
 
 # Variants
+
+
+def test_variants_that_train_alike_share_their_programs():
+    method = build(TINY, "adapted")
+    assert build(TINY, "random_core") is method
+    assert build(changed(TINY, labelled_images=(3,), core_epoch=1), "adapted") is method
 
 
 def test_presets_have_the_papers_settings_and_numbers():
