@@ -9,6 +9,7 @@ from PIL import Image
 from predict_folder import predict_folder
 from tiny_systems import STOPPED, SYSTEMS, VARIANTS, results_of
 
+from experiments import system_of
 from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.systems.command_line import run
@@ -35,6 +36,14 @@ def files_below(folder):
 def job_of(name, variant, workdir="nowhere", **fields):
     preset, config = next(iter(SYSTEMS[name].presets.items()))
     return Job(SYSTEMS[name], config, preset, variant, 0, epath.Path(workdir), epath.Path("none"))._replace(**fields)
+
+
+@EVERY
+def test_what_runs_unless_variants_are_named_suits_the_preset(name):
+    system = system_of(name)
+    for preset, config in system.presets.items():
+        suitable = set(system.applicable(preset, config))
+        assert set() < set(system.short_list(preset, config)) <= suitable <= set(system.variants)
 
 
 @EVERY

@@ -22,6 +22,8 @@ from kpjax.systems.incremental.steps import all_images, increment_at
 from kpjax.systems.incremental.variants import VARIANTS, build_step
 from kpjax.systems.system import Job
 from kpjax.training.evaluation import labels_of
+from kpjax.training.fit import compiled_update
+from kpjax.training.mesh import data_mesh
 
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
@@ -133,10 +135,13 @@ def check_nothing_holds_an_image(finished, tiny, files):
             assert not (array.ndim > 1 and array.shape[0] in counts and array.shape[1] == len(images.skeleton.names))
 
 
-def test_one_method_serves_all_weights(tiny):
-    """Weights are numbers of a state, so that no other compiles an update again."""
+def test_one_program_serves_all_steps(finished, tiny):
+    """Neither steps nor seeds nor weights compile an update again."""
     first, other = opened(tiny).setting, opened(tiny, kamp=77.0).setting
-    assert build_step(first, KAMP, "paper", 2) is build_step(other, KAMP, "paper", 2)
+    method = build_step(first, KAMP, "paper", 2)
+    assert method is build_step(other, KAMP, "paper", 2)
+    update, _ = compiled_update(method.update, data_mesh())
+    assert update._cache_size() <= 1  # 0 where a worker that held many programs dropped them
 
 
 # Parts
