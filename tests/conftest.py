@@ -130,18 +130,15 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
-@pytest.fixture
-def one_form():
-    """Programs of the test are traced in one form, as those of a mesh are."""
-    with known_platform(jax.default_backend()):
-        yield
-
-
 @pytest.fixture(autouse=True, scope="module")
 def folders_in_one_form(request):
-    """Programs of layers and methods run on this machine's devices: all of them are traced in one form."""
-    folder = request.path.relative_to(pathlib.Path(__file__).parent).parts[0]
-    with known_platform(jax.default_backend()) if folder in ("methods", "models", "papers") else nullcontext():
+    """Programs of networks are traced in the plain form alone, which is the shortest.
+
+    Tests of layers compare it with those of CPUs and TPUs, and programs for a mesh take that of its devices.
+    """
+    place = request.path.relative_to(pathlib.Path(__file__).parent).as_posix()
+    with known_platform("any") if place.startswith(("methods", "models", "papers", "systems", "lab/own")) else (
+            nullcontext()):
         yield
 
 

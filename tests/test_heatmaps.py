@@ -65,14 +65,6 @@ def test_targets_are_empty_and_weightless_where_nothing_is_labelled():
 # Decoding
 
 
-ROWS = np.zeros((8, 8))
-ROWS[3, 4], ROWS[3, 5], ROWS[3, 3], ROWS[2, 4], ROWS[4, 4] = 0.9, 0.5, 0.2, 0.6, 0.1
-NEAR_THE_BORDER = np.zeros((8, 8))
-NEAR_THE_BORDER[1, 4], NEAR_THE_BORDER[1, 5] = 0.7, 0.4
-TIES = np.zeros((8, 8))
-TIES[2, 6] = TIES[5, 2] = 0.5
-
-
 def test_dark_meets_a_gaussian_exactly():
     drawn = bumps(jnp.array([[[10.3, 7.6]]]), (20, 20), 2.0, window=None)
     points, _ = dark(drawn, blur=False)

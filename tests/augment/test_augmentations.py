@@ -28,7 +28,6 @@ STAYING = {
         augment.random_colour_matrix(0.2), augment.random_noise(0.1), augment.random_blur((0.0, 0.8))),
 }
 jitted = {name: jax.jit(function) for name, function in (MOVING | STAYING).items()}
-jitted["homography plain"] = jax.jit(augment.random_warp(random_maps.draw_homography()))
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +130,7 @@ def test_sharded_over_eight_devices_is_the_same(example, key, kind):
 
 def test_half_of_a_batch_is_changed_and_half_is_not(example, key):
     half, half_maps = jitted["half"](key, example)
-    whole, whole_maps = jitted["homography plain"](key, example)
+    whole, whole_maps = jitted["homography"](key, example)
     odd = np.arange(BATCH) % 2 == 1
     for mixed, changed, before in zip((*half, half_maps), (*whole, whole_maps),
                                       (*example, np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1))), strict=True):

@@ -1,8 +1,7 @@
 """Two properties of every command that reads people's files, with damage that hypothesis draws.
 
-A refusal changes nothing, and is one line. What was there and was not asked for stays, byte for byte. A small sample is
-a default test. The slow ones draw from a new seed each time; this takes 20 minutes of a core, of which each try takes
-a sixteenth of a second:
+A refusal changes nothing, and is one line. What was there and was not asked for stays, byte for byte. Each run draws
+from a new seed; this takes 20 minutes of a core, of which each try takes a sixteenth of a second:
 
     KPJAX_TRIES=10000 pytest -n0 -m slow tests/faults/test_campaign.py
 """
@@ -24,6 +23,7 @@ from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.reading import project_and_faults
 from kpjax.systems.parsing import exit_code_of
 
+pytestmark = pytest.mark.slow
 TRIES = int(os.environ.get("KPJAX_TRIES", "60"))
 FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.json"), ("video table", "labels.csv"),
          ("deeplabcut", "config.yaml"), ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
@@ -33,9 +33,8 @@ FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.j
 COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
     ("convert", "p", "--to", form, "--out", "out") for form in ("coco", "csv", "dlc", "lp")),
     ("smooth", "predicted/v.csv", "--out", "smoothed", "--overwrite"))
-QUICK = settings(deadline=None, database=None, derandomize=True, max_examples=12,
-                 suppress_health_check=list(HealthCheck))
-LONG = settings(QUICK, derandomize=False, max_examples=TRIES)
+MANY = settings(deadline=None, database=None, derandomize=False, max_examples=TRIES,
+                suppress_health_check=list(HealthCheck))
 
 
 def make_predictions(folder: Path) -> None:
@@ -91,35 +90,29 @@ def harmed(draw, laboratory) -> tuple[str, Path, Path]:
     return kind, place, file
 
 
-@pytest.mark.parametrize("tries", [QUICK, pytest.param(LONG, marks=pytest.mark.slow)], ids=["some", "many"])
-def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, tries):
-    @tries
-    @given(data=some.data())
-    def refuses_or_leaves_alone(data) -> None:
-        kind, place, _ = data.draw(harmed(laboratory))
-        command = data.draw(some.sampled_from([one for one in COMMANDS if (one[0] == "smooth") == (
-            kind == "predictions")]))
-        before = contents(place)
-        code, said = run(command, place, capsys)
-        after = contents(place)
-        assert {path: after.get(path) for path in before} == before, "what was there is changed"
-        assert code in (0, 2), said
-        if code:
-            sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
-            assert set(after) - sheet == set(before), "a refusal wrote something"
-            errors = [line for line in said.splitlines() if line.startswith("error: ")]
-            assert len(errors) == 1
-            assert "Traceback" not in said
-            assert len(errors[0]) < 5000
-        written = set(after) - set(before)
-        assert all(path.startswith(("out/", "smoothed/")) for path in written), written
-        shutil.rmtree(place)
-
-    refuses_or_leaves_alone()
+@MANY
+@given(data=some.data())
+def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, data):
+    kind, place, _ = data.draw(harmed(laboratory))
+    command = data.draw(some.sampled_from([one for one in COMMANDS if (one[0] == "smooth") == (kind == "predictions")]))
+    before = contents(place)
+    code, said = run(command, place, capsys)
+    after = contents(place)
+    assert {path: after.get(path) for path in before} == before, "what was there is changed"
+    assert code in (0, 2), said
+    if code:
+        sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
+        assert set(after) - sheet == set(before), "a refusal wrote something"
+        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1
+        assert "Traceback" not in said
+        assert len(errors[0]) < 5000
+    written = set(after) - set(before)
+    assert all(path.startswith(("out/", "smoothed/")) for path in written), written
+    shutil.rmtree(place)
 
 
-@pytest.mark.slow
-@LONG
+@MANY
 @given(data=some.data())
 def test_what_is_read_means_something(laboratory, data):
     kind, place, file = data.draw(harmed(laboratory))

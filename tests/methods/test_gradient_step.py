@@ -5,8 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from kpjax.errors import InputError
-from kpjax.methods.forward import deinterleave, imagenet_normalise, interleave, symmetric_normalise
+from kpjax.methods.forward import deinterleave, imagenet_normalise, interleave
 from kpjax.methods.gradient_step import State, gradient_step, gradient_steps
 from kpjax.optimization import descend, scale_backbone
 
@@ -73,12 +72,6 @@ def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
 def test_imagenet_statistics():
     images = jnp.asarray([[[[0.485, 0.456, 0.406], [0.714, 0.68, 0.631]]]])
     np.testing.assert_allclose(imagenet_normalise(images)[0, 0], [[0, 0, 0], [1, 1, 1]], atol=1e-6)
-
-
-@pytest.mark.parametrize("normalise", [imagenet_normalise, symmetric_normalise])
-def test_whole_numbers_are_not_normalised(normalise):
-    with pytest.raises(InputError, match=r"images are uint8; .* divide by 255"):
-        normalise(jnp.zeros((1, 4, 4, 3), jnp.uint8))
 
 
 def test_interleaving_takes_rows_in_turn_and_is_undone():

@@ -11,7 +11,7 @@ from kpjax.augment.augmentations import random_affine
 from kpjax.errors import InputError
 from kpjax.images.boxes import landmark_box
 from kpjax.losses.objective import Term
-from kpjax.methods import adaptation, over_seeds, regda, supervised
+from kpjax.methods import adaptation, imagenet_normalise, over_seeds, regda, supervised, symmetric_normalise
 from kpjax.methods.adaptation_family.adaptation import adaptation_objective
 from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
 from kpjax.methods.adaptation_family.parametrisation import identity_projections, project
@@ -74,6 +74,8 @@ ROWS = [
     *[(functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled") for factory in (
         easy_hard, image_generation, semi_supervised)],
     (lambda: over_seeds(build(supervised), 0), "count"),
+    *[(functools.partial(normalise, jnp.zeros((1, 4, 4, 3), jnp.uint8)), "images are uint8; .* divide by 255")
+      for normalise in (imagenet_normalise, symmetric_normalise)],
     # Adaptation
     (lambda: begun(adaptation, {"core": None}), "no 'core'"),
     (lambda: begun(adaptation, model=small_unet(3, widths=(4, 4, 8))), "is absent in the core"),

@@ -11,6 +11,7 @@ from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import read_rows
 
 METHOD = build(supervised)
+BOTH = over_seeds(METHOD, 2)
 OPTIONS = FitOptions(mesh=one_device(), save_every=2, log_every=1, quiet=True)
 
 
@@ -23,16 +24,15 @@ def train(method, folder, steps=4):
 def both(tmp_path_factory):
     """Two seeds that nothing disturbs: their folder and result."""
     folder = tmp_path_factory.mktemp("both")
-    return folder, train(over_seeds(METHOD, 2), folder)
+    return folder, train(BOTH, folder)
 
 
 def losses(folder, name="loss/total"):
     return [row[name] for row in read_rows(folder / "metrics.jsonl", [name])]
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_seed_is_the_run_that_it_is_alone(both, tmp_path, number):
-    folder, fitted = both
+def test_a_seed_is_the_run_that_it_is_alone(both, tmp_path):
+    (folder, fitted), number = both, 1
     alone = train(with_seed(METHOD, number), tmp_path)
     for found, expected in zip(jax.tree.leaves(trained_of(fitted.last, number)), jax.tree.leaves(alone.last),
                                strict=True):
@@ -49,9 +49,10 @@ def test_seeds_differ_and_metrics_are_their_means(both):
     assert not all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_bit_for_bit(both, tmp_path):
-    train(over_seeds(METHOD, 2), tmp_path, steps=2)
-    resumed = train(over_seeds(METHOD, 2), tmp_path)
+    train(BOTH, tmp_path, steps=2)
+    resumed = train(BOTH, tmp_path)
     for found, expected in zip(jax.tree.leaves(resumed.last), jax.tree.leaves(both[1].last), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert losses(tmp_path) == losses(both[0])
@@ -59,7 +60,7 @@ def test_a_resumed_run_ends_bit_for_bit(both, tmp_path):
 
 def test_all_seeds_predict_every_image(both):
     source, trained = endless("labelled").source, both[1].trained
-    found = predict_source(over_seeds(METHOD, 2), trained, source, batch_size=BATCH, mesh=one_device())
+    found = predict_source(BOTH, trained, source, batch_size=BATCH, mesh=one_device())
     assert found.keypoints.shape == (len(source), 2, KEYPOINTS, 2)
     for number in range(2):
         alone = predict_source(METHOD, trained_of(trained, number), source, batch_size=BATCH, mesh=one_device())

@@ -51,7 +51,7 @@ class Backbone(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        fine = Convolution(4, kernel_size=5, stride=4, name="conv1")(images)
+        fine = Convolution(4, stride=4, name="conv1")(images)
         fine = nn.relu(BatchNorm(name="bn1")(fine, train))
         coarse = Convolution(6, stride=2, name="conv2")(fine)
         return fine, nn.relu(BatchNorm(name="bn2")(coarse, train))
@@ -216,7 +216,8 @@ def recorder(count):
         return {"count": jnp.int32(0), "given": jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape)), params)}
 
     def update(gradient, state, params=None):
-        given = jax.tree.map(lambda kept, new: kept.at[state["count"]].set(new), state["given"], gradient)
+        given = jax.tree.map(lambda kept, new: jax.lax.dynamic_update_index_in_dim(kept, new, state["count"], 0),
+                             state["given"], gradient)
         return gradient, {"count": state["count"] + 1, "given": given}
 
     return optax.GradientTransformation(init, update)

@@ -16,9 +16,11 @@ from kpjax.models.layers import (
     convolve_in_blocks,
     transposed_by_dilation,
     transposed_convolution,
+    transposed_in_phases,
     upsample_nearest,
 )
 from kpjax.models.resnet import max_pool
+from kpjax.platforms import known_platform
 
 TRANSPOSED = [(4, 1, 0), (3, 1, 1), (2, 0, 0)]  # kernel size, PyTorch's padding and output padding
 
@@ -48,7 +50,7 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
     def built_in(x, kernel):
         return jax.lax.conv_transpose(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-    for form in (transposed_convolution, transposed_by_dilation):  # of CPUs and of accelerators
+    for form in (transposed_in_phases, transposed_by_dilation):  # of CPUs and of accelerators
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
@@ -88,7 +90,8 @@ def test_the_module_takes_every_form():
             found, variables = module.init_with_output(key, x)
             return found, convolve(x, variables["params"]["kernel"], 1, size // 2)
 
-        np.testing.assert_allclose(*both(jax.random.key(1), x), atol=1e-5)
+        with known_platform("cpu"):
+            np.testing.assert_allclose(*both(jax.random.key(1), x), atol=1e-5)
 
 
 def test_max_pool_equals_the_windowed_maximum():

@@ -66,6 +66,3 @@ def test_pytorch_sees_the_same(depth):
 def test_pools_drop_a_last_odd_pixel_as_pytorch_does():
     x = jnp.arange(15.0).reshape(1, 3, 5, 1)
     np.testing.assert_array_equal(max_pool_pairs(x)[0, :, :, 0], [[6, 8]])
-
-
-# Published files

@@ -1,23 +1,14 @@
 """Fixtures of tests that run whole experiments."""
 import functools
-import json
 from pathlib import Path
 
 import jax
 import pytest
-from tiny_regda import TINY
 from tiny_systems import SYSTEMS, VARIANTS
 
-from kpjax.lab.own import project
 from kpjax.models.vgg import random_features
 from kpjax.systems.adaptation import variants as adaptation
 from kpjax.systems.command_line import run
-
-
-@pytest.fixture(scope="module")
-def tiny_regda():
-    """RegDA with two presets, `people` and `sprites`, that train for seconds."""
-    return TINY
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -53,12 +44,6 @@ def runs_first(request):
             request.getfixturevalue("ran")(name)
 
 
-@pytest.fixture(scope="session")
-def results_of():
-    """Reads the results of a variant in the folder of a preset."""
-    return lambda folder, variant: json.loads((folder / variant / "seed-0" / "results.json").read_text())
-
-
 @pytest.fixture
 def refuse_to_fit(monkeypatch):
     """Nothing may be trained."""
@@ -66,9 +51,3 @@ def refuse_to_fit(monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr("kpjax.systems.system.fit", refuse)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def fresh_projects():
-    """Forgets the projects of other test modules, whose made-up paths are alike."""
-    project.open_labelled.cache_clear()

@@ -55,7 +55,7 @@ def known(weights, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_starts_from_its_weights_and_says_so(weights, known, one_form, tmp_path, capsys):
+def test_a_run_starts_from_its_weights_and_says_so(weights, known, tmp_path, capsys):
     report = run(system_of("semi_supervised"), [*TINY, "--weights", str(weights), "--backbone-statistics", "frozen",
                                      "--backbone-rate", "1e-9", "--workdir", str(tmp_path)])
     line = (f"backbone: mobilenet_v2 from {weights} (narrow.made, CC0-1.0); padding tensorflow, width_multiplier "
@@ -133,7 +133,7 @@ def test_relative_steps_are_shares_of_an_arrays_size():
 
 
 @pytest.mark.slow
-def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet, one_form):
+def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet):
     """Weight decay moves all others; the result before the first step is that of the whole network."""
     config = changed(SEMI_SUPERVISED["demo"], network=MobileNetV2(0.1, decoder_width=4), image_size=64, heatmap_size=32)
     held = changed(config, frozen_stride=4)

@@ -33,6 +33,7 @@ def read(*words):
 # Stages
 
 
+@pytest.mark.slow
 def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
     config, (first, second) = stages("regda", "rhd_h3d", "regda", depth=18)
     assert (first.name, first.steps) == ("pretraining", config.pretraining_steps)

@@ -59,6 +59,7 @@ def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
         in_turn(jobs[2:], work)
 
 
+@pytest.mark.slow
 def test_a_job_in_work_elsewhere_is_left_to_the_end(tmp_path, monkeypatch):
     """Another process holds one job, until it is killed: that leaves nothing to be cleared away."""
     jobs, done = jobs_in(tmp_path, "theirs", "ours"), []

@@ -7,8 +7,9 @@ import pytest
 from etils import epath
 from PIL import Image
 from predict_folder import predict_folder
-from tiny_systems import STOPPED, SYSTEMS, VARIANTS
+from tiny_systems import STOPPED, SYSTEMS, VARIANTS, results_of
 
+from experiments import system_of
 from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.systems.command_line import run
@@ -18,6 +19,12 @@ from kpjax.training import fit as training
 from kpjax.training.trees import load_trained
 
 EVERY = pytest.mark.parametrize("name", SYSTEMS)
+
+
+def by_default(chosen):
+    """All systems, of which one is tested by default."""
+    return pytest.mark.parametrize("name", [
+        name if name == chosen else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS])
 
 
 def files_below(folder):
@@ -32,7 +39,15 @@ def job_of(name, variant, workdir="nowhere", **fields):
 
 
 @EVERY
-def test_a_run_leaves_results_a_model_images_and_a_report(ran, results_of, name):
+def test_what_runs_unless_variants_are_named_suits_the_preset(name):
+    system = system_of(name)
+    for preset, config in system.presets.items():
+        suitable = set(system.applicable(preset, config))
+        assert set() < set(system.short_list(preset, config)) <= suitable <= set(system.variants)
+
+
+@EVERY
+def test_a_run_leaves_results_a_model_images_and_a_report(ran, name):
     folder, system, columns = ran(name), SYSTEMS[name], {}
     for variant in VARIANTS[name]:
         results, home = results_of(folder, variant), folder / variant / "seed-0"
@@ -54,7 +69,7 @@ def test_a_run_leaves_results_a_model_images_and_a_report(ran, results_of, name)
         assert heading.partition(" of ")[0].partition("'")[0] in report
 
 
-@EVERY
+@by_default("adaptation")
 def test_a_second_call_trains_nothing_and_changes_no_file(ran, monkeypatch, capsys, name):
     folder = ran(name)
     before = files_below(folder)
@@ -78,8 +93,7 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
         finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
 
 
-@pytest.mark.parametrize("name", [
-    name if name == "pyramids" else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS])
+@by_default("pyramids")
 def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
     folder = ran(name) / VARIANTS[name][0] / "seed-0"
     (tmp_path / "images").mkdir()
@@ -91,7 +105,7 @@ def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
 
 @pytest.mark.slow
 @EVERY
-def test_a_resumed_run_is_the_same(ran, results_of, monkeypatch, tmp_path, name):
+def test_a_resumed_run_is_the_same(ran, monkeypatch, tmp_path, name):
     """Stopped one step before the end of a stage and called again; what is finished is not trained again."""
     variant, stage = STOPPED[name]
     whole, job = ran(name, variant), job_of(name, variant, tmp_path)
@@ -119,7 +133,7 @@ def test_a_resumed_run_is_the_same(ran, results_of, monkeypatch, tmp_path, name)
 
 @pytest.mark.slow
 @EVERY
-def test_every_stage_of_every_variant_can_be_traced(name, one_form):
+def test_every_stage_of_every_variant_can_be_traced(name):
     """As `kpjax plan` finds the stages. A step leaves a state like the one before."""
     system = SYSTEMS[name]
     preset, config = next(iter(system.presets.items()))

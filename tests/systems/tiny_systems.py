@@ -24,6 +24,11 @@ def protocol() -> str:
     return str(path)
 
 
+def results_of(folder: Path, variant: str) -> dict:
+    """Reads the results of a variant in the folder of a preset."""
+    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
+
+
 CONFIGS = {
     "semi_supervised": changed(
         SEMI_SUPERVISED_PRESETS["demo"], **SMALL, sigma=1.0, batch_size=16, warm_start_steps=2, steps=3,

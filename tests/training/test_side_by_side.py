@@ -17,7 +17,7 @@ from kpjax.training.side_by_side import side_by_side
 
 METHOD = tiny()
 VALIDATION = Images(10, seed=3)
-RUNS = 4
+RUNS = 2
 
 
 def error_of(state):
@@ -50,7 +50,7 @@ def assert_equal(one, other):
     assert (one.step, one.metrics) == (other.step, other.metrics)
 
 
-@pytest.mark.parametrize("devices", [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
     together(tmp_path, 5, jax.devices()[:devices])
     for one, other in zip(together(tmp_path, 7, jax.devices()[:devices]), alone, strict=True):
@@ -78,8 +78,7 @@ def test_a_run_that_fails_ends_alone(alone, tmp_path):
                           for seed in range(RUNS)], jax.devices()[:RUNS])
     assert isinstance(found[1], RunError)
     assert str(found[1]).startswith("step 4: loss/fit is nan")
-    for seed in (0, 2, 3):
-        assert_equal(found[seed], alone[seed])
+    assert_equal(found[0], alone[0])
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)])

@@ -82,6 +82,7 @@ def test_analysis_files_of_sleap_are_predictions(tmp_path, tracks):
     assert np.isnan(found.keypoints[3, 0, 1]).all()
 
 
+@pytest.mark.slow  # to import pynwb takes seconds
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_nwb_has_labels_or_predictions(tmp_path):
     sio = pytest.importorskip("sleap_io")

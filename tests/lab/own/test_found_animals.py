@@ -87,7 +87,7 @@ def test_too_few_animals_are_refused(frames, look, which, least, words):
 
 
 @pytest.mark.slow
-def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys, one_form):
+def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
     project = synthetic_project(tmp_path / "crowd", unlabelled=0)
     crowd = project._replace(instances=(*project.instances, *(
         one._replace(keypoints=one.keypoints * 0.5 + 2) for one in project.instances)))

@@ -1,5 +1,6 @@
 """The preset `own` of incremental learning: a run of another system learns the new keypoints of a project."""
 import numpy as np
+import pytest
 
 from kpjax.lab.own import project as own_project
 from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_project
@@ -10,6 +11,7 @@ from kpjax.systems.incremental.steps import learn_base
 from kpjax.training.evaluation import predict_source
 
 
+@pytest.mark.slow
 def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given, tmp_path):
     """It knows two keypoints of the project, and one that the project does not have."""
     project, model = own_project._read("P"), old_run(given["OLD"]).opened

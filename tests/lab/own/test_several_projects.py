@@ -55,14 +55,6 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     assert "recordings two" in read_command(SYSTEM, ["own", *ALIKE, "--validation", "two"]).config.summary
 
 
-def test_labels_that_a_project_does_not_name_are_none(projects, capsys):
-    data = open_data(read_command(SYSTEM, ["own", *TWO, *TINY]).jobs()[0])
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"taken for the same keypoints, since they are named alike: {projects['back'].skeleton.names[0]}" in said
-    seen = {tuple(data.labelled[n].visible.astype(int).tolist()) for n in range(len(data.labelled))}
-    assert seen == {(1, 1, 1, 0, 0), (0, 0, 1, 1, 1)}
-
-
 def test_other_systems_learn_from_several_too(projects, tmp_path):
     old = untrained_run(tmp_path, Skeleton((*projects["front"].skeleton.names, "tail")))
     config = read_command(INCREMENTAL, ["own", "--old", str(old), *TWO, "--batch-size", "8"]).config

@@ -133,12 +133,11 @@ def images():
     return [jnp.asarray(random.normal(size=(2, 8, 8, 3)), jnp.float32) for _ in range(2)]
 
 
-@pytest.mark.parametrize("order", ["joint", pytest.param("separate", marks=pytest.mark.slow)])
-def test_a_reference_reaches_transport_as_a_constant(variables, order):
+def test_a_reference_reaches_transport_as_a_constant(variables):
     paintings = ("reconstruction", "transport_level2")
 
     def sums(frame, reference):
-        outputs = painted(variables, frame, reference, paintings=paintings, reference_pass=order)
+        outputs = painted(variables, frame, reference, paintings=paintings)
         return jnp.stack([jnp.square(outputs[painting]).sum() for painting in paintings])
 
     by_frame, by_reference = jax.jit(jax.jacrev(sums, argnums=(0, 1)))(*images())

@@ -11,7 +11,6 @@ from tiny_parts import CODEC, KEYPOINTS, MODEL, assert_identical, assert_near, b
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
-from kpjax.lab.animals.conformal import radii, radius_table
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Term
 from kpjax.methods.regda_family import source_free as module
@@ -58,19 +57,6 @@ def passed(variables, images):
 
 
 # Which points teach
-
-
-def test_a_radius_orders_a_keypoints_points_as_the_score_does_or_not_at_all():
-    """So scores order them: below those of the held-out images all radii are equal, and of equals none would teach."""
-    random = np.random.default_rng(0)
-    scores = random.uniform(0.5, 1.0, (200, 3))
-    table = radius_table(random.gamma(2.0, size=(200, 3)) / scores, scores, np.ones((200, 3)))
-    found = radii(table, np.linspace(0, 1, 50)[:, None].repeat(3, 1), level=0.9)
-    assert (np.diff(found, axis=0) <= 0).all()
-    unknown = random.uniform(0.1, 0.4, (10, 3)).astype(np.float32)
-    assert (np.ptp(radii(table, unknown, level=0.9), axis=0) == 0).all()
-    weights, _ = sure_and_plausible(jnp.zeros((10, 3, 2)), jnp.asarray(unknown), {}, left_out=0.2, slack=0.0)
-    np.testing.assert_array_equal(weights.sum(0), [8, 8, 8])
 
 
 def test_the_surer_part_of_every_keypoint_teaches_where_a_pose_is_plausible():

@@ -11,7 +11,7 @@ from untrained import drawn, shapes, small_rsn, zeros
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.residual_steps import rsn
-from kpjax.models.resnet import ResNet, pose_resnet
+from kpjax.models.resnet import pose_resnet
 from kpjax.models.unet import small_unet
 from kpjax.models.vision_transformer import vit
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
@@ -147,12 +147,6 @@ def test_weights_that_do_not_fit_are_refused_by_name(name, changed, shape, messa
     assert str(caught.value).startswith("w.pth: ")
     assert changed in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_the_first_tensor_of_another_architecture_is_named():
-    tensors = to_torch(drawn(shapes(ResNet(18))))
-    with pytest.raises(InputError, match=r"layer1\.0\.bn3\.bias of shape \(256,\) is absent"):
-        from_torch(tensors, shapes(ResNet(50)))
 
 
 # Beside PyTorch

@@ -1,5 +1,4 @@
 """The experiment of Keypoint Pyramids: its videos, its variants, a few steps of some of them, bad input."""
-import json
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 from PIL import Image
-from tiny_systems import CONFIGS, SYSTEMS
+from tiny_systems import CONFIGS, SYSTEMS, results_of
 
 from experiments import system_of
 from experiments.pyramids import PRESETS, SYSTEM
@@ -36,10 +35,6 @@ def job_of(workdir, variant="pyramids", config=TINY):
 def finished(ran):
     """The folder of the preset after a run of `pyramids`."""
     return ran("pyramids")
-
-
-def results_of(folder, variant):
-    return json.loads((folder / variant / "seed-0" / "results.json").read_text())
 
 
 # Runs

@@ -5,7 +5,8 @@ import json
 import jax
 import numpy as np
 import pytest
-from tiny_systems import SYSTEMS
+from tiny_regda import TINY as TINY_REGDA
+from tiny_systems import SYSTEMS, results_of
 
 from experiments import system_of
 from experiments.images import open_domain
@@ -27,16 +28,16 @@ def command(preset, workdir, *variants):
     return [preset, "--workdir", str(workdir), "--variants", *variants]
 
 
-def test_results_are_complete(ran, results_of, tiny_regda):
-    check_results(ran("regda"), ["regda"], results_of, tiny_regda.presets["people"])
+def test_results_are_complete(ran):
+    check_results(ran("regda"), ["regda"], TINY_REGDA.presets["people"])
 
 
 @pytest.mark.slow
-def test_results_of_a_variant_and_its_start_are_complete(ran, results_of, tiny_regda):
-    check_results(ran("regda", "adabn_augmented"), SLOW, results_of, tiny_regda.presets["people"])
+def test_results_of_a_variant_and_its_start_are_complete(ran):
+    check_results(ran("regda", "adabn_augmented"), SLOW, TINY_REGDA.presets["people"])
 
 
-def check_results(people, variants, results_of, config):
+def check_results(people, variants, config):
     points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
     for variant in variants:
         results = results_of(people, variant)
@@ -64,7 +65,7 @@ def test_the_first_stage_is_a_folder_of_its_own(ran):
 
 
 @pytest.mark.slow
-def test_adabn_moves_no_parameter_of_its_start(ran, results_of):
+def test_adabn_moves_no_parameter_of_its_start(ran):
     """Which is another variant's result and not the stage's."""
     people = ran("regda", "adabn_augmented")
     stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
@@ -108,9 +109,9 @@ def test_stages_that_variants_share_are_as_long_as_one():
     assert SYSTEMS["semi_supervised"].lengths(tiny, "pl") == {"warm start": 2, "supervised": 3, "pl": 3}
 
 
-def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
+def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():
     """DARK takes a logarithm: of the softmax of logits, and of heights as they are."""
-    config = changed(tiny_regda.presets["people"], decoder="dark", targets="sub_pixel", grid="half_pixel")
+    config = changed(TINY_REGDA.presets["people"], decoder="dark", targets="sub_pixel", grid="half_pixel")
     points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
     maps = jax.random.normal(jax.random.key(0), (2, 8, 8, len(points.names)))
     heights = {name for name, variant in VARIANTS.items() if not variant.recipe.logits}
@@ -125,8 +126,8 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns(tiny_regda):
     assert kinds == {name: "mse_peak" if name in heights else "softmax_peak" for name in kinds}
 
 
-def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
-    config = tiny_regda.presets["people"]
+def test_methods_of_other_weights_share_the_first_stage():
+    config = TINY_REGDA.presets["people"]
     alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area")
     assert of_pretraining(alike) == of_pretraining(config)
     for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
@@ -135,9 +136,9 @@ def test_methods_of_other_weights_share_the_first_stage(tiny_regda):
 
 
 @pytest.mark.slow
-def test_adaptation_without_the_source_goes_on_from_a_finished_control(tiny_regda, results_of, tmp_path):
-    folder = run(tiny_regda, [*command("people", tmp_path, "source_free"), "--least-agreement", "1e-9"]).parent
-    config, start, found = tiny_regda.presets["people"], "source_only_augmented_mse", results_of(folder, "source_free")
+def test_adaptation_without_the_source_goes_on_from_a_finished_control(tmp_path):
+    folder = run(TINY_REGDA, [*command("people", tmp_path, "source_free"), "--least-agreement", "1e-9"]).parent
+    config, start, found = TINY_REGDA.presets["people"], "source_only_augmented_mse", results_of(folder, "source_free")
     assert found["metrics"]["kept_start"] == 0
     assert {"agreement/start", "agreement/networks", "target/pck"} <= set(found["metrics"])
     assert found["steps"] == results_of(folder, start)["steps"] + config.steps_without_source

@@ -5,7 +5,7 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_systems import CONFIGS, SYSTEMS
+from tiny_systems import CONFIGS, SYSTEMS, results_of
 
 from experiments import images, system_of
 from experiments.semi_supervised import PRESETS, SYSTEM
@@ -35,9 +35,9 @@ def tiny_data(**changes):
 # Runs
 
 
-def test_results_are_complete(ran, results_of):
+def test_results_are_complete(ran):
     finished = ran("semi_supervised")
-    check_results(finished, ["ours"], results_of)
+    check_results(finished, ["ours"])
     assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
     report = (finished / "report.html").read_text()
     assert "semantic consistency over ln K" in report
@@ -45,9 +45,9 @@ def test_results_are_complete(ran, results_of):
 
 
 @pytest.mark.slow
-def test_results_of_other_variants_are_complete(ran, results_of):
+def test_results_of_other_variants_are_complete(ran):
     finished = ran("semi_supervised", *SLOW)
-    check_results(finished, (*SLOW, "supervised"), results_of)
+    check_results(finished, (*SLOW, "supervised"))
     assert {digest_of(finished, variant) for variant in (*SLOW, "supervised")} == {digest_of(finished, "ours")}
 
 
@@ -55,7 +55,7 @@ def digest_of(finished, variant):
     return json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
 
 
-def check_results(finished, variants, results_of):
+def check_results(finished, variants):
     points = tiny_data().skeleton
     for variant in variants:
         results = results_of(finished, variant)
