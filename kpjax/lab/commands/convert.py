@@ -29,21 +29,21 @@ def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path
         tell(f"  {note}")
     tell(f"{out}: {', '.join(file.relative_to(out).as_posix() for file in labels[:6])}"
          f"{f' and {len(labels) - 6} more' if len(labels) > 6 else ''}, {len(copies)} images")
-    before, after = points_of(expected), points_of(read_project(out))
+    before, after = animals_of(expected), animals_of(read_project(out))
     if before != after:
-        image, number, name, *place = next(iter((before - after) or (after - before)))
-        raise RunError(f"{out}: what was written does not read back as it was: {name} at {place} of {image}"
-                       f"{'' if number is None else f', frame {number}'}; keep the original and report this")
-    tell(f"read back: {len(project.frames)} frames, {before.total()} points are equal")
+        image, number, points = next(iter((before - after) or (after - before)))
+        raise RunError(f"{out}: what was written does not read back as it was: the animal at {sorted(points)} of "
+                       f"{image}{'' if number is None else f', frame {number}'}; keep the original and report this")
+    tell(f"read back: {len(project.frames)} frames, {before.total()} instances are equal")
     if form.lacks:
         tell(f"{form.name} has no place for {', '.join(form.lacks)}")
     return labels
 
 
-def points_of(project: Project) -> Counter:
-    """Counts the labelled points of a project by frame, keypoint and place to a millionth of a pixel."""
+def animals_of(project: Project) -> Counter:
+    """Counts the animals of a project by frame and labelled points, which are (keypoint, x, y) to 1e-6 px."""
     return Counter(
-        (project.frames[one.frame].path.resolve(), project.frames[one.frame].number, name, *place)
-        for one in project.instances
-        for name, place, labelled in zip(project.skeleton.names, (one.keypoints.round(6) + 0.0).tolist(), one.visible,
-                                         strict=True) if labelled)
+        (project.frames[one.frame].path.resolve(), project.frames[one.frame].number, frozenset(
+            (name, *place) for name, place, labelled in zip(
+                project.skeleton.names, (one.keypoints.round(6) + 0.0).tolist(), one.visible, strict=True) if labelled))
+        for one in project.instances if one.visible.any())

@@ -14,7 +14,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import Convert, run_command
-from kpjax.lab.commands.convert import convert, points_of
+from kpjax.lab.commands.convert import animals_of, convert
 from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
@@ -143,21 +143,21 @@ def comes_back(project, format, folder):
     for path in (folder / "one").rglob("*.*"):
         if path.suffix in (".csv", ".json"):
             assert path.read_bytes() == (folder / "two" / path.relative_to(folder / "one")).read_bytes()
-    assert points_of(once) == points_of(placed_in(project, format, folder / "one")[0])
+    assert animals_of(once) == animals_of(placed_in(project, format, folder / "one")[0])
     return once
 
 
 @pytest.mark.parametrize("format", WRITERS)
 def test_one_animal_comes_back_from_every_format(alone, tmp_path, video, format):
     found = comes_back(alone, format, tmp_path)
-    assert points_of(found).total() == 5
+    assert animals_of(found).total() == 3
     assert (set(found.skeleton.edges), found.skeleton.flip) == (set(SKELETON.edges), SKELETON.flip)
     assert {frame.size for frame in found.frames} == {(40, 30), (41, 30), (42, 30), (32, 24)}
     assert len(placed_in(alone, format, tmp_path / "one")[1]) == (3 if WRITERS[format].videos else 4)
     if not WRITERS[format].videos:
         with Image.open(next((tmp_path / "one").rglob("img0003.png"))) as taken:
             np.testing.assert_array_equal(np.asarray(taken), open_video(video)[3])
-    assert points_of(comes_back(found, "coco", tmp_path / "again")).total() == 5  # and on from there
+    assert animals_of(comes_back(found, "coco", tmp_path / "again")).total() == 3  # and on from there
 
 
 FACTS = {
@@ -177,8 +177,11 @@ def test_what_a_format_does_not_hold_is_named(crowded, tmp_path, format, animals
 
 def test_what_moved_or_is_missing_is_never_called_equal(crowded):
     moved = crowded.instances[0]._replace(keypoints=crowded.instances[0].keypoints + 1e-4)
-    for others in ((moved, *crowded.instances[1:]), crowded.instances[:1] + crowded.instances[2:]):
-        assert points_of(crowded._replace(instances=others)) != points_of(crowded)
+    swapped = [one._replace(keypoints=np.concatenate([one.keypoints[:1], other.keypoints[1:]]))
+               for one, other in (crowded.instances[-2:], crowded.instances[:-3:-1])]
+    for others in ((moved, *crowded.instances[1:]), crowded.instances[:1] + crowded.instances[2:],
+                   (*crowded.instances[:-2], *swapped)):
+        assert animals_of(crowded._replace(instances=others)) != animals_of(crowded)
 
 
 def test_images_of_one_name_stay_apart(alone, tmp_path):
@@ -187,7 +190,8 @@ def test_images_of_one_name_stay_apart(alone, tmp_path):
     write_project(project, "deeplabcut", tmp_path / "out")
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
     assert names == [f"labeled-data/images/{name}" for name in ("a-2.png", "a.png", "b.png")]
-    assert points_of(placed_in(project, "deeplabcut", tmp_path / "out")[0]) == points_of(read_project(tmp_path / "out"))
+    placed, _ = placed_in(project, "deeplabcut", tmp_path / "out")
+    assert animals_of(placed) == animals_of(read_project(tmp_path / "out"))
 
 
 # The command `convert`
@@ -197,7 +201,7 @@ def test_a_folder_that_holds_anything_is_left_as_it_is(alone, tmp_path):
     write_project(alone, "csv", source)
     out.mkdir()
     convert(Convert(project=source, to="lp", out=out), tell=said.append)
-    assert said[-2:] == ["read back: 4 frames, 5 points are equal",
+    assert said[-2:] == ["read back: 4 frames, 3 instances are equal",
                          "lightning_pose has no place for splits, which points are occluded, names of individuals"]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for into in (out, source):
