@@ -18,12 +18,12 @@ from kpjax.errors import InputError
 from kpjax.images import reading as images, video
 from kpjax.models.weights import pretrained
 from kpjax.lab.formats import options, prediction_reading, reading
-from kpjax.systems import system
+from kpjax.training import evaluation
 path = Path(sys.argv[1])
 try:
     {".png": images.read_image, ".mp4": lambda path: [None for _ in video.open_video(path)],
      ".pth": pretrained.read_weights,
-     ".npz": lambda path: read_predictions(path.parent)}.get(path.suffix, lambda path: (
+     ".npz": lambda path: evaluation.read_predictions(path.parent)}.get(path.suffix, lambda path: (
          prediction_reading.read_predictions(path) if path.name == "points.csv" else
          reading.project_and_faults(path.parent, options.Options())))(path)
 except InputError as error:

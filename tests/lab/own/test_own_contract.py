@@ -21,7 +21,7 @@ STEPS = "--batch-size 8 --evaluations 1 --steps 2"
 SHORT = "--batch-size 8 --steps 2"
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
     ("semi_supervised", f"--project P --feature-width 8 --warm-start-steps 1 {U_NET} {STEPS}", "ours",
-     {"test/pck", "held_out/px", "chosen_by/step"}, 4),
+     {"test/pck", "held_out/px", "best_validation/step"}, 4),
     ("regda", "--source P --target IMAGES --target-project P --pretraining-head-layers 1 --pretraining-steps 1 "
               f"--augmentation none {U_NET} {STEPS}", "regda", {"target/pck", "source/pck", "held_out/px"}, 4),
     ("regda", f"--start SAME --target IMAGES --target-project P --least-agreement 1e-9 {STEPS}", "adapted",
