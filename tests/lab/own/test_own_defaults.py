@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.regda import PRESETS as REGDA
+from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
 from kpjax.methods.regda_family.regda import nothing_positive
 from kpjax.systems.configs import changed
@@ -61,9 +62,14 @@ def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
 
 
 def test_new_keypoints():
-    found = means("incremental", "limbs", "aaa")
+    """KA-Net takes time of its own, so it would have to be above distillation over all seeds."""
     assert incremental.SYSTEM.short_list("own", incremental.OWN) == ("finetune", "ksd_only")
-    assert found["ksd_only"] > found["kamp_rerendered"]
+    with (ROOT / "incremental" / "results.csv").open() as file:
+        values = {(row["variant"], row["seed"]): float(row["value"]) for row in csv.DictReader(file)
+                  if (row["preset"], row["settings"], row["metric"]) == ("limbs", "", "aaa")}
+    gains = [value - values["ksd_only", seed] for (name, seed), value in values.items() if name == "kamp_rerendered"]
+    assert len(gains) == 5
+    assert interval_over_seeds(gains).low <= 0
 
 
 @pytest.mark.parametrize(("config", "corner"), [
