@@ -13,7 +13,7 @@ import re
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import tyro
@@ -144,6 +144,9 @@ class _Plain:
         shown = printable(text, keep=self.keep)
         self.colourful.write(folded(shown, self.width) if self.width else shown)
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        self.write("".join(lines))
 
     def __getattr__(self, name: str) -> Any:  # such as `flush` and `isatty`
         return getattr(self.colourful, name)

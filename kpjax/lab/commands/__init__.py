@@ -157,8 +157,8 @@ class Smooth:
 class Convert(_OfProject):
     """Writes an annotation project in the format of another tool, with its images beside the labels.
 
-    Reads the result back and compares its points. Names what the format has no place for. Refuses predictions, which
-    must not become labels.
+    Reads the result back and compares frames and animals. Names what the format has no place for. Refuses predictions,
+    which must not become labels.
     """
 
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
