@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy  # its modules are loaded where they are first used
 from numpy.typing import ArrayLike
 
 from kpjax.errors import InputError, summarise
