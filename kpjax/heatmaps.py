@@ -342,6 +342,37 @@ def decode_soft_argmax(
     return points, probabilities.max((1, 2))
 
 
+DecoderName = Literal["dark", "quarter", "argmax"]
+
+
+def named_decoder(name: DecoderName, *, sigma: float, logits: bool = False, official: bool = False) -> Decoder:
+    """Builds a decoder of heatmaps. Logits of a KL loss go through their softmax first, but for the arg-max.
+
+    On validation data a mouse's mean error was 5.5 px by DARK, 6.4 by quarter offset and 6.8 by arg-max, with one
+    network; on faces the order is the same. official: see `decode_quarter_offset`.
+    """
+    if name == "argmax":
+        return decode_argmax
+
+    def decode(maps):
+        maps = spatial_softmax(maps) if logits else maps
+        if name == "dark":
+            return decode_dark(maps, sigma=sigma)
+        return decode_quarter_offset(maps, official=official)
+
+    return decode
+
+
+def score_kind(name: DecoderName, *, logits: bool) -> str:
+    """Returns the kind of the scores of `named_decoder(name, logits=logits)`; scores of two kinds do not compare.
+
+    `mse_peak`: heights of maps whose Gaussians have height 1; `softmax_peak`: probabilities; `logit_peak`: neither.
+    """
+    if not logits:
+        return "mse_peak"
+    return "logit_peak" if name == "argmax" else "softmax_peak"
+
+
 # Both directions
 
 class Codec(NamedTuple):

@@ -22,10 +22,10 @@ from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_l
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import system_of_run
+from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.structures import skeleton_from_json
-from kpjax.systems import published
 from kpjax.systems.system import stored_run
 from kpjax.training.evaluation import PREDICTIONS, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run

@@ -135,9 +135,6 @@ class Checked:
 # Heatmaps
 
 
-DecoderName = Literal["dark", "quarter", "argmax"]
-
-
 @dataclass(frozen=True)
 class Heatmaps(Checked):
     """Heatmaps that a network learns and is read by."""
@@ -146,43 +143,15 @@ class Heatmaps(Checked):
     sigma: Positive = 2.0  # of a keypoint's Gaussian, heatmap px
     grid: Literal["index", "half_pixel"] = "index"  # how heatmaps lie in the image
     targets: Literal["official", "sub_pixel"] = "official"  # Gaussians at whole cells and cut off, or at the keypoints
-    decoder: DecoderName = "argmax"
+    decoder: heatmaps.DecoderName = "argmax"
 
     def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
         """Builds the codec. logits: whether the network's maps go through a softmax first."""
         cut = {"rounded": True, "window": 3.0, "keep": "window"} if self.targets == "official" else {
             "rounded": False, "window": None}
-        find = decoder(self.decoder, sigma=self.sigma, logits=logits, official=self.targets == "official")
+        find = heatmaps.named_decoder(self.decoder, sigma=self.sigma, logits=logits, official=self.targets == "official")
         return heatmaps.codec(image_size=image_size, heatmap_size=self.heatmap_size, sigma=self.sigma, grid=self.grid,
                               decoder=find, **cut)
-
-
-def decoder(name: DecoderName, *, sigma: float, logits: bool = False, official: bool = False) -> heatmaps.Decoder:
-    """Builds a decoder of heatmaps. Logits of a KL loss go through their softmax first, but for the arg-max.
-
-    On validation data a mouse's mean error was 5.5 px by DARK, 6.4 by quarter offset and 6.8 by arg-max, with one
-    network; on faces the order is the same. official: see `decode_quarter_offset`.
-    """
-    if name == "argmax":
-        return heatmaps.decode_argmax
-
-    def decode(maps):
-        maps = heatmaps.spatial_softmax(maps) if logits else maps
-        if name == "dark":
-            return heatmaps.decode_dark(maps, sigma=sigma)
-        return heatmaps.decode_quarter_offset(maps, official=official)
-
-    return decode
-
-
-def score_kind(name: DecoderName, *, logits: bool) -> str:
-    """Returns the kind of the scores of `decoder(name, logits=logits)`; scores of two kinds do not compare.
-
-    `mse_peak`: heights of maps whose Gaussians have height 1; `softmax_peak`: probabilities; `logit_peak`: neither.
-    """
-    if not logits:
-        return "mse_peak"
-    return "logit_peak" if name == "argmax" else "softmax_peak"
 
 
 # Augmentation

@@ -9,8 +9,7 @@ import pytest
 from data.dsprites import FACTORS
 from experiments.images import open_domain
 from kpjax import Example, Skeleton
-from kpjax.heatmaps import keypoint_cells, spatial_softmax
-from kpjax.systems.configs import decoder, score_kind
+from kpjax.heatmaps import keypoint_cells, named_decoder, score_kind, spatial_softmax
 from kpjax.systems.regda.variants import AREA, setup_of
 
 ONE = Skeleton(("point",), flip=(0,))
@@ -100,6 +99,6 @@ def test_scores_are_what_their_kind_says(name, logits, expected):
     """Of a map with one sharp peak of height 8: its probability, its height, or the logit as it is."""
     heatmaps = jnp.zeros((1, 9, 9, 1)).at[0, 4, 5, 0].set(8.0)
     assert score_kind(name, logits=logits) == expected
-    found = float(jax.jit(decoder(name, sigma=1.0, logits=logits))(heatmaps)[1][0, 0])
+    found = float(jax.jit(named_decoder(name, sigma=1.0, logits=logits))(heatmaps)[1][0, 0])
     # DARK blurs the map before it looks, and gives the height of the map as it was.
     assert (found < 1) == (expected == "softmax_peak")

@@ -36,7 +36,7 @@ from kpjax.lab.out.reports.sheets import Compared, error_sheet
 from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
 from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor, seeds_below
-from kpjax.systems import published
+from kpjax.methods import published
 
 WORST = "worst.png"
 

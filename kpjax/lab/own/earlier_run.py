@@ -14,11 +14,11 @@ from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import LINE
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.predictors import OpenedRun, open_run
+from kpjax.methods import published
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import STRIDE
 from kpjax.models.networks import NETWORKS
 from kpjax.models.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
-from kpjax.systems import published
 from kpjax.systems.configs import config_from_json, flat, stored_fields
 from kpjax.systems.weights import Backbone
 

@@ -20,10 +20,11 @@ from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
 from kpjax.lab.own.project import Own
+from kpjax.methods import published
 from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
 from kpjax.platforms import run_once
-from kpjax.systems import incremental, published
+from kpjax.systems import incremental
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.systems.incremental.steps import Data

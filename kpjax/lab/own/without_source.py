@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from kpjax import InputError, Method, Skeleton, Trained, augment
+from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
 from kpjax.evaluation import pose_statistics
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
@@ -164,7 +164,7 @@ def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images, letterboxed or cropped as the start has it."""
     config, _, skeleton = stored
     return Predicting(build(config, skeleton), config.data.square(),
-                      configs.score_kind(config.heatmaps.decoder, logits=config.logits))
+                      heatmaps.score_kind(config.heatmaps.decoder, logits=config.logits))
 
 
 def declared(config: Any, columns: Any) -> OwnSystem:

@@ -17,11 +17,10 @@ import numpy as np
 from kpjax import Method, Skeleton, Trained
 from kpjax.evaluation import metrics
 from kpjax.evaluation.contours import contour_errors
-from kpjax.heatmaps import keypoint_cells
+from kpjax.heatmaps import keypoint_cells, score_kind
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source
 from kpjax.systems import source_free, system
-from kpjax.systems.configs import score_kind
 from kpjax.systems.image_sets import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, build, build_first, setup_of

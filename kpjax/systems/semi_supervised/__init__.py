@@ -20,9 +20,10 @@ import numpy as np
 
 from kpjax import Method, Skeleton, Trained, geometry, methods
 from kpjax.input.source import Source, with_labels
+from kpjax.methods import published
 from kpjax.methods.perceptual import perceptual_start
 from kpjax.models.weights.pretrained import MOVENET
-from kpjax.systems import published, system
+from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.reports.table import Column
 from kpjax.systems.semi_supervised import measures

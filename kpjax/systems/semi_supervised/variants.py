@@ -9,13 +9,12 @@ from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
 from kpjax.augment import compose_augmentations, hide_boxes, on_half, random_warp
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.losses import Objective, without
-from kpjax.methods import Setup
+from kpjax.methods import Setup, published
 from kpjax.methods.perceptual import perceptual_options
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.methods.semi_supervised_family.semantic_features import representations
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
-from kpjax.systems import published
 from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.semi_supervised.config import Config
 from kpjax.systems.semi_supervised.measures import ReadSemantic

@@ -15,10 +15,9 @@ from kpjax.input.source import stacked
 from kpjax.lab import predictors
 from kpjax.lab.commands import run_command
 from kpjax.lab.own import adaptation, incremental, project as own_project
-from kpjax.methods import symmetric_normalise
+from kpjax.methods import published, symmetric_normalise
 from kpjax.models import MoveNet, movenet_lightning, person
 from kpjax.models.movenet import KEYPOINTS, person_box
-from kpjax.systems import published
 from kpjax.systems.adaptation.variants import build, perceptual_start
 from kpjax.systems.command_line import read_command
 from kpjax.systems.incremental import run_of
