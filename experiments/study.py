@@ -20,7 +20,7 @@ from experiments.measure.render import ABOUT, Room, room_of
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError
 from kpjax.systems.command_line import read_command
-from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse_known
+from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
     """
     if len(arguments) == 1 or (arguments[1:2] and arguments[1].startswith("-")):
         arguments = [arguments[0], "headline", *arguments[1:]]
-    asked, flags = parse_known(Study, arguments, prog="python -m experiments study", description=__doc__)
+    asked, flags = parse(Study, arguments, prog="python -m experiments study", description=__doc__,
+                         return_unknown_args=True)
     if asked.system not in ABOUT:
         raise InputError("system", f"{asked.system!r} has no tables; there are {', '.join(ABOUT)}")
     room = room or room_of(EXPERIMENTS / asked.system)

@@ -1,4 +1,5 @@
 """Command line of every system: presets with typed flags, variants by seeds, the table and the report."""
+import argparse
 import dataclasses
 import functools
 import itertools
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 from etils import epath
@@ -18,25 +19,19 @@ from kpjax import InputError, RunError
 from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
 from kpjax.models.networks import NETWORKS
+from kpjax.systems import configs
 from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
 from kpjax.systems.queue import in_turn
+from kpjax.systems.reports import table
 from kpjax.systems.reports.report import write_report
-from kpjax.systems.reports.table import (
-    Column,
-    Entry,
-    console_table,
-    cost_text,
-    difference_text,
-    paired_differences,
-    tabulate,
-)
 from kpjax.systems.system import OWN, Job, System, preset_folder, run as run_job
 from kpjax.systems.weights import backbone_lines, with_weights
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
+from kpjax.training.loggers import Logger, weights_and_biases
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import held, versions
@@ -65,45 +60,39 @@ TO_KNOW = {
     "fresh": ("", "starts over")}
 
 
+FROM_STEP = configs.Rule(lambda asked: not asked or (asked[0] >= 0 < asked[1]), "give a step from 0 on, and a count")
+
+
 @dataclasses.dataclass(frozen=True)
-class Shared:
+class Shared(configs.Checked):
     """Flags of every preset."""
 
     variants: tuple[str, ...] = ()  # variants to run, by name; 'all' for every one (default: a short list)
-    seeds: int = 1  # how many seeds
-    first_seed: int = 0  # the first of them
+    seeds: configs.Count = 1  # how many seeds
+    first_seed: configs.CountOrZero = 0  # the first of them
     side_by_side: bool = False  # seeds at the same time, each on devices of its own
-    jobs: int = 1  # processes that share the runs, each with one accelerator of this machine
+    jobs: configs.Count = 1  # processes that share the runs, each with one accelerator of this machine
     workdir: str = "runs"  # folder or bucket of the runs; the same command on the same folder resumes
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
     require_accelerator: bool = False  # fail rather than fall back to a CPU
-    profile: tuple[int, int] | None = None  # first step to trace, from 0, and how many, in every stage
+    # first step to trace, from 0, and how many, in every stage
+    profile: Annotated[tuple[int, int] | None, FROM_STEP] = None
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
-    workers: int | None = None  # processes that decode images, 0 for threads (default: by cores)
+    # processes that decode images, 0 for threads (default: by cores)
+    workers: Annotated[int | None, configs.Rule(lambda count: not count or count > 0, "must be at least 0")] = None
     coordinator: str | None = None  # HOST:PORT of process 0, for several hosts that JAX does not find by itself
     num_processes: int | None = None  # how many processes run this command; 1 looks for no others
     process_id: int | None = None  # which of them this one is, from 0
 
     def __post_init__(self):
-        if self.seeds < 1:
-            raise InputError("seeds", f"{self.seeds}; must be at least 1")
-        if self.jobs < 1:
-            raise InputError("jobs", f"{self.jobs}; must be at least 1")
-        if self.first_seed < 0:
-            raise InputError("first_seed", f"{self.first_seed}; seeds count from 0")
-        if self.profile and (self.profile[0] < 0 or self.profile[1] < 1):
-            raise InputError("profile", f"{self.profile[0]} {self.profile[1]}; give a step from 0 on, and a count")
-        if self.workers is not None and self.workers < 0:
-            raise InputError("workers", f"{self.workers}; must be at least 0")
+        super().__post_init__()
         absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
 
 
 @functools.cache  # so that equal jobs share one logger
 def fit_options(shared: Shared) -> FitOptions:
     """Returns the options of every `fit` of a command. Raises InputError where a package is missing."""
-    from kpjax.training.loggers import weights_and_biases
-
     first, count = shared.profile or (0, 0)
     return FitOptions(profile=range(first, first + count), workers=shared.workers,
                       loggers=(weights_and_biases(shared.wandb),) if shared.wandb else ())
@@ -141,6 +130,12 @@ class Command(NamedTuple):
         return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
 
     @property
+    def notes(self) -> list[str]:
+        """What must be known of the backbone's start to read the numbers, a line each."""
+        return [f"backbone: {self.config.network.name} from random weights, where the paper starts from ImageNet's: "
+                "give --weights to compare with its numbers"] if self.without_weights else backbone_lines(self.config)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The fields that were typed and differ from the preset's."""
         own, given = flat(self.system.presets[self.preset.partition("-")[0]]), flat(self.config)
@@ -170,7 +165,8 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
     """
     program = f"python -m experiments.{system.name}"
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage(system))
+        print(f"{system.summary}\n\nusage: {program} PRESET [flags]\n\npresets:", *preset_lines(system),
+              f"\nflags of a preset: {program} PRESET --help", sep="\n")
         if arguments:
             raise SystemExit(0)
         raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
@@ -179,21 +175,19 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
         own = f", and kpjax train {system.name} --project P for a project of your own" if preset == OWN else (
             meant(preset, system.presets))
         raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}{own}")
-    base = system.presets[preset]
-    with flags_in_messages(_flags(base)):
+    base, typed = system.presets[preset], spelled(system, preset)
+    with flags_in_messages(_flags(base, *NETWORKS.values())):
         base, flags = _named_network(base, flags)
         flags = _several_projects(system, base, flags)
-    made = dataclasses.make_dataclass(f"{system.name}_{preset}", [
-        ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
-        ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
-         dataclasses.field(default=base))], frozen=True)
-    known = f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
-    if {"-h", "--help"} & set(flags):
-        print(_flags_to_know(base, spelled(system, preset)))
-        raise SystemExit(0)
-    flags = ["--help" if flag == "--help-all" else flag for flag in flags]
-    with flags_in_messages(_flags(base)):
-        parsed = parse(made, flags, prog=spelled(system, preset), description=known)
+        if {"-h", "--help"} & set(flags):
+            print(_flags_to_know(base, typed))
+            raise SystemExit(0)
+        made = dataclasses.make_dataclass(f"{system.name}_{preset}", [
+            ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
+            ("config", tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
+             dataclasses.field(default=base))], frozen=True)
+        parsed = parse(made, ["--help" if flag == "--help-all" else flag for flag in flags], prog=typed, description=(
+            f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"))
         config = _resolved(system, preset, parsed.config, arguments)
         return Command(system, preset, config, chosen_variants(system, preset, config, parsed.shared.variants),
                        parsed.shared, tuple(arguments))
@@ -204,61 +198,47 @@ def spelled(system: System, preset: str) -> str:
     return f"kpjax train {system.name}" if preset == OWN else f"python -m experiments.{system.name} {preset}"
 
 
-def _flags(config: Any) -> dict[str, str]:
-    """Returns the flag of each argument."""
-    names = [*flat(config), *(field.name for field in dataclasses.fields(Shared))]
+def _flags(config: Any, *more: type) -> dict[str, str]:
+    """Returns the flag of each argument. more: classes whose fields may become arguments."""
+    names = [*flat(config), *(field.name for part in (Shared, *more) for field in dataclasses.fields(part))]
     return {name: f"--{name.replace('_', '-')}" for name in names}
-
-
-def _usage(system: System) -> str:
-    program = f"python -m experiments.{system.name}"
-    return "\n".join([f"{system.summary}\n", f"usage: {program} PRESET [flags]\n", "presets:",
-                      *preset_lines(system), f"\nflags of a preset: {program} PRESET --help"])
 
 
 def _flags_to_know(config: Any, typed: str) -> str:
     """Returns the short help of a preset. typed: what runs it."""
-    names = {*flat(config), *(field.name for field in dataclasses.fields(Shared))}
-    lines = [(f"--{name.replace('_', '-')} {values}".rstrip(), words) for name, (values, words) in TO_KNOW.items()
-             if name in names]
+    flags = _flags(config)
+    lines = [(f"{flags[name]} {values}".rstrip(), words) for name, (values, words) in TO_KNOW.items() if name in flags]
     width = max(len(flag) for flag, _ in lines)
     return "\n".join([f"{config.summary}\n", f"usage: {typed} [flags]\n", *(
         f"  {flag:{width}}  {words}" for flag, words in lines), f"\nall flags: {typed} --help-all"])
 
 
-def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, list[str]]:
+def taken(flags: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
+    """Returns the values of a flag, "" where it has none, and all other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(flag, action="append", nargs="?", const="", default=[], dest="values")
+    found, rest = parser.parse_known_args(flags)
+    return found.values, rest
+
+
+def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, Sequence[str]]:
     """Reads --network first: the flags of a preset are those of its network."""
-    name, rest = taken(flags, "--network")
-    if name is None or not hasattr(config, "network"):
-        return config, list(flags)
-    if not name:
+    names, rest = taken(flags, "--network")
+    if not names or not hasattr(config, "network"):
+        return config, flags
+    if not names[-1]:
         raise InputError("network", f"name one of {', '.join(NETWORKS)}")
-    return with_network(config, name), rest
+    return with_network(config, names[-1]), rest
 
 
-def taken(flags: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
-    """Returns the value of a flag, None where it is not there and "" where it has none, and all other words."""
-    place = next((n for n, word in enumerate(flags) if word.partition("=")[0] == flag), None)
-    if place is None:
-        return None, list(flags)
-    _, given, value = flags[place].partition("=")
-    behind = flags[place + 1:]
-    return (value, [*flags[:place], *behind]) if given else ("".join(behind[:1]), [*flags[:place], *behind[1:]])
-
-
-def _several_projects(system: System, config: Any, flags: Sequence[str]) -> list[str]:
+def _several_projects(system: System, config: Any, flags: Sequence[str]) -> Sequence[str]:
     """Returns flags of which every --project but the first is a value of --more-projects."""
-    first, more, rest, words = True, [], [], iter(flags)
-    for word in words:
-        name, given, value = word.partition("=")
-        if name == "--project" and not first:
-            more.append(value if given else next(words, ""))
-            continue
-        first = first and name != "--project"
-        rest.append(word)
-    if more and "more_projects" not in flat(config):
+    projects, rest = taken(flags, "--project")
+    if len(projects) < 2:
+        return flags
+    if "more_projects" not in flat(config):
         raise InputError("project", f"{system.name} takes one; kpjax train --project A --project B learns from several")
-    return [*rest, "--more-projects", *more] if more else rest
+    return [*rest, "--project", projects[0], "--more-projects", *projects[1:]]
 
 
 def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:
@@ -334,7 +314,7 @@ def prepare_process(command: Command) -> None:
         "version": versions(), "preset": command.preset, "variants": command.variants, "seeds": list(command.seeds),
         "config": config_as_json(command.config)}))
     check_folder(command.folder.parent)
-    print(*environment_lines(), *_notes(command.config, command.without_weights), sep="\n")
+    print(*environment_lines(), *command.notes, sep="\n")
 
 
 def over_devices(command: Command, devices: int = 0) -> Command:
@@ -357,36 +337,23 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     return command._replace(config=changed(command.config, **rounded)) if rounded else command
 
 
-def _notes(config: Any, without_weights: bool) -> list[str]:
-    """Returns what must be known of the backbone's start to read the numbers, a line each."""
-    if without_weights:
-        return [f"backbone: {config.network.name} from random weights, where the paper starts from ImageNet's: "
-                "give --weights to compare with its numbers"]
-    return backbone_lines(config)
-
-
 def show_table(command: Command) -> epath.Path:
-    """Prints the table of a preset and writes its report, whose path it returns; process 0 does, of several."""
-    return epath.Path(agreed(lambda: os.fspath(_show_table(command))))
-
-
-def _show_table(command: Command) -> epath.Path:
+    """Prints the table of a preset and writes its report, whose path it returns."""
     system, preset, config = command.system, command.preset, command.config
     shown = [name for name in system.applicable(preset, config)
              if name in command.variants or (command.folder / name).is_dir()]
-    columns, without_weights = system.columns(config), command.without_weights
-    notes, printed = _notes(config, without_weights), {name: system.paper(preset, config, name) for name in shown}
+    columns, without_weights, notes = system.columns(config), command.without_weights, command.notes
+    printed = {name: system.paper(preset, config, name) for name in shown}
     # The paper's numbers stand beside ours only where both start alike.
-    rows = [Entry(name, system.variants[name].kind, system.variants[name].label,
-                  {} if without_weights else printed[name], system.variants[name].line)
-            for name in shown]
-    lines = tabulate(command.folder, rows, columns)
+    lines = table.tabulate(command.folder, [
+        table.Entry(name, variant.kind, variant.label, {} if without_weights else printed[name], variant.line)
+        for name in shown for variant in [system.variants[name]]], columns)
     typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if system.own and (report := system.own.report(
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
         print(f"\nreport: {report}")
         return epath.Path(report)
-    print("\n" + console_table(lines, columns, screen_width()))
+    print("\n" + table.console_table(lines, columns, screen_width()))
     if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
@@ -397,27 +364,27 @@ def _show_table(command: Command) -> epath.Path:
     print("", *compared, sep="\n")
     report = write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
-        summary=". ".join([*notes, *compared]),
-        commands=[typed])
+        summary=". ".join([*notes, *compared]), commands=[typed])
     print(f"\nreport: {report}")
     return report
 
 
-def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: Column) -> list[str]:
+def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: table.Column
+                 ) -> list[str]:
     """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
     runs = {name: [next((run for run in of_variant if run.seed == seed), None) for seed in command.seeds]
             for name, of_variant in finished.items()}
     kinds = {name: command.system.variants[name].kind for name in runs}
-    lines = [f"{name}: {cost}" for name in runs if (cost := cost_text(runs[name])) != "not run"]
+    lines = [f"{name}: {cost}" for name in runs if (cost := table.cost_text(runs[name])) != "not run"]
     for one, other in itertools.product(runs, runs):
         if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1 and (
-                found := paired_differences(runs[one], runs[other], column.metric)):
-            lines.append(f"{column.heading}: {one} less {other} " + difference_text(
+                found := table.paired_differences(runs[one], runs[other], column.metric)):
+            lines.append(f"{column.heading}: {one} less {other} " + table.difference_text(
                 found, len(command.seeds), factor=column.factor, decimals=column.decimals))
     return lines
 
 
-class AllOfIt:
+class AllOfIt(Logger):
     """A logger that says once, when the speed of the first stage is known, how long all runs of a command will take.
 
     Stages are taken to train for `System.lengths` steps of that speed, each once for a seed, and for all else, such as
@@ -449,12 +416,6 @@ class AllOfIt:
 
             tqdm.write(f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(waiting)} "
                        f"run{'s' if len(waiting) > 1 else ''}", file=sys.stderr)
-
-    def keep(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 def accelerator_alone(number: int) -> dict[str, str]:
@@ -515,7 +476,7 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
         in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system),
                 together=together)
-    report = show_table(command)
+    report = epath.Path(agreed(lambda: os.fspath(show_table(command))))  # process 0 writes it, of several
     if system.own:
         print(*system.own.next_lines(command), sep="\n")
     return report

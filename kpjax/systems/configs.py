@@ -147,9 +147,9 @@ class Heatmaps(Checked):
 
     def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
         """Builds the codec. logits: whether the network's maps go through a softmax first."""
-        cut = {"rounded": True, "window": 3.0, "keep": "window"} if self.targets == "official" else {
-            "rounded": False, "window": None}
-        find = heatmaps.named_decoder(self.decoder, sigma=self.sigma, logits=logits, official=self.targets == "official")
+        official = self.targets == "official"
+        cut = {"rounded": True, "window": 3.0, "keep": "window"} if official else {"rounded": False, "window": None}
+        find = heatmaps.named_decoder(self.decoder, sigma=self.sigma, logits=logits, official=official)
         return heatmaps.codec(image_size=image_size, heatmap_size=self.heatmap_size, sigma=self.sigma, grid=self.grid,
                               decoder=find, **cut)
 

@@ -29,15 +29,16 @@ LONGEST = 1000  # letters of a message at either end of what is left out, where 
 INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
 
 
-def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None
-          ) -> Parsed:
+def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
+          **options: Any) -> Parsed:
     """Returns a command of a type that tyro builds, with the values of a command line. Exits with 0 for --help.
 
     prog: the program's name in help and errors. description: above the flags in help; by default the docstring of the
-    type. Raises InputError for an unknown flag, a missing argument or an invalid value, in one line.
+    type. options: of `tyro.cli`. Raises InputError for an unknown flag, a missing argument or an invalid value, in one
+    line.
     """
     with _errors_in_one_line(arguments, prog):
-        return tyro.cli(command_type, args=arguments, prog=prog, description=description)
+        return tyro.cli(command_type, args=arguments, prog=prog, description=description, **options)
 
 
 def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: str) -> None:
@@ -51,13 +52,6 @@ def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: s
                          f"{meant(name, commands)}")
     with flags_in_messages(flags_of(commands[name])):
         parse(commands[name], flags, prog=f"{prog} {name}")()
-
-
-def parse_known(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str,
-                description: str | None = None) -> tuple[Parsed, list[str]]:
-    """Returns a command, and the words of a command line that are not its own, for another parser."""
-    with _errors_in_one_line(arguments, prog):
-        return tyro.cli(command_type, args=arguments, prog=prog, description=description, return_unknown_args=True)
 
 
 @contextlib.contextmanager

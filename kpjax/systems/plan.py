@@ -60,9 +60,9 @@ def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: s
     name, *flags = arguments
     system = system_of(name)
     chips, rest = taken(flags, "--chips")
-    if not chips:
+    if not any(chips):
         raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
-    slice_ = slice_of(chips)
+    slice_ = slice_of(chips[-1])
     command = read_command(system, [preset, *rest] if preset else rest)
     compiler_of(slice_.chip.platform)
     command = over_devices(command, slice_.chips)
