@@ -102,11 +102,8 @@ def open_data(job: Job) -> Data:
     return Data(source, target)
 
 
-def short_list(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that a preset runs when none are named: in the demo, those that a few steps tell apart."""
-    if preset == "demo":
-        return ("pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle")
-    return regda.short_list(preset, config)
-
-
-SYSTEM = regda.SYSTEM._replace(presets=PRESETS, keypoints=skeleton_of, open=open_data, short_list=short_list)
+SYSTEM = regda.SYSTEM._replace(
+    presets=PRESETS, keypoints=skeleton_of, open=open_data, short_list=lambda preset, config: (
+        # in the demo, those that a few steps tell apart
+        ("pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle") if preset == "demo" else
+        regda.SYSTEM.short_list(preset, config)))

@@ -276,7 +276,7 @@ def chosen_variants(system: System, preset: str, config: Any, names: Sequence[st
     """
     possible = list(system.applicable(preset, config))
     if not names:
-        return list(system.short_list(preset, config))
+        return [name for name in system.short_list(preset, config) if name in possible]
     if list(names) == ["all"]:
         return possible
     for name in names:

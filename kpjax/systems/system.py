@@ -7,9 +7,9 @@ preempted run needs stands here, and no system knows of it.
 """
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from kpjax.input.stream import BatchStream, stream
 from kpjax.models import KeypointNetwork
 from kpjax.platforms import run_once
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.configs import config_as_json, config_from_json, flat
+from kpjax.systems.configs import changed, config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
 from kpjax.systems.paper_numbers import paper_numbers
 from kpjax.systems.reports.table import Column
@@ -120,13 +120,6 @@ class Outcome(NamedTuple):
     images: int = 0  # read in training
 
 
-class Data(Protocol):
-    """Data of one seed, as `System.open` returns them; each system has fields of its own."""
-
-    identity: Mapping[str, Any]  # digests that a resumed run must find again
-    summary: str  # sizes, for the first line of a run
-
-
 class Predicting(NamedTuple):
     """A finished run as a function of new images."""
 
@@ -151,6 +144,16 @@ class OwnParts(NamedTuple):
     next_lines: Callable[[Any], Sequence[str]]  # (command) -> the runs' folders, and how they are used
 
 
+def scaled(*counts: str) -> Callable[[Any, int], Any]:
+    """Returns a function (config, steps of the last stage) -> the config with these counts of steps scaled alike."""
+    def shortened(config: Any, steps: int) -> Any:
+        others = {name: value and max(1, round(value * steps / config.steps))
+                  for name, value in flat(config).items() if name in counts}
+        return changed(config, steps=steps, **others)
+
+    return shortened
+
+
 class System(NamedTuple):
     """One paper: variants, and the parts of a run that are its own. Who runs it adds presets, and opens their data."""
 
@@ -163,10 +166,10 @@ class System(NamedTuple):
     measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
     columns: Callable[[Any], Sequence[Column]]  # of the table, by config
     predicting: Callable[[StoredRun], Predicting]
-    short_list: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants to run without --variants
+    # (preset, config) -> the variants to run without --variants, as far as they suit
+    short_list: Callable[[str, Any], Sequence[str]]
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
-    # (config, steps of the last stage) -> config with all stages scaled
-    shortened: Callable[[Any, int], Any] = lambda config, steps: replace(config, steps=steps)
+    shortened: Callable[[Any, int], Any] = scaled()  # (config, steps of the last stage) -> config, all stages scaled
     # (config, variant) -> how long its stages are, in steps of the first; those that variants share by the same names
     lengths: Callable[[Any, str], Mapping[str, float]] = lambda config, variant: {variant: config.steps}
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
@@ -174,7 +177,9 @@ class System(NamedTuple):
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
     poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
     presets: Mapping[str, Any] = MappingProxyType({})  # configs by name
-    open: Callable[[Job], Any] | None = None  # -> Data
+    # -> the data of one seed, with `summary`, sizes for the first line of a run, and `identity`, digests that a resumed
+    # run must find again
+    open: Callable[[Job], Any] | None = None
     keypoints: Callable[[str], Skeleton] | None = None  # of a set by its name, without its data
     # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
     # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
@@ -225,7 +230,9 @@ def run(system: System, job: Job) -> None:
         write_config(job.folder, identity)
     print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
     if job.base_preset != OWN:  # whose summary says what is held out
-        print(f"{job.title}: {evaluated_in_words(system, job, data)}")
+        sources = system.evaluated(job, data) or {"test": data.test}
+        named = " and ".join(f"{len(source)} images of {source.name}" for source in sources.values())
+        print(f"{job.title}: {'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}")
     outcome = system.train(job, data)
     predictions = dict(outcome.predictions) | {
         name: predict_source(outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config))
@@ -239,18 +246,6 @@ def run(system: System, job: Job) -> None:
         save_trained(job.folder / "model", outcome.trained)
         if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
             write_pose_statistics(job.folder, poses)
-    _record(system, job, outcome, values)
-    agreed(lambda: None)  # what others start from lies there now
-
-
-def evaluated_in_words(system: System, job: Job, data: Any) -> str:
-    """Returns on which part of its data a run is evaluated: that for tuning, if its seed is a tuning seed."""
-    sources = system.evaluated(job, data) or {"test": data.test}
-    named = " and ".join(f"{len(source)} images of {source.name}" for source in sources.values())
-    return f"{'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}"
-
-
-def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, float]) -> None:
     if jax.process_index() == 0:
         write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
                       steps=outcome.steps, metrics=values, images=outcome.images,
@@ -258,6 +253,7 @@ def _record(system: System, job: Job, outcome: Outcome, values: Mapping[str, flo
                       wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
     print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
+    agreed(lambda: None)  # what others start from lies there now
 
 
 def finished(job: Job) -> bool:

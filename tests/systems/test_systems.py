@@ -12,7 +12,7 @@ from tiny_systems import STOPPED, SYSTEMS, VARIANTS, results_of
 from experiments import system_of
 from experiments.blank import without_data
 from kpjax.errors import InputError
-from kpjax.systems.command_line import run
+from kpjax.systems.command_line import chosen_variants, run
 from kpjax.systems.plan import planned_stages
 from kpjax.systems.system import Job, finished
 from kpjax.training import fit as training
@@ -43,7 +43,7 @@ def test_what_runs_unless_variants_are_named_suits_the_preset(name):
     system = system_of(name)
     for preset, config in system.presets.items():
         suitable = set(system.applicable(preset, config))
-        assert set() < set(system.short_list(preset, config)) <= suitable <= set(system.variants)
+        assert set() < set(chosen_variants(system, preset, config, ())) <= suitable <= set(system.variants)
 
 
 @EVERY

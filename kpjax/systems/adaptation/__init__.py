@@ -43,7 +43,7 @@ from kpjax.systems.adaptation.config import RENDERED, Config
 from kpjax.systems.adaptation.images import Data
 from kpjax.systems.adaptation.measures import draw_sheets, found_in, measures_of
 from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start
-from kpjax.systems.configs import changed, optimizer_of
+from kpjax.systems.configs import optimizer_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered
@@ -233,19 +233,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
                     job.folder / system.IMAGES)
 
 
-def short_list(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that a preset runs when none are named."""
-    if config.data.rendered:  # minutes on two cores
-        return ("adapted", "scratch")
-    return ("adapted", "finetuned", "scratch", "random_core")
-
-
-def shortened(config: Config, steps: int) -> Config:
-    """Returns the config with `steps` steps of adaptation, and epochs of the core that are shorter alike."""
-    epoch = max(1, round(config.core.core_epoch_steps * steps / config.steps))
-    return changed(config, steps=steps, core_epoch_steps=epoch)
-
-
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of the core and of the adaptation, of those that a variant has."""
     recipe = VARIANTS[variant].recipe
@@ -278,5 +265,7 @@ def predicting(stored: system.StoredRun) -> system.Predicting:
 SYSTEM = system.System(
     "adaptation", "landmarks of another category of object, without labels", presets.SYNTHETIC, VARIANTS,
     train=train, evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting,
-    short_list=short_list, applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened, lengths=lengths,
+    short_list=lambda preset, config: (  # of a demo, what takes minutes on two cores
+        ("adapted", "scratch") if config.data.rendered else ("adapted", "finetuned", "scratch", "random_core")),
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=system.scaled("core_epoch_steps"), lengths=lengths,
     draw=draw, batch_size=lambda config: PREDICTED_TOGETHER)

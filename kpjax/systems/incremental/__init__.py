@@ -15,14 +15,13 @@ from collections.abc import Mapping
 import jax
 
 from kpjax.files import read_json, write_text
-from kpjax.systems.configs import changed
 from kpjax.systems.incremental import measures, steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
 from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS, build_base, setting_of
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, draw_predictions
+from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, draw_predictions, scaled
 from kpjax.training.evaluation import Gathered
 
 SCORE_KIND = "mse_peak"
@@ -80,13 +79,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         matrices(job, data, predictions), data.introduced, data.skeleton.names, job.config))
 
 
-def shortened(config: Config, steps: int) -> Config:
-    """Returns the config with `steps` steps in each later step, and the base and KA-Net's scaled alike."""
-    base_steps, ka_steps = (round(count * steps / config.steps)
-                            for count in (config.base_steps, config.association.ka_steps))
-    return changed(config, steps=steps, base_steps=max(1, base_steps), ka_steps=ka_steps)
-
-
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of step 0, which variants share, and of all later ones together."""
     recipe = VARIANTS[variant].recipe
@@ -122,5 +114,5 @@ SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", SYNTHETIC, VARIANTS, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
-    applicable=lambda preset, config: tuple(VARIANTS), shortened=shortened,
+    applicable=lambda preset, config: tuple(VARIANTS), shortened=scaled("base_steps", "ka_steps"),
     lengths=lengths, draw=draw)

@@ -178,11 +178,6 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
     return values
 
 
-def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures both domains in detail."""
-    return errors(predictions, outcome.method.skeleton, job.config, details=True)
-
-
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
     """Draws predictions on images of the target domain."""
     shown = data.target.train if data.target.test is None else data.target.test
@@ -190,14 +185,6 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 
 # The table
-
-
-def short_list(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that a preset runs when none are named, the best control among them."""
-    if config.data.sprites:
-        return ("source_only", "dd", "regda", "oracle")
-    suited = applicable(preset, config)
-    return tuple(name for name in ("source_only", "source_only_augmented", "regda", "oracle") if name in suited)
 
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
@@ -208,13 +195,6 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += tuple(name for name, variant in VARIANTS.items() if variant.kind == "oracle")
     return tuple(name for name in VARIANTS if name not in unsuited)
-
-
-def shortened(config: Config, steps: int) -> Config:
-    """Returns the config with `steps` steps of adaptation and everything else that counts steps scaled alike."""
-    factor = steps / config.steps
-    return replace(config, steps=steps, pretraining_steps=max(1, round(config.pretraining_steps * factor)),
-                   coefficient_steps=max(1, round(config.coefficient_steps * factor)))
 
 
 def lengths(config: Config, variant: str) -> dict[str, float]:
@@ -256,5 +236,9 @@ SYSTEM = System(
     "regda", "RegDA: unsupervised domain adaptation of keypoints", SMALL_BODIES, VARIANTS, train,
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
-    measure=measure, columns=columns, predicting=predicting, short_list=short_list, applicable=applicable,
-    shortened=shortened, lengths=lengths, draw=draw, poses=lambda data: data.source.train)
+    measure=lambda job, data, outcome, predictions: errors(
+        predictions, outcome.method.skeleton, job.config, details=True),
+    columns=columns, predicting=predicting, short_list=lambda preset, config: (
+        "source_only", "dd" if config.data.sprites else "source_only_augmented", "regda", "oracle"),
+    applicable=applicable, shortened=system.scaled("pretraining_steps", "coefficient_steps"), lengths=lengths,
+    draw=draw, poses=lambda data: data.source.train)

@@ -13,7 +13,6 @@ stores which step the validation images choose.
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
 """
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,18 +200,6 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 
-def short_list(preset: str, config: Config) -> tuple[str, ...]:
-    """Returns the variants that a preset runs when none are named."""
-    named = ("supervised", "supervised_warped", "pl_warped", "ours", "all_labels")
-    return tuple(name for name in named if name in applicable(preset, config))
-
-
-def shortened(config: Config, steps: int) -> Config:
-    """Returns the config with `steps` steps of the method and the warm start scaled alike."""
-    warm = round(config.warm_start_steps * steps / config.steps)
-    return replace(config, steps=steps, warm_start_steps=max(1, warm) if config.warm_start_steps else 0)
-
-
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of the stages of a variant, with those of the variant that it starts from."""
     recipe = VARIANTS[variant].recipe
@@ -247,7 +234,9 @@ def predicting(stored: StoredRun) -> Predicting:
 
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
-    train, lambda job, data: {"test": data.test}, measure, columns, predicting, short_list, applicable, shortened,
-    lengths=lengths, draw=lambda job, data, outcome, predictions: system.draw_predictions(
+    train, lambda job, data: {"test": data.test}, measure, columns, predicting,
+    short_list=lambda preset, config: ("supervised", "supervised_warped", "pl_warped", "ours", "all_labels"),
+    applicable=applicable, shortened=system.scaled("warm_start_steps"), lengths=lengths,
+    draw=lambda job, data, outcome, predictions: system.draw_predictions(
         outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]),
     parts_of_a_batch=2, poses=lambda data: data.labelled)
