@@ -15,7 +15,7 @@ from kpjax.models import MobileNetV2
 from kpjax.systems import regda
 from kpjax.systems.configs import changed
 from kpjax.systems.regda import Data
-from kpjax.systems.regda.config import SMALL_BODIES, Baselines, Config, DomainAugmentation, Domains
+from kpjax.systems.regda.config import SMALL_BODIES, Config, DomainAugmentation, Domains
 from kpjax.systems.system import Job
 
 HANDS = {"view_degrees": 180.0}
@@ -78,8 +78,7 @@ def _sprites(source: str, target: str, small: bool) -> Config:
         return changed(
             SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16,
             pretraining_steps=2000, steps=6000, training_examples=20_000, mae_unit=31.0, evaluations=4,
-            augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)),
-            baselines=Baselines(mcd_trade_off=0.3, dd_coefficient=0.25))
+            augment=DomainAugmentation("colour", colour_pivot=(0.0, 1.0)), mcd_trade_off=0.3, dd_coefficient=0.25)
     return changed(
         Config("", Domains()), **shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000,
         augmentation="none", mae_unit=124.0, training_examples=100_000, test_examples=2000)

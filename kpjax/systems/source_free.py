@@ -9,7 +9,7 @@ to gain.
 """
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optax
@@ -29,7 +29,8 @@ SLACK = 0.05  # sizes of a pose by which points may lie further from plausible o
 MOST_POSES = 1000
 HELD_SHARE, HELD_MOST = 0.1, 500  # of the target's images, for the check
 NEAR = 0.1  # of the median diagonal of the start's poses: points within it are the same
-AGREEMENTS = ("agreement/start", "agreement/networks")
+AGREEMENTS = {"agreement/start": "sure points of the start stay where they were",
+              "agreement/networks": "points of teacher and student are the same"}
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,14 @@ def poses_of(source: Source) -> PoseStatistics | None:
         return None
 
 
-class Parts(NamedTuple):
-    """Images of the target."""
+def parted(target: Source) -> tuple[Source, Source]:
+    """Returns the images that are learnt from and, for the check, the last tenth, at most 500.
 
-    learnt: Source
-    held: Source  # for the check
-
-
-def parted(target: Source) -> Parts:
-    """Returns the images that are learnt from and the last tenth, at most 500: neighbours in a video look alike."""
+    Neighbours in a video look alike.
+    """
     held = max(min(round(HELD_SHARE * len(target)), HELD_MOST), 1)
     numbers = np.arange(len(target))
-    return Parts(subset(target, numbers[:-held], target.name), subset(target, numbers[-held:], f"{target.name}, held"))
+    return subset(target, numbers[:-held], target.name), subset(target, numbers[-held:], f"{target.name}, held")
 
 
 def familiar(scores: np.ndarray, edges: np.ndarray, share: float) -> str:
@@ -127,12 +124,10 @@ def check_of(method: Method, start: Trained, held: Source, *, batch_size: int, l
         student = predict_source(method, Trained(state.other, state.frozen), held, batch_size=batch_size)
         found = dict(zip(AGREEMENTS, (agreement(teacher, before, surer, near),
                                       agreement(teacher, student, np.ones_like(surer), near)), strict=True))
-        words = dict(zip(AGREEMENTS, ("sure points of the start stay where they were",
-                                      "points of teacher and student are the same"), strict=True))
         for name, value in found.items():
             if value < least:
-                raise Disagreement(f"step {int(state.step)}: {100 * value:.0f} of 100 {words[name]} on {len(held)} "
-                                   f"held-out target images, fewer than {100 * least:g}")
+                raise Disagreement(f"step {int(state.step)}: {100 * value:.0f} of 100 {AGREEMENTS[name]} on "
+                                   f"{len(held)} held-out target images, fewer than {100 * least:g}")
         return found
 
     return check
@@ -145,9 +140,9 @@ def adapted_or_start(fit: Callable[[], Fitted], start: Trained, title: str) -> t
     except Disagreement as reason:
         print(f"{title}: the adaptation stopped, and the start is kept: {reason}")
         return Fitted(start, start, 0, {}, 0.0, 0.0, 0), {"kept_start": 1.0}
-    if fitted.evaluations:
-        last = fitted.evaluations[-1].metrics
-        print(f"{title}: on held-out target images {100 * last[AGREEMENTS[0]]:.1f} of 100 sure points of the start "
-              f"stay, and {100 * last[AGREEMENTS[1]]:.1f} of 100 points of teacher and student are the same")
-    return fitted, {"kept_start": 0.0} | {name: fitted.evaluations[-1].metrics[name] for name in AGREEMENTS
-                                          if fitted.evaluations}
+    found = {name: fitted.evaluations[-1].metrics[name] for name in AGREEMENTS if fitted.evaluations}
+    if found:
+        stay, same = (f"{100 * value:.1f}" for value in found.values())
+        print(f"{title}: on held-out target images {stay} of 100 sure points of the start stay, and {same} of 100 "
+              "points of teacher and student are the same")
+    return fitted, {"kept_start": 0.0, **found}

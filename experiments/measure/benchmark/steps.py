@@ -48,5 +48,5 @@ class Step:
 def supervised_step(config: Config, keypoints: int = 10) -> Step:
     """Compiles a step of supervised training with the head, batch and optimizer of RegDA."""
     setup = setup_of(config, skeleton(keypoints))._replace(model=network_of(config, keypoints))
-    method = build_supervised(config, setup, steps=config.steps, stream="source")
+    method = build_supervised(config, setup, length="steps", stream="source")
     return Step(method, config.batch_size, config.data.image_size)

@@ -132,11 +132,11 @@ def train(job: Job, data: Data) -> Outcome:
     if why := source_free.familiar(scores, edges, config.familiar):
         print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
         return kept
-    parted = source_free.parted(target)
-    check = source_free.check_of(method, start, parted.held, batch_size=batch,
+    learnt, held = source_free.parted(target)
+    check = source_free.check_of(method, start, held, batch_size=batch,
                                  least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
-        job, method, {"target": parted.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
+        job, method, {"target": learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, start_run.poses),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
@@ -172,7 +172,7 @@ def declared(config: Any, columns: Any) -> OwnSystem:
 
     columns: of the target, where it is labelled.
     """
-    agree = Column(source_free.AGREEMENTS[0], "sure points that stay", "%", 100.0, 1)
+    agree = Column("agreement/start", "sure points that stay", "%", 100.0, 1)
     return OwnSystem(
         regda.SYSTEM, config, resolved, open_data,
         short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),

@@ -23,7 +23,7 @@ from kpjax.input.source import Source
 from kpjax.systems import source_free, system
 from kpjax.systems.image_sets import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
-from kpjax.systems.regda.variants import VARIANTS, build, build_first, setup_of
+from kpjax.systems.regda.variants import ADABN_BATCHES, VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
@@ -34,7 +34,6 @@ from kpjax.training.hosts import agreed
 
 
 ADABN_PASSES = (0, 1, 5)  # over the target domain; 0 stands for 60 batches
-ADABN_BATCHES = 60
 CHOICES = {"best_validation": "best validation step", "best_target": "best test step"}  # beside the last
 HAND_GROUPS, BODY_GROUPS = ("all", "MCP", "PIP", "DIP", "fingertip"), (
     "all", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -59,36 +58,29 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains a variant: the shared pretraining first where it starts from it."""
     recipe, skeleton = VARIANTS[job.variant].recipe, data.source.train.skeleton
     config, method = recipe.config(job.config), build(job.config, skeleton, job.variant)
-    start, checked, before = {}, {}, Outcome(None, None, 0)
+    checked, before = {}, Outcome(None, None, 0)
     if recipe.start.startswith("pretraining"):
         first = build_first(config, skeleton, recipe.pretrain, recipe.logits)
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
             config=of_pretraining(config)), config=of_pretraining(config))
-        start, before = {"variables": shared.trained.variables}, shared
+        before = Outcome(None, shared.trained, config.pretraining_steps, 0.0, shared.wall_seconds, images=shared.images)
     elif recipe.start:
         before = system.result_of(_start_of(job, recipe.start))
-        start = {"variables": before.trained.variables}
+    start = {"variables": before.trained.variables} if recipe.start else {}
     if recipe.train == "nothing":
-        fitted = no_training(Trained(start.get("variables", {}), {}))
+        fitted = no_training(Trained(start["variables"], {}))
     elif recipe.train == "further":
         fitted, checked = _adapt_further(job, method, data, Trained(start["variables"], {}))
     elif recipe.train == "statistics":
-        fitted = _fit_statistics(job, method, data, start)
+        fitted = _fit_statistics(job, method, data, start)._replace(steps=0)
     else:
-        steps = {"adaptation": config.steps, "both stages": config.steps_of_both_stages,
-                 "equal cost": config.steps_of_equal_cost}[recipe.train]
-        fitted = _fit(job, method, data, steps, job.folder, job.variant, start)
+        fitted = _fit(job, method, data, recipe.steps(config), job.folder, job.variant, start)
     target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
     rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
     # A table compares variants of equal training: a method has seen the steps of both its stages.
-    steps = config.steps_of_equal_cost if recipe.train == "equal cost" else config.steps_of_both_stages
-    if recipe.train == "further":  # after those of its start, which may have had more
-        steps = before.steps + config.steps_without_source
-    if not fitted.steps:
-        steps = config.pretraining_steps if recipe.start.startswith("pretraining") else 0
-    return Outcome(method, fitted.trained, steps,
+    return Outcome(method, fitted.trained, before.steps + fitted.steps,
                    fitted.images_per_second, fitted.wall_seconds + before.wall_seconds,
                    checked | other_choices(fitted.evaluations, rules), images=fitted.images + before.images)
 
@@ -108,12 +100,12 @@ def _adapt_further(job: Job, method: Method, data: Data, start: Trained) -> tupl
 
     All that it knows of the source is what a run keeps: statistics of poses.
     """
-    config, target = job.config, source_free.parted(data.target.train)
+    config, (learnt, held) = job.config, source_free.parted(data.target.train)
     kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train))
-    check = source_free.check_of(method, start, target.held, batch_size=2 * config.batch_size,
+    check = source_free.check_of(method, start, held, batch_size=2 * config.batch_size,
                                  least=config.source_free.least_agreement)
     return source_free.adapted_or_start(lambda: _fit(
-        job, method, data, config.steps_without_source, job.folder, job.variant, kept, {"target": target.learnt},
+        job, method, data, config.steps_without_source, job.folder, job.variant, kept, {"target": learnt},
         check=check), start, job.title)
 
 
@@ -202,10 +194,7 @@ def lengths(config: Config, variant: str) -> dict[str, float]:
     recipe = VARIANTS[variant].recipe
     before = lengths(config, recipe.start) if recipe.start in VARIANTS else (
         {recipe.start: config.pretraining_steps} if recipe.start else {})
-    own = {"nothing": 0, "adaptation": TEACHER_COST * config.steps, "both stages": config.steps_of_both_stages,
-           "equal cost": config.steps_of_equal_cost, "further": config.steps_without_source,
-           "statistics": ADABN_BATCHES}[recipe.train]
-    return before | {variant: own}
+    return before | {variant: recipe.steps(config) * (TEACHER_COST if recipe.train == "adaptation" else 1)}
 
 
 def columns(config: Config) -> tuple[Column, ...]:

@@ -118,14 +118,6 @@ def drops_of(steps: int) -> dict[int, float]:
     return {int(steps * 44 / 70): 0.1, int(steps * 59 / 70): 0.1}
 
 
-@dataclass(frozen=True)
-class Baselines(Checked):
-    """Weights of the other methods' terms."""
-
-    mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
-    dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
-
-
 TEACHER_COST = 2.65  # of a step, in steps of the labels alone (measured on CPUs)
 
 
@@ -171,7 +163,8 @@ class Config(Checked):
     margin: float = 4.0  # gamma
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
-    baselines: Baselines = Baselines()
+    mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
+    dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
     teacher: TeacherAdaptation = TeacherAdaptation()
     source_free: SourceFree = SourceFree()
     source_free_share: Share = 0.1  # of the steps of adaptation, after those of the network that it starts from
@@ -206,8 +199,8 @@ class Config(Checked):
 
 
 OF_ADAPTATION = (
-    "summary", "margin", "coefficient", "coefficient_steps", "baselines",
-    "source_free", "source_free_share", "ground_false")
+    "summary", "margin", "coefficient", "coefficient_steps", "mcd_trade_off", "dd_coefficient", "source_free",
+    "source_free_share", "ground_false")
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:
@@ -222,7 +215,7 @@ SMALL_BODIES = Config(
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
     DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
     pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,
-    baselines=Baselines(mcd_trade_off=0.1, dd_coefficient=0.5),
+    mcd_trade_off=0.1, dd_coefficient=0.5,
     teacher=TeacherAdaptation(
         teacher_learning_rate=1e-3, teacher_schedule="cosine", teacher_decay=0.99, view_degrees=30.0, view_shear=10.0,
         view_zoom=(0.8, 1.2)))

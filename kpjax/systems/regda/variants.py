@@ -42,15 +42,15 @@ def _two_heads(config: Config, setup: Setup) -> Setup:
 
 
 def build_supervised(
-    config: Config, setup: Setup, *, steps: int | None = None, stream: str = "labelled", mse: bool = False,
-    rates_of: Literal["plain", "teacher"] = "plain", equal_cost: bool = False
+    config: Config, setup: Setup, *, length: str = "steps_of_both_stages", stream: str = "labelled", mse: bool = False,
+    rates_of: Literal["plain", "teacher"] = "plain"
 ) -> Method:
     """Builds heatmap KL and the config's optimizer, or half the MSE and Adam.
 
-    steps: of the whole training; those of both stages if not given, or with `equal_cost` as many as cost the same as
-    `teacher_adaptation`. rates_of: of Adam, where `mse`: the plain recipe's 1e-3, or those of `teacher_adaptation`.
+    length: the config's number of steps of the whole training. rates_of: of Adam, where `mse`: the plain recipe's 1e-3,
+    or those of `teacher_adaptation`.
     """
-    steps = steps or (config.steps_of_equal_cost if equal_cost else config.steps_of_both_stages)
+    steps = getattr(config, length)
     if mse:
         plain = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
         rates = config.teacher.adaptation_rate(steps) if rates_of == "teacher" else plain
@@ -103,7 +103,7 @@ def build_regda(config: Config, setup: Setup) -> Method:
 
 def build_dd(config: Config, setup: Setup) -> Method:
     """Builds disparity discrepancy, a literal min-max game."""
-    options = _disparity(config, setup) | {"coefficient": _rising(config, config.baselines.dd_coefficient)}
+    options = _disparity(config, setup) | {"coefficient": _rising(config, config.dd_coefficient)}
     return methods.dd(_two_heads(config, setup), pseudo_maps=pseudo_maps(config), margin=config.margin, **options)
 
 
@@ -143,13 +143,12 @@ def build_source_free(config: Config, setup: Setup) -> Method:
     return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view())
 
 
-def build_pretraining(config: Config, setup: Setup) -> Method:
-    """Builds the first stage: heatmap KL on the source domain."""
-    return build_supervised(config, setup, steps=config.pretraining_steps, stream="source")
-
+# The first stage: heatmap KL on the source domain.
+build_pretraining = functools.partial(build_supervised, length="pretraining_steps", stream="source")
 
 # Variants
 
+ADABN_BATCHES = 60
 Build = Callable[[Config, Setup], Method]
 
 
@@ -163,6 +162,12 @@ class Recipe(NamedTuple):
     pretrain: Build = build_pretraining  # of the stage, where it starts from one
     logits: bool = True  # whether heatmaps are those of a KL divergence, and not heights, as squared errors learn them
 
+    def steps(self, config: Config) -> int:
+        """Returns the steps of its own training."""
+        return {"nothing": 0, "adaptation": config.steps, "both stages": config.steps_of_both_stages,
+                "equal cost": config.steps_of_equal_cost, "further": config.steps_without_source,
+                "statistics": ADABN_BATCHES}[self.train]
+
     def config(self, config: Config) -> Config:
         """Returns the config that the variant is built by."""
         coloured = {"augmentation": "regda_colour" if config.augment.published else "colour"}
@@ -170,7 +175,8 @@ class Recipe(NamedTuple):
 
 
 def _alone(*, mse: bool = False, equal_cost: bool = False, **options: Any) -> Recipe:
-    return Recipe(functools.partial(build_supervised, mse=mse, equal_cost=equal_cost, **options), "",
+    length = "steps_of_equal_cost" if equal_cost else "steps_of_both_stages"
+    return Recipe(functools.partial(build_supervised, mse=mse, length=length, **options), "",
                   "equal cost" if equal_cost else "both stages", logits=not mse)
 
 
@@ -200,7 +206,7 @@ VARIANTS: dict[str, Variant] = {
         lambda config, setup: methods.dann(setup, coefficient=_rising(config, 1.0)))),
     "mcd": Variant("baseline", "two heads that disagree on the target domain", "MCD", Recipe(
         lambda config, setup: methods.mcd(_two_heads(config, setup), carried=_carried(config),
-                                          trade_off=config.baselines.mcd_trade_off))),
+                                          trade_off=config.mcd_trade_off))),
     "dd": Variant("baseline", "disparity discrepancy, a literal min-max game", "DD", Recipe(build_dd)),
     "teacher_adaptation": Variant("baseline", "a mean teacher's surer answers on target images, both domains restyled",
                                   "UDAPE", Recipe(
