@@ -13,7 +13,7 @@ from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
 from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform
-from kpjax.systems.adaptation.images import Data, with_turns
+from kpjax.systems.adaptation.measures import Data, with_turns
 from kpjax.systems.image_sets import TUNING_SEEDS, decoded_once
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}

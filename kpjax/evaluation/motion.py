@@ -5,7 +5,10 @@ in [0, 1]. Points are (N, K, 2), (x, y) in pixels, and arrays are NumPy's.
 """
 import numpy as np
 
+from kpjax.input.video_source import VideoSource
+
 DIFFERENT = 0.1  # of the full range: a pixel whose largest channel differs more from the background moves
+FRAMES_SEEN = 400  # of all videos together, about
 STIRRED = 1e-3  # share of moving pixels below which nothing moves in a frame
 
 
@@ -81,3 +84,30 @@ def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarra
     rows = np.square(np.arange(size[0]) - points[:, 1, None])
     columns = np.square(np.arange(size[1]) - points[:, 0, None])
     return rows[:, :, None] + columns[:, None] <= radius**2
+
+
+def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, float]:
+    """Computes whether keypoints (N, K, 2) lie on what moves before a still camera; {} if each frame is cropped anew.
+
+    What moves differs from the median of its video. `points_on_motion` is the share of points with a moving pixel
+    within 1/32 of the image's side, in frames in which something moves; `motion_coverage` the share of the squared
+    difference that is so near to some point; `coincident_points` the number of pairs nearer than 1/64 of the side.
+    About 400 frames are looked at.
+    """
+    first, end = source.bounds[0]
+    if end - first > 1 and (source[first].crop != source[first + 1].crop).any():
+        return {}
+    moving, energy, rows, side = [], [], [], source[0].image.shape[1]
+    each = max(FRAMES_SEEN // len(source.titles), 8)
+    for first, end in source.bounds:
+        chosen = np.unique(np.linspace(first, end - 1, each).round().astype(int))
+        images = np.stack([source[row].image for row in chosen])
+        background = median_background(images)
+        moving.append(moving_pixels(images, background))
+        energy.append(np.square(images / np.float32(255) - background).mean(-1))
+        rows.append(chosen)
+    points = keypoints[np.concatenate(rows)]
+    found = {"points_on_motion": points_on_motion(points, np.concatenate(moving), radius=side / 32),
+             "motion_coverage": motion_coverage(points, np.concatenate(energy), radius=side / 32),
+             "coincident_points": coincident_points(points, near=side / 64)}
+    return {name: value for name, value in found.items() if np.isfinite(value)}

@@ -5,7 +5,6 @@
 A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
 preempted run needs stands here, and no system knows of it.
 """
-import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
@@ -15,15 +14,14 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax import InputError, Method, Skeleton, Trained, named_key
+from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import absolute, make_folder, read_json, strict, write_json
 from kpjax.images.transforms import Transform
-from kpjax.input.source import Source, stacked, subset
+from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream, stream
 from kpjax.models import KeypointNetwork
-from kpjax.platforms import run_once
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import changed, config_as_json, config_from_json, flat
 from kpjax.systems.image_sets import TUNING_SEEDS
@@ -333,17 +331,6 @@ def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: G
         write_png(path, prediction_sheet(
             images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
             visible=found.visible, columns=4, minimum_side=minimum_side))
-
-
-def first_state(job: Job, method: Method, source: Source, stage: str, start: Mapping[str, Any] = {}) -> Trained:
-    """Returns what `fit` of a stage starts from, for a variant that shows how much learning does.
-
-    source: of examples like those that the method reads. start: as for `fit`.
-    """
-    key = named_key(named_key(jax.random.key(job.seed), stage), "init")
-    init = functools.partial(jax.eval_shape, method.init) if job.plan else run_once(method.init)
-    state = init(key, dict.fromkeys(method.streams, stacked([source[0]])), start)
-    return Trained(state.variables, state.frozen)
 
 
 def first_variables(job: Job, network: KeypointNetwork, names: Sequence[str] = ()) -> dict[str, Any]:

@@ -24,8 +24,7 @@ from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
 from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
-from kpjax.systems.adaptation.images import Data, with_turns
-from kpjax.systems.adaptation.measures import checked
+from kpjax.systems.adaptation.measures import Data, checked, with_turns
 from kpjax.systems.adaptation.variants import plain_of
 from kpjax.systems.configs import changed
 from kpjax.systems.system import Job

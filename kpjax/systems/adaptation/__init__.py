@@ -19,19 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kpjax import (
-    InputError,
-    Method,
-    Skeleton,
-    Trained,
-    Variables,
-    augment,
-    codec,
-    losses,
-    methods,
-    named_key,
-    predict_source,
-)
+from kpjax import InputError, Method, Skeleton, Trained, Variables, augment, codec, losses, methods, named_key
 from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source, stacked
@@ -40,13 +28,12 @@ from kpjax.platforms import run_once
 from kpjax.systems import system
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import RENDERED, Config
-from kpjax.systems.adaptation.images import Data
-from kpjax.systems.adaptation.measures import draw_sheets, found_in, measures_of
+from kpjax.systems.adaptation.measures import Data, draw_sheets, found_in, measures_of
 from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start
 from kpjax.systems.configs import optimizer_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome
-from kpjax.training.evaluation import Gathered
+from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.trees import load_trained, save_trained, tree_digest
@@ -98,8 +85,13 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
     Without an epoch it is the network with the backbone's published weights. Raises InputError if there are none.
     """
     config, name = job.config, core_name(job.config)
+    if job.plan and not config.core.core_epochs:
+        return untrained_core(config, job.seed, of_shapes=True)
     if not config.core.core_epochs:
-        return untrained_core(config, job.seed, of_shapes=True) if job.plan else published_core(config, job.seed)
+        if not config.backbone.weights:
+            raise InputError("weights", "name the published weights that are the core, or train one: --core-epochs 10")
+        variables = system.first_variables(job, network(config, config.landmarks))["variables"]
+        return Core(variables, tree_digest(variables))
     preset = config.core_kept_by or job.base_preset
     found = job.stage(name, lambda folder: _train_core(job, folder, open_images), preset=preset,
                       config=presets.of_core(config))
@@ -138,37 +130,42 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
         config=presets.of_core(config) | {"seed": job.seed})
 
 
-def published_core(config: Config, seed: int) -> Core:
-    """Returns the network with its backbone's published weights, all else drawn by the seed."""
-    if not config.backbone.weights:
-        raise InputError("weights", "name the published weights that are the core, or train one: --core-epochs 10")
-    variables = config.backbone.variables(network(config, config.landmarks), image_size=config.data.image_size,
-                                          seed=seed)["variables"]
-    return Core(variables, tree_digest(variables))
-
-
 def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Core:
     """Returns a fresh network in place of a trained core. of_shapes: for a plan, which computes nothing."""
     images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
     init = functools.partial(network(config, config.landmarks).init, train=False)
-    given = (named_key(jax.random.key(seed), "random core"), images)
-    if of_shapes:
-        return Core(jax.eval_shape(init, *given), "")
-    variables = run_once(init)(*given)
-    return Core(variables, tree_digest(variables))
+    init = functools.partial(jax.eval_shape, init) if of_shapes else run_once(init)
+    variables = init(named_key(jax.random.key(seed), "random core"), images)
+    return Core(variables, "" if of_shapes else tree_digest(variables))
 
 
 # A run
 
 
 def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
-    """Trains a variant, most from the core that `core_of` returns, and predicts all images that it is evaluated on."""
+    """Trains a variant, most from the core that `core_of` returns, and predicts all images that it is evaluated on.
+
+    A run does not go on with another core than it began with.
+    """
     config, recipe = job.config, VARIANTS[job.variant].recipe
     method, core = build(config, job.variant), None
     if recipe.core != "none":
         core = core_of(job) if recipe.core == "trained" else untrained_core(config, job.seed, of_shapes=bool(job.plan))
     start = ({"core": core.variables} if core else {}) | perceptual_start(config)
-    fitted = _adapt(job, method, data, start, core)
+    if data.chosen and jax.process_index() == 0:
+        write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
+    # Presets that differ in what they evaluate share their training.
+    study = job.preset.removeprefix(job.base_preset)
+    keeps = job._replace(preset=(config.training_kept_by or job.base_preset) + study)
+    streams = dict.fromkeys(method.streams, stacked([data.target[0]]))
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
+    print(f"{job.title}: {weights_in_words(state)}")
+    # One name for all variants, so that those of a seed draw the same views and start from the same generator.
+    fitted = system.fit_sources(
+        job, method, {"target": data.target}, batch_size=config.batch_size, steps=config.steps,
+        stage=STAGE, folder=keeps.folder, unlabelled=("target",), start=start,
+        config=presets.of_training(config) | {
+            "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
     if job.plan:
         return Outcome(method, fitted.trained, 0)
     # The network that compares images is no part of the result.
@@ -191,28 +188,9 @@ def weights_in_words(state: Any) -> str:
         return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
     counts = {name: size(tree) for name, tree in state.variables["params"].items()}
-    parts = {"projections": "in matrices of frozen kernels", "free": "of the network's own",
-             "head": "of the head"}
+    parts = {"projections": "in matrices of frozen kernels", "free": "of the network's own", "head": "of the head"}
     trained = ", ".join(f"{counts[name]:,} {words}" for name, words in parts.items() if name in counts)
     return f"{size(state.frozen.get('core', {})):,} weights of the core frozen; trained: {trained}"
-
-
-def _adapt(job: Job, method: Method, data: Data, start: dict[str, Any], core: Core | None) -> Fitted:
-    """`fit` on images without labels. It refuses to go on with another core than it began with."""
-    if data.chosen and jax.process_index() == 0:
-        write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
-    # Presets that differ in what they evaluate share their training.
-    study = job.preset.removeprefix(job.base_preset)
-    keeps = job._replace(preset=(job.config.training_kept_by or job.base_preset) + study)
-    examples = stacked([data.target[0]])
-    state = jax.eval_shape(method.init, jax.random.key(0), dict.fromkeys(method.streams, examples), start)
-    print(f"{job.title}: {weights_in_words(state)}")
-    # One name for all variants, so that those of a seed draw the same views and start from the same generator.
-    return system.fit_sources(
-        job, method, {"target": data.target}, batch_size=job.config.batch_size, steps=job.config.steps,
-        stage=STAGE, folder=keeps.folder, unlabelled=("target",), start=start,
-        config=presets.of_training(job.config) | {
-            "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:

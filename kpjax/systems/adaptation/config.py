@@ -9,20 +9,10 @@ from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
 from kpjax.methods.adaptation_family.adaptation import released_learning_rate
-from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
-from kpjax.systems.configs import (
-    Checked,
-    Count,
-    CountOrZero,
-    Positive,
-    Rule,
-    Share,
-    changed,
-    config_as_json,
-)
+from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, Rule, Share, changed, config_as_json
 from kpjax.systems.image_sets import loaded_larger
 from kpjax.systems.weights import Backbone
 
@@ -132,17 +122,6 @@ class ReleasedOptimizer(Checked):
 
 
 @dataclass(frozen=True)
-class Views(Checked):
-    """Two views of each image."""
-
-    shown: Share = 2 / 3  # the share of an image's side that an unturned view shows
-
-    def build(self, side: int) -> ViewPair:
-        """Builds the function that makes both views, of `side` px."""
-        return similarity_views(size=(side, side), shown=self.shown)
-
-
-@dataclass(frozen=True)
 class Comparison(Checked):
     """Reconstruction of one view from another, and its comparison with the image, by pixels and by features."""
 
@@ -182,7 +161,7 @@ class Config(Checked):
     batch_size: Count = 48
     steps: Count = 200_000
     optimizer: ReleasedOptimizer = ReleasedOptimizer()
-    view_pairs: Views = Views()
+    shown: Share = 2 / 3  # the share of an image's side that an unturned view shows
     comparison: Comparison = Comparison()
     evaluation: Evaluation = Evaluation()
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key
 from kpjax.methods import perceptual
 from kpjax.methods.adaptation_family.adaptation import HEAD, RELEASED_SIGMA, released_optimizer
+from kpjax.methods.adaptation_family.view_pairs import similarity_views
 from kpjax.models import (
     VGG,
     FeatureMaps,
@@ -70,7 +71,7 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
         setup, objective=objective, trained=parametrisation,
         generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
                                     jnp.dtype(config.network.dtype)),
-        **comparing, view_pair=config.view_pairs.build(side))
+        **comparing, view_pair=similarity_views(size=(side, side), shown=config.shown))
 
 
 def as_evaluated(trained: Trained, variant: str) -> Trained:

@@ -10,12 +10,20 @@ matrix from which AAA, AT, MT and A-MRE are computed.
 chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of KA-Net: a well weighted distillation
 has it.
 """
-from collections.abc import Mapping
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
+import numpy as np
 
+from kpjax import geometry
+from kpjax.evaluation.incremental import incremental_summary
+from kpjax.evaluation.metrics import nme
 from kpjax.files import read_json, write_text
-from kpjax.systems.incremental import measures, steps as stages
+from kpjax.systems.incremental import steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
 from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
@@ -37,7 +45,7 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains all steps of the protocol; the evaluation images are predicted after each."""
     run, steps = run_of(job, data), len(data.protocol.steps)
     joint = run.recipe.base == "joint"
-    known = stages.learn_jointly(run) if joint else stages.learn_base(run)
+    known = stages.learn_first(run)
     seconds, images, metrics, predictions = known.wall_seconds, known.images, {}, {}
     for step in range(1, 1 if joint else steps):
         predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
@@ -52,9 +60,42 @@ def train(job: Job, data: Data) -> Outcome:
                    known.images_per_second, seconds, metrics, predictions, images)
 
 
-def matrices(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> measures.Matrices:
-    """Computes the matrices of a run."""
-    return measures.matrices_of(job.config, data.introduced, predictions, len(data.protocol.steps))
+class Matrices(NamedTuple):
+    """A row for each of the T + 1 steps; NaN for keypoints that are not known yet, or never labelled."""
+
+    accuracy: np.ndarray  # (T + 1, K) PCK
+    error: np.ndarray  # (T + 1, K) mean distance, in pixels of the original images or in the reference length
+
+
+def matrices_of(job: Job, data: Data, predictions: Mapping[str, Gathered]) -> Matrices:
+    """Computes the matrices of a run from its predictions `step_0` and on."""
+    config, introduced, steps = job.config, data.introduced, len(data.protocol.steps)
+    accuracy, error = np.full((2, steps, len(introduced)), np.nan)
+    for step in range(steps):
+        if (found := predictions.get(f"step_{step}")) is None:
+            continue
+        found = found._replace(visible=found.visible * (introduced <= step))
+        accuracy[step] = stages.accuracies(found, config.pck_threshold)
+        points, truth, scale = found.keypoints, found.true_keypoints, found.scale
+        if config.error_in == "pixels":
+            points, truth = (np.asarray(geometry.move_points(found.crop, one)) for one in (points, truth))
+            scale = np.ones(len(truth), np.float32)
+        error[step] = nme(points, truth, found.visible, scale).per_keypoint
+    return Matrices(accuracy, error)
+
+
+def summary(matrices: Matrices, introduced: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Computes the numbers of results.json; undefined ones, as the transfer of a single step, are left out.
+
+    aaa, at, mt and a_mre weigh every keypoint alike, gains since its introduction; aaa/<keypoint> and a_mre/<keypoint>
+    are those of single keypoints. introduced: (K,), beyond the last row for keypoints that never come.
+    """
+    found = incremental_summary(matrices.accuracy, introduced)
+    values = {"aaa": found.average, "at": found.average_transfer, "mt": found.maximal_transfer,
+              "a_mre": incremental_summary(matrices.error, introduced, errors=True).average}
+    values |= {f"aaa/{name}": value for name, value in zip(names, matrices.accuracy[-1], strict=True)}
+    values |= {f"a_mre/{name}": value for name, value in zip(names, matrices.error[-1], strict=True)}
+    return {name: float(value) for name, value in values.items() if not math.isnan(value)}
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
@@ -63,9 +104,12 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     triples/pck is over the old keypoints of the triples that the protocol states, after the last step: what KA-Net can
     change. It is measured of all variants but those with other triples.
     """
-    found = measures.summary(matrices(job, data, predictions), data.introduced, data.skeleton.names)
-    if VARIANTS[job.variant].recipe.triples != "random":
-        found |= measures.of_targets(found, data.protocol, job.config.association.triples)
+    found = summary(matrices_of(job, data, predictions), data.introduced, data.skeleton.names)
+    count = job.config.association.triples  # in use in each step
+    targets = {triple.old for step in data.protocol.steps for triple in step.triples[:count]}
+    values = [found[f"aaa/{name}"] for name in sorted(targets) if f"aaa/{name}" in found]
+    if values and VARIANTS[job.variant].recipe.triples != "random":
+        found["triples/pck"] = float(np.mean(values))
     return found
 
 
@@ -75,8 +119,14 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
                      predictions.get(f"step_{len(data.protocol.steps) - 1}"))
     if jax.process_index():
         return
-    write_text(job.folder / "accuracy_matrix.csv", measures.matrix_csv(
-        matrices(job, data, predictions), data.introduced, data.skeleton.names, job.config))
+    config, names, matrices = job.config, data.skeleton.names, matrices_of(job, data, predictions)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([
+        ("step", "keypoint", "introduced_in", f"pck_at_{config.pck_threshold:g}", f"error_in_{config.error_in}"),
+        *((step, names[k], data.introduced[k], f"{matrices.accuracy[step, k]:.6f}", f"{errors[k]:.4f}")
+          for step, errors in enumerate(matrices.error) for k in np.argsort(data.introduced, kind="stable")
+          if not np.isnan(errors[k]))])
+    write_text(job.folder / "accuracy_matrix.csv", text.getvalue())
 
 
 def lengths(config: Config, variant: str) -> dict[str, float]:

@@ -12,8 +12,7 @@ from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import reach
-from kpjax.systems.incremental.measures import accuracies
-from kpjax.systems.incremental.steps import Known, Prepared, Run, increment_at
+from kpjax.systems.incremental.steps import Known, Prepared, Run, accuracies, increment_at
 from kpjax.systems.incremental.variants import KaNet, Setting, build_association, build_step, ka_net_of
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
@@ -39,15 +38,14 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
     inputs = max(len(triple) - 1 for triple in triples)
     ka_net, seen = choose_network(setting, Trained({}, frozen), training)
 
-    def train(folder: epath.Path) -> Fitted:
-        method = build_association(setting, ka_net, inputs)
-        return run.fit(method, training, config.association_steps, folder, f"association {step}", frozen, reads=reads)
+    def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
+        return run.fit(build_association(setting, ka_net, inputs), training, config.association_steps, folder, identity,
+                       f"association {step}", frozen)
 
-    reads = config.of_association()
     # Of step 1 the teacher is the base, so variants that begin alike share it.
     shared = step == 1 and recipe.triples == "protocol"
     found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
-                      {"before": known.digest}, reads=reads)
+                      {"before": known.digest}, reads=config.of_association())
     variables = found.trained.variables
     trained = Trained(variables, frozen)
     planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)

@@ -3,6 +3,7 @@
 Only arrays of parameters go from one step to the next: the variables of the network, and for some baselines importances
 and anchors of the same shapes.
 """
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from etils import epath
 
 from kpjax import Method, Skeleton, Trained, Variables, losses, named_key
+from kpjax.evaluation import metrics
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, subset
 from kpjax.input.stream import SourceStream, stream
@@ -60,12 +62,10 @@ class Data(NamedTuple):
         return f"{len(self.protocol.steps)} steps, {len(self.evaluation)} images for evaluation"
 
 
-def all_images(data: Data) -> Source:
-    """Returns the images of all steps with the labels of all keypoints of the protocol, for the oracle."""
-    steps = data.protocol.steps
-    numbers = [number for step in steps for number in step.images]
-    names = [name for step in steps for name in step.keypoints]
-    return labelled_only(subset(data.train, numbers, f"{data.train.name}, {data.protocol.name}"), names)
+def accuracies(found: Gathered, threshold: float) -> np.ndarray:
+    """Computes (K,) PCK; a distance of exactly the threshold is a hit."""
+    return metrics.pck(found.keypoints, found.true_keypoints, found.visible, found.scale, threshold=threshold,
+                       strict=False).per_keypoint
 
 
 # A run and its stages
@@ -110,25 +110,26 @@ class Run(NamedTuple):
         """Returns the images of a step, labelled with its own keypoints only."""
         return step_source(self.data.protocol, step, self.data.train)
 
-    def identity(self, *, of_base: bool, reads: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Returns what must be the same for a stage to be used. reads: the fields that it depends on; None for all."""
-        fields = self.config.of_base() if of_base else config_as_json(self.config) if reads is None else reads
-        return {**fields, **self.data.identity}
+    def stage(self, name: str, train: Callable[[epath.Path, Mapping[str, Any]], Fitted],
+              parents: Mapping[str, str] | None = None, *, of_base: bool = False,
+              reads: Mapping[str, Any] | None = None) -> Stage:
+        """Returns a stage, which `train(folder, identity)` trains: the identity must be the same for it to be used.
 
-    def stage(self, name: str, train: Callable[[epath.Path], Fitted], parents: Mapping[str, str] | None = None, *,
-              of_base: bool = False, reads: Mapping[str, Any] | None = None) -> Stage:
-        """Returns a stage. of_base: it reads only `Config.of_base`, and lies in the folder of the preset varied.
-        reads: see `identity`."""
-        return self.job.stage(name, train, config=self.identity(of_base=of_base, reads=reads), parents=parents,
+        reads: the fields that it depends on; None for all. of_base: it reads only `Config.of_base`, and lies in the
+        folder of the preset varied.
+        """
+        reads = self.config.of_base() if of_base else config_as_json(self.config) if reads is None else reads
+        identity = {**reads, **self.data.identity}
+        return self.job.stage(name, lambda folder: train(folder, identity), config=identity, parents=parents,
                               preset=self.job.base_preset if of_base else "")
 
-    def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, key_name: str,
-            start: Mapping[str, Any], *, of_base: bool = False, reads: Mapping[str, Any] | None = None,
-            keep: Callable[[Any], Any] | None = None, between: Any = None) -> Fitted:
+    def fit(self, method: Method, source: Source, steps: int, folder: epath.Path, identity: Mapping[str, Any],
+            key_name: str, start: Mapping[str, Any], keep: Callable[[Any], Any] | None = None, between: Any = None
+            ) -> Fitted:
         """Fits a method on a step's images; the result is the last step, of which only the increment is kept frozen.
 
-        key_name: variants with the same one draw the same random numbers. of_base, reads: see `stage`. keep: of what
-        the method has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `fit`.
+        key_name: variants with the same one draw the same random numbers. keep: of what the method has tracked in the
+        end, the tree to keep as frozen["tracked"]. Others are those of `stage` and of `fit`.
         """
         def save(state) -> dict[str, float]:
             # `fit` returns no tracked tree. It calls this before it saves its last step: a run stopped in between
@@ -140,7 +141,7 @@ class Run(NamedTuple):
         fitted = fit_sources(
             self.job, method, {"labelled": source}, batch_size=self.config.batch_size, steps=steps, stage=key_name,
             folder=folder, start=start, evaluate=(0, save) if keep else None, between=between,
-            config=self.identity(of_base=of_base, reads=reads) | {"seed": self.job.seed})
+            config={**identity, "seed": self.job.seed})
         frozen = {"increment": fitted.trained.frozen["increment"]}
         if keep and not self.job.plan:
             frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
@@ -150,37 +151,37 @@ class Run(NamedTuple):
 # Step 0, and the oracle
 
 
-def learn_base(run: Run) -> Known:
-    """Returns the network that knows the keypoints of step 0, trained unless the data bring one."""
-    if run.data.base is not None:
-        frozen = {"increment": _first_increment(run, [0], {})}
-        return Known(Trained(run.data.base, frozen), "" if run.job.plan else tree_digest(run.data.base))
-    return _learn_first(run, run.training_images(0), [0], run.config.base_steps)
+def learn_first(run: Run) -> Known:
+    """Returns the network that knows the keypoints of step 0, trained unless the data bring one.
 
-
-def learn_jointly(run: Run) -> Known:
-    """Trains the oracle: all images with all labels, for as many steps as all of the protocol's together."""
-    numbers = range(len(run.data.protocol.steps))
-    return _learn_first(run, all_images(run.data), numbers, run.config.base_steps + numbers[-1] * run.config.steps)
-
-
-def _first_increment(run: Run, numbers: Sequence[int], weights: Mapping[str, float]) -> Increment:
-    new = np.flatnonzero(np.isin(run.data.introduced, list(numbers)))
-    return increment(len(run.data.introduced), old=(), new=new, slots=run.config.association.triples, weights=weights)
-
-
-def _learn_first(run: Run, source: Source, numbers: Sequence[int], steps: int) -> Known:
-    """Trains on the keypoints of some of the protocol's steps at once."""
-    config, kind = run.config, run.recipe.base
+    The oracle learns those of all steps at once: from all images with all labels, for as many steps as all of the
+    protocol's together.
+    """
+    config, kind, data = run.config, run.recipe.base, run.data
+    numbers = range(len(data.protocol.steps)) if kind == "joint" else range(1)
+    new = np.flatnonzero(np.isin(data.introduced, numbers))
+    first = increment(len(data.introduced), old=(), new=new, slots=config.association.triples,
+                      weights={"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
+    if data.base is not None and kind != "joint":
+        return Known(Trained(data.base, {"increment": first}), "" if run.job.plan else tree_digest(data.base))
+    source, steps = run.training_images(0), config.base_steps + numbers[-1] * config.steps
+    if kind == "joint":
+        source = all_images(data)
     shared, keep = kind in ("base", "base_rw"), (lambda tracked: tracked) if kind == "base_rw" else None
-    first = _first_increment(run, numbers, {"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
 
-    def train(folder: epath.Path) -> Fitted:
-        start = {"increment": first} | first_variables(run.job, run.setting.setup.model, run.data.skeleton.names)
-        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, "step 0", start, of_base=shared,
-                       keep=keep)
+    def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
+        start = {"increment": first} | first_variables(run.job, run.setting.setup.model, data.skeleton.names)
+        return run.fit(build_base(run.setting, kind, steps), source, steps, folder, identity, "step 0", start, keep)
 
     return _known(run, run.stage(kind, train, of_base=shared), numbers[-1], NOTHING, source)
+
+
+def all_images(data: Data) -> Source:
+    """Returns the images of all steps with the labels of all keypoints of the protocol."""
+    steps = data.protocol.steps
+    numbers = [number for step in steps for number in step.images]
+    names = [name for step in steps for name in step.keypoints]
+    return labelled_only(subset(data.train, numbers, f"{data.train.name}, {data.protocol.name}"), names)
 
 
 # Later steps
@@ -211,13 +212,12 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
     source, steps = run.training_images(step), run.recipe.increment_steps(run.config)
     start = {"teacher": known.trained.variables, "increment": first.increment, **known.memory, **first.start}
 
-    def train(folder: epath.Path) -> Fitted:
+    def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
+        fit = functools.partial(run.fit, first.method, source, steps, folder, identity, f"step {step}")
         if run.recipe.memory == "afec":
             copy, between = _expanding(run, source, start)
-            options = {"keep": memories.expanded_variables, "between": between}
-            return run.fit(first.method, source, steps, folder, f"step {step}", start | {"expanded": copy}, **options)
-        keep = (lambda tracked: tracked) if run.recipe.memory == "walk" else None
-        return run.fit(first.method, source, steps, folder, f"step {step}", start, keep=keep)
+            return fit(start | {"expanded": copy}, memories.expanded_variables, between)
+        return fit(start, (lambda tracked: tracked) if run.recipe.memory == "walk" else None)
 
     found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
     return _known(run, found, step, known.memory, source)
@@ -274,7 +274,7 @@ def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Sourc
         return {"importance": params, "anchor": params}
 
     def measured(name: str) -> Any:
-        def train(_: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
+        def train(*_: Any) -> Fitted:  # a pass over the step's images resumes nothing
             sums = reduce(importance_of(run.setting, name), trained, source, batch_size=IMPORTANCE_BATCH)
             return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
 

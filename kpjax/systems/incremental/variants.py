@@ -48,6 +48,13 @@ def _built(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
 Terms = Mapping[str, Callable[[Setting], Term]]
 BaseKind = Literal["base", "base_cpr", "base_rw", "joint"]
 WALK = methods.walk_by_updates()
+TERMS: Terms = {
+    "distillation": lambda s: methods.spatial_distillation_term(reduction=s.config.reduction),  # of all old keypoints
+    "association": lambda s: methods.association_term(reduction=s.config.reduction),  # the distance from KA-Net's maps
+    # the distance from the old model's own points
+    "self_training": lambda s: methods.self_training_term(s.setup.codec, reduction=s.config.reduction),
+    "entropy": lambda s: methods.entropy_term(),
+    "penalty": lambda s: methods.penalty_term()}
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that a method is built once for each
@@ -75,26 +82,6 @@ class Recipe:
         return found
 
 
-def distilled(setting: Setting) -> Term:
-    """Builds the spatial distillation of all old keypoints."""
-    return methods.spatial_distillation_term(reduction=setting.config.reduction)
-
-
-def associated(setting: Setting) -> Term:
-    """Builds the distance from KA-Net's maps."""
-    return methods.association_term(reduction=setting.config.reduction)
-
-
-def self_trained(setting: Setting) -> Term:
-    """Builds the distance from the old model's own points."""
-    return methods.self_training_term(setting.setup.codec, reduction=setting.config.reduction)
-
-
-def entropy(setting: Setting) -> Term:
-    """Builds CPR's entropy."""
-    return methods.entropy_term()
-
-
 # Methods
 
 
@@ -112,7 +99,7 @@ def _incremental(setting: Setting, terms: Terms, rate: float, steps: int, **opti
 def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
     """Builds step 0, or the training on everything at once: the method of later steps with no old keypoint."""
     options = {"track": WALK.tracker} if kind == "base_rw" else {}
-    return _incremental(setting, {"entropy": entropy} if kind == "base_cpr" else {},
+    return _incremental(setting, {"entropy": TERMS["entropy"]} if kind == "base_cpr" else {},
                         setting.config.optimizer.base_learning_rate, steps, **options)
 
 
@@ -159,8 +146,8 @@ def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
 # Variants
 
 PLAIN = Recipe()  # the labels of the new keypoints alone
-KAMP = {"distillation": distilled, "association": associated}
-PENALTY = {"penalty": lambda s: methods.penalty_term()}
+KAMP = {name: TERMS[name] for name in ("distillation", "association")}
+PENALTY, ENTROPY = ({name: TERMS[name]} for name in ("penalty", "entropy"))
 ALPHA = ("distillation", "association")  # terms whose weight is alpha
 
 
@@ -185,12 +172,13 @@ VARIANTS: dict[str, Variant] = {
         {**PENALTY, "expanded": lambda s: methods.penalty_term(tracked=True)},
         {"penalty": "afec", "expanded": "afec_expanded"}, memory="afec")),
     "cpr": Variant("baseline", "EWC, and broad answers", "CPR", Recipe(
-        {**PENALTY, "entropy": entropy}, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
+        PENALTY | ENTROPY, {"penalty": "cpr", "entropy": "cpr_entropy"}, "base_cpr", memory="fisher")),
     "self_training": Variant("control", "kamp_rerendered with the old model's own point in KA-Net's place", "", _kamp(
-        "self_training", {"distillation": distilled, "association": self_trained}, ka_net=False, over_old=True)),
+        "self_training", KAMP | {"association": TERMS["self_training"]}, ka_net=False, over_old=True)),
     "ksd_only": Variant("ablation", "without KA-Net", "KSD only",
-                        Recipe({"distillation": distilled}, {"distillation": "ksd_only"})),
-    "ka_only": Variant("ablation", "without distillation", "KA only", _kamp(terms={"association": associated})),
+                        Recipe({"distillation": TERMS["distillation"]}, {"distillation": "ksd_only"})),
+    "ka_only": Variant("ablation", "without distillation", "KA only", _kamp(
+        terms={"association": TERMS["association"]})),
     "random_triples": Variant("ablation", "keypoints of the auxiliary task at random", "random triples",
                               _kamp(triples="random")),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),

@@ -10,38 +10,31 @@ points themselves, as the paper's bound seems to be. PermaKey (Gopalakrishnan et
 supplement, is not built.
 A run in which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from etils import epath
 from PIL import Image
 
-from kpjax import Method, Skeleton
+from kpjax import Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import contact_sheet, draw_keypoints, prediction_sheet, write_png
 from kpjax.evaluation.degeneracy import stop_if_collapsed
+from kpjax.evaluation.motion import motion_in_videos
 from kpjax.files import atomic
 from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
-from kpjax.input.source import Source
+from kpjax.input.source import Source, stacked
 from kpjax.input.video_source import VideoSource, actions_of, of_videos
 from kpjax.methods.perceptual import perceptual_start
+from kpjax.platforms import run_once
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.pyramids import probes
+from kpjax.systems.pyramids import probes, variants
 from kpjax.systems.pyramids.config import SMALL, Config
 from kpjax.systems.pyramids.probes import FLAT
-from kpjax.systems.pyramids.variants import (
-    BASELINES,
-    ORACLE,
-    PERCEPTUAL,
-    VARIANTS,
-    WITHOUT_NETWORK,
-    build,
-    steps_of,
-    still_start,
-)
+from kpjax.systems.pyramids.variants import BASELINES, ORACLE, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
 from kpjax.training.evaluation import Gathered, predict_source
@@ -74,17 +67,25 @@ def train(job: Job, data: Data) -> Outcome:
         return Outcome(None, None, 0)
     method = build(config, data.test.skeleton, variant)
     if variant == "untrained":
-        start = still_start(config, data.train)
-        return Outcome(method, system.first_state(job, method, data.train, "pyramids", start), 0)
+        # what `fit` of the stage starts from
+        init = functools.partial(jax.eval_shape, method.init) if job.plan else run_once(method.init)
+        state = init(named_key(named_key(jax.random.key(job.seed), "pyramids"), "init"), dict.fromkeys(
+            method.streams, stacked([data.train[0]])), variants.still_start(config, data.train))
+        return Outcome(method, Trained(state.variables, state.frozen), 0)
     fitted = _fit(job, method, data, job.folder, variant)
-    per_level, levels = variant in BASELINES and config.baselines.baselines_per_level, {}
-    for number, size in enumerate(config.pyramid.level_sizes if per_level else (), start=1):
+    levels = {}
+    for number, size in enumerate(sizes_alone(config, variant), start=1):
         alone, name = build(config, data.test.skeleton, variant, size), f"{variant}_{size}"
         stage = job.stage(name, lambda folder, alone=alone, name=name: _fit(job, alone, data, folder, name),
                           config=config_as_json(config))
         levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds,
                    predictions=levels, images=fitted.images)
+
+
+def sizes_alone(config: Config, variant: str) -> tuple[int, ...]:
+    """Returns the numbers of keypoints of the levels that a baseline also learns alone."""
+    return config.pyramid.level_sizes if variant in BASELINES and config.baselines.baselines_per_level else ()
 
 
 def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
@@ -106,8 +107,8 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
     compares = config.baselines.perceptual if job.variant == "keynet" else ""
-    start = {**perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
-             **still_start(config, data.train)}
+    start = {**perceptual_start(compares, variants.PERCEPTUAL, image_size=config.data.image_size),
+             **variants.still_start(config, data.train)}
     pairs = frame_pairs(data.train, window=config.data.window, batch_size=config.batch_size, seed=job.seed,
                         crop=config.data.pair_crop, repeats=True, process_index=jax.process_index(),
                         process_count=jax.process_count())
@@ -130,7 +131,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     else:
         found, skeleton = predictions["test"], outcome.method.skeleton
         values, truth = probes.degeneracy(found.keypoints, config.data.image_size), probes.truth_of(found)
-        values |= probes.motion(data.test, found.keypoints)
+        values |= motion_in_videos(data.test, found.keypoints)
         features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, skeleton) | {
             level: alone.keypoints for level, alone in predictions.items() if level != "test"}
     if data.test.skeleton.names:
@@ -155,35 +156,28 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws keypoints on test videos, moving and in a sheet."""
-    method = outcome.method
+    """Draws keypoints on test videos: on the start of some, moving side by side without an end, and in a sheet."""
+    method, source = outcome.method, data.test
     if method is None or jax.process_index() != 0:
         return
-    folder, found, oracle = job.folder / system.IMAGES, predictions["test"], job.variant == ORACLE
-    draw_keypoints_moving(folder / "keypoints_moving.png", data.test, found.keypoints, method.skeleton)
-    rows = np.linspace(0, len(data.test) - 1, 16).round().astype(int)
-    true = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if oracle else {}
-    write_png(folder / "keypoints.png", prediction_sheet(
-        [data.test[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
-
-
-def draw_keypoints_moving(path: epath.Path, source: VideoSource, keypoints: np.ndarray, skeleton: Skeleton) -> None:
-    """Draws keypoints (N, K, 2) of all frames on the start of some videos, side by side, as an endless animated PNG."""
+    folder, found = job.folder / system.IMAGES, predictions["test"]
     videos = np.unique(np.linspace(0, len(source.titles) - 1, MOVING_VIDEOS).round().astype(int))
-    columns = [[draw_keypoints(source[number].image, keypoints[number], None, skeleton, minimum_side=MOVING_SIDE)
-                for number in range(*source.bounds[video])[:MOVING_FRAMES]] for video in videos]
+    moving = [[draw_keypoints(source[row].image, found.keypoints[row], None, method.skeleton, minimum_side=MOVING_SIDE)
+               for row in range(*source.bounds[video])[:MOVING_FRAMES]] for video in videos]
     # Colours lose four bits: files of noisy images are then less than half as large.
-    images = [Image.fromarray(contact_sheet(shown, len(columns)) & 0xF0) for shown in zip(*columns, strict=False)]
-    with atomic(path) as file:
+    images = [Image.fromarray(contact_sheet(shown, len(moving)) & 0xF0) for shown in zip(*moving, strict=False)]
+    with atomic(folder / "keypoints_moving.png") as file:
         images[0].save(file, format="PNG", save_all=True, append_images=images[1:], duration=120, loop=0)
+    rows = np.linspace(0, len(source) - 1, 16).round().astype(int)
+    true = {"true": found.true_keypoints[rows], "visible": found.visible[rows]} if job.variant == ORACLE else {}
+    write_png(folder / "keypoints.png", prediction_sheet(
+        [source[row].image for row in rows], found.keypoints[rows], None, method.skeleton, columns=4, **true))
 
 
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of the stages of a variant: of a baseline also those with the keypoints of each level alone."""
-    sizes = config.pyramid.level_sizes if variant in BASELINES and config.baselines.baselines_per_level else ()
-    untrained = variant in (*WITHOUT_NETWORK, "untrained")
-    return {} if untrained else dict.fromkeys([variant, *(f"{variant}_{size}" for size in sizes)],
-                                              steps_of(config, variant))
+    names = [variant, *(f"{variant}_{size}" for size in sizes_alone(config, variant))]
+    return {} if variant in (*WITHOUT_NETWORK, "untrained") else dict.fromkeys(names, steps_of(config, variant))
 
 
 def columns(config: Config) -> tuple[Column, ...]:

@@ -13,13 +13,6 @@ import numpy as np
 
 from kpjax import Skeleton
 from kpjax.evaluation.degeneracy import live_keypoints, spread_of
-from kpjax.evaluation.motion import (
-    coincident_points,
-    median_background,
-    motion_coverage,
-    moving_pixels,
-    points_on_motion,
-)
 from kpjax.evaluation.probes.actions import action_probe, windows
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import RegressionErrors, errors_in_units, normalised_from_pixels
@@ -31,7 +24,6 @@ from kpjax.training.evaluation import Gathered
 
 FLAT = "flat"
 BLOCKS = 10  # a single video is cut into so many stretches, which take the place of videos
-MOTION_FRAMES = 400
 SPREAD_FRAMES = 2000  # are enough for the distances between keypoints
 Features = Mapping[str, np.ndarray]  # by level, (N, F) or (N, k, 2)
 
@@ -145,30 +137,3 @@ def degeneracy(keypoints: np.ndarray, side: int) -> dict[str, float]:
     spread = spread_of(points)
     return {"live_points": float(live_keypoints(points).sum()), "point_spread": float(spread["points"]),
             "coordinate_spread": float(spread["coordinates"])}
-
-
-def motion(source: VideoSource, keypoints: np.ndarray) -> dict[str, float]:
-    """Computes whether keypoints (N, K, 2) lie on what moves before a still camera; {} if each frame is cropped anew.
-
-    What moves differs from the median of its video. `points_on_motion` is the share of points with a moving pixel
-    within 1/32 of the image's side, in frames in which something moves; `motion_coverage` the share of the squared
-    difference that is so near to some point; `coincident_points` the number of pairs nearer than 1/64 of the side. See
-    `kpjax.evaluation.motion`. About `MOTION_FRAMES` frames are looked at.
-    """
-    first, end = source.bounds[0]
-    if end - first > 1 and (source[first].crop != source[first + 1].crop).any():
-        return {}
-    moving, energy, rows, side = [], [], [], source[0].image.shape[1]
-    each = max(MOTION_FRAMES // len(source.titles), 8)
-    for first, end in source.bounds:
-        chosen = np.unique(np.linspace(first, end - 1, each).round().astype(int))
-        images = np.stack([source[row].image for row in chosen])
-        background = median_background(images)
-        moving.append(moving_pixels(images, background))
-        energy.append(np.square(images / np.float32(255) - background).mean(-1))
-        rows.append(chosen)
-    points = keypoints[np.concatenate(rows)]
-    found = {"points_on_motion": points_on_motion(points, np.concatenate(moving), radius=side / 32),
-             "motion_coverage": motion_coverage(points, np.concatenate(energy), radius=side / 32),
-             "coincident_points": coincident_points(points, near=side / 64)}
-    return {name: value for name, value in found.items() if np.isfinite(value)}

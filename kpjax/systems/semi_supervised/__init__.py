@@ -12,32 +12,30 @@ stores which step the validation images choose.
 
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
 """
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from kpjax import Method, Skeleton, Trained, geometry, methods
+from kpjax import Example, Method, Skeleton, Trained, geometry, methods
+from kpjax.heatmaps import Codec
 from kpjax.input.source import Source, with_labels
+from kpjax.losses import semantic_consistency
 from kpjax.methods import published
 from kpjax.methods.perceptual import perceptual_start
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
 from kpjax.systems.reports.table import Column
-from kpjax.systems.semi_supervised import measures
+from kpjax.systems.semi_supervised import variants
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
-from kpjax.systems.semi_supervised.variants import (
-    PERCEPTUAL,
-    VARIANTS,
-    build,
-    build_warm_start,
-    distilled,
-    read_semantic,
-    setup_of,
-)
+from kpjax.systems.semi_supervised.variants import VARIANTS, build, distilled, setup_of
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
-from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.run_folder import kept_arrays
@@ -87,7 +85,7 @@ def train(job: Job, data: Data) -> Outcome:
     warm = _warm_start(job, data)
     start = _started(job, data, warm)
     if job.variant == "gen":
-        start |= perceptual_start(baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size)
+        start |= perceptual_start(baselines.perceptual, variants.PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
                "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
     method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
@@ -126,7 +124,7 @@ def _warm_start(job: Job, data: Data) -> Stage | None:
     config = job.config
     if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
         return None
-    warm, method = job._replace(variant="supervised"), build_warm_start(config, data.skeleton)
+    warm, method = job._replace(variant="supervised"), variants.build_warm_start(config, data.skeleton)
     return job.stage("warm_start", lambda folder: _fit(
         warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start",
         _started(job, data, None)),
@@ -164,28 +162,69 @@ def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, de
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Measures errors and, where they were learnt, semantic features on test images."""
-    config, trained = job.config, outcome.trained
-    found = {}
+    """Measures errors and, where they were learnt, semantic features on test images.
+
+    Also whether the labelled images themselves were learnt, without which variants compare little.
+    """
+    config, trained, variant = job.config, outcome.trained, VARIANTS[job.variant]
+    found = errors(predictions["test"], outcome.method.skeleton, config, "test", details=True)
+    batch_size = 2 * config.batch_size
+    if not variant.recipe.untrained:
+        found["labelled/left_to_learn"] = left = left_to_learn(
+            outcome.method, setup_of(config, data.skeleton).codec, trained, data.plain_labelled or data.labelled,
+            batch_size=batch_size)
+        if left > FITTED:
+            print(f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
+                  "error of empty maps; train longer before you compare variants")
     if "semantic" in trained.variables:
-        found["test/sc_over_ln_k"] = over_chance = measures.consistency_over_chance(
-            read_semantic(config, data.skeleton), trained, data.test, batch_size=2 * config.batch_size)
-        if over_chance > NOTHING_LEARNT and VARIANTS[job.variant].kind != "ablation":
+        found["test/sc_over_ln_k"] = over_chance = consistency_over_chance(
+            variants.read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+        if over_chance > NOTHING_LEARNT and variant.kind != "ablation":
             print(f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
                   "nothing; train longer, or lower --invariance")
-    learning = {} if VARIANTS[job.variant].recipe.untrained else of_labelled(job, data, outcome)
-    return errors(predictions["test"], outcome.method.skeleton, config, "test", details=True) | learning | found
+    return found
 
 
-def of_labelled(job: Job, data: Data, outcome: Outcome) -> dict[str, float]:
-    """Measures whether the labelled images themselves were learnt, without which variants compare little."""
-    left = measures.left_to_learn(
-        outcome.method, setup_of(job.config, data.skeleton).codec, outcome.trained,
-        data.plain_labelled or data.labelled, batch_size=2 * job.config.batch_size)
-    if left > FITTED:
-        print(f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
-              "error of empty maps; train longer before you compare variants")
-    return {"labelled/left_to_learn": left}
+def left_to_learn(method: Method, codec: Codec, state, labelled: Source, *, batch_size: int) -> float:
+    """Measures the squared error of heatmaps on labelled images over that of empty maps.
+
+    1 says that nothing was learnt. labelled: images as evaluation sees them. NaN where no keypoint is visible.
+    """
+    sums = reduce(_left_sums(method.predict, codec.encode), state, labelled, batch_size=batch_size)
+    error, empty = float(sums["error"]), float(sums["empty"])
+    return error / empty if empty else math.nan
+
+
+@functools.lru_cache(maxsize=16)
+def _left_sums(predict: Callable, encode: Callable):
+    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        targets, counted = encode(batch)
+        counted = (counted * weights[:, None])[:, None, None]
+        maps = jnp.concatenate(predict(state, batch).heatmaps, -1).astype(jnp.float32)
+        return {"error": (jnp.square(maps - targets) * counted).sum(), "empty": (jnp.square(targets) * counted).sum()}
+
+    return measure
+
+
+def consistency_over_chance(read: variants.ReadSemantic, state, source: Source, *, batch_size: int) -> float:
+    """Measures the semantic consistency loss of labelled keypoints over ln K: 1 is chance. Heatmaps are the masks.
+
+    read: one function for each network, since it is compiled with the measure.
+    """
+    sums = reduce(_semantic_sums(read), state, source, batch_size=batch_size)
+    count, keypoints = float(sums["count"]), len(source.skeleton.names)
+    return float(sums["loss"]) / count / math.log(keypoints) if count and keypoints > 1 else math.nan
+
+
+@functools.lru_cache(maxsize=16)
+def _semantic_sums(read: variants.ReadSemantic):
+    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
+        shown = geometry.in_frame(batch.keypoints, batch.image.shape[1:3])
+        counted = jnp.where(shown, batch.visible, 0.0) * weights[:, None]
+        loss = semantic_consistency(read(state.variables, batch).logits, counted)
+        return {"loss": loss * counted.sum(), "count": counted.sum()}
+
+    return measure
 
 
 # The table

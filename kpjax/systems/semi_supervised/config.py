@@ -74,13 +74,7 @@ class Baselines(configs.Checked):
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
-
-
-@dataclass(frozen=True)
-class EasyHard(configs.Checked):
-    """Setting of easy_hard (Xie et al. 2021)."""
-
-    warp_labelled: bool = False  # whether half of the labelled images are moved by the method's warp, as the controls'
+    warp_labelled: bool = False  # whether easy_hard moves half of the labelled images by the method's warp, as controls
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,6 @@ class Config(configs.Checked):
     selection: Literal["validation", "last"] = "validation"  # which step is the result: the best there, or the last
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
-    easy_hard: EasyHard = EasyHard()
     pck_threshold: Positive = 0.1  # of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
 
@@ -136,8 +129,7 @@ SYNTHETIC = Config(
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(1.6e-2, "cosine"), warm_start_steps=400,
     warm_start_learning_rate=1.6e-2, steps=400, evaluations=4, selection="last",
     weights=Weights(feature_width=32, warped_pass="separate"),
-    baselines=Baselines(elt=1e3, generator_size=32, generator_widths=(8, 16)),
-    easy_hard=EasyHard(warp_labelled=True))
+    baselines=Baselines(elt=1e3, generator_size=32, generator_widths=(8, 16), warp_labelled=True))
 SMALL_REAL = changed(
     SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
     warm_start_steps=200, steps=300, learning_rate=2e-3, warm_start_learning_rate=3e-3, validation_share=0.15)

@@ -1,6 +1,6 @@
 """Methods of the table of semi-supervised learning: functions from the config and the setup to a `Method`."""
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import optax
@@ -12,15 +12,15 @@ from kpjax.losses import Objective, without
 from kpjax.methods import Setup, published
 from kpjax.methods.perceptual import perceptual_options
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
-from kpjax.methods.semi_supervised_family.semantic_features import representations
+from kpjax.methods.semi_supervised_family.semantic_features import Semantic, representations
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
 from kpjax.systems.configs import changed, network_of, optimizer_of
 from kpjax.systems.semi_supervised.config import Config
-from kpjax.systems.semi_supervised.measures import ReadSemantic
 from kpjax.systems.system import Variant
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
+ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]  # (variables, a batch) -> semantics of its features
 StageOf = Literal["warm start", "method", "both"]
 LABELLED_SHARE = 0.5  # of the loss of pseudo-labels: how much of it the labels themselves have
 LABELS = EQUATION_5["supervised_weight"]  # the weight of the labels in all variants
@@ -74,7 +74,7 @@ def build_pseudo_labels(config: Config, setup: Setup, *, warped: bool = False) -
 
 def build_easy_hard(config: Config, setup: Setup) -> Method:
     """Builds easy and hard views (Xie et al. 2021) of one network."""
-    labelled = _warped(config, setup) if config.easy_hard.warp_labelled else setup
+    labelled = _warped(config, setup) if config.baselines.warp_labelled else setup
     return methods.easy_hard(
         setup._replace(augment={"labelled": labelled.augment, "unlabelled": setup.augment}),
         hide=hide_boxes(unit=config.data.image_size / 256),

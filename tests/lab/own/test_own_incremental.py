@@ -7,7 +7,7 @@ from kpjax.lab.own.incremental import SYSTEM, joint_skeleton, old_run, open_proj
 from kpjax.systems.command_line import read_command
 from kpjax.systems.incremental import run_of
 from kpjax.systems.incremental.association import triples_of
-from kpjax.systems.incremental.steps import learn_base
+from kpjax.systems.incremental.steps import learn_first
 from kpjax.training.evaluation import predict_source
 
 
@@ -22,7 +22,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
                                    "--augmentation", "none", "--variants", "kamp", "--workdir", str(tmp_path)]).jobs()
     data, held_out = open_project(job.config)
     this = run_of(job, data)
-    known = learn_base(this)
+    known = learn_first(this)
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
     after = this.predicted(known, data.evaluation)
     np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)

@@ -21,7 +21,7 @@ from kpjax.models.movenet import KEYPOINTS, person_box
 from kpjax.systems.adaptation.variants import build, perceptual_start
 from kpjax.systems.command_line import read_command
 from kpjax.systems.incremental import run_of
-from kpjax.systems.incremental.steps import learn_base
+from kpjax.systems.incremental.steps import learn_first
 
 evaluate, predict = (functools.partial(run_command, name) for name in ("evaluate", "predict"))
 SHORT = ("--batch-size", "8", "--steps", "2")
@@ -212,7 +212,7 @@ def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monke
     data, held_out = incremental.open_project(job.config)
     assert data.skeleton.names == (*KEYPOINTS, *new)
     this = run_of(job, data)
-    known = learn_base(this)
+    known = learn_first(this)
     # The network's own heatmaps of old keypoints are the published ones, at the peaks of which points are read.
     found = this.predicted(known, held_out)
     old = incremental.old_run(str(weights)).opened

@@ -18,8 +18,7 @@ from kpjax.input.source import arrays
 from kpjax.structures import Skeleton
 from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import of_core, of_training
-from kpjax.systems.adaptation.images import with_turns
-from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors
+from kpjax.systems.adaptation.measures import Found, found_in, measures_of, regressor_errors, with_turns
 from kpjax.systems.adaptation.variants import build, plain_of
 from kpjax.systems.configs import changed
 from kpjax.systems.paper_numbers import lines_of

@@ -14,10 +14,9 @@ from experiments.incremental import PRESETS, SYSTEM
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.input.source import subset
 from kpjax.systems.configs import changed, flat
-from kpjax.systems.incremental import run_of
+from kpjax.systems.incremental import Matrices, run_of, summary
 from kpjax.systems.incremental.association import over_triples, without_useless
 from kpjax.systems.incremental.config import LATER
-from kpjax.systems.incremental.measures import Matrices, summary
 from kpjax.systems.incremental.steps import all_images, increment_at
 from kpjax.systems.incremental.variants import VARIANTS, build_step
 from kpjax.systems.system import Job

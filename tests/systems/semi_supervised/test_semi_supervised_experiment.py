@@ -14,8 +14,7 @@ from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.systems.configs import changed
-from kpjax.systems.semi_supervised import ON_PEOPLE
-from kpjax.systems.semi_supervised.measures import left_to_learn
+from kpjax.systems.semi_supervised import ON_PEOPLE, left_to_learn
 from kpjax.systems.semi_supervised.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, run as run_job
 from kpjax.training.trees import load_trained
