@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
+import jax
 import tyro
 from etils import epath
 
@@ -280,32 +281,23 @@ def chosen_variants(system: System, preset: str, config: Any, names: Sequence[st
     if list(names) == ["all"]:
         return possible
     for name in names:
-        if name not in system.variants:
-            raise InputError("variants", f"{name!r} is unknown; there are {', '.join(possible)}"
-                             f"{meant(name, possible)}")
         if name not in possible:
-            raise InputError("variants", f"{name!r} does not suit preset {preset!r}; it has {', '.join(possible)}")
+            reason, guess = (f"does not suit preset {preset!r}; it has", "") if name in system.variants else (
+                "is unknown; there are", meant(name, possible))
+            raise InputError("variants", f"{name!r} {reason} {', '.join(possible)}{guess}")
     return list(dict.fromkeys(names))
 
 
-def use_compile_cache() -> None:
-    """Keeps compiled programs on this machine, so that a resumed or repeated run starts at once."""
-    import jax
-
-    if jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
-        return
-    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
 def prepare_process(command: Command) -> None:
-    """Joins the other hosts, sets up the compile cache, and prints the first lines of a run.
+    """Joins the other hosts, keeps compiled programs, so that a repeated run starts at once, and prints first lines.
 
     Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
     """
     shared = command.shared
     join(shared.coordinator, shared.num_processes, shared.process_id)
-    use_compile_cache()
+    if not jax.config.jax_compilation_cache_dir:  # of JAX_COMPILATION_CACHE_DIR, or of whoever called
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     if shared.require_accelerator:
         require_accelerator()
     with flags_in_messages(_flags(command.config)):
@@ -322,8 +314,6 @@ def over_devices(command: Command, devices: int = 0) -> Command:
 
     devices: how many; 0 for those of this process.
     """
-    import jax
-
     devices = devices or jax.device_count()
     if command.shared.side_by_side:
         devices = max(devices // len(command.seeds), 1)  # of each run
@@ -456,8 +446,6 @@ def in_processes(command: Command) -> None:
 
 def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
-    import jax
-
     command = read_command(system, arguments)
     if command.shared.jobs > 1:
         if command.shared.fresh:

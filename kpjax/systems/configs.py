@@ -262,17 +262,14 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
 
 def _is_of(value: Any, hint: Any) -> bool:
     """Returns whether a stored value is of a leaf's type: a number, text, one of some words, or a tuple of these."""
-    if origin := get_origin(hint):
-        inside = get_args(hint)
-        if origin is Annotated:
-            return _is_of(value, inside[0])
-        if origin is Literal:
-            return any(type(value) is type(choice) and value == choice for choice in inside)
-        if not isinstance(value, tuple):
-            return False
-        inside = inside[:1] * len(value) if inside[-1] is Ellipsis else inside
-        return len(value) == len(inside) and all(map(_is_of, value, inside))
-    if hint is float:
-        return (type(value) is int and abs(value) < 2 ** 63) or (
-            type(value) is float and math.isfinite(value))
-    return type(value) is hint and (hint is not int or abs(value) < 2 ** 63)
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _is_of(value, inside[0])
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in inside)
+    if origin:
+        inside = inside[:1] * len(value) if inside[-1] is Ellipsis and isinstance(value, tuple) else inside
+        return isinstance(value, tuple) and len(value) == len(inside) and all(map(_is_of, value, inside))
+    if type(value) is int and hint in (int, float):
+        return abs(value) < 2 ** 63
+    return type(value) is hint and hint is not int and (hint is not float or math.isfinite(value))

@@ -68,19 +68,14 @@ class ImageSet(Checked):
         return AroundBox(self.image_size, self.crop_margin) if by_box else Letterbox(self.image_size)
 
     def loaded(self, reach: Reach | None) -> Loaded | None:
-        """Returns how training images are loaded larger, for an augmentation that moves the original; None if not.
-
-        At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then reads one
-        loaded pixel for each of its own; fewer would blur it, more would not show.
-        """
+        """Returns how training images are loaded larger, for an augmentation that moves the original; None if not."""
         larger = self.larger(reach)
         return larger and larger[1]
 
     def larger(self, reach: Reach | None) -> tuple[Transform, Loaded] | None:
         """Returns the transform of training images that are loaded larger, and how they are loaded."""
-        if reach is None or self.rendered or self.transform != "person_crop":
-            return None
-        return loaded_larger(self.square(), self.image_size, reach)
+        cropped = self.transform == "person_crop" and not self.rendered
+        return loaded_larger(self.square(), self.image_size, reach if cropped else None)
 
 
 def decoded_once(source: Source) -> Source:
@@ -88,13 +83,19 @@ def decoded_once(source: Source) -> Source:
     return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source
 
 
-def loaded_larger(square: Transform, side: int, reach: Reach) -> tuple[Transform, Loaded]:
+def loaded_larger(square: Transform, side: int, reach: Reach | None) -> tuple[Transform, Loaded] | None:
     """Returns the transform to images that show what an augmentation of this reach moves into one of `side` px, and
-    how they are loaded."""
+    how they are loaded; None without a reach.
+
+    At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then reads one loaded
+    pixel for each of its own; fewer would blur it, more would not show.
+    """
+    if reach is None:
+        return None
     larger, larger_side, to_plain = enlarged(square, **reach._asdict())
     return larger, Loaded(larger_side, to_plain, side)
 
 
 def larger_domain(name: str, side: int, reach: Reach | None) -> tuple[Transform, Loaded] | None:
     """Returns the transform of a domain's training images that are loaded larger, and how they are loaded."""
-    return loaded_larger(Stretch(side), side, reach) if reach and name in MOVED_AT_FULL_SIZE else None
+    return loaded_larger(Stretch(side), side, reach if name in MOVED_AT_FULL_SIZE else None)

@@ -33,19 +33,11 @@ from kpjax.input.stream import BatchStream
 from kpjax.systems.command_line import Command, over_devices, read_command, taken
 from kpjax.systems.reports.table import markdown
 from kpjax.systems.system import Job, System
+from kpjax.training import planning
 from kpjax.training.chips import GIB, Slice, slice_of
 from kpjax.training.fit import Evaluation, Fitted
 from kpjax.training.mesh import check_divisible
-from kpjax.training.planning import (
-    COMPILES,
-    Planned,
-    compiled,
-    compiler_of,
-    environment,
-    key_shape,
-    mesh_of,
-    times_of,
-)
+from kpjax.training.planning import COMPILES, Planned, compiler_of
 
 NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing here was measured."
 
@@ -91,7 +83,7 @@ def main(arguments: Sequence[str], *, system_of: Callable[[str], System], progra
     with contextlib.redirect_stdout(io.StringIO()):  # what is chosen is printed by the other process
         slice_, _ = read(arguments, system_of, preset)
     done = subprocess.run([sys.executable, "-m", module, *arguments],
-                          env=os.environ | environment(slice_.chip.platform), check=False)
+                          env=os.environ | planning.environment(slice_.chip.platform), check=False)
     if done.returncode < 0:
         raise RunError(f"the compiler was ended by signal {-done.returncode}, as for want of this machine's memory; "
                        "name fewer --variants, or plan on a larger machine")
@@ -117,7 +109,7 @@ class Plan(NamedTuple):
                                 stacked([one.source[0]]))
 
         batch = {name: batch_of(streams[name]) for name in method.streams}
-        state = jax.eval_shape(method.init, key_shape(), batch, dict(start or {}))
+        state = jax.eval_shape(method.init, planning.key_shape(), batch, dict(start or {}))
         self.stages.append(Planned(stage, method, batch, steps, state))
         trained, metrics = Trained(state.variables, state.frozen), defaultdict(float)
         return Fitted(trained, trained, 0, metrics, 0.0, 0.0, 0, (Evaluation(0, metrics),))
@@ -145,7 +137,11 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     system, preset, compiler = command.system.name, command.preset, compiler_of(slice_.chip.platform)
     print(f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
           f"{compiler} {importlib.metadata.version(compiler.replace('_', '-'))}\n{NOT_MEASURED}", flush=True)
-    stages, mesh = stages_of(command), mesh_of(slice_)
+    # of all variants, for one seed, those that variants share once
+    stages, mesh = [], planning.mesh_of(slice_)
+    for variant in command.variants:
+        stages += [stage for stage in planned_stages(command.job(variant, command.shared.first_seed))
+                   if not any(stage.name == other.name and stage.alike(other) for other in stages)]
     if not stages:
         raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")
     for stage in stages:
@@ -153,8 +149,8 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     records: list[dict[str, Any]] = []
     for stage in stages:
         alike = (record for other, record in zip(stages, records, strict=False) if stage.alike(other))
-        known = next(alike, None) or compiled(stage, slice_, mesh)
-        times = {"times": times_of(known, slice_, stage.steps)} if "flops" in known else {}
+        known = next(alike, None) or planning.compiled(stage, slice_, mesh)
+        times = {"times": planning.times_of(known, slice_, stage.steps)} if "flops" in known else {}
         records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
     result = {"system": system, "preset": preset, "chips": slice_.name, "settings": command.settings,
               "variants": list(command.variants), "note": NOT_MEASURED, "stages": records}
@@ -163,16 +159,6 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     write_json(path, result)
     print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {path}")
     return result
-
-
-def stages_of(command: Command) -> list[Planned]:
-    """Returns the stages of all variants of a command, for one seed, those that variants share once."""
-    found: list[Planned] = []
-    for variant in command.variants:
-        for stage in planned_stages(command.job(variant, command.shared.first_seed)):
-            if not any(stage.name == other.name and stage.alike(other) for other in found):
-                found.append(stage)
-    return found
 
 
 def tables(records: Sequence[Mapping[str, Any]]) -> list[str]:

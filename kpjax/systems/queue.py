@@ -7,8 +7,8 @@ import functools
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import jax
@@ -19,14 +19,6 @@ from kpjax.training.hosts import agreed
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, held
 from kpjax.training.side_by_side import side_by_side
-
-
-@contextmanager
-def claimed(job: Job) -> Iterator[None]:
-    """Keeps a job from other processes that work through the same list. Raises InUse if one of them has it."""
-    with ExitStack() as stack:
-        agreed(lambda: bool(stack.enter_context(held(job.folder.parent / ".queue" / job.folder.name))))
-        yield
 
 
 def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, together: bool = False, pause: float = 10.0,
@@ -72,9 +64,10 @@ def _seeds_together(jobs: Sequence[Job], seeds: Mapping[Job, int], attempt: Call
 
 def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, put_off: set[Job], *,
          quiet: bool = False) -> None:
-    """Works on a job, and notes where it failed or must wait for another process."""
+    """Works on a job, and notes where it failed or must wait for another process, which has claimed it."""
     try:
-        with claimed(job):
+        with ExitStack() as claimed:
+            agreed(lambda: bool(claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))))
             work(job._replace(options=replace(job.options, quiet=True)) if quiet else job)
     except InUse as reason:
         if job not in put_off:

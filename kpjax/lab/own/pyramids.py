@@ -154,7 +154,7 @@ def open_data(job: Job) -> pyramids.Data:
 
 def predicting(stored: StoredRun) -> Predicting:
     """Returns a finished run as a function of new images, of which it sees the same part."""
-    return pyramids.predicting(stored)._replace(transform=stored.config.data.square())
+    return pyramids.SYSTEM.predicting(stored)._replace(transform=stored.config.data.square())
 
 
 # They stand first in the table: own videos seldom have labels.

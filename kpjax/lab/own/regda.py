@@ -121,6 +121,6 @@ WITH_SOURCE = OwnSystem(
         "columns": lambda config: (*columns_of_target(config), Column(
             "source/pck", f"source: PCK at {100 * config.pck_threshold:g} % of the body", "%", 100.0, 1)),
         # Letterboxed or cropped as the images were that it learnt from
-        "predicting": lambda run: regda.predicting(run)._replace(transform=run.config.data.square())})
+        "predicting": lambda run: regda.SYSTEM.predicting(run)._replace(transform=run.config.data.square())})
 SYSTEM = either(made(WITH_SOURCE), made(without_source.declared(OWN, columns_of_target)),
                 lambda config: bool(config.backbone.start) and not config.data.source)

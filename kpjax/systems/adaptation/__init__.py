@@ -234,15 +234,11 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("void", "collapsed", "%", 100.0, 0, "lower"), *core)
 
 
-def predicting(stored: system.StoredRun) -> system.Predicting:
-    """Returns a finished run as a function of new images, letterboxed."""
-    square = Letterbox(stored.config.data.image_size)
-    return system.Predicting(build(stored.config, stored.variant), square, "softmax_peak")
-
-
 SYSTEM = system.System(
     "adaptation", "landmarks of another category of object, without labels", presets.SYNTHETIC, VARIANTS,
-    train=train, evaluated=lambda job, data: {}, measure=measure, columns=columns, predicting=predicting,
+    train=train, evaluated=lambda job, data: {}, measure=measure, columns=columns,
+    predicting=lambda stored: system.Predicting(
+        build(stored.config, stored.variant), Letterbox(stored.config.data.image_size), "softmax_peak"),
     short_list=lambda preset, config: (  # of a demo, what takes minutes on two cores
         ("adapted", "scratch") if config.data.rendered else ("adapted", "finetuned", "scratch", "random_core")),
     applicable=lambda preset, config: tuple(VARIANTS), shortened=system.scaled("core_epoch_steps"), lengths=lengths,

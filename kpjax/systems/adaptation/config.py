@@ -67,9 +67,8 @@ class CoreTraining(Checked):
     def larger(self, side: int) -> tuple[Transform, augment.Loaded] | None:
         """Returns the transform of training images that are loaded larger, so that turned and shrunk crops show what
         lies beside them, and how these lie in a batch; None for crops that are not of a person."""
-        if self.core_transform != "person_crop":
-            return None
-        return loaded_larger(self.square(side, 0), side, augment.scale_rotation_reach())
+        cropped = self.core_transform == "person_crop"
+        return loaded_larger(self.square(side, 0), side, augment.scale_rotation_reach() if cropped else None)
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,8 @@ from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
 from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS, build_base, setting_of
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, StoredRun, System, draw_predictions, scaled
+from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, System, draw_predictions, scaled
 from kpjax.training.evaluation import Gathered
-
-SCORE_KIND = "mse_peak"
 
 
 def run_of(job: Job, data: Data) -> Run:
@@ -153,16 +151,12 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("association/copy_rate_by_chance", "by chance", "%", 100.0, 1, "lower"))
 
 
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
-    config = stored.config
-    method = build_base(setting_of(config, stored.skeleton), "base", config.base_steps)
-    return Predicting(method, config.data.square_of_new(), SCORE_KIND)
-
-
 SYSTEM = System(
     "incremental", "new keypoints for a trained model whose data are gone", SYNTHETIC, VARIANTS, train,
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
-    measure, columns, predicting, short_list=lambda preset, config: SHORT_LIST,
+    measure, columns, predicting=lambda stored: Predicting(
+        build_base(setting_of(stored.config, stored.skeleton), "base", stored.config.base_steps),
+        stored.config.data.square_of_new(), "mse_peak"),
+    short_list=lambda preset, config: SHORT_LIST,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=scaled("base_steps", "ka_steps"),
     lengths=lengths, draw=draw)

@@ -36,7 +36,7 @@ from kpjax.systems.pyramids.config import SMALL, Config
 from kpjax.systems.pyramids.probes import FLAT
 from kpjax.systems.pyramids.variants import BASELINES, ORACLE, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.system import Job, Outcome, Predicting, System
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
@@ -198,17 +198,12 @@ def columns(config: Config) -> tuple[Column, ...]:
             Column("point_spread", "distance between points", "of a side of 2", 1.0, 2))
 
 
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images, which are letterboxed."""
-    config, variant, skeleton = stored
-    joints = skeleton if variant == ORACLE else Skeleton(())
-    return Predicting(build(config, joints, variant), Letterbox(config.data.image_size), "softmax_peak")
-
-
 SYSTEM = System(
     "pyramids", "a hierarchy of keypoints from video, without labels", SMALL, VARIANTS, train,
     evaluated=lambda job, data: {} if VARIANTS[job.variant].recipe.features else {"test": data.test}, measure=measure,
-    columns=columns, predicting=predicting,
+    columns=columns, predicting=lambda stored: Predicting(
+        build(stored.config, stored.skeleton if stored.variant == ORACLE else Skeleton(()), stored.variant),
+        Letterbox(stored.config.data.image_size), "softmax_peak"),
     short_list=lambda preset, config: ("pyramids", "untrained", *WITHOUT_NETWORK) if preset == "demo" else (
         "pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE),
     applicable=lambda preset, config: tuple(VARIANTS), lengths=lengths,

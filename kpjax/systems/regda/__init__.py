@@ -25,7 +25,7 @@ from kpjax.systems.image_sets import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import ADABN_BATCHES, VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.system import Job, Outcome, Predicting, System
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, no_training, other_choices
 from kpjax.training.hosts import agreed
@@ -214,20 +214,16 @@ def columns(config: Config) -> tuple[Column, ...]:
         for group in PRINTED_GROUPS.get(config.data.source, ())))
 
 
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images, letterboxed."""
-    config, variant, skeleton = stored
-    return Predicting(build(config, skeleton, variant), Letterbox(config.data.image_size),
-                      score_kind(config.heatmaps.decoder, logits=VARIANTS[variant].recipe.logits))
-
-
 SYSTEM = System(
     "regda", "RegDA: unsupervised domain adaptation of keypoints", SMALL_BODIES, VARIANTS, train,
     evaluated=lambda job, data: {
         name: images for name, images in (("source", data.source.test), ("target", data.target.test)) if images},
     measure=lambda job, data, outcome, predictions: errors(
         predictions, outcome.method.skeleton, job.config, details=True),
-    columns=columns, predicting=predicting, short_list=lambda preset, config: (
+    columns=columns, predicting=lambda stored: Predicting(
+        build(stored.config, stored.skeleton, stored.variant), Letterbox(stored.config.data.image_size),
+        score_kind(stored.config.heatmaps.decoder, logits=VARIANTS[stored.variant].recipe.logits)),
+    short_list=lambda preset, config: (
         "source_only", "dd" if config.data.sprites else "source_only_augmented", "regda", "oracle"),
     applicable=applicable, shortened=system.scaled("pretraining_steps", "coefficient_steps"), lengths=lengths,
     draw=draw, poses=lambda data: data.source.train)

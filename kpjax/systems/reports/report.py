@@ -1,7 +1,9 @@
 """One self-contained page about all runs of a preset: runs/<experiment>/<preset>/report.html."""
 import base64
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,10 @@ from markupsafe import Markup
 
 from kpjax.drawing.charts import COLOURS, Curve, Dots, dot_plot, image_tag, line_plot
 from kpjax.files import write_text
-from kpjax.systems.reports.table import (
-    KINDS,
-    Column,
-    Line,
-    cell_text,
-    groups,
-    has_paper_numbers,
-    header,
-    summarise_seeds,
-)
+from kpjax.systems.reports import table
+from kpjax.systems.reports.table import Column, Line
 from kpjax.training.checkpoints import flat_identity
-from kpjax.training.finished_runs import FinishedRun, read_history, variant_folders
+from kpjax.training.finished_runs import read_history, variant_folders
 
 IMAGES_PER_VARIANT = 4
 UNITS = {"distance": "px of the original images", "mae": "px of the original images", "pck": "0 to 1",
@@ -44,10 +38,10 @@ def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column],
     colours = {line.entry.variant: n for n, line in enumerate(measured)}
     page = rendered(
         TEMPLATE, path=[folder.parent.name, folder.name], title=title, summary=summary,
-        warnings=_warnings(folder, lines), header=header(lines, columns), groups=groups(lines, columns),
+        warnings=_warnings(folder, lines), header=table.header(lines, columns), groups=table.groups(lines, columns),
         dots=_dots(lines, columns[0], colours), column=columns[0],
-        paper=any(has_paper_numbers(lines, column) for column in columns),
-        paper_in_dots=has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
+        paper=any(table.has_paper_numbers(lines, column) for column in columns),
+        paper_in_dots=table.has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
         keypoint_tables=[(column.heading, rows) for column in columns if (rows := _by_keypoint(measured, column))],
         panels=panels(measured, columns, colours), dashed=len(measured) > len(COLOURS),
         images=images_of(measured), **provenance(measured))
@@ -82,7 +76,7 @@ def _warnings(folder: Path, lines: Sequence[Line]) -> list[str]:
 def _dots(lines: Sequence[Line], column: Column, colours: Mapping[str, int]) -> Markup:
     kinds = [(heading, [Dots(line.name, colours.get(line.entry.variant, 0), line.cells[0].values,
                              line.entry.paper.get(column.metric)) for line in lines if line.entry.kind == kind])
-             for kind, heading in KINDS.items()]
+             for kind, heading in table.KINDS.items()]
     return Markup(image_tag(dot_plot(kinds, title=column.heading), column.heading))
 
 
@@ -91,7 +85,7 @@ def _by_keypoint(measured: Sequence[Line], column: Column) -> list[tuple[str, Se
     prefix = f"{column.metric}/"
     names = dict.fromkeys(name for line in measured for run in line.runs.finished for name in run.metrics
                           if name.startswith(prefix))
-    return [(name.removeprefix(prefix), [cell_text(summarise_seeds(line.runs, name, column.factor), column)
+    return [(name.removeprefix(prefix), [table.cell_text(table.summarise_seeds(line.runs, name, column.factor), column)
                                          for line in measured]) for name in names]
 
 
@@ -156,38 +150,25 @@ def duration(seconds: float) -> str:
 
 def provenance(measured: Sequence[Line]) -> dict[str, Any]:
     """Returns the machines, times and configurations of all runs, as templates name them."""
-    return {"runs": _runs(measured), "configuration": _configuration(measured)}
-
-
-def _runs(measured: Sequence[Line]) -> dict[str, Any]:
-    """Returns the machines of all runs in words, a row for each run, and the time of all."""
-    def row(run: FinishedRun) -> tuple[str, str, str, str]:
-        return (str(run.seed), f"{run.steps:,}",
-                "–" if run.images_per_second is None else f"{run.images_per_second:,.0f}",
-                "–" if run.wall_seconds is None else duration(run.wall_seconds))
-
     runs = [(line.name, run) for line in measured for run in line.runs.finished]
-    machines: dict[str, int] = {}
-    for _, run in runs:
-        machine = "; ".join(filter(None, (described(run.devices), described(run.versions))))
-        machines[machine] = machines.get(machine, 0) + 1
+    machines = Counter("; ".join(filter(None, (described(run.devices), described(run.versions)))) for _, run in runs)
     times = [run.wall_seconds for _, run in runs if run.wall_seconds is not None]
-    return {"rows": [(name, row(run)) for name, run in runs], "total": duration(sum(times)) if times else "",
-            "machines": [text if len(machines) == 1 else f"{text} ({count} of {len(runs)} runs)"
-                         for text, count in machines.items() if text]}
+    return {"duration": duration, "configuration": _configuration(measured), "runs": {
+        "rows": runs, "total": duration(sum(times)) if times else "",
+        "machines": [text if len(machines) == 1 else f"{text} ({count} of {len(runs)} runs)"
+                     for text, count in machines.items() if text]}}
 
 
-def _configuration(measured: Sequence[Line]) -> list[tuple[str, Iterable[tuple[str, str]]]]:
+def _configuration(measured: Sequence[Line]) -> list[tuple[str, Mapping[str, str]]]:
     """Returns headings and fields: those that all runs share, then those of each variant."""
     configs = [(line.name, [{name: json.dumps(value, ensure_ascii=False, default=str) for name, value in
                              flat_identity(run.config).items() if name} for run in line.runs.finished])
                for line in measured]
     every = [config for _, found in configs for config in found]
-    names = dict.fromkeys(name for config in every for name in config)
+    names = dict.fromkeys(itertools.chain(*every))
     shared = {name: every[0][name] for name in names if len({config.get(name) for config in every}) == 1}
-    parts = [("Configuration of all runs", shared.items())]
-    for variant, found in configs:
-        parts.append((f"{variant}: fields that differ", [
-            (name, ", ".join(dict.fromkeys(config.get(name, "–") for config in found)))
-            for name in names if name not in shared]))
+    parts = [("Configuration of all runs", shared), *(
+        (f"{variant}: fields that differ", {
+            name: ", ".join(dict.fromkeys(config.get(name, "–") for config in found))
+            for name in names if name not in shared}) for variant, found in configs)]
     return [(heading, fields) for heading, fields in parts if fields]

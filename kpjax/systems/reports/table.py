@@ -102,10 +102,8 @@ def summarise_seeds(runs: VariantRuns, metric: str, factor: float = 1.0) -> Summ
 def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
     """Returns the lines that print the best mean. Equal prints are equally good; a single line is not a best."""
     printed = {n: round(mean, column.decimals) for n, mean in means.items() if math.isfinite(mean)}
-    if len(printed) < 2:
-        return frozenset()
-    top = (max if column.better == "higher" else min)(printed.values())
-    return frozenset(n for n, value in printed.items() if value == top)
+    top = (max if column.better == "higher" else min)(printed.values(), default=None)
+    return frozenset(n for n, value in printed.items() if value == top and len(printed) > 1)
 
 
 # Layout
@@ -117,13 +115,6 @@ class Cell(NamedTuple):
     role: str = ""  # "best", "paper" (a number from the paper) or "minor"; a class in report.css
 
 
-class Group(NamedTuple):
-    """The lines of one kind, each with its cells behind the variant's name."""
-
-    heading: str
-    lines: Sequence[tuple[Line, Sequence[Cell]]]
-
-
 def header(lines: Sequence[Line], columns: Sequence[Column]) -> list[Cell]:
     """Returns the cells above a table."""
     cells = [Cell("variant", "minor"), Cell("seeds", "minor")]
@@ -132,10 +123,10 @@ def header(lines: Sequence[Line], columns: Sequence[Column]) -> list[Cell]:
     return cells
 
 
-def groups(lines: Sequence[Line], columns: Sequence[Column]) -> list[Group]:
-    """Returns the printed lines of a table by kind."""
+def groups(lines: Sequence[Line], columns: Sequence[Column]) -> dict[str, list[tuple[Line, list[Cell]]]]:
+    """Returns the printed lines of a table by the heading of their kind, each with its cells behind the name."""
     with_paper = [has_paper_numbers(lines, column) for column in columns]
-    printed: dict[str, list] = {}
+    printed: dict[str, list[tuple[Line, list[Cell]]]] = {}
     for line in lines:
         cells = [Cell(seeds_text(line.runs), "minor")]
         for column, summary, best, paper in zip(columns, line.cells, line.best, with_paper, strict=True):
@@ -143,8 +134,8 @@ def groups(lines: Sequence[Line], columns: Sequence[Column]) -> list[Group]:
             if paper:
                 value = line.entry.paper.get(column.metric)
                 cells.append(Cell("–" if value is None else f"{value:.{column.decimals}f}", "paper"))
-        printed.setdefault(line.entry.kind, []).append((line, cells))
-    return [Group(KINDS[kind], of_kind) for kind, of_kind in printed.items()]
+        printed.setdefault(KINDS[line.entry.kind], []).append((line, cells))
+    return printed
 
 
 def cell_text(summary: Summary, column: Column) -> str:
@@ -181,7 +172,7 @@ def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) 
     """
     heads = [cell.text for cell in header(lines, columns)[1:]]
     variants = [[line.name, *(cell.text + {"best": " *", "": "  "}.get(cell.role, "") for cell in cells)]
-                for group in groups(lines, columns) for line, cells in group.lines]
+                for of_kind in groups(lines, columns).values() for line, cells in of_kind]
     sizes = [max(map(len, one)) for one in variants]
     first = min(max(map(len, heads)), max(width // 2, width - sum(sizes) - 2 * len(sizes)))
     beside = max((width - first) // (max(sizes) + 2), 1)

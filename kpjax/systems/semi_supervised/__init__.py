@@ -34,14 +34,13 @@ from kpjax.systems.reports.table import Column
 from kpjax.systems.semi_supervised import variants
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
 from kpjax.systems.semi_supervised.variants import VARIANTS, build, distilled, setup_of
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, System
+from kpjax.systems.system import Job, Outcome, Predicting, System
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.run_folder import kept_arrays
 from kpjax.training.stages import Stage
 
-SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
@@ -264,16 +263,12 @@ def columns(config: Config) -> tuple[Column, ...]:
                    "lower"))
 
 
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images: letterboxed, or cropped by boxes if the run learnt that."""
-    config, variant, skeleton = stored
-    kind = published.SCORE_KIND if VARIANTS[variant].recipe.untrained else SCORE_KIND
-    return Predicting(build(config, skeleton, variant), config.data.square_of_new(), kind)
-
-
 SYSTEM = System(
     "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
-    train, lambda job, data: {"test": data.test}, measure, columns, predicting,
+    train, lambda job, data: {"test": data.test}, measure, columns,
+    predicting=lambda stored: Predicting(
+        build(stored.config, stored.skeleton, stored.variant), stored.config.data.square_of_new(),
+        published.SCORE_KIND if VARIANTS[stored.variant].recipe.untrained else "mse_peak"),
     short_list=lambda preset, config: ("supervised", "supervised_warped", "pl_warped", "ours", "all_labels"),
     applicable=applicable, shortened=system.scaled("warm_start_steps"), lengths=lengths,
     draw=lambda job, data, outcome, predictions: system.draw_predictions(

@@ -121,7 +121,7 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():
     for logits in (True, False):
         decode = jax.jit(setup_of(config, points, logits=logits).codec.decode)
         assert bool(np.any(decode(maps)[1] < 0.9)) == logits
-    kinds = {name: regda.predicting(StoredRun(config, name, points)).score_kind
+    kinds = {name: regda.SYSTEM.predicting(StoredRun(config, name, points)).score_kind
              for name in regda.applicable("", config)}
     assert kinds == {name: "mse_peak" if name in heights else "softmax_peak" for name in kinds}
 
