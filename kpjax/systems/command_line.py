@@ -23,11 +23,9 @@ from kpjax.models.networks import NETWORKS
 from kpjax.systems import configs
 from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
-from kpjax.systems.queue import in_turn
 from kpjax.systems.reports import table
 from kpjax.systems.reports.report import write_report
-from kpjax.systems.system import OWN, Job, System, preset_folder, run as run_job
-from kpjax.systems.weights import backbone_lines, with_weights
+from kpjax.systems.system import OWN, Job, System, in_turn, preset_folder, run as run_job
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.fit import FitOptions
@@ -133,8 +131,10 @@ class Command(NamedTuple):
     @property
     def notes(self) -> list[str]:
         """What must be known of the backbone's start to read the numbers, a line each."""
+        if not self.without_weights:
+            return configs.backbone_lines(self.config)
         return [f"backbone: {self.config.network.name} from random weights, where the paper starts from ImageNet's: "
-                "give --weights to compare with its numbers"] if self.without_weights else backbone_lines(self.config)
+                "give --weights to compare with its numbers"]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     if "steps" in typed:
         base = system.shortened(base, config.steps)
     config = changed(base, **{name: given[name] for name in typed if name != "network"})
-    return with_weights(config, typed)
+    return configs.with_weights(config, typed)
 
 
 def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
@@ -359,8 +359,7 @@ def show_table(command: Command) -> epath.Path:
     return report
 
 
-def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: table.Column
-                 ) -> list[str]:
+def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: table.Column) -> list[str]:
     """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
     runs = {name: [next((run for run in of_variant if run.seed == seed), None) for seed in command.seeds]
             for name, of_variant in finished.items()}

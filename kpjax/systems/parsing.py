@@ -37,8 +37,24 @@ def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog
     type. options: of `tyro.cli`. Raises InputError for an unknown flag, a missing argument or an invalid value, in one
     line.
     """
-    with _errors_in_one_line(arguments, prog):
-        return tyro.cli(command_type, args=arguments, prog=prog, description=description, **options)
+    caught = io.StringIO()
+    stdout: Any = caught
+    if {"-h", "--help"} & set(arguments):
+        stdout = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
+    try:
+        with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
+            return tyro.cli(command_type, args=arguments, prog=prog, description=description, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        # tyro's error is a coloured box, with a title and hints.
+        text = re.sub(r"\x1b\[[0-9;]*m", "", caught.getvalue())
+        lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
+        words = " ".join(line for line in lines[1:] if line.strip("-"))
+        words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
+        words = re.sub("^Missing from [^:]*:", "missing", words)
+        words = re.sub(r"(?<=[^.;]) (?=Perhaps you meant|Unrecognized options)", ". ", words)
+        raise InputError(f"{prog.removeprefix('python -m ')}: {words}; see --help") from None
 
 
 def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: str) -> None:
@@ -52,28 +68,6 @@ def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: s
                          f"{meant(name, commands)}")
     with flags_in_messages(flags_of(commands[name])):
         parse(commands[name], flags, prog=f"{prog} {name}")()
-
-
-@contextlib.contextmanager
-def _errors_in_one_line(arguments: Sequence[str], prog: str) -> Iterator[None]:
-    caught = io.StringIO()
-    stdout: Any = caught
-    if {"-h", "--help"} & set(arguments):
-        stdout = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
-    try:
-        with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
-            yield
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        # tyro's error is a coloured box, with a title and hints.
-        text = re.sub(r"\x1b\[[0-9;]*m", "", caught.getvalue())
-        lines = [line.strip("│╭╮╰╯─ \t") for line in text.splitlines()]
-        words = " ".join(line for line in lines[1:] if line.strip("-"))
-        words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
-        words = re.sub("^Missing from [^:]*:", "missing", words)
-        words = re.sub(r"(?<=[^.;]) (?=Perhaps you meant|Unrecognized options)", ". ", words)
-        raise InputError(f"{prog.removeprefix('python -m ')}: {words}; see --help") from None
 
 
 def flags_of(command_type: type) -> dict[str, str]:

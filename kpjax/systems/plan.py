@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from kpjax import Example, InputError, Method, RunError, Trained
+from kpjax import InputError, Method, RunError, Trained
 from kpjax.files import make_folder, write_json
 from kpjax.input.source import stacked
 from kpjax.input.stream import BatchStream
@@ -104,11 +104,8 @@ class Plan(NamedTuple):
     def fit(self, method: Method, streams: Mapping[str, BatchStream], *, steps: int, stage: str,
             start: Mapping[str, Any] | None = None, **unread: Any) -> Fitted:
         """Notes what `fit` would be given, and returns its result as shapes."""
-        def batch_of(one: BatchStream) -> Example:
-            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((one.batch_size, *leaf.shape[1:]), leaf.dtype),
-                                stacked([one.source[0]]))
-
-        batch = {name: batch_of(streams[name]) for name in method.streams}
+        batch = {name: jax.tree.map(lambda leaf, size=streams[name].batch_size: jax.ShapeDtypeStruct(
+            (size, *leaf.shape[1:]), leaf.dtype), stacked([streams[name].source[0]])) for name in method.streams}
         state = jax.eval_shape(method.init, planning.key_shape(), batch, dict(start or {}))
         self.stages.append(Planned(stage, method, batch, steps, state))
         trained, metrics = Trained(state.variables, state.frozen), defaultdict(float)

@@ -24,8 +24,7 @@ from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import KnownWeights, write_safetensors
 from kpjax.systems.command_line import read_command, run, show_table
-from kpjax.systems.configs import changed, network_of, optimizer_of, with_network
-from kpjax.systems.weights import Backbone, with_weights
+from kpjax.systems.configs import Backbone, changed, network_of, optimizer_of, with_network, with_weights
 from kpjax.training.trees import load_trained
 
 TINY = ["demo", "--network", "mobilenet_v2", "--width-multiplier", "0.1", "--decoder-width", "8", "--image-size", "32",

@@ -13,8 +13,7 @@ from tiny_systems import SYSTEMS
 
 from kpjax.errors import RunError
 from kpjax.systems.command_line import in_processes, read_command
-from kpjax.systems.queue import in_turn, raise_for_failures
-from kpjax.systems.system import Job
+from kpjax.systems.system import Job, in_turn, raise_for_failures
 from kpjax.training.mesh import data_mesh
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse

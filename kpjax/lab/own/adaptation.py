@@ -26,9 +26,8 @@ from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.measures import Data, checked, with_turns
 from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import changed
+from kpjax.systems.configs import Backbone, changed
 from kpjax.systems.system import Job
-from kpjax.systems.weights import Backbone
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images

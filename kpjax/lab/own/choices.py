@@ -16,8 +16,7 @@ from kpjax.lab.own.project import Held, Own, every_th
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.weights import FINE_RATE
+from kpjax.systems.configs import FINE_RATE, changed, flat
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128

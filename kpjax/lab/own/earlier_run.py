@@ -19,8 +19,7 @@ from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import STRIDE
 from kpjax.models.networks import NETWORKS
 from kpjax.models.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
-from kpjax.systems.configs import config_from_json, flat, stored_fields
-from kpjax.systems.weights import Backbone
+from kpjax.systems.configs import Backbone, config_from_json, flat, stored_fields
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.

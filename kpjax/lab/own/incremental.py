@@ -25,12 +25,11 @@ from kpjax.models import KeypointNetwork, MoveNet
 from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
 from kpjax.platforms import run_once
 from kpjax.systems import incremental
-from kpjax.systems.configs import changed, flat
+from kpjax.systems.configs import FINE_RATE, changed, flat
 from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.systems.incremental.steps import Data
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome
-from kpjax.systems.weights import FINE_RATE
 from kpjax.training.evaluation import Gathered, predict_source
 
 
@@ -191,7 +190,7 @@ def _with_diagonal(example: Example, index: int) -> Example:
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after."""
-    before, *_, after = incremental.matrices(job, data, predictions).accuracy
+    before, *_, after = incremental.matrices_of(job, data, predictions).accuracy
     values = {"new/pck": after[data.introduced == 1], "old/pck": after[data.introduced == 0],
               "old/pck_before": before[data.introduced == 0]}
     return incremental.measure(job, data, outcome, predictions) | {

@@ -12,9 +12,8 @@ from kpjax.methods.adaptation_family.adaptation import released_learning_rate
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
-from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, Rule, Share, changed, config_as_json
+from kpjax.systems.configs import Backbone, Checked, Count, CountOrZero, Positive, Rule, Share, changed, config_as_json
 from kpjax.systems.image_sets import loaded_larger
-from kpjax.systems.weights import Backbone
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG

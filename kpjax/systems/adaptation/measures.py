@@ -95,9 +95,7 @@ def checked(config: Config, data: Data) -> Data:
     return data
 
 
-def measures_of(
-    found: Found, config: Config, annotation: Skeleton, skeleton: Skeleton
-) -> tuple[dict[str, float], str]:
+def measures_of(found: Found, config: Config, annotation: Skeleton, skeleton: Skeleton) -> tuple[dict[str, float], str]:
     """Computes the metrics of a run, and returns why they mean nothing ("" if they do).
 
     `forward/<images>` and `backward/<images>` are in percent, with all labelled images also per landmark and per point;
@@ -111,7 +109,12 @@ def measures_of(
     values: dict[str, float] = {}
     if evaluation.annotated:
         errors = regressor_errors(found, config, annotation, (*evaluation.labelled_images, ALL))
-        values |= _errors_of_mean(found, config, annotation)
+        # the forward errors of points that are the same on every image
+        still = found._replace(**{name: part._replace(discovered=np.zeros_like(part.discovered))
+                                  for name, part in (("fit", found.fit), ("test", found.test))})
+        values |= {name.replace("forward", "mean_landmarks"): float(one.per_image.mean()) for name, one in
+                   regressor_errors(still, config, annotation, (*evaluation.labelled_images, ALL)).items()
+                   if name.startswith("forward")}
         labelled = compress(annotation.names, found.fit.visible.any(0) & found.test.visible.any(0))
         for name, landmarks in (("forward/all", labelled), ("backward/all", skeleton.names)):
             each = zip(landmarks, errors[name].per_landmark, strict=True)
@@ -130,15 +133,6 @@ def measures_of(
     values |= {f"consistency/rank_{rank}": float(value) for rank, value in enumerate(follows.ascending, 1)}
     reason = probes.collapse_reason({"annotated_spread": 0.0} | values, len(skeleton.names))
     return values | {"void": float(bool(reason))}, reason
-
-
-def _errors_of_mean(found: Found, config: Config, annotation: Skeleton) -> dict[str, float]:
-    """Computes the forward errors, percent, of points that are the same on every image."""
-    fit, test = (part._replace(discovered=np.zeros_like(part.discovered)) for part in (found.fit, found.test))
-    errors = regressor_errors(found._replace(fit=fit, test=test), config, annotation,
-                              (*config.evaluation.labelled_images, ALL))
-    return {name.replace("forward", "mean_landmarks"): float(one.per_image.mean()) for name, one in errors.items()
-            if name.startswith("forward")}
 
 
 def draw_sheets(found: Found, data: Data, config: Config, skeleton: Skeleton, folder: epath.Path) -> None:

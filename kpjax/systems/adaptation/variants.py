@@ -60,8 +60,7 @@ def build(config: Config, variant: str) -> Method:
 def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
     comparing = perceptual_of(config)
-    objective = methods.adaptation_objective(
-        perceptual=True, balanced=isinstance(comparing["perceptual"], FeatureMaps))
+    objective = methods.adaptation_objective(perceptual=True, balanced=isinstance(comparing["perceptual"], FeatureMaps))
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=RELEASED_SIGMA),

@@ -32,6 +32,8 @@ from kpjax.systems.reports.table import Column
 from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, System, draw_predictions, scaled
 from kpjax.training.evaluation import Gathered
 
+SCORE_KIND = "mse_peak"
+
 
 def run_of(job: Job, data: Data) -> Run:
     """Returns a variant of one seed with what its stages share."""
@@ -156,7 +158,7 @@ SYSTEM = System(
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},  # earlier steps: see `train`
     measure, columns, predicting=lambda stored: Predicting(
         build_base(setting_of(stored.config, stored.skeleton), "base", stored.config.base_steps),
-        stored.config.data.square_of_new(), "mse_peak"),
+        stored.config.data.square_of_new(), SCORE_KIND),
     short_list=lambda preset, config: SHORT_LIST,
     applicable=lambda preset, config: tuple(VARIANTS), shortened=scaled("base_steps", "ka_steps"),
     lengths=lengths, draw=draw)

@@ -8,7 +8,7 @@ import optax
 from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
 from kpjax.models.networks import Network
-from kpjax.systems import configs, weights
+from kpjax.systems import configs
 from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, changed, flat
 from kpjax.systems.image_sets import ImageSet
 
@@ -108,7 +108,7 @@ class Config(Checked):
     augment: configs.Augmentation = configs.Augmentation()
     network: Network = HRNet(taps="highres")
     optimizer: StepOptimizer = StepOptimizer()
-    backbone: weights.Backbone = weights.Backbone()
+    backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32
     base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
     steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them

@@ -170,12 +170,6 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
     return values
 
 
-def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on images of the target domain."""
-    shown = data.target.train if data.target.test is None else data.target.test
-    system.draw_predictions(outcome, shown, job.folder / system.IMAGES / "target.png", predictions.get("target"))
-
-
 # The table
 
 
@@ -226,4 +220,7 @@ SYSTEM = System(
     short_list=lambda preset, config: (
         "source_only", "dd" if config.data.sprites else "source_only_augmented", "regda", "oracle"),
     applicable=applicable, shortened=system.scaled("pretraining_steps", "coefficient_steps"), lengths=lengths,
-    draw=draw, poses=lambda data: data.source.train)
+    draw=lambda job, data, outcome, predictions: system.draw_predictions(
+        outcome, data.target.test or data.target.train, job.folder / system.IMAGES / "target.png",
+        predictions.get("target")),
+    poses=lambda data: data.source.train)

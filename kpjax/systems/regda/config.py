@@ -9,10 +9,9 @@ from kpjax.augment import Augment
 from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import PoseResNet, SmallUNet
 from kpjax.models.networks import Network
-from kpjax.systems.configs import Checked, Count, Heatmaps, NotNegative, Positive, Share, config_as_json
+from kpjax.systems.configs import Backbone, Checked, Count, Heatmaps, NotNegative, Positive, Share, config_as_json
 from kpjax.systems.image_sets import larger_domain
 from kpjax.systems.source_free import SourceFree
-from kpjax.systems.weights import Backbone
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,13 @@ def write_report(folder: Path, lines: Sequence[Line], columns: Sequence[Column],
     """
     measured = [line for line in lines if line.runs.finished]
     colours = {line.entry.variant: n for n, line in enumerate(measured)}
+    dots = [(heading, [Dots(line.name, colours.get(line.entry.variant, 0), line.cells[0].values,
+                            line.entry.paper.get(columns[0].metric)) for line in lines if line.entry.kind == kind])
+            for kind, heading in table.KINDS.items()]
     page = rendered(
         TEMPLATE, path=[folder.parent.name, folder.name], title=title, summary=summary,
         warnings=_warnings(folder, lines), header=table.header(lines, columns), groups=table.groups(lines, columns),
-        dots=_dots(lines, columns[0], colours), column=columns[0],
+        dots=Markup(image_tag(dot_plot(dots, title=columns[0].heading), columns[0].heading)), column=columns[0],
         paper=any(table.has_paper_numbers(lines, column) for column in columns),
         paper_in_dots=table.has_paper_numbers(lines, columns[0]), measured=measured, commands=commands,
         keypoint_tables=[(column.heading, rows) for column in columns if (rows := _by_keypoint(measured, column))],
@@ -72,13 +75,6 @@ def _warnings(folder: Path, lines: Sequence[Line]) -> list[str]:
 
 
 # Charts, tables by keypoint and images
-
-def _dots(lines: Sequence[Line], column: Column, colours: Mapping[str, int]) -> Markup:
-    kinds = [(heading, [Dots(line.name, colours.get(line.entry.variant, 0), line.cells[0].values,
-                             line.entry.paper.get(column.metric)) for line in lines if line.entry.kind == kind])
-             for kind, heading in table.KINDS.items()]
-    return Markup(image_tag(dot_plot(kinds, title=column.heading), column.heading))
-
 
 def _by_keypoint(measured: Sequence[Line], column: Column) -> list[tuple[str, Sequence[str]]]:
     """Returns keypoints, each with a cell of each variant, of a column that is also stored as <metric>/<keypoint>."""

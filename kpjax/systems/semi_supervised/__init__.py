@@ -39,8 +39,8 @@ from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.run_folder import kept_arrays
-from kpjax.training.stages import Stage
 
+SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
@@ -72,7 +72,7 @@ class Data(NamedTuple):
 
 
 def train(job: Job, data: Data) -> Outcome:
-    """Trains a variant from the shared warm start; pseudo-labels come from a finished teacher."""
+    """Trains a variant from the warm start that all of a seed share; pseudo-labels come from a finished teacher."""
     recipe = VARIANTS[job.variant].recipe
     if recipe.untrained:
         trained = Trained({}, {}) if job.plan else published.load(MOVENET)
@@ -81,8 +81,13 @@ def train(job: Job, data: Data) -> Outcome:
         return system.result_of(job._replace(variant=recipe.of))._replace(
             method=build(job.config, data.skeleton, job.variant))
     config, baselines = recipe.config(job.config), job.config.baselines
-    warm = _warm_start(job, data)
-    start = _started(job, data, warm)
+    start, seconds, images = {}, 0.0, 0
+    if config.warm_start_steps and not recipe.everything:
+        first, warming = job._replace(variant="supervised"), variants.build_warm_start(job.config, data.skeleton)
+        warm = job.stage("warm_start", lambda folder: _fit(
+            first, warming, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start", {}),
+            config=config_as_json(job.config) | dict(data.identity))
+        start, seconds, images = {"variables": warm.trained.variables}, warm.wall_seconds, warm.images
     if job.variant == "gen":
         start |= perceptual_start(baselines.perceptual, variants.PERCEPTUAL, image_size=baselines.generator_size)
     sources = {"labelled": data.everything if recipe.everything else data.labelled,
@@ -91,16 +96,19 @@ def train(job: Job, data: Data) -> Outcome:
     fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
                   start)
     # A table compares variants of equal training: every one has seen the steps of the warm start, too.
-    return Outcome(method, fitted.trained, steps, fitted.images_per_second,
-                   fitted.wall_seconds + (warm.wall_seconds if warm else 0.0),
-                   other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
-                   images=fitted.images + (warm.images if warm else 0))
+    return Outcome(method, fitted.trained, steps, fitted.images_per_second, fitted.wall_seconds + seconds,
+                   other_choices(fitted.evaluations, {"best_validation": CHOOSING}), images=fitted.images + images)
 
 
 def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,
          start: Mapping[str, Any]) -> Fitted:
-    """`fit` with half of a batch for each stream, and the choice of the result on validation images."""
+    """`fit` with half of a batch for each stream, and the choice of the result on validation images.
+
+    Where no warm start comes before, the backbone starts from its weights.
+    """
     config = job.config
+    if "variables" not in start:
+        start = {**system.first_variables(job, setup_of(config, data.skeleton).model, data.skeleton.names), **start}
     return system.fit_sources(
         job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
         folder=folder, start=start,
@@ -109,25 +117,6 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
             method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation")),
         select=CHOOSING if config.selection == "validation" else None,
         config=job.identity(**data.identity))
-
-
-def _started(job: Job, data: Data, warm: Stage | None) -> dict[str, Any]:
-    """Returns the start behind the warm start, if there is one: else the backbone's weights, or {}."""
-    if warm:
-        return {"variables": warm.trained.variables}
-    return system.first_variables(job, setup_of(job.config, data.skeleton).model, data.skeleton.names)
-
-
-def _warm_start(job: Job, data: Data) -> Stage | None:
-    """Returns the stage that all variants of a seed start from; None without one."""
-    config = job.config
-    if not config.warm_start_steps or VARIANTS[job.variant].recipe.everything:
-        return None
-    warm, method = job._replace(variant="supervised"), variants.build_warm_start(config, data.skeleton)
-    return job.stage("warm_start", lambda folder: _fit(
-        warm, method, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start",
-        _started(job, data, None)),
-        config=config_as_json(config) | dict(data.identity))
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
@@ -231,8 +220,7 @@ def _semantic_sums(read: variants.ReadSemantic):
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
-    taught = tuple(name for name, variant in VARIANTS.items()
-                   if VARIANTS[variant.recipe.of or name].recipe.teacher)
+    taught = tuple(name for name, variant in VARIANTS.items() if VARIANTS[variant.recipe.of or name].recipe.teacher)
     unsuited = taught if config.data.all_labelled else ()
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
     return tuple(name for name in VARIANTS if name not in unsuited)
@@ -268,7 +256,7 @@ SYSTEM = System(
     train, lambda job, data: {"test": data.test}, measure, columns,
     predicting=lambda stored: Predicting(
         build(stored.config, stored.skeleton, stored.variant), stored.config.data.square_of_new(),
-        published.SCORE_KIND if VARIANTS[stored.variant].recipe.untrained else "mse_peak"),
+        published.SCORE_KIND if VARIANTS[stored.variant].recipe.untrained else SCORE_KIND),
     short_list=lambda preset, config: ("supervised", "supervised_warped", "pl_warped", "ours", "all_labels"),
     applicable=applicable, shortened=system.scaled("warm_start_steps"), lengths=lengths,
     draw=lambda job, data, outcome, predictions: system.draw_predictions(

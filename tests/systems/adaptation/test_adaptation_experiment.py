@@ -145,7 +145,7 @@ def test_published_weights_are_a_core_without_training(monkeypatch, refuse_to_fi
     def published(backbone, network, *, image_size, seed, names=()):
         return {"variables": adaptation.untrained_core(untrained, seed).variables}
 
-    monkeypatch.setattr("kpjax.systems.weights.Backbone.variables", published)
+    monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", published)
 
     core = core_of(job_in(Path("runs/adaptation/tiny"), config=changed(untrained, weights="published")))
     assert core.digest == adaptation.untrained_core(TINY, 0).digest
