@@ -13,8 +13,7 @@ from kpjax.input import protocols
 from kpjax.input.source import ArraySource, Source, without_keypoints
 from kpjax.input.video_source import numbered
 from kpjax.systems import adaptation, incremental, pyramids, regda, semi_supervised
-from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import Splits
+from kpjax.systems.configs import Splits, changed
 from kpjax.systems.system import Job, System
 
 VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there are

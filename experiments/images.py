@@ -9,7 +9,7 @@ from kpjax import InputError
 from kpjax.augment import Reach
 from kpjax.images.transforms import Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Transform
 from kpjax.input.source import ArraySource, Source, check_disjoint, in_memory, joined, subset, without_keypoints
-from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet, Splits, decoded_once, larger_domain
+from kpjax.systems.configs import TUNING_SEEDS, ImageSet, Splits, decoded_once, larger_domain
 
 SMALLEST_PERSON = 100.0  # px of the original image, the least side of a crop of Leeds Sports
 

@@ -14,8 +14,8 @@ from experiments.adaptation.images import open_core_images, open_images
 from experiments.keypoints import skeleton_of
 from kpjax.models import MobileNetV2
 from kpjax.systems import adaptation
+from kpjax.systems.adaptation import checked
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
-from kpjax.systems.adaptation.measures import checked
 from kpjax.systems.configs import changed
 
 MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),

@@ -12,9 +12,9 @@ from kpjax.evaluation.probes.landmarks import draw_turns
 from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
+from kpjax.systems.adaptation import Data, with_turns
 from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform
-from kpjax.systems.adaptation.measures import Data, with_turns
-from kpjax.systems.image_sets import TUNING_SEEDS, decoded_once
+from kpjax.systems.configs import TUNING_SEEDS, decoded_once
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
 RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)

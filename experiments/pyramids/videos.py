@@ -7,7 +7,7 @@ from data.flies import flies
 from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
 from data.tabletop import tabletop_videos
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.systems.image_sets import TUNING_SEEDS
+from kpjax.systems.configs import TUNING_SEEDS
 from kpjax.systems.pyramids.config import VideoSet
 
 

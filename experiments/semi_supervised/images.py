@@ -14,7 +14,7 @@ from kpjax.input.source import (
     subset,
     without_labels,
 )
-from kpjax.systems.image_sets import Splits
+from kpjax.systems.configs import Splits
 from kpjax.systems.semi_supervised import Data
 from kpjax.systems.system import Job
 

@@ -28,8 +28,7 @@ from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream, stream
 from kpjax.models import KeypointNetwork
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.configs import changed, config_as_json, config_from_json, flat
-from kpjax.systems.image_sets import TUNING_SEEDS
+from kpjax.systems.configs import TUNING_SEEDS, changed, config_as_json, config_from_json, flat
 from kpjax.systems.paper_numbers import paper_numbers
 from kpjax.systems.reports.table import Column
 from kpjax.systems.source_free import poses_of

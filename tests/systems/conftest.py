@@ -34,6 +34,18 @@ def ran(tmp_path_factory):
     return folder_of
 
 
+@pytest.fixture
+def finished(ran, request):
+    """The folder of the preset of a file's system after the runs of its contract."""
+    return ran(request.path.parent.name)
+
+
+@pytest.fixture
+def all_finished(ran, request):
+    """The same folder after runs of the file's SLOW too."""
+    return ran(request.path.parent.name, *request.module.SLOW)
+
+
 @pytest.fixture(autouse=True)
 def runs_first(request):
     """Makes the runs that a session shares before a test begins: they are no test's own time."""

@@ -7,8 +7,7 @@ from experiments import adaptation, images, incremental, pyramids, semi_supervis
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
 from experiments.images import open_images, without_split
 from kpjax import Skeleton, arrays
-from kpjax.systems.configs import changed
-from kpjax.systems.image_sets import TUNING_SEEDS, ImageSet
+from kpjax.systems.configs import TUNING_SEEDS, ImageSet, changed
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
 

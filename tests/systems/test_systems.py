@@ -4,17 +4,19 @@ import json
 import jax
 import numpy as np
 import pytest
-from etils import epath
 from PIL import Image
 from predict_folder import predict_folder
-from tiny_systems import STOPPED, SYSTEMS, VARIANTS, results_of
+from tiny_systems import STOPPED, SYSTEMS, VARIANTS, job_of, results_of
 
 from experiments import system_of
 from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.systems.command_line import chosen_variants, run
+from kpjax.systems.configs import changed
+from kpjax.systems.incremental.config import Config as IncrementalConfig
 from kpjax.systems.plan import planned_stages
-from kpjax.systems.system import Job, finished
+from kpjax.systems.regda.config import of_pretraining
+from kpjax.systems.system import finished
 from kpjax.training import fit as training
 from kpjax.training.trees import load_trained
 
@@ -31,11 +33,6 @@ def files_below(folder):
     """Every file but the report, with its time and its bytes."""
     return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
             for path in folder.rglob("*") if path.is_file() and path.name != "report.html"}
-
-
-def job_of(name, variant, workdir="nowhere", **fields):
-    preset, config = next(iter(SYSTEMS[name].presets.items()))
-    return Job(SYSTEMS[name], config, preset, variant, 0, epath.Path(workdir), epath.Path("none"))._replace(**fields)
 
 
 @EVERY
@@ -91,6 +88,20 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
     assert finished(job)
     with pytest.raises(InputError, match=r"config\.\S*steps is"):
         finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
+
+
+@pytest.mark.parametrize(("identity", "name", "alike", "others"), [
+    (of_pretraining, "regda", {"mcd_trade_off": 0.3, "margin": 2.0, "coefficient": 1.0, "ground_false": "area"},
+     {"learning_rate": 0.01, "pretraining_steps": 9, "batch_size": 3, "teacher_learning_rate": 0.01}),
+    (IncrementalConfig.of_base, "incremental", {
+        "kamp": 7.0, "ka_variant": "wide", "reduction": "element_mean", "steps": 9, "learning_rate": 1.0,
+        "evaluated_on": "validation", "input_sigma": 1.0}, {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0}),
+    (IncrementalConfig.of_association, "incremental", {"kamp": 7.0, "self_training": 2.0, "pck_threshold": 0.1},
+     {"input_sigma": 2.0, "ka_variant": "wide", "base_steps": 3})], ids=["pretraining", "base", "association"])
+def test_a_shared_stage_depends_on_nothing_that_it_does_not_read(identity, name, alike, others):
+    config = job_of(name, "").config
+    assert identity(changed(config, **alike)) == identity(config)
+    assert all(identity(changed(config, **{field: value})) != identity(config) for field, value in others.items())
 
 
 @by_default("pyramids")

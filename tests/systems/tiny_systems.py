@@ -3,6 +3,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from etils import epath
 from tiny_regda import TINY as REGDA
 
 from experiments.adaptation import PRESETS as ADAPTATION_PRESETS, SYSTEM as ADAPTATION
@@ -11,6 +12,7 @@ from experiments.pyramids import PRESETS as PYRAMIDS_PRESETS, SYSTEM as PYRAMIDS
 from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED_PRESETS, SYSTEM as SEMI_SUPERVISED
 from kpjax.models.unet import SmallUNet
 from kpjax.systems.configs import changed
+from kpjax.systems.system import Job
 
 SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 4), "head_layers": 1, "evaluations": 1}
 
@@ -55,3 +57,10 @@ VARIANTS = {"regda": ("regda",), "semi_supervised": ("ours",), "incremental": ("
 STOPPED = {"regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
            "incremental": ("rw", "step 2"), "pyramids": ("pyramids", "pyramids"),
            "adaptation": ("adapted", "adaptation")}
+
+
+def job_of(name, variant, workdir="nowhere", preset="", **changes):
+    """Returns the job of a variant in the tiny preset of a system, with other values of fields."""
+    own, config = next(iter(SYSTEMS[name].presets.items()))
+    return Job(SYSTEMS[name], changed(config, **changes), preset or own, variant, 0, epath.Path(workdir),
+               epath.Path("none"))

@@ -23,8 +23,8 @@ from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
 from kpjax.systems import adaptation
+from kpjax.systems.adaptation import Data, checked, with_turns
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
-from kpjax.systems.adaptation.measures import Data, checked, with_turns
 from kpjax.systems.adaptation.variants import plain_of
 from kpjax.systems.configs import Backbone, changed
 from kpjax.systems.system import Job

@@ -19,8 +19,7 @@ from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Held, Own
 from kpjax.lab.own.target import OwnDomains, open_target, target_of, tested
 from kpjax.systems import regda
-from kpjax.systems.configs import Share, changed
-from kpjax.systems.image_sets import Splits
+from kpjax.systems.configs import Share, Splits, changed
 from kpjax.systems.regda.config import SMALL_BODIES, Config
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job

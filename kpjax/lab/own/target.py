@@ -17,7 +17,7 @@ from kpjax.lab.out.reports.pixel_errors import TARGET, Part
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.animals import Learnt, open_frames
 from kpjax.lab.own.project import Own
-from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.configs import ImageSet
 from kpjax.systems.regda import Data
 from kpjax.systems.regda.config import Domains
 from kpjax.systems.system import Job

@@ -24,8 +24,7 @@ from kpjax.lab.own.target import open_target, target_of, tested
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.systems import configs, regda, source_free, system
-from kpjax.systems.configs import FINE_RATE
-from kpjax.systems.image_sets import Splits
+from kpjax.systems.configs import FINE_RATE, Splits
 from kpjax.systems.regda import Data
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant

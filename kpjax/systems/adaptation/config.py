@@ -12,8 +12,8 @@ from kpjax.methods.adaptation_family.adaptation import released_learning_rate
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
-from kpjax.systems.configs import Backbone, Checked, Count, CountOrZero, Positive, Rule, Share, changed, config_as_json
-from kpjax.systems.image_sets import loaded_larger
+from kpjax.systems import configs
+from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, Rule, Share, changed
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG
@@ -67,7 +67,7 @@ class CoreTraining(Checked):
         """Returns the transform of training images that are loaded larger, so that turned and shrunk crops show what
         lies beside them, and how these lie in a batch; None for crops that are not of a person."""
         cropped = self.core_transform == "person_crop"
-        return loaded_larger(self.square(side, 0), side, augment.scale_rotation_reach() if cropped else None)
+        return configs.loaded_larger(self.square(side, 0), side, augment.scale_rotation_reach() if cropped else None)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Config(Checked):
     training_kept_by: str = ""  # the preset with the same training in whose folder it is kept; "" for its own
     data: TargetImages = TargetImages()
     network: Network = HourglassNetwork()  # of the core and of all variants
-    backbone: Backbone = Backbone(normalisation="none")  # of the core; the released code does not normalise
+    backbone: configs.Backbone = configs.Backbone(normalisation="none")  # the core's; released code has none
     landmarks: Count = 10  # to discover
     batch_size: Count = 48
     steps: Count = 200_000
@@ -171,16 +171,16 @@ class Config(Checked):
 
 def of_core(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
-    core = {name: value for name, value in config_as_json(config.core).items() if name != "core_epoch"}
-    return core | {"image_size": config.data.image_size, "network": config_as_json(config.network),
-                   "backbone": config_as_json(config.backbone)}
+    core = {name: value for name, value in configs.config_as_json(config.core).items() if name != "core_epoch"}
+    return core | {"image_size": config.data.image_size, "network": configs.config_as_json(config.network),
+                   "backbone": configs.config_as_json(config.backbone)}
 
 
 def of_training(config: Config) -> dict[str, Any]:
     """Returns the fields that adaptation depends on; the others are of the evaluation."""
     of_evaluation = ("summary", "core_kept_by", "training_kept_by", "evaluation")
     of_test = ("fit", "test", "test_transform", "test_tightness", "test_images")
-    seen = {name: value for name, value in config_as_json(config).items() if name not in of_evaluation}
+    seen = {name: value for name, value in configs.config_as_json(config).items() if name not in of_evaluation}
     return seen | {"data": {name: value for name, value in seen["data"].items() if name not in of_test}}
 
 

@@ -9,8 +9,7 @@ from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
 from kpjax.models.networks import Network
 from kpjax.systems import configs
-from kpjax.systems.configs import Checked, Count, CountOrZero, NotNegative, Positive, changed, flat
-from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.configs import Checked, Count, CountOrZero, ImageSet, NotNegative, Positive, changed, flat
 
 PROTOCOLS = Path(__file__).with_name("protocols")
 
@@ -45,7 +44,7 @@ class StepOptimizer(configs.Optimizer):
     """Adam in all stages; each has a learning rate of its own."""
 
     learning_rate: float = 1e-2  # of later steps
-    schedule: Literal["constant", "cosine", "steps"] = "steps"  # "steps": a tenth from 70 % and again from 90 %
+    schedule: Literal["cosine", "steps"] = "steps"  # "steps": a tenth from 70 % and again from 90 %
     weight_decay: float = 1e-4
     clip: float = 1.0
     base_learning_rate: Positive = 1e-2
@@ -55,10 +54,9 @@ class StepOptimizer(configs.Optimizer):
     def rate_of_stage(self, rate: float, steps: int) -> optax.Schedule:
         """Builds a linear rise to `rate`, then the schedule over the rest of `steps`."""
         rise = min(self.warmup_steps, steps // 5)
-        after = {"constant": lambda: optax.constant_schedule(rate),
-                 "cosine": lambda: optax.cosine_decay_schedule(rate, steps - rise),
-                 "steps": lambda: optax.piecewise_constant_schedule(
-                     rate, {round(0.7 * steps) - rise: 0.1, round(0.9 * steps) - rise: 0.1})}[self.schedule]()
+        drops = {round(0.7 * steps) - rise: 0.1, round(0.9 * steps) - rise: 0.1}
+        after = optax.cosine_decay_schedule(rate, steps - rise) if self.schedule == "cosine" else (
+            optax.piecewise_constant_schedule(rate, drops))
         return optax.join_schedules([optax.linear_schedule(rate / 10, rate, rise), after], [rise]) if rise else after
 
 

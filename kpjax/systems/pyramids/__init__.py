@@ -15,13 +15,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from kpjax import Method, Skeleton, Trained, named_key
 from kpjax.drawing.overlays import contact_sheet, draw_keypoints, prediction_sheet, write_png
-from kpjax.evaluation.degeneracy import stop_if_collapsed
+from kpjax.evaluation.degeneracy import live_keypoints, spread_of, stop_if_collapsed
 from kpjax.evaluation.motion import motion_in_videos
+from kpjax.evaluation.probes.actions import action_probe, windows
+from kpjax.evaluation.probes.linear import best_ridge, linear_probe, mean_pose
+from kpjax.evaluation.probes.regression_errors import RegressionErrors, errors_in_units, normalised_from_pixels
+from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.files import atomic
 from kpjax.images.transforms import Letterbox
 from kpjax.input.pairs import frame_pairs
@@ -31,9 +36,8 @@ from kpjax.methods.perceptual import perceptual_start
 from kpjax.platforms import run_once
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.pyramids import probes, variants
-from kpjax.systems.pyramids.config import SMALL, Config
-from kpjax.systems.pyramids.probes import FLAT
+from kpjax.systems.pyramids import variants
+from kpjax.systems.pyramids.config import SMALL, Config, Evaluation
 from kpjax.systems.pyramids.variants import BASELINES, ORACLE, VARIANTS, WITHOUT_NETWORK, build, steps_of
 from kpjax.systems.reports.table import Column
 from kpjax.systems.system import Job, Outcome, Predicting, System
@@ -94,8 +98,8 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
 
     def evaluate(state) -> dict[str, float]:
         found = predict(job, method, state, data.test)
-        features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, method.skeleton)
-        return probes.regression(features, probes.truth_of(found), data.test, config, job.seed, details=False)
+        features = {FLAT: found.keypoints} if oracle else levels_of(found.keypoints, method.skeleton)
+        return regression(features, truth_of(found), data.test, config, job.seed, details=False)
 
     steps = steps_of(config, job.variant)
     options = {"steps": steps, "stage": stage, "folder": folder, "config": job.identity()}
@@ -120,6 +124,130 @@ def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
     return predict_source(method, state, source, batch_size=SYSTEM.batch_size(job.config))
 
 
+# Probes of keypoints on frames that were not trained on
+
+FLAT = "flat"
+BLOCKS = 10  # a single video is cut into so many stretches, which take the place of videos
+SPREAD_FRAMES = 2000  # are enough for the distances between keypoints
+Features = Mapping[str, np.ndarray]  # by level, (N, F) or (N, k, 2)
+
+
+class Truth(NamedTuple):
+    """Labels of frames, in pixels of the network's images."""
+
+    joints: np.ndarray  # (N, J, 2)
+    visible: np.ndarray  # (N, J)
+    crop: np.ndarray  # (N, 3, 3), to pixels of the original images
+
+
+def truth_of(source: Source | Gathered) -> Truth:
+    """Returns the labels of a source, or of the predictions on it."""
+    if isinstance(source, Gathered):
+        return Truth(source.true_keypoints, source.visible, source.crop)
+    examples = (source[number] for number in range(len(source)))
+    return Truth(*map(np.stack, zip(*((one.keypoints, one.visible, one.crop) for one in examples), strict=True)))
+
+
+def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """Returns keypoints (N, K, 2) by level, and all of them as `flat`."""
+    return {name: keypoints[:, list(members)] for name, members in skeleton.groups.items()} | {FLAT: keypoints}
+
+
+def split_of(source: VideoSource, rows: np.ndarray, seed: int, stretch: int = 0) -> tuple[Split, np.ndarray]:
+    """Splits some frames of a source into halves by video, with every action on either side.
+
+    A single video is split by stretches of it, and so are all where `stretch` says how many frames one has. Returns the
+    split, and the video (or stretch) of each frame, (N,).
+    """
+    groups, kinds = source.video[rows], actions_of(source)
+    if stretch:
+        groups = np.unique(np.stack([groups, source.frame[rows] // stretch]), axis=1, return_inverse=True)[1].ravel()
+    if len(np.unique(groups)) < 2:
+        groups, kinds = (np.arange(len(rows)) * BLOCKS) // max(len(rows), 1), None
+    return halves_by(groups, seed, kinds=None if kinds is None else kinds[rows]), groups
+
+
+def regression(features: Features, truth: Truth, source: VideoSource, config: Config, seed: int, *,
+               details: bool = True, direct: bool = False) -> dict[str, float]:
+    """Computes the linear probe's errors of every level on test videos; features and truth are of all frames.
+
+    `rmse/<level>` is the root mean squared error of a coordinate of the annotated joints as a linear function of the
+    keypoints of a level, in pixels of the network's images, on the half of the test videos that the function was not
+    fitted on. Levels are `level1`, `level2` and `flat`, which is both. Other readings of the same errors are under
+    `units/`, and `random_halves/<level>` splits frames, not videos, as the paper's text has it.
+
+    seed: of the split. details: also every unit, every joint, and random halves. direct: the features are joints
+    already, as the oracle's may be, and nothing is fitted. Raises InputError if no frame, or too few, are labelled.
+    """
+    rows = np.flatnonzero(truth.visible.any(1))
+    split, groups = split_of(source, rows, seed, config.evaluation.stretch)
+    joints, visible, crop = (part[rows] for part in truth)
+    values, side = {}, config.data.image_size
+
+    def tested(found: np.ndarray, chosen: Split) -> dict[str, RegressionErrors]:
+        if direct:
+            guess = np.asarray(found, np.float64)
+        elif not found.size:
+            guess = mean_pose(joints, visible, chosen)
+        else:
+            ridges = config.evaluation.ridges
+            ridge = best_ridge(found, joints, visible, chosen.fit, groups, ridges) if ridges else 0.0
+            guess = linear_probe(found, joints, visible, chosen, ridge=ridge)
+        guess, *true = (part[chosen.test] for part in (guess, joints, visible))
+        return errors_in_units(guess, *true, size=(side, side), crop=crop[chosen.test])
+
+    for level, found in features.items():
+        by_unit = tested(found[rows], split)
+        values[f"rmse/{level}"] = by_unit["pixels"].per_coordinate
+        if not details:
+            continue
+        values |= {f"units/{unit}_{kind}/{level}": getattr(in_unit, kind) for unit, in_unit in by_unit.items()
+                   for kind in ("per_coordinate", "per_point", "per_image")}
+        values |= {f"rmse/{level}/{name}": float(value)
+                   for name, value in zip(source.skeleton.names, by_unit["pixels"].per_joint, strict=True)}
+        at_random = tested(found[rows], random_halves(len(rows), seed))
+        values[f"random_halves/{level}"] = at_random["pixels"].per_coordinate
+    return values
+
+
+def actions(train: Features, train_source: VideoSource, test: Features, test_source: VideoSource,
+            evaluation: Evaluation, seed: int) -> dict[str, float]:
+    """Trains a recurrent network on sequences of all keypoints of training videos, and tests it on test videos.
+
+    Features are of all frames of their source; levels count that are in both. Returns `action/accuracy` of `flat`,
+    `action/majority`, and `action/<level>` of the others; {} if actions are unknown.
+    """
+    sources = (train_source, test_source)
+    names = [actions_of(source) for source in sources]
+    if any(found is None for found in names):
+        return {}
+    parts = [windows(source.video, frame=source.frame, length=evaluation.action_window, every=evaluation.action_every)
+             for source in sources]
+    rows = np.concatenate([parts[0].rows, parts[1].rows + len(train_source)])
+    shown = np.concatenate([known[part.rows[:, 0]] for known, part in zip(names, parts, strict=True)])
+    split = Split(*np.split(np.arange(len(rows)), [len(parts[0].rows)]))
+    values = {}
+    for level in (level for level in test if level in train):
+        both = np.concatenate([np.asarray(part[level]).reshape(len(part[level]), -1) for part in (train, test)])
+        found = action_probe(both, rows, shown, split, seed=seed, steps=evaluation.action_steps)
+        values |= {"action/accuracy" if level == FLAT else f"action/{level}": found.accuracy,
+                   "action/majority": found.majority}
+    return values
+
+
+def degeneracy(keypoints: np.ndarray, side: int) -> dict[str, float]:
+    """Computes signs of degenerate keypoints (N, K, 2), in pixels of images of `side` px.
+
+    `live_points` counts keypoints that are neither on the border nor still. `point_spread` is the mean distance between
+    two keypoints of an image whose side is 2, and `coordinate_spread` the standard deviation of a coordinate.
+    """
+    rows = np.unique(np.linspace(0, len(keypoints) - 1, SPREAD_FRAMES).round().astype(int))
+    points = jnp.asarray(normalised_from_pixels(keypoints[rows], (side, side)), jnp.float32)
+    spread = spread_of(points)
+    return {"live_points": float(live_keypoints(points).sum()), "point_spread": float(spread["points"]),
+            "coordinate_spread": float(spread["coordinates"])}
+
+
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Probes what a variant knows of test videos, and for signs of degenerate keypoints.
 
@@ -127,17 +255,17 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     """
     config, oracle, read = job.config, job.variant == ORACLE, VARIANTS[job.variant].recipe.features
     if read:
-        features, truth, values = {FLAT: read(data.test)}, probes.truth_of(data.test), {}
+        features, truth, values = {FLAT: read(data.test)}, truth_of(data.test), {}
     else:
         found, skeleton = predictions["test"], outcome.method.skeleton
-        values, truth = probes.degeneracy(found.keypoints, config.data.image_size), probes.truth_of(found)
+        values, truth = degeneracy(found.keypoints, config.data.image_size), truth_of(found)
         values |= motion_in_videos(data.test, found.keypoints)
-        features = {FLAT: found.keypoints} if oracle else probes.levels_of(found.keypoints, skeleton) | {
+        features = {FLAT: found.keypoints} if oracle else levels_of(found.keypoints, skeleton) | {
             level: alone.keypoints for level, alone in predictions.items() if level != "test"}
     if data.test.skeleton.names:
-        values |= probes.regression(features, truth, data.test, config, job.seed)
+        values |= regression(features, truth, data.test, config, job.seed)
         if oracle:
-            own = probes.regression(features, truth, data.test, config, job.seed, details=False, direct=True)
+            own = regression(features, truth, data.test, config, job.seed, details=False, direct=True)
             values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
     if actions_of(data.test) is None or not features[FLAT].size:
         return values
@@ -148,11 +276,11 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         known = {FLAT: read(training)}
     else:
         found = predict(job, outcome.method, outcome.trained, training)
-        known = probes.levels_of(found.keypoints, skeleton) if config.evaluation.action_per_level else {
+        known = levels_of(found.keypoints, skeleton) if config.evaluation.action_per_level else {
             FLAT: found.keypoints}
         if oracle:
-            known[TRUE_JOINTS], features[TRUE_JOINTS] = probes.truth_of(found).joints, truth.joints
-    return values | probes.actions(known, training, features, data.test, config.evaluation, job.seed)
+            known[TRUE_JOINTS], features[TRUE_JOINTS] = truth_of(found).joints, truth.joints
+    return values | actions(known, training, features, data.test, config.evaluation, job.seed)
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:

@@ -21,7 +21,7 @@ from kpjax.heatmaps import keypoint_cells, score_kind
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import Source
 from kpjax.systems import source_free, system
-from kpjax.systems.image_sets import Splits
+from kpjax.systems.configs import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import ADABN_BATCHES, VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.table import Column

@@ -9,8 +9,8 @@ from kpjax.augment import Augment
 from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import PoseResNet, SmallUNet
 from kpjax.models.networks import Network
-from kpjax.systems.configs import Backbone, Checked, Count, Heatmaps, NotNegative, Positive, Share, config_as_json
-from kpjax.systems.image_sets import larger_domain
+from kpjax.systems import configs
+from kpjax.systems.configs import Checked, Count, NotNegative, Positive, Share
 from kpjax.systems.source_free import SourceFree
 
 
@@ -31,7 +31,7 @@ class Domains(Checked):
 
     def loaded(self, reach: augment.Reach | None) -> tuple[augment.Loaded | None, augment.Loaded | None]:
         """Returns how training images of source and target are loaded larger, for an augmentation of this reach."""
-        source, target = (larger_domain(name, self.image_size, reach) for name in (self.source, self.target))
+        source, target = (configs.larger_domain(name, self.image_size, reach) for name in (self.source, self.target))
         return source and source[1], target and target[1]
 
 
@@ -149,13 +149,13 @@ class Config(Checked):
 
     summary: str  # one line
     data: Domains
-    heatmaps: Heatmaps = Heatmaps()
+    heatmaps: configs.Heatmaps = configs.Heatmaps()
     augment: DomainAugmentation = DomainAugmentation()
     network: Network = PoseResNet(101, head_layers=2)  # head_layers: of both regressors of regda, mcd and dd
     optimizer: DomainOptimizer = DomainOptimizer()
     pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
     carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
-    backbone: Backbone = Backbone()
+    backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32  # of each domain
     pretraining_steps: Count = 35_000
     steps: Count = 15_000  # of adaptation
@@ -204,13 +204,13 @@ OF_ADAPTATION = (
 
 def of_pretraining(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the first stage: methods of other weights share it."""
-    return {name: value for name, value in config_as_json(config).items() if name not in OF_ADAPTATION}
+    return {name: value for name, value in configs.config_as_json(config).items() if name not in OF_ADAPTATION}
 
 
 SMALL_BODIES = Config(
     "synthetic people, plain to colourful and noisy; 2 cores, minutes",
     Domains("figures:source", "figures:target", image_size=64, training_examples=3000),
-    Heatmaps(16, sigma=1.0), DomainAugmentation("none", rotation=0.0),
+    configs.Heatmaps(16, sigma=1.0), DomainAugmentation("none", rotation=0.0),
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
     DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
     pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,

@@ -9,8 +9,7 @@ from kpjax.methods import balanced_weights
 from kpjax.models import HRNet, SmallUNet
 from kpjax.models.networks import Network
 from kpjax.systems import configs
-from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, Optimizer, Positive, changed
-from kpjax.systems.image_sets import ImageSet
+from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, ImageSet, Optimizer, Positive, changed
 
 
 @dataclass(frozen=True)

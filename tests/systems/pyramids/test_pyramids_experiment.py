@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from etils import epath
 from PIL import Image
-from tiny_systems import CONFIGS, SYSTEMS, results_of
+from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
-from experiments import system_of
 from experiments.pyramids import PRESETS, SYSTEM
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import RunError
@@ -17,24 +15,13 @@ from kpjax.losses.pyramids import spring
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems.configs import changed
-from kpjax.systems.pyramids import ORACLE
-from kpjax.systems.pyramids.probes import regression, split_of, truth_of
+from kpjax.systems.pyramids import ORACLE, regression, split_of, truth_of
 from kpjax.systems.pyramids.variants import BASELINES, VARIANTS, WITHOUT_NETWORK, build, steps_of
-from kpjax.systems.system import Job, run as run_job
+from kpjax.systems.system import run as run_job
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["pyramids"], SYSTEMS["pyramids"]
 PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *WITHOUT_NETWORK, ORACLE))
-
-
-def job_of(workdir, variant="pyramids", config=TINY):
-    return Job(system_of("pyramids"), config, "tiny", variant, 0, epath.Path(workdir), None)
-
-
-@pytest.fixture
-def finished(ran):
-    """The folder of the preset after a run of `pyramids`."""
-    return ran("pyramids")
 
 
 # Runs
@@ -96,7 +83,7 @@ def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_pa
 
     monkeypatch.setattr("kpjax.systems.system.fit", remembered)
     with pytest.raises(RunError, match="enough"):
-        run_job(TINY_SYSTEM, job_of(tmp_path))
+        run_job(TINY_SYSTEM, job_of("pyramids", "pyramids", tmp_path))
     jax.tree.map(np.testing.assert_array_equal, dict(first.variables)["params"], seen[0]["params"])
 
 

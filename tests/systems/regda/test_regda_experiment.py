@@ -16,7 +16,6 @@ from kpjax.evaluation.pose_statistics import FILE
 from kpjax.systems import regda
 from kpjax.systems.command_line import AllOfIt, read_command, run
 from kpjax.systems.configs import changed
-from kpjax.systems.regda.config import of_pretraining
 from kpjax.systems.regda.variants import VARIANTS, setup_of
 from kpjax.systems.system import Job, StoredRun, finished
 from kpjax.training.trees import load_trained
@@ -124,15 +123,6 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():
     kinds = {name: regda.SYSTEM.predicting(StoredRun(config, name, points)).score_kind
              for name in regda.applicable("", config)}
     assert kinds == {name: "mse_peak" if name in heights else "softmax_peak" for name in kinds}
-
-
-def test_methods_of_other_weights_share_the_first_stage():
-    config = TINY_REGDA.presets["people"]
-    alike = changed(config, mcd_trade_off=0.3, margin=2.0, coefficient=1.0, ground_false="area")
-    assert of_pretraining(alike) == of_pretraining(config)
-    for changes in ({"learning_rate": 0.01}, {"pretraining_steps": 9}, {"batch_size": 3},
-                    {"teacher_learning_rate": 0.01}):
-        assert of_pretraining(changed(config, **changes)) != of_pretraining(config)
 
 
 @pytest.mark.slow

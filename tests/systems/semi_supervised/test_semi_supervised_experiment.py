@@ -5,9 +5,9 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_systems import CONFIGS, SYSTEMS, results_of
+from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
-from experiments import images, system_of
+from experiments import images
 from experiments.semi_supervised import PRESETS, SYSTEM
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
@@ -16,26 +16,21 @@ from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised import ON_PEOPLE, left_to_learn
 from kpjax.systems.semi_supervised.variants import VARIANTS, setup_of
-from kpjax.systems.system import Job, run as run_job
+from kpjax.systems.system import run as run_job
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["semi_supervised"], SYSTEMS["semi_supervised"]
 SLOW = ("pl", "all_labels")  # pl brings supervised with it
 
 
-def tiny_job(variant="ours", workdir="nowhere", **changes):
-    return Job(system_of("semi_supervised"), changed(TINY, **changes), "tiny", variant, 0, workdir, None)
-
-
 def tiny_data(**changes):
-    return SYSTEM.open(tiny_job(**changes))
+    return SYSTEM.open(job_of("semi_supervised", "ours", **changes))
 
 
 # Runs
 
 
-def test_results_are_complete(ran):
-    finished = ran("semi_supervised")
+def test_results_are_complete(finished):
     check_results(finished, ["ours"])
     assert results_of(finished, "ours")["metrics"]["test/sc_over_ln_k"] == pytest.approx(1, abs=0.3)
     report = (finished / "report.html").read_text()
@@ -44,8 +39,8 @@ def test_results_are_complete(ran):
 
 
 @pytest.mark.slow
-def test_results_of_other_variants_are_complete(ran):
-    finished = ran("semi_supervised", *SLOW)
+def test_results_of_other_variants_are_complete(all_finished):
+    finished = all_finished
     check_results(finished, (*SLOW, "supervised"))
     assert {digest_of(finished, variant) for variant in (*SLOW, "supervised")} == {digest_of(finished, "ours")}
 
@@ -69,11 +64,10 @@ def check_results(finished, variants):
         assert ("test/sc_over_ln_k" in found) == (variant == "ours")
 
 
-def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(ran):
-    finished = ran("semi_supervised")
+def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
     assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
     assert digest_of(finished, "ours") == tiny_data().identity["labelled_digest"]
-    job = tiny_job("ours", finished.parents[1])
+    job = job_of("semi_supervised", "ours", finished.parents[1])
     kept = {path: path.read_bytes() for path in (job.folder / "results.json", job.folder / "config.json")}
     (job.folder / "results.json").unlink()
     other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"}))
