@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from experiments.measure.render import Room, cell_of
 from kpjax import InputError
-from kpjax.systems.reports.table import markdown
+from kpjax.systems.reports.report import markdown
 
 
 class Advice(NamedTuple):

@@ -14,7 +14,7 @@ from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.systems.command_line import Command, over_devices, prepare_process
 from kpjax.systems.configs import changed, flat, settings_text, value_text, with_network, with_weights
-from kpjax.systems.reports.table import cost_text, markdown
+from kpjax.systems.reports.report import cost_text, markdown
 from kpjax.systems.system import Job, in_turn, raise_for_failures, run as run_job
 from kpjax.training.finished_runs import read_run, runs_in
 

@@ -27,7 +27,7 @@ from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own.systems import NEEDS
 from kpjax.systems.configs import flat
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.table import Column, Summary, cell_text, difference_text, markdown
+from kpjax.systems.reports.report import Column, Summary, cell_text, difference_text, markdown
 from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent

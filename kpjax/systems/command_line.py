@@ -23,8 +23,7 @@ from kpjax.models.networks import NETWORKS
 from kpjax.systems import configs
 from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
-from kpjax.systems.reports import table
-from kpjax.systems.reports.report import write_report
+from kpjax.systems.reports import report as reports
 from kpjax.systems.system import OWN, Job, System, in_turn, preset_folder, run as run_job
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import FinishedRun
@@ -75,8 +74,7 @@ class Shared(configs.Checked):
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
     require_accelerator: bool = False  # fail rather than fall back to a CPU
-    # first step to trace, from 0, and how many, in every stage
-    profile: Annotated[tuple[int, int] | None, FROM_STEP] = None
+    profile: Annotated[tuple[int, int] | None, FROM_STEP] = None  # first step to trace, from 0, and how many
     wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
     # processes that decode images, 0 for threads (default: by cores)
     workers: Annotated[int | None, configs.Rule(lambda count: not count or count > 0, "must be at least 0")] = None
@@ -335,15 +333,15 @@ def show_table(command: Command) -> epath.Path:
     columns, without_weights, notes = system.columns(config), command.without_weights, command.notes
     printed = {name: system.paper(preset, config, name) for name in shown}
     # The paper's numbers stand beside ours only where both start alike.
-    lines = table.tabulate(command.folder, [
-        table.Entry(name, variant.kind, variant.label, {} if without_weights else printed[name], variant.line)
+    lines = reports.tabulate(command.folder, [
+        reports.Entry(name, variant.kind, variant.label, {} if without_weights else printed[name], variant.line)
         for name in shown for variant in [system.variants[name]]], columns)
     typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if system.own and (report := system.own.report(
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
         print(f"\nreport: {report}")
         return epath.Path(report)
-    print("\n" + table.console_table(lines, columns, screen_width()))
+    print("\n" + reports.console_table(lines, columns, screen_width()))
     if without_weights:
         notes += [f"the paper's {column.heading}: " + ", ".join(
             f"{name} {found[column.metric]:g}" for name, found in printed.items() if column.metric in found)
@@ -352,23 +350,23 @@ def show_table(command: Command) -> epath.Path:
     runs = {line.entry.variant: line.runs.finished for line in lines}
     compared = _comparisons(command, {name: runs[name] for name in shown}, columns[0])
     print("", *compared, sep="\n")
-    report = write_report(
+    report = reports.write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
         summary=". ".join([*notes, *compared]), commands=[typed])
     print(f"\nreport: {report}")
     return report
 
 
-def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: table.Column) -> list[str]:
+def _comparisons(command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: reports.Column) -> list[str]:
     """Returns what every variant cost, and how methods differ from controls over pairs of equal seeds, a line each."""
     runs = {name: [next((run for run in of_variant if run.seed == seed), None) for seed in command.seeds]
             for name, of_variant in finished.items()}
     kinds = {name: command.system.variants[name].kind for name in runs}
-    lines = [f"{name}: {cost}" for name in runs if (cost := table.cost_text(runs[name])) != "not run"]
+    lines = [f"{name}: {cost}" for name in runs if (cost := reports.cost_text(runs[name])) != "not run"]
     for one, other in itertools.product(runs, runs):
         if (kinds[one], kinds[other]) == ("method", "control") and len(command.seeds) > 1 and (
-                found := table.paired_differences(runs[one], runs[other], column.metric)):
-            lines.append(f"{column.heading}: {one} less {other} " + table.difference_text(
+                found := reports.paired_differences(runs[one], runs[other], column.metric)):
+            lines.append(f"{column.heading}: {one} less {other} " + reports.difference_text(
                 found, len(command.seeds), factor=column.factor, decimals=column.decimals))
     return lines
 
@@ -383,7 +381,7 @@ class AllOfIt(Logger):
 
     def __init__(self, jobs: Sequence[Job], at_a_time: int = 1):
         self.jobs, self.at_a_time = jobs, at_a_time
-        self.began, self.opened, self.said = time.monotonic(), 0.0, False
+        self.began, self.opened = time.monotonic(), 0.0
 
     def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
         self.opened = self.opened or time.monotonic()
@@ -391,10 +389,10 @@ class AllOfIt(Logger):
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         rate = metrics.get("steps_per_second", 0.0)
-        if self.said or rate <= 0:
+        if not self.jobs or rate <= 0:
             return
-        self.said = True
-        waiting = [job for job in self.jobs if not (job.folder / "results.json").exists()]
+        jobs, self.jobs = self.jobs, ()
+        waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
         stages = {(job.seed, name): steps for job in waiting
                   for name, steps in job.system.lengths(job.config, job.variant).items()}
         compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
@@ -405,13 +403,6 @@ class AllOfIt(Logger):
 
             tqdm.write(f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(waiting)} "
                        f"run{'s' if len(waiting) > 1 else ''}", file=sys.stderr)
-
-
-def accelerator_alone(number: int) -> dict[str, str]:
-    """Returns the variables of a process that sees one of this machine's accelerators."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return {"CUDA_VISIBLE_DEVICES": visible[number] if number < len(visible) and visible[0] else str(number),
-            "TPU_VISIBLE_CHIPS": str(number), "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
 
 
 def in_processes(command: Command) -> None:
@@ -425,10 +416,14 @@ def in_processes(command: Command) -> None:
     module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
         f"experiments.{command.system.name}", command.preset]
     words = [sys.executable, "-m", *module, *command.arguments[1:], "--jobs", "1", "--no-fresh"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     children, before = [], signal.signal(signal.SIGTERM, stop)
     try:
-        for number in range(command.shared.jobs):
-            children.append(subprocess.Popen(words, env=os.environ | accelerator_alone(number)))
+        for number in range(command.shared.jobs):  # each sees one of this machine's accelerators
+            chip = visible[number] if number < len(visible) and visible[0] else str(number)
+            children.append(subprocess.Popen(words, env=os.environ | {
+                "CUDA_VISIBLE_DEVICES": chip, "TPU_VISIBLE_CHIPS": str(number),
+                "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}))
         codes = [child.wait() for child in children]
     except BaseException:
         for child in children:

@@ -414,9 +414,6 @@ def backbone_lines(config: Any) -> list[str]:
                 config.network, "frozen_stride", 0)) else "")]
 
 
-# Stored configs
-
-
 def config_as_json(config: Any) -> dict[str, Any]:
     """Returns a nested config as JSON can hold it; a network has its `name` beside its fields."""
     named = {"name": config.name} if type(config) in NETWORKS.values() else {}

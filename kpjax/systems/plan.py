@@ -31,7 +31,7 @@ from kpjax.files import make_folder, write_json
 from kpjax.input.source import stacked
 from kpjax.input.stream import BatchStream
 from kpjax.systems.command_line import Command, over_devices, read_command, taken
-from kpjax.systems.reports.table import markdown
+from kpjax.systems.reports.report import markdown
 from kpjax.systems.system import Job, System
 from kpjax.training import planning
 from kpjax.training.chips import GIB, Slice, slice_of

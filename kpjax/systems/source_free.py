@@ -89,11 +89,9 @@ def familiar(scores: np.ndarray, edges: np.ndarray, share: float) -> str:
     Where adaptation gained, the median of the scores on the target lay far below what most held-out points had; on the
     same camera it lay above that, and adaptation lost.
 
-    Args:
-        scores: of the start's points on target images.
-        edges: quantiles at equal shares, from 0 to 1, of its scores on labelled images that were held out; nan or none
-            where nothing was, which says nothing.
-        share: of the held-out scores; the target is familiar if its median has at least their quantile of this share.
+    scores: of the start's points on target images. edges: quantiles at equal shares, from 0 to 1, of its scores on
+    labelled images that were held out; nan or none where nothing was, which says nothing. share: of the held-out
+    scores; the target is familiar if its median has at least their quantile of this share.
     """
     if not len(edges):
         return ""

@@ -30,7 +30,7 @@ from kpjax.models import KeypointNetwork
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.configs import TUNING_SEEDS, changed, config_as_json, config_from_json, flat
 from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.source_free import poses_of
 from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.evaluation import Gathered, predict_source, write_predictions
@@ -244,16 +244,16 @@ def run(system: System, job: Job) -> None:
         write_predictions(job.folder, predictions)
     values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
     system.draw(job, data, outcome, predictions)
-    if jax.process_index() == 0 and outcome.method is not None:
-        write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
-        save_trained(job.folder / "model", outcome.trained)
-        if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
-            write_pose_statistics(job.folder, poses)
     if jax.process_index() == 0:
+        if outcome.method is not None:
+            write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
+            save_trained(job.folder / "model", outcome.trained)
+            if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
+                write_pose_statistics(job.folder, poses)
         write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
                       steps=outcome.steps, metrics=values, images=outcome.images,
-                      images_per_second=outcome.images_per_second,
-                      wall_seconds=outcome.wall_seconds, config=config_as_json(job.config), settings=job.settings)
+                      images_per_second=outcome.images_per_second, wall_seconds=outcome.wall_seconds,
+                      config=config_as_json(job.config), settings=job.settings)
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
     print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
     agreed(lambda: None)  # what others start from lies there now

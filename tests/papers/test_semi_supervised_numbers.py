@@ -21,7 +21,7 @@ from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_sup
 from kpjax.methods.semi_supervised_family.semantic_features import initial_semantic
 from kpjax.models.high_resolution import hrnet
 from kpjax.structures import Skeleton
-from kpjax.systems.reports.table import Summary
+from kpjax.systems.reports.report import Summary
 
 OFFICIAL = heatmaps.codec(image_size=256, heatmap_size=64, sigma=2.0, keep="window")
 

@@ -7,8 +7,7 @@ import pytest
 from pages import Page
 
 from kpjax.drawing.overlays import write_png
-from kpjax.systems.reports.report import write_report
-from kpjax.systems.reports.table import (
+from kpjax.systems.reports.report import (
     Column,
     Entry,
     cell_text,
@@ -16,6 +15,7 @@ from kpjax.systems.reports.table import (
     difference_text,
     paired_differences,
     tabulate,
+    write_report,
 )
 from kpjax.training.finished_runs import read_history, runs_in
 

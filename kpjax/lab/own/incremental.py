@@ -28,7 +28,7 @@ from kpjax.systems import incremental
 from kpjax.systems.configs import FINE_RATE, changed, flat
 from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.systems.incremental.steps import Data
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered, predict_source
 

@@ -21,7 +21,7 @@ from kpjax.lab.own.target import OwnDomains, open_target, target_of, tested
 from kpjax.systems import regda
 from kpjax.systems.configs import Share, Splits, changed
 from kpjax.systems.regda.config import SMALL_BODIES, Config
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job
 
 # The control that was strongest at equal steps takes about a fifth more time than the others together.

@@ -44,8 +44,18 @@ from kpjax.lab.out.reports.sheets import Compared, cropped, labels_drawn, predic
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import held_out_text
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.reports.report import curve_image, images_of, panels, provenance, rendered
-from kpjax.systems.reports.table import Column, Line, groups, header, lines_of
+from kpjax.systems.reports.report import (
+    Column,
+    Line,
+    curve_image,
+    groups,
+    header,
+    images_of,
+    lines_of,
+    panels,
+    provenance,
+    rendered,
+)
 from kpjax.training.finished_runs import read_history
 
 WORST, OTHERS = 6, 6  # animals that are shown

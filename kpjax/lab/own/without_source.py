@@ -26,7 +26,7 @@ from kpjax.models import SmallUNet
 from kpjax.systems import configs, regda, source_free, system
 from kpjax.systems.configs import FINE_RATE, Splits
 from kpjax.systems.regda import Data
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.training.evaluation import Gathered, predict_source
 

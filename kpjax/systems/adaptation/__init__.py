@@ -36,7 +36,7 @@ from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import RENDERED, Config, Evaluation
 from kpjax.systems.adaptation.variants import VARIANTS, as_evaluated, build, network, perceptual_start
 from kpjax.systems.configs import decoded_once, optimizer_of
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
@@ -44,7 +44,6 @@ from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 PREDICTED_TOGETHER = 64  # images in a batch
-STAGE = "adaptation"
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 SHOWN, COLUMNS = 16, 8  # images of a sheet
 SHOWN_SIDE = 128  # px, to which small images are enlarged
@@ -101,8 +100,8 @@ def build_core(config: Config, skeleton: Skeleton) -> Method:
     side = config.data.image_size
     mirrored, larger = (augment.random_flip(skeleton),) if skeleton.flip else (), config.core.larger(side)
     setup = methods.Setup(
-        network(config, len(skeleton.names)), skeleton,
-        codec(image_size=side, heatmap_size=side // STRIDE, sigma=CORE_SIGMA),
+        network(config, len(skeleton.names)), skeleton, codec(
+            image_size=side, heatmap_size=side // STRIDE, sigma=CORE_SIGMA),
         optimizer_of(config, optax.scale_by_adam()), config.core.rates,
         augment.compose_augmentations(augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored),
         config.backbone.normalise)
@@ -162,10 +161,9 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
         return metrics
 
     return system.fit_sources(
-        job, method, {"labelled": images}, batch_size=CORE_BATCH, steps=core.steps, stage="core",
-        folder=folder, evaluate=(core.core_epoch_steps, evaluate),
-        start=system.first_variables(job, network(config, len(images.skeleton.names))),
-        config=presets.of_core(config) | {"seed": job.seed})
+        job, method, {"labelled": images}, batch_size=CORE_BATCH, steps=core.steps, stage="core", folder=folder,
+        evaluate=(core.core_epoch_steps, evaluate), config=presets.of_core(config) | {"seed": job.seed},
+        start=system.first_variables(job, network(config, len(images.skeleton.names))))
 
 
 def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Core:
@@ -200,9 +198,8 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     print(f"{job.title}: {weights_in_words(state)}")
     # One name for all variants, so that those of a seed draw the same views and start from the same generator.
     fitted = system.fit_sources(
-        job, method, {"target": data.target}, batch_size=config.batch_size, steps=config.steps,
-        stage=STAGE, folder=keeps.folder, unlabelled=("target",), start=start,
-        config=presets.of_training(config) | {
+        job, method, {"target": data.target}, batch_size=config.batch_size, steps=config.steps, stage="adaptation",
+        folder=keeps.folder, unlabelled=("target",), start=start, config=presets.of_training(config) | {
             "variant": job.variant, "seed": job.seed, "core digest": core and core.digest})
     if job.plan:
         return Outcome(method, fitted.trained, 0)
@@ -260,9 +257,8 @@ def normaliser_of(evaluation: Evaluation, annotation: Skeleton) -> probes.Normal
     return probes.object_size(median=evaluation.median_length)
 
 
-def regressor_errors(
-    found: Found, config: Config, annotation: Skeleton, images: Sequence[int | None]
-) -> dict[str, probes.LandmarkErrors]:
+def regressor_errors(found: Found, config: Config, annotation: Skeleton, images: Sequence[int | None]
+                     ) -> dict[str, probes.LandmarkErrors]:
     """Computes `forward/<images>` and `backward/<images>` for each number of labelled images."""
     evaluation = config.evaluation
     return probes.both_errors(

@@ -59,7 +59,10 @@ def build(config: Config, variant: str) -> Method:
 @functools.lru_cache(maxsize=32)
 def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
-    comparing = perceptual_of(config)
+    # which features compare images
+    comparing = {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))
+                 } if comparison.perceptual == STAND_IN else perceptual.perceptual_options(
+                     comparison.perceptual, _vgg(config))
     objective = methods.adaptation_objective(perceptual=True, balanced=isinstance(comparing["perceptual"], FeatureMaps))
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
@@ -90,14 +93,6 @@ def plain_of(trained: Trained, variant: str) -> Variables:
 
 def _vgg(config: Config) -> VGG:
     return VGG(19, RELU_TAPS, jnp.dtype(config.network.dtype))
-
-
-def perceptual_of(config: Config) -> dict[str, Any]:
-    """Returns the options of the method that say which features compare images."""
-    comparison = config.comparison
-    if comparison.perceptual == STAND_IN:
-        return {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))}
-    return perceptual.perceptual_options(comparison.perceptual, _vgg(config))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from kpjax.systems.incremental import steps as stages
 from kpjax.systems.incremental.association import associate, over_triples
 from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
-from kpjax.systems.incremental.variants import SHORT_LIST, VARIANTS, build_base, setting_of
-from kpjax.systems.reports.table import Column
+from kpjax.systems.incremental.variants import VARIANTS, build_base, setting_of
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, System, draw_predictions, scaled
 from kpjax.training.evaluation import Gathered
 
@@ -45,12 +45,12 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains all steps of the protocol; the evaluation images are predicted after each."""
     run, steps = run_of(job, data), len(data.protocol.steps)
     joint = run.recipe.base == "joint"
-    known = stages.learn_first(run)
+    known, memory = stages.learn_first(run)
     seconds, images, metrics, predictions = known.wall_seconds, known.images, {}, {}
     for step in range(1, 1 if joint else steps):
         predictions[f"step_{step - 1}"] = run.predicted(known, data.evaluation)
         first = associate(run, known, step, predictions[f"step_{step - 1}"])
-        known = stages.learn_step(run, known, step, first)
+        known, memory = stages.learn_step(run, (known, memory), step, first)
         metrics |= first.metrics
         seconds += first.wall_seconds + known.wall_seconds
         images += first.images + known.images
@@ -159,6 +159,6 @@ SYSTEM = System(
     measure, columns, predicting=lambda stored: Predicting(
         build_base(setting_of(stored.config, stored.skeleton), "base", stored.config.base_steps),
         stored.config.data.square_of_new(), SCORE_KIND),
-    short_list=lambda preset, config: SHORT_LIST,
+    short_list=lambda preset, config: ("finetune", "ksd_only", "kamp", "joint"),
     applicable=lambda preset, config: tuple(VARIANTS), shortened=scaled("base_steps", "ka_steps"),
     lengths=lengths, draw=draw)

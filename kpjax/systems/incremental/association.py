@@ -12,16 +12,17 @@ from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import reach
-from kpjax.systems.incremental.steps import Known, Prepared, Run, accuracies, increment_at
+from kpjax.systems.incremental.steps import Prepared, Run, accuracies, increment_at
 from kpjax.systems.incremental.variants import KaNet, Setting, build_association, build_step, ka_net_of
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
+from kpjax.training.stages import Stage
 
 ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
 COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
 
 
-def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
+def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
     """Chooses the triples of a step and trains their KA-Nets.
 
     Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that copies its teacher.
@@ -54,7 +55,7 @@ def associate(run: Run, known: Known, step: int, before: Gathered) -> Prepared:
                     {"association": found.digest}, metrics, found.wall_seconds, found.images)
 
 
-def triples_of(run: Run, known: Known, step: int, source: Source) -> list[tuple[int, ...]]:
+def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[int, ...]]:
     """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an auxiliary task."""
     skeleton, protocol, count = run.data.skeleton, run.data.protocol, run.config.association.triples
     if not run.recipe.triples:
@@ -85,22 +86,18 @@ def choose_network(setting: Setting, teacher: Trained, source: Source) -> tuple[
     sigma = setting.config.association.input_sigma or None
     for name in ("paper", "wide") if asked == "auto" else (asked,):
         far = reach(name, setting.config.heatmaps.heatmap_size, support=3 * (sigma or setting.config.heatmaps.sigma))
-        sums = _sums(_of_networks(library.ka_reach, setting, far, sigma), setting, teacher, source)
+        sums = reduce(_of_networks(library.ka_reach, setting, far, sigma), teacher, source,
+                      batch_size=2 * setting.config.batch_size)
         seen = {kind: _share(sums, kind) for kind in ("within", "input")}
         if (seen["within"][np.isfinite(seen["within"])] >= ENOUGH_REACH).all():
             break
     return name, seen
 
 
-def _sums(measure: Callable, setting: Setting, trained: Trained, source: Source) -> dict[str, np.ndarray]:
-    """Returns sums over a source, (T,) of triples each; slots without a triple repeat the first."""
-    sums = reduce(measure, trained, source, batch_size=2 * setting.config.batch_size)
-    return {name: np.asarray(value) for name, value in sums.items()}
-
-
 def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.ndarray:
-    """Returns a sum over a count, NaN where it is 0."""
-    return np.where(sums[of] > 0, sums[name] / np.maximum(sums[of], 1), np.nan)
+    """Returns (T,) of triples, a sum over a count, NaN where it is 0; slots without a triple repeat the first."""
+    total, count = np.asarray(sums[name]), np.asarray(sums[of])
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Source) -> Gathered:
@@ -111,7 +108,7 @@ def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Sour
     return predict_source(reading_labels, trained, source, batch_size=2 * run.config.batch_size, labelled=True)
 
 
-def without_useless(run: Run, known: Known, triples: Sequence[Sequence[int]], planned: Increment, ka_net: KaNet,
+def without_useless(run: Run, known: Stage, triples: Sequence[Sequence[int]], planned: Increment, ka_net: KaNet,
                     inputs: int, trained: Trained) -> Increment:
     """Returns the increment without the triples whose KA-Net finds the old keypoint less often than its teacher.
 
@@ -146,7 +143,8 @@ def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int,
     network = ka_net_of(setting, ka_net, inputs)
     found = answers(run, ka_net, inputs, trained, evaluation)
     accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in (found, before))
-    copied = _sums(_of_networks(library.copies_of_teacher, setting, network), setting, trained, evaluation)
+    copied = reduce(_of_networks(library.copies_of_teacher, setting, network), trained, evaluation,
+                    batch_size=2 * setting.config.batch_size)
     rates = {"copies": _share(copied, "copied"), "copy_rate": _share(copied, "wrong_copied", "wrong"),
              "copy_rate_by_chance": _share(copied, "wrong_copied_by_chance", "wrong"), "wrong": copied["wrong"],
              "reach": seen["within"], "input": seen["input"]}

@@ -74,17 +74,6 @@ Memory = Mapping[str, Any]  # entries of the next step's start: `anchor`, `impor
 NOTHING: Memory = {}
 
 
-class Known(NamedTuple):
-    """The result of a step: arrays of parameters, and no image."""
-
-    trained: Trained  # frozen: the increment, and what a variant tracked
-    digest: str  # of the stage, for those that start from it
-    memory: Memory = NOTHING
-    images_per_second: float = 0.0
-    wall_seconds: float = 0.0
-    images: int = 0  # read in the step's training
-
-
 class Run(NamedTuple):
     """One variant of one seed."""
 
@@ -102,7 +91,7 @@ class Run(NamedTuple):
         """Predicts for every variant: all are the same network, read in the same way."""
         return build_base(self.setting, "base", self.config.base_steps)
 
-    def predicted(self, known: Known, source: Source) -> Gathered:
+    def predicted(self, known: Stage, source: Source) -> Gathered:
         """Predicts a source."""
         return predict_source(self.evaluation_method, known.trained, source, batch_size=2 * self.config.batch_size)
 
@@ -151,8 +140,8 @@ class Run(NamedTuple):
 # Step 0, and the oracle
 
 
-def learn_first(run: Run) -> Known:
-    """Returns the network that knows the keypoints of step 0, trained unless the data bring one.
+def learn_first(run: Run) -> tuple[Stage, Memory]:
+    """Returns the network that knows the keypoints of step 0, trained unless the data bring one, and its memory.
 
     The oracle learns those of all steps at once: from all images with all labels, for as many steps as all of the
     protocol's together.
@@ -163,7 +152,8 @@ def learn_first(run: Run) -> Known:
     first = increment(len(data.introduced), old=(), new=new, slots=config.association.triples,
                       weights={"entropy": config.weights.cpr_entropy} if kind == "base_cpr" else {})
     if data.base is not None and kind != "joint":
-        return Known(Trained(data.base, {"increment": first}), "" if run.job.plan else tree_digest(data.base))
+        trained = Trained(data.base, {"increment": first})
+        return Stage(trained, "" if run.job.plan else tree_digest(data.base), 0, {}, 0.0, 0.0, 0), NOTHING
     source, steps = run.training_images(0), config.base_steps + numbers[-1] * config.steps
     if kind == "joint":
         source = all_images(data)
@@ -173,7 +163,8 @@ def learn_first(run: Run) -> Known:
         start = {"increment": first} | first_variables(run.job, run.setting.setup.model, data.skeleton.names)
         return run.fit(build_base(run.setting, kind, steps), source, steps, folder, identity, "step 0", start, keep)
 
-    return _known(run, run.stage(kind, train, of_base=shared), numbers[-1], NOTHING, source)
+    found = run.stage(kind, train, of_base=shared)
+    return found, _remembered(run, found, numbers[-1], NOTHING, source)
 
 
 def all_images(data: Data) -> Source:
@@ -207,10 +198,11 @@ class Prepared(NamedTuple):
     images: int = 0
 
 
-def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
+def learn_step(run: Run, known: tuple[Stage, Memory], step: int, first: Prepared) -> tuple[Stage, Memory]:
     """Trains the network of a later step from that of the step before."""
-    source, steps = run.training_images(step), run.recipe.increment_steps(run.config)
-    start = {"teacher": known.trained.variables, "increment": first.increment, **known.memory, **first.start}
+    (before, memory), source = known, run.training_images(step)
+    steps = run.recipe.increment_steps(run.config)
+    start = {"teacher": before.trained.variables, "increment": first.increment, **memory, **first.start}
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
         fit = functools.partial(run.fit, first.method, source, steps, folder, identity, f"step {step}")
@@ -219,8 +211,8 @@ def learn_step(run: Run, known: Known, step: int, first: Prepared) -> Known:
             return fit(start | {"expanded": copy}, memories.expanded_variables, between)
         return fit(start, (lambda tracked: tracked) if run.recipe.memory == "walk" else None)
 
-    found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": known.digest, **first.parents})
-    return _known(run, found, step, known.memory, source)
+    found = run.stage(f"{run.job.variant}_step_{step}", train, {"before": before.digest, **first.parents})
+    return found, _remembered(run, found, step, memory, source)
 
 
 def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
@@ -259,15 +251,13 @@ IMPORTANCE_BATCH = 16  # images, of the passes that measure importances
 FUSING = {"fisher": "running_mean", "afec": "running_mean", "mas": "sum"}
 
 
-def _known(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Known:
-    """Returns the result of a step with what a baseline keeps of it, unless this was the last step."""
-    if run.recipe.memory and step + 1 < len(run.data.protocol.steps):
-        memory = _remembered(run, found, step, memory, source)
-    return Known(found.trained, found.digest, memory, found.images_per_second, found.wall_seconds, found.images)
-
-
 def _remembered(run: Run, found: Stage, step: int, memory: Memory, source: Source) -> Memory:
-    """Returns importances and parameters to hold on to in the next step. memory: those that this step started from."""
+    """Returns importances and parameters to hold on to in the next step, if there is one and a baseline needs them.
+
+    memory: those that this step started from.
+    """
+    if not run.recipe.memory or step + 1 == len(run.data.protocol.steps):
+        return memory
     kind, trained = run.recipe.memory, found.trained
     params = trained.variables["params"]
     if run.job.plan:

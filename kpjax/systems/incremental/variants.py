@@ -183,5 +183,3 @@ VARIANTS: dict[str, Variant] = {
                               _kamp(triples="random")),
     "joint": Variant("oracle", "all images with the labels of all keypoints, at once", "Joint", Recipe(base="joint")),
 }
-
-SHORT_LIST = ("finetune", "ksd_only", "kamp", "joint")

@@ -39,7 +39,7 @@ from kpjax.systems.configs import config_as_json
 from kpjax.systems.pyramids import variants
 from kpjax.systems.pyramids.config import SMALL, Config, Evaluation
 from kpjax.systems.pyramids.variants import BASELINES, ORACLE, VARIANTS, WITHOUT_NETWORK, build, steps_of
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome, Predicting, System
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
@@ -215,12 +215,10 @@ def actions(train: Features, train_source: VideoSource, test: Features, test_sou
     """Trains a recurrent network on sequences of all keypoints of training videos, and tests it on test videos.
 
     Features are of all frames of their source; levels count that are in both. Returns `action/accuracy` of `flat`,
-    `action/majority`, and `action/<level>` of the others; {} if actions are unknown.
+    `action/majority`, and `action/<level>` of the others.
     """
     sources = (train_source, test_source)
     names = [actions_of(source) for source in sources]
-    if any(found is None for found in names):
-        return {}
     parts = [windows(source.video, frame=source.frame, length=evaluation.action_window, every=evaluation.action_every)
              for source in sources]
     rows = np.concatenate([parts[0].rows, parts[1].rows + len(train_source)])
@@ -235,22 +233,11 @@ def actions(train: Features, train_source: VideoSource, test: Features, test_sou
     return values
 
 
-def degeneracy(keypoints: np.ndarray, side: int) -> dict[str, float]:
-    """Computes signs of degenerate keypoints (N, K, 2), in pixels of images of `side` px.
-
-    `live_points` counts keypoints that are neither on the border nor still. `point_spread` is the mean distance between
-    two keypoints of an image whose side is 2, and `coordinate_spread` the standard deviation of a coordinate.
-    """
-    rows = np.unique(np.linspace(0, len(keypoints) - 1, SPREAD_FRAMES).round().astype(int))
-    points = jnp.asarray(normalised_from_pixels(keypoints[rows], (side, side)), jnp.float32)
-    spread = spread_of(points)
-    return {"live_points": float(live_keypoints(points).sum()), "point_spread": float(spread["points"]),
-            "coordinate_spread": float(spread["coordinates"])}
-
-
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
     """Probes what a variant knows of test videos, and for signs of degenerate keypoints.
 
+    `live_points` counts keypoints that are neither on the border nor still. `point_spread` is the mean distance between
+    two keypoints of an image whose side is 2, and `coordinate_spread` the standard deviation of a coordinate.
     The recurrent probe leaves a baseline's levels aside: they are other networks.
     """
     config, oracle, read = job.config, job.variant == ORACLE, VARIANTS[job.variant].recipe.features
@@ -258,7 +245,11 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         features, truth, values = {FLAT: read(data.test)}, truth_of(data.test), {}
     else:
         found, skeleton = predictions["test"], outcome.method.skeleton
-        values, truth = degeneracy(found.keypoints, config.data.image_size), truth_of(found)
+        rows = np.unique(np.linspace(0, len(found.keypoints) - 1, SPREAD_FRAMES).round().astype(int))
+        points = jnp.asarray(normalised_from_pixels(found.keypoints[rows], 2 * (config.data.image_size,)), jnp.float32)
+        spread, truth = spread_of(points), truth_of(found)
+        values = {"live_points": float(live_keypoints(points).sum()), "point_spread": float(spread["points"]),
+                  "coordinate_spread": float(spread["coordinates"])}
         values |= motion_in_videos(data.test, found.keypoints)
         features = {FLAT: found.keypoints} if oracle else levels_of(found.keypoints, skeleton) | {
             level: alone.keypoints for level, alone in predictions.items() if level != "test"}
@@ -276,8 +267,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         known = {FLAT: read(training)}
     else:
         found = predict(job, outcome.method, outcome.trained, training)
-        known = levels_of(found.keypoints, skeleton) if config.evaluation.action_per_level else {
-            FLAT: found.keypoints}
+        known = levels_of(found.keypoints, skeleton) if config.evaluation.action_per_level else {FLAT: found.keypoints}
         if oracle:
             known[TRUE_JOINTS], features[TRUE_JOINTS] = truth_of(found).joints, truth.joints
     return values | actions(known, training, features, data.test, config.evaluation, job.seed)

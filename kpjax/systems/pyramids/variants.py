@@ -72,8 +72,7 @@ def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     return methods.keynet(
         objective=methods.keynet_objective(perceptual=bool(perceptual)),
         network=models.as_keynet(network_of(config, (size,)), blob_width=BLOB_WIDTH),
-        **perceptual_options(perceptual, PERCEPTUAL), **still_of(config),
-        **_shared(config, "keynet"))
+        **perceptual_options(perceptual, PERCEPTUAL), **still_of(config), **_shared(config, "keynet"))
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
@@ -129,11 +128,6 @@ class Recipe(NamedTuple):
     build: Callable[[Config, Skeleton, int], Method] | None = None  # (config, joints, number of keypoints) -> method
     features: Callable[[VideoSource], np.ndarray] | None = None  # probed in place of keypoints: there is no network
 
-    def objective(self, config: Config) -> Objective:
-        """Builds the objective."""
-        reduction = {"reduction": config.weights.reduction} if self.repaints else {}
-        return self.change(methods.pyramids_objective(**asdict(config.weights)), **reduction)
-
 
 VARIANTS: dict[str, Variant] = {
     "pyramids": Variant("method", "two levels by reconstruction, transport and a spring", "Keypoint Pyramids",
@@ -178,5 +172,7 @@ def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Meth
 def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Method:
     if recipe.build:
         return recipe.build(config, joints, size)
-    return methods.pyramids(objective=recipe.objective(config), network=network_of(
+    reduction = {"reduction": config.weights.reduction} if recipe.repaints else {}
+    objective = recipe.change(methods.pyramids_objective(**asdict(config.weights)), **reduction)
+    return methods.pyramids(objective=objective, network=network_of(
         config, conditioned=recipe.conditioned), **asdict(config.rendering), **still_of(config), **_shared(config))

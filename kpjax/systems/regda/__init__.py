@@ -24,7 +24,7 @@ from kpjax.systems import source_free, system
 from kpjax.systems.configs import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import ADABN_BATCHES, VARIANTS, build, build_first, setup_of
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome, Predicting, System
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, no_training, other_choices
@@ -127,9 +127,8 @@ def _fit(job: Job, method: Method, data: Data, steps: int, folder, stage: str, s
                "labelled": data.target.labelled or data.target.train}
     return system.fit_sources(
         job, method, domains | dict(sources), batch_size=config.batch_size, steps=steps, stage=stage, folder=folder,
-        repeats=data.repeats,
+        repeats=data.repeats, unlabelled=("target",), evaluate=(max(1, steps // config.evaluations), evaluate),
         start=start or system.first_variables(job, setup_of(config, method.skeleton).model, method.skeleton.names),
-        unlabelled=("target",), evaluate=(max(1, steps // config.evaluations), evaluate),
         **{"config": job.identity()} | options)
 
 
@@ -176,7 +175,7 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset; an oracle needs other images than the test's."""
     unsuited = ()
-    if config.augment.colours:  # all variants have these colours already
+    if config.augment.augmentation.endswith("colour"):  # all variants have these colours already
         unsuited += tuple(name for name in VARIANTS if "augmented" in name)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images
         unsuited += tuple(name for name, variant in VARIANTS.items() if variant.kind == "oracle")

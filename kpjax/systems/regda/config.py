@@ -55,11 +55,6 @@ class DomainAugmentation:
         """Whether images are turned, cropped and changed as in the published code."""
         return self.augmentation.startswith("regda")
 
-    @property
-    def colours(self) -> bool:
-        """Whether colours are random."""
-        return self.augmentation.endswith("colour")
-
     def build(self, source: augment.Loaded | None = None, target: augment.Loaded | None = None) -> dict[str, Augment]:
         """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""
         none, colour = augment.no_augmentation(), augment.compose_augmentations(
@@ -68,7 +63,7 @@ class DomainAugmentation:
 
         def change(loaded: augment.Loaded | None) -> Augment:
             published = augment.regda_augmentation(self.rotation, loaded=loaded) if self.published else none
-            if not self.colours:
+            if not self.augmentation.endswith("colour"):
                 return published
             return augment.compose_augmentations(published, colour) if self.published else colour
 
@@ -106,10 +101,9 @@ class DomainOptimizer(Checked):
             rate = optax.cosine_decay_schedule(self.learning_rate, steps)
             return dict.fromkeys(("features", "head", "adversary"), rate)
 
-        def rate(factor):
-            return lambda step: factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
-
-        return {"features": rate(self.feature_factor), "head": rate(1.0), "adversary": rate(1.0)}
+        factors = {"features": self.feature_factor, "head": 1.0, "adversary": 1.0}
+        return {name: lambda step, factor=factor: factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
+                for name, factor in factors.items()}
 
 
 def drops_of(steps: int) -> dict[int, float]:
@@ -197,9 +191,8 @@ class Config(Checked):
         return self.pretraining_steps + round(TEACHER_COST * self.steps)
 
 
-OF_ADAPTATION = (
-    "summary", "margin", "coefficient", "coefficient_steps", "mcd_trade_off", "dd_coefficient", "source_free",
-    "source_free_share", "ground_false")
+OF_ADAPTATION = ("summary", "margin", "coefficient", "coefficient_steps", "mcd_trade_off", "dd_coefficient",
+                 "source_free", "source_free_share", "ground_false")
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:

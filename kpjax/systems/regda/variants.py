@@ -31,8 +31,7 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
         network = replace(network, head_layers=config.pretraining_head_layers)
     return Setup(
         network_of(replace(config, network=network), len(skeleton.names)), skeleton, coding,
-        optimizer_of(config, config.optimizer.build()),
-        config.optimizer.adaptation_rates(config.steps),
+        optimizer_of(config, config.optimizer.build()), config.optimizer.adaptation_rates(config.steps),
         MappingProxyType(config.augment.build(*config.data.loaded(config.augment.reach))), config.backbone.normalise)
 
 
@@ -41,10 +40,8 @@ def _two_heads(config: Config, setup: Setup) -> Setup:
     return setup._replace(model=network_of(config, len(setup.skeleton.names)))
 
 
-def build_supervised(
-    config: Config, setup: Setup, *, length: str = "steps_of_both_stages", stream: str = "labelled", mse: bool = False,
-    rates_of: Literal["plain", "teacher"] = "plain"
-) -> Method:
+def build_supervised(config: Config, setup: Setup, *, length: str = "steps_of_both_stages", stream: str = "labelled",
+                     mse: bool = False, rates_of: Literal["plain", "teacher"] = "plain") -> Method:
     """Builds heatmap KL and the config's optimizer, or half the MSE and Adam.
 
     length: the config's number of steps of the whole training. rates_of: of Adam, where `mse`: the plain recipe's 1e-3,
@@ -74,7 +71,7 @@ def pseudo_maps(config: Config) -> Callable:
                              strict_positive=config.heatmaps.targets == "official")
 
 
-def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
+def _disparity(config: Config, setup: Setup, coefficient: float) -> dict[str, Any]:
     """Options of both regda and dd. Raises InputError for a keypoint that is not there."""
     count = len(setup.skeleton.names)
     if wrong := [k for k in config.keypoints_never_in_target if not 0 <= k < count]:
@@ -84,7 +81,8 @@ def _disparity(config: Config, setup: Setup) -> dict[str, Any]:
     def weights(example):
         return jnp.array([used], jnp.float32) * jnp.ones_like(example.visible)
 
-    return {"target_weights": weights, "coefficient": _rising(config, config.coefficient), "carried": _carried(config)}
+    return {"target_weights": weights, "coefficient": _rising(config, coefficient), "carried": _carried(config),
+            "pseudo_maps": pseudo_maps(config)}
 
 
 def _rising(config: Config, high: float) -> optax.Schedule:
@@ -98,19 +96,17 @@ def _carried(config: Config) -> tuple[str, ...]:
 def build_regda(config: Config, setup: Setup) -> Method:
     """Builds RegDA."""
     return methods.regda(_two_heads(config, setup), objective=methods.regda_objective(margin=config.margin),
-                         pseudo_maps=pseudo_maps(config), **_disparity(config, setup))
+                         **_disparity(config, setup, config.coefficient))
 
 
 def build_dd(config: Config, setup: Setup) -> Method:
     """Builds disparity discrepancy, a literal min-max game."""
-    options = _disparity(config, setup) | {"coefficient": _rising(config, config.dd_coefficient)}
-    return methods.dd(_two_heads(config, setup), pseudo_maps=pseudo_maps(config), margin=config.margin, **options)
+    return methods.dd(_two_heads(config, setup), margin=config.margin,
+                      **_disparity(config, setup, config.dd_coefficient))
 
 
-def build_teacher_adaptation(
-    config: Config, setup: Setup, *, phase: Literal["labels first", "adaptation", "both"] = "adaptation",
-    restyled: float = 0.5
-) -> Method:
+def build_teacher_adaptation(config: Config, setup: Setup, *, restyled: float = 0.5,
+                             phase: Literal["labels first", "adaptation", "both"] = "adaptation") -> Method:
     """Builds adaptation by a teacher's surer answers.
 
     phase: before "adaptation" come the labels alone, on restyled images; "both" is these for as many steps as cost the

@@ -30,7 +30,7 @@ from kpjax.methods.perceptual import perceptual_start
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.systems import system
 from kpjax.systems.configs import config_as_json
-from kpjax.systems.reports.table import Column
+from kpjax.systems.reports.report import Column
 from kpjax.systems.semi_supervised import variants
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
 from kpjax.systems.semi_supervised.variants import VARIANTS, build, distilled, setup_of
@@ -111,8 +111,7 @@ def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, st
         start = {**system.first_variables(job, setup_of(config, data.skeleton).model, data.skeleton.names), **start}
     return system.fit_sources(
         job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
-        folder=folder, start=start,
-        unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
+        folder=folder, start=start, unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
         evaluate=(max(1, steps // config.evaluations), lambda state: errors(predict_source(
             method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation")),
         select=CHOOSING if config.selection == "validation" else None,

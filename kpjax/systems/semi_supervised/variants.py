@@ -41,10 +41,8 @@ def _warped(config: Config, setup: Setup) -> Setup:
     return setup._replace(augment=compose_augmentations(setup.augment, warp))
 
 
-def build_ours(
-    config: Config, setup: Setup, *, objective: Objective | None = None, left_out: Sequence[str] = (),
-    warped: bool = False, stage: StageOf = "method", **changes: Any
-) -> Method:
+def build_ours(config: Config, setup: Setup, *, objective: Objective | None = None, left_out: Sequence[str] = (),
+               warped: bool = False, stage: StageOf = "method", **changes: Any) -> Method:
     """Builds the method: its terms without those left out, with changes; or another objective."""
     weights, base = config.weights, _warped(config, setup) if warped else setup
     if objective is None:
@@ -107,8 +105,7 @@ def build_gen(config: Config, setup: Setup) -> Method:
     """Builds image generation (Jakab et al. 2018) beside the supervised term."""
     baselines = config.baselines
     objective = methods.image_generation_objective(
-        setup.codec, perceptual=bool(baselines.perceptual), reconstruction=1e-3,
-        supervised_weight=LABELS)
+        setup.codec, perceptual=bool(baselines.perceptual), reconstruction=1e-3, supervised_weight=LABELS)
     generator = image_generator(baselines.generator_widths) if baselines.generator_widths else None
     return methods.image_generation(
         setup, objective=objective, generator=generator, size=baselines.generator_size,

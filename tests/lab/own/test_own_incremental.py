@@ -22,7 +22,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
                                    "--augmentation", "none", "--variants", "kamp", "--workdir", str(tmp_path)]).jobs()
     data, held_out = open_project(job.config)
     this = run_of(job, data)
-    known = learn_first(this)
+    known, _ = learn_first(this)
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
     after = this.predicted(known, data.evaluation)
     np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)

@@ -212,7 +212,7 @@ def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monke
     data, held_out = incremental.open_project(job.config)
     assert data.skeleton.names == (*KEYPOINTS, *new)
     this = run_of(job, data)
-    known = learn_first(this)
+    known, _ = learn_first(this)
     # The network's own heatmaps of old keypoints are the published ones, at the peaks of which points are read.
     found = this.predicted(known, held_out)
     old = incremental.old_run(str(weights)).opened

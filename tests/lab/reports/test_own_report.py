@@ -8,7 +8,7 @@ from test_pixel_errors import NAMES, made
 
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined, write_errors
 from kpjax.lab.own.report import own_report, unknown_of
-from kpjax.systems.reports.table import Column, Entry, tabulate
+from kpjax.systems.reports.report import Column, Entry, tabulate
 
 COLUMNS = (Column("test/pck", "PCK", "%", 100.0), Column("test/equivariance_px", "equivariance error", "px of 128"))
 COMMAND = shlex.join(["kpjax", "train", "--project", "/home/me/my data/mice"])
