@@ -7,13 +7,13 @@ the two files: where no number moves, they are equal. Every stage of a run has t
 stage is a share of another) at the sizes of the demo, seed 0. A line gives the run, the digest of its parameters, the
 digest of its predictions on eight fixed images, and the digest of its metrics.
 """
+import contextlib
 import hashlib
 import io
 import json
 import os
 import sys
 import traceback
-from contextlib import redirect_stdout
 from pathlib import Path
 
 sys.path.insert(0, os.getcwd())
@@ -40,7 +40,7 @@ RUNS = {
 }
 
 
-def digest_of_arrays(arrays: dict[str, np.ndarray]) -> str:
+def digest(arrays: dict[str, np.ndarray]) -> str:
     """Returns the sha256 of arrays by name, in the order of their names."""
     found = hashlib.sha256()
     for name in sorted(arrays):
@@ -50,45 +50,31 @@ def digest_of_arrays(arrays: dict[str, np.ndarray]) -> str:
     return found.hexdigest()[:16]
 
 
-def predictions_of(folder: Path) -> str:
-    """Returns the digest of keypoints and scores on eight images of noise."""
-    predictor = open_predictor(folder)
-    images = np.random.default_rng(0).integers(0, 256, (8, predictor.side, predictor.side, 3), dtype=np.uint8)
-    keypoints, scores = predictor.predict(images)
-    return digest_of_arrays({"keypoints": keypoints, "scores": scores})
-
-
 def line_of(folder: Path, workdir: Path) -> str:
     """Returns the digests of a finished run in one line."""
-    metrics = json.loads((folder / "results.json").read_text())["metrics"]
     shown = [f"{folder.relative_to(workdir)}"]
     if (folder / "model" / "trained.safetensors").exists():
         arrays = load_file(folder / "model" / "trained.safetensors")
-        shown += [f"parameters {digest_of_arrays(arrays) if arrays else '-'}"]
+        shown.append(f"parameters {digest(arrays) if arrays else '-'}")
         try:
-            shown += [f"predictions {predictions_of(folder)}"]
+            predictor = open_predictor(folder)
+            images = np.random.default_rng(0).integers(0, 256, (8, predictor.side, predictor.side, 3), dtype=np.uint8)
+            keypoints, scores = predictor.predict(images)
+            shown.append(f"predictions {digest({'keypoints': keypoints, 'scores': scores})}")
         except Exception as error:
-            shown += [f"predictions {type(error).__name__}"]
-    numbers = json.dumps(metrics, sort_keys=True, default=str)
-    shown += [f"metrics {hashlib.sha256(numbers.encode()).hexdigest()[:16]}"]
-    return "  ".join(shown)
-
-
-def main() -> None:
-    workdir, *systems = sys.argv[1:]
-    workdir = Path(workdir).absolute()
-    for system in systems or RUNS:
-        for arguments in RUNS[system]:
-            said = io.StringIO()
-            try:
-                with redirect_stdout(said):
-                    run(system_of(system), [*arguments, "--workdir", str(workdir)])
-            except Exception:
-                traceback.print_exc()
-                print(f"{system} {arguments[0]}: failed")
-        for results in sorted((workdir / system).glob("*/*/seed-0/results.json")):
-            print(line_of(results.parent, workdir), flush=True)
+            shown.append(f"predictions {type(error).__name__}")
+    numbers = json.dumps(json.loads((folder / "results.json").read_text())["metrics"], sort_keys=True)
+    return "  ".join([*shown, f"metrics {hashlib.sha256(numbers.encode()).hexdigest()[:16]}"])
 
 
 if __name__ == "__main__":
-    main()
+    workdir = Path(sys.argv[1]).absolute()
+    for system in sys.argv[2:] or RUNS:
+        for arguments in RUNS[system]:
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    run(system_of(system), [*arguments, "--workdir", str(workdir)])
+            except Exception:
+                print(f"{system} {arguments[0]}: failed\n{traceback.format_exc()}")
+        for results in sorted((workdir / system).glob("*/*/seed-0/results.json")):
+            print(line_of(results.parent, workdir), flush=True)

@@ -6,7 +6,7 @@ import pytest
 from experiments import adaptation, images, incremental, pyramids, semi_supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
 from experiments.images import open_images, without_split
-from kpjax import Skeleton, arrays
+from kpjax import InputError, Skeleton, arrays
 from kpjax.systems.configs import TUNING_SEEDS, ImageSet, changed
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
@@ -46,6 +46,17 @@ def test_a_tuning_seed_is_tested_on_the_validation_images_and_opens_no_others(sy
     assert reported.train.name == data.train
 
 
+def test_a_tuning_seed_of_a_domain_opens_no_test_images(opened, tmp_path):
+    for name in ("recoloured:deeplabcut", "plain:deeplabcut", "lspet", "surreal"):
+        found = images.open_domain(name, side=8, seed=100, data_dir=tmp_path)
+        assert found.test.digest == found.validation.digest
+    assert set(opened) == {"deeplabcut/train", "deeplabcut/tune", "lspet/train", "lspet/tune", "surreal/train",
+                           "surreal/validation"}
+    with pytest.raises(InputError, match="100; lsp has no images for tuning"):
+        images.open_domain("lsp", side=8, seed=100, data_dir=tmp_path)
+    assert len(images.open_domain("lsp", side=8, seed=0, data_dir=tmp_path).test) == 10
+
+
 def test_a_share_of_the_training_images_is_for_tuning_where_no_split_is(opened, tmp_path):
     data = ImageSet("mine/train", test="mine/test", validation_share=0.2)
     splits = open_images(data, 100, tmp_path)
@@ -74,5 +85,5 @@ def test_a_split_is_left_out_of_those_of_its_set_alone():
 @pytest.fixture(autouse=True)
 def nothing_kept():
     yield
-    for kept in (images._open, adaptation.images._open, pyramids.videos._open):
+    for kept in (images._open, images.open_domain, adaptation.images._open, pyramids.videos._open):
         kept.cache_clear()

@@ -47,21 +47,6 @@ def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
     assert second.alike(second._replace(name="another"))
 
 
-@pytest.mark.slow
-def test_a_teacher_comes_before_what_it_teaches():
-    config, found = stages("semi_supervised", "demo", "pl_warped")
-    assert list(dict.fromkeys(stage.name for stage in found)) == ["warm start", "supervised_warped", "pl_warped"]
-    assert found[-1].streams["unlabelled"].image.shape[0] == config.batch_size // 2
-
-
-@pytest.mark.slow
-def test_steps_of_a_protocol_compile_once():
-    _, (base, *later) = stages("incremental", "demo", "kamp")
-    assert base.name == "step 0"
-    assert [stage.name for stage in later[:4]] == ["association 1", "step 1", "association 2", "step 2"]
-    assert all(one.alike(other) for one, other in zip(later[2:], later[:-2], strict=True))
-
-
 # Numbers
 
 

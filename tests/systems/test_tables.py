@@ -1,12 +1,16 @@
 """Tables of results: their numbers, what is best and what is missing, in a terminal and in a report."""
+import importlib
 import json
 import math
+from fnmatch import fnmatchcase
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from pages import Page
 
 from kpjax.drawing.overlays import write_png
+from kpjax.systems import paper_numbers as module
+from kpjax.systems.paper_numbers import lines_of, paper_numbers
 from kpjax.systems.reports.report import (
     Column,
     Entry,
@@ -120,6 +124,34 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
 # A report
 
 
+class Page(HTMLParser):
+    """Checks that tags nest, and keeps the text and the cells of every table row."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts, self.rows, self.attributes = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.attributes += attributes
+        if tag not in ("meta", "br", "img"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
 @pytest.fixture
 def text(folder):
     path = write_report(folder, tabulate(folder, ENTRIES, COLUMNS), COLUMNS, title=f"A title {NASTY}",
@@ -140,3 +172,28 @@ def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(text):
     for word in ("<script", "https://", "http://", "@import"):
         assert word not in text
     assert [value for name, value in page.attributes if name in ("src", "href") and not value.startswith("data:")] == []
+
+
+# Numbers that the papers print
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in module.SYSTEMS.glob("*/paper.txt")))
+def test_every_line_is_of_a_preset_and_a_variant(name):
+    system = importlib.import_module(f"experiments.{name}").SYSTEM
+    assert lines_of(name)
+    for line in lines_of(name):
+        assert line.numbers, line
+        assert line.keys.get("variant", next(iter(system.variants))) in system.variants, line
+        assert any(fnmatchcase(preset, line.keys.get("preset", "*")) for preset in system.presets), line
+
+
+def test_the_first_table_counts_and_no_line_has_keys_that_were_not_given(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SYSTEMS", tmp_path)
+    (tmp_path / "made_up").mkdir()
+    (tmp_path / "made_up" / "paper.txt").write_text(
+        "A paper\n\n[one]\nA remark.\n\nvariant share | a b\nours 0.5 | 1 -\nall * | 2 3\n\n"
+        "[two]\nvariant | a b\nours | 4 5\n")
+    assert paper_numbers("made_up", variant="ours", share=0.5) == {"a": 1.0, "b": 5.0}
+    assert paper_numbers("made_up", variant="ours") == {"a": 4.0, "b": 5.0}
+    assert paper_numbers("made_up", variant="all", share=10) == {"a": 2.0, "b": 3.0}
+    assert paper_numbers("made_up", variant="all") == paper_numbers("no_paper", variant="ours") == {}

@@ -40,7 +40,9 @@ def images():
 # Runs
 
 
-def check_results(finished, variants):
+@pytest.mark.parametrize("variants", [("adapted",), pytest.param(SLOW, marks=pytest.mark.slow)], ids=["one", "others"])
+def test_results_are_complete(ran, variants):
+    finished = ran("adaptation", *variants)
     faces = images().test.skeleton.names
     points = {f"point_{number}" for number in range(4)}
     for variant in variants:
@@ -60,20 +62,10 @@ def check_results(finished, variants):
         reason = (folder / "collapsed.txt").read_text()
         assert bool(reason) == bool(metrics["void"])
         assert {path.name for path in (folder / "images").iterdir()} == {"points.png", "landmarks_from_points.png"}
-
-
-def test_results_are_complete(finished):
-    check_results(finished, ["adapted"])
     report = (finished / "report.html").read_text()
     assert "random features" in report
     assert "backward, all" in report
-    assert "landmarks from points" in report
-
-
-@pytest.mark.slow
-def test_results_of_other_variants_are_complete(all_finished):
-    check_results(all_finished, SLOW)
-    assert (all_finished / "report.html").read_text().count("landmarks from points") >= 1 + len(SLOW)
+    assert report.count("landmarks from points") >= len(variants)
 
 
 def test_the_mean_of_the_labels_stands_beside_the_errors(finished):

@@ -7,7 +7,7 @@ import pytest
 import data.prepared
 from data.other_colours import LIGHT, in_other_colours
 from experiments.images import open_domain
-from kpjax import InputError, Skeleton, arrays
+from kpjax import Skeleton, arrays
 from kpjax.input.source import check_disjoint
 
 POINTS = Skeleton(("nose", "tail"))
@@ -54,23 +54,3 @@ def test_domains_share_no_training_image_and_the_test_images_are_the_same_animal
     np.testing.assert_array_equal(first.test[3].keypoints, second.test[3].keypoints)
     np.testing.assert_array_equal(second.test[3].image, images(6, seed=sum(map(ord, "test")))[3].image)
     assert not np.array_equal(first.test[3].image, second.test[3].image)
-
-
-def test_a_tuning_seed_never_opens_the_test_images(monkeypatch):
-    opened = []
-
-    def open_source(name, split, **of):
-        opened.append(f"{name}/{split}")
-        return images(12, seed=sum(map(ord, split)))
-
-    monkeypatch.setattr(data.prepared, "open_source", open_source)
-    open_domain.cache_clear()
-    for name in ("recoloured:deeplabcut", "plain:deeplabcut", "lspet", "surreal"):
-        found = open_domain(name, side=16, seed=100, data_dir=Path())
-        assert found.test.digest == found.validation.digest
-    assert set(opened) == {"deeplabcut/train", "deeplabcut/tune", "lspet/train", "lspet/tune", "surreal/train",
-                           "surreal/validation"}
-    with pytest.raises(InputError, match="100; lsp has no images for tuning"):
-        open_domain("lsp", side=16, seed=100, data_dir=Path())
-    assert len(open_domain("lsp", side=16, seed=0, data_dir=Path()).test) == 12
-    open_domain.cache_clear()

@@ -27,16 +27,9 @@ def command(preset, workdir, *variants):
     return [preset, "--workdir", str(workdir), "--variants", *variants]
 
 
-def test_results_are_complete(ran):
-    check_results(ran("regda"), ["regda"], TINY_REGDA.presets["people"])
-
-
-@pytest.mark.slow
-def test_results_of_a_variant_and_its_start_are_complete(ran):
-    check_results(ran("regda", "adabn_augmented"), SLOW, TINY_REGDA.presets["people"])
-
-
-def check_results(people, variants, config):
+@pytest.mark.parametrize("variants", [("regda",), pytest.param(SLOW, marks=pytest.mark.slow)], ids=["one", "others"])
+def test_results_are_complete(ran, variants):
+    people, config = ran("regda", variants[0]), TINY_REGDA.presets["people"]
     points = open_domain("figures:source", side=32, seed=0, data_dir=None, train=1, test=1).train.skeleton
     for variant in variants:
         results = results_of(people, variant)
