@@ -284,14 +284,6 @@ def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tupl
     return predict
 
 
-def in_batches(predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], images: np.ndarray, size: int
-               ) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts N squares, `size` at a time; the first is repeated to fill the last batch: one program is compiled."""
-    filled = np.concatenate([images, np.repeat(images[:1], -len(images) % size, 0)])
-    found = [predict(filled[first:first + size]) for first in range(0, len(filled), size)]
-    return tuple(np.concatenate(arrays)[:len(images)] for arrays in zip(*found, strict=True))
-
-
 def as_function_of_members(member: Method, trained: Trained
                            ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Returns `Predictor.with_members` of an ensemble. member: the method of one of its networks."""

@@ -13,7 +13,6 @@ from kpjax.lab.formats.project import Project, instance_of
 from kpjax.lab.formats.project_source import box_of, project_source
 from kpjax.lab.formats.several_animals import whole_frames
 from kpjax.lab.out.reports.pixel_errors import Animals, counted
-from kpjax.lab.own.animals import found_on
 from kpjax.lab.predictors import Predictor
 
 LEVEL = 0.9  # of the radii by which tracks are told apart
@@ -37,18 +36,19 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str = "stop
         of_frame.setdefault(one.frame, []).append(number)
     instances, of, twice, others, animals = [], [], 0, 0, 0
     empty = np.full((len(project.skeleton.names), 2), np.nan)
-    for place, one, seen, row in found_on(finder, source):
-        frame = whole.instances[int(source.examples.index[place])].frame
+    seen = finder.on(source.examples.image)
+    for row, (crop, whose) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
+        frame = whole.instances[int(whose)].frame
         numbers = [number for number in of_frame[frame] if box_of(project.instances[number]) is not None]
         true = np.array([box_of(project.instances[number]) for number in numbers]).reshape(-1, 4)
-        boxes, _ = finder.boxes(seen, row, one.crop, known)
+        boxes, _ = finder.boxes(seen, row, crop, known)
         matched = match_by_centre(true[:, :2] + true[:, 2:] / 2, true[:, 2:].max(1, initial=0),
                                   boxes[:, :2] + boxes[:, 2:] / 2)
         animals += len(numbers)
         twice, others = twice + (matched.twice > 0), others + matched.others
-        whose = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
+        animal_of = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
         for number, box in enumerate(boxes):
-            of.append(whose.get(number, -1))
+            of.append(animal_of.get(number, -1))
             instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else
                              instance_of(frame, empty, box=box))
     there = sum(number >= 0 for number in of)
@@ -96,28 +96,28 @@ def over_time(project: Project, found: Project, points: np.ndarray, scores: np.n
 
 def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, near: float,
                      predict: Callable[[Project], tuple[Animals, np.ndarray]], lengths: np.ndarray,
-                     tell: Callable[[str], None], *, on_bad_frame: str = "stop") -> None:
-    """Tells what becomes of the labelled animals where a run finds them by itself.
+                     *, on_bad_frame: str = "stop") -> None:
+    """Prints what becomes of the labelled animals where a run finds them by itself.
 
     theirs: the predictions in the labels' own boxes. predict: a project -> predictions in the boxes of its instances,
     and how much larger pixels of its frames are. lengths: (I,) px, of the project's instances, for PCK.
     """
     found, of, said = located(project, predictor, on_bad_frame=on_bad_frame)
     if not len(of):
-        tell(said)
+        print(said)
         return
     all_found, growth = predict(found)
     labelled = np.flatnonzero(of >= 0)
     ours = all_found.only(labelled)._replace(lengths=lengths[of[labelled]])
     within = [int((animals.distances < near * animals.lengths[:, None]).sum()) for animals in (ours, theirs)]
     here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
-    tell(f"{said}; PCK {here:.1f} % in its own boxes (what is not found is missed), {there:.1f} % in those of the "
-         "labels")
+    print(f"{said}; PCK {here:.1f} % in its own boxes (what is not found is missed), {there:.1f} % in those of the "
+          "labels")
     reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
         radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
     known = predictor.finder.most if predictor.finder.always else None
     followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
     if followed is not None:
         counts, doubts = followed
-        tell(f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
-             f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt")
+        print(f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
+              f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt")

@@ -1,5 +1,4 @@
 """The command `smooth`: predicted points of a video without gaps and jitter, and a plot of them before and after."""
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +7,7 @@ from kpjax import InputError
 from kpjax.drawing.trajectories import trajectory_plot
 from kpjax.errors import summarise
 from kpjax.files import together, write_text
-from kpjax.lab.animals.smoothing import (
-    ensemble_observations,
-    ensemble_smoother,
-    filled,
-    gap_lengths,
-    median_filtered,
-    single_smoother,
-)
+from kpjax.lab.animals import smoothing
 from kpjax.lab.commands import Smooth
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions
@@ -25,7 +17,7 @@ ENDING = "_smoothed"
 NO_POINT = "no frame has a point; predict again"
 
 
-def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
+def smooth(asked: Smooth) -> list[Path]:
     """Smooths the points of a video and returns the files that were written, the csv first.
 
     Raises InputError for files that cannot be read or do not belong together, a single one where several are asked for,
@@ -53,27 +45,25 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     several = f" from {len(members)} networks" if len(members) > 1 else ""
-    tell(f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
-         f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}")
+    print(f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
+          f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}")
     raw = np.stack([one.keypoints.reshape(len(one.names), -1, 2) for one in members])  # (M, T, I * K, 2)
     scores = np.stack([one.scores.reshape(len(one.names), -1) for one in members])
     sure = np.isfinite(raw).all(-1)
     if asked.cutoff is not None:
         sure &= scores >= asked.cutoff
     for line in _never_sure(sure, scores, first, asked):
-        tell(line)
+        print(line)
     after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
     table = _table(first, after, scores.mean(0))
-    before = ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
+    before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
     with together(out) as folder:
         predictions.write_predictions(table, formats, folder, stem)
         write_text(folder / f"{stem}.svg", svg)
-    for line in _summary(sure.any(0), before, after, asked):
-        tell(line)
-    tell(f"{', '.join(str(path) for path in paths)}; the points as predicted stay in "
-         f"{', '.join(str(path) for path in asked.points)}")
+    print(*_summary(sure.any(0), before, after, asked), f"{', '.join(map(str, paths))}; the points as predicted stay in "
+          f"{', '.join(map(str, asked.points))}", sep="\n")
     return paths
 
 
@@ -82,14 +72,14 @@ def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray 
 
     points: (M, T, P, 2) of M networks; nan where one is not sure. Gaps longer than `asked.gap` stay nan.
     """
-    points = np.stack([filled(median_filtered(one, asked.median), asked.gap) for one in points])
-    together = ensemble_observations(points)[0] if len(points) > 1 else points[0]
+    points = np.stack([smoothing.filled(smoothing.median_filtered(one, asked.median), asked.gap) for one in points])
+    together = smoothing.ensemble_observations(points)[0] if len(points) > 1 else points[0]
     known = np.isfinite(together).all(-1)
     if not asked.kalman:
         return np.where(known[..., None], together, np.nan), None
-    found = ensemble_smoother(points) if len(points) > 1 else single_smoother(points[0])
+    found = smoothing.ensemble_smoother(points) if len(points) > 1 else smoothing.single_smoother(points[0])
     # The smoother bridges gaps of any length; those that are too long stay empty.
-    kept = (gap_lengths(known) <= asked.gap)[..., None]
+    kept = (smoothing.gap_lengths(known) <= asked.gap)[..., None]
     return np.where(kept, found.points, np.nan), np.where(kept, np.sqrt(found.variances), np.nan)
 
 

@@ -1,6 +1,6 @@
 """The command `suggest`: frames that are worth a label, and the files that it writes."""
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,15 @@ from kpjax.lab.formats.writing import unused
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.frames import LabelledFrames
 from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposals, write_page, write_proposals
-from kpjax.lab.predictors import Predictor, in_batches, open_predictor
+from kpjax.lab.predictors import Predictor, open_predictor
+from kpjax.training.evaluation import in_batches
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.
 LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
-def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
+def suggest(asked: Suggest) -> Path:
     """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
 
     Raises InputError for input that cannot be used and for an output folder that is not empty.
@@ -60,7 +61,7 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
     if every > 1 and asked.every is None:
-        tell(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
+        print(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
         seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
     free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
@@ -100,9 +101,9 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
             (f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}",
              seen.unreadable)):
         if said:
-            tell(line)
-    tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
-         + ", ".join(path.relative_to(folder).as_posix() for path in written))
+            print(line)
+    print(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
+          + ", ".join(path.relative_to(folder).as_posix() for path in written))
     return asked.out / "suggestions.csv"
 
 

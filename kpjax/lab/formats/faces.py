@@ -16,15 +16,8 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content
 from kpjax.images.reading import IMAGE_SUFFIXES
-from kpjax.lab.formats.names import (
-    SKELETON,
-    forward,
-    image_frames,
-    only_file,
-    read_skeleton,
-    shown_files,
-    with_sessions,
-)
+from kpjax.lab.formats import names as naming
+from kpjax.lab.formats.names import forward, image_frames, shown_files, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import number
@@ -62,10 +55,10 @@ _FORM = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d+)\s*\{([^}]*)\}\s
 def _skeleton(folder: Path, names: Sequence[str], first: int, notes: list[str], faults: list[str]) -> Skeleton:
     """Returns the skeleton of points; those of a face, which count from `first`, get the names and pairs of one."""
     numbers = [name.lstrip("0") or "0" for name in names]
-    if numbers == [str(first + k) for k in range(len(FACE.names))] and not (folder / SKELETON).is_file():
+    if numbers == [str(first + k) for k in range(len(FACE.names))] and not (folder / naming.SKELETON).is_file():
         notes.append(NOTE)
         return FACE
-    return read_skeleton(folder, names, notes, faults)
+    return naming.read_skeleton(folder, names, notes, faults)
 
 
 # dlib
@@ -76,7 +69,7 @@ def read_xml(path: Path, faults: list[str], options: Options = STATED) -> Projec
     An animal is a box with parts; boxes marked `ignore` are left out, and a part that a box lacks is unlabelled.
     Images are below the file's folder. Keypoints have the names of the parts, in the order of these.
     """
-    file, notes = only_file(path, xml_files(path), "xml files"), []
+    file, notes = naming.only_file(path, xml_files(path), "xml files"), []
     with foreign(file.name, "it is invalid xml, save it again"):
         content = read_content(file)
         if b"<!ENTITY" in content:
@@ -145,7 +138,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
                          "of one kind at a time")
     skeleton = _skeleton(root, [str(k + 1) for k in range(count)], 1, notes, faults)
     if len(skeleton.names) != count:
-        raise InputError(f"{SKELETON}, names: {len(skeleton.names)}, and the files have {count} points; correct it")
+        raise InputError(f"skeleton.json, names: {len(skeleton.names)}, and the files have {count} points; correct it")
     # The image of the same name in the same folder; where there is none, the path that it should have.
     suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
     images = [next((image for suffix in suffixes if (image := file.with_suffix(suffix)).is_file()),

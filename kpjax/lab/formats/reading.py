@@ -15,22 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import kpjax.lab.formats.project as projects
 from kpjax.errors import InputError, printable
 from kpjax.files import foreign
 from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
 from kpjax.lab.formats import coco, deeplabcut, faces, label_studio, lightning_pose, plain_csv, sleap, ultralytics
 from kpjax.lab.formats.options import STATED, Options
-from kpjax.lab.formats.project import (
-    LARGEST,
-    Frame,
-    Project,
-    coordinate_doubts,
-    counted_from,
-    label_doubts,
-    outside,
-    refuse,
-    without_zeros,
-)
+from kpjax.lab.formats.project import LARGEST, Frame, Project, outside, refuse
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
     from kpjax.images.video import Video
@@ -102,15 +93,15 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
         faults.append(f"{path.name}: no keypoint is labelled in any of its {len(project.frames)} frames; label some "
                       "and save")
     project = _checked(project, path, faults)
-    project = without_zeros(project) if options.drop_zeros else project
-    doubts = label_doubts(project)
-    project = counted_from(project, options.pixels_from)
+    project = projects.without_zeros(project) if options.drop_zeros else project
+    doubts = projects.label_doubts(project)
+    project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
     if not faults and seen and int(outside(project).sum()) == seen:
         faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images that were "
                       "labelled")
-    doubts += coordinate_doubts(project, options.pixels_from)
+    doubts += projects.coordinate_doubts(project, options.pixels_from)
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
 

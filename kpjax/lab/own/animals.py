@@ -25,10 +25,10 @@ from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_unlabelled
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
-from kpjax.structures import Example, Skeleton, Trained
+from kpjax.structures import Skeleton, Trained
 from kpjax.systems.configs import Augmentation, changed, config_from_json
 from kpjax.systems.system import IMAGES, Job, fit_sources
-from kpjax.training.evaluation import padded_size
+from kpjax.training.evaluation import in_batches, padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.run_folder import kept_arrays
 from kpjax.training.trees import load_trained, save_trained, tree_digest
@@ -55,6 +55,10 @@ class Finder(NamedTuple):
     most: int  # animals on a labelled frame
     always: bool  # as many on every labelled frame
     find: Callable[[np.ndarray], Animals]  # (B, S, S, 3) uint8 -> animals in pixels of the squares, numpy
+
+    def on(self, squares: np.ndarray) -> Animals:
+        """Finds the animals of frames (N, S, S, 3) uint8, a few at a time."""
+        return Animals(*in_batches(self.find, squares, BATCH))
 
     def boxes(self, found: Animals, row: int, crop: np.ndarray, animals: int | None) -> tuple[np.ndarray, int]:
         """Returns the boxes (I, 4) x, y, width, height of row `row` in pixels of its frame, and how many there are.
@@ -171,19 +175,11 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
                   lambda images: jax.tree.map(np.asarray, find(variables, images)))
 
 
-def found_on(finder: Finder, source: ArraySource) -> Iterator[tuple[int, Example, Animals, int]]:
-    """Yields the number of each frame, its example, what was found on the frames about it, and its row there."""
-    for first in range(0, len(source), BATCH):
-        examples = [source[number] for number in range(first, min(first + BATCH, len(source)))]
-        images = np.stack([one.image for one in examples])
-        found = finder.find(np.concatenate([images, np.repeat(images[:1], BATCH - len(images), 0)]))
-        yield from ((first + row, one, found, row) for row, one in enumerate(examples))
-
-
 def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
     """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
-    for _, one, found, row in found_on(finder, source):
-        true = np.where(one.visible[:, None] > 0, one.keypoints, np.nan).reshape(-1, points, 2)
+    found = finder.on(source.examples.image)
+    for row, (keypoints, visible) in enumerate(zip(source.examples.keypoints, source.examples.visible, strict=True)):
+        true = np.where(visible[:, None] > 0, keypoints, np.nan).reshape(-1, points, 2)
         true = true[np.isfinite(true).any((1, 2))]
         there, extents = found.scores[row] >= FOUND, extents_of(true)
         matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
@@ -297,10 +293,11 @@ def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argume
         check_disjoint(source, frames_of(project, whole_frames(project)[0], held.held_out, own, finder.side,
                                          f"{project.root.name}, held out"))
     on, boxes = [], []
-    for place, one, found, row in found_on(finder, source):
+    found = finder.on(source.examples.image)
+    for row, (crop, number) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
         sure = int((found.scores[row] >= FOUND).sum())
-        there, _ = finder.boxes(found, row, one.crop, min(sure, finder.most) if finder.always else sure)
-        on += [int(source.examples.index[place])] * len(there)
+        there, _ = finder.boxes(found, row, crop, min(sure, finder.most) if finder.always else sure)
+        on += [int(number)] * len(there)
         boxes += there.tolist()
     return {"frame": np.array(on, np.int64), "box": np.array(boxes, np.float64).reshape(-1, 4),
             "frames": np.array(len(source))}

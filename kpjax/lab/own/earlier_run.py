@@ -1,7 +1,7 @@
 """Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on from one."""
 import functools
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,9 +92,9 @@ def _published_run(weights: str) -> EarlierRun:
     return EarlierRun(opened, method.skeleton, taken, "")
 
 
-def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[str] = WITH_HEAD.names,
-            needed: bool = True) -> Project:
-    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and tells which."""
+def renamed(project: Project, *, known: Sequence[str] = WITH_HEAD.names, needed: bool = True, quiet: bool = False
+            ) -> Project:
+    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and prints which."""
     names = project.skeleton.names
     changed = tuple(new if new in known else old for old, new in zip(names, names_of_person(names), strict=True))
     same = {new: old for old, new in zip(names, changed, strict=True) if new in known}
@@ -105,8 +105,8 @@ def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[st
     worked_out = "; ".join(f"{name}, {how}" for name, how in WORKED_OUT.items() if name in same)
     for text, found in ((f"the same by their names: {pairs}", pairs),
                         (f"worked out, since MoveNet does not find it: {worked_out}", worked_out)):
-        if found:
-            tell(textwrap.fill(text, LINE, break_on_hyphens=False))
+        if found and not quiet:
+            print(textwrap.fill(text, LINE, break_on_hyphens=False))
     skeleton = project.skeleton
     return project._replace(skeleton=Skeleton(changed, skeleton.edges, skeleton.flip, skeleton.groups))
 

@@ -1,6 +1,6 @@
 """Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -64,13 +64,13 @@ def old_run(folder: str) -> EarlierRun:
     return earlier_run(folder, "old", incremental.SCORE_KIND)
 
 
-def project_of(config: "OwnConfig", tell: Callable[[str], None] = lambda line: None) -> Project:
-    """Reads the project; where the old model is a published one, keypoints that it knows have its names, and `tell`
-    gets them. Raises InputError as `needed_project` does."""
+def project_of(config: "OwnConfig", *, quiet: bool = True) -> Project:
+    """Reads the project; where the old model is a published one, keypoints that it knows have its names. Raises
+    InputError as `needed_project` does."""
     project = projects.needed_project(config.data.project, config.own)
     if not published.is_published(config.data.old):
         return project
-    return renamed(project, tell, known=published.PERSON.names, needed=False)
+    return renamed(project, quiet=quiet, known=published.PERSON.names, needed=False)
 
 
 def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
@@ -103,7 +103,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """
     if "weights" in typed:
         raise InputError("weights", "the old run brings them; leave them out")
-    old, project = old_run(config.data.old), project_of(config, print)
+    old, project = old_run(config.data.old), project_of(config, quiet=False)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
         raise InputError(absent[0], f"the old run's network, {network.name}, has no such option; leave it out")

@@ -1,7 +1,7 @@
-"""RegDA's target without its source: a finished run in place of labels and images. A mean teacher adapts it to the
-target, and a check stops it."""
+"""RegDA's target, images that look different: frames without labels, and perhaps others that test. And RegDA without
+its source: a finished run in place of labels and images, which a mean teacher adapts, and a check stops."""
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,17 +10,22 @@ import numpy as np
 import optax
 
 from kpjax import InputError, Method, Skeleton, Trained, augment
+from kpjax.errors import summarise
 from kpjax.evaluation import pose_statistics
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
+from kpjax.input.source import ArraySource
 from kpjax.lab.animals import calibration, conformal
-from kpjax.lab.own import choices
-from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import frames_at, project_source
+from kpjax.lab.out.reports.pixel_errors import TARGET, Part
+from kpjax.lab.own import choices, project as projects
+from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder, open_frames
 from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
-from kpjax.lab.own.target import open_target, target_of, tested
+from kpjax.lab.own.project import Own
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.systems import configs, regda, source_free, system
@@ -38,6 +43,45 @@ VARIANTS = {
     "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
     "start": Variant("control", "the start as it is")}
 
+
+# The target
+
+def target_of(data: Any, own: Own, skeleton: Skeleton, known_by: str) -> tuple[Sequence[Frame], Project | None]:
+    """Finds the target's frames, and reads the project that tests, with its keypoints in the order of a skeleton; None
+    where nothing tests. known_by: the flag of that skeleton."""
+    if not data.target:
+        raise InputError("target", "name images or videos that look different and have no labels")
+    frames = frames_at(data.target)
+    if not data.target_project:
+        return frames, None
+    project = projects.needed_project(data.target_project, own, "target_project")
+    wanted, names = skeleton.names, project.skeleton.names
+    only = {known_by: [name for name in wanted if name not in names],
+            "--target-project": [name for name in names if name not in wanted]}
+    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
+        raise InputError("target_project", f"{project.root} has other keypoints than {known_by}: {', '.join(found)}; "
+                         "name them alike")
+    return frames, projects.renamed_to(project, skeleton)
+
+
+def open_target(job: Job, frames: Sequence[Frame], labels: Project | None, skeleton: Skeleton, root: Path,
+                learnt: Callable[[], Learnt]) -> tuple[ArraySource, ArraySource | None]:
+    """Reads what `target_of` found: frames as `open_frames` does, named by their paths below `root`, and animals."""
+    own = job.config.own
+    tests = labels and project_source(labels, job.config.data.square(), occluded=own.occluded, name="target, labelled",
+                                      on_bad_frame=own.on_bad_frame)
+    return open_frames(job, frames, skeleton, learnt, root=root, argument="target", name="target"), tests
+
+
+def tested(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the target's animals where they are labelled."""
+    if data.target.test is None:
+        return {}
+    project = projects.needed_project(job.config.data.target_project, job.config.own, "target_project")
+    return {TARGET: Part(data.target.test, project.root)}
+
+
+# Without the source
 
 class Known(NamedTuple):
     """What the run at --start brings."""
@@ -69,7 +113,7 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
     run, poses, finder = known(config.backbone.start)
-    frames = target_of(config.data, config.own, run.skeleton, "--start").frames
+    frames, _ = target_of(config.data, config.own, run.skeleton, "--start")
     every, count = choices.every_choice(frames, config.own, typed)
     if count < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
@@ -99,9 +143,9 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
 def open_data(job: Job) -> Data:
     """Opens the target."""
     run, _, finder = known(job.config.backbone.start)
-    named = target_of(job.config.data, job.config.own, run.skeleton, "--start")
-    root = named.project.root if named.project else Path("/")
-    target, test = open_target(job, named, run.skeleton, root, lambda: finder)
+    frames, labels = target_of(job.config.data, job.config.own, run.skeleton, "--start")
+    root = labels.root if labels else Path("/")
+    target, test = open_target(job, frames, labels, run.skeleton, root, lambda: finder)
     return Data(Splits(None, None, None), Splits(target, None, test),
                 identity={"start_digest": run.opened.result["digest"]})
 

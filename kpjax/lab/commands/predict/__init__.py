@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +59,7 @@ class _Work(NamedTuple):
         return self.sequence.stem + ending
 
 
-def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
+def predict(asked: Predict) -> list[Path]:
     """Predicts images, folders and videos, and returns the tables that were written, those of csv first of each.
 
     The files of an input appear together once all are written. Raises InputError for arguments that cannot be used, and
@@ -78,7 +78,7 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     for line in (*(f"left out: {fault}" for fault in bad),
                  *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth),
                  *(f"{one.path}: {one.video.note}" for one in found if one.video and one.video.note)):
-        tell(line)
+        print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
         raise InputError("boxes", "the run was trained on crops around boxes and cannot find animals; give a file with "
@@ -95,21 +95,21 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
                                     "folder")
         if inside(asked.out, name, "out").exists() and not asked.overwrite:
             raise InputError("out", f"{asked.out / name} exists already; give --overwrite or another folder")
-    tell(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
-         f"{jax.devices()[0].device_kind}")
+    print(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
+          f"{jax.devices()[0].device_kind}")
     names = {*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names))}
     if not asked.no_overlay and (letters := lacking(names)):
-        tell(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
-             "them")
+        print(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
+              "them")
     written = []
     for work in works:
         try:
-            table, paths = _carried_out(work, predictor, formats, asked, tell)
+            table, paths = _carried_out(work, predictor, formats, asked)
         except InputError as error:
             if isinstance(error.__cause__, OSError) or len(works) == 1:  # as of a full disc: nothing else would work
                 raise
             bad.append(str(error))
-            tell(f"left out: {error}")
+            print(f"left out: {error}")
             continue
         written += paths
         bad += _unreadable(work.sequence, table)
@@ -164,8 +164,8 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
                  find, animals)
 
 
-def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict,
-                 tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
+def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
+                 ) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence, skeleton = work.sequence, predictor.skeleton
     cutoff, source = asked.cutoff, "as typed"
@@ -191,7 +191,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
             passed = _recorded(passed, kept, len(sequence), bar)
             # The first frames set the usual score and the size of points, so that all are drawn alike.
             first = list(itertools.islice(passed, asked.batch_size))
-            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances, work.boxes)
+            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances)
             passed = itertools.chain(first, passed)
             if not asked.no_overlay:
                 passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
@@ -217,19 +217,19 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     for path in removed if asked.overwrite else ():
         remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
-    tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
-         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
-         f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
+    print(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
+          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
+          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
     for line in (*(_animal_lines(work, table, moments) if work.find else ()),
                  *_hidden_lines(table, cutoff, source, predictor), *_radius_lines(table, look, predictor, asked)):
-        tell(line)
+        print(line)
     there = dict.fromkeys(drawing.FOLDER if name.startswith(f"{drawing.FOLDER}/") else name for name in work.files
                           if (asked.out / name).exists())  # without one image that can be read nothing is drawn
-    tell(", ".join(str(asked.out / name) for name in there))
+    print(", ".join(str(asked.out / name) for name in there))
     if smooth:
-        tell(f"frames in order, several networks: smoothed points in {paths[-len(smooth)]}, as predicted in {paths[0]}")
+        print(f"frames in order, several networks: smoothed points in {paths[-len(smooth)]}, as predicted in {paths[0]}")
     if removed and asked.overwrite:
-        tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
+        print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
 
 

@@ -6,8 +6,9 @@ keypoints that the cutoff hides.
 """
 import csv
 import io
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +55,11 @@ class Animals(NamedTuple):
         return np.where(self.visible > 0, np.linalg.norm(self.predicted - self.true, axis=-1), np.nan)
 
     @property
+    def frame_count(self) -> int:
+        """How many frames they are on."""
+        return len(set(zip(self.images, self.frames, strict=True)))
+
+    @property
     def recordings(self) -> list[str]:
         """The folder of each animal's image, or its video."""
         return [str(path if frame is not None else path.parent)
@@ -69,6 +75,10 @@ class Animals(NamedTuple):
         """Returns the animals of each part, those of the target first, those held out, then those learnt from."""
         order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != TARGET, part != HELD_OUT, part != TRAINED))
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
+
+    def worst_first(self) -> list[int]:
+        """Returns the numbers of the animals, those with the largest mean error over their length first."""
+        return np.argsort(-np.nanmean(self.distances, axis=1) / self.lengths, kind="stable").tolist()
 
     def title(self, number: int) -> str:
         """Returns the whole name of an animal's frame, with the folder of an image, and which animal it is."""
@@ -161,14 +171,8 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
 
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
-    frames, animals = frame_count(part), len(part.parts)
-    return f"{part.parts[0]}: {counted(frames, 'frame')}" + (f", {counted(animals, 'animal')}"
-                                                             if animals > frames else "")
-
-
-def frame_count(animals: Animals) -> int:
-    """Counts the frames of animals."""
-    return len(set(zip(animals.images, animals.frames, strict=True)))
+    frames, animals = part.frame_count, len(part.parts)
+    return f"{part.parts[0]}: {counted(frames, 'frame')}" + f", {counted(animals, 'animal')}" * (animals > frames)
 
 
 def counted(number: int, noun: str) -> str:
@@ -277,14 +281,11 @@ def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
     split = [(title, int(number)) if title and len(number) >= 6 and number.isdecimal() else
              (title + mark + number, None) for title, mark, number in named]
     images, frames = zip(*split, strict=True)
-    animals_on, seen = Counter(split), Counter()
-    instances = []
-    for one in split:
-        instances.append(f"animal {seen[one]}" if animals_on[one] > 1 else "")
-        seen[one] += 1
+    animals_on, numbers = Counter(split), defaultdict(itertools.count)
+    instances = tuple(f"animal {next(numbers[one])}" if animals_on[one] > 1 else "" for one in split)
     predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
                        for points in (found.keypoints, found.true_keypoints))
     growth = growth_of(found.crop)
     paths = tuple(part.root.absolute() / image for image in images)
-    return Animals(source.skeleton.names, (name,) * count, paths, frames, tuple(instances), found.scale * growth, true,
+    return Animals(source.skeleton.names, (name,) * count, paths, frames, instances, found.scale * growth, true,
                    found.visible, predicted, found.scores)

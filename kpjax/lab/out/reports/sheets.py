@@ -2,23 +2,18 @@
 beside labels at the resolution of the original images, cropped to the animal."""
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from kpjax.drawing import overlays
 from kpjax.drawing.fonts import text_and_font
-from kpjax.drawing.overlays import (
-    BACKGROUND,
-    FARTHEST,
-    INK,
-    OUTLINE,
-    contact_sheet,
-    dot_radius,
-    draw_keypoints,
-    keypoint_colours,
-)
-from kpjax.lab.formats.project import Instance
+from kpjax.drawing.overlays import contact_sheet, dot_radius, draw_keypoints, keypoint_colours
+from kpjax.lab.formats.project import Frame, Instance
+from kpjax.lab.formats.project_source import read_frame
+from kpjax.lab.out.reports.pixel_errors import Animals
 from kpjax.structures import Skeleton
 
 SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
@@ -28,7 +23,6 @@ NAMED = 24  # keypoints at most for names beside the points; more have numbers t
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
 OCCLUDED = 0.45  # opacity of an occluded point
 LEAST_SIDE, MOST = 360, 960  # px, of the longer side of a crop of predictions: others are enlarged or reduced
-COLUMNS, GAP = 3, 10  # of crops of predictions; px between them
 FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
@@ -44,7 +38,9 @@ def label_sheet(frames: Sequence[np.ndarray], labels: Sequence[Instance], skelet
     for frame, one in zip(frames, labels, strict=True):
         image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
         shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
-    return with_list(contact_sheet(shown, captions=captions), skeleton)
+    sheet = contact_sheet(shown, captions=captions)
+    numbered = replace(skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names)))
+    return np.concatenate([sheet, overlays.legend_strip(sheet.shape[1], numbered)])
 
 
 def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
@@ -56,18 +52,18 @@ def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray
                                minimum_side=1)
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
-    known = np.flatnonzero((np.abs(labels.keypoints) < FARTHEST).all(-1)).tolist()
+    known = np.flatnonzero((np.abs(labels.keypoints) < overlays.FARTHEST).all(-1)).tolist()
     if many:
         for k in known:
             x, y = labels.keypoints[k]
-            canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=OUTLINE)
+            canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=overlays.OUTLINE)
     letters = max(10, round(max(pil_image.size) / (60 if many else 34)))
     taken: list[tuple[float, float, float, float]] = []
     for k in known if len(known) <= NUMBERED else ():
         text = str(k) if many else skeleton.names[k]
         text, font = text_and_font(f"({text})" if labels.occluded[k] else text, letters)
         corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)
-        canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=OUTLINE)
+        canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=overlays.OUTLINE)
     return np.asarray(pil_image)
 
 
@@ -125,23 +121,6 @@ def _shared(first, second) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
-def with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Adds the number, colour and name of every keypoint below a sheet."""
-    texts = [text_and_font(f"{k} {name}", 13) for k, name in enumerate(skeleton.names)]
-    cell = math.ceil(max((font.getlength(text) for text, font in texts), default=1)) + 24
-    columns = max(min((sheet.shape[1] - 12) // cell, len(texts)), 1)
-    rows = math.ceil(len(texts) / columns)
-    width = max(sheet.shape[1], cell + 12)
-    whole = Image.new("RGB", (width, sheet.shape[0] + 18 * rows + 10), BACKGROUND)
-    whole.paste(Image.fromarray(sheet), (0, 0))
-    canvas, colours = ImageDraw.Draw(whole), keypoint_colours(len(texts))
-    for k, (text, font) in enumerate(texts):
-        x, y = 8 + k % columns * cell, sheet.shape[0] + 4 + k // columns * 18
-        canvas.ellipse((x, y + 4, x + 9, y + 13), fill=tuple(int(c) for c in colours[k]))
-        canvas.text((x + 14, y), text, fill=INK, font=font)
-    return np.asarray(whole)
-
-
 # Predictions beside labels
 
 class Compared(NamedTuple):
@@ -151,6 +130,12 @@ class Compared(NamedTuple):
     scores: np.ndarray  # (K,)
     true: np.ndarray  # (K, 2)
     visible: np.ndarray  # (K,), 0 where nothing is labelled
+
+
+def opened(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
+    """Reads the frame of animal `n`, with what is known of it. Raises InputError if it cannot be read."""
+    image = read_frame(Frame("", animals.images[n], animals.frames[n], (0, 0), ""))
+    return image, Compared(animals.predicted[n], animals.scores[n], animals.true[n], animals.visible[n])
 
 
 def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray, Compared]:
@@ -167,7 +152,7 @@ def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray
 
 def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.ndarray:
     """Draws the labels of an animal on its image as rings."""
-    return _drawn(image, one, skeleton, np.zeros(len(one.scores)))
+    return predictions_drawn(image, one._replace(scores=np.full(len(one.scores), -np.inf)), skeleton, 0.0, faded=0.0)
 
 
 def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, *, faded: float = FADED
@@ -176,22 +161,7 @@ def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cuto
 
     faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a label are left out.
     """
-    opacity = np.where(one.scores >= cutoff, 1.0, faded)
-    return _drawn(image, one, skeleton, np.where(np.asarray(one.visible) > 0, opacity, 0.0))
-
-
-def _drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, opacity: np.ndarray) -> np.ndarray:
-    radius = dot_radius(one.true[None], np.asarray(one.visible)[None] > 0, min(image.shape[:2]))
+    labelled = np.asarray(one.visible) > 0
+    opacity = np.where(labelled, np.where(one.scores >= cutoff, 1.0, faded), 0.0)
     return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
-                          minimum_side=1, radius=radius)
-
-
-def error_sheet(images: Sequence[np.ndarray], animals: Sequence[Compared], skeleton: Skeleton, captions: Sequence[str],
-                *, cutoff: float) -> np.ndarray:
-    """Draws a sheet (h, w, 3) uint8 of predictions on labelled images, in the order given, the names below in whole.
-
-    images: (H, W, 3) uint8 of any sizes, at full resolution; at least one.
-    """
-    crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
-             for image, one in zip(images, animals, strict=True)]
-    return with_list(contact_sheet(crops, COLUMNS, captions=captions, gap=GAP), skeleton)
+                          minimum_side=1, radius=dot_radius(one.true[None], labelled[None], min(image.shape[:2])))

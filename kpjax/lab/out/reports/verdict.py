@@ -5,19 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kpjax.lab.out.reports.pixel_errors import (
-    ALL,
-    HELD_OUT,
-    NEAR,
-    TARGET,
-    TRAINED,
-    Animals,
-    Errors,
-    counted,
-    errors_of,
-    frame_count,
-    pixels,
-)
+from kpjax.errors import summarise
+from kpjax.lab.out.reports import pixel_errors
+from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, TARGET, TRAINED, Animals, counted, errors_of, pixels
 
 FEW = 10  # frames held out, below which errors are rough
 WORSE = 1.5  # times the error of the others, from which a keypoint or a recording is named
@@ -39,28 +29,29 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     if TRAINED in parts:
         learnt = errors_of(parts[TRAINED], cutoff)
         sentences.append(f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
-                         f"{counted(learnt[ALL].labels, 'label')} on {counted(frame_count(parts[TRAINED]), 'frame')}.")
+                         f"{counted(learnt[ALL].labels, 'label')} on {counted(parts[TRAINED].frame_count, 'frame')}.")
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
     found = errors_of(parts[judged], cutoff)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
-    frames = counted(frame_count(parts[judged]), "frame") + " of the target" * (judged == TARGET)
+    frames = counted(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
     sentences.append(f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
                      f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
                      f"points lie within {pixels(whole.median)} px of their labels.")
-    sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
+    sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
+                     "animal’s length.")
     if judged == TARGET:
         sentences.append("These labels are of the images that it is for: choosing a variant or a setting by them is "
                          "choosing on test images, and flatters the errors of what is chosen.")
         if HELD_OUT in parts:
-            sentences.append(f"On {counted(frame_count(parts[HELD_OUT]), 'held-out frame')} of the source, the mean "
+            sentences.append(f"On {counted(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
                              f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
     return [*sentences, hidden_text(found, cutoff)]
 
 
-def hidden_text(found: dict[str, Errors], cutoff: float) -> str:
+def hidden_text(found: dict[str, pixel_errors.Errors], cutoff: float) -> str:
     """Returns how many points a cutoff hides, and of which keypoints."""
     whole = found[ALL]
     if not math.isfinite(cutoff):
@@ -92,13 +83,13 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
         elif times <= ALIKE:
             texts.append("Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
                          "learnt from and on new ones are alike, so more labels of the same kind would change little.")
-    if frame_count(held) < FEW:
+    if held.frame_count < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
-        texts.append(f"More labels {kind}: with {counted(frame_count(held), 'frame')} these numbers are rough.")
+        texts.append(f"More labels {kind}: with {counted(held.frame_count, 'frame')} these numbers are rough.")
     return texts
 
 
-def _keypoints(names: Sequence[str], found: dict[str, Errors], learnt: dict[str, Errors] | None) -> list[str]:
+def _keypoints(names: Sequence[str], found: dict[str, pixel_errors.Errors], learnt: dict[str, pixel_errors.Errors] | None) -> list[str]:
     known = {name: found[name].mean for name in names if found[name].labels >= LEAST_LABELS}
     if len(known) < 2:
         return []
@@ -108,21 +99,11 @@ def _keypoints(names: Sequence[str], found: dict[str, Errors], learnt: dict[str,
     rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
     hard = [name for name in worse if name not in rare]
     rest = f"the usual keypoint has {pixels(usual)} px"
-    texts = []
-    if rare:
-        said = _listed([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare])
-        texts.append(f"More labels of {said}: {rest}, and up to {counted(most, 'label')}.")
-    if hard:
-        said = _listed([f"{name} ({pixels(known[name])} px)" for name in hard])
-        texts.append(f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
-                     f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}.")
-    return texts
-
-
-def _listed(texts: Sequence[str], most: int = 3) -> str:
-    """Returns "a", "a and b", or "a, b, c and 2 more"."""
-    shown = list(texts[:most]) + ([f"{len(texts) - most} more"] if len(texts) > most else [])
-    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    few = summarise([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare], 3)
+    said = summarise([f"{name} ({pixels(known[name])} px)" for name in hard], 3)
+    return [f"More labels of {few}: {rest}, and up to {counted(most, 'label')}."] * bool(rare) + [
+        f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
+        f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."] * bool(hard)
 
 
 def _recordings(held: Animals) -> list[str]:

@@ -16,18 +16,10 @@ import numpy as np
 
 from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
 from kpjax.files import sha256_of, write_json, write_text
-from kpjax.lab.formats import deeplabcut, sleap
+from kpjax.lab.formats import deeplabcut, predictions, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.names import skeleton_text
-from kpjax.lab.formats.predictions import (
-    OK,
-    PredictionTable,
-    coco_images,
-    coco_results,
-    csv_text,
-    deeplabcut_table,
-    sleap_animals,
-)
+from kpjax.lab.formats.predictions import OK, PredictionTable, deeplabcut_table
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
 from kpjax.lab.formats.tables import FOLDER, table_text
@@ -62,9 +54,9 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
     if form == "lp":
         return [write_text(folder / "proposals.csv", table_text(deeplabcut_table(points, points.title)))]
     if form == "coco":
-        return [write_json(folder / "images.json", coco_images(points)),
-                write_json(folder / "proposals.json", coco_results(points))]
-    return [write_text(folder / "proposals.csv", csv_text(points)),
+        return [write_json(folder / "images.json", predictions.coco_images(points)),
+                write_json(folder / "proposals.json", predictions.coco_results(points))]
+    return [write_text(folder / "proposals.csv", predictions.csv_text(points)),
             write_text(folder / "skeleton.json", skeleton_text(points.skeleton))]
 
 
@@ -94,8 +86,8 @@ def _sleap(folder: Path, place: Path, frames: Sequence[Frame], points: Predictio
     frames = [frame if frame.number is not None else frame._replace(
         path=place / name, size=tuple(size), session=Path(name).parent.name)
         for frame, name, size in zip(frames, points.names, points.sizes.tolist(), strict=True)]
-    return sleap.save(folder / "proposals.slp", points.skeleton, frames, sleap_animals(points), name="skeleton",
-                      suggested=range(len(frames)))
+    return sleap.save(folder / "proposals.slp", points.skeleton, frames, predictions.sleap_animals(points),
+                      name="skeleton", suggested=range(len(frames)))
 
 
 # A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images. It
