@@ -28,7 +28,7 @@ TRIES = int(os.environ.get("KPJAX_TRIES", "60"))
 FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.json"), ("video table", "labels.csv"),
          ("deeplabcut", "config.yaml"), ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
          ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("video table", "a day.mp4"),
-         ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"), ("dlib", "training.xml"))
+         ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"))
 # What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
 COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
     ("convert", "p", "--to", form, "--out", "out") for form in ("coco", "csv", "dlc", "lp")),

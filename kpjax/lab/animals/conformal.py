@@ -104,10 +104,7 @@ def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.n
 
     The radius is inf where the table had too few labels (`missing`) or the score is nan.
 
-    Args:
-        table: of the same network and pixels of the same size.
-        scores: (..., K).
-        level: one of the table's.
+    table: of the same network and pixels of the same size. scores: (..., K). level: one of the table's.
     """
     scores = np.asarray(scores, np.float64)
     near = int(np.abs(table.levels - level).argmin())

@@ -70,9 +70,8 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     An animal's track is that of its prediction; frames on which it was not found change nothing. Where centres lie
     close, the mean distance of the points decides whose prediction it is.
 
-    Args:
-        true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
-        predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
+    true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
+    predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
     """
     count = true.shape[1]
     matched = np.full(true.shape[:2], -1)

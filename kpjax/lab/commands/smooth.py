@@ -62,8 +62,8 @@ def smooth(asked: Smooth) -> list[Path]:
     with together(out) as folder:
         predictions.write_predictions(table, formats, folder, stem)
         write_text(folder / f"{stem}.svg", svg)
-    print(*_summary(sure.any(0), before, after, asked), f"{', '.join(map(str, paths))}; the points as predicted stay in "
-          f"{', '.join(map(str, asked.points))}", sep="\n")
+    print(*_summary(sure.any(0), before, after, asked), f"{', '.join(map(str, paths))}; the points as predicted stay "
+          f"in {', '.join(map(str, asked.points))}", sep="\n")
     return paths
 
 

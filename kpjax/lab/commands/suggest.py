@@ -13,7 +13,7 @@ from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
 from kpjax.lab.formats.predictions import OK, empty_table, fill
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
@@ -44,9 +44,7 @@ def suggest(asked: Suggest) -> Path:
     check_new(asked.out)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
-        raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
-                                  "and frame, as kpjax predict writes it: COCO json, or csv with video, frame, "
-                                  "instance, x, y, w, h")
+        raise InputError("boxes", f"the run was trained on crops around boxes; {BOXES}, as kpjax predict writes it")
     known, to = LabelledFrames(), asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)

@@ -8,11 +8,10 @@ A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 span
   a frame.
 """
 import functools
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from operator import and_
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from kpjax.lab.formats.names import forward, json_of
 from kpjax.lab.formats.project import LARGEST, check_room, refuse
 from kpjax.lab.formats.tables import read_rows, whole_number
 
+BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
 _KEYS = ("image", "video", "frame", "instance")
 _Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
@@ -90,7 +90,7 @@ def boxes_of(boxes: Boxes, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.
 def _shared(path: str, other: str) -> int:
     """Returns how many parts at the ends of two paths are alike."""
     ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
-    return sum(accumulate((one == twin for one, twin in ends), and_))
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
 
 
 def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:

@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.tables import Table, predicted_table, rows_text, table_text, write_h5
+from kpjax.lab.formats.tables import Table, rows_text, table_text, write_h5
 from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
@@ -176,10 +176,14 @@ def _animals(table: PredictionTable, row: int) -> list[int]:
 # DeepLabCut, also read by Lightning Pose
 
 def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
-    """Returns predictions in DeepLabCut's layout. scorer: its name; after the title of the run if empty."""
-    keys = [int(number) for number in table.numbers] if table.is_video else table.names
-    return predicted_table(scorer or _SCORER.format(table.title), table.instances, table.skeleton.names, keys,
-                           table.keypoints, table.scores)
+    """Returns predictions in DeepLabCut's layout, to a thousandth of a pixel. scorer: its name; after the title of the
+    run if empty."""
+    keys = table.numbers.tolist() if table.is_video else table.names
+    points = tuple((animal if len(table.instances) > 1 else "", name) for animal in table.instances
+                   for name in table.skeleton.names)
+    values = np.concatenate([table.keypoints.round(3), table.scores.round(6)[..., None]], -1)
+    return Table(scorer or _SCORER.format(table.title), points, ("x", "y", "likelihood"), tuple(keys),
+                 values.reshape(len(keys), len(points), 3))
 
 
 # SLEAP

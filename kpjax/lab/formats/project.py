@@ -39,7 +39,7 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    format: str  # coco, deeplabcut, sleap, lightning_pose, csv, dlib or pts
+    format: str  # coco, deeplabcut, sleap, lightning_pose, csv, label_studio, ultralytics or pts
     skeleton: Skeleton  # keypoints in the project's own order
     frames: tuple[Frame, ...]
     instances: tuple[Instance, ...]

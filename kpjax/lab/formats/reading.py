@@ -58,10 +58,9 @@ FORMATS = (
     Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.files_of, ultralytics.read),
     Format("coco", "json with images, annotations and categories", coco.files_of, coco.read, coco.write, "coco",
            ("annotations.json",)),
-    Format("dlib", "xml with images, boxes and parts", faces.xml_files, faces.read_xml),
     Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts),
 )
-_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, dlib's xml, .pts, or a csv table"
+_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, .pts, or a csv table"
 
 
 def format_of(path: Path) -> Format:

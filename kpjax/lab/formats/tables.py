@@ -85,9 +85,8 @@ class Rows(NamedTuple):
 def read_rows(path: Path, faults: list[str], known: Collection[str]) -> Rows:
     """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
-    Args:
-        faults: Receives a line for every row with a wrong number of cells, which is left out.
-        known: Columns that may be written in capitals.
+    faults: Receives a line for every row with a wrong number of cells, which is left out. known: Columns that may be
+    written in capitals.
     """
     separator = separator_of(first_line(path))
     found = [(line, [cell.strip() for cell in cells]) for line, cells in _csv_lines(path, path.name, separator)
@@ -272,19 +271,6 @@ def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
 
 def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
-
-
-def predicted_table(
-    scorer: str, animals: Sequence[str], names: Sequence[str], keys: Sequence[str | int], keypoints: np.ndarray,
-    scores: np.ndarray,
-) -> Table:
-    """Returns predictions of I animals with K points on N images or frames as a table, to a thousandth of a pixel.
-
-    keypoints: (N, I, K, 2). scores: (N, I, K).
-    """
-    points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in names)
-    values = np.concatenate([keypoints.round(3), scores.round(6)[..., None]], -1).reshape(len(keys), len(points), 3)
-    return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), values)
 
 
 # The header and the rows

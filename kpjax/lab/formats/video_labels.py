@@ -63,10 +63,7 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
 
     A point outside the transformed image is not visible.
 
-    Args:
-        source: The frames.
-        table: The table of labels.
-        videos: The videos of these frames.
+    source: The frames. table: The table of labels. videos: The videos of these frames.
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples

@@ -12,7 +12,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.source import check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frame_identity, frames_at
+from kpjax.lab.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
 from kpjax.lab.own.declaration import OwnSystem, made
@@ -141,16 +141,15 @@ def open_data(job: Job) -> Data:
     """Opens a person's images without labels, and those that test: a project's labelled ones, or a held-out part."""
     data, own = job.config.data, job.config.own
     split = own_split(data, own)
-
     root = split.project.root if split.project else Path("/")
-    target = projects.open_unlabelled(own, Letterbox(data.target_side), split.target, NO_KEYPOINTS, root=root,
-                                      name="own images")
+    target = unlabelled_source(split.target, Letterbox(data.target_side), NO_KEYPOINTS, root=root, name="own images",
+                               on_bad_frame=own.on_bad_frame)
     if split.project:
         fit, test = projects.open_labelled(data.project, own, Letterbox(data.image_size))
         check_disjoint(target, test)
     else:
-        fit = test = projects.open_unlabelled(own, Letterbox(data.image_size), split.test, NO_KEYPOINTS, root=root,
-                                              name="own images, held out")
+        fit = test = unlabelled_source(split.test, Letterbox(data.image_size), NO_KEYPOINTS, root=root,
+                                       name="own images, held out", on_bad_frame=own.on_bad_frame)
     return checked(job.config, with_turns(target, fit, test, data.image_size))
 
 

@@ -12,17 +12,16 @@ import numpy as np
 import optax
 
 from kpjax import InputError, Method
+from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
-from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frame_identity, unlabelled_source
-from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
+from kpjax.lab.formats.project_source import Crowd, crowd_of, frame_identity, unlabelled_source, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_unlabelled
+from kpjax.lab.own.project import Held, Own, every_th, open_animals
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Skeleton, Trained
@@ -137,7 +136,7 @@ def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own
 
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
-    """Builds the network of a description, whose two maps are those of `kpjax.lab.animals.centres`."""
+    """Builds the network of a description, whose two maps are those of `kpjax.centres`."""
     return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
@@ -245,12 +244,11 @@ def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: C
     learnt: returns the network that finds them. argument: names the frames. held_out: a project, and the part of it
     from which nothing may be learnt. Raises InputError as `found_animals` does.
     """
-    boxes = None
+    frames, boxes = every_th(frames, job.config.own.every), None
     if job.config.data.transform == "around_box":
-        frames, boxes = found_animals(job, learnt(), every_th(frames, job.config.own.every), root=root,
-                                      argument=argument, held_out=held_out)
-    return open_unlabelled(job.config.own, job.config.data.square(), frames, skeleton, root=root, name=name,
-                           boxes=boxes)
+        frames, boxes = found_animals(job, learnt(), frames, root=root, argument=argument, held_out=held_out)
+    return unlabelled_source(frames, job.config.data.square(), skeleton, root=root, name=name, boxes=boxes,
+                             on_bad_frame=job.config.own.on_bad_frame)
 
 
 def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Path, argument: str,

@@ -10,8 +10,7 @@ import numpy as np
 
 from kpjax import InputError
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, reference_lengths
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.lab.own.project import Held, Own, every_th
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS

@@ -16,7 +16,7 @@ from kpjax import InputError
 from kpjax.files import absolute, make_folder, read_json, write_json
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, Part, counted, scores_of
 from kpjax.lab.own.animals import FOLDER, Opened, found_text, keep_finder, learnt_finder

@@ -15,11 +15,10 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource
-from kpjax.lab.formats import project_source
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, frame_identity, frames_at
+from kpjax.lab.formats.project_source import box_of, frame_identity, frames_at, project_source
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.uniting import in_names, united
 
@@ -274,12 +273,5 @@ def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequ
             print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a "
                   "box nor two labelled keypoints")
         numbers = kept
-    return project_source.project_source(project, transform, instances=numbers, occluded=own.occluded,
+    return project_source(project, transform, instances=numbers, occluded=own.occluded,
                           name=f"{project.root.name}, {part}", on_bad_frame=own.on_bad_frame)
-
-
-def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
-                    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None) -> ArraySource:
-    """Reads frames without labels once, every `own.every`th of each video, or the box of each frame."""
-    return project_source.unlabelled_source(frames if boxes else every_th(frames, own.every), transform, skeleton, boxes=boxes,
-                             root=root, name=name, on_bad_frame=own.on_bad_frame)

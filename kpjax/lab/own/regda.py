@@ -11,8 +11,7 @@ from kpjax.augment import Reach
 from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.project_source import frame_identity
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import crowd_of, frame_identity
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import learnt_finder

@@ -8,7 +8,7 @@ import tyro
 from kpjax import InputError
 from kpjax.input import source
 from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part, counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import learnt_finder, open_frames

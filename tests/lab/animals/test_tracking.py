@@ -26,7 +26,7 @@ def found(points, **more):
     points = np.asarray(points, np.float64)
     shape = points.shape[:2]
     return Found(points, **{"scores": np.ones(shape), "radii": np.full(shape, np.nan),
-                            "extents": np.full(shape[0], 40.0)} | more)
+                            "extents": np.full(shape[0], 40.0), "centres": np.nanmedian(points, 1)} | more)
 
 
 def tracked(seen, **rules):

@@ -6,9 +6,9 @@ from PIL import Image
 from scipy import ndimage
 from test_predict_videos import HEIGHT, PREDICTOR, WIDTH
 
+from kpjax.centres import Animals
 from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
-from kpjax.lab.animals.centres import Animals
 from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.own.animals import Finder

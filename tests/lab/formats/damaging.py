@@ -103,14 +103,6 @@ def make_sleap(root: Path) -> None:
     sleap_io.save_slp(sleap_io.Labels(frames, videos=[video], skeletons=[skeleton]), str(root / "labels.slp"))
 
 
-def make_dlib(root: Path) -> None:
-    """Two parts in a box on each of six images."""
-    _images(root / "images")
-    rows = [f"<image file='images/{n}.png'><box top='2' left='3' width='20' height='10'><part name='0' x='5' y='6'/>"
-            f"<part name='1' x='7' y='8'/></box></image>" for n in range(COUNT)]
-    (root / "training.xml").write_text(f"<dataset><images>{''.join(rows)}</images></dataset>")
-
-
 def make_pts(root: Path) -> None:
     """Two points on each of six images."""
     _images(root)
@@ -131,7 +123,7 @@ def make_ultralytics(root: Path) -> None:
 
 PROJECTS = {"coco": make_coco, "table": make_table, "video table": make_video_table, "deeplabcut": make_deeplabcut,
             "lightning pose": make_lightning_pose, "sleap": make_sleap}
-ALL = PROJECTS | {"dlib": make_dlib, "pts": make_pts, "ultralytics": make_ultralytics}
+ALL = PROJECTS | {"pts": make_pts, "ultralytics": make_ultralytics}
 
 
 # Ways to do harm
@@ -301,10 +293,6 @@ DAMAGES = (
     Damage("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), ["'inf' where a number belongs"]),
     Damage("ultralytics", _text("data.yaml", "[2, 3]", "[2"), ["data.yaml: cannot be read"]),
     # Tools for faces
-    Damage("dlib", _text("training.xml", "</images>", ""), ["invalid xml"]),
-    Damage("dlib", _text("training.xml", "x='5'", "x='five'"), ["part '0', x: 'five' where a number belongs"]),
-    Damage("dlib", _text("training.xml", "name='1'", "name='0'"), ["occurs twice in one box"]),
-    Damage("dlib", _text("training.xml", "<dataset>", "<!DOCTYPE d [<!ENTITY a 'b'>]><dataset>"), ["entities"]),
     Damage("pts", _text("1.pts", "n_points: 2", "n_points: 3"), ["not of the form"]),
     Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points where 0.pts has 2"]),
 )

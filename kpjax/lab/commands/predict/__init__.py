@@ -29,7 +29,7 @@ from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
 from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
 from kpjax.lab.commands.smooth import ENDING, smoothed_table
 from kpjax.lab.formats import predictions
-from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
@@ -81,9 +81,7 @@ def predict(asked: Predict) -> list[Path]:
         print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
-        raise InputError("boxes", "the run was trained on crops around boxes and cannot find animals; give a file with "
-                                  "a box for each animal and frame: COCO json, or csv with video, frame, instance, x, "
-                                  "y, w, h")
+        raise InputError("boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}")
     if asked.animals is not None and (asked.boxes is not None or predictor.finder is None):
         raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
                          "the run sees one animal in a frame, and does not look for more; leave it out")
@@ -91,16 +89,14 @@ def predict(asked: Predict) -> list[Path]:
     results = collections.Counter(name for work in works for name in work.files)
     for name, count in results.items():
         if count > 1:
-            raise InputError("out", f"{asked.out / name} would be of two inputs; predict one of them into another "
-                                    "folder")
+            raise InputError("out", f"{asked.out / name} would be of two inputs; predict one into another folder")
         if inside(asked.out, name, "out").exists() and not asked.overwrite:
             raise InputError("out", f"{asked.out / name} exists already; give --overwrite or another folder")
     print(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
           f"{jax.devices()[0].device_kind}")
     names = {*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names))}
     if not asked.no_overlay and (letters := lacking(names)):
-        print(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
-              "them")
+        print(f"the font lacks {letters[:20]}: names are drawn with escapes; KPJAX_FONT may name the file of another")
     written = []
     for work in works:
         try:

@@ -19,6 +19,7 @@ def tracked(seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = 
     """
     tracks = Tracks()
     for one in seen:
+        numbers = np.zeros(0, int)
         if one.fault is None:
             found = Found(one.keypoints, one.scores, one.radii, one.boxes[:, 2:].max(1),
                           one.boxes[:, :2] - 0.5 + one.boxes[:, 2:] / 2)
@@ -26,10 +27,7 @@ def tracked(seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = 
             doubts += more
             if one.more and animals is not None:
                 doubts.append(Doubt(one.row, UNTRACKED, UNTRACKED, f"{one.more} more than there are, left out"))
-            one = in_places(one, numbers, tracks.count if animals is None else animals)
-        else:
-            one = in_places(one, np.zeros(0, int), tracks.count if animals is None else animals)
-        yield one
+        yield in_places(one, numbers, tracks.count if animals is None else animals)
 
 
 def from_left(seen: Iterable[Seen]) -> Iterator[Seen]:

@@ -26,19 +26,18 @@ LEAST_SIDE, MOST = 360, 960  # px, of the longer side of a crop of predictions: 
 FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
-def label_sheet(frames: Sequence[np.ndarray], labels: Sequence[Instance], skeleton: Skeleton, captions: Sequence[str]
-                ) -> np.ndarray:
-    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each.
+def label_sheet(animals: Sequence[tuple[np.ndarray, Instance, str]], skeleton: Skeleton) -> np.ndarray:
+    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each, and a caption.
 
     Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand beside the points in
     their colours, those of occluded points in brackets. Below the sheet is a list of all keypoints.
     """
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
-    for frame, one in zip(frames, labels, strict=True):
+    for frame, one, _ in animals:
         image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
         shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
-    sheet = contact_sheet(shown, captions=captions)
+    sheet = contact_sheet(shown, captions=[caption for *_, caption in animals])
     numbered = replace(skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names)))
     return np.concatenate([sheet, overlays.legend_strip(sheet.shape[1], numbered)])
 

@@ -1,6 +1,6 @@
 """What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ WORSE = 1.5  # times the error of the others, from which a keypoint or a recordi
 MANY_TIMES = 2.0  # the error on frames that were learnt from, from which more labels are what is missing
 ALIKE = 1.3  # times that error, up to which more of the same labels would change little
 LEAST_LABELS = 3  # held out, of a keypoint or a recording that is named
+
+
+ErrorsByName = Mapping[str, pixel_errors.Errors]
 
 
 def judging(parts: Iterable[str]) -> str:
@@ -48,22 +51,15 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
                              f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
-    return [*sentences, hidden_text(found, cutoff)]
-
-
-def hidden_text(found: dict[str, pixel_errors.Errors], cutoff: float) -> str:
-    """Returns how many points a cutoff hides, and of which keypoints."""
-    whole = found[ALL]
     if not math.isfinite(cutoff):
-        return ("Scores do not tell right points from wrong ones, since too few held-out points are near their labels: "
-                "there is no cutoff, and drawings show all points.")
-    if not whole.hidden:
-        return f"No held-out point has a score below the cutoff ({cutoff:.3g}), so drawings show all of them."
-    names = sorted((name for name in found if name != ALL and found[name].hidden), key=lambda name: -found[name].hidden)
-    most = ", ".join(f"{name} {found[name].hidden}" for name in names[:5]) + (", ..." if len(names) > 5 else "")
-    rest = "" if math.isnan(whole.shown) else f"; the mean error of the others is {pixels(whole.shown)} px"
-    return (f"Drawings leave out {whole.hidden} of the {whole.labels} held-out points, whose score is below the cutoff "
-            f"({cutoff:.3g}): {most}{rest}.")
+        sentences.append("Scores do not tell right points from wrong ones, since too few held-out points are near "
+                         "their labels: there is no cutoff, and drawings show all points.")
+    elif whole.hidden:
+        most = sorted((name for name in animals.names if found[name].hidden), key=lambda name: -found[name].hidden)
+        sentences.append(f"Drawings leave out {whole.hidden} of the {whole.labels} held-out points, whose score is "
+                         f"below the cutoff ({cutoff:.3g}): "
+                         f"{summarise([f'{name} {found[name].hidden}' for name in most])}.")
+    return sentences
 
 
 def advice(animals: Animals, cutoff: float) -> list[str]:
@@ -89,7 +85,7 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
     return texts
 
 
-def _keypoints(names: Sequence[str], found: dict[str, pixel_errors.Errors], learnt: dict[str, pixel_errors.Errors] | None) -> list[str]:
+def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName | None) -> list[str]:
     known = {name: found[name].mean for name in names if found[name].labels >= LEAST_LABELS}
     if len(known) < 2:
         return []

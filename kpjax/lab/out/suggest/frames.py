@@ -38,11 +38,9 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
 
     Frames that do not decode are named and left out, those without a box are counted and left out.
 
-    Args:
-        frames: images and all frames of videos, as `frames_at` returns them.
-        boxes: (N, I, 4) x, y, width, height of the animals on the frames, nan where one is not there; None for one
-            animal somewhere on each.
-        tick: called with the number of frames passed.
+    frames: images and all frames of videos, as `frames_at` returns them. boxes: (N, I, 4) x, y, width, height of the
+    animals on the frames, nan where one is not there; None for one animal somewhere on each. tick: called with the
+    number of frames passed.
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0
@@ -114,10 +112,8 @@ def k_centre(features: np.ndarray, count: int, *, taken: np.ndarray | None = Non
 
     Returns (count,) int64 numbers of images in order of selection, at most N; the first of equally far ones.
 
-    Args:
-        features: (N, F).
-        taken: (L, F), features of images to keep away from, such as labelled ones. Without any, the image nearest to
-            the mean comes first.
+    features: (N, F). taken: (L, F), features of images to keep away from, such as labelled ones. Without any, the image
+    nearest to the mean comes first.
     """
     features = np.asarray(features, np.float64)
     nearest, chosen = np.full(len(features), np.inf), []
