@@ -128,8 +128,6 @@ def merged(doubts: Sequence[Doubt]) -> list[Doubt]:
     return kept
 
 
-# The filter
-
 def _new(number: int, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
     extent = float(found.extents[place])
     # Nothing is known of where it was: its first position is that of the first observation.
@@ -162,8 +160,6 @@ def _reach(found: Found, place: int) -> np.ndarray:
     radii = found.radii[place]
     return np.where(np.isfinite(radii), radii, REACH * found.extents[place])
 
-
-# The assignment
 
 def _once(found: Found, centres: np.ndarray) -> tuple[list[int], list[int]]:
     """Returns the animals that have points, each once, by their places; and those of them that were found twice."""

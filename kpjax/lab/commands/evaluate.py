@@ -16,8 +16,7 @@ from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
-from kpjax.lab.commands.predict.pipeline import Seen
-from kpjax.lab.commands.predict.tracked import tracked
+from kpjax.lab.commands.predict.pipeline import Seen, tracked
 from kpjax.lab.formats.project import Project, instance_of
 from kpjax.lab.formats.project_source import box_of, project_source, reference_lengths, whole_frames
 from kpjax.lab.formats.reading import read_project

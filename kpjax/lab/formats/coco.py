@@ -50,8 +50,6 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     return Project(root, "coco", category.skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
 
 
-# Annotation files
-
 class _File(NamedTuple):
     path: Path
     content: Mapping[str, Any]
@@ -115,8 +113,6 @@ def _split_of(name: str) -> tuple[str, str]:
     return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
-# Images
-
 def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
     """Returns the images of a file that have a unique id and a unique name."""
     known: dict[Any, str] = {}
@@ -165,8 +161,6 @@ def _image_paths(
     paths = [Path(os.path.normpath(one)) for one in paths]
     return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
 
-
-# Categories
 
 class _Category(NamedTuple):
     identity: Any  # its id in the files
@@ -235,8 +229,6 @@ def _skeleton(
     known = pairs is not None and all(None not in pair for pair in pairs)  # as `write` stores it
     return skeleton_of(names, edges, pairs if known else None, notes, where)
 
-
-# Annotations
 
 def _read_instances(
     files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
@@ -334,8 +326,6 @@ def _shown(value: Any) -> str:
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
-
-# Writing
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.

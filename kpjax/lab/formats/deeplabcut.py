@@ -146,8 +146,6 @@ def write_table(table: Table, path: Path) -> list[Path]:
     return written
 
 
-# config.yaml
-
 def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
     """Formats config.yaml, with the settings beyond labels that DeepLabCut begins with.
 
@@ -229,8 +227,6 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     return Config(tuple(names), (), tuple(name for name in individuals if name),
                   tuple((names[a], names[b]) for a, b in project.skeleton.edges), SCORER), owners
 
-
-# Tables
 
 def _videos_of(root: Path) -> list[Path]:
     return sorted(path for path in (root / FOLDER).glob("[!.]*") if path.is_dir())

@@ -146,8 +146,6 @@ def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
     return [frame._replace(session=frame.name.rpartition("/")[0]) for frame in frames]
 
 
-# Mirror images
-
 def mirrored_name(name: str) -> str:
     """Exchanges left and right in a name; a name without a side stays.
 

@@ -83,8 +83,6 @@ def write(project: Project, folder: Path) -> list[Path]:
             write_text(folder / naming.SKELETON, skeleton_text(project.skeleton))]
 
 
-# Files
-
 def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     found = []
@@ -98,8 +96,6 @@ def files_of(path: Path) -> list[Path]:
         found += [file] * ((long or wide) and (path.is_file() or not set(_PREDICTED) <= columns))
     return found
 
-
-# Rows
 
 _Key = tuple[str, int | None]  # image, or video and number of the frame
 

@@ -94,8 +94,6 @@ def outside_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return ~((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
 
 
-# Plain csv
-
 def csv_text(*tables: PredictionTable) -> str:
     """Formats tables, all of videos or all of images, as one csv with a row for each point.
 
@@ -120,8 +118,6 @@ def csv_text(*tables: PredictionTable) -> str:
                 rows.append([*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *measured])
     return rows_text(rows)
 
-
-# COCO results
 
 def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
@@ -173,8 +169,6 @@ def _animals(table: PredictionTable, row: int) -> list[int]:
     return np.flatnonzero(table.status[row] != NO_BOX).tolist() or [0]
 
 
-# DeepLabCut, also read by Lightning Pose
-
 def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
     """Returns predictions in DeepLabCut's layout, to a thousandth of a pixel. scorer: its name; after the title of the
     run if empty."""
@@ -185,8 +179,6 @@ def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
     return Table(scorer or _SCORER.format(table.title), points, ("x", "y", "likelihood"), tuple(keys),
                  values.reshape(len(keys), len(points), 3))
 
-
-# SLEAP
 
 def sleap_animals(table: PredictionTable) -> list[list[sleap.Animal]]:
     """Returns the animals that were found on each frame; several have tracks."""
@@ -210,8 +202,6 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
     return sleap.save(path, table.skeleton, frames, sleap_animals(table), name="kpjax",
                       lengths={table.source: int(table.numbers.max()) + 1}, provenance=f"kpjax {table.title}")
 
-
-# Files
 
 def _json(content: object) -> str:
     return json.dumps(content, allow_nan=False) + "\n"

@@ -61,8 +61,6 @@ def _opened_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
 
-# Projects
-
 def project_source(
     project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
     occluded: Literal["train", "drop"] = "train", name: str = "", on_bad_frame: str = "stop",
@@ -189,8 +187,6 @@ def _outline(one: Instance) -> np.ndarray:
     return one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + np.stack([np.cos(angles), np.sin(angles)], -1))
 
 
-# Unlabelled images and videos
-
 def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
     """Returns all images and all frames of videos in files and folders, including subfolders.
 
@@ -240,8 +236,6 @@ def unlabelled_source(
                for frame, box in zip(frames, of_animals, strict=True)]
     return _read(entries, skeleton, transform, root, name, on_bad_frame)
 
-
-# Into memory
 
 def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform, root: Path, name: str,
           on_bad_frame: str) -> ArraySource:

@@ -186,8 +186,6 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
     return frame
 
 
-# Images and videos
-
 def _with_files(project: Project, faults: list[str], doubts: list[str], *, rescale_labels: bool) -> Project:
     """Returns the project with the size of each frame as its file has it.
 

@@ -92,8 +92,6 @@ def write(project: Project, folder: Path) -> list[Path]:
                  suggested=[number for number, found in enumerate(animals) if not found])]
 
 
-# sleap-io
-
 def library() -> ModuleType:
     """Returns sleap-io. Raises InputError if it is not installed."""
     try:
@@ -213,8 +211,6 @@ def _sio_videos(
             at[member] = videos[-1], (place[frame.path.absolute().as_posix()] if frame.number is None else frame.number)
     return videos, at
 
-
-# Reading
 
 class _Video(NamedTuple):
     name: str

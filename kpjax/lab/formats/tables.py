@@ -273,8 +273,6 @@ def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
 
 
-# The header and the rows
-
 def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
     """Returns a table of lines, each with its number in the file from 1 and its cells."""
     head = {cells[0].strip(): (line, [cell.strip() for cell in cells]) for line, cells in lines[:4]

@@ -75,8 +75,6 @@ OWN = OwnConfig(**vars(SYNTHETIC) | {
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
 
-# The core
-
 class CoreRun(NamedTuple):
     """A run that a person names as the core."""
 
@@ -103,8 +101,6 @@ def own_core(folder: str) -> CoreRun:
         "image_size": found["image_size"], "dtype": network.dtype,
         "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]})
 
-
-# Images
 
 class Split(NamedTuple):
     """Frames that are adapted to, and what is held out: labelled animals of a project, or else the frames `test`."""

@@ -235,8 +235,6 @@ def kept_finder(folder: Path) -> Learnt | None:
         return learnt
 
 
-# On frames without labels
-
 def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Callable[[], Learnt], *, root: Path,
                 argument: str, name: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
     """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.

@@ -129,8 +129,6 @@ def either(one: System, other: System, is_other: Callable[[Any], bool]) -> Syste
     return one._replace(variants={**one.variants, **other.variants}, **{name: picked(name) for name in config_of})
 
 
-# What is said
-
 def steps_of(config: Any) -> int:
     """Returns the steps of all stages of a network."""
     known = flat(config)

@@ -111,8 +111,6 @@ def renamed(project: Project, *, known: Sequence[str] = WITH_HEAD.names, needed:
     return project._replace(skeleton=Skeleton(changed, skeleton.edges, skeleton.flip, skeleton.groups))
 
 
-# More labels for the same keypoints
-
 @dataclass(frozen=True)
 class Start(Backbone):
     """The weights that the backbone starts from, or a finished run that the whole network goes on from."""

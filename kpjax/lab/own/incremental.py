@@ -57,8 +57,6 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
     "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_threshold": 0.1})
 
 
-# The old model
-
 def old_run(folder: str) -> EarlierRun:
     """Opens the old model: a run's folder, one that was exported, or a published network."""
     return earlier_run(folder, "old", incremental.SCORE_KIND)
@@ -95,8 +93,6 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
-
-# The config and the skeleton
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
@@ -150,8 +146,6 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
     whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
     return Skeleton(names, tuple(edges), flip if whole else ())
 
-
-# Data and measures
 
 @functools.lru_cache(maxsize=2)
 def open_project(config: OwnConfig) -> tuple[Data, source.Source]:

@@ -77,8 +77,6 @@ def renamed_to(project: Project, skeleton: Skeleton) -> Project:
     return project._replace(skeleton=skeleton, instances=instances)
 
 
-# What is held out
-
 class Held(NamedTuple):
     """Labelled animals of a project in two parts that share no frame and, if possible, no recording."""
 
@@ -186,8 +184,6 @@ def _time(frame: Frame) -> tuple[str, int]:
     return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
 
 
-# Frames without labels
-
 class Unlabelled(NamedTuple):
     """Frames to learn from without labels."""
 
@@ -253,8 +249,6 @@ def videos_of(project: Project) -> list[Path]:
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
     return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)]
 
-
-# Images
 
 @functools.lru_cache(maxsize=4)
 def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"

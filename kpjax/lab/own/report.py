@@ -141,8 +141,6 @@ def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence
         **said, **provenance(measured))
 
 
-# In words
-
 def radius_text(table: RadiusTable) -> str:
     """Says whether predictions will have radii, or what is missing for them."""
     whole = f"{table.all_units} {table.unit}{'' if table.all_units == 1 else 's'}"
@@ -165,8 +163,6 @@ def unknown_of(folder: Path) -> list[str]:
     return [f"How far off points on the target are cannot be known, since none of its images has a label. {source}"
             "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."]
 
-
-# In pictures
 
 def _pictures(run: OwnRun) -> list[tuple[str, ...]]:
     """Returns title, note, labels and predictions of the animals with the largest errors and of some others, the

@@ -44,8 +44,6 @@ VARIANTS = {
     "start": Variant("control", "the start as it is")}
 
 
-# The target
-
 def target_of(data: Any, own: Own, skeleton: Skeleton, known_by: str) -> tuple[Sequence[Frame], Project | None]:
     """Finds the target's frames, and reads the project that tests, with its keypoints in the order of a skeleton; None
     where nothing tests. known_by: the flag of that skeleton."""
@@ -80,8 +78,6 @@ def tested(job: Job, data: Data) -> dict[str, Part]:
     project = projects.needed_project(job.config.data.target_project, job.config.own, "target_project")
     return {TARGET: Part(data.target.test, project.root)}
 
-
-# Without the source
 
 class Known(NamedTuple):
     """What the run at --start brings."""

@@ -24,9 +24,8 @@ from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict import drawing
-from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
-from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
+from kpjax.lab.commands.predict import drawing, pipeline
+from kpjax.lab.commands.predict.pipeline import Seen, names_of
 from kpjax.lab.commands.smooth import ENDING, smoothed_table
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
@@ -173,9 +172,9 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     with_images = moving or not (sequence.video or asked.no_overlay)
     shown = range(len(sequence)) if with_images else () if asked.no_overlay else drawing.sheet_rows(len(sequence))
     side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
-    seen = (followed(predictor, sequence, shown=shown, side=side)
+    seen = (pipeline.followed(predictor, sequence, shown=shown, side=side)
             if predictor.follow and sequence.video and work.boxes is None else
-            predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
+            pipeline.predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
                       level=asked.level, find=work.find, animals=work.animals))
     kept, doubts, sheet = [], [], {}
     with together(asked.out) as folder:
@@ -183,7 +182,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                                  dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
             passed = seen
             if work.find:
-                passed = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+                passed = pipeline.tracked(seen, doubts, animals=work.animals) if sequence.video else pipeline.from_left(seen)
             passed = _recorded(passed, kept, len(sequence), bar)
             # The first frames set the usual score and the size of points, so that all are drawn alike.
             first = list(itertools.islice(passed, asked.batch_size))
@@ -202,8 +201,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
         if sheet:
             drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
-        moments = doubt_rows(doubts, sequence.numbers)
-        for ending, rows in zip(FOUND, (box_rows(table), [DOUBTS, *moments]), strict=True):
+        moments = pipeline.doubt_rows(doubts, sequence.numbers)
+        for ending, rows in zip(FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True):
             if work.named(ending) in work.files:
                 paths.append(write_text(folder / work.named(ending), rows_text(rows)))
         smooth = [] if members is None else predictions.write_predictions(
@@ -282,7 +281,7 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> tuple[Pre
     if work.find:
         instances = names_of(work.animals or max([1, *(len(one.present) for one in kept)]))
         boxes = np.full((len(sequence), len(instances), 4), np.nan)
-        kept = [in_places(one, np.arange(len(one.present)), len(instances)) for one in kept]
+        kept = [pipeline.in_places(one, np.arange(len(one.present)), len(instances)) for one in kept]
         for one in kept:
             boxes[one.row] = one.boxes
     table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,

@@ -17,8 +17,7 @@ from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import RadiusTable
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict.pipeline import Seen, shrunk
-from kpjax.lab.commands.predict.tracked import names_of
+from kpjax.lab.commands.predict.pipeline import Seen, names_of, shrunk
 from kpjax.lab.out.reports.sheets import part_of
 from kpjax.lab.predictors import Predictor
 

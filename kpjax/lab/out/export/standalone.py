@@ -41,8 +41,6 @@ class Predictor(NamedTuple):
     predict: Predict
 
 
-# The folder
-
 def checked_description(folder: Path) -> dict[str, Any]:
     """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
     folder = Path(folder)
@@ -143,8 +141,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-# Images
-
 def transform_of(given: Mapping[str, Any]) -> Transform:
     """Returns the transform that `input` of a predictor.json describes: an image, and perhaps a box, to a square.
 
@@ -176,8 +172,6 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
 
-
-# The command
 
 def check_images(side: int) -> np.ndarray:
     """Renders two images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""

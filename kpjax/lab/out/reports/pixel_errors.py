@@ -137,8 +137,6 @@ def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
     return found
 
 
-# In words
-
 COLUMNS = (("labels", 7), ("median, px", 12), ("mean, px", 10), ("shown, px", 11), ("hidden", 8), ("PCK, %", 8))
 
 
@@ -184,8 +182,6 @@ def pixels(value: float) -> str:
     """Returns a length with a decimal below 100, "–" for nan."""
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
-
-# In files
 
 def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
     """Writes errors.csv, a row for every labelled keypoint, and errors_by_keypoint.csv; returns the first path."""
@@ -239,8 +235,6 @@ def _animals(rows: Sequence[dict[str, str]], names: tuple[str, ...]) -> Animals:
         np.array([float(one["length"]) for one in found]), true, np.isfinite(true).all(-1).astype(np.float32),
         predicted, scores)
 
-
-# Of a run
 
 class Part(NamedTuple):
     """Labelled animals of a project, and the folder below which their names are paths."""

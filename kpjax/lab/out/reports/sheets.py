@@ -120,8 +120,6 @@ def _shared(first, second) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
-# Predictions beside labels
-
 class Compared(NamedTuple):
     """One animal's predictions and labels in pixels of its image."""
 

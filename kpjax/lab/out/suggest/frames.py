@@ -61,8 +61,6 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
     return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
 
 
-# Frames with labels
-
 def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
     """Reads the labelled frames of a project. Raises InputError for one without a keypoint of `skeleton`."""
     if not set(skeleton.names) & set(project.skeleton.names):
@@ -98,8 +96,6 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
         any(abs(frame.number - other) < max(apart, 1) for other in taken.get(frame.path.stem, ()))
         for frame in frames], bool)
 
-
-# The choice
 
 def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
     """Returns (side * side,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
