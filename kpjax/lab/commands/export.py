@@ -35,8 +35,8 @@ def export(asked: Export) -> Path:
         if (out / name).is_file():
             print(f"{(out / name).stat().st_size:>12,} B  {name}")
     left_out = description.get("left_out")
-    print(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
-          f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
+    print(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, "
+          f"for {', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
           + (f"; {left_out} arrays that points do not depend on are left out" if left_out else ""))
     if until := description.get("loads_until"):
         print(f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)")

@@ -211,13 +211,6 @@ def found_text(counts: dict[str, int]) -> str:
             f"{counts['others']} where none is labelled")
 
 
-def held_out_text(folder: Path) -> str:
-    """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none,
-    and of a run that took the network from another."""
-    learnt = kept_finder(folder)
-    return found_text(learnt.described["held_out"]) if learnt and "held_out" in learnt.described else ""
-
-
 def kept_finder(folder: Path) -> Learnt | None:
     """Reads what `keep_finder` wrote, None if nothing. Raises InputError for a damaged description."""
     path = Path(folder) / FOLDER / FILE

@@ -26,7 +26,7 @@ from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, LINE, NEAR, TARGET, Animals, errors_of, pixels
 from kpjax.lab.out.reports.sheets import cropped, labels_drawn, opened as frame_of, predictions_drawn
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
-from kpjax.lab.own.animals import held_out_text
+from kpjax.lab.own.animals import found_text, kept_finder
 from kpjax.structures import skeleton_from_json
 from kpjax.systems.reports.report import curve_image, images_of, panels, provenance, rendered
 from kpjax.systems.reports.table import Column, Line, groups, header, lines_of
@@ -55,18 +55,8 @@ class OwnRun(NamedTuple):
     skeleton: Skeleton
     animals: Animals
     cutoff: float
-
-    @property
-    def judged(self) -> Animals | None:
-        """The animals by which it is judged."""
-        parts = self.animals.by_part()
-        return parts.get(judging(parts))
-
-    @property
-    def error(self) -> float:
-        """The mean error of these in px; inf if there are none."""
-        mean = math.nan if self.judged is None else errors_of(self.judged, self.cutoff)[ALL].mean
-        return mean if math.isfinite(mean) else math.inf
+    judged: Animals | None  # by which it is judged
+    error: float  # the mean of these in px; inf if there are none
 
 
 def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Column], *, summary: str,
@@ -98,7 +88,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
-    if animals := held_out_text(shown.folder):
+    learnt = kept_finder(shown.folder)  # of a run that took it from another it is not known
+    if animals := found_text(learnt.described["held_out"]) if learnt and "held_out" in learnt.described else "":
         print(animals)
     return write_text(folder / "report.html", _page(folder, shown, measured, columns, {
         "summary": summary, "verdict": reached, "advice": better, "notes": [*notes, *filter(None, [animals])],
@@ -113,8 +104,12 @@ def opened(line: Line) -> OwnRun | None:
         return None
     skeleton = skeleton_from_json(read_json(path), str(path))
     animals, scores = pixel_errors.read_errors(folder, skeleton.names), read_score_table(folder)
-    cutoff = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF)
-    return None if animals is None else OwnRun(line, folder, skeleton, animals, cutoff)
+    if animals is None:
+        return None
+    cutoff, parts = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF), animals.by_part()
+    judged = parts.get(judging(parts))
+    mean = math.nan if judged is None else errors_of(judged, cutoff)[ALL].mean
+    return OwnRun(line, folder, skeleton, animals, cutoff, judged, mean if math.isfinite(mean) else math.inf)
 
 
 def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict) -> str:
@@ -133,7 +128,7 @@ def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence
                     for name in (*names, ALL) if any(found[name].labels for found in tables)],
         colours={name: "rgb({}, {}, {})".format(*colour) for name, colour in
                  zip(names, keypoint_colours(len(names)).tolist(), strict=True)},
-        parts=map(pixel_errors.frames_text, parts.values()), curves=[curve for curve in curves if curve[-1]],
+        parts=[*map(pixel_errors.frames_text, parts.values())], curves=[curve for curve in curves if curve[-1]],
         several=len(measured) > 1, header=header(in_pixels, headed), groups=groups(in_pixels, headed),
         chosen=run.line.name, films=[path.relative_to(folder).as_posix() for path in films], pictures=_pictures(run),
         run=shlex.quote(str(run.folder)), points=shlex.quote(str(folder / "points")), images=images_of([run.line]),

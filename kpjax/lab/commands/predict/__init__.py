@@ -2,7 +2,6 @@
 import collections
 import dataclasses
 import itertools
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -25,7 +24,7 @@ from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
-from kpjax.lab.commands.predict.pipeline import Seen, names_of
+from kpjax.lab.commands.predict.pipeline import Seen, followed, from_left, names_of, predicted, tracked
 from kpjax.lab.commands.smooth import ENDING, smoothed_table
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
@@ -38,7 +37,6 @@ NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 FOUND = ("_boxes.csv", "_doubts.csv")  # the latter of videos
 SHEET, MOVING = "_sheet.jpg", ("_overlay.mp4", "_overlay.gif")
 MOST_ANIMALS = 1000
-PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
 
 
@@ -130,8 +128,7 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     numbers = [whole_number(part) if part else None for part in parts]
     if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
             part and number is None for part, number in zip(parts, numbers, strict=True)):
-        raise InputError("frames", f"{asked.frames!r} is not a range; give for example 0:100, or 0:1000:10 for every "
-                                   "tenth")
+        raise InputError("frames", f"{asked.frames!r} is not a range; give 0:100, or 0:1000:10 for every tenth")
     return slice(*numbers), predictions.check_formats(asked.formats.split(","))
 
 
@@ -172,18 +169,16 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     with_images = moving or not (sequence.video or asked.no_overlay)
     shown = range(len(sequence)) if with_images else () if asked.no_overlay else drawing.sheet_rows(len(sequence))
     side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
-    seen = (pipeline.followed(predictor, sequence, shown=shown, side=side)
+    seen = (followed(predictor, sequence, shown=shown, side=side)
             if predictor.follow and sequence.video and work.boxes is None else
-            pipeline.predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
+            predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
                       level=asked.level, find=work.find, animals=work.animals))
     kept, doubts, sheet = [], [], {}
     with together(asked.out) as folder:
         with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, leave=False,
-                                 dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
-            passed = seen
-            if work.find:
-                passed = pipeline.tracked(seen, doubts, animals=work.animals) if sequence.video else pipeline.from_left(seen)
-            passed = _recorded(passed, kept, len(sequence), bar)
+                                 dynamic_ncols=True, disable=None) as bar:
+            told_apart = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+            passed = _recorded(told_apart if work.find else seen, kept, bar)
             # The first frames set the usual score and the size of points, so that all are drawn alike.
             first = list(itertools.islice(passed, asked.batch_size))
             look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances)
@@ -222,7 +217,8 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                           if (asked.out / name).exists())  # without one image that can be read nothing is drawn
     print(", ".join(str(asked.out / name) for name in there))
     if smooth:
-        print(f"frames in order, several networks: smoothed points in {paths[-len(smooth)]}, as predicted in {paths[0]}")
+        last = paths[-len(smooth)]
+        print(f"frames in order, several networks: smoothed points in {last}, as predicted in {paths[0]}")
     if removed and asked.overwrite:
         print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
@@ -261,12 +257,9 @@ def _radius_lines(table: PredictionTable, look: drawing.Look, predictor: Predict
     return lines
 
 
-def _recorded(seen: Iterator[Seen], kept: list[Seen], count: int, bar: tqdm) -> Iterator[Seen]:
-    """Passes frames on, and keeps them without their images. count: of all frames."""
-    piped = not sys.stderr.isatty() and count >= PROGRESS_FROM
-    for number, one in enumerate(seen, 1):
-        if piped and number < count and 10 * number // count > 10 * (number - 1) // count:
-            print(f"{number} of {count} frames", file=sys.stderr, flush=True)
+def _recorded(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]:
+    """Passes frames on, and keeps them without their images."""
+    for one in seen:
         kept.append(one._replace(image=None))
         bar.update()
         yield one
