@@ -96,8 +96,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     if published.is_published(folder):
         return open_people(folder, turned=turned)
     if turned:
-        raise InputError("turned", f"{folder} is no published network of people, which alone looks at turned images; "
-                                   "leave it out")
+        raise InputError("turned", f"{folder} is no published network, which alone sees turned images; leave it out")
     folder = absolute(folder)
     if (Path(folder) / DESCRIPTION).is_file():
         path, kept = Path(folder) / DESCRIPTION, Path(folder) / standalone.RUN / RADII
@@ -128,9 +127,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                      radii, finder=learnt and finder_of(*learnt), with_members=with_members)
 
 
-def open_people(
-    weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False
-) -> Predictor:
+def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False) -> Predictor:
     """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or that are worked out.
 
     weights: its name, or a file. turned: whether images are seen turned and mirrored, too (`published.people`). Raises
@@ -221,8 +218,7 @@ def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
 def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
     run = read_run(folder)
     if (system := system_of_run(run.experiment, run.preset)) is None:
-        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; kpjax train lists "
-                         "those that are known")
+        raise InputError(f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all")
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
     score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
@@ -243,8 +239,7 @@ def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
-        raise InputError("run", f"{folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
-                         "an exported folder")
+        raise InputError("run", f"{folder} does not exist; give .../<variant>/seed-<n> or an exported folder")
     if not (folder / "results.json").is_file():
         below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
         if below:
@@ -253,8 +248,7 @@ def _check_finished(folder: Path) -> None:
             raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
         raise InputError("run", f"{folder} is not a run's folder (no results.json in it), and no exported predictor")
     if not (folder / "model").is_dir():
-        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or the folder was not copied "
-                                "whole")
+        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or not all was copied")
 
 
 def check_fits(opened: OpenedRun, folder: Path) -> None:
@@ -269,8 +263,7 @@ def check_fits(opened: OpenedRun, folder: Path) -> None:
         raise InputError(f"{folder}: the weights do not fit the network of config.json "
                          f"({' '.join(str(error).split())[:200]}); copy both from one run") from None
     if found["keypoints"].shape[1] != len(opened.method.skeleton.names):
-        raise InputError(f"{folder}: the network finds {found['keypoints'].shape[1]} points, skeleton.json has "
-                         f"{len(opened.method.skeleton.names)}; copy both from one run")
+        raise InputError(f"{folder}: the network finds other points than skeleton.json has; copy both from one run")
 
 
 def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:

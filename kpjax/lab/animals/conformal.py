@@ -127,8 +127,7 @@ def missing(table: RadiusTable) -> np.ndarray:
 
 def radius_table_as_json(table: RadiusTable) -> dict[str, Any]:
     """Returns the content of radius_table.json in a run's folder."""
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in table._asdict().items()}
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in table._asdict().items()}
 
 
 def read_radius_table(folder: Path) -> RadiusTable | None:

@@ -137,8 +137,7 @@ def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
         one._replace(box=box) for one, box in zip(renamed.instances, boxes, strict=True) if one.visible.any()))
 
 
-def measure(project: Project, predictor: Predictor, asked: Evaluate
-            ) -> tuple[Animals, np.ndarray]:
+def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[Animals, np.ndarray]:
     """Predicts all labelled animals of a project; also returns (N,) how many of its pixels one of the network's covers.
 
     Animals are cropped by their boxes where the run needs that, or where a frame has several; whole frames are seen
@@ -275,8 +274,7 @@ def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, as
     ours = all_found.only(labelled)._replace(lengths=reference_lengths(project)[of[labelled]])
     within = [int((animals.distances < asked.threshold * animals.lengths[:, None]).sum()) for animals in (ours, theirs)]
     here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
-    print(f"{said}; PCK {here:.1f} % in its own boxes (what is not found is missed), {there:.1f} % in those of the "
-          "labels")
+    print(f"{said}; PCK {here:.1f} % in its own boxes (not found is missed), {there:.1f} % in those of the labels")
     reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
         radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
     known = predictor.finder.most if predictor.finder.always else None

@@ -45,7 +45,6 @@ def export(asked: Export) -> Path:
     with jax.default_device(a_cpu()):
         difference = standalone.self_test(standalone.open_predictor(out))
     if not difference <= TOLERANCE:
-        raise RunError(f"{out}: points lie up to {difference:.3g} px from those of the run; at most {TOLERANCE:g} is "
-                       "right")
+        raise RunError(f"{out}: points lie up to {difference:.3g} px from the run's; at most {TOLERANCE:g} is right")
     print(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out

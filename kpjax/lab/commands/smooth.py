@@ -38,8 +38,7 @@ def smooth(asked: Smooth) -> list[Path]:
                                   ("animals", one.instances, first.instances),
                                   ("frames", one.numbers.tolist(), first.numbers.tolist())):
             if mine != other:
-                raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give predictions of one "
-                                           "video by networks of one kind")
+                raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give files of one video")
     out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + ENDING
     paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
@@ -108,8 +107,7 @@ def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, as
     if never.all():
         if asked.cutoff is None:
             raise InputError("points", NO_POINT)
-        raise InputError("cutoff", f"{asked.cutoff:g}: no point of any frame has such a score, the highest is "
-                                   f"{scores.max():.3g}; give a lower one")
+        raise InputError("cutoff", f"{asked.cutoff:g}: no point has such a score, at most {scores.max():.3g}; lower it")
     names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
     why = "no point" if asked.cutoff is None else f"no score of {asked.cutoff:g} or more"
     return [f"never sure, left empty: {summarise(names)} ({why} on any frame)"] if names else []

@@ -97,8 +97,7 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
     content = json_of(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
                                                 ("images", "annotations")):
-        raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
-                         "give a COCO file")
+        raise InputError(f"{path}: images and annotations are missing; give a whole COCO file")
     names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
     if len(names) < len(content["images"]):
         raise InputError(f"{path}: two images have the same id; give every image its own")
@@ -149,7 +148,6 @@ def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray 
     """Returns a box of four numbers; None, with a fault, for anything else."""
     found = np.array(box, np.float64)
     if isinstance(box, str) or found.shape != (4,) or not (np.abs(found) <= LARGEST).all() or min(found[2:]) <= 0:
-        faults.append(f"{where}: {list(box)!s:.60} where four numbers belong, x, y and a positive width and height; "
-                      "correct it")
+        faults.append(f"{where}: {list(box)!s:.60} where x, y and a positive width and height belong; correct it")
         return None
     return found

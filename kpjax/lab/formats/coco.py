@@ -88,15 +88,13 @@ def _files(path: Path) -> list[_File]:
             splits = of_files
     if len(found) > 1 and not splits:
         names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
-        raise InputError(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and "
-                         "test; name one of them instead of the folder")
+        raise InputError(f"{path.name}: {len(found)} annotation files ({names}), not one for each split; name one")
     files = []
     for file, split in zip(found, splits or ("",), strict=True):
         content = json_of(file)
         if not isinstance(content, dict):
             what = "a list" if isinstance(content, list) else _shown(content)
-            raise InputError(f"{file.name}: {what} where an object with images, annotations and categories belongs; "
-                             "name the file with the labels")
+            raise InputError(f"{file.name}: {what} where an object belongs; name the file with the labels")
         for field in ("images", "annotations", "categories"):
             if not isinstance(stored := content.get(field), list):
                 raise InputError(f"{file.name}, {field}: {_shown(stored)} where a list belongs; save it again")
@@ -219,11 +217,9 @@ def _skeleton(
         edges = [(a - first, b - first) for a, b in lines
                  if a != b and all(0 <= end - first < len(names) for end in (a, b))]
         if len(edges) < len(lines):
-            notes.append(f"{len(lines) - len(edges)} of {len(lines)} edges of the skeleton are dropped: they join no "
-                         f"two of the {len(names)} keypoints")
+            notes.append(f"{len(lines) - len(edges)} of {len(lines)} edges join no two keypoints, dropped")
     else:
-        faults.append(f"{where}, skeleton: {_shown(lines)} where a list of pairs of numbers belongs; correct or "
-                      "delete it")
+        faults.append(f"{where}, skeleton: {_shown(lines)} where pairs of numbers belong; correct or delete it")
     places = {name: place for place, name in enumerate(names)}
     pairs = [tuple(map(places.get, pair)) for pair in stored["flip"].items()] if "flip" in stored else None
     known = pairs is not None and all(None not in pair for pair in pairs)  # as `write` stores it

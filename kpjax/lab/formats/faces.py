@@ -40,8 +40,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
     first, points = next(iter(found.items()))
     count = len(points)
     if other := [file for file, points in found.items() if len(points) != count]:
-        raise InputError(f"{other[0].name}: {len(found[other[0]])} points where {first.name} has {count}; read files "
-                         "of one kind at a time")
+        raise InputError(f"{other[0].name}: {len(found[other[0]])} points, {first.name} has {count}; give one kind")
     if count == len(FACE.names) and not (root / SKELETON).is_file():
         notes.append(NOTE)
         skeleton = FACE

@@ -38,8 +38,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     file = naming.only_file(path, files_of(path), "tables of labels")
     rows = read_rows(file, faults, (*_KNOWN, *_POINT, *_PREDICTED))
     if not rows.lacks(*_PREDICTED):
-        raise InputError(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
-                         "points, then remove these two columns")
+        raise InputError(f"{file.name}: columns score and status are not labels; correct the points and remove both")
     animals, frames, names, notes = _read_rows(rows, file.name)
     check_room(file.name, 25 * len(animals) * len(names), file.stat().st_size)
     if rows.separator != ",":

@@ -103,8 +103,7 @@ def without_zeros(project: Project) -> Project:
                              occluded=one.occluded, box=one.box, track=one.track) for one in project.instances]
     points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
     notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
-    return project._replace(instances=tuple(one for one in instances if one.visible.any()),
-                            notes=project.notes + notes)
+    return project._replace(instances=tuple(one for one in instances if one.visible.any()), notes=project.notes + notes)
 
 
 def outside(project: Project) -> np.ndarray:
@@ -153,6 +152,5 @@ def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
             at_edge |= bool((seen == size).any())
             least = min(least, float(seen.min()))
     if not pixels_from and at_edge and least >= 1:
-        notes.append("`pixels_from`: some coordinates equal the width or height of their image and none is below 1; "
-                     "say 1 if pixels count from 1")
+        notes.append("`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?")
     return notes

@@ -212,8 +212,7 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
             for frame in found:
                 frames.setdefault((frame.path.resolve(), frame.number), frame)
         if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
-            raise InputError(f"{path}: there are neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name "
-                             "another one")
+            raise InputError(f"{path}: neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name another")
     depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
     return tuple(frame._replace(depth=depth) if depth and frame.number is None else frame for frame in frames.values())
 

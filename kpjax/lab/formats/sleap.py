@@ -61,8 +61,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             name = path.relative_to(file.parent) if path.is_relative_to(file.parent) else f"{session}/{path.name}"
             frame = Frame(PurePosixPath(name).as_posix(), path, None, (0, 0), session)
         else:
-            faults.append(f"{file.name}: frame {number} of {video.name} is labelled, but there is no such image; "
-                          "delete it in SLEAP")
+            faults.append(f"{file.name}: frame {number} of {video.name} has no image; delete it in SLEAP")
             continue
         if any(np.isinf(user.points["xy"]).any() for user in users):
             faults.append(f"{file.name}, {frame.name}: a coordinate is infinite; correct or delete the point")
@@ -122,8 +121,7 @@ def load(file: Path) -> Any:
 def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
     """Converts the skeleton of all instances. Raises InputError for several."""
     if not labels.skeletons or len({frozenset(one.node_names) for one in labels.skeletons}) > 1:
-        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
-                         "skeleton to a file of their own")
+        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one")
     stored = labels.skeletons[0]
     edges, pairs = ([(int(a), int(b)) for a, b in found] for found in (stored.edge_inds, stored.symmetry_inds))
     return skeleton_of(stored.node_names, edges, pairs or None, notes, file.name)

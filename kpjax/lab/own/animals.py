@@ -257,8 +257,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Pa
     where = f"{counted(int(kept['frames']), 'frame')} without labels"
     if there <= NEARLY_NONE * kept["frames"]:
         few = f"animals were found on {there} of {where}" if count else f"no animal was found on {where}"
-        raise InputError(argument, f"{few}; the finder learns from labelled frames, so label some like these, or leave "
-                         "them out")
+        raise InputError(argument, f"{few}; the finder learns from labelled frames, so label some, or leave them out")
     if count < least:
         raise InputError(argument, f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
                          "more frames, or a smaller --batch-size")

@@ -172,5 +172,4 @@ def check_project(command: Command) -> None:
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
         goes_on = f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, " * (
             "start" in flat(command.config) and (path.parent / "results.json").exists())
-        raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
-                         f"{goes_on}--fresh starts over")
+        raise InputError("project", f"{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over")

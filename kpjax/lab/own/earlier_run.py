@@ -60,8 +60,7 @@ def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str
                          f"has no {missing[0]}); give a run that learnt named keypoints from labels")
     if kind and opened.score["kind"] != kind:
         is_instead, others = OTHERWISE[kind]
-        raise InputError(f"{argument}: the heatmaps of {folder} are {is_instead} (scores are {opened.score['kind']}); "
-                         f"give a run of {others}")
+        raise InputError(f"{argument}: heatmaps of {folder} are {is_instead}; give a run of {others}")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     head = opened.trained.variables.get("params", {}).get("head", {})
     if hasattr(network, "head_layers") and "output" in head:  # RegDA's first stage has a head of its own

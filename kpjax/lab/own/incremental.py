@@ -109,8 +109,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                          "head, too; add one more or one fewer")
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.own.validation)
-    print(f"{projects.described(project, held)}\n"
-          f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    print(f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
@@ -131,8 +130,7 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
     labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
     new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
     if not new:
-        raise InputError("project", f"{project.root} labels no keypoint that the old run does not know "
-                         f"({', '.join(old)}); label new ones, or give them other names")
+        raise InputError("project", f"{project.root} labels nothing but {', '.join(old)}; label new keypoints")
     return new
 
 

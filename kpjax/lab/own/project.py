@@ -41,8 +41,7 @@ class Own(Options):
 def needed_project(path: str, own: Own, argument: str = "project") -> Project:
     """Reads the project at a path, named by `argument`, as one with `own.more_projects` if it is the `project`."""
     if not path:
-        raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
-                         "Lightning Pose, or csv; kpjax check shows what is in it")
+        raise InputError(argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv")
     options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
     if argument == "project" and own.more_projects:
         return _united((path, *own.more_projects), options)
@@ -114,8 +113,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
-        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; one must train and one be "
-                         "held out, so label more")
+        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; label at least two")
     of_session: dict[str, list[int]] = {}  # in the order of time
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
@@ -145,8 +143,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if recordings:
         held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
     if not 0 < len(held) < len(frames):
-        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; some must "
-                         "train and some be held out")
+        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; keep some")
     frames_out = set(held)
     train, held_out = (tuple(number for number, one in enumerate(project.instances)
                              if (one.visible > 0).any() and (one.frame in frames_out) == out) for out in (False, True))

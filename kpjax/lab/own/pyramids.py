@@ -130,16 +130,14 @@ def tables_of(data: OwnVideos) -> list[Path]:
     """Returns the tables of labels beside the videos, at most one. Raises InputError for several."""
     tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
     if len(tables) > 1:
-        raise InputError("videos", f"{len(tables)} tables of labels ({summarise([str(table) for table in tables])}); "
-                         "put the videos and one table into one folder")
+        raise InputError("videos", f"{len(tables)} tables of labels ({summarise([*map(str, tables)])}); keep one")
     return tables
 
 
 def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
     """Raises InputError for a variant that labels evaluate, where there are none."""
     if (without := set(pyramids.WITHOUT_NETWORK) & set(variants)) and not tables_of(config.data):
-        raise InputError("variants", f"{min(without)} is evaluated by labels, and the videos have none; put a "
-                         "keypoints.csv into their folder, or leave the variant out")
+        raise InputError("variants", f"{min(without)} is evaluated by labels; put a keypoints.csv beside the videos")
 
 
 def open_data(job: Job) -> pyramids.Data:

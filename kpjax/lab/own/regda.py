@@ -115,8 +115,7 @@ def open_data(job: Job) -> regda.Data:
     if labels:
         tests = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
         if shared := len(tests & {target.identity(number) for number in range(len(target))}):
-            print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
-                  "seen without labels")
+            print(f"{shared} of the {len(test)} test images are among the target's {len(target)}, seen without labels")
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
 
 

@@ -57,8 +57,7 @@ def target_of(data: Any, own: Own, skeleton: Skeleton, known_by: str) -> tuple[S
     only = {known_by: [name for name in wanted if name not in names],
             "--target-project": [name for name in names if name not in wanted]}
     if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
-        raise InputError("target_project", f"{project.root} has other keypoints than {known_by}: {', '.join(found)}; "
-                         "name them alike")
+        raise InputError("target_project", f"other keypoints than {known_by}: {', '.join(found)}; name them alike")
     return frames, projects.renamed_to(project, skeleton)
 
 
@@ -173,8 +172,7 @@ def train(job: Job, data: Data) -> Outcome:
         print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
         return kept
     parted = source_free.parted(target)
-    check = source_free.check_of(method, start, parted.held, batch_size=batch,
-                                 least=config.source_free.least_agreement)
+    check = source_free.check_of(method, start, parted.held, batch_size=batch, least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
         job, method, {"target": parted.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
         folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, start_run.poses),

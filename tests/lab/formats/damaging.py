@@ -224,7 +224,7 @@ PREDICTED = (b"scorer,D,D,D\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n"
              b"labeled-data/vid 1/img1.png,1,2,0.9\n")
 DAMAGES = (
     # Paths
-    Damage("coco", _emptied, ["not a known annotation project", "which is of DeepLabCut"]),
+    Damage("coco", _emptied, ["not a known annotation project", "(DeepLabCut"]),
     Damage("coco", lambda root: root / "labels", ["no such file or folder", "name an annotation"]),
     # COCO
     Damage("coco", _half("labels.json"), ["labels.json", "invalid json", "fetch it again"]),
@@ -265,7 +265,7 @@ DAMAGES = (
     Damage("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), ["line 2, box_w, box_h: 0"]),
     Damage("table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
     # Videos
-    Damage("video table", _text("labels.csv", ",7,", ",8,"), ["frame 8", "frames 0 to 7"]),
+    Damage("video table", _text("labels.csv", ",7,", ",8,"), ["a day.mp4/8", "frames 0 to 7"]),
     Damage("video table", _gone("a day.mp4"), ["a day.mp4", "is missing", "--video-root"]),
     Damage("video table", _half("a day.mp4"), ["a day.mp4", "again"]),
     # DeepLabCut
@@ -282,9 +282,9 @@ DAMAGES = (
     # Lightning Pose
     Damage("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv", "lacks w"]),
     Damage("lightning pose", lambda root: shutil.copy(root / "CollectedData.csv", root / "b.csv") and
-           (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one of them"]),
+           (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one"]),
     Damage("lightning pose", _text("CollectedData.csv", "bodyparts,", "individuals,a,a,b,b\nbodyparts,"),
-           ["it names individuals", "the project's folder"]),
+           ["it names individuals", "config.yaml"]),
     # SLEAP
     Damage("sleap", _half("labels.slp"), ["labels.slp", "again"]),
     # Ultralytics
@@ -294,5 +294,5 @@ DAMAGES = (
     Damage("ultralytics", _text("data.yaml", "[2, 3]", "[2"), ["data.yaml: cannot be read"]),
     # Tools for faces
     Damage("pts", _text("1.pts", "n_points: 2", "n_points: 3"), ["not of the form"]),
-    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points where 0.pts has 2"]),
+    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points, 0.pts has 2"]),
 )

@@ -48,7 +48,7 @@ def test_coco_boxes_without_crowds(tmp_path):
     ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
      "3 faults: b.csv line 4: 2 cells.*line 2: .*positive.*line 3, w: 'zero'"),
     ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
-    ("b.json", "[{}]", "does not name its images"),
+    ("b.json", "[{}]", "images and annotations are missing"),
     ("b.csv", "image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n", "a.png may be one/a.png or two/a.png"),
 ])
 def test_what_is_wrong_is_said(tmp_path, name, text, message):

@@ -134,8 +134,7 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             points = in_original_pixels(crop, found)
             if not np.isfinite(points).all():
-                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: the network gives a point that "
-                               "is not finite")
+                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: a point is not finite")
             box = predictor.follow(points, scores, size)
             yield _unseen(predictor, row, size, 1, image=shrunk(image, side) if row in shown else None)._replace(
                 keypoints=points[None], scores=scores[None], present=np.ones(1, bool))

@@ -58,8 +58,7 @@ def checked_description(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: no description of a predictor ({error}); export the run again") from None
     if made_by != FORMAT:
-        raise InputError(f"{path}: format {made_by!r}, this program reads format {FORMAT}; use the {RUNNER} in its "
-                         "folder, or export the run again")
+        raise InputError(f"{path}: format {made_by!r}, this program reads {FORMAT}; use the {RUNNER} in its folder")
     return found
 
 
@@ -92,8 +91,7 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
     try:
         weights = load(content)
     except Exception as error:  # safetensors raises many kinds
-        raise InputError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
-                             ) from None
+        raise InputError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again") from None
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
         compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults appear only here
@@ -133,8 +131,7 @@ def onnx_session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(_bytes(path), options, providers=onnxruntime.get_available_providers())
     except Exception as error:  # its errors have no common class
-        raise InputError(f"{path}: onnxruntime {onnxruntime.__version__} does not load it "
-                             f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
+        raise InputError(f"{path}: ({_first_line(error)}); pip install --upgrade onnxruntime") from error
 
 
 def _first_line(error: Exception) -> str:
