@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -18,7 +17,7 @@ from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import standalone
 from kpjax.lab.out.export.standalone import DESCRIPTION
-from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
+from kpjax.lab.out.export.writing import plain_predict, plain_weights
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import system_of_run
@@ -55,8 +54,6 @@ class Predictor(NamedTuple):
     # next frame that is looked at, None for all of it; None where every frame is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
-    # As `predict`, with the points of M networks as well, (B, M, K, 2); None where it is one
-    with_members: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
     @property
     def words(self) -> str:
@@ -75,7 +72,6 @@ class OpenedRun(NamedTuple):
     score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
     result: Mapping[str, Any]  # as in `Predictor`
     files: Mapping[str, Any]  # the JSON files of the run's folder by name, from which all but `trained` is made
-    member: Method | None = None  # of one of an ensemble's networks
 
     @property
     def side(self) -> int:
@@ -109,13 +105,10 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
             function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
         files = {RADII: read_json(kept)} if kept.is_file() else {}
-        with_members = None
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
-        with_members = opened.member and as_function_of_members(opened.member, opened.trained)
         function = (opened.method.skeleton, opened.side, opened.transform,
-                    (lambda images: with_members(images)[:2]) if with_members else
                     as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
@@ -124,7 +117,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                          f"{len(function[0].names)}; delete it")
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
-                     radii, finder=learnt and finder_of(*learnt), with_members=with_members)
+                     radii, finder=learnt and finder_of(*learnt))
 
 
 def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False) -> Predictor:
@@ -186,7 +179,7 @@ def open_runs(folder: Path) -> OpenedRun:
     result = {**first.result, "variant": f"{len(members)} seeds of {first.result['variant']}",
               "digest": digest_of(*(one.result["digest"] for one in members))}
     return OpenedRun(first.run, method, trained, first.transform,
-                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files, first.method)
+                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files)
 
 
 def seeds_below(folder: Path) -> list[Path]:
@@ -275,19 +268,3 @@ def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tupl
         return np.asarray(found["keypoints"]), np.asarray(found["scores"])
 
     return predict
-
-
-def as_function_of_members(member: Method, trained: Trained
-                           ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Returns `Predictor.with_members` of an ensemble. member: the method of one of its networks."""
-    count = len(member.skeleton.names)
-
-    @jax.jit
-    def compiled(weights: Trained, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        found = methods.member_predictions(member, weights, without_labels(images, count))
-        joint = methods.joint_prediction(found)
-        points = jnp.stack([one.keypoints for one in found], 1)
-        return joint.keypoints.astype(jnp.float32), joint.scores.astype(jnp.float32), points.astype(jnp.float32)
-
-    weights = jax.device_put(trained)
-    return lambda images: tuple(np.asarray(part) for part in compiled(weights, images))

@@ -56,12 +56,9 @@ def radius_table(
     highest level and for 20 images; otherwise all go to the quantiles and the score is not used. Hidden points, and
     those whose error or score is not finite, are left out. The result does not depend on the order of the images.
 
-    Args:
-        errors: (N, K) distances of predicted keypoints to their labels, in pixels.
-        scores: (N, K), higher is more certain; the scale falls with them.
-        visible: (N, K); keypoints with 0 are left out.
-        recordings: (N,) names of the recordings that the images come from; None counts each image by itself.
-        levels: probabilities in (0, 1), in any order.
+    errors: (N, K) distances of predicted keypoints to their labels, in pixels. scores: (N, K), higher is more certain;
+    the scale falls with them. visible: (N, K); keypoints with 0 are left out. recordings: (N,) names of the recordings
+    that the images come from; None counts each image by itself. levels: probabilities in (0, 1), in any order.
     """
     errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
     known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)

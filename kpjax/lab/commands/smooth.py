@@ -13,9 +13,6 @@ from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable
 
-ENDING = "_smoothed"
-NO_POINT = "no frame has a point; predict again"
-
 
 def smooth(asked: Smooth) -> list[Path]:
     """Smooths the points of a video and returns the files that were written, the csv first.
@@ -39,7 +36,7 @@ def smooth(asked: Smooth) -> list[Path]:
                                   ("frames", one.numbers.tolist(), first.numbers.tolist())):
             if mine != other:
                 raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give files of one video")
-    out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + ENDING
+    out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + "_smoothed"
     paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
@@ -82,19 +79,6 @@ def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray 
     return np.where(kept, found.points, np.nan), np.where(kept, np.sqrt(found.variances), np.nan)
 
 
-def smoothed_table(table: PredictionTable, members: np.ndarray) -> PredictionTable:
-    """Returns the table of an ensemble smoothed as `kpjax smooth` does without a cutoff.
-
-    members: (M, N, I, K, 2), the points of M networks, nan where one has none. Raises InputError if no frame has any.
-    """
-    asked = Smooth(points=())
-    points = members.reshape(*members.shape[:2], -1, 2)
-    known = np.isfinite(points).all(-1)
-    if not known.any():
-        raise InputError("points", NO_POINT)
-    return _table(table, smoothed(points, asked)[0], table.scores.reshape(len(table.names), -1))
-
-
 def names_of(table: PredictionTable) -> list[str]:
     """Returns the names of all keypoints of all animals, in the order of the table."""
     several = len(table.instances) > 1
@@ -106,7 +90,7 @@ def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, as
     never = ~sure.any((0, 1))
     if never.all():
         if asked.cutoff is None:
-            raise InputError("points", NO_POINT)
+            raise InputError("points", "no frame has a point; predict again")
         raise InputError("cutoff", f"{asked.cutoff:g}: no point has such a score, at most {scores.max():.3g}; lower it")
     names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
     why = "no point" if asked.cutoff is None else f"no score of {asked.cutoff:g} or more"
@@ -121,7 +105,7 @@ def _table(first: PredictionTable, after: np.ndarray, scores: np.ndarray) -> Pre
         keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
         status=np.where(known.any(-1), OK, UNREADABLE),
         outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes),
-        radii=np.full(shape, np.nan), spreads=np.full(shape, np.nan))  # these were of the points before
+        radii=np.full(shape, np.nan))  # these were of the points before
 
 
 def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smooth) -> list[str]:

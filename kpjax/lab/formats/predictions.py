@@ -18,9 +18,6 @@ OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
 _SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
 
 
-MEASURES = {"radii": "radius", "spreads": "spread"}  # lengths of points: the table's field, and the column of csv
-
-
 class PredictionTable(NamedTuple):
     """Points of I animals on N frames of a video, or on N images.
 
@@ -41,7 +38,6 @@ class PredictionTable(NamedTuple):
     status: np.ndarray  # (N, I) of ok, unreadable (the frame does not decode) and no_box (no animal on the frame)
     outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
     radii: np.ndarray  # (N, I, K) float64 px, within which the truth lies at the level asked for; nan if unknown
-    spreads: np.ndarray  # (N, I, K) float64 px, of an ensemble's points (`fill`); nan if unknown
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
 
@@ -62,28 +58,21 @@ def empty_table(
         np.zeros((shape[0], 2), np.int64), tuple(instances),
         np.full((*shape[:2], 4), np.nan) if boxes is None else boxes,
         np.full((*shape, 2), np.nan), np.zeros(shape), np.full(shape[:2], UNREADABLE, "<U10"), np.zeros(shape, bool),
-        np.full(shape, np.nan), np.full(shape, np.nan), skeleton, title)
+        np.full(shape, np.nan), skeleton, title)
 
 
 def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.ndarray, scores: np.ndarray,
-         present: np.ndarray, radii: np.ndarray | None = None, members: np.ndarray | None = None) -> None:
+         present: np.ndarray, radii: np.ndarray | None = None) -> None:
     """Writes the prediction on one frame into a table, in place.
 
-    Args:
-        size: Width and height of the frame.
-        keypoints: (I, K, 2) in pixels of the frame.
-        scores: (I, K).
-        present: (I,) bool; animals that are not present become `no_box`.
-        radii: (I, K) px, nan where none is known; None of all.
-        members: (I, M, K, 2), the points of M networks. Their spread is the root mean square distance from their mean.
+    size: Width and height of the frame. keypoints: (I, K, 2) in pixels of the frame. scores: (I, K). present: (I,)
+    bool; animals that are not present become `no_box`. radii: (I, K) px, nan where none is known; None of all.
     """
     table.sizes[row] = size
     table.status[row] = np.where(present, OK, NO_BOX)
     table.keypoints[row] = np.where(present[:, None, None], keypoints, np.nan)
     table.scores[row] = np.where(present[:, None], scores, 0.0)
     table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
-    if members is not None:
-        table.spreads[row] = np.sqrt(np.var(members, axis=1).sum(-1))
     table.outside[row] = present[:, None] & outside_of(keypoints, size)
 
 
@@ -92,28 +81,27 @@ def outside_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return ~((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
 
 
-def csv_text(*tables: PredictionTable) -> str:
-    """Formats tables, all of videos or all of images, as one csv with a row for each point.
+def csv_text(table: PredictionTable) -> str:
+    """Formats a table as csv with a row for each point.
 
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The status is `ok`,
     `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or `no_box` for an
     animal that is not on the frame. In the last two, x and y are nan and the score is 0. Where any radius is known, a
-    last column has them, empty for the other points, and likewise for the spread of an ensemble.
+    last column has them, empty for the other points.
     """
-    known = [name for name in MEASURES if any(np.isfinite(getattr(table, name)).any() for table in tables)]
-    header = ["instance", "keypoint", "x", "y", "score", "status", *(MEASURES[name] for name in known)]
-    rows = [["video", "frame", "time", *header] if tables[0].is_video else ["image", *header]]
-    for table, row in ((one, row) for one in tables for row in range(len(one.names))):
-        key = [table.names[row]]
+    columns = ["instance", "keypoint", "x", "y", "score", "status"] + ["radius"] * bool(np.isfinite(table.radii).any())
+    rows = [["video", "frame", "time", *columns] if table.is_video else ["image", *columns]]
+    for row, name in enumerate(table.names):
+        key = [name]
         if table.is_video:
             key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
         for number, instance in enumerate(table.instances):
             fields = (field[row, number].tolist() for field in (
-                table.keypoints, table.scores, table.outside, *(getattr(table, name) for name in known)))
-            for keypoint, (x, y), score, outside, *lengths in zip(table.skeleton.names, *fields, strict=True):
-                status = "outside" if outside else str(table.status[row, number])
-                measured = ["" if math.isnan(length) else f"{length:.3f}" for length in lengths]
-                rows.append([*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *measured])
+                table.keypoints, table.scores, table.outside, table.radii))
+            for keypoint, (x, y), score, outside, radius in zip(table.skeleton.names, *fields, strict=True):
+                cells = [f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "outside" if outside else table.status[row, number],
+                         "" if math.isnan(radius) else f"{radius:.3f}"]
+                rows.append([*key, instance, keypoint, *cells[:len(columns) - 2]])
     return rows_text(rows)
 
 

@@ -142,12 +142,9 @@ def save(
 ) -> Path:
     """Writes a .slp file whole or not at all, and returns its path. Raises InputError without the extra kpjax[sleap].
 
-    Args:
-        animals: Of each frame. A frame without any is written empty, unless it is only suggested.
-        name: Of the skeleton.
-        suggested: Numbers of the frames that are suggested to be labelled.
-        lengths: Number of frames of videos by path, where known.
-        provenance: What predicted the points.
+    animals: Of each frame. A frame without any is written empty, unless it is only suggested. name: Of the skeleton.
+    suggested: Numbers of the frames that are suggested to be labelled. lengths: Number of frames of videos by path,
+    where known. provenance: What predicted the points.
     """
     sio = library()
     nodes, names = sio.Skeleton(nodes=list(skeleton.names), name=name), skeleton.names

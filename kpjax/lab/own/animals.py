@@ -17,7 +17,7 @@ from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
-from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
+from kpjax.lab.animals.matching import Matched, match_by_centre, middles_of
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import Crowd, crowd_of, frame_identity, unlabelled_source, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
@@ -180,9 +180,8 @@ def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[
     for row, (keypoints, visible) in enumerate(zip(source.examples.keypoints, source.examples.visible, strict=True)):
         true = np.where(visible[:, None] > 0, keypoints, np.nan).reshape(-1, points, 2)
         true = true[np.isfinite(true).any((1, 2))]
-        there, extents = found.scores[row] >= FOUND, extents_of(true)
-        matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
-        yield extents, found.extents[row][there], matched
+        there, (middles, extents) = found.scores[row] >= FOUND, middles_of(true)
+        yield extents, found.extents[row][there], match_by_centre(middles, extents, found.centres[row][there])
 
 
 def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:

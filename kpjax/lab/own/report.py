@@ -66,13 +66,9 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
     seed. None if no run kept its errors, as those without labels.
 
-    Args:
-        folder: of the preset.
-        lines: of all variants, with their runs.
-        columns: of the system, for the curves in the fold.
-        summary: the project and what was held out, plain text.
-        notes: on the network and its cost, plain text, for the fold.
-        command: of the runs.
+    folder: of the preset. lines: of all variants, with their runs. columns: of the system, for the curves in the fold.
+    summary: the project and what was held out, plain text. notes: on the network and its cost, plain text, for the
+    fold. command: of the runs.
     """
     folder, measured = Path(folder), [line for line in lines if line.runs.finished and not in_bucket(folder)]
     unknown = unknown_of(Path(measured[0].runs.finished[0].folder)) if measured else []

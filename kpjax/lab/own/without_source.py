@@ -3,7 +3,7 @@ its source: a finished run in place of labels and images, which a mean teacher a
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -78,29 +78,22 @@ def tested(job: Job, data: Data) -> dict[str, Part]:
     return {TARGET: Part(data.target.test, project.root)}
 
 
-class Known(NamedTuple):
-    """What the run at --start brings."""
-
-    run: EarlierRun
-    poses: PoseStatistics | None  # of its labels; None where fewer had all keypoints than there are coordinates
-    finder: Learnt | None  # of animals; None where it sees whole frames
-
-
 @functools.lru_cache(maxsize=2)
-def known(start: str) -> Known:
-    """Reads the run at --start. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
+def known(start: str) -> tuple[EarlierRun, PoseStatistics | None, Learnt | None]:
+    """Reads the run at --start, the statistics of its labels, where enough had all keypoints, and what finds animals,
+    where it sees crops. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
     for statistics of other keypoints."""
     run, finder, file = earlier_run(start, "start"), kept_finder(Path(start).expanduser()), pose_statistics.FILE
     if needs_box(run.opened.transform) and finder is None:
         raise InputError("start", f"{start} reads crops around boxes, which target frames do not have, and keeps no "
                          "network that finds animals; give a run's own folder, trained on several animals")
     if file not in run.opened.files:
-        return Known(run, None, finder)
+        return run, None, finder
     poses = pose_statistics.pose_statistics_from(run.opened.files[file], f"{start}/{file}")
     if poses.names != run.skeleton.names:
         raise InputError("start", f"{start}/{file} is of {', '.join(poses.names)}, the run finds "
                          f"{', '.join(run.skeleton.names)}; copy both from one run")
-    return Known(run, poses, finder)
+    return run, poses, finder
 
 
 def resolved(config: Any, typed: Collection[str]) -> Any:
@@ -157,7 +150,7 @@ def build(config: Any, skeleton: Skeleton) -> Method:
 
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
-    config, target, start_run = job.config, data.target.train, known(job.config.backbone.start)
+    config, target, (run, poses, _) = job.config, data.target.train, known(job.config.backbone.start)
     method = build(config, target.skeleton)
     variables = config.backbone.variables(
         configs.network_of(config, len(target.skeleton.names)), image_size=config.data.image_size, seed=0)["variables"]
@@ -167,7 +160,7 @@ def train(job: Job, data: Data) -> Outcome:
         return kept
     scores = predict_source(method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch).scores
     # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
-    edges = np.array(start_run.run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
+    edges = np.array(run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
     if why := source_free.familiar(scores, edges, config.familiar):
         print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
         return kept
@@ -175,7 +168,7 @@ def train(job: Job, data: Data) -> Outcome:
     check = source_free.check_of(method, start, parted.held, batch_size=batch, least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
         job, method, {"target": parted.learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, start_run.poses),
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, checked,

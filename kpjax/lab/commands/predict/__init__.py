@@ -25,7 +25,6 @@ from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import Seen, followed, from_left, names_of, predicted, tracked
-from kpjax.lab.commands.smooth import ENDING, smoothed_table
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
 from kpjax.lab.formats.predictions import PredictionTable
@@ -147,9 +146,7 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
     drawings = {stem + SHEET: not asked.no_overlay} | (
         {stem + ending: asked.overlay for ending in MOVING} if video else
         dict.fromkeys(map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay))
-    tables = [stem] + [stem + ENDING] * bool(predictor.with_members and video)
-    files = [path.as_posix() for table in tables
-             for path in predictions.prediction_files(formats, predictor.title, Path(), table)]
+    files = [path.as_posix() for path in predictions.prediction_files(formats, predictor.title, Path(), stem)]
     files += [stem + ending for ending in FOUND[:1 + video] if find]
     files += [name for name, drawn in drawings.items() if drawn]
     return _Work(sequence, instances, boxes, tuple(files), tuple(name for name, drawn in drawings.items() if not drawn),
@@ -192,7 +189,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                 passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
             collections.deque(passed, maxlen=0)
         faults = [str(one.fault) for one in kept if one.fault is not None]
-        table, members = _table(work, kept, predictor)
+        table = _table(work, kept, predictor)
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
         if sheet:
             drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
@@ -200,9 +197,7 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
         for ending, rows in zip(FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True):
             if work.named(ending) in work.files:
                 paths.append(write_text(folder / work.named(ending), rows_text(rows)))
-        smooth = [] if members is None else predictions.write_predictions(
-            smoothed_table(table, members), formats, folder, work.named(ENDING))
-        paths = [asked.out / path.relative_to(folder) for path in (*paths, *smooth)]
+        paths = [asked.out / path.relative_to(folder) for path in paths]
     removed = [path for name in work.older if (path := asked.out / name).is_file() and not path.is_symlink()]
     for path in removed if asked.overwrite else ():
         remove(path)
@@ -216,9 +211,6 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     there = dict.fromkeys(drawing.FOLDER if name.startswith(f"{drawing.FOLDER}/") else name for name in work.files
                           if (asked.out / name).exists())  # without one image that can be read nothing is drawn
     print(", ".join(str(asked.out / name) for name in there))
-    if smooth:
-        last = paths[-len(smooth)]
-        print(f"frames in order, several networks: smoothed points in {last}, as predicted in {paths[0]}")
     if removed and asked.overwrite:
         print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
@@ -265,11 +257,8 @@ def _recorded(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[See
         yield one
 
 
-def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> tuple[PredictionTable, np.ndarray | None]:
-    """Returns all predictions, and the points (M, N, I, K, 2) of an ensemble's networks on a video, None of one.
-
-    Where animals were found, there are as many as were told apart.
-    """
+def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> PredictionTable:
+    """Returns all predictions. Where animals were found, there are as many as were told apart."""
     sequence, instances, boxes = work.sequence, work.instances, work.boxes
     if work.find:
         instances = names_of(work.animals or max([1, *(len(one.present) for one in kept)]))
@@ -280,14 +269,10 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> tuple[Pre
     table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
                                     predictor.title, files=sequence.files, times=sequence.times,
                                     instances=instances, boxes=boxes)
-    members = None
     for one in kept:
         if one.fault is None:
-            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii, one.members)
-        if one.members is not None and sequence.video:
-            members = np.full((len(sequence), *one.members.shape), np.nan) if members is None else members
-            members[one.row] = one.members
-    return table, None if members is None else members.transpose(2, 0, 1, 3, 4)
+            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii)
+    return table
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:

@@ -44,7 +44,6 @@ class Seen(NamedTuple):
     radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
     boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found or named; None of none
     more: int = 0  # animals that were found beyond their known number, and left out
-    members: np.ndarray | None = None  # (I, M, K, 2) float64, the points of an ensemble's M networks, as `keypoints`
 
 
 class _Frame(NamedTuple):
@@ -94,8 +93,7 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
                 part = [cut(row, image, *finder.boxes(found, number, crop, animals))
                         for number, (row, image, _, crop) in enumerate(part)]
             squares = [square for frame in part for _, square, _ in frame.crops]
-            results = in_batches(predictor.with_members or predictor.predict, np.stack(squares), batch_size
-                                 ) if squares else ()
+            results = in_batches(predictor.predict, np.stack(squares), batch_size) if squares else ()
             compiled.append(True)
         ends = np.cumsum([0, *(len(frame.crops) for frame in part)])
         return [_placed(frame, [result[first:last] for result in results], predictor, sequence, level)
@@ -169,18 +167,13 @@ def _placed(frame: _Frame, found: Sequence[np.ndarray], predictor: Predictor, se
             level: float | None) -> Seen:
     """Returns a frame with what the network found on its crops."""
     seen = frame.seen
-    if len(found) > 2:
-        seen = seen._replace(members=np.full((len(seen.present), *found[2].shape[1:]), np.nan))
     for number, (animal, _, crop) in enumerate(frame.crops):
-        keypoints, scores, *members = (result[number] for result in found)
+        keypoints, scores = (result[number] for result in found)
         points = in_original_pixels(crop, keypoints.astype(np.float64))
         if not np.isfinite(points).all():
             place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
             raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
         seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores, True
-        if members:
-            seen.members[animal] = in_original_pixels(crop, members[0].astype(np.float64).reshape(-1, 2)).reshape(
-                members[0].shape)
         if predictor.radii and level is not None:  # of the square image, which shows a part of the frame otherwise
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
             seen.radii[animal] = np.where(np.isfinite(reach), reach, np.nan)
@@ -229,8 +222,7 @@ def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
     boxes = np.zeros((0, 4)) if one.boxes is None else one.boxes
     return one._replace(keypoints=placed(one.keypoints, np.nan), scores=placed(one.scores, 0.0),
                         present=placed(one.present, False), radii=placed(one.radii, np.nan),
-                        boxes=placed(boxes, np.nan),
-                        members=None if one.members is None else placed(one.members, np.nan))
+                        boxes=placed(boxes, np.nan))
 
 
 def names_of(count: int) -> tuple[str, ...]:
