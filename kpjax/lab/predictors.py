@@ -144,7 +144,16 @@ def open_run(folder: Path) -> OpenedRun:
     if (Path(folder) / DESCRIPTION).is_file():
         folder = exported_run(Path(folder))
     _check_finished(folder)
-    opened = _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
+    run, trained = read_run(folder), load_trained(folder / "model")
+    if (system := system_of_run(run.experiment, run.preset)) is None:
+        raise InputError(f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all")
+    found = system.predicting(stored_run(system, folder))
+    files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
+                          folder / SCORE_TABLE)
+    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
+              "digest": read_json(folder / "model" / "trained.json")["digest"]}
+    opened = OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
     check_fits(opened, folder)
     return opened
 
@@ -206,19 +215,6 @@ def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
     # Animals without a label have no row in errors.csv.
     known = held and len(held.parts) == len(joint.index)
     return meaning_of_scores(joint, held.recordings if known else [""] * len(joint.index), kind)
-
-
-def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
-    run = read_run(folder)
-    if (system := system_of_run(run.experiment, run.preset)) is None:
-        raise InputError(f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all")
-    found = system.predicting(stored_run(system, folder))
-    files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
-    score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
-                          folder / SCORE_TABLE)
-    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
-              "digest": digest}
-    return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
 
 
 def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

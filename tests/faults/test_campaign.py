@@ -121,7 +121,7 @@ def test_what_is_read_means_something(laboratory, data):
             assert not (np.abs(read_predictions(file).keypoints) > 1e6).any()
             return
         if file.name in ("bbox.csv", "labels.json"):
-            boxes = [box for of_frame in read_boxes(file).of.values() for box in of_frame.values()]
+            boxes = [box for of_frame in read_boxes(file).values() for box in of_frame.values()]
             assert all((np.abs(box) <= 1e6).all() and (box[2:] > 0).all() for box in boxes)
         project, faults = project_and_faults(place / "p", Options())
         if project and not faults:

@@ -51,7 +51,12 @@ def smooth(asked: Smooth) -> list[Path]:
     for line in _never_sure(sure, scores, first, asked):
         print(line)
     after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
-    table = _table(first, after, scores.mean(0))
+    shape, sizes = first.scores.shape, first.sizes[:, None, None]
+    keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
+    table = first._replace(
+        keypoints=keypoints, scores=np.where(known, scores.mean(0).reshape(shape), 0.0),
+        status=np.where(known.any(-1), OK, UNREADABLE), radii=np.full(shape, np.nan),  # these were of the points before
+        outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes))
     before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
@@ -95,17 +100,6 @@ def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, as
     names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
     why = "no point" if asked.cutoff is None else f"no score of {asked.cutoff:g} or more"
     return [f"never sure, left empty: {summarise(names)} ({why} on any frame)"] if names else []
-
-
-def _table(first: PredictionTable, after: np.ndarray, scores: np.ndarray) -> PredictionTable:
-    shape = first.scores.shape
-    keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
-    sizes = first.sizes[:, None, None]
-    return first._replace(
-        keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
-        status=np.where(known.any(-1), OK, UNREADABLE),
-        outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes),
-        radii=np.full(shape, np.nan))  # these were of the points before
 
 
 def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smooth) -> list[str]:

@@ -13,7 +13,7 @@ from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import BOXES, boxes_of
 from kpjax.lab.formats.predictions import OK, empty_table, fill
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
@@ -53,7 +53,7 @@ def suggest(asked: Suggest) -> Path:
     frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = boxes_of(read_boxes(asked.boxes), [
+        animals, boxes = boxes_of(asked.boxes, [
             (frame.path.absolute().as_posix(), frame.number) for frame in frames])
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp or csv")

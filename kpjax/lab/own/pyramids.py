@@ -134,12 +134,6 @@ def tables_of(data: OwnVideos) -> list[Path]:
     return tables
 
 
-def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
-    """Raises InputError for a variant that labels evaluate, where there are none."""
-    if (without := set(pyramids.WITHOUT_NETWORK) & set(variants)) and not tables_of(config.data):
-        raise InputError("variants", f"{min(without)} is evaluated by labels; put a keypoints.csv beside the videos")
-
-
 def open_data(job: Job) -> pyramids.Data:
     """Opens the videos, which train and test: labels are what no discovery has seen."""
     data, files = job.config.data, job.config.data.files()
@@ -160,7 +154,8 @@ SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_point
 SYSTEM = made(OwnSystem(
     pyramids.SYSTEM, OWN, resolved, open_data,
     short_list=lambda config: ("untrained", "pyramids"),
-    applicable=lambda config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE),
-    check_variants=check_variants,
+    applicable=lambda config: tuple(  # labels evaluate those without a network
+        name for name in pyramids.VARIANTS if name != pyramids.ORACLE and (
+            name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))),
     differences={"predicting": predicting, "columns": lambda config: sorted(
         pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))

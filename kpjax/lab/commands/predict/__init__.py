@@ -26,7 +26,7 @@ from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import Seen, followed, from_left, names_of, predicted, tracked
 from kpjax.lab.formats import predictions
-from kpjax.lab.formats.boxes_file import BOXES, boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import BOXES, boxes_of
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
@@ -135,7 +135,7 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
     instances, boxes = ("0",), None
     if asked.boxes is not None:
         path, numbers = sequence.path.absolute().as_posix(), sequence.numbers.tolist()
-        instances, boxes = boxes_of(read_boxes(asked.boxes), [(path, number) for number in numbers] if sequence.video
+        instances, boxes = boxes_of(asked.boxes, [(path, number) for number in numbers] if sequence.video
                                     else [(name, None) for name in sequence.names])
     find, animals = asked.boxes is None and predictor.finder is not None, None
     if find:

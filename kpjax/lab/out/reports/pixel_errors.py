@@ -209,31 +209,27 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
 
     names: of the keypoints, in their order; those with a label if not given.
     """
-    path = Path(folder) / FILE
+    path, keys = Path(folder) / FILE, ("part", "image", "video", "frame", "instance", "length")
     if not path.is_file():
         return None
     with foreign(path, "train the run again, or delete the file"):
         rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
         if not rows or set(HEADER) - set(rows[0]):
             raise ValueError("not what a run writes")
-        return _animals(rows, tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows)))
-
-
-def _animals(rows: Sequence[dict[str, str]], names: tuple[str, ...]) -> Animals:
-    keys = ("part", "image", "video", "frame", "instance", "length")
-    animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
-    shape = (len(animals), len(names))
-    true, predicted, scores = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.zeros(shape)
-    for row in rows:
-        at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
-        predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
-        scores[at] = float(row["score"])
-    found = [dict(zip(keys, key, strict=True)) for key in animals]
-    return Animals(
-        names, tuple(one["part"] for one in found), tuple(Path(one["image"] or one["video"]) for one in found),
-        tuple(int(one["frame"]) if one["frame"] else None for one in found), tuple(one["instance"] for one in found),
-        np.array([float(one["length"]) for one in found]), true, np.isfinite(true).all(-1).astype(np.float32),
-        predicted, scores)
+        names = tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows))
+        animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
+        shape = (len(animals), len(names))
+        true, predicted, scores = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.zeros(shape)
+        for row in rows:
+            at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
+            predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
+            scores[at] = float(row["score"])
+        parts, images, videos, frames, instances, lengths = zip(*animals, strict=True)
+        return Animals(
+            names, parts, tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
+            tuple(int(frame) if frame else None for frame in frames), instances,
+            np.array([float(length) for length in lengths]), true, np.isfinite(true).all(-1).astype(np.float32),
+            predicted, scores)
 
 
 class Part(NamedTuple):

@@ -46,16 +46,11 @@ def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray
     """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same size."""
     many = len(skeleton.names) > NAMED
     colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
-    if not many:
-        image = draw_keypoints(image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), skeleton,
-                               minimum_side=1)
-    pil_image = Image.fromarray(image)
+    pil_image = Image.fromarray(draw_keypoints(
+        image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), replace(skeleton, edges=()) if many else
+        skeleton, minimum_side=1, radius=2.5 if many else None))
     canvas = ImageDraw.Draw(pil_image)
     known = np.flatnonzero((np.abs(labels.keypoints) < overlays.FARTHEST).all(-1)).tolist()
-    if many:
-        for k in known:
-            x, y = labels.keypoints[k]
-            canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=overlays.OUTLINE)
     letters = max(10, round(max(pil_image.size) / (60 if many else 34)))
     taken: list[tuple[float, float, float, float]] = []
     for k in known if len(known) <= NUMBERED else ():

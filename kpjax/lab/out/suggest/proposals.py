@@ -49,8 +49,12 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
         write_png(folder / name, image)
     if form == "dlc":
         return _deeplabcut(folder, place.absolute(), found.frames, points)
-    if form == "slp":
-        return [_sleap(folder, place.absolute(), found.frames, points)]
+    if form == "slp":  # suggested frames with predicted instances, on which SLEAP never trains; videos are referred to
+        frames = [frame if frame.number is not None else frame._replace(
+            path=place.absolute() / name, size=tuple(size), session=Path(name).parent.name)
+            for frame, name, size in zip(found.frames, points.names, points.sizes.tolist(), strict=True)]
+        return [sleap.save(folder / "proposals.slp", points.skeleton, frames, predictions.sleap_animals(points),
+                           name="skeleton", suggested=range(len(frames)))]
     if form == "lp":
         return [write_text(folder / "proposals.csv", table_text(deeplabcut_table(points, points.title)))]
     return [write_text(folder / "proposals.csv", predictions.csv_text(points)),
@@ -76,15 +80,6 @@ def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: Pred
         own = table._replace(keys=tuple(table.keys[row] for row in rows), values=table.values[rows])
         written += deeplabcut.write_table(own, folder / home / MACHINE)
     return written
-
-
-def _sleap(folder: Path, place: Path, frames: Sequence[Frame], points: PredictionTable) -> Path:
-    """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
-    frames = [frame if frame.number is not None else frame._replace(
-        path=place / name, size=tuple(size), session=Path(name).parent.name)
-        for frame, name, size in zip(frames, points.names, points.sizes.tolist(), strict=True)]
-    return sleap.save(folder / "proposals.slp", points.skeleton, frames, predictions.sleap_animals(points),
-                      name="skeleton", suggested=range(len(frames)))
 
 
 # A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images. It
