@@ -16,7 +16,6 @@ from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.standalone import DESCRIPTION
 from kpjax.lab.out.export.writing import plain_predict, plain_weights
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
@@ -94,8 +93,8 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     if turned:
         raise InputError("turned", f"{folder} is no published network, which alone sees turned images; leave it out")
     folder = absolute(folder)
-    if (Path(folder) / DESCRIPTION).is_file():
-        path, kept = Path(folder) / DESCRIPTION, Path(folder) / standalone.RUN / RADII
+    if (Path(folder) / standalone.DESCRIPTION).is_file():
+        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
             given, predict = standalone.open_predictor(Path(folder))
             score, result, square = checked_score(given["score"], path), given["run"], given["input"]
@@ -108,8 +107,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
-        function = (opened.method.skeleton, opened.side, opened.transform,
-                    as_function(opened.method, opened.trained))
+        function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
     if radii and radii.quantiles.shape[1] != len(function[0].names):
@@ -141,7 +139,7 @@ def open_run(folder: Path) -> OpenedRun:
 
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
     """
-    if (Path(folder) / DESCRIPTION).is_file():
+    if (Path(folder) / standalone.DESCRIPTION).is_file():
         folder = exported_run(Path(folder))
     _check_finished(folder)
     run, trained = read_run(folder), load_trained(folder / "model")

@@ -109,7 +109,11 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
             doubts.append(Doubt(frame, nearest.number, UNTRACKED, "one animal more than there are, left out"))
             continue
         numbers[place] = count
-        born.append(_corrected(_new(count, found, centres[place], place, frame), found, centres[place], place, frame))
+        # Nothing is known of where it was: its first position is that of the first observation.
+        extent = float(found.extents[place])
+        new = Track(count, np.array([*centres[place], 0.0, 0.0]), extent ** 2 * np.diag([1.0, ACCELERATION ** 2]),
+                    np.full(found.points.shape[1:], np.nan), extent, frame)
+        born.append(_corrected(new, found, centres[place], place, frame))
         count += 1
     doubts += [Doubt(frame, int(numbers[kept_one]), UNTRACKED, "found twice, the less certain one left out")
                for kept_one in twins]
@@ -126,13 +130,6 @@ def merged(doubts: Sequence[Doubt]) -> list[Doubt]:
             kept.append(doubt)
         last[of] = doubt.frame
     return kept
-
-
-def _new(number: int, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
-    extent = float(found.extents[place])
-    # Nothing is known of where it was: its first position is that of the first observation.
-    return Track(number, np.array([*centre, 0.0, 0.0]), extent ** 2 * np.diag([1.0, ACCELERATION ** 2]),
-                 np.full(found.points.shape[1:], np.nan), extent, frame)
 
 
 def _moved(track: Track, frames: int) -> Track:

@@ -49,8 +49,8 @@ def evaluate(asked: Evaluate) -> Path:
     runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
     if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
-    there = [path for name in (FILE, pixel_errors.BY_KEYPOINT_FILE, WORST) if (path := asked.out / name).exists()]
-    if there and not asked.overwrite:
+    written = [asked.out / name for name in (FILE, pixel_errors.BY_KEYPOINT_FILE, WORST)]
+    if (there := [path for path in written if path.exists()]) and not asked.overwrite:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
@@ -68,9 +68,8 @@ def evaluate(asked: Evaluate) -> Path:
     if predictor.radii:
         covered(predictor.radii, animals, growth, told_apart=None not in lists)
     with together(asked.out) as folder:
-        written = [pixel_errors.write_errors(folder, animals, cutoff), folder / pixel_errors.BY_KEYPOINT_FILE]
+        pixel_errors.write_errors(folder, animals, cutoff)
         write_png(folder / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst))
-    written = [asked.out / path.name for path in (*written, folder / WORST)]
     print(", ".join(map(str, written)))
     return written[0]
 

@@ -21,7 +21,6 @@ from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.formats.writing import unused
 from kpjax.lab.out.suggest import frames as looks
-from kpjax.lab.out.suggest.frames import LabelledFrames
 from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposals, write_page, write_proposals
 from kpjax.lab.predictors import Predictor, open_predictor
 from kpjax.training.evaluation import in_batches
@@ -45,7 +44,7 @@ def suggest(asked: Suggest) -> Path:
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
         raise InputError("boxes", f"the run was trained on crops around boxes; {BOXES}, as kpjax predict writes it")
-    known, to = LabelledFrames(), asked.to or "csv"
+    known, to = looks.LabelledFrames(), asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
         known = looks.labelled_frames(project, predictor.skeleton)
@@ -53,8 +52,7 @@ def suggest(asked: Suggest) -> Path:
     frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = boxes_of(asked.boxes, [
-            (frame.path.absolute().as_posix(), frame.number) for frame in frames])
+        animals, boxes = boxes_of(asked.boxes, [(frame.path.absolute().as_posix(), frame.number) for frame in frames])
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
@@ -88,18 +86,15 @@ def suggest(asked: Suggest) -> Path:
             where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
             rows.append([*where, f"{points.scores[row][there[row]].mean():.6g}", row + 1, points.names[row]])
         write_text(folder / "suggestions.csv", rows_text(rows))
-    for line, said in (
-            (f"{len(chosen)} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in "
-             "a video", True),
-            (f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from labelled "
-             "ones", len(chosen) < asked.count),
-            (f"{len(known.frames)} labelled frames are kept away from", known.frames),
-            (f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}", known.notes),
-            (f"{seen.without_box} frames have no box and are left out", seen.without_box),
-            (f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}",
-             seen.unreadable)):
-        if said:
-            print(line)
+    lines = [f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"]
+    lines += [f"{asked.count} were asked for; no more are so far from each other and from labelled ones"] * (
+        len(chosen) < asked.count)
+    lines += [f"{len(known.frames)} labelled frames are kept away from"] * bool(known.frames)
+    lines += [f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"] * bool(known.notes)
+    lines += [f"{seen.without_box} frames have no box and are left out"] * bool(seen.without_box)
+    lines += [f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"] * bool(
+        seen.unreadable)
+    print(*lines, sep="\n")
     print(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
           + ", ".join(path.relative_to(folder).as_posix() for path in written))
     return asked.out / "suggestions.csv"

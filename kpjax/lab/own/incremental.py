@@ -10,13 +10,12 @@ import numpy as np
 import tyro
 from flax.traverse_util import flatten_dict
 
-from kpjax import Example, InputError, Skeleton, Variables
+from kpjax import InputError, Skeleton, Variables
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
 from kpjax.lab.own.project import Own
@@ -117,7 +116,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         "the preset's",)
     return changed(choices.chosen(config, [
         choices.image_choices(facts, None)[0],
-        *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+        *(choices.Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
         choices.rotation_choice(facts),
         choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
         *choices.rate_choices(config, *rates)], typed, labelled), summary=(
@@ -168,16 +167,13 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
     keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
     visible[fill] = 1
-    evaluation = source.changed(source.with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
-                                "diagonal of all points", name=held_out.name)
+    evaluation = source.changed(
+        source.with_labels(held_out, keypoints, visible, held_out.name), lambda example, index: example._replace(
+            scale=np.float32(max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0))),
+        "diagonal of all points", name=held_out.name)
     network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables), held_out
-
-
-def _with_diagonal(example: Example, index: int) -> Example:
-    extent = np.ptp(example.keypoints[example.visible > 0], axis=0)
-    return example._replace(scale=np.float32(max(np.hypot(*extent), 1.0)))
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:

@@ -15,7 +15,6 @@ from kpjax.lab.formats.project_source import crowd_of, frame_identity
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import learnt_finder
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, either, made
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Held, Own
@@ -88,7 +87,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.every_choice(frames, config.own, typed)[0],
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
-        Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed, labelled)
+        choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled)
     if hasattr(config.network, "head_layers") and config.carry_head:  # both stages have this head
         layers = config.network.head_layers
         if "pretraining_head_layers" in typed and config.pretraining_head_layers != layers:

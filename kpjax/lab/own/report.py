@@ -17,27 +17,20 @@ from etils import epath
 from PIL import Image
 
 from kpjax import InputError, Skeleton
-from kpjax.drawing.charts import Curve
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, LINE, NEAR, TARGET, Animals, errors_of, pixels
-from kpjax.lab.out.reports.sheets import cropped, labels_drawn, opened as frame_of, predictions_drawn
+from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, LINE, TARGET, Animals, errors_of, pixels
+from kpjax.lab.out.reports.sheets import FADED, cropped, opened as frame_of, predictions_drawn
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import found_text, kept_finder
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.reports.report import curve_image, images_of, panels, provenance, rendered
+from kpjax.systems.reports.report import images_of, panels, provenance, rendered
 from kpjax.systems.reports.table import Column, Line, groups, header, lines_of
-from kpjax.training.finished_runs import read_history
 
 WORST, OTHERS = 6, 6  # animals that are shown
-# Curves that anybody can read: in metrics.jsonl, their title and unit, and what values are multiplied with.
-CURVES = {
-    "validation/distance": ("Mean error on held-out frames", "px of the original images", 1.0),
-    "validation/pck": ("Held-out points found (PCK)", f"% nearer than {100 * NEAR:g} % of the animal’s length", 100.0),
-    "loss/total": ("What training makes small (loss)", "no unit, logarithmic", 1.0)}
 HELD_OUT_COLUMNS = (Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
                     Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
                     Column("trained_on/px", "mean error on learnt frames", "px", decimals=1, better="lower"))
@@ -111,11 +104,8 @@ def opened(line: Line) -> OwnRun | None:
 def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict) -> str:
     names, parts = run.animals.names, run.animals.by_part()
     tables = [errors_of(some, run.cutoff) for some in parts.values()]
-    headed, history = COLUMNS[judging(parts)], read_history(run.folder)
+    headed = COLUMNS[judging(parts)]
     in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
-    curves = [(title, unit, curve_image([Curve("", 0, [history.get(name, ())])], f"{title} over steps",
-                                        logarithmic=name.startswith("loss/"), factor=factor))
-              for name, (title, unit, factor) in CURVES.items()]
     films = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
     return rendered(
         Path(__file__).with_name("report.html.jinja"), path=[folder.parent.name, folder.name],
@@ -124,7 +114,7 @@ def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence
                     for name in (*names, ALL) if any(found[name].labels for found in tables)],
         colours={name: "rgb({}, {}, {})".format(*colour) for name, colour in
                  zip(names, keypoint_colours(len(names)).tolist(), strict=True)},
-        parts=[*map(pixel_errors.frames_text, parts.values())], curves=[curve for curve in curves if curve[-1]],
+        parts=[*map(pixel_errors.frames_text, parts.values())],
         several=len(measured) > 1, header=header(in_pixels, headed), groups=groups(in_pixels, headed),
         chosen=run.line.name, films=[path.relative_to(folder).as_posix() for path in films], pictures=_pictures(run),
         run=shlex.quote(str(run.folder)), points=shlex.quote(str(folder / "points")), images=images_of([run.line]),
@@ -177,8 +167,8 @@ def _picture(held: Animals, n: int, skeleton: Skeleton, cutoff: float) -> tuple[
     note = (f"mean error {pixels(float(np.nanmean(errors)))} px, {100 * np.nanmean(errors) / held.lengths[n]:.1f} % of "
             f"the animal’s length; largest {pixels(float(errors[k]))} px ({skeleton.names[k]})")
     image, one = cropped(*frame_of(held, n), cutoff)
-    return (held.title(n), note, _jpeg(labels_drawn(image, one, skeleton)),
-            _jpeg(predictions_drawn(image, one, skeleton, cutoff)))
+    return (held.title(n), note, *(_jpeg(predictions_drawn(image, one, skeleton, *shown)) for shown in (
+        (math.inf, 0.0), (cutoff, FADED))))  # the labels alone, and with the predictions
 
 
 def _jpeg(image: np.ndarray) -> str:

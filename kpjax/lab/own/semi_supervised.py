@@ -12,7 +12,6 @@ from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part, counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import learnt_finder, open_frames
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
 from kpjax.lab.own.project import Held, Own, Unlabelled
@@ -96,7 +95,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
                     typed, semi_supervised.SCORE_KIND),
-        Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
+        choices.Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled)
     if not kept:

@@ -22,7 +22,6 @@ from kpjax.lab.formats.project_source import frames_at, project_source
 from kpjax.lab.out.reports.pixel_errors import TARGET, Part
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder, open_frames
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
 from kpjax.lab.own.project import Own
@@ -110,17 +109,17 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
     stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
     taken, most = "as the run at --start has it", finder.described["animals"] if cropped else 1
     chosen = [
-        *([Choice("transform", "around_box", f"several animals on a frame, {taken}"),
-           Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
+        *([choices.Choice("transform", "around_box", f"several animals on a frame, {taken}"),
+           choices.Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
         *with_start([], config, run.skeleton, typed, ""), every,
-        Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
+        choices.Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
                "degrees, as the images were turned that the start learnt from"),
         choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
                                 most=MOST_STEPS)._replace(
             reason=f"{PASSES} passes over the target's frames{f', {most} animals on each' * (most > 1)}, between "
             f"{FEWEST_STEPS} and {MOST_STEPS}")]
     if not isinstance(run.taken_over["network"], SmallUNet):
-        chosen.append(Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
+        chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
                              "published weights are changed slowly"))
     unknown = "" if config.data.target_project else ", whose errors are not known"
     return configs.changed(choices.chosen(config, chosen, typed), logits=run.opened.score["kind"] != "mse_peak",

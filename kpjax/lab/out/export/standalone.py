@@ -111,17 +111,6 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
 
 def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
     """Returns a function that ONNX Runtime runs; jax is not imported."""
-    session = onnx_session(folder / ONNX)
-
-    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
-        return np.concatenate([points for points, _ in found]), np.concatenate([scores for _, scores in found])
-
-    return run
-
-
-def onnx_session(path: Path) -> Any:
-    """Opens a model by ONNX Runtime. Raises InputError if that is not installed, or does not load it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -129,9 +118,17 @@ def onnx_session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
     try:
-        return onnxruntime.InferenceSession(_bytes(path), options, providers=onnxruntime.get_available_providers())
+        session = onnxruntime.InferenceSession(
+            _bytes(folder / ONNX), options, providers=onnxruntime.get_available_providers())
     except Exception as error:  # its errors have no common class
-        raise InputError(f"{path}: ({_first_line(error)}); pip install --upgrade onnxruntime") from error
+        raise InputError(f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
+                         f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
+        return np.concatenate([points for points, _ in found]), np.concatenate([scores for _, scores in found])
+
+    return run
 
 
 def _first_line(error: Exception) -> str:

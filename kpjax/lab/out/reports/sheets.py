@@ -67,25 +67,20 @@ def part_of(image: np.ndarray, keypoints: np.ndarray, factor_of: Callable[[int],
 
     factor_of: the longer side of the part -> how many times larger it is shown.
     """
-    left, upper, right, lower = window_of(image.shape[1], image.shape[0], keypoints)
+    sides = image.shape[1::-1]
+    points = keypoints[np.isfinite(keypoints).all(-1)]
+    points = points[((points > -1) & (points < sides)).all(-1)]
+    left, upper, right, lower = 0, 0, *sides
+    if len(points):
+        middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0)
+        half = np.maximum(extent * (0.5 + MARGIN), LEAST * max(sides) / 2 + extent.max() * MARGIN)
+        left, upper = np.maximum(np.floor(middle - half), 0).astype(int).tolist()
+        right, lower = np.minimum(np.ceil(middle + half) + 1, sides).astype(int).tolist()
     factor = factor_of(max(right - left, lower - upper))
     size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
     growth = np.array(size) / (right - left, lower - upper)
     shown = np.asarray(Image.fromarray(image[upper:lower, left:right]).resize(size, filter_))
     return shown, lambda points: (np.asarray(points, np.float64) - (left, upper) + 0.5) * growth - 0.5
-
-
-def window_of(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
-    """Returns the part of an image that is shown: left, upper, right, lower."""
-    points = keypoints[np.isfinite(keypoints).all(-1)]
-    points = points[((points > -1) & (points < (width, height))).all(-1)]
-    if not len(points):
-        return 0, 0, width, height
-    middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0)
-    half = np.maximum(extent * (0.5 + MARGIN), LEAST * max(width, height) / 2 + extent.max() * MARGIN)
-    left, upper = np.maximum(np.floor(middle - half), 0).astype(int)
-    right, lower = np.minimum(np.ceil(middle + half) + 1, (width, height)).astype(int)
-    return int(left), int(upper), int(right), int(lower)
 
 
 def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float, float]:
@@ -142,12 +137,7 @@ def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray
     return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
 
 
-def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.ndarray:
-    """Draws the labels of an animal on its image as rings."""
-    return predictions_drawn(image, one._replace(scores=np.full(len(one.scores), -np.inf)), skeleton, 0.0, faded=0.0)
-
-
-def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, *, faded: float = FADED
+def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, faded: float = FADED
                       ) -> np.ndarray:
     """Draws an animal's predictions as dots, joined to the rings of their labels.
 

@@ -26,6 +26,7 @@ from kpjax.lab.formats.tables import FOLDER, table_text
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short and one.name != "coco"}
 MACHINE = "machinelabels-iter0.csv"
+HEX = "#{:02x}{:02x}{:02x}"
 
 
 class Proposals(NamedTuple):
@@ -113,15 +114,12 @@ def write_page(folder: Path, place: Path, found: Proposals, form: str, *, cutoff
                         str(place / CORRECTED)])
     content = {
         "keypoints": list(table.skeleton.names), "edges": [list(edge) for edge in table.skeleton.edges],
-        "colours": [_hex(colour) for colour in keypoint_colours(len(table.skeleton.names)).tolist()],
+        "colours": [HEX.format(*map(int, colour)) for colour in keypoint_colours(len(table.skeleton.names)).tolist()],
         "animals": list(table.instances), "columns": list(COLUMNS), "cutoff": cutoff,
-        "animal_colours": [_hex(colour) for colour in animal_colours(len(table.instances))], "frames": frames,
+        "animal_colours": [HEX.format(*map(int, colour)) for colour in animal_colours(len(table.instances))],
+        "frames": frames,
         "how": f"Put corrected.csv beside this page, then: {train}"}
     content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     # No name may end the script or begin a tag.
     data = json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return write_text(folder / PAGE, _TEMPLATE.read_text(encoding="utf-8").replace("@DATA@", data))
-
-
-def _hex(colour: Sequence[int]) -> str:
-    return "#" + "".join(f"{int(part):02x}" for part in colour)
