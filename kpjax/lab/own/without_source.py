@@ -113,14 +113,14 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
            choices.Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
         *with_start([], config, run.skeleton, typed, ""), every,
         choices.Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
-               "degrees, as the images were turned that the start learnt from"),
+                       "degrees, as the images were turned that the start learnt from"),
         choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
                                 most=MOST_STEPS)._replace(
             reason=f"{PASSES} passes over the target's frames{f', {most} animals on each' * (most > 1)}, between "
             f"{FEWEST_STEPS} and {MOST_STEPS}")]
     if not isinstance(run.taken_over["network"], SmallUNet):
         chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
-                             "published weights are changed slowly"))
+                                     "published weights are changed slowly"))
     unknown = "" if config.data.target_project else ", whose errors are not known"
     return configs.changed(choices.chosen(config, chosen, typed), logits=run.opened.score["kind"] != "mse_peak",
                            summary=f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without "

@@ -27,6 +27,7 @@ from kpjax.lab.predictors import Predictor
 from kpjax.training.evaluation import in_batches
 
 AT_ONCE = 2  # batches in the network
+FRAMES = 8  # on which animals are found at a time
 NAME = "animal{}"
 DOUBTS = ("frame", "first", "second", "why")  # columns
 
@@ -58,7 +59,7 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
               animals: int | None = None) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
-    batch_size: frames and squares at a time. boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan
+    batch_size: squares at a time. boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan
     where one is not there; None for one animal somewhere on the frame. shown: the rows whose images come along. side:
     the greatest length of these images in pixels. level: of the radii, one of those of the predictor's table; None
     gives none. find: whether `predictor.finder` finds the boxes, of at most `animals`. Raises InputError for a frame
@@ -99,9 +100,10 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
         return [_placed(frame, [result[first:last] for result in results], predictor, sequence, level)
                 for frame, (first, last) in zip(part, itertools.pairwise(ends.tolist()), strict=True)]
 
+    count = FRAMES if finder else batch_size  # whole frames are large
     with closing(in_background(read_ahead(read, enumerate(sequence), threads=threads, depth=2 * threads),
-                               2 * batch_size)) as frames:
-        parts = iter(lambda: list(itertools.islice(frames, batch_size)), [])
+                               1 if finder else 2 * batch_size)) as frames:
+        parts = iter(lambda: list(itertools.islice(frames, count)), [])
         with closing(read_ahead(run, parts, threads=AT_ONCE, depth=AT_ONCE + 1)) as done:
             yield from itertools.chain.from_iterable(done)
 
