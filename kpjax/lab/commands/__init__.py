@@ -70,7 +70,7 @@ class Predict(_OfRun):
 
     # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own run)
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
     no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
@@ -122,7 +122,7 @@ class Suggest(_OfRun):
 
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, which is written
     count: Annotated[int, arg(name="n")] = 20  # how many frames
-    to: Literal["dlc", "lp", "slp", "csv"] | None = None  # the labelling tool's (default that of --labelled, else csv)
+    to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
     every: Annotated[int | None, arg(metavar="N")] = None  # looks at every Nth frame (default about 1,000 in all)
     apart: int = 10  # frames between two of one video
@@ -144,7 +144,7 @@ class Smooth:
 
     points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5 or .slp
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None  # where results go (default beside the first file)
-    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
     gap: Annotated[int, arg(metavar="N")] = 10  # frames of the longest gap that is filled
     median: Annotated[int, arg(metavar="N")] = 5  # frames of the median filter, 1 for none

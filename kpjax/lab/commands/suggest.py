@@ -54,7 +54,7 @@ def suggest(asked: Suggest) -> Path:
     if asked.boxes is not None:
         animals, boxes = boxes_of(asked.boxes, [(frame.path.absolute().as_posix(), frame.number) for frame in frames])
     if to == "lp" and len(animals) > 1:
-        raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp or csv")
+        raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
     if every > 1 and asked.every is None:
         print(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")

@@ -14,6 +14,7 @@ class Options:
     category: str = ""  # the category of a COCO file with several
     video_root: Annotated[str, arg(metavar="FOLDER")] = ""  # of videos that are not where the project says
     pixels_from: Literal[0, 1] = 0  # 1 if the top-left pixel is (1, 1)
+    rescale_labels: bool = False  # scale the labels of images that were resized after labelling
     drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
 
     @property

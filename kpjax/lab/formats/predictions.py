@@ -1,9 +1,10 @@
 """Predicted points as one table, readable or not for every frame, and the files that other tools read."""
 import importlib.util
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from kpjax.lab.formats.tables import Table, rows_text, table_text, write_h5
 from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
+_COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
 
 
@@ -105,6 +107,56 @@ def csv_text(table: PredictionTable) -> str:
     return rows_text(rows)
 
 
+def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
+    """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
+
+    Points of unreadable frames are 0, 0 with score 0: json has no nan, and evaluation would count a nan as perfect.
+    `image_id` is the row of the table, from 1; see `coco_images`. Of several animals, `track_id` is the number from 1
+    and `track` the name of each. Where radii are known, `radii` has one for each point, null for the others.
+    """
+    results = []
+    for row, instance in ((n, one) for n in range(len(table.names)) for one in _animals(table, n)):
+        scores = table.scores[row, instance].tolist()
+        points, box = table.keypoints[row, instance], table.boxes[row, instance]
+        if not np.isfinite(box).all():  # the pixels that the points span; zeros without points
+            spans = points.size and np.isfinite(points).all()
+            box = np.concatenate([points.min(0), np.ptp(points, axis=0) + 1]) if spans else np.zeros(4)
+        results.append({
+            "image_id": row + 1, "category_id": _COCO_CATEGORY,
+            "keypoints": [number for (x, y), score in zip(np.nan_to_num(points).tolist(), scores, strict=True)
+                          for number in (round(x, 3), round(y, 3), score)],
+            "score": sum(scores) / max(len(scores), 1), "bbox": [round(edge, 3) for edge in box.tolist()]})
+        if len(table.instances) > 1:
+            results[-1] |= {"track_id": instance + 1, "track": table.instances[instance]}
+        if np.isfinite(radii := table.radii[row, instance]).any():
+            results[-1]["radii"] = [None if math.isnan(radius) else round(radius, 3) for radius in radii.tolist()]
+    return results
+
+
+def coco_images(table: PredictionTable) -> dict[str, Any]:
+    """Returns the images and the category of `coco_results`, with the status of each image.
+
+    Frames of a video have its name as `file_name`, their number as `frame` and their time in seconds as `time`.
+    """
+    images = []
+    for row, name in enumerate(table.names):
+        width, height = table.sizes[row].tolist()
+        images.append({"id": row + 1, "file_name": name, "width": width, "height": height,
+                       "status": str(table.status[row, _animals(table, row)[0]])})
+        if table.is_video:
+            images[-1]["frame"] = int(table.numbers[row])
+        if table.times is not None:
+            images[-1]["time"] = round(float(table.times[row]), 6)
+    edges = [[first + 1, second + 1] for first, second in table.skeleton.edges]
+    return {"images": images, "annotations": [], "categories": [
+        {"id": _COCO_CATEGORY, "name": "animal", "keypoints": list(table.skeleton.names), "skeleton": edges}]}
+
+
+def _animals(table: PredictionTable, row: int) -> list[int]:
+    """Returns the animals of a frame that are not `no_box`, or the first one, so that every frame has an entry."""
+    return np.flatnonzero(table.status[row] != NO_BOX).tolist() or [0]
+
+
 def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
     """Returns predictions in DeepLabCut's layout, to a thousandth of a pixel. scorer: its name; after the title of the
     run if empty."""
@@ -139,12 +191,18 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
                       lengths={table.source: int(table.numbers.max()) + 1}, provenance=f"kpjax {table.title}")
 
 
+def _json(content: object) -> str:
+    return json.dumps(content, allow_nan=False) + "\n"
+
+
 # The end of each file's name, in which {} is the title of the run, and its writer.
 FORMATS: dict[str, dict[str, Callable[[PredictionTable, Path], Path]]] = {
     "csv": {".csv": lambda table, path: write_text(path, csv_text(table))},
     "dlc": {f"{_SCORER}.csv": lambda table, path: write_text(path, table_text(deeplabcut_table(table))),
             f"{_SCORER}.h5": lambda table, path: write_h5(deeplabcut_table(table), path)},
     "slp": {".slp": _write_sleap},
+    "coco": {".coco.json": lambda table, path: write_text(path, _json(coco_results(table))),
+             ".images.json": lambda table, path: write_text(path, _json(coco_images(table)))},
 }
 _NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
 

@@ -93,7 +93,7 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     project = projects.without_zeros(project) if options.drop_zeros else project
     doubts = projects.label_doubts(project)
     project = projects.counted_from(project, options.pixels_from)
-    project = _with_files(project, faults, doubts)
+    project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
     if not faults and seen and int(outside(project).sum()) == seen:
         faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images")
@@ -179,11 +179,12 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
     return frame
 
 
-def _with_files(project: Project, faults: list[str], doubts: list[str]) -> Project:
+def _with_files(project: Project, faults: list[str], doubts: list[str], *, rescale_labels: bool) -> Project:
     """Returns the project with the size of each frame as its file has it.
 
     Doubtful are labels of images that EXIF turns, where no file says of which size they were when labelled. Faults are
-    files that are missing, unreadable, too short, or of another size than stated.
+    files that are missing, unreadable, too short, or of another size than stated. rescale_labels: scales labels with
+    resized images instead, except where width and height are exchanged: such images were turned.
     """
     videos: dict[Path, Video] = {}
     for path, labelled in Counter(frame.path for frame in project.frames if frame.number is not None).items():
@@ -198,23 +199,29 @@ def _with_files(project: Project, faults: list[str], doubts: list[str]) -> Proje
             faults.append(str(error))
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
     depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(images, common_depth(images))
-    frames, labelled, turned = [], {one.frame for one in project.instances}, 0
+    frames, growth, labelled, turned = [], {}, {one.frame for one in project.instances}, 0
     for number, frame in enumerate(project.frames):
         size = _size(frame, videos, faults)
         if size and number in labelled and frame.number is None and frame.size == (0, 0):
             turned += is_turned(frame.path)
-        frames.append(frame._replace(depth=depths.get(frame.path, 0), size=frame.size if any(frame.size) else
-                                     size or (0, 0)))
-        if size and frame.size not in ((0, 0), size):
-            mend = ("save it upright without an EXIF tag that turns it, as it was labelled"
-                    if size == frame.size[::-1] else "restore the original")
+        other, exchanged = size and frame.size not in ((0, 0), size), size == frame.size[::-1]
+        if other and rescale_labels and not exchanged:
+            growth[number] = np.array(size) / frame.size
+        elif other:
+            mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
+                    "restore the original, or set `rescale_labels` to scale the labels with it")
             faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
                           f"{frame.size[0]}x{frame.size[1]}; {mend}")
+        frames.append(frame._replace(depth=depths.get(frame.path, 0), size=size or frame.size))
+    instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
+                                   box=one.box * np.tile(growth[one.frame], 2))
+                      if one.frame in growth else one for one in project.instances)
     if turned:
         doubts.append(f"{turned} labelled images are turned by their EXIF tag: labels are taken as on the image as it "
                       "is shown; if your tool shows it unturned, save these images upright and label them anew")
-    notes = tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
-    return project._replace(frames=tuple(frames), notes=project.notes + notes)
+    notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()
+    notes += tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
+    return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
 
 
 def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:

@@ -1,5 +1,6 @@
 """A made run, whose method finds the brightest pixel, on images of several sizes, kinds and faults."""
 import functools
+import json
 import sys
 
 import numpy as np
@@ -82,12 +83,14 @@ def with_radii(run, errors):
 def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path):
     with_radii(run, np.tile([1.5, 4.0], (40, 1)))
     printed = []
-    table = predict_folder(run, images, tmp_path / "out", tell=printed.append)
+    table = predict_folder(run, images, tmp_path / "out", formats="coco", tell=printed.append)
     found = {(row["image"], row["keypoint"]): float(row["radius"]) for row in rows_of(table)}
     for name, size, *_ in CASES:
         growth = max(size) / 64
         assert found[name, "spot"] == pytest.approx(1.5 * growth, abs=1e-3)
         assert found[name, "beside"] == pytest.approx(4 * growth, abs=1e-3)
+    with (tmp_path / "out" / "points.coco.json").open() as file:
+        assert json.load(file)[0]["radii"] == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
     assert any(line.startswith("radius within which 90 % of points lie on images like those held out") for line in
                printed)
 

@@ -61,7 +61,7 @@ def ways(rows):
 
 def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
     clip = clip_of(tmp_path, *(frame(*passing(number)) for number in range(28)))
-    rows, printed, out = predict(clip, predictor=with_finder(), overlay=True, formats="csv,dlc,slp")
+    rows, printed, out = predict(clip, predictor=with_finder(), overlay=True, formats="csv,dlc,slp,coco")
     found = ways(rows)
     assert set(found) == {"animal1", "animal2"}
     first, second = (np.array(found[name]) for name in ("animal1", "animal2"))

@@ -137,7 +137,7 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
     table = "video,frame,instance,x,y,w,h\nclip,0,left,0,0,8,8\nclip,0,right,{0},{1},8,8\nclip,2,right,{0},{1},8,8\n"
     (tmp_path / "boxes.csv").write_text(table.format(*(edge - 2 for edge in spot(100))))
-    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", overlay=True)
+    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", formats="coco", overlay=True)
     at = {(row["frame"], row["instance"]): row for row in rows if row["keypoint"] == "spot"}
     assert len(rows) == 3 * 2 * 2
     for key, number in ((("0", "left"), 0), (("0", "right"), 100), (("2", "right"), 100)):

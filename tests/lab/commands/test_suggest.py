@@ -122,6 +122,16 @@ def plain(folder, made):
     assert (folder / row["image"]).exists()
 
 
+def coco(folder, made):
+    results = json.loads((folder / "proposals.json").read_text())
+    listed = json.loads((folder / "images.json").read_text())
+    assert [one["image_id"] for one in results] == [one["id"] for one in listed["images"]]
+    assert all((folder / one["file_name"]).exists() for one in listed["images"])
+    assert listed["annotations"] == []
+    assert listed["categories"][0]["skeleton"] == [[1, 2]]
+    assert results[1]["keypoints"] == [11.25, 21, 0.5, 17, 21, 0.25]
+
+
 def lightning_pose(folder, made):
     assert "labeled-data/mouse/img0005.png,10.25,20.0,0.5,16.0,20.0,0.25" in (folder / "proposals.csv").read_text()
 
@@ -151,7 +161,7 @@ MODULES = {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # sleap-io asks the system what it is
 @pytest.mark.parametrize(("form", "check"), [
-    ("csv", plain), ("lp", lightning_pose), ("dlc", deeplabcut), ("slp", sleap)])
+    ("csv", plain), ("coco", coco), ("lp", lightning_pose), ("dlc", deeplabcut), ("slp", sleap)])
 def test_tools_find_proposals_and_no_label(form, check, proposals, made, tmp_path):
     for module in MODULES.get(form, ()):
         pytest.importorskip(module)

@@ -249,7 +249,7 @@ DAMAGES = (
     # Images
     Damage("coco", _gone("images/3.png"), ["images/3.png: the image is missing", "delete its"]),
     Damage("coco", lambda root: Image.new("RGB", (20, 15)).save(root / "images/3.png"),
-           ["3.png: the file is 20x15 as", "40x30", "restore the original"]),
+           ["3.png: the file is 20x15 as", "40x30", "set --rescale-labels"]),
     Damage("coco", _bytes("images/3.png", b"not found"), ["3.png", "replace it"]),
     # Plain tables
     Damage("table", _text("labels.csv", ",y,visible", ",vy,visible"), ["line 1: no column y", "add"]),

@@ -119,6 +119,15 @@ def test_a_category_is_chosen_by_name(project):
     np.testing.assert_array_equal(read.instances[0].keypoints, [[1, 1]])
 
 
+def test_labels_of_a_resized_image(project):
+    images = [{"id": 7, "file_name": "one.png", "width": 80, "height": 60}]
+    path = project(images=images, keypoints=(79.5, 59.5, 2, 20, 21, 2, 0, 0, 0))
+    read = read_project(path, rescale_labels=True)
+    # A corner stays a corner: pixel centres are half a pixel inside.
+    np.testing.assert_allclose(read.instances[0].keypoints[0], [39.5, 29.5])
+    np.testing.assert_allclose(read.instances[0].box, [2.5, 3, 10, 9])
+
+
 def test_counting_from_one_is_noticed_and_undone(project):
     path = project(keypoints=(40, 30, 2, 1, 1, 2, 0, 0, 0))
     assert any("`pixels_from`: some" in note for note in read_project(path).notes)

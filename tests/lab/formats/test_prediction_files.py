@@ -1,6 +1,7 @@
 """Predictions in every format, read back with the readers of those tools: nothing shifts and nothing is lost."""
 import csv
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def video(tmp_path_factory):
                         times=np.array([0.0, 0.5, 0.6]))
     fill(table, 1, (40, 30), np.array([[[1.5, 2], [3, 4]]]), np.array([[0.5, 0.25]]), HERE)
     fill(table, 2, (40, 30), np.array([[[5, 6.125], [-0.6, 29]]]), np.array([[0.75, 1]]), HERE)
-    return table, out, write_predictions(table, check_formats(["dlc", "slp"]), out, "sub/run 1")
+    return table, out, write_predictions(table, check_formats(["dlc", "slp", "coco"]), out, "sub/run 1")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def of_images(tmp_path_factory):
     fill(table, 0, (10, 10), points, scores, np.array([True, True]))
     fill(table, 1, (20, 10), points, scores, np.array([False, True]))
     fill(table, 2, (10, 10), points, scores, np.array([False, False]))
-    return table, out, write_predictions(table, check_formats(["dlc", "slp"]), out, "points")
+    return table, out, write_predictions(table, check_formats(["dlc", "slp", "coco"]), out, "points")
 
 
 def rows_of(path):
@@ -55,7 +56,7 @@ def rows_of(path):
 def test_the_plain_table(video, of_images):
     for table, out, written in (video, of_images):
         stem = "sub/run 1" if table.is_video else "points"
-        assert written == prediction_files(("csv", "dlc", "slp"), table.title, out, stem)
+        assert written == prediction_files(("csv", "dlc", "slp", "coco"), table.title, out, stem)
         assert sorted(path for path in out.rglob("*") if path.is_file()) == sorted(written)
     assert rows_of(video[2][0]) == [
         ["video", "frame", "time", "instance", "keypoint", "x", "y", "score", "status"],
@@ -101,6 +102,22 @@ def test_sleap_reads_predicted_instances_and_empty_frames(video, of_images):
     labels = sleap_io.load_slp(str(of_images[2][3]), open_videos=False)
     assert [[instance.track.name for instance in frame.instances] for frame in labels] == [
         ["left", "right"], ["right"], []]
+
+
+def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
+    results, images = (json.loads(path.read_text(), parse_constant=pytest.fail) for path in video[2][4:])
+    assert [entry["image_id"] for entry in results] == [image["id"] for image in images["images"]] == [1, 2, 3]
+    assert results[0] == {"image_id": 1, "category_id": 1, "keypoints": [0, 0, 0] * 2, "score": 0, "bbox": [0] * 4}
+    assert results[1]["keypoints"] == [1.5, 2, 0.5, 3, 4, 0.25]
+    assert (results[1]["score"], results[1]["bbox"]) == (0.375, [1.5, 2, 2.5, 3])
+    assert [(image["frame"], image["time"], image["status"]) for image in images["images"]] == [
+        (0, 0.0, "unreadable"), (1, 0.5, "ok"), (2, 0.6, "ok")]
+    assert images["categories"][0]["skeleton"] == [[1, 2]]
+    results = json.loads(of_images[2][4].read_text())
+    assert [(entry["track_id"], entry["track"]) for entry in results] == [(1, "left"), (2, "right"), (2, "right"),
+                                                                         (1, "left")]
+    assert [(entry["image_id"], entry["bbox"], entry["score"]) for entry in results] == [
+        (1, [1, 2, 3, 4], 0.5), (1, [5, 6, 7, 8], 0.5), (2, [9, 9, 2, 2], 0.5), (3, [0] * 4, 0)]
 
 
 def test_points_and_scores_that_no_network_gives_are_not_there(tmp_path):

@@ -1,8 +1,8 @@
 """Frames to label, with predictions as proposals, as a project that the lab's own tool opens.
 
 A prediction must never pass for a label. So no file here has a name or a column under which tools look for labels:
-`machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, `proposals.csv` with likelihoods for Lightning Pose
-and with `score` and `status` for plain csv.
+`machinelabels-iter0` for DeepLabCut, predicted instances for SLEAP, a results list beside a list of images for COCO,
+`proposals.csv` with likelihoods for Lightning Pose and with `score` and `status` for plain csv.
 """
 import hashlib
 import json
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 
 from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
-from kpjax.files import sha256_of, write_text
+from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, predictions, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.names import skeleton_text
@@ -24,7 +24,7 @@ from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
 from kpjax.lab.formats.tables import FOLDER, table_text
 
-FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short and one.name != "coco"}
+FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
 HEX = "#{:02x}{:02x}{:02x}"
 
@@ -41,7 +41,7 @@ class Proposals(NamedTuple):
 def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> list[Path]:
     """Writes images and proposals into a new project's folder; returns the files that are not images.
 
-    form: csv, dlc, slp or lp, which holds one animal. place: where the folder will be.
+    form: csv, coco, dlc, slp or lp, which holds one animal. place: where the folder will be.
     """
     if form == "slp":
         sleap.library()  # before anything is written
@@ -58,6 +58,9 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
                            name="skeleton", suggested=range(len(frames)))]
     if form == "lp":
         return [write_text(folder / "proposals.csv", table_text(deeplabcut_table(points, points.title)))]
+    if form == "coco":
+        return [write_json(folder / "images.json", predictions.coco_images(points)),
+                write_json(folder / "proposals.json", predictions.coco_results(points))]
     return [write_text(folder / "proposals.csv", predictions.csv_text(points)),
             write_text(folder / "skeleton.json", skeleton_text(points.skeleton))]
 
