@@ -8,12 +8,12 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import contact_sheet, legend_strip, write_png
 from kpjax.errors import summarise
+from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.files import together
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.animals.conformal import RadiusTable, radii
-from kpjax.lab.animals.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, tracked

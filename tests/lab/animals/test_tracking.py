@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from kpjax.lab.animals.matching import animals_over_time
+from kpjax.evaluation.matching import animals_over_time
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 
 BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])  # px, of an animal that looks along x

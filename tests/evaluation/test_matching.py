@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from kpjax.lab.animals.matching import animals_over_time, match_by_centre, middles_of
+from kpjax.evaluation.matching import animals_over_time, match_by_centre, middles_of
 
 BODY = np.array([[-10.0, 0.0], [10.0, 0.0], [0.0, 4.0]])
 
