@@ -6,7 +6,7 @@ TITLES = {
     "own_table": "radii of the run, from its held-out frames", "images": "radii, from half of the images",
     "heatmap": "the taught Gaussian (control)", "temperature": "the same, widened by half of the images (control)",
     "single": "one network, mean of five", "single_smoothed": "the same, smoothed", "ensemble": "median of the five",
-    "ensemble_smoothed": "the same, smoothed, as `kpjax predict`", "start": "the start, which is kept here",
+    "ensemble_smoothed": "the same, smoothed, as `kpjax smooth`", "start": "the start, which is kept here",
     "adapted": "adapted all the same"}
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100), "error": ("mean error, px of the frame", 1, 2, True),

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -17,8 +16,7 @@ from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.standalone import DESCRIPTION
-from kpjax.lab.out.export.writing import plain_predict, plain_weights, without_labels
+from kpjax.lab.out.export.writing import plain_predict, plain_weights
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import system_of_run
@@ -55,8 +53,6 @@ class Predictor(NamedTuple):
     # next frame that is looked at, None for all of it; None where every frame is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
-    # As `predict`, with the points of M networks as well, (B, M, K, 2); None where it is one
-    with_members: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
 
     @property
     def words(self) -> str:
@@ -75,7 +71,6 @@ class OpenedRun(NamedTuple):
     score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
     result: Mapping[str, Any]  # as in `Predictor`
     files: Mapping[str, Any]  # the JSON files of the run's folder by name, from which all but `trained` is made
-    member: Method | None = None  # of one of an ensemble's networks
 
     @property
     def side(self) -> int:
@@ -96,11 +91,10 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     if published.is_published(folder):
         return open_people(folder, turned=turned)
     if turned:
-        raise InputError("turned", f"{folder} is no published network of people, which alone looks at turned images; "
-                                   "leave it out")
+        raise InputError("turned", f"{folder} is no published network, which alone sees turned images; leave it out")
     folder = absolute(folder)
-    if (Path(folder) / DESCRIPTION).is_file():
-        path, kept = Path(folder) / DESCRIPTION, Path(folder) / standalone.RUN / RADII
+    if (Path(folder) / standalone.DESCRIPTION).is_file():
+        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
             given, predict = standalone.open_predictor(Path(folder))
             score, result, square = checked_score(given["score"], path), given["run"], given["input"]
@@ -110,14 +104,10 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
             function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
         files = {RADII: read_json(kept)} if kept.is_file() else {}
-        with_members = None
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
-        with_members = opened.member and as_function_of_members(opened.member, opened.trained)
-        function = (opened.method.skeleton, opened.side, opened.transform,
-                    (lambda images: with_members(images)[:2]) if with_members else
-                    as_function(opened.method, opened.trained))
+        function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
     title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
     if radii and radii.quantiles.shape[1] != len(function[0].names):
@@ -125,12 +115,10 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                          f"{len(function[0].names)}; delete it")
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
     return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
-                     radii, finder=learnt and finder_of(*learnt), with_members=with_members)
+                     radii, finder=learnt and finder_of(*learnt))
 
 
-def open_people(
-    weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False
-) -> Predictor:
+def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False) -> Predictor:
     """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or that are worked out.
 
     weights: its name, or a file. turned: whether images are seen turned and mirrored, too (`published.people`). Raises
@@ -151,10 +139,19 @@ def open_run(folder: Path) -> OpenedRun:
 
     Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
     """
-    if (Path(folder) / DESCRIPTION).is_file():
+    if (Path(folder) / standalone.DESCRIPTION).is_file():
         folder = exported_run(Path(folder))
     _check_finished(folder)
-    opened = _opened(folder, load_trained(folder / "model"), read_json(folder / "model" / "trained.json")["digest"])
+    run, trained = read_run(folder), load_trained(folder / "model")
+    if (system := system_of_run(run.experiment, run.preset)) is None:
+        raise InputError(f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all")
+    found = system.predicting(stored_run(system, folder))
+    files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
+                          folder / SCORE_TABLE)
+    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
+              "digest": read_json(folder / "model" / "trained.json")["digest"]}
+    opened = OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
     check_fits(opened, folder)
     return opened
 
@@ -189,7 +186,7 @@ def open_runs(folder: Path) -> OpenedRun:
     result = {**first.result, "variant": f"{len(members)} seeds of {first.result['variant']}",
               "digest": digest_of(*(one.result["digest"] for one in members))}
     return OpenedRun(first.run, method, trained, first.transform,
-                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files, first.method)
+                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files)
 
 
 def seeds_below(folder: Path) -> list[Path]:
@@ -218,20 +215,6 @@ def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
     return meaning_of_scores(joint, held.recordings if known else [""] * len(joint.index), kind)
 
 
-def _opened(folder: Path, trained: Trained, digest: str) -> OpenedRun:
-    run = read_run(folder)
-    if (system := system_of_run(run.experiment, run.preset)) is None:
-        raise InputError(f"{folder / 'results.json'}: experiment {run.experiment!r} is unknown here; kpjax train lists "
-                         "those that are known")
-    found = system.predicting(stored_run(system, folder))
-    files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
-    score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
-                          folder / SCORE_TABLE)
-    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
-              "digest": digest}
-    return OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
-
-
 def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """Returns what a file says of scores. Raises InputError for a kind or a cutoff that means nothing."""
     kind, cutoff = score["kind"], score["cutoff"]
@@ -243,8 +226,7 @@ def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
-        raise InputError("run", f"{folder} does not exist; give runs/<experiment>/<preset>/<variant>/seed-<n> or "
-                         "an exported folder")
+        raise InputError("run", f"{folder} does not exist; give .../<variant>/seed-<n> or an exported folder")
     if not (folder / "results.json").is_file():
         below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
         if below:
@@ -253,8 +235,7 @@ def _check_finished(folder: Path) -> None:
             raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
         raise InputError("run", f"{folder} is not a run's folder (no results.json in it), and no exported predictor")
     if not (folder / "model").is_dir():
-        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or the folder was not copied "
-                                "whole")
+        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or not all was copied")
 
 
 def check_fits(opened: OpenedRun, folder: Path) -> None:
@@ -269,8 +250,7 @@ def check_fits(opened: OpenedRun, folder: Path) -> None:
         raise InputError(f"{folder}: the weights do not fit the network of config.json "
                          f"({' '.join(str(error).split())[:200]}); copy both from one run") from None
     if found["keypoints"].shape[1] != len(opened.method.skeleton.names):
-        raise InputError(f"{folder}: the network finds {found['keypoints'].shape[1]} points, skeleton.json has "
-                         f"{len(opened.method.skeleton.names)}; copy both from one run")
+        raise InputError(f"{folder}: the network finds other points than skeleton.json has; copy both from one run")
 
 
 def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -282,27 +262,3 @@ def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tupl
         return np.asarray(found["keypoints"]), np.asarray(found["scores"])
 
     return predict
-
-
-def in_batches(predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], images: np.ndarray, size: int
-               ) -> tuple[np.ndarray, np.ndarray]:
-    """Predicts N squares, `size` at a time; the first is repeated to fill the last batch: one program is compiled."""
-    filled = np.concatenate([images, np.repeat(images[:1], -len(images) % size, 0)])
-    found = [predict(filled[first:first + size]) for first in range(0, len(filled), size)]
-    return tuple(np.concatenate(arrays)[:len(images)] for arrays in zip(*found, strict=True))
-
-
-def as_function_of_members(member: Method, trained: Trained
-                           ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Returns `Predictor.with_members` of an ensemble. member: the method of one of its networks."""
-    count = len(member.skeleton.names)
-
-    @jax.jit
-    def compiled(weights: Trained, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        found = methods.member_predictions(member, weights, without_labels(images, count))
-        joint = methods.joint_prediction(found)
-        points = jnp.stack([one.keypoints for one in found], 1)
-        return joint.keypoints.astype(jnp.float32), joint.scores.astype(jnp.float32), points.astype(jnp.float32)
-
-    weights = jax.device_put(trained)
-    return lambda images: tuple(np.asarray(part) for part in compiled(weights, images))

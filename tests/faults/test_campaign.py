@@ -28,7 +28,7 @@ TRIES = int(os.environ.get("KPJAX_TRIES", "60"))
 FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.json"), ("video table", "labels.csv"),
          ("deeplabcut", "config.yaml"), ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
          ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("video table", "a day.mp4"),
-         ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"), ("dlib", "training.xml"))
+         ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"))
 # What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
 COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
     ("convert", "p", "--to", form, "--out", "out") for form in ("coco", "csv", "dlc", "lp")),
@@ -121,7 +121,7 @@ def test_what_is_read_means_something(laboratory, data):
             assert not (np.abs(read_predictions(file).keypoints) > 1e6).any()
             return
         if file.name in ("bbox.csv", "labels.json"):
-            boxes = [box for of_frame in read_boxes(file).of.values() for box in of_frame.values()]
+            boxes = [box for of_frame in read_boxes(file).values() for box in of_frame.values()]
             assert all((np.abs(box) <= 1e6).all() and (box[2:] > 0).all() for box in boxes)
         project, faults = project_and_faults(place / "p", Options())
         if project and not faults:

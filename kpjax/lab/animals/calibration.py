@@ -36,10 +36,8 @@ def score_table(
     The classes lie between the deciles of the scores. The cutoff is the lowest edge of a class in which at least half
     is found, `DEFAULT_CUTOFF` if there is none.
 
-    Args:
-        scores: (N, K).
-        distances_over_diagonal: (N, K), of each keypoint to its label, in diagonals of the animal's box.
-        visible: (N, K); keypoints with 0 are left out.
+    scores: (N, K). distances_over_diagonal: (N, K), of each keypoint to its label, in diagonals of the animal's box.
+    visible: (N, K); keypoints with 0 are left out.
     """
     known = np.asarray(visible) > 0
     scores, distances = (np.asarray(one, np.float64)[known] for one in (scores, distances_over_diagonal))

@@ -56,12 +56,9 @@ def radius_table(
     highest level and for 20 images; otherwise all go to the quantiles and the score is not used. Hidden points, and
     those whose error or score is not finite, are left out. The result does not depend on the order of the images.
 
-    Args:
-        errors: (N, K) distances of predicted keypoints to their labels, in pixels.
-        scores: (N, K), higher is more certain; the scale falls with them.
-        visible: (N, K); keypoints with 0 are left out.
-        recordings: (N,) names of the recordings that the images come from; None counts each image by itself.
-        levels: probabilities in (0, 1), in any order.
+    errors: (N, K) distances of predicted keypoints to their labels, in pixels. scores: (N, K), higher is more certain;
+    the scale falls with them. visible: (N, K); keypoints with 0 are left out. recordings: (N,) names of the recordings
+    that the images come from; None counts each image by itself. levels: probabilities in (0, 1), in any order.
     """
     errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
     known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
@@ -104,10 +101,7 @@ def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.n
 
     The radius is inf where the table had too few labels (`missing`) or the score is nan.
 
-    Args:
-        table: of the same network and pixels of the same size.
-        scores: (..., K).
-        level: one of the table's.
+    table: of the same network and pixels of the same size. scores: (..., K). level: one of the table's.
     """
     scores = np.asarray(scores, np.float64)
     near = int(np.abs(table.levels - level).argmin())
@@ -130,8 +124,7 @@ def missing(table: RadiusTable) -> np.ndarray:
 
 def radius_table_as_json(table: RadiusTable) -> dict[str, Any]:
     """Returns the content of radius_table.json in a run's folder."""
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in table._asdict().items()}
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in table._asdict().items()}
 
 
 def read_radius_table(folder: Path) -> RadiusTable | None:

@@ -41,8 +41,7 @@ def ensemble_smoother(points: np.ndarray) -> Smoothed:
 
     Frames in which fewer than two networks have a keypoint are bridged: their variance would be unknown.
 
-    Args:
-        points: (M, T, K, 2), (x, y) in pixels of M networks in T consecutive frames; nan where one found nothing.
+    points: (M, T, K, 2), (x, y) in pixels of M networks in T consecutive frames; nan where one found nothing.
     """
     seen, spreads = ensemble_observations(points)
     centred, mean, spread = centred_points(seen)
@@ -58,8 +57,7 @@ def single_smoother(points: np.ndarray) -> Smoothed:
     for all frames of a keypoint. It and the variance of a step maximise the likelihood together; nothing is known of
     the first place. Points that wander as far as a step are hardly smoothed, points that shake about a place are.
 
-    Args:
-        points: (T, K, 2) in pixels; nan where nothing was found, which is bridged.
+    points: (T, K, 2) in pixels; nan where nothing was found, which is bridged.
     """
     centred, mean, _ = centred_points(points)
     noise, initial = np.ones_like(centred), np.full(centred.shape[1:], DIFFUSE)
@@ -88,13 +86,10 @@ def ensemble_observations(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     A network counts at a point where both its coordinates are finite. points: as of `ensemble_smoother`.
     """
-    points = np.asarray(points, np.float64)
-    known = np.isfinite(points).all(-1, keepdims=True)
-    number = known.sum(0)
-    mean = np.where(known, points, 0).sum(0) / np.maximum(number, 1)
-    variances = (np.where(known, points - mean, 0) ** 2).sum(0) / np.maximum(number, 1)
-    medians = known_median(np.where(known, points, np.nan))
-    return np.where(number < 2, np.nan, medians), np.where(number < 2, np.nan, variances)
+    points = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
+    centred, _, variances = centred_points(points)
+    few = np.isfinite(centred).sum(0) < 2
+    return np.where(few, np.nan, known_median(points)), np.where(few, np.nan, variances)
 
 
 def centred_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,11 +115,9 @@ def filtered(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.nda
     """Yields mean and variance of each frame of independent Gaussian random walks that are observed with noise, before
     its observation and given all up to it (Kalman 1960).
 
-    Args:
-        y: (T, ...) observations, nan where there is none.
-        noise: (T, ...) positive variances of the observations; anything where y is nan.
-        initial: (...) variances at frame 0, where the mean is 0.
-        step: (..., or more axes before them) positive variances of a step.
+    y: (T, ...) observations, nan where there is none. noise: (T, ...) positive variances of the observations; anything
+    where y is nan. initial: (...) variances at frame 0, where the mean is 0. step: (..., or more axes before them)
+    positive variances of a step.
     """
     mean, variance = np.zeros(np.broadcast_shapes(initial.shape, np.shape(step))), initial
     there = ~np.isnan(y)
@@ -166,10 +159,8 @@ def fit_smoothing(y: np.ndarray, typical: np.ndarray, initial: np.ndarray) -> np
     least 1e-4, so that frames in which the networks agree by chance do not decide. The package descends by Adam from a
     guess and stops early; here three grids are searched (`least`).
 
-    Args:
-        y: (T, K, 2) centred observations, nan where there is none.
-        typical: (K, 2), the median of the variances.
-        initial: (K, 2), variances at frame 0.
+    y: (T, K, 2) centred observations, nan where there is none. typical: (K, 2), the median of the variances. initial:
+    (K, 2), variances at frame 0.
     """
     noise = np.broadcast_to(np.fmax(typical, FIT_FLOOR), y.shape)
     return np.exp(least(lambda log_s: negative_log_likelihood(

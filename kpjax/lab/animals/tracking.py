@@ -33,7 +33,7 @@ class Found(NamedTuple):
     scores: np.ndarray  # (D, K) float64, higher is more certain
     radii: np.ndarray  # (D, K) float64 px, within which the truth lies; nan where unknown
     extents: np.ndarray  # (D,) float64 px, the longer side of the animal
-    centres: np.ndarray | None = None  # (D, 2) float64, where they were found; None takes the median of their points
+    centres: np.ndarray  # (D, 2) float64, where they were found
 
 
 class Track(NamedTuple):
@@ -70,17 +70,17 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
     Returns the tracks, (D,) the number of each animal's track, UNTRACKED if it has none, and doubts. An animal of which
     half of the points lie on another's was found twice, and the less certain one has no track.
 
-    Args:
-        frame: the number of the frame; it rises from call to call, and frames in between have nothing to say.
-        animals: their known number. Then there are no more tracks than that, a track never ends, and an animal that is
-            found goes to a track that lacks one, however far it is. None lets animals come and go: a track ends after
-            `gap` frames without its animal, and one that fits no track starts a track.
+    frame: the number of the frame; it rises from call to call, and frames in between have nothing to say. animals:
+    their known number. Then there are no more tracks than that, a track never ends, and an animal that is found goes to
+    a track that lacks one, however far it is. None lets animals come and go: a track ends after `gap` frames without
+    its animal, and one that fits no track starts a track.
     """
     kept = tracks.tracks if animals is not None else tuple(
         track for track in tracks.tracks if frame - track.seen <= gap + 1)
     expected = [_moved(track, frame - track.seen) for track in kept]
     numbers, doubts = np.full(len(found.points), UNTRACKED), []
-    centres = _centres(found)
+    known = np.isfinite(found.points).all(-1).any(-1)
+    centres = np.where(known[:, None], found.centres, np.nan)
     places, twins = _once(found, centres)
     near, cost = _distances(expected, found, centres, places)
     best = linear_sum_assignment(np.where(near, cost, CAP + 2 * GATE))
@@ -109,7 +109,11 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
             doubts.append(Doubt(frame, nearest.number, UNTRACKED, "one animal more than there are, left out"))
             continue
         numbers[place] = count
-        born.append(_corrected(_new(count, found, centres[place], place, frame), found, centres[place], place, frame))
+        # Nothing is known of where it was: its first position is that of the first observation.
+        extent = float(found.extents[place])
+        new = Track(count, np.array([*centres[place], 0.0, 0.0]), extent ** 2 * np.diag([1.0, ACCELERATION ** 2]),
+                    np.full(found.points.shape[1:], np.nan), extent, frame)
+        born.append(_corrected(new, found, centres[place], place, frame))
         count += 1
     doubts += [Doubt(frame, int(numbers[kept_one]), UNTRACKED, "found twice, the less certain one left out")
                for kept_one in twins]
@@ -126,15 +130,6 @@ def merged(doubts: Sequence[Doubt]) -> list[Doubt]:
             kept.append(doubt)
         last[of] = doubt.frame
     return kept
-
-
-# The filter
-
-def _new(number: int, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
-    extent = float(found.extents[place])
-    # Nothing is known of where it was: its first position is that of the first observation.
-    return Track(number, np.array([*centre, 0.0, 0.0]), extent ** 2 * np.diag([1.0, ACCELERATION ** 2]),
-                 np.full(found.points.shape[1:], np.nan), extent, frame)
 
 
 def _moved(track: Track, frames: int) -> Track:
@@ -162,17 +157,6 @@ def _reach(found: Found, place: int) -> np.ndarray:
     radii = found.radii[place]
     return np.where(np.isfinite(radii), radii, REACH * found.extents[place])
 
-
-def _centres(found: Found) -> np.ndarray:
-    """Returns (D, 2): the given centres, or medians of the points, which few wrong ones do not move; nan without any
-    point."""
-    known = np.isfinite(found.points).all(-1)
-    medians = np.array([np.median(one[there], axis=0) if there.any() else np.full(2, np.nan)
-                        for one, there in zip(found.points, known, strict=True)]).reshape(len(known), 2)
-    return medians if found.centres is None else np.where(known.any(-1, keepdims=True), found.centres, np.nan)
-
-
-# The assignment
 
 def _once(found: Found, centres: np.ndarray) -> tuple[list[int], list[int]]:
     """Returns the animals that have points, each once, by their places; and those of them that were found twice."""
@@ -210,9 +194,8 @@ def _distances(expected: Sequence[Track], found: Found, centres: np.ndarray, pla
             central = min(off ** 2 / np.median(width), CAP ** 2)
             squares = np.minimum(apart[known] / width[known], CAP ** 2).mean() if known.any() else central
             # Where two animals touch, the points of one may lie on the other: where it was found counts as much.
-            squares = squares if found.centres is None else (squares + central) / 2
             # Twice the logarithm of a Gaussian: a track that may be anywhere by now expects none of its places much.
-            cost[row, column] = math.sqrt(squares + 2 * np.log(width / least).mean())
+            cost[row, column] = math.sqrt((squares + central) / 2 + 2 * np.log(width / least).mean())
     return near, cost
 
 

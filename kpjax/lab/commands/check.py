@@ -1,10 +1,9 @@
 """Report of the command `check`: the contents and faults of an annotation project, and a sheet of its labels."""
 import contextlib
-import functools
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from kpjax.lab.commands import Check
 from kpjax.lab.formats.project import Project, outside
 from kpjax.lab.formats.project_source import read_frame, reference_lengths
 from kpjax.lab.formats.reading import format_of, project_and_faults
+from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import videos_of
 from kpjax.lab.own.systems import systems_lines
@@ -48,7 +48,7 @@ def check(asked: Check) -> Project:
                 print(video_line(videos[-1], project, decode=path in known and not asked.quick))
         if not asked.quick:
             images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
-            broken, copies = image_faults(images, _bar("images", total=len(images)))
+            broken, copies = image_faults(images)
             faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
         for line in (*project.notes, *slips(project, copies)):
             print(f"note: {line}")
@@ -56,8 +56,7 @@ def check(asked: Check) -> Project:
         print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
-        several = "s" * (len(faults) > 1)
-        raise InputError(f"{asked.project}: {len(faults)} fault{several}, listed above; mend them first")
+        raise InputError(f"{asked.project}: {counted(len(faults), 'fault')}, listed above; mend them first")
     print(*systems_lines(project, [len(one) for one in videos]), sep="\n")
     return project
 
@@ -108,14 +107,15 @@ def video_line(video: Video, project: Project, *, decode: bool) -> str:
         median = float(np.median(steps))
         rate = f", {1 / median:.4g} frames/s{' (variable)' if np.ptp(steps) > median / 20 else ''}"
     turned = f", turned by {video.rotation} degrees" if video.rotation else ""
-    bad = f", {sum(image is None for _, image in _bar(video.path.name)(video))} unreadable" if decode else ""
+    frames = tqdm(video, desc=video.path.name, disable=None, leave=False) if decode else ()
+    bad = f", {sum(image is None for _, image in frames)} unreadable" * decode
     cut = f", {video.cut_off} cut off" if video.cut_off else ""
     return (f"video {video.path.name}: {len(video)} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
             f"{labelled} labelled{f'; {video.note}' if video.note else ''}")
 
 
-def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable] = iter) -> tuple[list[str], list[str]]:
-    """Returns a line for each image that does not decode, and each copy of another. progress: wraps the iteration."""
+def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Returns a line for each image that does not decode, and each copy of another."""
     def read(path: Path) -> tuple[bytes, str]:
         try:
             read_image(path)
@@ -127,7 +127,8 @@ def image_faults(paths: Sequence[Path], progress: Callable[[Iterable], Iterable]
     seen: dict[bytes, Path] = {}
     faults, copies = [], []
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
-        for path, (digest, fault) in zip(there, progress(readers.map(read, there)), strict=True):
+        found = tqdm(readers.map(read, there), desc="images", total=len(there), disable=None, leave=False)
+        for path, (digest, fault) in zip(there, found, strict=True):
             if fault:
                 faults.append(f"{fault}; replace the image or delete its labels")
             elif (first := seen.setdefault(digest, path)) != path:
@@ -169,21 +170,15 @@ def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> Non
         print(f"sheet: {path} was there before, perhaps of other labels, and stays; --overwrite draws it again")
         return
     total = len(project.instances)
-    images, labels, captions = [], [], []
+    shown = []
     for number in np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist():
         one = project.instances[number]
         frame = project.frames[one.frame]
         with contextlib.suppress(InputError, OSError):  # it is among the faults
-            images.append(read_frame(frame))
-            labels.append(one)
-            captions.append(f"{frame.name} {one.track}".strip())
-    if images:
-        write_png(path, label_sheet(images, labels, project.skeleton, captions))
-        print(f"sheet: {path} shows the labels of {len(images)} animals; look for swapped and shifted ones")
-
-
-def _bar(title: str, **options) -> Callable[[Iterable], tqdm]:
-    return functools.partial(tqdm, desc=title, disable=None, leave=False, **options)
+            shown.append((read_frame(frame), one, f"{frame.name} {one.track}".strip()))
+    if shown:
+        write_png(path, label_sheet(shown, project.skeleton))
+        print(f"sheet: {path} shows the labels of {len(shown)} animals; look for swapped and shifted ones")
 
 
 def _most(counts: Counter, shown: int = 6) -> str:

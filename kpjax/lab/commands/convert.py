@@ -1,6 +1,5 @@
 """The command `convert`: an annotation project in another tool's format, read back and compared."""
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from kpjax import RunError
@@ -12,32 +11,29 @@ from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
 FORMATS = {one.short: one for one in WRITERS.values()}
 
 
-def convert(asked: Convert, *, tell: Callable[[str], None] = print) -> list[Path]:
+def convert(asked: Convert) -> list[Path]:
     """Writes an annotation project into a folder in another format and returns the paths of its labels.
 
     Raises InputError as `read_project` and `write_project` do, and RunError if the result does not read back as it was.
     """
     path, form, out = asked.project, FORMATS[asked.to], asked.out.absolute()
     project = read_project(path, asked)
-    tell(f"{path}: {project.format}, {len(project.frames)} frames, {len(project.instances)} instances of "
-         f"{len(project.skeleton.names)} keypoints")
-    for note in project.notes:
-        tell(f"  {note}")
+    print(f"{path}: {project.format}, {len(project.frames)} frames, {len(project.instances)} instances of "
+          f"{len(project.skeleton.names)} keypoints", *project.notes, sep="\n  ")
     labels = write_project(project, form.name, out)
     expected, copies = placed_in(project, form.name, out)
-    for note in expected.notes[len(project.notes):]:
-        tell(f"  {note}")
-    tell(f"{out}: {', '.join(file.relative_to(out).as_posix() for file in labels[:6])}"
-         f"{f' and {len(labels) - 6} more' if len(labels) > 6 else ''}, {len(copies)} images")
+    print(f"{out}: {', '.join(file.relative_to(out).as_posix() for file in labels[:6])}"
+          f"{f' and {len(labels) - 6} more' if len(labels) > 6 else ''}, {len(copies)} images",
+          *expected.notes[len(project.notes):], sep="\n  ")
     before, after = animals_of(expected), animals_of(read_project(out))
     if wrong := [frame for frame in before | after if before.get(frame) != after.get(frame)]:
         path, number = wrong[0]
         raise RunError(f"{out}: {len(wrong)} frames do not read back as they were, the first is {path}"
                        f"{'' if number is None else f', frame {number}'}; keep the original and report this")
     count = sum(animals.total() for animals in before.values())
-    tell(f"read back: {len(before)} frames and {count} instances are equal")
+    print(f"read back: {len(before)} frames and {count} instances are equal")
     if form.lacks:
-        tell(f"{form.name} has no place for {', '.join(form.lacks)}")
+        print(f"{form.name} has no place for {', '.join(form.lacks)}")
     return labels
 
 

@@ -1,47 +1,40 @@
 """The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its worst animals."""
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.drawing.overlays import write_png
+from kpjax.drawing.overlays import contact_sheet, legend_strip, write_png
 from kpjax.errors import summarise
+from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.files import together
 from kpjax.geometry import move_points
-from kpjax.images.transforms import growth_of, needs_box
+from kpjax.images.transforms import Letterbox, growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.animals.conformal import RadiusTable, radii
+from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
-from kpjax.lab.commands.evaluate_animals import evaluate_animals
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, project_source, read_frame, reference_lengths
+from kpjax.lab.commands.predict.pipeline import Seen, tracked
+from kpjax.lab.formats.project import Project, instance_of
+from kpjax.lab.formats.project_source import box_of, project_source, reference_lengths, whole_frames
 from kpjax.lab.formats.reading import read_project
-from kpjax.lab.out.reports.pixel_errors import (
-    BY_KEYPOINT_FILE,
-    FILE,
-    HELD_OUT,
-    OTHER,
-    TARGET,
-    TRAINED,
-    Animals,
-    counted,
-    pixels,
-    read_errors,
-    table_lines,
-    write_errors,
-)
-from kpjax.lab.out.reports.sheets import Compared, error_sheet
+from kpjax.lab.out.reports import pixel_errors
+from kpjax.lab.out.reports.pixel_errors import FILE, TRAINED, Animals, counted, pixels
+from kpjax.lab.out.reports.sheets import cropped, opened, predictions_drawn
 from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
-from kpjax.lab.predictors import Predictor, in_batches, open_people, open_predictor, seeds_below
+from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.methods import published
+from kpjax.training.evaluation import in_batches
 
 WORST = "worst.png"
+LEVEL = 0.9  # of the radii by which tracks are told apart
+LEAST_FRAMES = 10  # of a video, from which on tracks are counted
 
 
-def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
+def evaluate(asked: Evaluate) -> Path:
     """Writes errors.csv, errors_by_keypoint.csv and worst.png, and returns the path of the first.
 
     Raises InputError for a run or a project that cannot be opened, that have no keypoint in common, and for output that
@@ -56,48 +49,43 @@ def evaluate(asked: Evaluate, *, tell: Callable[[str], None] = print) -> Path:
     runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
     if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
         raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
-    there = [path for name in (FILE, BY_KEYPOINT_FILE, WORST) if (path := asked.out / name).exists()]
-    if there and not asked.overwrite:
+    written = [asked.out / name for name in (FILE, pixel_errors.BY_KEYPOINT_FILE, WORST)]
+    if (there := [path for path in written if path.exists()]) and not asked.overwrite:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
     project = read_project(asked.project, asked)
     if people:
-        project = renamed(project, tell)
-    project = in_keypoints_of(predictor.skeleton, project, tell)
-    animals, growth = measure(project, predictor, asked, tell)
-    lists = [read_errors(path) for path in runs]
+        project = renamed(project)
+    project = in_keypoints_of(predictor.skeleton, project)
+    animals, growth = measure(project, predictor, asked)
+    lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
     cutoff = drawn_from(predictor.cutoff)
-    for line in table_lines(animals, cutoff, asked.threshold):
-        tell(line)
+    print(*pixel_errors.table_lines(animals, cutoff, asked.threshold), sep="\n")
     if predictor.finder:
-        evaluate_animals(project, predictor, animals, asked.threshold,
-                         lambda located: measure(located, predictor, asked, tell), reference_lengths(project), tell,
-                         on_bad_frame=asked.on_bad_frame)
+        evaluate_animals(project, predictor, animals, asked)
     if predictor.radii:
-        covered(predictor.radii, animals, growth, tell, told_apart=None not in lists)
+        covered(predictor.radii, animals, growth, told_apart=None not in lists)
     with together(asked.out) as folder:
-        written = [write_errors(folder, animals, cutoff), folder / BY_KEYPOINT_FILE]
-        write_png(folder / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst, tell))
-    written = [asked.out / path.name for path in (*written, folder / WORST)]
-    tell(", ".join(map(str, written)))
+        pixel_errors.write_errors(folder, animals, cutoff)
+        write_png(folder / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst))
+    print(", ".join(map(str, written)))
     return written[0]
 
 
-def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, tell: Callable[[str], None], *,
-            told_apart: bool) -> None:
+def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_apart: bool) -> None:
     """Tells which share of points lies within the radii of a run.
 
     Frames that the run has learnt from, or whose labels the radii come from, say nothing about them and are left out.
 
     growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run kept a list of them.
     """
-    new = ~np.isin(np.array(animals.parts), (TRAINED, HELD_OUT, TARGET))
+    new = ~np.isin(np.array(animals.parts), (TRAINED, pixel_errors.HELD_OUT, pixel_errors.TARGET))
     some, unit = animals.only(np.flatnonzero(new)), table.unit
     known = (some.visible > 0) & np.isfinite(some.scores)
     if not known.any():
-        tell(f"radii: not measured, since their labels are those of {HELD_OUT} frames; evaluate on another project")
+        print("radii: not measured, since their labels are those of held out frames; evaluate on another project")
         return
     distances = np.nan_to_num(some.distances) / growth[new][:, None]
     reach = [radii(table, some.scores, level=level) for level in table.levels]
@@ -105,11 +93,11 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, tell: Call
     medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
     whose = ("that the run does not know" if told_apart else
              "that the run may have learnt from: it kept no list of its own")
-    tell(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
-         f"{unit}s like those held out):")
-    tell("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
-    tell("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
-    tell("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
+    print(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
+          f"{unit}s like those held out):")
+    print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
+    print("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
+    print("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
                                            for value in medians).rstrip())
 
 
@@ -126,10 +114,10 @@ def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ..
             frame = path.resolve(), number
             known[frame] = TRAINED if known.get(frame) == TRAINED else part
     found = [known.get((path.resolve(), number)) for path, number in zip(animals.images, animals.frames, strict=True)]
-    return tuple(part or OTHER for part in found) if any(found) else ("labelled",) * len(found)
+    return tuple(part or pixel_errors.OTHER for part in found) if any(found) else ("labelled",) * len(found)
 
 
-def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], None]) -> Project:
+def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
     """Returns a project with a run's keypoints, matched by name; what it does not label is not visible.
 
     Boxes become those of all labelled points, so that they stay. Animals without a common keypoint are left out.
@@ -141,15 +129,14 @@ def in_keypoints_of(skeleton: Skeleton, project: Project, tell: Callable[[str], 
     for words, rest in (("not labelled", [name for name in skeleton.names if name not in names]),
                         ("not known to the run", [name for name in names if name not in skeleton.names])):
         if rest:
-            tell(f"{words}, and not measured: {summarise(rest)}")
+            print(f"{words}, and not measured: {summarise(rest)}")
     boxes = [np.full(4, np.nan) if (box := box_of(one)) is None else box for one in project.instances]
     renamed = renamed_to(project, skeleton)
     return renamed._replace(instances=tuple(
         one._replace(box=box) for one, box in zip(renamed.instances, boxes, strict=True) if one.visible.any()))
 
 
-def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Callable[[str], None]
-            ) -> tuple[Animals, np.ndarray]:
+def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[Animals, np.ndarray]:
     """Predicts all labelled animals of a project; also returns (N,) how many of its pixels one of the network's covers.
 
     Animals are cropped by their boxes where the run needs that, or where a frame has several; whole frames are seen
@@ -159,7 +146,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
     cropped = needs_box(predictor.transform) or len(set(frames_of)) < len(frames_of)
     numbers = [number for number, one in enumerate(project.instances) if not cropped or np.isfinite(one.box).all()]
     if len(numbers) < len(frames_of):
-        tell(f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints")
+        print(f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints")
 
     def transform(image, keypoints, visible, scale, box=None):
         return predictor.transform(image, keypoints, visible, scale, box if cropped else None)
@@ -178,21 +165,120 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate, tell: Calla
         np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
 
 
-def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int, tell: Callable[[str], None]
-                ) -> np.ndarray:
+def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int) -> np.ndarray:
     """Draws the animals with the largest mean error over their length, the worst first, from their original frames.
 
     Animals that the run has learnt from are left out if there are others.
     """
     others = np.flatnonzero(np.array(animals.parts) != TRAINED)
     some = animals.only(others) if len(others) else animals
-    means = np.nanmean(some.distances, axis=1)
-    order = np.argsort(-means / some.lengths, kind="stable")[:count]
+    order, means = some.worst_first()[:count], np.nanmean(some.distances, axis=1)
     hidden = ((some.scores < cutoff) & (some.visible > 0))[order].sum()
-    tell(f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
-         f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)")
-    captions = [f"{100 * means[n] / some.lengths[n]:.1f} % of its length, {pixels(float(means[n]))} px\n"
-                f"{some.title(n)} ({some.parts[n]})" for n in order]
-    compared = [Compared(some.predicted[n], some.scores[n], some.true[n], some.visible[n]) for n in order]
-    images = [read_frame(Frame("", some.images[n], some.frames[n], (0, 0), "")) for n in order]
-    return error_sheet(images, compared, skeleton, captions, cutoff=cutoff)
+    print(f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
+          f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)")
+    crops = [predictions_drawn(*cropped(*opened(some, n), cutoff), skeleton, cutoff) for n in order]
+    sheet = contact_sheet(crops, 3, gap=10, captions=[
+        f"{100 * means[n] / some.lengths[n]:.1f} % of its length, {pixels(float(means[n]))} px\n"
+        f"{some.title(n)} ({some.parts[n]})" for n in order])
+    return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton)])
+
+
+# Several animals in a frame: how a run does that finds them by itself, beside crops from the labels' own boxes
+
+def located(project: Project, predictor: Predictor, *, on_bad_frame: str) -> tuple[Project, np.ndarray, str]:
+    """Finds the animals of all labelled frames, and matches them to the labelled ones by their centres.
+
+    Their number is that of the labelled frames that the run has learnt from, if it was the same on all. Returns the
+    project with an instance for each box that was found, those of no animal without a label, and (N,) int, the number
+    of the labelled instance that each is, -1 if it is none; and words about how many there are.
+    """
+    finder = predictor.finder
+    whole, _ = whole_frames(project)
+    source = project_source(whole, Letterbox(finder.side), on_bad_frame=on_bad_frame)
+    known = finder.most if finder.always else None
+    of_frame: dict[int, list[int]] = {}
+    for number, one in enumerate(project.instances):
+        of_frame.setdefault(one.frame, []).append(number)
+    instances, of, twice, others, animals = [], [], 0, 0, 0
+    empty = np.full((len(project.skeleton.names), 2), np.nan)
+    seen = finder.on(source.examples.image)
+    for row, (crop, whose) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
+        frame = whole.instances[int(whose)].frame
+        numbers = [number for number in of_frame[frame] if box_of(project.instances[number]) is not None]
+        true = np.array([box_of(project.instances[number]) for number in numbers]).reshape(-1, 4)
+        boxes, _ = finder.boxes(seen, row, crop, known)
+        matched = match_by_centre(true[:, :2] + true[:, 2:] / 2, true[:, 2:].max(1, initial=0),
+                                  boxes[:, :2] + boxes[:, 2:] / 2)
+        animals += len(numbers)
+        twice, others = twice + (matched.twice > 0), others + matched.others
+        animal_of = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
+        for number, box in enumerate(boxes):
+            of.append(animal_of.get(number, -1))
+            instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else
+                             instance_of(frame, empty, box=box))
+    there = sum(number >= 0 for number in of)
+    said = (f"{there:,} of {counted(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
+            f"them,\nand {counted(others, 'place')} where none is labelled" if of else "no animal")
+    said = f"found by the run itself on {counted(len(source), 'frame')}: {said}"
+    return project._replace(instances=tuple(instances)), np.array(of, int), said
+
+
+def over_time(project: Project, found: Project, points: np.ndarray, scores: np.ndarray, reach: np.ndarray,
+              animals: int | None) -> tuple[AnimalsOverTime, list[Doubt]] | None:
+    """Follows the animals of the longest labelled video and counts swaps; None where labels have no tracks there.
+
+    points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that are not finite are
+    unknown.
+    """
+    tracks = sorted({one.track for one in project.instances if one.track})
+    videos: dict[str, list[int]] = {}
+    for number, frame in enumerate(project.frames):
+        if frame.number is not None:
+            videos.setdefault(str(frame.path), []).append(number)
+    longest = max(videos.values(), key=len, default=[])
+    if len(tracks) < 2 or len(longest) < LEAST_FRAMES:
+        return None
+    order = sorted(longest, key=lambda number: project.frames[number].number)
+    row_of = {number: row for row, number in enumerate(order)}
+    true = np.full((len(order), len(tracks), len(project.skeleton.names), 2), np.nan)
+    for one in project.instances:
+        if one.track and one.frame in row_of:
+            true[row_of[one.frame], tracks.index(one.track)] = np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
+    on = [[] for _ in order]
+    for number, one in enumerate(found.instances):
+        if one.frame in row_of:
+            on[row_of[one.frame]].append(number)
+    boxes, doubts = np.array([one.box for one in found.instances]), []
+    seen = (Seen(project.frames[frame].number, project.frames[frame].size, points[here], scores[here],
+                 np.ones(len(here), bool), None, None, np.where(np.isfinite(reach[here]), reach[here], np.nan),
+                 boxes[here]) for frame, here in zip(order, on, strict=True))
+    placed = [one.keypoints for one in tracked(seen, doubts, animals=animals)]
+    slots = np.full((len(order), max(1, *map(len, placed)), *points.shape[1:]), np.nan)
+    for row, keypoints in enumerate(placed):
+        slots[row, :len(keypoints)] = keypoints
+    return animals_over_time(true, slots), merged(doubts)
+
+
+def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, asked: Evaluate) -> None:
+    """Prints what becomes of the labelled animals where a run finds them by itself.
+
+    theirs: the predictions in the labels' own boxes.
+    """
+    found, of, said = located(project, predictor, on_bad_frame=asked.on_bad_frame)
+    if not len(of):
+        print(said)
+        return
+    all_found, growth = measure(found, predictor, asked)
+    labelled = np.flatnonzero(of >= 0)
+    ours = all_found.only(labelled)._replace(lengths=reference_lengths(project)[of[labelled]])
+    within = [int((animals.distances < asked.threshold * animals.lengths[:, None]).sum()) for animals in (ours, theirs)]
+    here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
+    print(f"{said}; PCK {here:.1f} % in its own boxes (not found is missed), {there:.1f} % in those of the labels")
+    reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
+        radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
+    known = predictor.finder.most if predictor.finder.always else None
+    followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
+    if followed is not None:
+        counts, doubts = followed
+        print(f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
+              f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt")

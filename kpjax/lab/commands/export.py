@@ -1,5 +1,4 @@
 """The command `export`: a finished run as a folder that finds keypoints without this library."""
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from kpjax.lab.predictors import open_runs, seeds_below
 TOLERANCE = 1e-3  # pixels between the run and what was exported, on the same machine
 
 
-def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
+def export(asked: Export) -> Path:
     """Exports a finished run, or a folder exported before, and returns the new folder.
 
     Raises InputError for a source that `open_run` refuses or whose transform run.py does not know, for an `out` that is
@@ -34,19 +33,18 @@ def export(asked: Export, *, tell: Callable[[str], None] = print) -> Path:
                                   score=opened.score, files=opened.files, model=model, versions=versions)
     for name in standalone.FILES:
         if (out / name).is_file():
-            tell(f"{(out / name).stat().st_size:>12,} B  {name}")
+            print(f"{(out / name).stat().st_size:>12,} B  {name}")
     left_out = description.get("left_out")
-    tell(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, for "
-         f"{', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
-         + (f"; {left_out} arrays that points do not depend on are left out" if left_out else ""))
+    print(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, "
+          f"for {', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
+          + (f"; {left_out} arrays that points do not depend on are left out" if left_out else ""))
     if until := description.get("loads_until"):
-        tell(f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)")
+        print(f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)")
     if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
-        tell("the network that finds several animals stays with the run: what is exported needs their boxes")
+        print("the network that finds several animals stays with the run: what is exported needs their boxes")
     with jax.default_device(a_cpu()):
         difference = standalone.self_test(standalone.open_predictor(out))
     if not difference <= TOLERANCE:
-        raise RunError(f"{out}: points lie up to {difference:.3g} px from those of the run; at most {TOLERANCE:g} is "
-                       "right")
-    tell(f"{out}: python {out / standalone.RUNNER} IMAGE...")
+        raise RunError(f"{out}: points lie up to {difference:.3g} px from the run's; at most {TOLERANCE:g} is right")
+    print(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out

@@ -1,5 +1,4 @@
 """The command `smooth`: predicted points of a video without gaps and jitter, and a plot of them before and after."""
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,24 +7,14 @@ from kpjax import InputError
 from kpjax.drawing.trajectories import trajectory_plot
 from kpjax.errors import summarise
 from kpjax.files import together, write_text
-from kpjax.lab.animals.smoothing import (
-    ensemble_observations,
-    ensemble_smoother,
-    filled,
-    gap_lengths,
-    median_filtered,
-    single_smoother,
-)
+from kpjax.lab.animals import smoothing
 from kpjax.lab.commands import Smooth
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable
 
-ENDING = "_smoothed"
-NO_POINT = "no frame has a point; predict again"
 
-
-def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
+def smooth(asked: Smooth) -> list[Path]:
     """Smooths the points of a video and returns the files that were written, the csv first.
 
     Raises InputError for files that cannot be read or do not belong together, a single one where several are asked for,
@@ -46,34 +35,36 @@ def smooth(asked: Smooth, *, tell: Callable[[str], None] = print) -> list[Path]:
                                   ("animals", one.instances, first.instances),
                                   ("frames", one.numbers.tolist(), first.numbers.tolist())):
             if mine != other:
-                raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give predictions of one "
-                                           "video by networks of one kind")
-    out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + ENDING
+                raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give files of one video")
+    out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + "_smoothed"
     paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
     several = f" from {len(members)} networks" if len(members) > 1 else ""
-    tell(f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
-         f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}")
+    print(f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
+          f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}")
     raw = np.stack([one.keypoints.reshape(len(one.names), -1, 2) for one in members])  # (M, T, I * K, 2)
     scores = np.stack([one.scores.reshape(len(one.names), -1) for one in members])
     sure = np.isfinite(raw).all(-1)
     if asked.cutoff is not None:
         sure &= scores >= asked.cutoff
     for line in _never_sure(sure, scores, first, asked):
-        tell(line)
+        print(line)
     after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
-    table = _table(first, after, scores.mean(0))
-    before = ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
+    shape, sizes = first.scores.shape, first.sizes[:, None, None]
+    keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
+    table = first._replace(
+        keypoints=keypoints, scores=np.where(known, scores.mean(0).reshape(shape), 0.0),
+        status=np.where(known.any(-1), OK, UNREADABLE), radii=np.full(shape, np.nan),  # these were of the points before
+        outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes))
+    before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")
     with together(out) as folder:
         predictions.write_predictions(table, formats, folder, stem)
         write_text(folder / f"{stem}.svg", svg)
-    for line in _summary(sure.any(0), before, after, asked):
-        tell(line)
-    tell(f"{', '.join(str(path) for path in paths)}; the points as predicted stay in "
-         f"{', '.join(str(path) for path in asked.points)}")
+    print(*_summary(sure.any(0), before, after, asked), f"{', '.join(map(str, paths))}; the points as predicted stay "
+          f"in {', '.join(map(str, asked.points))}", sep="\n")
     return paths
 
 
@@ -82,28 +73,15 @@ def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray 
 
     points: (M, T, P, 2) of M networks; nan where one is not sure. Gaps longer than `asked.gap` stay nan.
     """
-    points = np.stack([filled(median_filtered(one, asked.median), asked.gap) for one in points])
-    together = ensemble_observations(points)[0] if len(points) > 1 else points[0]
+    points = np.stack([smoothing.filled(smoothing.median_filtered(one, asked.median), asked.gap) for one in points])
+    together = smoothing.ensemble_observations(points)[0] if len(points) > 1 else points[0]
     known = np.isfinite(together).all(-1)
     if not asked.kalman:
         return np.where(known[..., None], together, np.nan), None
-    found = ensemble_smoother(points) if len(points) > 1 else single_smoother(points[0])
+    found = smoothing.ensemble_smoother(points) if len(points) > 1 else smoothing.single_smoother(points[0])
     # The smoother bridges gaps of any length; those that are too long stay empty.
-    kept = (gap_lengths(known) <= asked.gap)[..., None]
+    kept = (smoothing.gap_lengths(known) <= asked.gap)[..., None]
     return np.where(kept, found.points, np.nan), np.where(kept, np.sqrt(found.variances), np.nan)
-
-
-def smoothed_table(table: PredictionTable, members: np.ndarray) -> PredictionTable:
-    """Returns the table of an ensemble smoothed as `kpjax smooth` does without a cutoff.
-
-    members: (M, N, I, K, 2), the points of M networks, nan where one has none. Raises InputError if no frame has any.
-    """
-    asked = Smooth(points=())
-    points = members.reshape(*members.shape[:2], -1, 2)
-    known = np.isfinite(points).all(-1)
-    if not known.any():
-        raise InputError("points", NO_POINT)
-    return _table(table, smoothed(points, asked)[0], table.scores.reshape(len(table.names), -1))
 
 
 def names_of(table: PredictionTable) -> list[str]:
@@ -117,23 +95,11 @@ def _never_sure(sure: np.ndarray, scores: np.ndarray, table: PredictionTable, as
     never = ~sure.any((0, 1))
     if never.all():
         if asked.cutoff is None:
-            raise InputError("points", NO_POINT)
-        raise InputError("cutoff", f"{asked.cutoff:g}: no point of any frame has such a score, the highest is "
-                                   f"{scores.max():.3g}; give a lower one")
+            raise InputError("points", "no frame has a point; predict again")
+        raise InputError("cutoff", f"{asked.cutoff:g}: no point has such a score, at most {scores.max():.3g}; lower it")
     names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
     why = "no point" if asked.cutoff is None else f"no score of {asked.cutoff:g} or more"
     return [f"never sure, left empty: {summarise(names)} ({why} on any frame)"] if names else []
-
-
-def _table(first: PredictionTable, after: np.ndarray, scores: np.ndarray) -> PredictionTable:
-    shape = first.scores.shape
-    keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
-    sizes = first.sizes[:, None, None]
-    return first._replace(
-        keypoints=keypoints, scores=np.where(known, scores.reshape(shape), 0.0),
-        status=np.where(known.any(-1), OK, UNREADABLE),
-        outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes),
-        radii=np.full(shape, np.nan), spreads=np.full(shape, np.nan))  # these were of the points before
 
 
 def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smooth) -> list[str]:

@@ -1,6 +1,6 @@
 """The command `suggest`: frames that are worth a label, and the files that it writes."""
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import BOXES, boxes_of
 from kpjax.lab.formats.predictions import OK, empty_table, fill
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frames_at, read_frame
@@ -21,16 +21,16 @@ from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.formats.writing import unused
 from kpjax.lab.out.suggest import frames as looks
-from kpjax.lab.out.suggest.frames import LabelledFrames
 from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposals, write_page, write_proposals
-from kpjax.lab.predictors import Predictor, in_batches, open_predictor
+from kpjax.lab.predictors import Predictor, open_predictor
+from kpjax.training.evaluation import in_batches
 
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
 # poses chose better in our measurements.
 LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
-def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
+def suggest(asked: Suggest) -> Path:
     """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
 
     Raises InputError for input that cannot be used and for an output folder that is not empty.
@@ -43,10 +43,8 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     check_new(asked.out)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
-        raise InputError("boxes", "the run was trained on crops around boxes; give a file with a box for each animal "
-                                  "and frame, as kpjax predict writes it: COCO json, or csv with video, frame, "
-                                  "instance, x, y, w, h")
-    known, to = LabelledFrames(), asked.to or "csv"
+        raise InputError("boxes", f"the run was trained on crops around boxes; {BOXES}, as kpjax predict writes it")
+    known, to = looks.LabelledFrames(), asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
         known = looks.labelled_frames(project, predictor.skeleton)
@@ -54,13 +52,12 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
     frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = boxes_of(read_boxes(asked.boxes), [
-            (frame.path.absolute().as_posix(), frame.number) for frame in frames])
+        animals, boxes = boxes_of(asked.boxes, [(frame.path.absolute().as_posix(), frame.number) for frame in frames])
     if to == "lp" and len(animals) > 1:
         raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
     every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
     if every > 1 and asked.every is None:
-        tell(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
+        print(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
         seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
     free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
@@ -89,20 +86,17 @@ def suggest(asked: Suggest, *, tell: Callable[[str], None] = print) -> Path:
             where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
             rows.append([*where, f"{points.scores[row][there[row]].mean():.6g}", row + 1, points.names[row]])
         write_text(folder / "suggestions.csv", rows_text(rows))
-    for line, said in (
-            (f"{len(chosen)} of {len(seen.rows)} frames that look least alike, at least {asked.apart} frames apart in "
-             "a video", True),
-            (f"{asked.count} were asked for; no more are {asked.apart} frames apart from each other and from labelled "
-             "ones", len(chosen) < asked.count),
-            (f"{len(known.frames)} labelled frames are kept away from", known.frames),
-            (f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}", known.notes),
-            (f"{seen.without_box} frames have no box and are left out", seen.without_box),
-            (f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}",
-             seen.unreadable)):
-        if said:
-            tell(line)
-    tell(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
-         + ", ".join(path.relative_to(folder).as_posix() for path in written))
+    lines = [f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"]
+    lines += [f"{asked.count} were asked for; no more are so far from each other and from labelled ones"] * (
+        len(chosen) < asked.count)
+    lines += [f"{len(known.frames)} labelled frames are kept away from"] * bool(known.frames)
+    lines += [f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"] * bool(known.notes)
+    lines += [f"{seen.without_box} frames have no box and are left out"] * bool(seen.without_box)
+    lines += [f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"] * bool(
+        seen.unreadable)
+    print(*lines, sep="\n")
+    print(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
+          + ", ".join(path.relative_to(folder).as_posix() for path in written))
     return asked.out / "suggestions.csv"
 
 

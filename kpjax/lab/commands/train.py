@@ -27,8 +27,7 @@ def main(arguments: Sequence[str]) -> Path | None:
         raise InputError(f"kpjax train: {name!r} is not a system; there are {', '.join(known)}, and without one "
                          f"kpjax train --project P trains on all labels of P{meant(name, known)}")
     if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
-        raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either, then images without "
-                         "labels are learnt from, too")
+        raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either")
     from kpjax.lab.own.systems import own_system
     from kpjax.systems.command_line import run
     from kpjax.systems.system import OWN

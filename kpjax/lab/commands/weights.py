@@ -2,26 +2,21 @@
 from pathlib import Path
 
 from kpjax.lab.commands import Weights
-from kpjax.models.weights.pretrained import (
-    KNOWN_WEIGHTS,
-    OPEN_LICENCES,
-    TFLITE_FILE,
-    WEIGHTS_FOLDER,
-    fetch_weights,
-)
+from kpjax.models.weights import pretrained
+from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, WEIGHTS_FOLDER
 
 
 def weights(asked: Weights) -> Path | None:
     """Prints the table, or fetches the weights of a name and returns their file. Raises as `fetch_weights` does."""
     if asked.name:
-        path = fetch_weights(asked.name)
-        print("use it: kpjax predict movenet VIDEO --out points --overlay" if path.suffix == TFLITE_FILE else
+        path = pretrained.fetch_weights(asked.name)
+        print("use it: kpjax predict movenet VIDEO --out points --overlay" if path.suffix == pretrained.TFLITE_FILE else
               f"use it: kpjax train --project P --weights {asked.name}")
         return path
     width = max(map(len, KNOWN_WEIGHTS))
     print(f"{'name':{width}}  {'network':12}  {'licence':12}  {'MB':>6}")
     for name, known in KNOWN_WEIGHTS.items():
-        state = "" if known.licence in OPEN_LICENCES else "its licence restricts use"
+        state = "" if known.licence in pretrained.OPEN_LICENCES else "its licence restricts use"
         if (WEIGHTS_FOLDER / f"{known.name}.safetensors").is_file():
             state = "here"
         elif known.folded_sha256:

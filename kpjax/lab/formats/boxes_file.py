@@ -8,13 +8,11 @@ A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 span
   a frame.
 """
 import functools
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
-from operator import and_
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,20 +22,15 @@ from kpjax.lab.formats.names import forward, json_of
 from kpjax.lab.formats.project import LARGEST, check_room, refuse
 from kpjax.lab.formats.tables import read_rows, whole_number
 
+BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
 _KEYS = ("image", "video", "frame", "instance")
 _Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
 
-class Boxes(NamedTuple):
-    """The boxes of one file."""
-
-    path: Path
-    of: Mapping[_Key, Mapping[str, np.ndarray]]  # by image or frame and name of the instance: (4,) float64
-
-
-def read_boxes(path: Path) -> Boxes:
-    """Reads the boxes of a file. Raises InputError that names all wrong rows, or if there is no box or known format."""
+def read_boxes(path: Path) -> Mapping[_Key, Mapping[str, np.ndarray]]:
+    """Reads the boxes (4,) float64 of a file, by image or frame and name of the instance. Raises InputError that names
+    all wrong rows, or if there is no box or known format."""
     path, faults = Path(path), []
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
@@ -46,17 +39,17 @@ def read_boxes(path: Path) -> Boxes:
     refuse(path, faults)
     if not found:
         raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
-    return Boxes(path, found)
+    return found
 
 
-def boxes_of(boxes: Boxes, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Returns the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where there is none.
+def boxes_of(file: Path, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Reads the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where there is none, from a file.
 
     An image is found by the last parts of its path: the file may have more or fewer folders. A video is found by its
     file's name, with or without the ending. Of several of one name, that which shares most folders is meant.
     """
-    by_name: dict[tuple[str, bool], dict[str, None]] = defaultdict(dict)
-    for path, number in boxes.of:
+    boxes, by_name = read_boxes(file), defaultdict(dict)
+    for path, number in boxes:
         by_name[PurePosixPath(path).name, number is None][path] = None
 
     @functools.cache
@@ -70,13 +63,13 @@ def boxes_of(boxes: Boxes, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.
         folders = [_shared(str(PurePosixPath(one).parent), str(name.parent)) for one in fitting]
         best = [one for one, shared in zip(fitting, folders, strict=True) if shared == max(folders)]
         if len(best) > 1:
-            raise InputError(f"{boxes.path}: {name.name} may be {best[0]} or {best[1]}; name a parent folder")
+            raise InputError(f"{file}: {name.name} may be {best[0]} or {best[1]}; name a parent folder")
         return best[0] if best else None
 
-    found = [boxes.of.get((stored(path, number is None), number), {}) for path, number in frames]
+    found = [boxes.get((stored(path, number is None), number), {}) for path, number in frames]
     if not any(found):
-        known = ", ".join(list(dict.fromkeys(path for path, _ in boxes.of))[:3])
-        raise InputError(f"{boxes.path}: no box belongs to one of the {len(frames)} frames ({frames[0][0]}, ...); it "
+        known = ", ".join(list(dict.fromkeys(path for path, _ in boxes))[:3])
+        raise InputError(f"{file}: no box belongs to one of the {len(frames)} frames ({frames[0][0]}, ...); it "
                          f"has boxes of {known}")
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
     if all(whole_number(name) is not None for name in instances):
@@ -90,15 +83,14 @@ def boxes_of(boxes: Boxes, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.
 def _shared(path: str, other: str) -> int:
     """Returns how many parts at the ends of two paths are alike."""
     ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
-    return sum(accumulate((one == twin for one, twin in ends), and_))
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
 
 
 def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
     content = json_of(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
                                                 ("images", "annotations")):
-        raise InputError(f"{path}: images and annotations are missing; a list of detections does not name its images, "
-                         "give a COCO file")
+        raise InputError(f"{path}: images and annotations are missing; give a whole COCO file")
     names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
     if len(names) < len(content["images"]):
         raise InputError(f"{path}: two images have the same id; give every image its own")
@@ -149,7 +141,6 @@ def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray 
     """Returns a box of four numbers; None, with a fault, for anything else."""
     found = np.array(box, np.float64)
     if isinstance(box, str) or found.shape != (4,) or not (np.abs(found) <= LARGEST).all() or min(found[2:]) <= 0:
-        faults.append(f"{where}: {list(box)!s:.60} where four numbers belong, x, y and a positive width and height; "
-                      "correct it")
+        faults.append(f"{where}: {list(box)!s:.60} where x, y and a positive width and height belong; correct it")
         return None
     return found

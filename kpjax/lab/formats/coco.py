@@ -34,7 +34,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Raises InputError if no category can be read. The option `category` is a name or id, where several have keypoints.
     """
     files = _files(path)
-    category, notes = _read_category(files, options.category, faults)
+    category, skeleton, notes = _read_category(files, options.category, faults)
     before = len(faults)
     images = [(file, image) for file in files for image in _images_of(file, faults)]
     root, paths = _image_paths(path, files, images)
@@ -46,11 +46,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         split = image.get("split")
         frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(
             image.get("session", image.get("video_id", ""))), split if split in _SPLITS.values() else file.split))
-    instances, more = _read_instances(files, category, numbers, len(faults) == before, faults)
-    return Project(root, "coco", category.skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
+    instances, more = _read_instances(files, category, skeleton.names, numbers, len(faults) == before, faults)
+    return Project(root, "coco", skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
 
-
-# Annotation files
 
 class _File(NamedTuple):
     path: Path
@@ -90,15 +88,13 @@ def _files(path: Path) -> list[_File]:
             splits = of_files
     if len(found) > 1 and not splits:
         names = ", ".join(file.relative_to(path).as_posix() for file in found[:8])
-        raise InputError(f"{path.name}: {len(found)} annotation files ({names}), and not one each for train, val and "
-                         "test; name one of them instead of the folder")
+        raise InputError(f"{path.name}: {len(found)} annotation files ({names}), not one for each split; name one")
     files = []
     for file, split in zip(found, splits or ("",), strict=True):
         content = json_of(file)
         if not isinstance(content, dict):
             what = "a list" if isinstance(content, list) else _shown(content)
-            raise InputError(f"{file.name}: {what} where an object with images, annotations and categories belongs; "
-                             "name the file with the labels")
+            raise InputError(f"{file.name}: {what} where an object belongs; name the file with the labels")
         for field in ("images", "annotations", "categories"):
             if not isinstance(stored := content.get(field), list):
                 raise InputError(f"{file.name}, {field}: {_shown(stored)} where a list belongs; save it again")
@@ -114,8 +110,6 @@ def _split_of(name: str) -> tuple[str, str]:
         return "", name
     return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
-
-# Images
 
 def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
     """Returns the images of a file that have a unique id and a unique name."""
@@ -166,17 +160,9 @@ def _image_paths(
     return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
 
 
-# Categories
-
-class _Category(NamedTuple):
-    identity: Any  # its id in the files
-    name: str
-    skeleton: Skeleton
-    annotations: list[Mapping[str, Any]]  # those that have keypoints
-
-
-def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tuple[_Category, list[str]]:
-    """Reads the category called `wanted`, or the only one with keypoints, with notes; InputError if it is unclear."""
+def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tuple[Any, Skeleton, list[str]]:
+    """Reads the category called `wanted`, or the only one with keypoints: its id in the files and its keypoints, with
+    notes. Raises InputError if it is unclear."""
     where, labelled = files[0].path.name, defaultdict(list)
     for annotation in (one for file in files for one in file.content["annotations"] if one.get("keypoints")):
         labelled[annotation.get("category_id")].append(annotation)
@@ -201,7 +187,7 @@ def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tu
     identity, notes = usable[0], []
     stored, name = known[identity], names[identity]
     skeleton = _skeleton(stored, name, labelled[identity], f"{where}, category {name!r}", notes, faults)
-    return _Category(identity, name, skeleton, labelled[identity]), notes
+    return identity, skeleton, notes
 
 
 def _skeleton(
@@ -225,37 +211,32 @@ def _skeleton(
         edges = [(a - first, b - first) for a, b in lines
                  if a != b and all(0 <= end - first < len(names) for end in (a, b))]
         if len(edges) < len(lines):
-            notes.append(f"{len(lines) - len(edges)} of {len(lines)} edges of the skeleton are dropped: they join no "
-                         f"two of the {len(names)} keypoints")
+            notes.append(f"{len(lines) - len(edges)} of {len(lines)} edges join no two keypoints, dropped")
     else:
-        faults.append(f"{where}, skeleton: {_shown(lines)} where a list of pairs of numbers belongs; correct or "
-                      "delete it")
+        faults.append(f"{where}, skeleton: {_shown(lines)} where pairs of numbers belong; correct or delete it")
     places = {name: place for place, name in enumerate(names)}
     pairs = [tuple(map(places.get, pair)) for pair in stored["flip"].items()] if "flip" in stored else None
     known = pairs is not None and all(None not in pair for pair in pairs)  # as `write` stores it
     return skeleton_of(names, edges, pairs if known else None, notes, where)
 
 
-# Annotations
-
-def _read_instances(
-    files: Sequence[_File], category: _Category, frames: Mapping[tuple[Path, Any], int], whole: bool, faults: list[str]
-) -> tuple[list[Instance], list[str]]:
-    """Returns a category's instances, and notes. frames: numbers by file and image id."""
-    known = [found for one in category.annotations if (found := _triples(one)) is not None]
+def _read_instances(files: Sequence[_File], category: Any, names: Sequence[str], frames: Mapping[tuple[Path, Any], int],
+                    whole: bool, faults: list[str]) -> tuple[list[Instance], list[str]]:
+    """Returns the instances of a category by its id, and notes. frames: numbers by file and image id."""
+    stored = [(one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"])]
+    known = [found for *_, one in stored if one.get("category_id") == category and (found := _triples(one)) is not None]
     flags = {flag for triples in known for flag in triples[:, 2].tolist()}
     binary = 1.0 in flags and flags <= {0.0, 1.0}
     instances, skipped = [], Counter()
-    stored = ((one.path, at, found) for one in files for at, found in enumerate(one.content["annotations"]))
     for path, at, annotation in stored:
         where = f"{path.name}, annotation {_called(annotation, at)}"
-        if annotation.get("category_id") != category.identity:
+        if annotation.get("category_id") != category:
             skipped["of other categories, left out"] += 1
             continue
         if not annotation.get("keypoints"):
             skipped["without keypoints, left out"] += 1
             continue
-        triples = _checked_triples(annotation, category, where, faults)
+        triples = _checked_triples(annotation, names, where, faults)
         if triples is None:
             continue
         frame = frames.get((path, annotation.get("image_id")))
@@ -306,14 +287,14 @@ def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
 
 
 def _checked_triples(
-    annotation: Mapping[str, Any], category: _Category, where: str, faults: list[str]
+    annotation: Mapping[str, Any], names: Sequence[str], where: str, faults: list[str]
 ) -> np.ndarray | None:
     """Returns (K, 3) float64 of x, y, v; None, with a fault, for a wrong number of values or a wrong value."""
-    names, triples = category.skeleton.names, _triples(annotation)
+    triples = _triples(annotation)
     if triples is None or len(triples) != len(names):
         found = _shown(annotation["keypoints"]) if triples is None else f"{triples.size}"
-        faults.append(f"{where}, keypoints: {found} where 3 x {len(names)} numbers belong (x, y, v of each keypoint of "
-                      f"category {category.name!r}); correct the list")
+        faults.append(f"{where}, keypoints: {found} where 3 x {len(names)} numbers belong (x, y, v of each "
+                      "keypoint of the category); correct the list")
         return None
     flags = triples[:, 2]
     if wrong := np.flatnonzero(~np.isin(flags, (0, 1, 2))).tolist():
@@ -334,8 +315,6 @@ def _shown(value: Any) -> str:
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
-
-# Writing
 
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong below `folder`.

@@ -89,8 +89,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         if missing := [name for name in config.parts if name not in parts]:
             notes.append(f"{_label(file)} has no column for {', '.join(missing)}: not labelled there")
         elif tuple(parts) != config.parts:
-            notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to the order of "
-                         f"{_CONFIG}")
+            notes.append(f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to {_CONFIG}")
     if config.unique:
         notes.append(f"{len(config.unique)} unique body parts ({', '.join(config.unique)}), labelled {once} times, are "
                      "points of the image and of no animal: left out")
@@ -146,8 +145,6 @@ def write_table(table: Table, path: Path) -> list[Path]:
     return written
 
 
-# config.yaml
-
 def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
     """Formats config.yaml, with the settings beyond labels that DeepLabCut begins with.
 
@@ -194,8 +191,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
     pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
     kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
     if len(kept) < len(pairs):
-        notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges of the skeleton join no two body "
-                     "parts and are dropped")
+        notes.append(f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges join no two body parts, dropped")
     return Config(parts, unique, individuals, kept, str(scorer))
 
 
@@ -203,8 +199,7 @@ def _names(content: Mapping[str, Any], field: str, file: Path, faults: list[str]
     found = content.get(field)
     if not _plain(found) or not found or len(set(map(str, found))) != len(found):
         kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
-        faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where a list of different names belongs; "
-                      "correct it")
+        faults.append(f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where different names belong; correct it")
         return ()
     return tuple(map(str, found))
 
@@ -229,8 +224,6 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     return Config(tuple(names), (), tuple(name for name in individuals if name),
                   tuple((names[a], names[b]) for a, b in project.skeleton.edges), SCORER), owners
 
-
-# Tables
 
 def _videos_of(root: Path) -> list[Path]:
     return sorted(path for path in (root / FOLDER).glob("[!.]*") if path.is_dir())
@@ -288,8 +281,7 @@ def add_rows(table: Table, label: str, found: Sequence[Frame], names: Sequence[s
     places = {name: place for place, name in enumerate(names)}
     for frame, line, values in zip(found, table.lines, table.values, strict=True):
         if frame.name in homes:
-            faults.append(f"{label} line {line}: {frame.name} is labelled in {homes[frame.name]} already; keep one of "
-                          "the two rows")
+            faults.append(f"{label} line {line}: {frame.name} is labelled in {homes[frame.name]} already; keep one row")
             continue
         homes[frame.name] = f"{label} line {line}"
         animals: dict[str, np.ndarray] = {}

@@ -43,8 +43,7 @@ def check_hdf5(path: Path, *, code: bool = False) -> None:
         if isinstance(node, h5py.Dataset) and node.shape is not None:
             room -= int(np.prod(node.shape, dtype=object)) * node.dtype.itemsize
             if room < 0:
-                raise InputError(f"{path.name}: its arrays ask for far more memory than the file has bytes; save it "
-                                 "again")
+                raise InputError(f"{path.name}: its arrays ask for far more memory than it has bytes; save it again")
         if isinstance(node, h5py.Group) and not all(
                 isinstance(node.get(name, getlink=True), links) for name in node):
             raise InputError(f"{path.name}: it links to another file or place; save it again")

@@ -47,8 +47,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         instances = []
         for number, (frame, result) in enumerate(zip(frames, results, strict=True)):
             if any(one.get("image_rotation") for one in result):
-                faults.append(f"{file.name}, {frame.name}: the image was turned in Label Studio; turn it back and "
-                              "export again")
+                faults.append(f"{file.name}, {frame.name}: it was turned in Label Studio; turn it back and export")
             boxes = {one["id"]: one for one in result if one["type"] == "rectanglelabels"}
             instances += [_animal(number, found, boxes.get(owner), skeleton.names, f"{file.name}, {frame.name}", faults)
                           for owner, found in points[number].items()]
@@ -96,8 +95,7 @@ def _animal(number: int, found: list[Mapping[str, Any]], box: Mapping[str, Any] 
     for one in found:
         point = points[names.index(_label(one))]
         if np.isfinite(point).all():
-            faults.append(f"{where}: {_label(one)!r} is there twice; tell animals apart by a rectangle and a relation "
-                          "to it")
+            faults.append(f"{where}: {_label(one)!r} is there twice; tell animals apart by rectangles and relations")
         point[:] = np.array([one["value"]["x"], one["value"]["y"]]) * _size([one]) / 100
     if box is None:
         return instance_of(number, points)

@@ -38,11 +38,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     if len(tables) > 1:
         notes.append(f"{_LABELS} is read, {', '.join(other.name for other in tables if other != file)} are not")
     if "likelihood" in table.coordinates:
-        raise InputError(f"{file.name}: labels have no column likelihood; predictions train nothing, correct them in "
-                         "your tool and save them as labels")
+        raise InputError(f"{file.name}: likelihood marks predictions, which train nothing; save them as labels")
     if any(individual for individual, _ in table.points):
-        raise InputError(f"{file.name}: it names individuals, as tables of DeepLabCut do; name the project's folder "
-                         "with its config.yaml")
+        raise InputError(f"{file.name}: it names individuals, as DeepLabCut does; name the folder with config.yaml")
     values = table.values[..., :2].copy()
     if "visible" in table.coordinates:
         flags = table.values[..., 2]
@@ -77,8 +75,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     """
     of_frame = by_frame(project)
     if crowded := [frame.name for frame, found in zip(project.frames, of_frame, strict=True) if len(found) > 1]:
-        raise InputError(f"{crowded[0]}: several instances are labelled, Lightning Pose holds one; choose another "
-                         "format")
+        raise InputError(f"{crowded[0]}: several animals, Lightning Pose holds one; choose another format")
     rows = sorted(zip(project.frames, of_frame, strict=True), key=lambda row: not row[1])
     empty = np.full((len(project.skeleton.names), 2), np.nan)
     values = [found[0].keypoints if found else empty for _, found in rows]

@@ -134,8 +134,7 @@ def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
     """Returns the only file of a project. Raises InputError if there are several. what: They are, in plural."""
     if len(files) == 1:
         return files[0]
-    raise InputError(f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one of "
-                     "them instead of the folder")
+    raise InputError(f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one")
 
 
 def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
@@ -145,8 +144,6 @@ def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
         return list(frames)
     return [frame._replace(session=frame.name.rpartition("/")[0]) for frame in frames]
 
-
-# Mirror images
 
 def mirrored_name(name: str) -> str:
     """Exchanges left and right in a name; a name without a side stays.
@@ -243,8 +240,7 @@ def read_skeleton(folder: Path, appeared: Sequence[str], notes: list[str], fault
             raise ValueError("names: a value where a name belongs")
         places = {name: place for place, name in enumerate(names)}
         if unknown := [name for name in appeared if name not in places]:
-            faults.append(f"{SKELETON}, names: keypoint {unknown[0]!r} of the table is not among {', '.join(names)}; "
-                          "add it or correct the table")
+            faults.append(f"{SKELETON}, names: keypoint {unknown[0]!r} is not among {', '.join(names)}; add it")
 
         def known(field: str, members: Sequence[Any]) -> tuple[int, ...]:
             faults.extend(f"{SKELETON}, {field}: keypoint {name!r} is unknown; the table has {', '.join(names)}"

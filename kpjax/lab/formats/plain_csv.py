@@ -16,16 +16,8 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import write_text
-from kpjax.lab.formats.names import (
-    SKELETON,
-    found_by_trailing_parts,
-    image_frames,
-    only_file,
-    read_skeleton,
-    shown_files,
-    skeleton_text,
-    with_sessions,
-)
+from kpjax.lab.formats import names as naming
+from kpjax.lab.formats.names import image_frames, shown_files, skeleton_text, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Project, by_frame, check_room, instance_of
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
@@ -43,16 +35,15 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     Images are below the table's folder. Videos are there or below the option `video_root`, under as many of the last
     parts of their stored path as exist.
     """
-    file = only_file(path, files_of(path), "tables of labels")
+    file = naming.only_file(path, files_of(path), "tables of labels")
     rows = read_rows(file, faults, (*_KNOWN, *_POINT, *_PREDICTED))
     if not rows.lacks(*_PREDICTED):
-        raise InputError(f"{file.name}: columns score and status mark predictions, which are not labels; correct the "
-                         "points, then remove these two columns")
+        raise InputError(f"{file.name}: columns score and status are not labels; correct the points and remove both")
     animals, frames, names, notes = _read_rows(rows, file.name)
     check_room(file.name, 25 * len(animals) * len(names), file.stat().st_size)
     if rows.separator != ",":
         notes.append(f"cells are separated by {'tabs' if rows.separator == chr(9) else 'semicolons'}")
-    skeleton = read_skeleton(file.parent, names, notes, faults)
+    skeleton = naming.read_skeleton(file.parent, names, notes, faults)
     graded = any(flag == "2" for one in animals for *_, flag, _ in one.points.values())
     if graded:
         notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
@@ -88,10 +79,8 @@ def write(project: Project, folder: Path) -> list[Path]:
                if column in ("instance", *_POINT) or any(row.get(column, "") != "" for row in rows)]
     rows = [columns, *([row.get(column, "") for column in columns] for row in rows)]
     return [write_text(folder / _FILE, rows_text(rows)),
-            write_text(folder / SKELETON, skeleton_text(project.skeleton))]
+            write_text(folder / naming.SKELETON, skeleton_text(project.skeleton))]
 
-
-# Files
 
 def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
@@ -106,8 +95,6 @@ def files_of(path: Path) -> list[Path]:
         found += [file] * ((long or wide) and (path.is_file() or not set(_PREDICTED) <= columns))
     return found
 
-
-# Rows
 
 _Key = tuple[str, int | None]  # image, or video and number of the frame
 
@@ -193,7 +180,7 @@ def _box(row: Row) -> np.ndarray:
 def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> list[Frame]:
     images = iter(image_frames([name for name, at in rows if at is None], root, [root]))
     beside = [root, *filter(None, [video_root])]
-    videos = {name: found_by_trailing_parts(name, beside) or root / name
+    videos = {name: naming.found_by_trailing_parts(name, beside) or root / name
               for name in dict.fromkeys(name for name, at in rows if at is not None)}
     found = []
     for (name, at), row in rows.items():

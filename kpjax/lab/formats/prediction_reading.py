@@ -59,8 +59,7 @@ def read_predictions(path: Path) -> PredictionTable:
     steps = np.diff(frames)
     if (steps <= 0).any():
         at = int((steps <= 0).argmax())
-        raise InputError(f"{path}: frame {frames[at + 1]} comes after frame {frames[at]}; sort the rows by frame, each "
-                         "once")
+        raise InputError(f"{path}: frame {frames[at + 1]} comes after frame {frames[at]}; sort the rows by frame")
     step = int(np.gcd.reduce(steps)) if len(steps) else 1
     animals = {name: place for place, name in enumerate(
         dict.fromkeys(name for of_frame in found.points.values() for name in of_frame))} or {"0": 0}

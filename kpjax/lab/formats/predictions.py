@@ -12,15 +12,12 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.tables import Table, predicted_table, rows_text, table_text, write_h5
+from kpjax.lab.formats.tables import Table, rows_text, table_text, write_h5
 from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
 _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
-
-
-MEASURES = {"radii": "radius", "spreads": "spread"}  # lengths of points: the table's field, and the column of csv
 
 
 class PredictionTable(NamedTuple):
@@ -43,7 +40,6 @@ class PredictionTable(NamedTuple):
     status: np.ndarray  # (N, I) of ok, unreadable (the frame does not decode) and no_box (no animal on the frame)
     outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
     radii: np.ndarray  # (N, I, K) float64 px, within which the truth lies at the level asked for; nan if unknown
-    spreads: np.ndarray  # (N, I, K) float64 px, of an ensemble's points (`fill`); nan if unknown
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
 
@@ -64,28 +60,21 @@ def empty_table(
         np.zeros((shape[0], 2), np.int64), tuple(instances),
         np.full((*shape[:2], 4), np.nan) if boxes is None else boxes,
         np.full((*shape, 2), np.nan), np.zeros(shape), np.full(shape[:2], UNREADABLE, "<U10"), np.zeros(shape, bool),
-        np.full(shape, np.nan), np.full(shape, np.nan), skeleton, title)
+        np.full(shape, np.nan), skeleton, title)
 
 
 def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.ndarray, scores: np.ndarray,
-         present: np.ndarray, radii: np.ndarray | None = None, members: np.ndarray | None = None) -> None:
+         present: np.ndarray, radii: np.ndarray | None = None) -> None:
     """Writes the prediction on one frame into a table, in place.
 
-    Args:
-        size: Width and height of the frame.
-        keypoints: (I, K, 2) in pixels of the frame.
-        scores: (I, K).
-        present: (I,) bool; animals that are not present become `no_box`.
-        radii: (I, K) px, nan where none is known; None of all.
-        members: (I, M, K, 2), the points of M networks. Their spread is the root mean square distance from their mean.
+    size: Width and height of the frame. keypoints: (I, K, 2) in pixels of the frame. scores: (I, K). present: (I,)
+    bool; animals that are not present become `no_box`. radii: (I, K) px, nan where none is known; None of all.
     """
     table.sizes[row] = size
     table.status[row] = np.where(present, OK, NO_BOX)
     table.keypoints[row] = np.where(present[:, None, None], keypoints, np.nan)
     table.scores[row] = np.where(present[:, None], scores, 0.0)
     table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
-    if members is not None:
-        table.spreads[row] = np.sqrt(np.var(members, axis=1).sum(-1))
     table.outside[row] = present[:, None] & outside_of(keypoints, size)
 
 
@@ -94,34 +83,29 @@ def outside_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return ~((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
 
 
-# Plain csv
-
-def csv_text(*tables: PredictionTable) -> str:
-    """Formats tables, all of videos or all of images, as one csv with a row for each point.
+def csv_text(table: PredictionTable) -> str:
+    """Formats a table as csv with a row for each point.
 
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The status is `ok`,
     `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or `no_box` for an
     animal that is not on the frame. In the last two, x and y are nan and the score is 0. Where any radius is known, a
-    last column has them, empty for the other points, and likewise for the spread of an ensemble.
+    last column has them, empty for the other points.
     """
-    known = [name for name in MEASURES if any(np.isfinite(getattr(table, name)).any() for table in tables)]
-    header = ["instance", "keypoint", "x", "y", "score", "status", *(MEASURES[name] for name in known)]
-    rows = [["video", "frame", "time", *header] if tables[0].is_video else ["image", *header]]
-    for table, row in ((one, row) for one in tables for row in range(len(one.names))):
-        key = [table.names[row]]
+    columns = ["instance", "keypoint", "x", "y", "score", "status"] + ["radius"] * bool(np.isfinite(table.radii).any())
+    rows = [["video", "frame", "time", *columns] if table.is_video else ["image", *columns]]
+    for row, name in enumerate(table.names):
+        key = [name]
         if table.is_video:
             key += [int(table.numbers[row]), "" if table.times is None else f"{table.times[row]:.6f}"]
         for number, instance in enumerate(table.instances):
             fields = (field[row, number].tolist() for field in (
-                table.keypoints, table.scores, table.outside, *(getattr(table, name) for name in known)))
-            for keypoint, (x, y), score, outside, *lengths in zip(table.skeleton.names, *fields, strict=True):
-                status = "outside" if outside else str(table.status[row, number])
-                measured = ["" if math.isnan(length) else f"{length:.3f}" for length in lengths]
-                rows.append([*key, instance, keypoint, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", status, *measured])
+                table.keypoints, table.scores, table.outside, table.radii))
+            for keypoint, (x, y), score, outside, radius in zip(table.skeleton.names, *fields, strict=True):
+                cells = [f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "outside" if outside else table.status[row, number],
+                         "" if math.isnan(radius) else f"{radius:.3f}"]
+                rows.append([*key, instance, keypoint, *cells[:len(columns) - 2]])
     return rows_text(rows)
 
-
-# COCO results
 
 def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     """Returns an entry for each animal of each frame; `keypoints` holds x, y, score, and `score` is their mean.
@@ -173,16 +157,16 @@ def _animals(table: PredictionTable, row: int) -> list[int]:
     return np.flatnonzero(table.status[row] != NO_BOX).tolist() or [0]
 
 
-# DeepLabCut, also read by Lightning Pose
-
 def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
-    """Returns predictions in DeepLabCut's layout. scorer: its name; after the title of the run if empty."""
-    keys = [int(number) for number in table.numbers] if table.is_video else table.names
-    return predicted_table(scorer or _SCORER.format(table.title), table.instances, table.skeleton.names, keys,
-                           table.keypoints, table.scores)
+    """Returns predictions in DeepLabCut's layout, to a thousandth of a pixel. scorer: its name; after the title of the
+    run if empty."""
+    keys = table.numbers.tolist() if table.is_video else table.names
+    points = tuple((animal if len(table.instances) > 1 else "", name) for animal in table.instances
+                   for name in table.skeleton.names)
+    values = np.concatenate([table.keypoints.round(3), table.scores.round(6)[..., None]], -1)
+    return Table(scorer or _SCORER.format(table.title), points, ("x", "y", "likelihood"), tuple(keys),
+                 values.reshape(len(keys), len(points), 3))
 
-
-# SLEAP
 
 def sleap_animals(table: PredictionTable) -> list[list[sleap.Animal]]:
     """Returns the animals that were found on each frame; several have tracks."""
@@ -206,8 +190,6 @@ def _write_sleap(table: PredictionTable, path: Path) -> Path:
     return sleap.save(path, table.skeleton, frames, sleap_animals(table), name="kpjax",
                       lengths={table.source: int(table.numbers.max()) + 1}, provenance=f"kpjax {table.title}")
 
-
-# Files
 
 def _json(content: object) -> str:
     return json.dumps(content, allow_nan=False) + "\n"

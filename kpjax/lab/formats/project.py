@@ -39,7 +39,7 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    format: str  # coco, deeplabcut, sleap, lightning_pose, csv, dlib or pts
+    format: str  # coco, deeplabcut, sleap, lightning_pose, csv, label_studio, ultralytics or pts
     skeleton: Skeleton  # keypoints in the project's own order
     frames: tuple[Frame, ...]
     instances: tuple[Instance, ...]
@@ -103,8 +103,7 @@ def without_zeros(project: Project) -> Project:
                              occluded=one.occluded, box=one.box, track=one.track) for one in project.instances]
     points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
     notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
-    return project._replace(instances=tuple(one for one in instances if one.visible.any()),
-                            notes=project.notes + notes)
+    return project._replace(instances=tuple(one for one in instances if one.visible.any()), notes=project.notes + notes)
 
 
 def outside(project: Project) -> np.ndarray:
@@ -145,14 +144,9 @@ def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
         notes.append(f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
                      f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
                      f"{frame.size[0]}x{frame.size[1]}; they train nothing")
-    at_edge, least = False, np.inf
-    for one in project.instances:
-        size = np.array(project.frames[one.frame].size, np.float64)
-        seen = one.keypoints[one.visible > 0]
-        if size.all() and len(seen):
-            at_edge |= bool((seen == size).any())
-            least = min(least, float(seen.min()))
-    if not pixels_from and at_edge and least >= 1:
-        notes.append("`pixels_from`: some coordinates equal the width or height of their image and none is below 1; "
-                     "say 1 if pixels count from 1")
+    seen = [(one.keypoints[one.visible > 0], project.frames[one.frame].size) for one in project.instances]
+    seen = [(points, size) for points, size in seen if all(size) and len(points)]
+    if not pixels_from and any((points == size).any() for points, size in seen) and all(
+            points.min() >= 1 for points, _ in seen):
+        notes.append("`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?")
     return notes

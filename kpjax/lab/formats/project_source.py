@@ -19,10 +19,12 @@ from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, stacked
 from kpjax.lab.formats.names import shown_files
-from kpjax.lab.formats.project import Frame, Instance, Project, outside
+from kpjax.lab.formats.project import Frame, Instance, Project, by_frame, instance_of, outside
 from kpjax.structures import Example, Skeleton
 
 LARGEST = 4e9  # bytes of all images of a source
+OUTLINE = 8  # points on the ellipse in an annotated box
+NEAREST = 0.05  # quantile of the distances between neighbours that counts
 
 
 class _Labelled(NamedTuple):
@@ -59,8 +61,6 @@ def _opened_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
 
-# Projects
-
 def project_source(
     project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
     occluded: Literal["train", "drop"] = "train", name: str = "", on_bad_frame: str = "stop",
@@ -70,11 +70,9 @@ def project_source(
     `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or that of the labelled
     points.
 
-    Args:
-        instances: Indices of the project's instances, in this order; all if None.
-        occluded: "drop" treats keypoints that are marked as occluded as unlabelled.
-        name: By default that of the project's folder.
-        on_bad_frame: "stop" refuses frames that cannot be read, "skip" leaves them out and reports them on stderr.
+    instances: Indices of the project's instances, in this order; all if None. occluded: "drop" treats keypoints that
+    are marked as occluded as unlabelled. name: By default that of the project's folder. on_bad_frame: "stop" refuses
+    frames that cannot be read, "skip" leaves them out and reports them on stderr.
 
     Raises:
         InputError: If there is none, names all frames that cannot be read or transformed, and if they take over 4 GB.
@@ -125,7 +123,69 @@ def box_of(instance: Instance) -> np.ndarray | None:
     return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
 
 
-# Unlabelled images and videos
+# Several animals in a frame: how many, how far apart, and frames as examples of all of them
+
+class Crowd(NamedTuple):
+    """The labelled animals of a project."""
+
+    frames: int  # with a labelled animal
+    most: int  # animals on one of them
+    fewer: int  # frames with fewer
+    extent: float  # px, the median of the longer sides of animals; nan if no animal has one
+    apart: float  # px, between the middles of neighbours, where they are close; inf if no frame has two
+
+
+def crowd_of(project: Project) -> Crowd:
+    """Counts the labelled animals of a project and measures them."""
+    middles: dict[int, list[np.ndarray]] = {}
+    extents = []
+    for one in project.instances:
+        if (one.visible > 0).any():
+            box = box_of(one)
+            middles.setdefault(one.frame, []).append(
+                np.nanmean(one.keypoints, 0) if box is None else box[:2] + box[2:] / 2)
+            extents += [] if box is None else [max(box[2:])]
+    counts = [len(of_frame) for of_frame in middles.values()]
+    apart = []
+    for of_frame in middles.values():
+        away = np.linalg.norm(np.array(of_frame)[:, None] - np.array(of_frame), axis=-1)
+        np.fill_diagonal(away, np.inf)
+        apart += away.min(1).tolist()
+    apart = [one for one in apart if np.isfinite(one)]
+    most = max(counts, default=0)
+    return Crowd(len(counts), most, sum(count < most for count in counts),
+                 float(np.median(extents)) if extents else np.nan,
+                 float(np.quantile(apart, NEAREST)) if apart else np.inf)
+
+
+def whole_frames(project: Project) -> tuple[Project, int]:
+    """Returns a project with one instance for each labelled frame, which has the points of all its animals, and their
+    number P for each animal.
+
+    An animal has as many points as there are in its P, the others are not visible. They are its labelled keypoints; of
+    an annotated box they are points of the ellipse in it, whose box turns almost as that of an animal does.
+    """
+    of_frame = [[_outline(one) for one in found if (one.visible > 0).any()] for found in by_frame(project)]
+    per = max((len(points) for animals in of_frame for points in animals), default=1)
+    most = max([1, *map(len, of_frame)])
+    instances = []
+    for frame, animals in enumerate(of_frame):
+        points = np.full((most, per, 2), np.nan)
+        for place, animal in enumerate(animals):
+            points[place, :len(animal)] = animal
+        instances += [instance_of(frame, points.reshape(-1, 2))] if animals else []
+    names = tuple(f"animal {animal} point {point}" for animal in range(most) for point in range(per))
+    # Mirrored, every point keeps its name: only the boxes about them count.
+    skeleton = Skeleton(names, flip=tuple(range(len(names))))
+    return project._replace(skeleton=skeleton, instances=tuple(instances)), per
+
+
+def _outline(one: Instance) -> np.ndarray:
+    if not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
+        return one.keypoints[one.visible > 0]
+    angles = 2 * np.pi * np.arange(OUTLINE) / OUTLINE
+    return one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + np.stack([np.cos(angles), np.sin(angles)], -1))
+
 
 def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
     """Returns all images and all frames of videos in files and folders, including subfolders.
@@ -152,8 +212,7 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
             for frame in found:
                 frames.setdefault((frame.path.resolve(), frame.number), frame)
         if len(frames) == before and not any(frame.path.is_relative_to(path) for frame in frames.values()):
-            raise InputError(f"{path}: there are neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name "
-                             "another one")
+            raise InputError(f"{path}: neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name another")
     depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
     return tuple(frame._replace(depth=depth) if depth and frame.number is None else frame for frame in frames.values())
 
@@ -164,11 +223,9 @@ def unlabelled_source(
 ) -> ArraySource:
     """Reads images and frames of videos into memory as examples without labels; `scale` is the frame's longer side.
 
-    Args:
-        frames: As from `frames_at`.
-        root: Names are paths below it; the root of a project whose names are compared.
-        boxes: x, y, width, height of one animal for each of `frames`, the same one as often as it has animals.
-        on_bad_frame: as of `project_source`, as are the errors.
+    frames: As from `frames_at`. root: Names are paths below it; the root of a project whose names are compared. boxes:
+    x, y, width, height of one animal for each of `frames`, the same one as often as it has animals. on_bad_frame: as of
+    `project_source`, as are the errors.
     """
     root = root or Path("/")
     of_animals = [None] * len(frames) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
@@ -178,8 +235,6 @@ def unlabelled_source(
                for frame, box in zip(frames, of_animals, strict=True)]
     return _read(entries, skeleton, transform, root, name, on_bad_frame)
 
-
-# Into memory
 
 def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform, root: Path, name: str,
           on_bad_frame: str) -> ArraySource:

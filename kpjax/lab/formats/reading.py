@@ -15,22 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import kpjax.lab.formats.project as projects
 from kpjax.errors import InputError, printable
 from kpjax.files import foreign
 from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
 from kpjax.lab.formats import coco, deeplabcut, faces, label_studio, lightning_pose, plain_csv, sleap, ultralytics
 from kpjax.lab.formats.options import STATED, Options
-from kpjax.lab.formats.project import (
-    LARGEST,
-    Frame,
-    Project,
-    coordinate_doubts,
-    counted_from,
-    label_doubts,
-    outside,
-    refuse,
-    without_zeros,
-)
+from kpjax.lab.formats.project import LARGEST, Frame, Project, outside, refuse
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
     from kpjax.images.video import Video
@@ -67,10 +58,9 @@ FORMATS = (
     Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.files_of, ultralytics.read),
     Format("coco", "json with images, annotations and categories", coco.files_of, coco.read, coco.write, "coco",
            ("annotations.json",)),
-    Format("dlib", "xml with images, boxes and parts", faces.xml_files, faces.read_xml),
     Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts),
 )
-_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, dlib's xml, .pts, or a csv table"
+_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, .pts, or a csv table"
 
 
 def format_of(path: Path) -> Format:
@@ -81,8 +71,7 @@ def format_of(path: Path) -> Format:
     for one in FORMATS:
         if one.recognises(path):
             return one
-    raise InputError(f"{path}: this is not a known annotation project, which is of {_KNOWN}; without labels, only "
-                     "pyramids learns, from videos")
+    raise InputError(f"{path}: not a known annotation project ({_KNOWN}); without labels only pyramids learns")
 
 
 def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project | None, list[str]]:
@@ -99,18 +88,16 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     if not faults and not project.frames:
         faults.append(f"{path.name}: there is no frame in it; label some and save")
     elif not faults and not project.instances:
-        faults.append(f"{path.name}: no keypoint is labelled in any of its {len(project.frames)} frames; label some "
-                      "and save")
+        faults.append(f"{path.name}: no keypoint is labelled in {len(project.frames)} frames; label some and save")
     project = _checked(project, path, faults)
-    project = without_zeros(project) if options.drop_zeros else project
-    doubts = label_doubts(project)
-    project = counted_from(project, options.pixels_from)
+    project = projects.without_zeros(project) if options.drop_zeros else project
+    doubts = projects.label_doubts(project)
+    project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
     if not faults and seen and int(outside(project).sum()) == seen:
-        faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images that were "
-                      "labelled")
-    doubts += coordinate_doubts(project, options.pixels_from)
+        faults.append(f"{path.name}: all {seen} labelled points lie outside their images; restore the images")
+    doubts += projects.coordinate_doubts(project, options.pixels_from)
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
 
@@ -152,8 +139,7 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
         if frame.number is None and any(part.endswith(".") for part in frames[-1].path.parts[-2:]):
             faults.append(f"{where}, {frame.name:.200}: the name of an image or its folder ends in a dot; rename it")
         elif key in seen and whole:
-            faults.append(f"{where}, {frame.name}: the frame is listed twice, also as {seen[key]}; join the labels of "
-                          "the two")
+            faults.append(f"{where}, {frame.name}: it is listed twice, also as {seen[key]}; join the labels of the two")
         seen[key] = frame.name
     faults += [f"{where}: the videos {', '.join(names)} are all found as {path}; restore the folders that tell them "
                "apart, or give one video one name" for path, names in videos.items() if len(names) > 1]
@@ -162,12 +148,10 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
         labelled = one.visible > 0
         far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
         if not np.isnan(one.box).all() and not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
-            faults.append(f"{where}, {project.frames[one.frame].name}, box: x, y and a positive width and height "
-                          "belong there; correct or delete it")
+            faults.append(f"{where}, {project.frames[one.frame].name}, box: give x, y and a positive width and height")
         elif far.any() or (np.abs(one.box) > LARGEST).any():
             what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
-            faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px, as no image "
-                          "is; correct or delete it")
+            faults.append(f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px; delete it")
             one = one._replace(keypoints=np.where(far[:, None], np.nan, one.keypoints),
                                visible=np.where(far, 0, one.visible), box=np.full(4, np.nan))
         instances.append(one)
@@ -191,12 +175,9 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
     if project.format == "sleap":
         return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
     if leads_out:
-        faults.append(f"{where}, {frame.name:.200}: the image is named outside the project's folder {root}; move "
-                      "it there and name it anew")
+        faults.append(f"{where}, {frame.name:.200}: it is outside the project's folder {root}; move it there")
     return frame
 
-
-# Images and videos
 
 def _with_files(project: Project, faults: list[str], doubts: list[str], *, rescale_labels: bool) -> Project:
     """Returns the project with the size of each frame as its file has it.
@@ -213,8 +194,7 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
             if os.path.exists(path):  # False for a name that the system refuses
                 videos[path] = open_video(path)
             else:
-                faults.append(f"{path}: this video of {labelled} frames is missing; copy it there, or name its folder "
-                              "as `video_root`")
+                faults.append(f"{path}: video of {labelled} frames is missing; copy it there, or name `video_root`")
         except InputError as error:
             faults.append(str(error))
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
@@ -224,19 +204,15 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
         size = _size(frame, videos, faults)
         if size and number in labelled and frame.number is None and frame.size == (0, 0):
             turned += is_turned(frame.path)
-        frames.append(frame._replace(depth=depths.get(frame.path, 0)))
-        if size is None or frame.size in ((0, 0), size):
-            frames[-1] = frames[-1]._replace(size=size or frame.size)
-            continue
-        exchanged = size == frame.size[::-1]
-        if rescale_labels and not exchanged:
-            frames[-1] = frames[-1]._replace(size=size)
+        other, exchanged = size and frame.size not in ((0, 0), size), size == frame.size[::-1]
+        if other and rescale_labels and not exchanged:
             growth[number] = np.array(size) / frame.size
-            continue
-        mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
-                "restore the original, or set `rescale_labels` to scale the labels with it")
-        faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
-                      f"{frame.size[0]}x{frame.size[1]}; {mend}")
+        elif other:
+            mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
+                    "restore the original, or set `rescale_labels` to scale the labels with it")
+            faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
+                          f"{frame.size[0]}x{frame.size[1]}; {mend}")
+        frames.append(frame._replace(depth=depths.get(frame.path, 0), size=size or frame.size))
     instances = tuple(one._replace(keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
                                    box=one.box * np.tile(growth[one.frame], 2))
                       if one.frame in growth else one for one in project.instances)
@@ -262,6 +238,5 @@ def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tu
             return None
     if video is None or 0 <= frame.number < len(video):
         return video and video.size
-    faults.append(f"{frame.name}: frame {frame.number} is labelled, {frame.path.name} has frames 0 to "
-                  f"{len(video) - 1}; restore the video that was labelled, or delete the row")
+    faults.append(f"{frame.name}: {frame.path.name} has frames 0 to {len(video) - 1}; restore it, or delete the row")
     return None

@@ -61,8 +61,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             name = path.relative_to(file.parent) if path.is_relative_to(file.parent) else f"{session}/{path.name}"
             frame = Frame(PurePosixPath(name).as_posix(), path, None, (0, 0), session)
         else:
-            faults.append(f"{file.name}: frame {number} of {video.name} is labelled, but there is no such image; "
-                          "delete it in SLEAP")
+            faults.append(f"{file.name}: frame {number} of {video.name} has no image; delete it in SLEAP")
             continue
         if any(np.isinf(user.points["xy"]).any() for user in users):
             faults.append(f"{file.name}, {frame.name}: a coordinate is infinite; correct or delete the point")
@@ -91,8 +90,6 @@ def write(project: Project, folder: Path) -> list[Path]:
                  name=project.root.name,
                  suggested=[number for number, found in enumerate(animals) if not found])]
 
-
-# sleap-io
 
 def library() -> ModuleType:
     """Returns sleap-io. Raises InputError if it is not installed."""
@@ -124,8 +121,7 @@ def load(file: Path) -> Any:
 def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
     """Converts the skeleton of all instances. Raises InputError for several."""
     if not labels.skeletons or len({frozenset(one.node_names) for one in labels.skeletons}) > 1:
-        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one "
-                         "skeleton to a file of their own")
+        raise InputError(f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one")
     stored = labels.skeletons[0]
     edges, pairs = ([(int(a), int(b)) for a, b in found] for found in (stored.edge_inds, stored.symmetry_inds))
     return skeleton_of(stored.node_names, edges, pairs or None, notes, file.name)
@@ -146,12 +142,9 @@ def save(
 ) -> Path:
     """Writes a .slp file whole or not at all, and returns its path. Raises InputError without the extra kpjax[sleap].
 
-    Args:
-        animals: Of each frame. A frame without any is written empty, unless it is only suggested.
-        name: Of the skeleton.
-        suggested: Numbers of the frames that are suggested to be labelled.
-        lengths: Number of frames of videos by path, where known.
-        provenance: What predicted the points.
+    animals: Of each frame. A frame without any is written empty, unless it is only suggested. name: Of the skeleton.
+    suggested: Numbers of the frames that are suggested to be labelled. lengths: Number of frames of videos by path,
+    where known. provenance: What predicted the points.
     """
     sio = library()
     nodes, names = sio.Skeleton(nodes=list(skeleton.names), name=name), skeleton.names
@@ -213,8 +206,6 @@ def _sio_videos(
             at[member] = videos[-1], (place[frame.path.absolute().as_posix()] if frame.number is None else frame.number)
     return videos, at
 
-
-# Reading
 
 class _Video(NamedTuple):
     name: str

@@ -51,8 +51,7 @@ class Row(NamedTuple):
     def frame(self) -> int | None:
         """Returns the number in the column `frame`; None, with a fault, for anything else."""
         if (found := whole_number(self.get("frame"))) is None:
-            self.fault(f"{self.get('frame')!r:.60} where the number of a frame belongs, counted from 0; correct it",
-                       "frame")
+            self.fault(f"{self.get('frame')!r:.60} where the number of a frame belongs, from 0; correct it", "frame")
         return found
 
     def place(self, column: str = "image") -> tuple[str, int | None] | None:
@@ -85,9 +84,8 @@ class Rows(NamedTuple):
 def read_rows(path: Path, faults: list[str], known: Collection[str]) -> Rows:
     """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
-    Args:
-        faults: Receives a line for every row with a wrong number of cells, which is left out.
-        known: Columns that may be written in capitals.
+    faults: Receives a line for every row with a wrong number of cells, which is left out. known: Columns that may be
+    written in capitals.
     """
     separator = separator_of(first_line(path))
     found = [(line, [cell.strip() for cell in cells]) for line, cells in _csv_lines(path, path.name, separator)
@@ -175,8 +173,7 @@ def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[s
                 lines.append((before + 1, cells))
             before = reader.line_num
             if len(lines) > _ROWS + len(content) // _ROW:
-                raise InputError(f"{label}: over {len(lines) - 1:,} rows of a few letters each would fill the memory; "
-                                 "give it in parts")
+                raise InputError(f"{label}: over {len(lines) - 1:,} short rows would fill the memory; give it in parts")
     except UnicodeDecodeError as error:
         line = error.object[:error.start].count(b"\n") + 1
         raise InputError(f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
@@ -274,21 +271,6 @@ def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
 
 
-def predicted_table(
-    scorer: str, animals: Sequence[str], names: Sequence[str], keys: Sequence[str | int], keypoints: np.ndarray,
-    scores: np.ndarray,
-) -> Table:
-    """Returns predictions of I animals with K points on N images or frames as a table, to a thousandth of a pixel.
-
-    keypoints: (N, I, K, 2). scores: (N, I, K).
-    """
-    points = tuple((animal if len(animals) > 1 else "", name) for animal in animals for name in names)
-    values = np.concatenate([keypoints.round(3), scores.round(6)[..., None]], -1).reshape(len(keys), len(points), 3)
-    return Table(scorer, points, ("x", "y", "likelihood"), tuple(keys), values)
-
-
-# The header and the rows
-
 def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
     """Returns a table of lines, each with its number in the file from 1 and its cells."""
     head = {cells[0].strip(): (line, [cell.strip() for cell in cells]) for line, cells in lines[:4]
@@ -305,8 +287,7 @@ def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str
     columns = list(zip(individuals, parts, strict=False))
     points = columns[::len(kind)] if kind else []
     if not points or names != list(kind) * len(points) or columns != [one for one in points for _ in kind]:
-        raise InputError(f"{label}: header rows bodyparts and coords must name x and y of each part in turn; save the "
-                         "labels anew")
+        raise InputError(f"{label}: bodyparts and coords must name x and y of each part; save the labels anew")
     (individual, part), times = Counter(points).most_common(1)[0]
     if times > 1:
         whose = f" of {individual!r}" if individual else ""

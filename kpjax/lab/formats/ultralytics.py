@@ -75,8 +75,7 @@ def _skeleton(config: Mapping[str, Any], category: int, count: int, notes: list[
     names = tuple(map(str, names)) or tuple(f"point_{k}" for k in range(count))
     flip = tuple(config.get("flip_idx") or ())
     if flip and (sorted(flip) != list(range(count)) or any(flip[flip[k]] != k for k in range(count))):
-        raise InputError(f"{_FILE}, flip_idx: {list(flip)} is not its own inverse; of each two points that mirror each "
-                         "other, each names the other")
+        raise InputError(f"{_FILE}, flip_idx: {list(flip)} is not its own inverse; two mirrored points name each other")
     if len(names) != count:
         raise InputError(f"{_FILE}, kpt_names: {len(names)} names of {count} keypoints; name each")
     return skeleton_of(names, (), enumerate(flip) if flip else None, notes, _FILE)

@@ -31,8 +31,7 @@ def united(projects: Sequence[Project]) -> Project:
     titles = tuple(project.root.resolve().name for project in projects)
     if again := [n for n, title in enumerate(titles) if title in titles[:n]]:
         first = projects[titles.index(titles[again[0]])]
-        raise InputError("project", f"{first.root} and {projects[again[0]].root} are both called "
-                         f"{titles[again[0]]!r}; rename one of the folders, or name two projects")
+        raise InputError("project", f"{first.root} and {projects[again[0]].root} have one name; rename one folder")
     skeleton = united_skeleton(dict(zip(titles, (project.skeleton for project in projects), strict=True)))
     alike = all(set(project.skeleton.names) == set(skeleton.names) for project in projects)
     owners, notes = _owners(projects, skeleton.names, alike)
@@ -67,8 +66,7 @@ def _keypoint_lines(titles: Sequence[str], projects: Sequence[Project], names: S
     return lines
 
 
-def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool
-            ) -> tuple[list[list[bool]], tuple[str, ...]]:
+def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool) -> tuple[list[list[bool]], tuple[str, ...]]:
     """Returns which frames of each project are kept, so that each image is there once, and notes."""
     identities, labels = _identities(projects), []
     for project in projects:

@@ -51,8 +51,7 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
         for k in np.flatnonzero(one.visible).tolist():
             points[title, frame.number, k] = tuple(one.keypoints[k].tolist())
     if faults:
-        raise InputError(f"{table}: {len(faults)} faults: {summarise(faults)}; the videos are "
-                         f"{summarise(list(frames))}")
+        raise InputError(f"{table}: {summarise(faults)}; the videos are {summarise(list(frames))}")
     if not points:
         raise InputError(f"{table}: no point is labelled; label some, or delete the table")
     return Labels(project.skeleton, points)
@@ -63,10 +62,7 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
 
     A point outside the transformed image is not visible.
 
-    Args:
-        source: The frames.
-        table: The table of labels.
-        videos: The videos of these frames.
+    source: The frames. table: The table of labels. videos: The videos of these frames.
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples

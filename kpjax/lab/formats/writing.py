@@ -22,9 +22,7 @@ def write_project(project: Project, format: str, folder: Path) -> list[Path]:
     Images are copied as they are. Frames of videos become images if the format cannot refer to them; else they stay in
     their video, which is not copied.
 
-    Args:
-        format: coco, csv, deeplabcut, lightning_pose or sleap.
-        folder: A new or empty folder.
+    format: coco, csv, deeplabcut, lightning_pose or sleap. folder: A new or empty folder.
 
     Raises:
         InputError: If the folder is not empty, if images are missing, or if the format cannot hold the project.

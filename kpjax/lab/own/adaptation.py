@@ -12,7 +12,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.input.source import check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frame_identity, frames_at
+from kpjax.lab.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
 from kpjax.lab.own.declaration import OwnSystem, made
@@ -73,18 +73,8 @@ OWN = OwnConfig(**vars(SYNTHETIC) | {
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
 
-# The core
-
-class CoreRun(NamedTuple):
-    """A run that a person names as the core."""
-
-    core: adaptation.Core
-    network: Any  # that the variables are of
-    fields: Mapping[str, Any]  # others of the config, that the core decides
-
-
 @functools.lru_cache(maxsize=2)
-def own_core(folder: str) -> CoreRun:
+def own_core(folder: str) -> tuple[adaptation.Core, Any, Mapping[str, Any]]:
     """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published network of human
     pose. Raises InputError for another folder, and for a network of a kind that this system cannot build."""
     run = earlier_run(folder, "core", needed=("network", "image_size"))
@@ -97,12 +87,10 @@ def own_core(folder: str) -> CoreRun:
         raise InputError("core", f"the heatmaps of {folder} are {found.get('heatmap_size')} px for images of "
                          f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
     kept = parts_of(variables, parts)
-    return CoreRun(adaptation.Core(kept, tree_digest(kept)), network, {
+    return adaptation.Core(kept, tree_digest(kept)), network, {
         "image_size": found["image_size"], "dtype": network.dtype,
-        "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]})
+        "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]}
 
-
-# Images
 
 class Split(NamedTuple):
     """Frames that are adapted to, and what is held out: labelled animals of a project, or else the frames `test`."""
@@ -139,23 +127,22 @@ def open_data(job: Job) -> Data:
     """Opens a person's images without labels, and those that test: a project's labelled ones, or a held-out part."""
     data, own = job.config.data, job.config.own
     split = own_split(data, own)
-
     root = split.project.root if split.project else Path("/")
-    target = projects.open_unlabelled(own, Letterbox(data.target_side), split.target, NO_KEYPOINTS, root=root,
-                                      name="own images")
+    target = unlabelled_source(split.target, Letterbox(data.target_side), NO_KEYPOINTS, root=root, name="own images",
+                               on_bad_frame=own.on_bad_frame)
     if split.project:
         fit, test = projects.open_labelled(data.project, own, Letterbox(data.image_size))
         check_disjoint(target, test)
     else:
-        fit = test = projects.open_unlabelled(own, Letterbox(data.image_size), split.test, NO_KEYPOINTS, root=root,
-                                              name="own images, held out")
+        fit = test = unlabelled_source(split.test, Letterbox(data.image_size), NO_KEYPOINTS, root=root,
+                                       name="own images, held out", on_bad_frame=own.on_bad_frame)
     return checked(job.config, with_turns(target, fit, test, data.image_size))
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the core's run or chosen from the images, with reasons.
     Raises InputError for a missing core, fewer than fifty images, and a project with several animals on an image."""
-    run = own_core(config.core.core)
+    _, network, fields = own_core(config.core.core)
     if decided := {"network", "width", "depth"} & set(typed):
         raise InputError(min(decided), "the core decides it; leave it out")
     if not config.data.images:
@@ -167,8 +154,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     wanted = -(-PASSES * len(split.target) // config.batch_size)
     passes = f"{PASSES} passes over {len(split.target)} images in batches of {config.batch_size} are {wanted}"
     choices = [
-        *(Choice(name, value, "as the core has it") for name, value in run.fields.items()),
-        Choice("target_side", run.fields["image_size"], "views are drawn from images as large as those of the core"),
+        *(Choice(name, value, "as the core has it") for name, value in fields.items()),
+        Choice("target_side", fields["image_size"], "views are drawn from images as large as those of the core"),
         every, Choice("steps", min(max(wanted, FEWEST_STEPS), MOST_STEPS),
                       f"{passes}, kept between {FEWEST_STEPS} and {MOST_STEPS}")]
     if split.project:
@@ -180,8 +167,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             Choice("lengths", "object", "errors are percent of the labelled extent"),
             Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),
                    f"{fit} labelled images fit the regressors between points and labels, and teach the points nothing")]
-    network = replace(run.network, dtype=config.network.dtype) if "dtype" in typed else run.network
-    side = config.data.image_size if "image_size" in typed else run.fields["image_size"]
+    network = replace(network, dtype=config.network.dtype) if "dtype" in typed else network
+    side = config.data.image_size if "image_size" in typed else fields["image_size"]
     print(f"core: {config.core.core}, {network}; {len(split.target)} images without labels; held out: {split.words}")
     return changed(chosen(changed(config, network=network, image_size=side), choices, typed), summary=(
         f"{len(split.target)} images, the core of {config.core.core}; held out: {split.words}"))
@@ -192,6 +179,6 @@ SYSTEM = made(OwnSystem(
     short_list=lambda config: ("random_core", "adapted"),
     applicable=lambda config: adaptation.SYSTEM.applicable("own", config),
     differences={
-        "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core).core),
+        "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core)[0]),
         "shortened": lambda config, steps: replace(config, steps=steps),
         "lengths": lambda config, variant: {variant: config.steps}}))

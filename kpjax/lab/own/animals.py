@@ -12,23 +12,22 @@ import numpy as np
 import optax
 
 from kpjax import InputError, Method
+from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
+from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
-from kpjax.lab.animals.centres import Animals, centre_codec, centre_loss, find_centres
-from kpjax.lab.animals.matching import Matched, centres_of, extents_of, match_by_centre
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frame_identity, unlabelled_source
-from kpjax.lab.formats.several_animals import Crowd, crowd_of, whole_frames
+from kpjax.lab.formats.project_source import Crowd, crowd_of, frame_identity, unlabelled_source, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_unlabelled
+from kpjax.lab.own.project import Held, Own, every_th, open_animals
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
-from kpjax.structures import Example, Skeleton, Trained
+from kpjax.structures import Skeleton, Trained
 from kpjax.systems.configs import Augmentation, changed, config_from_json
 from kpjax.systems.system import IMAGES, Job, fit_sources
-from kpjax.training.evaluation import padded_size
+from kpjax.training.evaluation import in_batches, padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.run_folder import kept_arrays
 from kpjax.training.trees import load_trained, save_trained, tree_digest
@@ -55,6 +54,10 @@ class Finder(NamedTuple):
     most: int  # animals on a labelled frame
     always: bool  # as many on every labelled frame
     find: Callable[[np.ndarray], Animals]  # (B, S, S, 3) uint8 -> animals in pixels of the squares, numpy
+
+    def on(self, squares: np.ndarray) -> Animals:
+        """Finds the animals of frames (N, S, S, 3) uint8, a few at a time."""
+        return Animals(*in_batches(self.find, squares, BATCH))
 
     def boxes(self, found: Animals, row: int, crop: np.ndarray, animals: int | None) -> tuple[np.ndarray, int]:
         """Returns the boxes (I, 4) x, y, width, height of row `row` in pixels of its frame, and how many there are.
@@ -133,7 +136,7 @@ def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own
 
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
-    """Builds the network of a description, whose two maps are those of `kpjax.lab.animals.centres`."""
+    """Builds the network of a description, whose two maps are those of `kpjax.centres`."""
     return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
@@ -171,23 +174,14 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
                   lambda images: jax.tree.map(np.asarray, find(variables, images)))
 
 
-def found_on(finder: Finder, source: ArraySource) -> Iterator[tuple[int, Example, Animals, int]]:
-    """Yields the number of each frame, its example, what was found on the frames about it, and its row there."""
-    for first in range(0, len(source), BATCH):
-        examples = [source[number] for number in range(first, min(first + BATCH, len(source)))]
-        images = np.stack([one.image for one in examples])
-        found = finder.find(np.concatenate([images, np.repeat(images[:1], BATCH - len(images), 0)]))
-        yield from ((first + row, one, found, row) for row, one in enumerate(examples))
-
-
 def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
     """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
-    for _, one, found, row in found_on(finder, source):
-        true = np.where(one.visible[:, None] > 0, one.keypoints, np.nan).reshape(-1, points, 2)
+    found = finder.on(source.examples.image)
+    for row, (keypoints, visible) in enumerate(zip(source.examples.keypoints, source.examples.visible, strict=True)):
+        true = np.where(visible[:, None] > 0, keypoints, np.nan).reshape(-1, points, 2)
         true = true[np.isfinite(true).any((1, 2))]
-        there, extents = found.scores[row] >= FOUND, extents_of(true)
-        matched = match_by_centre(centres_of(true), extents, found.centres[row][there])
-        yield extents, found.extents[row][there], matched
+        there, (middles, extents) = found.scores[row] >= FOUND, middles_of(true)
+        yield extents, found.extents[row][there], match_by_centre(middles, extents, found.centres[row][there])
 
 
 def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
@@ -216,13 +210,6 @@ def found_text(counts: dict[str, int]) -> str:
             f"{counts['others']} where none is labelled")
 
 
-def held_out_text(folder: Path) -> str:
-    """Says how many animals the network in a run's folder finds on held-out frames; "" where there is none,
-    and of a run that took the network from another."""
-    learnt = kept_finder(folder)
-    return found_text(learnt.described["held_out"]) if learnt and "held_out" in learnt.described else ""
-
-
 def kept_finder(folder: Path) -> Learnt | None:
     """Reads what `keep_finder` wrote, None if nothing. Raises InputError for a damaged description."""
     path = Path(folder) / FOLDER / FILE
@@ -240,8 +227,6 @@ def kept_finder(folder: Path) -> Learnt | None:
         return learnt
 
 
-# On frames without labels
-
 def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Callable[[], Learnt], *, root: Path,
                 argument: str, name: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
     """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.
@@ -249,12 +234,11 @@ def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: C
     learnt: returns the network that finds them. argument: names the frames. held_out: a project, and the part of it
     from which nothing may be learnt. Raises InputError as `found_animals` does.
     """
-    boxes = None
+    frames, boxes = every_th(frames, job.config.own.every), None
     if job.config.data.transform == "around_box":
-        frames, boxes = found_animals(job, learnt(), every_th(frames, job.config.own.every), root=root,
-                                      argument=argument, held_out=held_out)
-    return open_unlabelled(job.config.own, job.config.data.square(), frames, skeleton, root=root, name=name,
-                           boxes=boxes)
+        frames, boxes = found_animals(job, learnt(), frames, root=root, argument=argument, held_out=held_out)
+    return unlabelled_source(frames, job.config.data.square(), skeleton, root=root, name=name, boxes=boxes,
+                             on_bad_frame=job.config.own.on_bad_frame)
 
 
 def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Path, argument: str,
@@ -272,8 +256,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Pa
     where = f"{counted(int(kept['frames']), 'frame')} without labels"
     if there <= NEARLY_NONE * kept["frames"]:
         few = f"animals were found on {there} of {where}" if count else f"no animal was found on {where}"
-        raise InputError(argument, f"{few}; the finder learns from labelled frames, so label some like these, or leave "
-                         "them out")
+        raise InputError(argument, f"{few}; the finder learns from labelled frames, so label some, or leave them out")
     if count < least:
         raise InputError(argument, f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
                          "more frames, or a smaller --batch-size")
@@ -297,10 +280,11 @@ def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argume
         check_disjoint(source, frames_of(project, whole_frames(project)[0], held.held_out, own, finder.side,
                                          f"{project.root.name}, held out"))
     on, boxes = [], []
-    for place, one, found, row in found_on(finder, source):
+    found = finder.on(source.examples.image)
+    for row, (crop, number) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
         sure = int((found.scores[row] >= FOUND).sum())
-        there, _ = finder.boxes(found, row, one.crop, min(sure, finder.most) if finder.always else sure)
-        on += [int(source.examples.index[place])] * len(there)
+        there, _ = finder.boxes(found, row, crop, min(sure, finder.most) if finder.always else sure)
+        on += [int(number)] * len(there)
         boxes += there.tolist()
     return {"frame": np.array(on, np.int64), "box": np.array(boxes, np.float64).reshape(-1, 4),
             "frames": np.array(len(source))}

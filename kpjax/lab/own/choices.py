@@ -10,8 +10,7 @@ import numpy as np
 
 from kpjax import InputError
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, reference_lengths
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.lab.own.project import Held, Own, every_th
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
@@ -96,8 +95,6 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
     return float(abs(np.exp(1j * angles).mean())), float(abs(np.exp(2j * angles).mean()))
 
 
-# Rules
-
 def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Choice]:
     """Chooses the transform of frames to square images, and the sizes of images and heatmaps.
 
@@ -181,8 +178,6 @@ def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], label
               f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do")
     return changed(config, **{field: value for field, value, _ in choices if field not in typed - {"steps"}})
 
-
-# The network
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")

@@ -1,6 +1,7 @@
 """A system on people's own data as one declaration, and the `System` that is made from it: with the check of the
 project, the first lines of a training, errors in pixels, and the report."""
 import functools
+import importlib
 import itertools
 import os
 import shlex
@@ -15,19 +16,9 @@ from kpjax import InputError
 from kpjax.files import absolute, make_folder, read_json, write_json
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
-from kpjax.lab.formats.several_animals import crowd_of
-from kpjax.lab.out.reports.pixel_errors import (
-    HELD_OUT,
-    OF_PART,
-    TARGET,
-    Part,
-    animals_of,
-    counted,
-    meaning_of_scores,
-    metrics_of,
-    scores_of,
-    write_errors,
-)
+from kpjax.lab.formats.project_source import crowd_of
+from kpjax.lab.out.reports import pixel_errors
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, Part, counted, scores_of
 from kpjax.lab.own.animals import FOLDER, Opened, found_text, keep_finder, learnt_finder
 from kpjax.systems.command_line import Command, typed_fields
 from kpjax.systems.configs import config_as_json, flat
@@ -73,6 +64,9 @@ def made(own: OwnSystem) -> System:
             check_project(command)
         print(*first_lines(command), sep="\n")
 
+    def report(*parts: Any, **more: Any) -> Any:  # its libraries are not waited for by help
+        return importlib.import_module("kpjax.lab.own.report").own_report(*parts, **more)
+
     opened = functools.lru_cache(maxsize=2)(own.open)
     system = own.paper._replace(
         presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines), resolved=own.resolved,
@@ -96,18 +90,19 @@ def made(own: OwnSystem) -> System:
         values = dict(system.measure(job, data, outcome, _of_paper(predictions)))
         if not (part := _known_by(predictions)):
             return values
-        animals = animals_of(own.parts(job, data), predictions)
-        return values | metrics_of(animals, drawn_from(scores_of(predictions[OF_PART + part]).cutoff))
+        animals = pixel_errors.animals_of(own.parts(job, data), predictions)
+        return values | pixel_errors.metrics_of(animals, drawn_from(scores_of(predictions[OF_PART + part]).cutoff))
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         system.draw(job, data, outcome, _of_paper(predictions))
         if jax.process_index() == 0 and (part := _known_by(predictions)):
             kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
             make_folder(job.folder)
-            animals, found = animals_of(own.parts(job, data), predictions), predictions[OF_PART + part]
-            for name, content in meaning_of_scores(found, animals.by_part()[part].recordings, kind).items():
+            animals, found = pixel_errors.animals_of(own.parts(job, data), predictions), predictions[OF_PART + part]
+            recordings = animals.by_part()[part].recordings
+            for name, content in pixel_errors.meaning_of_scores(found, recordings, kind).items():
                 write_json(job.folder / name, content)
-            write_errors(job.folder, animals, drawn_from(scores_of(found).cutoff))
+            pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(found).cutoff))
 
     return system._replace(train=train, evaluated=evaluated, measure=measure, draw=draw)
 
@@ -133,8 +128,6 @@ def either(one: System, other: System, is_other: Callable[[Any], bool]) -> Syste
 
     return one._replace(variants={**one.variants, **other.variants}, **{name: picked(name) for name in config_of})
 
-
-# What is said
 
 def steps_of(config: Any) -> int:
     """Returns the steps of all stages of a network."""
@@ -179,12 +172,4 @@ def check_project(command: Command) -> None:
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
         goes_on = f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, " * (
             "start" in flat(command.config) and (path.parent / "results.json").exists())
-        raise InputError("project", f"it is not as the run in {path.parent} learnt it ({before}; now {after}): "
-                         f"{goes_on}--fresh starts over")
-
-
-def report(*parts: Any, **more: Any) -> Any:
-    """Writes the report, as `kpjax.lab.own.report.own_report` does, whose libraries help need not wait for."""
-    from kpjax.lab.own.report import own_report
-
-    return own_report(*parts, **more)
+        raise InputError("project", f"{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over")

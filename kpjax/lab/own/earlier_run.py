@@ -1,7 +1,7 @@
 """Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on from one."""
 import functools
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,8 +59,7 @@ def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str
                          f"has no {missing[0]}); give a run that learnt named keypoints from labels")
     if kind and opened.score["kind"] != kind:
         is_instead, others = OTHERWISE[kind]
-        raise InputError(f"{argument}: the heatmaps of {folder} are {is_instead} (scores are {opened.score['kind']}); "
-                         f"give a run of {others}")
+        raise InputError(f"{argument}: heatmaps of {folder} are {is_instead}; give a run of {others}")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     head = opened.trained.variables.get("params", {}).get("head", {})
     if hasattr(network, "head_layers") and "output" in head:  # RegDA's first stage has a head of its own
@@ -91,9 +90,9 @@ def _published_run(weights: str) -> EarlierRun:
     return EarlierRun(opened, method.skeleton, taken, "")
 
 
-def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[str] = WITH_HEAD.names,
-            needed: bool = True) -> Project:
-    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and tells which."""
+def renamed(project: Project, *, known: Sequence[str] = WITH_HEAD.names, needed: bool = True, quiet: bool = False
+            ) -> Project:
+    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and prints which."""
     names = project.skeleton.names
     changed = tuple(new if new in known else old for old, new in zip(names, names_of_person(names), strict=True))
     same = {new: old for old, new in zip(names, changed, strict=True) if new in known}
@@ -104,13 +103,11 @@ def renamed(project: Project, tell: Callable[[str], None], *, known: Sequence[st
     worked_out = "; ".join(f"{name}, {how}" for name, how in WORKED_OUT.items() if name in same)
     for text, found in ((f"the same by their names: {pairs}", pairs),
                         (f"worked out, since MoveNet does not find it: {worked_out}", worked_out)):
-        if found:
-            tell(textwrap.fill(text, LINE, break_on_hyphens=False))
+        if found and not quiet:
+            print(textwrap.fill(text, LINE, break_on_hyphens=False))
     skeleton = project.skeleton
     return project._replace(skeleton=Skeleton(changed, skeleton.edges, skeleton.flip, skeleton.groups))
 
-
-# More labels for the same keypoints
 
 @dataclass(frozen=True)
 class Start(Backbone):

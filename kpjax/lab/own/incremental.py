@@ -1,6 +1,6 @@
 """Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,13 +10,12 @@ import numpy as np
 import tyro
 from flax.traverse_util import flatten_dict
 
-from kpjax import Example, InputError, Skeleton, Variables
+from kpjax import InputError, Skeleton, Variables
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
 from kpjax.lab.own.project import Own
@@ -57,20 +56,18 @@ OWN = OwnConfig(**vars(SMALL_REAL) | {
     "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_threshold": 0.1})
 
 
-# The old model
-
 def old_run(folder: str) -> EarlierRun:
     """Opens the old model: a run's folder, one that was exported, or a published network."""
     return earlier_run(folder, "old", incremental.SCORE_KIND)
 
 
-def project_of(config: "OwnConfig", tell: Callable[[str], None] = lambda line: None) -> Project:
-    """Reads the project; where the old model is a published one, keypoints that it knows have its names, and `tell`
-    gets them. Raises InputError as `needed_project` does."""
+def project_of(config: "OwnConfig", *, quiet: bool = True) -> Project:
+    """Reads the project; where the old model is a published one, keypoints that it knows have its names. Raises
+    InputError as `needed_project` does."""
     project = projects.needed_project(config.data.project, config.own)
     if not published.is_published(config.data.old):
         return project
-    return renamed(project, tell, known=published.PERSON.names, needed=False)
+    return renamed(project, quiet=quiet, known=published.PERSON.names, needed=False)
 
 
 def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
@@ -96,14 +93,12 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
 
-# The config and the skeleton
-
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
     """
     if "weights" in typed:
         raise InputError("weights", "the old run brings them; leave them out")
-    old, project = old_run(config.data.old), project_of(config, print)
+    old, project = old_run(config.data.old), project_of(config, quiet=False)
     names, network = old.skeleton.names, old.taken_over["network"]
     if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
         raise InputError(absent[0], f"the old run's network, {network.name}, has no such option; leave it out")
@@ -113,8 +108,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                          "head, too; add one more or one fewer")
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.own.validation)
-    print(f"{projects.described(project, held)}\n"
-          f"old keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    print(f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
@@ -122,7 +116,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         "the preset's",)
     return changed(choices.chosen(config, [
         choices.image_choices(facts, None)[0],
-        *(Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
+        *(choices.Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
         choices.rotation_choice(facts),
         choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
         *choices.rate_choices(config, *rates)], typed, labelled), summary=(
@@ -135,8 +129,7 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
     labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
     new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
     if not new:
-        raise InputError("project", f"{project.root} labels no keypoint that the old run does not know "
-                         f"({', '.join(old)}); label new ones, or give them other names")
+        raise InputError("project", f"{project.root} labels nothing but {', '.join(old)}; label new keypoints")
     return new
 
 
@@ -150,8 +143,6 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
     whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
     return Skeleton(names, tuple(edges), flip if whole else ())
 
-
-# Data and measures
 
 @functools.lru_cache(maxsize=2)
 def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
@@ -176,16 +167,13 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
     keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
     visible[fill] = 1
-    evaluation = source.changed(source.with_labels(held_out, keypoints, visible, held_out.name), _with_diagonal,
-                                "diagonal of all points", name=held_out.name)
+    evaluation = source.changed(
+        source.with_labels(held_out, keypoints, visible, held_out.name), lambda example, index: example._replace(
+            scale=np.float32(max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0))),
+        "diagonal of all points", name=held_out.name)
     network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables), held_out
-
-
-def _with_diagonal(example: Example, index: int) -> Example:
-    extent = np.ptp(example.keypoints[example.visible > 0], axis=0)
-    return example._replace(scale=np.float32(max(np.hypot(*extent), 1.0)))
 
 
 def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:

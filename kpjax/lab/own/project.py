@@ -18,13 +18,7 @@ from kpjax.input.source import ArraySource
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import (
-    box_of,
-    frame_identity,
-    frames_at,
-    project_source,
-    unlabelled_source,
-)
+from kpjax.lab.formats.project_source import box_of, frame_identity, frames_at, project_source
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.uniting import in_names, united
 
@@ -47,8 +41,7 @@ class Own(Options):
 def needed_project(path: str, own: Own, argument: str = "project") -> Project:
     """Reads the project at a path, named by `argument`, as one with `own.more_projects` if it is the `project`."""
     if not path:
-        raise InputError(argument, "name an annotation project: a folder or file of DeepLabCut, SLEAP, COCO, "
-                         "Lightning Pose, or csv; kpjax check shows what is in it")
+        raise InputError(argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv")
     options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
     if argument == "project" and own.more_projects:
         return _united((path, *own.more_projects), options)
@@ -82,8 +75,6 @@ def renamed_to(project: Project, skeleton: Skeleton) -> Project:
     instances = tuple(in_names(one, project.skeleton.names, skeleton.names) for one in project.instances)
     return project._replace(skeleton=skeleton, instances=instances)
 
-
-# What is held out
 
 class Held(NamedTuple):
     """Labelled animals of a project in two parts that share no frame and, if possible, no recording."""
@@ -122,8 +113,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
-        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; one must train and one be "
-                         "held out, so label more")
+        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; label at least two")
     of_session: dict[str, list[int]] = {}  # in the order of time
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
@@ -153,8 +143,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if recordings:
         held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
     if not 0 < len(held) < len(frames):
-        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; some must "
-                         "train and some be held out")
+        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; keep some")
     frames_out = set(held)
     train, held_out = (tuple(number for number, one in enumerate(project.instances)
                              if (one.visible > 0).any() and (one.frame in frames_out) == out) for out in (False, True))
@@ -191,8 +180,6 @@ def _time(frame: Frame) -> tuple[str, int]:
     found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
     return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
 
-
-# Frames without labels
 
 class Unlabelled(NamedTuple):
     """Frames to learn from without labels."""
@@ -260,8 +247,6 @@ def videos_of(project: Project) -> list[Path]:
     return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)]
 
 
-# Images
-
 @functools.lru_cache(maxsize=4)
 def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"
                   ) -> tuple[ArraySource, ArraySource]:
@@ -281,10 +266,3 @@ def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequ
         numbers = kept
     return project_source(project, transform, instances=numbers, occluded=own.occluded,
                           name=f"{project.root.name}, {part}", on_bad_frame=own.on_bad_frame)
-
-
-def open_unlabelled(own: Own, transform: Transform, frames: Sequence[Frame], skeleton: Skeleton, *, root: Path,
-                    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None) -> ArraySource:
-    """Reads frames without labels once, every `own.every`th of each video, or the box of each frame."""
-    return unlabelled_source(frames if boxes else every_th(frames, own.every), transform, skeleton, boxes=boxes,
-                             root=root, name=name, on_bad_frame=own.on_bad_frame)

@@ -130,16 +130,8 @@ def tables_of(data: OwnVideos) -> list[Path]:
     """Returns the tables of labels beside the videos, at most one. Raises InputError for several."""
     tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
     if len(tables) > 1:
-        raise InputError("videos", f"{len(tables)} tables of labels ({summarise([str(table) for table in tables])}); "
-                         "put the videos and one table into one folder")
+        raise InputError("videos", f"{len(tables)} tables of labels ({summarise([*map(str, tables)])}); keep one")
     return tables
-
-
-def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
-    """Raises InputError for a variant that labels evaluate, where there are none."""
-    if (without := set(pyramids.WITHOUT_NETWORK) & set(variants)) and not tables_of(config.data):
-        raise InputError("variants", f"{min(without)} is evaluated by labels, and the videos have none; put a "
-                         "keypoints.csv into their folder, or leave the variant out")
 
 
 def open_data(job: Job) -> pyramids.Data:
@@ -162,7 +154,8 @@ SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_point
 SYSTEM = made(OwnSystem(
     pyramids.SYSTEM, OWN, resolved, open_data,
     short_list=lambda config: ("untrained", "pyramids"),
-    applicable=lambda config: tuple(name for name in pyramids.VARIANTS if name != pyramids.ORACLE),
-    check_variants=check_variants,
+    applicable=lambda config: tuple(  # labels evaluate those without a network
+        name for name in pyramids.VARIANTS if name != pyramids.ORACLE and (
+            name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))),
     differences={"predicting": predicting, "columns": lambda config: sorted(
         pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))

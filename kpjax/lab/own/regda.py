@@ -2,30 +2,52 @@
 unlabelled images of another kind."""
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import tyro
 
 from kpjax import InputError
+from kpjax.augment import Reach
 from kpjax.errors import summarise
+from kpjax.images.transforms import Transform
 from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.project_source import frame_identity
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import crowd_of, frame_identity
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import learnt_finder
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, either, made
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Held, Own
-from kpjax.lab.own.target import OwnDomains, open_target, target_of, tested
+from kpjax.lab.own.without_source import open_target, target_of, tested
 from kpjax.systems import regda
-from kpjax.systems.configs import Share, Splits, changed
-from kpjax.systems.regda.config import SMALL_BODIES, Config
+from kpjax.systems.configs import ImageSet, Share, Splits, changed
+from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
 from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job
 
 # The control that was strongest at equal steps takes about a fifth more time than the others together.
 VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adaptation")
+
+
+@dataclass(frozen=True)
+class OwnDomains(Domains):
+    """A project or a finished run, and images that look different."""
+
+    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    target: tuple[str, ...] = ()  # images, videos and folders of them, that look different and have no labels
+    target_project: str = ""  # labels of the target domain, with the same keypoints: they test and teach nothing
+    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    crop_margin: float = 1.25  # side of that square over the longer side of the box
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+
+    def loaded(self, reach: Reach | None) -> tuple[None, None]:
+        """Returns that people's own images are not loaded larger."""
+        return None, None
+
+    def square(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
+                        ).square_of_new()
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the source's project, each choice printed with its reason.
     """
     data, (project, held) = config.data, opened(config)
-    frames = target_of(data, config.own, project.skeleton, "--source").frames
+    frames, _ = target_of(data, config.own, project.skeleton, "--source")
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     facts, batch, labelled = choices.facts_of_training(project, held, data, typed), config.batch_size, len(held.train)
     if facts.several and crowd_of(project).most < 2:
@@ -64,7 +86,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.every_choice(frames, config.own, typed)[0],
         choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
-        Choice("coefficient_steps", 100, "the adversary's share grows within the first steps")], typed, labelled)
+        choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled)
     if hasattr(config.network, "head_layers") and config.carry_head:  # both stages have this head
         layers = config.network.head_layers
         if "pretraining_head_layers" in typed and config.pretraining_head_layers != layers:
@@ -85,14 +107,13 @@ def open_data(job: Job) -> regda.Data:
     """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
     data, own, (project, _) = job.config.data, job.config.own, opened(job.config)
     train, held_out = projects.open_labelled(data.source, own, data.square(), "source")
-    named = target_of(data, own, project.skeleton, "--source")
-    root = (named.project or project).root
-    target, test = open_target(job, named, project.skeleton, root, lambda: learnt_finder(job, opened))
-    if labels := named.project:
-        tested = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
-        if shared := len(tested & {target.identity(number) for number in range(len(target))}):
-            print(f"{shared} of the {len(test)} test images are also among the target's {len(target)}, which are "
-                  "seen without labels")
+    frames, labels = target_of(data, own, project.skeleton, "--source")
+    root = (labels or project).root
+    target, test = open_target(job, frames, labels, project.skeleton, root, lambda: learnt_finder(job, opened))
+    if labels:
+        tests = {frame_identity(labels.frames[number], root) for number in projects.labelled_frames(labels)}
+        if shared := len(tests & {target.identity(number) for number in range(len(target))}):
+            print(f"{shared} of the {len(test)} test images are among the target's {len(target)}, seen without labels")
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
 
 

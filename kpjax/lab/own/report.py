@@ -1,15 +1,14 @@
-"""The report of a run on a person's own labels: report.html of its preset's folder, with pictures and a video of its
-errors, made from the original frames.
+"""The report of a run on a person's own labels: report.html of its preset's folder, with pictures of its errors, made
+from the original frames.
 
 It speaks of pixels, keypoints and frames. What only a developer asks for is folded away.
 """
 import base64
 import io
-import itertools
 import math
 import shlex
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,53 +17,19 @@ from etils import epath
 from PIL import Image
 
 from kpjax import InputError, Skeleton
-from kpjax.drawing.charts import Curve
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
-from kpjax.images.video import write_video
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
-from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.project_source import read_frame
-from kpjax.lab.out.reports.pixel_errors import (
-    ALL,
-    HELD_OUT,
-    LINE,
-    NEAR,
-    TARGET,
-    Animals,
-    cells_of,
-    errors_of,
-    frames_text,
-    pixels,
-    read_errors,
-    table_lines,
-)
-from kpjax.lab.out.reports.sheets import Compared, cropped, labels_drawn, predictions_drawn
+from kpjax.lab.out.reports import pixel_errors
+from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, LINE, TARGET, Animals, errors_of, pixels
+from kpjax.lab.out.reports.sheets import FADED, cropped, opened as frame_of, predictions_drawn
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
-from kpjax.lab.own.animals import held_out_text
+from kpjax.lab.own.animals import found_text, kept_finder
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.reports.report import (
-    Column,
-    Line,
-    curve_image,
-    groups,
-    header,
-    images_of,
-    lines_of,
-    panels,
-    provenance,
-    rendered,
-)
-from kpjax.training.finished_runs import read_history
+from kpjax.systems.reports.report import Column, Line, groups, header, images_of, lines_of, panels, provenance, rendered
 
 WORST, OTHERS = 6, 6  # animals that are shown
-FILM, FILM_FRAMES, FILM_SIDE, FILM_RATE = "held_out.mp4", 100, 960, 2.0  # frames at most, px, frames a second
-# Curves that anybody can read: in metrics.jsonl, their title and unit, and what values are multiplied with.
-CURVES = {
-    "validation/distance": ("Mean error on held-out frames", "px of the original images", 1.0),
-    "validation/pck": ("Held-out points found (PCK)", f"% nearer than {100 * NEAR:g} % of the animal’s length", 100.0),
-    "loss/total": ("What training makes small (loss)", "no unit, logarithmic", 1.0)}
 HELD_OUT_COLUMNS = (Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
                     Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
                     Column("trained_on/px", "mean error on learnt frames", "px", decimals=1, better="lower"))
@@ -82,18 +47,8 @@ class OwnRun(NamedTuple):
     skeleton: Skeleton
     animals: Animals
     cutoff: float
-
-    @property
-    def judged(self) -> Animals | None:
-        """The animals by which it is judged."""
-        parts = self.animals.by_part()
-        return parts.get(judging(parts))
-
-    @property
-    def error(self) -> float:
-        """The mean error of these in px; inf if there are none."""
-        mean = math.nan if self.judged is None else errors_of(self.judged, self.cutoff)[ALL].mean
-        return mean if math.isfinite(mean) else math.inf
+    judged: Animals | None  # by which it is judged
+    error: float  # the mean of these in px; inf if there are none
 
 
 def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Column], *, summary: str,
@@ -103,13 +58,9 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
     seed. None if no run kept its errors, as those without labels.
 
-    Args:
-        folder: of the preset.
-        lines: of all variants, with their runs.
-        columns: of the system, for the curves in the fold.
-        summary: the project and what was held out, plain text.
-        notes: on the network and its cost, plain text, for the fold.
-        command: of the runs.
+    folder: of the preset. lines: of all variants, with their runs. columns: of the system, for the curves in the fold.
+    summary: the project and what was held out, plain text. notes: on the network and its cost, plain text, for the
+    fold. command: of the runs.
     """
     folder, measured = Path(folder), [line for line in lines if line.runs.finished and not in_bucket(folder)]
     unknown = unknown_of(Path(measured[0].runs.finished[0].folder)) if measured else []
@@ -119,17 +70,18 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
         return None
     shown = min(found, key=lambda run: run.error)
     reached, better = [*verdict(shown.animals, shown.cutoff), *unknown], advice(shown.animals, shown.cutoff)
-    print("", *table_lines(shown.animals, shown.cutoff), "", *textwrap.wrap(" ".join(reached), LINE),
+    print("", *pixel_errors.table_lines(shown.animals, shown.cutoff), "", *textwrap.wrap(" ".join(reached), LINE),
           *["what would help most:"] * bool(better), sep="\n")
     for text in better:
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
-    if animals := held_out_text(shown.folder):
+    learnt = kept_finder(shown.folder)  # of a run that took it from another it is not known
+    if animals := found_text(learnt.described["held_out"]) if learnt and "held_out" in learnt.described else "":
         print(animals)
     return write_text(folder / "report.html", _page(folder, shown, measured, columns, {
         "summary": summary, "verdict": reached, "advice": better, "notes": [*notes, *filter(None, [animals])],
-        "commands": _commands(folder, shown.folder, command)}))
+        "command": command}))
 
 
 def opened(line: Line) -> OwnRun | None:
@@ -139,47 +91,35 @@ def opened(line: Line) -> OwnRun | None:
     if not path.is_file():
         return None
     skeleton = skeleton_from_json(read_json(path), str(path))
-    animals, scores = read_errors(folder, skeleton.names), read_score_table(folder)
-    cutoff = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF)
-    return None if animals is None else OwnRun(line, folder, skeleton, animals, cutoff)
+    animals, scores = pixel_errors.read_errors(folder, skeleton.names), read_score_table(folder)
+    if animals is None:
+        return None
+    cutoff, parts = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF), animals.by_part()
+    judged = parts.get(judging(parts))
+    mean = math.nan if judged is None else errors_of(judged, cutoff)[ALL].mean
+    return OwnRun(line, folder, skeleton, animals, cutoff, judged, mean if math.isfinite(mean) else math.inf)
 
 
 def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict) -> str:
     names, parts = run.animals.names, run.animals.by_part()
     tables = [errors_of(some, run.cutoff) for some in parts.values()]
-    headed, history = COLUMNS[judging(parts)], read_history(run.folder)
+    headed = COLUMNS[judging(parts)]
     in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
-    curves = [(title, unit, curve_image([Curve("", 0, [history.get(name, ())])], f"{title} over steps",
-                                        logarithmic=name.startswith("loss/"), factor=factor))
-              for name, (title, unit, factor) in CURVES.items()]
-    pictures, film = _drawn(run, folder)
-    films = [*film, *((path.relative_to(folder).as_posix(), f"prediction: {path.name}", "") for path in sorted(
-        folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime))]
+    films = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
     return rendered(
         Path(__file__).with_name("report.html.jinja"), path=[folder.parent.name, folder.name],
         cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
-        pixel_rows=[(name, [cell for found in tables for cell in cells_of(found[name])]) for name in (*names, ALL)
-                    if any(found[name].labels for found in tables)],
+        pixel_rows=[(name, [cell for found in tables for cell in pixel_errors.cells_of(found[name])])
+                    for name in (*names, ALL) if any(found[name].labels for found in tables)],
         colours={name: "rgb({}, {}, {})".format(*colour) for name, colour in
                  zip(names, keypoint_colours(len(names)).tolist(), strict=True)},
-        parts=[frames_text(some) for some in parts.values()], curves=[curve for curve in curves if curve[-1]],
+        parts=[*map(pixel_errors.frames_text, parts.values())],
         several=len(measured) > 1, header=header(in_pixels, headed), groups=groups(in_pixels, headed),
-        chosen=run.line.name, films=films, pictures=pictures, images=images_of([run.line]),
+        chosen=run.line.name, films=[path.relative_to(folder).as_posix() for path in films], pictures=_pictures(run),
+        run=shlex.quote(str(run.folder)), points=shlex.quote(str(folder / "points")), images=images_of([run.line]),
         panels=panels(measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}),
         **said, **provenance(measured))
 
-
-def _commands(folder: Path, run: Path, command: str) -> dict[str, str]:
-    """Returns shell commands by what they do."""
-    quoted = shlex.quote(str(run))
-    return {"The command of this run; given again it goes on, or writes this page anew:": command,
-            "Points on new images or videos, with a video that this page plays when it is written anew:":
-                f"kpjax predict {quoted} VIDEO --out {shlex.quote(str(folder / 'points'))} --overlay",
-            "Frames that are worth a label next:": f"kpjax suggest {quoted} VIDEO --out to_label",
-            "Errors on another labelled project:": f"kpjax evaluate {quoted} PROJECT --out errors"}
-
-
-# In words
 
 def radius_text(table: RadiusTable) -> str:
     """Says whether predictions will have radii, or what is missing for them."""
@@ -204,76 +144,33 @@ def unknown_of(folder: Path) -> list[str]:
             "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."]
 
 
-# In pictures
-
-def _drawn(run: OwnRun, folder: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+def _pictures(run: OwnRun) -> list[tuple[str, ...]]:
     """Returns title, note, labels and predictions of the animals with the largest errors and of some others, the
-    largest first, and path, note and first frame of the video of all frames; images are JPEG in base64.
-
-    Nothing where the frames cannot be read any more: the numbers stand without them.
-    """
-    held, cutoff = run.judged, run.cutoff
+    largest first; images are JPEG in base64. None where the frames cannot be read any more."""
+    held = run.judged
     if held is None:
-        return [], []
-    order = np.argsort(-np.nanmean(held.distances, axis=1) / held.lengths, kind="stable").tolist()
-    worst, rest = order[:WORST], order[WORST:]
+        return []
+    order = held.worst_first()
+    rest = order[WORST:]
     others = [rest[n] for n in np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).round().astype(int)]
     try:
-        pictures = [_picture(held, n, run.skeleton, cutoff) for n in (*worst, *others)]
-        frames = _film_frames(held, run.skeleton, cutoff)
-        first = next(frames)
-        write_video(folder / FILM, itertools.chain([first], frames), rate=FILM_RATE)
+        return [_picture(held, n, run.skeleton, run.cutoff) for n in (*order[:WORST], *others)]
     except InputError as error:
         print(f"no pictures in the report: {error}")
-        return [], []
-    left_out = f"; points with a score below {cutoff:.3g} are left out" if math.isfinite(cutoff) else ""
-    return pictures, [(FILM, "Labelled frames in the order of their names: labels as rings, predictions as dots"
-                       f"{left_out}.", _jpeg(first))]
-
-
-def _image(held: Animals, n: int) -> np.ndarray:
-    return read_frame(Frame("", held.images[n], held.frames[n], (0, 0), ""))
-
-
-def _compared(held: Animals, n: int) -> Compared:
-    return Compared(held.predicted[n], held.scores[n], held.true[n], held.visible[n])
+        return []
 
 
 def _picture(held: Animals, n: int, skeleton: Skeleton, cutoff: float) -> tuple[str, ...]:
-    mean = float(np.nanmean(held.distances[n]))
-    k = int(np.nanargmax(held.distances[n]))
-    note = (f"mean error {pixels(mean)} px, {100 * mean / held.lengths[n]:.1f} % of the animal’s length; "
-            f"largest {pixels(float(held.distances[n, k]))} px ({skeleton.names[k]})")
-    image, one = cropped(_image(held, n), _compared(held, n), cutoff)
-    return (held.title(n), note, _jpeg(labels_drawn(image, one, skeleton)),
-            _jpeg(predictions_drawn(image, one, skeleton, cutoff)))
+    errors = held.distances[n]
+    k = int(np.nanargmax(errors))
+    note = (f"mean error {pixels(float(np.nanmean(errors)))} px, {100 * np.nanmean(errors) / held.lengths[n]:.1f} % of "
+            f"the animal’s length; largest {pixels(float(errors[k]))} px ({skeleton.names[k]})")
+    image, one = cropped(*frame_of(held, n), cutoff)
+    return (held.title(n), note, *(_jpeg(predictions_drawn(image, one, skeleton, *shown)) for shown in (
+        (math.inf, 0.0), (cutoff, FADED))))  # the labels alone, and with the predictions
 
 
 def _jpeg(image: np.ndarray) -> str:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=88)
     return base64.b64encode(file.getvalue()).decode()
-
-
-def _film_frames(held: Animals, skeleton: Skeleton, cutoff: float) -> Iterator[np.ndarray]:
-    """Yields frames with all of their animals, of one size, smaller ones padded."""
-    places = sorted(set(zip(held.images, held.frames, strict=True)), key=lambda place: (str(place[0]), place[1] or 0))
-    places = [places[n] for n in np.linspace(0, len(places) - 1, min(FILM_FRAMES, len(places))).round().astype(int)]
-    size = None
-    for place in places:
-        numbers = [n for n in range(len(held.parts)) if (held.images[n], held.frames[n]) == place]
-        image = _image(held, numbers[0])
-        factor = FILM_SIDE / max(image.shape[:2])
-        factor = min(factor, max(1, int(factor)))  # small frames are enlarged by a whole factor
-        if factor != 1:
-            image = np.asarray(Image.fromarray(image).resize(
-                [max(round(length * factor), 1) for length in image.shape[1::-1]], Image.Resampling.BILINEAR))
-        for n in numbers:
-            predicted, true = ((points[n] + 0.5) * factor - 0.5 for points in (held.predicted, held.true))
-            one = _compared(held, n)._replace(predicted=predicted, true=true)
-            image = predictions_drawn(image, one, skeleton, cutoff, faded=0.0)
-        size = size or tuple(length + length % 2 for length in image.shape[:2])
-        height, width = min(size[0], image.shape[0]), min(size[1], image.shape[1])
-        frame = np.zeros((*size, 3), np.uint8)
-        frame[:height, :width] = image[:height, :width]
-        yield frame

@@ -8,11 +8,10 @@ import tyro
 from kpjax import InputError
 from kpjax.input import source
 from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.several_animals import crowd_of
+from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part, counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import learnt_finder, open_frames
-from kpjax.lab.own.choices import Choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
 from kpjax.lab.own.project import Held, Own, Unlabelled
@@ -73,8 +72,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     facts = choices.facts_of_training(project, held, data, typed)
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
-        raise InputError("labelled", f"{labelled} of {len(held.train)} labelled animals that are not held out; ask for "
-                         "fewer")
+        raise InputError("labelled", f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer")
     if facts.several and data.unlabelled and crowd_of(project).most < 2:
         raise InputError("unlabelled", "crops around boxes: frames without labels have none, and no frame shows two "
                          "animals from which finding them could be learnt; leave out --transform around_box")
@@ -92,13 +90,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if config.backbone.start:
         before = earlier_run(config.backbone.start, "start", semi_supervised.SCORE_KIND).held_out
         if before and before != held.words:
-            print(f"the run at --start had held out {before}: what it learnt from and is held out now flatters the "
-                  "errors; --validation names recordings")
+            print(f"the run at --start had held out {before}: what it learnt flatters errors; --validation names it")
     batch = config.batch_size
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
                     typed, semi_supervised.SCORE_KIND),
-        Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
+        choices.Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled)
     if not kept:
@@ -140,8 +137,7 @@ def open_data(job: Job) -> semi_supervised.Data:
         rest = sorted(set(range(len(pool))) - set(copies))
         print(f"left out: {counted(len(copies), 'frame')} without labels, exactly like a held-out one")
         if not rest:
-            raise InputError("unlabelled", "all frames without labels are copies of held-out ones; name others, or "
-                             "leave them out with --unlabelled-pool none")
+            raise InputError("unlabelled", "all are copies of held-out frames; name others, or --unlabelled-pool none")
         pool = source.in_memory(source.subset(pool, rest, pool.name))
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
     digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
@@ -160,8 +156,7 @@ def applicable(config: OwnConfig) -> tuple[str, ...]:
     """Returns all variants but `all_labels` and those of published sets; without frames that have no labels, none that
     needs them."""
     names = semi_supervised.applicable("own", config) if config.data.all_labelled else semi_supervised.VARIANTS
-    return tuple(name for name in names
-                 if name not in ("all_labels", *semi_supervised.ON_PEOPLE))
+    return tuple(name for name in names if name not in ("all_labels", *semi_supervised.ON_PEOPLE))
 
 
 def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:

@@ -1,26 +1,30 @@
-"""RegDA's target without its source: a finished run in place of labels and images. A mean teacher adapts it to the
-target, and a check stops it."""
+"""RegDA's target, images that look different: frames without labels, and perhaps others that test. And RegDA without
+its source: a finished run in place of labels and images, which a mean teacher adapts, and a check stops."""
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 
 from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
+from kpjax.errors import summarise
 from kpjax.evaluation import pose_statistics
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
+from kpjax.input.source import ArraySource
 from kpjax.lab.animals import calibration, conformal
-from kpjax.lab.own import choices
-from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
-from kpjax.lab.own.choices import Choice
+from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project_source import frames_at, project_source
+from kpjax.lab.out.reports.pixel_errors import TARGET, Part
+from kpjax.lab.own import choices, project as projects
+from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder, open_frames
 from kpjax.lab.own.declaration import OwnSystem
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
-from kpjax.lab.own.target import open_target, target_of, tested
+from kpjax.lab.own.project import Own
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.systems import configs, regda, source_free, system
@@ -38,29 +42,56 @@ VARIANTS = {
     "start": Variant("control", "the start as it is")}
 
 
-class Known(NamedTuple):
-    """What the run at --start brings."""
+def target_of(data: Any, own: Own, skeleton: Skeleton, known_by: str) -> tuple[Sequence[Frame], Project | None]:
+    """Finds the target's frames, and reads the project that tests, with its keypoints in the order of a skeleton; None
+    where nothing tests. known_by: the flag of that skeleton."""
+    if not data.target:
+        raise InputError("target", "name images or videos that look different and have no labels")
+    frames = frames_at(data.target)
+    if not data.target_project:
+        return frames, None
+    project = projects.needed_project(data.target_project, own, "target_project")
+    wanted, names = skeleton.names, project.skeleton.names
+    only = {known_by: [name for name in wanted if name not in names],
+            "--target-project": [name for name in names if name not in wanted]}
+    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
+        raise InputError("target_project", f"other keypoints than {known_by}: {', '.join(found)}; name them alike")
+    return frames, projects.renamed_to(project, skeleton)
 
-    run: EarlierRun
-    poses: PoseStatistics | None  # of its labels; None where fewer had all keypoints than there are coordinates
-    finder: Learnt | None  # of animals; None where it sees whole frames
+
+def open_target(job: Job, frames: Sequence[Frame], labels: Project | None, skeleton: Skeleton, root: Path,
+                learnt: Callable[[], Learnt]) -> tuple[ArraySource, ArraySource | None]:
+    """Reads what `target_of` found: frames as `open_frames` does, named by their paths below `root`, and animals."""
+    own = job.config.own
+    tests = labels and project_source(labels, job.config.data.square(), occluded=own.occluded, name="target, labelled",
+                                      on_bad_frame=own.on_bad_frame)
+    return open_frames(job, frames, skeleton, learnt, root=root, argument="target", name="target"), tests
+
+
+def tested(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the target's animals where they are labelled."""
+    if data.target.test is None:
+        return {}
+    project = projects.needed_project(job.config.data.target_project, job.config.own, "target_project")
+    return {TARGET: Part(data.target.test, project.root)}
 
 
 @functools.lru_cache(maxsize=2)
-def known(start: str) -> Known:
-    """Reads the run at --start. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
+def known(start: str) -> tuple[EarlierRun, PoseStatistics | None, Learnt | None]:
+    """Reads the run at --start, the statistics of its labels, where enough had all keypoints, and what finds animals,
+    where it sees crops. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
     for statistics of other keypoints."""
     run, finder, file = earlier_run(start, "start"), kept_finder(Path(start).expanduser()), pose_statistics.FILE
     if needs_box(run.opened.transform) and finder is None:
         raise InputError("start", f"{start} reads crops around boxes, which target frames do not have, and keeps no "
                          "network that finds animals; give a run's own folder, trained on several animals")
     if file not in run.opened.files:
-        return Known(run, None, finder)
+        return run, None, finder
     poses = pose_statistics.pose_statistics_from(run.opened.files[file], f"{start}/{file}")
     if poses.names != run.skeleton.names:
         raise InputError("start", f"{start}/{file} is of {', '.join(poses.names)}, the run finds "
                          f"{', '.join(run.skeleton.names)}; copy both from one run")
-    return Known(run, poses, finder)
+    return run, poses, finder
 
 
 def resolved(config: Any, typed: Collection[str]) -> Any:
@@ -68,7 +99,7 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
     run, poses, finder = known(config.backbone.start)
-    frames = target_of(config.data, config.own, run.skeleton, "--start").frames
+    frames, _ = target_of(config.data, config.own, run.skeleton, "--start")
     every, count = choices.every_choice(frames, config.own, typed)
     if count < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
@@ -77,18 +108,18 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
     stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
     taken, most = "as the run at --start has it", finder.described["animals"] if cropped else 1
     chosen = [
-        *([Choice("transform", "around_box", f"several animals on a frame, {taken}"),
-           Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
+        *([choices.Choice("transform", "around_box", f"several animals on a frame, {taken}"),
+           choices.Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
         *with_start([], config, run.skeleton, typed, ""), every,
-        Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
-               "degrees, as the images were turned that the start learnt from"),
+        choices.Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
+                       "degrees, as the images were turned that the start learnt from"),
         choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
                                 most=MOST_STEPS)._replace(
             reason=f"{PASSES} passes over the target's frames{f', {most} animals on each' * (most > 1)}, between "
             f"{FEWEST_STEPS} and {MOST_STEPS}")]
     if not isinstance(run.taken_over["network"], SmallUNet):
-        chosen.append(Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
-                             "published weights are changed slowly"))
+        chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
+                                     "published weights are changed slowly"))
     unknown = "" if config.data.target_project else ", whose errors are not known"
     return configs.changed(choices.chosen(config, chosen, typed), logits=run.opened.score["kind"] != "mse_peak",
                            summary=f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without "
@@ -98,9 +129,9 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
 def open_data(job: Job) -> Data:
     """Opens the target."""
     run, _, finder = known(job.config.backbone.start)
-    named = target_of(job.config.data, job.config.own, run.skeleton, "--start")
-    root = named.project.root if named.project else Path("/")
-    target, test = open_target(job, named, run.skeleton, root, lambda: finder)
+    frames, labels = target_of(job.config.data, job.config.own, run.skeleton, "--start")
+    root = labels.root if labels else Path("/")
+    target, test = open_target(job, frames, labels, run.skeleton, root, lambda: finder)
     return Data(Splits(None, None, None), Splits(target, None, test),
                 identity={"start_digest": run.opened.result["digest"]})
 
@@ -117,7 +148,7 @@ def build(config: Any, skeleton: Skeleton) -> Method:
 
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
-    config, target, start_run = job.config, data.target.train, known(job.config.backbone.start)
+    config, target, (run, poses, _) = job.config, data.target.train, known(job.config.backbone.start)
     method = build(config, target.skeleton)
     variables = config.backbone.variables(
         configs.network_of(config, len(target.skeleton.names)), image_size=config.data.image_size, seed=0)["variables"]
@@ -127,16 +158,15 @@ def train(job: Job, data: Data) -> Outcome:
         return kept
     scores = predict_source(method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch).scores
     # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
-    edges = np.array(start_run.run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
+    edges = np.array(run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
     if why := source_free.familiar(scores, edges, config.familiar):
         print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
         return kept
     learnt, held = source_free.parted(target)
-    check = source_free.check_of(method, start, held, batch_size=batch,
-                                 least=config.source_free.least_agreement)
+    check = source_free.check_of(method, start, held, batch_size=batch, least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
         job, method, {"target": learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, start_run.poses),
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, checked,

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from kpjax.lab.animals.matching import animals_over_time
+from kpjax.evaluation.matching import animals_over_time
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 
 BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])  # px, of an animal that looks along x
@@ -26,7 +26,7 @@ def found(points, **more):
     points = np.asarray(points, np.float64)
     shape = points.shape[:2]
     return Found(points, **{"scores": np.ones(shape), "radii": np.full(shape, np.nan),
-                            "extents": np.full(shape[0], 40.0)} | more)
+                            "extents": np.full(shape[0], 40.0), "centres": np.nanmedian(points, 1)} | more)
 
 
 def tracked(seen, **rules):

@@ -1,4 +1,7 @@
 """What tests of several commands share."""
+import contextlib
+import io
+
 import pytest
 from predict_folder import rows_of
 from test_predict_videos import PREDICTOR
@@ -12,8 +15,8 @@ def predict(monkeypatch, tmp_path):
     """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
     def run(*inputs, predictor=PREDICTOR, **options):
         monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor)
-        printed = []
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
-        written = command.predict(asked, tell=printed.append)
-        return rows_of(written[0]), printed, tmp_path / "out"
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            written = command.predict(asked)
+        return rows_of(written[0]), said.getvalue().splitlines(), tmp_path / "out"
     return run

@@ -50,7 +50,7 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("suggest RUN clip.mp4 --labelled images", "labels tail, the run predicts spot, beside"),
     ("export RUN --out RUN", "is not empty"),
     ("smooth turned.csv", "frame 0 comes after frame 1; sort"), ("smooth twice.csv", "a of frame 0 is there already"),
-    ("smooth unsure.csv --cutoff 0.5", "--cutoff: 0.5: no point of any frame has such a score, the highest is 0.2"),
+    ("smooth unsure.csv --cutoff 0.5", "--cutoff: 0.5: no point has such a score, at most 0.2"),
     ("smooth bare.csv", "no frame has a point"), ("smooth two.csv", "points of 2 videos"),
     ("smooth scoreless.csv", "no column score"), ("smooth unsure.csv --median 4", "--median: 4; must be an odd"))
 

@@ -110,7 +110,7 @@ FRAMES = 28
 
 
 @pytest.fixture
-def animals_evaluated(monkeypatch, tmp_path):
+def animals_evaluated(monkeypatch, tmp_path, capsys):
     """Evaluates a predictor on the labelled video, and returns what was printed as one text."""
     write_video(tmp_path / "clip.mp4", (frame(*passing(number)) for number in range(FRAMES)), rate=25)
     rows = ["video,frame,instance,track,keypoint,x,y,box_x,box_y,box_w,box_h"]
@@ -122,10 +122,9 @@ def animals_evaluated(monkeypatch, tmp_path):
 
     def run(predictor):
         monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor)
-        printed = []
         command.evaluate(Evaluate(run=str(tmp_path / "run"), project=tmp_path / "labels.csv", out=tmp_path / "out",
-                                  threshold=0.4, overwrite=True), tell=printed.append)
-        return "\n".join(printed)
+                                  threshold=0.4, overwrite=True))
+        return capsys.readouterr().out
     return run
 
 

@@ -6,10 +6,10 @@ from PIL import Image
 from scipy import ndimage
 from test_predict_videos import HEIGHT, PREDICTOR, WIDTH
 
+from kpjax.centres import Animals
 from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
-from kpjax.lab.animals.centres import Animals
-from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import boxes_of
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.own.animals import Finder
 
@@ -71,7 +71,7 @@ def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
     with (out / "clip_doubts.csv").open() as file:
         assert next(csv.reader(file)) == ["frame", "first", "second", "why"]
     assert len(open_video(out / "clip_overlay.mp4")) == 28
-    names, boxes = boxes_of(read_boxes(out / "clip_boxes.csv"), [("clip.mp4", number) for number in range(28)])
+    names, boxes = boxes_of(out / "clip_boxes.csv", [("clip.mp4", number) for number in range(28)])
     assert names == ("animal1", "animal2")
     np.testing.assert_allclose(boxes[:, 0, 0] + boxes[:, 0, 2] / 2, 2 * np.arange(28) + 2, atol=3)
     for name in ("clip.csv", "clip.slp", "clipDLC_kpjax_made_run_0.h5"):

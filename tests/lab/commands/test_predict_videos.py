@@ -66,26 +66,6 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(predict,
     assert max(errors.values()) <= 2
 
 
-def test_an_ensemble_on_a_video_is_smoothed_and_its_points_stay(predict, tmp_path):
-    """Of three networks one is always 6 px too far to the right: a standard deviation of 2 sqrt 2 in the square."""
-    def three(images):
-        points, scores = brightest(images)
-        return points, scores, np.stack([points, points, points + np.float32([6, 0])], 1)
-
-    clip, image = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25), tmp_path / "a.png"
-    Image.fromarray(moving(3)).save(image)
-    _, printed, out = predict(clip, image, predictor=PREDICTOR._replace(with_members=three))
-    paths = out / "clip_smoothed.csv", out / "clip.csv"
-    said = "frames in order, several networks: smoothed points in {}, as predicted in {}".format(*paths)
-    assert printed.count(said) == 1
-    tables = [rows_of(out / name) for name in ("points.csv", "clip.csv", "clip_smoothed.csv")]
-    assert {row["spread"] for row in (*tables[0], *tables[1])} == {f"{2 * np.sqrt(8):.3f}"}  # two px of the frame each
-    assert max(found(tables[1]).values()) <= 2
-    assert "spread" not in tables[2][0]
-    assert [row["frame"] for row in tables[2]] == [row["frame"] for row in tables[1]]
-    assert np.isfinite(list(found(tables[2]).values())).all()
-
-
 def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     """100 frames at 1/30 s, then 60 at 1/10 s."""
     times = np.concatenate([np.arange(100) / 30, 100 / 30 + np.arange(60) / 10])

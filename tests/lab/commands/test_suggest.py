@@ -160,8 +160,8 @@ MODULES = {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}
 
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # sleap-io asks the system what it is
-@pytest.mark.parametrize(("form", "check"), [("csv", plain), ("coco", coco), ("lp", lightning_pose),
-                                             ("dlc", deeplabcut), ("slp", sleap)])
+@pytest.mark.parametrize(("form", "check"), [
+    ("csv", plain), ("coco", coco), ("lp", lightning_pose), ("dlc", deeplabcut), ("slp", sleap)])
 def test_tools_find_proposals_and_no_label(form, check, proposals, made, tmp_path):
     for module in MODULES.get(form, ()):
         pytest.importorskip(module)

@@ -45,7 +45,7 @@ def run(tmp_path_factory):
 def exported(run, tmp_path_factory):
     """Its exported folder."""
     out = tmp_path_factory.mktemp("exported") / "predictor"
-    return export(Export(run=run, out=out), tell=str)
+    return export(Export(run=run, out=out))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def exported(run, tmp_path_factory):
     """Its folder with an ONNX model."""
     pytest.importorskip("jax2onnx", reason="jax2onnx, the converter, is not installed")
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
-    return export(Export(run=run, out=tmp_path_factory.mktemp("onnx") / "predictor", to="onnx"), tell=str)
+    return export(Export(run=run, out=tmp_path_factory.mktemp("onnx") / "predictor", to="onnx"))
 
 
 def test_twenty_images_without_jax(run, exported):

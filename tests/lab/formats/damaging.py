@@ -103,14 +103,6 @@ def make_sleap(root: Path) -> None:
     sleap_io.save_slp(sleap_io.Labels(frames, videos=[video], skeletons=[skeleton]), str(root / "labels.slp"))
 
 
-def make_dlib(root: Path) -> None:
-    """Two parts in a box on each of six images."""
-    _images(root / "images")
-    rows = [f"<image file='images/{n}.png'><box top='2' left='3' width='20' height='10'><part name='0' x='5' y='6'/>"
-            f"<part name='1' x='7' y='8'/></box></image>" for n in range(COUNT)]
-    (root / "training.xml").write_text(f"<dataset><images>{''.join(rows)}</images></dataset>")
-
-
 def make_pts(root: Path) -> None:
     """Two points on each of six images."""
     _images(root)
@@ -131,7 +123,7 @@ def make_ultralytics(root: Path) -> None:
 
 PROJECTS = {"coco": make_coco, "table": make_table, "video table": make_video_table, "deeplabcut": make_deeplabcut,
             "lightning pose": make_lightning_pose, "sleap": make_sleap}
-ALL = PROJECTS | {"dlib": make_dlib, "pts": make_pts, "ultralytics": make_ultralytics}
+ALL = PROJECTS | {"pts": make_pts, "ultralytics": make_ultralytics}
 
 
 # Ways to do harm
@@ -232,7 +224,7 @@ PREDICTED = (b"scorer,D,D,D\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n"
              b"labeled-data/vid 1/img1.png,1,2,0.9\n")
 DAMAGES = (
     # Paths
-    Damage("coco", _emptied, ["not a known annotation project", "which is of DeepLabCut"]),
+    Damage("coco", _emptied, ["not a known annotation project", "(DeepLabCut"]),
     Damage("coco", lambda root: root / "labels", ["no such file or folder", "name an annotation"]),
     # COCO
     Damage("coco", _half("labels.json"), ["labels.json", "invalid json", "fetch it again"]),
@@ -273,7 +265,7 @@ DAMAGES = (
     Damage("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), ["line 2, box_w, box_h: 0"]),
     Damage("table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
     # Videos
-    Damage("video table", _text("labels.csv", ",7,", ",8,"), ["frame 8", "frames 0 to 7"]),
+    Damage("video table", _text("labels.csv", ",7,", ",8,"), ["a day.mp4/8", "frames 0 to 7"]),
     Damage("video table", _gone("a day.mp4"), ["a day.mp4", "is missing", "--video-root"]),
     Damage("video table", _half("a day.mp4"), ["a day.mp4", "again"]),
     # DeepLabCut
@@ -290,9 +282,9 @@ DAMAGES = (
     # Lightning Pose
     Damage("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv", "lacks w"]),
     Damage("lightning pose", lambda root: shutil.copy(root / "CollectedData.csv", root / "b.csv") and
-           (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one of them"]),
+           (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one"]),
     Damage("lightning pose", _text("CollectedData.csv", "bodyparts,", "individuals,a,a,b,b\nbodyparts,"),
-           ["it names individuals", "the project's folder"]),
+           ["it names individuals", "config.yaml"]),
     # SLEAP
     Damage("sleap", _half("labels.slp"), ["labels.slp", "again"]),
     # Ultralytics
@@ -301,10 +293,6 @@ DAMAGES = (
     Damage("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), ["'inf' where a number belongs"]),
     Damage("ultralytics", _text("data.yaml", "[2, 3]", "[2"), ["data.yaml: cannot be read"]),
     # Tools for faces
-    Damage("dlib", _text("training.xml", "</images>", ""), ["invalid xml"]),
-    Damage("dlib", _text("training.xml", "x='5'", "x='five'"), ["part '0', x: 'five' where a number belongs"]),
-    Damage("dlib", _text("training.xml", "name='1'", "name='0'"), ["occurs twice in one box"]),
-    Damage("dlib", _text("training.xml", "<dataset>", "<!DOCTYPE d [<!ENTITY a 'b'>]><dataset>"), ["entities"]),
     Damage("pts", _text("1.pts", "n_points: 2", "n_points: 3"), ["not of the form"]),
-    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points where 0.pts has 2"]),
+    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points, 0.pts has 2"]),
 )

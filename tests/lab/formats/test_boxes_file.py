@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import boxes_of
 
 
 def test_a_table_of_images_and_frames(tmp_path):
@@ -13,23 +13,22 @@ def test_a_table_of_images_and_frames(tmp_path):
     path.write_text("image,video,frame,instance,x,y,w,h\n"
                     "labeled\\one\\a.png,,,left,1,2,3,4\nlabeled/one/a.png,,,right,5,6,7,8\nb.png,,,right,9,9,1,1\n"
                     ",clips/ants.mp4,7,left,1,1,2,2\n")
-    boxes = read_boxes(path)
-    instances, found = boxes_of(boxes, [("one/a.png", None), ("two/a.png", None), ("deep/b.png", None)])
+    instances, found = boxes_of(path, [("one/a.png", None), ("two/a.png", None), ("deep/b.png", None)])
     assert instances == ("left", "right")
     np.testing.assert_array_equal(found[0], [[1, 2, 3, 4], [5, 6, 7, 8]])
     assert np.isnan(found[1]).all()
     assert np.isnan(found[2, 0]).all()
     np.testing.assert_array_equal(found[2, 1], [9, 9, 1, 1])
-    instances, found = boxes_of(boxes, [("ants.mp4", 6), ("ants.mp4", 7)])
+    instances, found = boxes_of(path, [("ants.mp4", 6), ("ants.mp4", 7)])
     assert instances == ("left",)
     np.testing.assert_array_equal(found[1, 0], [1, 1, 2, 2])
     with pytest.raises(InputError, match=r"no box belongs to one of the 9 frames \(bees.mp4, .*clips/ants.mp4"):
-        boxes_of(boxes, [("bees.mp4", number) for number in range(9)])
+        boxes_of(path, [("bees.mp4", number) for number in range(9)])
 
 
 def test_lightning_pose_writes_the_height_before_the_width(tmp_path):
     (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
-    _, found = boxes_of(read_boxes(tmp_path / "bbox.csv"), [("img1.png", None)])
+    _, found = boxes_of(tmp_path / "bbox.csv", [("img1.png", None)])
     np.testing.assert_array_equal(found[0, 0], [10, 20, 40, 30])
 
 
@@ -38,7 +37,7 @@ def test_coco_boxes_without_crowds(tmp_path):
     path.write_text(json.dumps({"images": [{"id": 5, "file_name": "a.png"}], "annotations": [
         {"image_id": 5, "bbox": [1, 2, 3, 4]}, {"image_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 1},
         {"image_id": 5, "bbox": [5, 6, 7, 8]}]}))
-    instances, found = boxes_of(read_boxes(path), [("x/a.png", None)])
+    instances, found = boxes_of(path, [("x/a.png", None)])
     assert instances == ("0", "1")
     np.testing.assert_array_equal(found[0], [[1, 2, 3, 4], [5, 6, 7, 8]])
 
@@ -48,11 +47,11 @@ def test_coco_boxes_without_crowds(tmp_path):
     ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
      "3 faults: b.csv line 4: 2 cells.*line 2: .*positive.*line 3, w: 'zero'"),
     ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
-    ("b.json", "[{}]", "does not name its images"),
+    ("b.json", "[{}]", "images and annotations are missing"),
     ("b.csv", "image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n", "a.png may be one/a.png or two/a.png"),
 ])
 def test_what_is_wrong_is_said(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        boxes_of(read_boxes(tmp_path / name), [("a.png", None)])
+        boxes_of(tmp_path / name, [("a.png", None)])
     assert "\n" not in str(caught.value)

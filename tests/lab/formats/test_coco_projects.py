@@ -53,7 +53,7 @@ def test_regions_are_no_instances_and_their_images_stay(project):
     read = read_project(project(annotations=[crowd, empty, labelled]))
     assert [one.track for one in read.instances] == ["Ann"]
     assert len(read.frames) == 1
-    with pytest.raises(InputError, match="no keypoint is labelled in any of its 1 frames"):
+    with pytest.raises(InputError, match="no keypoint is labelled in 1 frames"):
         read_project(project(annotations=[crowd, empty]))
 
 

@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_named(project, tmp_path, capsys, monkeypatch):
     with pytest.raises(InputError, match="nowhere: there is no such file"):
         frames_at([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: there are neither images"):
+    with pytest.raises(InputError, match="empty: neither images"):
         frames_at([tmp_path / "empty"])
     with pytest.raises(InputError, match="no labelled frame"):
         project_source(project._replace(instances=()), Letterbox(32))

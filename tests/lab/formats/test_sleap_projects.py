@@ -73,7 +73,7 @@ def test_a_point_that_sleap_marks_as_unseen_has_no_label(tmp_path):
 def test_a_video_that_moved_is_looked_for(tmp_path):
     file = saved(tmp_path / "project" / "a.slp", [(0, 0, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")],
                  [closed_video("D:\\lab\\films\\day 1\\a.mp4")])
-    with pytest.raises(InputError, match=r"a\.mp4: this video of 1 frames is missing.*video_root"):
+    with pytest.raises(InputError, match=r"a\.mp4: video of 1 frames is missing.*video_root"):
         read_project(file)
     for place, options in ((tmp_path / "elsewhere" / "day 1", {"video_root": tmp_path / "elsewhere"}),
                            (tmp_path / "films" / "day 1", {}), (tmp_path / "project", {})):

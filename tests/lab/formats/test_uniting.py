@@ -57,7 +57,7 @@ def test_sides_that_two_projects_share_out_mirror_each_other():
 
 @pytest.mark.parametrize(("others", "line"), [
     ([project("/data/front", FRONT), project("/more/front", BACK)],
-     "/data/front and /more/front are both called 'front'; rename one of the folders"),
+     "/data/front and /more/front have one name; rename one folder"),
     ([project("/data/front", FRONT), project("/data/back", Skeleton(("Nose",)))],
      "'nose' of front and 'Nose' of back differ by case alone; give one keypoint one name, in both"),
     ([project("/data/front", FRONT), project("/data/back", Skeleton(("left_ear", "tail"), flip=(1, 0)))],

@@ -7,13 +7,12 @@ from etils import epath
 from own_projects import synthetic_project
 from PIL import Image
 
+from kpjax.centres import Animals
 from kpjax.errors import InputError
 from kpjax.files import read_json, write_json
 from kpjax.images.transforms import AroundBox
 from kpjax.input.source import arrays
-from kpjax.lab.animals.centres import Animals
-from kpjax.lab.formats.project_source import frames_at
-from kpjax.lab.formats.several_animals import whole_frames
+from kpjax.lab.formats.project_source import frames_at, unlabelled_source, whole_frames
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
 from kpjax.lab.predictors import open_predictor
@@ -69,8 +68,7 @@ def test_animals_are_found_once_and_kept(frames, look, tmp_path, capsys):
     assert find(frames, digest="b") == found
     assert len(asked) == 2 * often
     assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
-    crops = own_project.open_unlabelled(own_project.Own(), AroundBox(16, 1.0), on, Skeleton(("a",)),
-                                        root=tmp_path, boxes=boxes)
+    crops = unlabelled_source(on, AroundBox(16, 1.0), Skeleton(("a",)), root=tmp_path, boxes=boxes)
     assert crops.examples.image.shape == (8, 16, 16, 3)
     assert crops.examples.image.min() == 255
     assert not crops.examples.visible.any()

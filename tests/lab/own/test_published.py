@@ -182,7 +182,7 @@ def test_a_published_network_of_poses_is_a_core(given, weights, all_small, capsy
     job = read.job("adapted", 0)
     assert (job.config.network, job.config.backbone.normalisation) == (MoveNet(), "symmetric")
     assert "as the core has it" in capsys.readouterr().out
-    core = adaptation.own_core(job.config.core.core).core
+    core = adaptation.own_core(job.config.core.core)[0]
     assert set(core.variables["params"]) == {"backbone", "upsampling"}
     method = build(job.config, job.variant)
     batch = stacked([adaptation.open_data(job).target[n] for n in range(8)])

@@ -70,7 +70,7 @@ def test_the_verdict_has_the_numbers_and_what_the_cutoff_hides():
     assert "learnt 3 keypoints from 60 labels on 20 frames" in said
     assert "On 12 frames whose labels it has never seen, the mean error is 4.0 px, 4.0 % of the animal’s" in said
     assert "leave out 4 of the 36 held-out points" in said
-    assert "tail 4;" in said
+    assert "tail 4." in said
     assert "nothing is known of new ones" in verdict(made([[1.0]], part=pixel_errors.TRAINED), 0.3)[-1]
 
 

@@ -2,9 +2,8 @@
 import collections
 import dataclasses
 import itertools
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -24,12 +23,10 @@ from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict import drawing
-from kpjax.lab.commands.predict.pipeline import Seen, followed, predicted
-from kpjax.lab.commands.predict.tracked import DOUBTS, box_rows, doubt_rows, from_left, in_places, names_of, tracked
-from kpjax.lab.commands.smooth import ENDING, smoothed_table
+from kpjax.lab.commands.predict import drawing, pipeline
+from kpjax.lab.commands.predict.pipeline import Seen, followed, from_left, names_of, predicted, tracked
 from kpjax.lab.formats import predictions
-from kpjax.lab.formats.boxes_file import boxes_of, read_boxes
+from kpjax.lab.formats.boxes_file import BOXES, boxes_of
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
@@ -39,7 +36,6 @@ NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 FOUND = ("_boxes.csv", "_doubts.csv")  # the latter of videos
 SHEET, MOVING = "_sheet.jpg", ("_overlay.mp4", "_overlay.gif")
 MOST_ANIMALS = 1000
-PROGRESS_FROM = 100  # frames, for lines on the way where there is no terminal
 TOLERATED = 0.01  # the share of a video's frames that may not decode unless they are skipped
 
 
@@ -59,7 +55,7 @@ class _Work(NamedTuple):
         return self.sequence.stem + ending
 
 
-def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path]:
+def predict(asked: Predict) -> list[Path]:
     """Predicts images, folders and videos, and returns the tables that were written, those of csv first of each.
 
     The files of an input appear together once all are written. Raises InputError for arguments that cannot be used, and
@@ -78,12 +74,10 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     for line in (*(f"left out: {fault}" for fault in bad),
                  *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth),
                  *(f"{one.path}: {one.video.note}" for one in found if one.video and one.video.note)):
-        tell(line)
+        print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
-        raise InputError("boxes", "the run was trained on crops around boxes and cannot find animals; give a file with "
-                                  "a box for each animal and frame: COCO json, or csv with video, frame, instance, x, "
-                                  "y, w, h")
+        raise InputError("boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}")
     if asked.animals is not None and (asked.boxes is not None or predictor.finder is None):
         raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
                          "the run sees one animal in a frame, and does not look for more; leave it out")
@@ -91,25 +85,23 @@ def predict(asked: Predict, *, tell: Callable[[str], None] = print) -> list[Path
     results = collections.Counter(name for work in works for name in work.files)
     for name, count in results.items():
         if count > 1:
-            raise InputError("out", f"{asked.out / name} would be of two inputs; predict one of them into another "
-                                    "folder")
+            raise InputError("out", f"{asked.out / name} would be of two inputs; predict one into another folder")
         if inside(asked.out, name, "out").exists() and not asked.overwrite:
             raise InputError("out", f"{asked.out / name} exists already; give --overwrite or another folder")
-    tell(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
-         f"{jax.devices()[0].device_kind}")
+    print(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
+          f"{jax.devices()[0].device_kind}")
     names = {*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names))}
     if not asked.no_overlay and (letters := lacking(names)):
-        tell(f"the font lacks {letters[:20]}: names are drawn with escapes; set KPJAX_FONT to the file of one that has "
-             "them")
+        print(f"the font lacks {letters[:20]}: names are drawn with escapes; KPJAX_FONT may name the file of another")
     written = []
     for work in works:
         try:
-            table, paths = _carried_out(work, predictor, formats, asked, tell)
+            table, paths = _carried_out(work, predictor, formats, asked)
         except InputError as error:
             if isinstance(error.__cause__, OSError) or len(works) == 1:  # as of a full disc: nothing else would work
                 raise
             bad.append(str(error))
-            tell(f"left out: {error}")
+            print(f"left out: {error}")
             continue
         written += paths
         bad += _unreadable(work.sequence, table)
@@ -135,8 +127,7 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     numbers = [whole_number(part) if part else None for part in parts]
     if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
             part and number is None for part, number in zip(parts, numbers, strict=True)):
-        raise InputError("frames", f"{asked.frames!r} is not a range; give for example 0:100, or 0:1000:10 for every "
-                                   "tenth")
+        raise InputError("frames", f"{asked.frames!r} is not a range; give 0:100, or 0:1000:10 for every tenth")
     return slice(*numbers), predictions.check_formats(asked.formats.split(","))
 
 
@@ -144,7 +135,7 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
     instances, boxes = ("0",), None
     if asked.boxes is not None:
         path, numbers = sequence.path.absolute().as_posix(), sequence.numbers.tolist()
-        instances, boxes = boxes_of(read_boxes(asked.boxes), [(path, number) for number in numbers] if sequence.video
+        instances, boxes = boxes_of(asked.boxes, [(path, number) for number in numbers] if sequence.video
                                     else [(name, None) for name in sequence.names])
     find, animals = asked.boxes is None and predictor.finder is not None, None
     if find:
@@ -155,17 +146,15 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
     drawings = {stem + SHEET: not asked.no_overlay} | (
         {stem + ending: asked.overlay for ending in MOVING} if video else
         dict.fromkeys(map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay))
-    tables = [stem] + [stem + ENDING] * bool(predictor.with_members and video)
-    files = [path.as_posix() for table in tables
-             for path in predictions.prediction_files(formats, predictor.title, Path(), table)]
+    files = [path.as_posix() for path in predictions.prediction_files(formats, predictor.title, Path(), stem)]
     files += [stem + ending for ending in FOUND[:1 + video] if find]
     files += [name for name, drawn in drawings.items() if drawn]
     return _Work(sequence, instances, boxes, tuple(files), tuple(name for name, drawn in drawings.items() if not drawn),
                  find, animals)
 
 
-def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict,
-                 tell: Callable[[str], None]) -> tuple[PredictionTable, list[Path]]:
+def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
+                 ) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence, skeleton = work.sequence, predictor.skeleton
     cutoff, source = asked.cutoff, "as typed"
@@ -184,14 +173,12 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
     kept, doubts, sheet = [], [], {}
     with together(asked.out) as folder:
         with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, leave=False,
-                                 dynamic_ncols=True, disable=not sys.stderr.isatty()) as bar:
-            passed = seen
-            if work.find:
-                passed = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
-            passed = _recorded(passed, kept, len(sequence), bar)
+                                 dynamic_ncols=True, disable=None) as bar:
+            told_apart = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+            passed = _recorded(told_apart if work.find else seen, kept, bar)
             # The first frames set the usual score and the size of points, so that all are drawn alike.
             first = list(itertools.islice(passed, asked.batch_size))
-            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances, work.boxes)
+            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances)
             passed = itertools.chain(first, passed)
             if not asked.no_overlay:
                 passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
@@ -202,34 +189,30 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
                 passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
             collections.deque(passed, maxlen=0)
         faults = [str(one.fault) for one in kept if one.fault is not None]
-        table, members = _table(work, kept, predictor)
+        table = _table(work, kept, predictor)
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
         if sheet:
             drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
-        moments = doubt_rows(doubts, sequence.numbers)
-        for ending, rows in zip(FOUND, (box_rows(table), [DOUBTS, *moments]), strict=True):
+        moments = pipeline.doubt_rows(doubts, sequence.numbers)
+        for ending, rows in zip(FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True):
             if work.named(ending) in work.files:
                 paths.append(write_text(folder / work.named(ending), rows_text(rows)))
-        smooth = [] if members is None else predictions.write_predictions(
-            smoothed_table(table, members), formats, folder, work.named(ENDING))
-        paths = [asked.out / path.relative_to(folder) for path in (*paths, *smooth)]
+        paths = [asked.out / path.relative_to(folder) for path in paths]
     removed = [path for name in work.older if (path := asked.out / name).is_file() and not path.is_symlink()]
     for path in removed if asked.overwrite else ():
         remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
-    tell(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
-         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
-         f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
+    print(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
+          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
+          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
     for line in (*(_animal_lines(work, table, moments) if work.find else ()),
                  *_hidden_lines(table, cutoff, source, predictor), *_radius_lines(table, look, predictor, asked)):
-        tell(line)
+        print(line)
     there = dict.fromkeys(drawing.FOLDER if name.startswith(f"{drawing.FOLDER}/") else name for name in work.files
                           if (asked.out / name).exists())  # without one image that can be read nothing is drawn
-    tell(", ".join(str(asked.out / name) for name in there))
-    if smooth:
-        tell(f"frames in order, several networks: smoothed points in {paths[-len(smooth)]}, as predicted in {paths[0]}")
+    print(", ".join(str(asked.out / name) for name in there))
     if removed and asked.overwrite:
-        tell(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
+        print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
 
 
@@ -266,40 +249,30 @@ def _radius_lines(table: PredictionTable, look: drawing.Look, predictor: Predict
     return lines
 
 
-def _recorded(seen: Iterator[Seen], kept: list[Seen], count: int, bar: tqdm) -> Iterator[Seen]:
-    """Passes frames on, and keeps them without their images. count: of all frames."""
-    piped = not sys.stderr.isatty() and count >= PROGRESS_FROM
-    for number, one in enumerate(seen, 1):
-        if piped and number < count and 10 * number // count > 10 * (number - 1) // count:
-            print(f"{number} of {count} frames", file=sys.stderr, flush=True)
+def _recorded(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]:
+    """Passes frames on, and keeps them without their images."""
+    for one in seen:
         kept.append(one._replace(image=None))
         bar.update()
         yield one
 
 
-def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> tuple[PredictionTable, np.ndarray | None]:
-    """Returns all predictions, and the points (M, N, I, K, 2) of an ensemble's networks on a video, None of one.
-
-    Where animals were found, there are as many as were told apart.
-    """
+def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> PredictionTable:
+    """Returns all predictions. Where animals were found, there are as many as were told apart."""
     sequence, instances, boxes = work.sequence, work.instances, work.boxes
     if work.find:
         instances = names_of(work.animals or max([1, *(len(one.present) for one in kept)]))
         boxes = np.full((len(sequence), len(instances), 4), np.nan)
-        kept = [in_places(one, np.arange(len(one.present)), len(instances)) for one in kept]
+        kept = [pipeline.in_places(one, np.arange(len(one.present)), len(instances)) for one in kept]
         for one in kept:
             boxes[one.row] = one.boxes
     table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
                                     predictor.title, files=sequence.files, times=sequence.times,
                                     instances=instances, boxes=boxes)
-    members = None
     for one in kept:
         if one.fault is None:
-            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii, one.members)
-        if one.members is not None and sequence.video:
-            members = np.full((len(sequence), *one.members.shape), np.nan) if members is None else members
-            members[one.row] = one.members
-    return table, None if members is None else members.transpose(2, 0, 1, 3, 4)
+            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii)
+    return table
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:

@@ -17,8 +17,7 @@ from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import RadiusTable
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict.pipeline import Seen, shrunk
-from kpjax.lab.commands.predict.tracked import names_of
+from kpjax.lab.commands.predict.pipeline import Seen, names_of, shrunk
 from kpjax.lab.out.reports.sheets import part_of
 from kpjax.lab.predictors import Predictor
 
@@ -40,12 +39,11 @@ class Look(NamedTuple):
     radius: float | None = None  # of a point in pixels of the frame; None chooses it for each image
     note: str = ""  # of the legend
     animals: tuple[str, ...] = ()
-    boxes: np.ndarray | None = None  # (N, I, 4) of the animals on the frames, nan where one is not there
     rings: np.ndarray | None = None  # (K,) of radii, how many times larger they are drawn; None draws none
 
 
 def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor, cutoff: float | None, asked: Predict,
-            animals: tuple[str, ...], boxes: np.ndarray | None) -> Look:
+            animals: tuple[str, ...]) -> Look:
     """Returns how points are drawn by what the first frames show. cutoff: None draws all points."""
     scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
     usual = float(np.median(scores)) if scores.size else 0.0
@@ -61,7 +59,7 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
         f"fainter: a score below {usual / 2:.2g}"), None
     if not asked.no_radii and any(np.isfinite(one.radii).any() for one in first):
         rings = towards_the_mean(predictor.radii, asked.level)
-    look = Look(opacity, radius, note, animals, boxes, rings)
+    look = Look(opacity, radius, note, animals, rings)
     if any((ringed := _rings(one, look)) is not None and np.isfinite(ringed).any() for one in first):
         note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
     return look._replace(note=note)
@@ -129,7 +127,7 @@ class Marks(NamedTuple):
 
 def marks_of(seen: Seen, look: Look) -> Marks:
     """Returns what is drawn of a frame on the image that came along, perhaps of another size."""
-    growth, boxes, rings = np.array(seen.image.shape[1::-1]) / seen.size, boxes_of(seen, look), _rings(seen, look)
+    growth, boxes, rings = np.array(seen.image.shape[1::-1]) / seen.size, seen.boxes, _rings(seen, look)
     return Marks((seen.keypoints + 0.5) * growth - 0.5, np.where(seen.present[:, None], look.opacity(seen.scores), 0.0),
                  None if boxes is None else boxes * np.tile(growth, 2), look.radius and look.radius * growth[0],
                  None if rings is None else rings * growth[0])
@@ -137,12 +135,7 @@ def marks_of(seen: Seen, look: Look) -> Marks:
 
 def _rings(seen: Seen, look: Look) -> np.ndarray | None:
     return None if look.rings is None or seen.radii is None else rings_of(
-        seen.radii, seen.keypoints, boxes_of(seen, look), seen.size, look.rings)
-
-
-def boxes_of(seen: Seen, look: Look) -> np.ndarray | None:
-    """Returns the boxes (I, 4) of a frame's animals, which came from elsewhere or were found; None if there is none."""
-    return seen.boxes if look.boxes is None else look.boxes[seen.row]
+        seen.radii, seen.keypoints, seen.boxes, seen.size, look.rings)
 
 
 def write_images(seen: Iterable[Seen], names: Sequence[str], folder: Path, look: Look, skeleton: Skeleton

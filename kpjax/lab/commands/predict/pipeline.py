@@ -1,16 +1,14 @@
 """Prediction on sequences of images: reading, transforming, the network and its reader work at the same time.
 
-A thread reads frames and hands them to a few others that transform them. Batches are put together here, and the network
-runs on two threads, so that one batch travels while the other is computed. Everything in between is bounded: a video of
-any length needs the memory of a few batches.
+A thread reads frames and hands them to a few others that transform them. The network runs on two threads, so that one
+batch travels while the other is computed. Everything in between is bounded: a video of any length needs the memory of a
+few batches.
 """
 import itertools
 import os
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -22,12 +20,16 @@ from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
+from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.out.export.standalone import in_original_pixels
-from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
+from kpjax.training.evaluation import in_batches
 
 AT_ONCE = 2  # batches in the network
 FRAMES = 8  # on which animals are found at a time
+NAME = "animal{}"
+DOUBTS = ("frame", "first", "second", "why")  # columns
 
 
 class Seen(NamedTuple):
@@ -41,18 +43,15 @@ class Seen(NamedTuple):
     fault: InputError | None  # of a frame that does not decode
     image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
     radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
-    boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found on the frame
+    boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found or named; None of none
     more: int = 0  # animals that were found beyond their known number, and left out
-    members: np.ndarray | None = None  # (I, M, K, 2) float64, the points of an ensemble's M networks, as `keypoints`
 
 
-@dataclass
-class _Pending:
-    """A frame on its way through the network, whose results are written into the arrays of `seen`."""
+class _Frame(NamedTuple):
+    """A frame before the network, and what the network is to see of it."""
 
     seen: Seen
     crops: list[tuple[int, np.ndarray, np.ndarray]]  # animal, square image, its map to the frame
-    due: int = 0  # results that are not there yet
 
 
 def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
@@ -60,49 +59,53 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
               animals: int | None = None) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
-    batch_size: squares at a time; the first is repeated to fill the last batch. boxes: (N, I, 4) x, y, width, height of
-    the animals on each frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
-    whose images come along. side: the greatest length of these images in pixels. level: of the radii, one of those of
-    the predictor's table; None gives none. find: whether `predictor.finder` finds the boxes, of at most `animals`.
-    Raises InputError for a frame that cannot be transformed, or of another size than its video; RunError for a point
-    that is not finite.
+    batch_size: squares at a time. boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan
+    where one is not there; None for one animal somewhere on the frame. shown: the rows whose images come along. side:
+    the greatest length of these images in pixels. level: of the radii, one of those of the predictor's table; None
+    gives none. find: whether `predictor.finder` finds the boxes, of at most `animals`. Raises InputError for a frame
+    that cannot be transformed, or of another size than its video; RunError for a point that is not finite.
     """
-    waiting: deque[_Pending] = deque()
-    keypoints, network = len(predictor.skeleton.names), predictor.with_members or predictor.predict
-    frames = _frames(sequence, predictor.transform, keypoints, boxes=boxes, finder=predictor.finder if find else None,
-                     animals=animals, shown=shown, side=side, depth=2 * batch_size)
-    radii_of = partial(radii, predictor.radii, level=level) if predictor.radii and level is not None else None
-    compiling, compiled = Lock(), []
+    threads, compiling, compiled = min(4, os.cpu_count() or 1), Lock(), []
+    finder = predictor.finder if find else None
 
-    def batches() -> Iterator[list]:
-        batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]] = []
-        for frame in frames:
-            waiting.append(frame)
-            batch += [(frame, *crop) for crop in frame.crops]
-            frame.due, frame.crops = len(frame.crops), []
-            while len(batch) >= batch_size:
-                yield batch[:batch_size]
-                batch = batch[batch_size:]
-            if len(waiting) > 2 * batch_size and not waiting[0].due:  # frames without an animal are not kept
-                yield []
-        yield batch
+    def cut(row: int, image: Any, places: Any, there: int = 0) -> _Frame:
+        """A box of nan is an animal that is not there, None the whole frame."""
+        if isinstance(image, InputError):
+            return _Frame(_unseen(predictor, row, (0, 0), 0 if finder else len(places), fault=image), [])
+        crops = [(animal, *square_of(image, predictor.transform, box)) for animal, box in enumerate(places)
+                 if box is None or np.isfinite(box).all()]
+        seen = _unseen(predictor, row, (image.shape[1], image.shape[0]), len(places),
+                       image=shrunk(image, side) if row in shown else None)
+        known = finder is not None or boxes is not None
+        return _Frame(seen._replace(boxes=places if known else None, more=max(there - len(places), 0)), crops)
 
-    def run(batch: list) -> tuple[list, Any]:
-        images = [image for _, _, image, _ in batch]
-        if not batch:
-            return batch, None
+    def read(job: tuple[int, Callable[[], np.ndarray]]) -> Any:
+        row, image = _read(job)
+        if finder is None:
+            return cut(row, image, [None] if boxes is None else boxes[row])
+        nothing = np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
+        return row, image, *(nothing if isinstance(image, InputError) else square_of(image, Letterbox(finder.side)))
+
+    def run(part: list) -> list[Seen]:
         # The first call compiles, and a second one beside it would compile the same again.
         with nullcontext() if compiled else compiling:
-            found = network(np.stack(images + images[:1] * (batch_size - len(images))))
+            if finder:
+                found = finder.on(np.stack([square for _, _, square, _ in part]))
+                part = [cut(row, image, *finder.boxes(found, number, crop, animals))
+                        for number, (row, image, _, crop) in enumerate(part)]
+            squares = [square for frame in part for _, square, _ in frame.crops]
+            results = in_batches(predictor.predict, np.stack(squares), batch_size) if squares else ()
             compiled.append(True)
-        return batch, found
+        ends = np.cumsum([0, *(len(frame.crops) for frame in part)])
+        return [_placed(frame, [result[first:last] for result in results], predictor, sequence, level)
+                for frame, (first, last) in zip(part, itertools.pairwise(ends.tolist()), strict=True)]
 
-    with closing(frames), closing(read_ahead(run, batches(), threads=AT_ONCE, depth=AT_ONCE + 1)) as done:
-        for batch, found in done:
-            if batch:
-                _finish(found, batch, sequence, radii_of)
-            while waiting and not waiting[0].due:
-                yield waiting.popleft().seen
+    count = FRAMES if finder else batch_size  # whole frames are large
+    with closing(in_background(read_ahead(read, enumerate(sequence), threads=threads, depth=2 * threads),
+                               1 if finder else 2 * batch_size)) as frames:
+        parts = iter(lambda: list(itertools.islice(frames, count)), [])
+        with closing(read_ahead(run, parts, threads=AT_ONCE, depth=AT_ONCE + 1)) as done:
+            yield from itertools.chain.from_iterable(done)
 
 
 def _read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | InputError]:
@@ -120,71 +123,21 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
     The first is seen as a whole, and so is each after one where `predictor.follow` finds no square. A frame that does
     not decode leaves the square where it is. The others are as in `predicted`.
     """
-    keypoints, box = len(predictor.skeleton.names), None
-    transform = replace(predictor.transform, margin=1.0)
-
+    transform, box = replace(predictor.transform, margin=1.0), None
     with closing(in_background(read_ahead(_read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
         for row, image in frames:
             if isinstance(image, InputError):
-                yield _unseen(row, (0, 0), 1, keypoints, fault=image)
+                yield _unseen(predictor, row, (0, 0), 1, fault=image)
                 continue
             size = (image.shape[1], image.shape[0])
             square, crop = square_of(image, transform, box)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             points = in_original_pixels(crop, found)
             if not np.isfinite(points).all():
-                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: the network gives a point that "
-                               "is not finite")
+                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: a point is not finite")
             box = predictor.follow(points, scores, size)
-            yield _unseen(row, size, 1, keypoints, image=shrunk(image, side) if row in shown else None)._replace(
+            yield _unseen(predictor, row, size, 1, image=shrunk(image, side) if row in shown else None)._replace(
                 keypoints=points[None], scores=scores[None], present=np.ones(1, bool))
-
-
-def _frames(sequence: ImageSequence, transform: Transform, keypoints: int, *, boxes: np.ndarray | None,
-            finder: Finder | None, animals: int | None, shown: Collection[int], side: int | None, depth: int
-            ) -> Iterator[_Pending]:
-    """Reads frames and crops them as the network takes them, up to `depth` frames ahead of their reader.
-
-    boxes: as of `predicted`. finder: finds the animals on a few frames at a time, if it is given. animals: their
-    number, where it is known.
-    """
-    threads = min(4, os.cpu_count() or 1)
-
-    def look(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, Any, np.ndarray, np.ndarray]:
-        row, image = _read(job)
-        if isinstance(image, InputError):
-            return row, image, np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
-        return row, image, *square_of(image, Letterbox(finder.side))
-
-    def find(looked: list) -> list[tuple[int, Any, np.ndarray, int]]:
-        squares = [square for _, _, square, _ in looked]
-        found = finder.find(np.stack(squares + squares[:1] * (FRAMES - len(squares))))
-        return [(row, image, *finder.boxes(found, number, crop, animals))
-                for number, (row, image, _, crop) in enumerate(looked)]
-
-    def cut(row: int, image: Any, places: Sequence[np.ndarray | None], there: int = 0) -> _Pending:
-        """A box of nan is an animal that is not there, None the whole frame."""
-        if isinstance(image, InputError):
-            return _Pending(_unseen(row, (0, 0), 0 if finder else len(places), keypoints, fault=image), [])
-        crops = [(animal, *square_of(image, transform, box)) for animal, box in enumerate(places)
-                 if box is None or np.isfinite(box).all()]
-        seen = _unseen(row, (image.shape[1], image.shape[0]), len(places), keypoints,
-                       image=shrunk(image, side) if row in shown else None)
-        return _Pending(seen._replace(boxes=places, more=max(there - len(places), 0)) if finder else seen, crops)
-
-    def read(job: tuple[int, Callable[[], np.ndarray]]) -> _Pending:
-        row, image = _read(job)
-        return cut(row, image, [None] if boxes is None else boxes[row])
-
-    def chain() -> Iterator[_Pending]:
-        with closing(read_ahead(look, enumerate(sequence), threads=threads, depth=FRAMES + threads)) as looked, closing(
-                read_ahead(find, iter(lambda: list(itertools.islice(looked, FRAMES)), []), threads=1, depth=2)
-        ) as found, closing(read_ahead(lambda one: cut(*one), itertools.chain.from_iterable(found), threads=threads,
-                                       depth=2 * threads)) as frames:
-            yield from frames
-
-    return in_background(chain() if finder else read_ahead(
-        read, enumerate(sequence), threads=threads, depth=2 * threads), depth)
 
 
 def square_of(image: np.ndarray, transform: Transform, box: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -194,10 +147,10 @@ def square_of(image: np.ndarray, transform: Transform, box: np.ndarray | None = 
     return square, crop
 
 
-def _unseen(row: int, size: tuple[int, int], animals: int, keypoints: int, *, fault: InputError | None = None,
+def _unseen(predictor: Predictor, row: int, size: tuple[int, int], animals: int, *, fault: InputError | None = None,
             image: np.ndarray | None = None) -> Seen:
     """Returns a frame before the network has seen it: nothing is known of its animals."""
-    shape = animals, keypoints
+    shape = animals, len(predictor.skeleton.names)
     return Seen(row, size, np.full((*shape, 2), np.nan), np.zeros(shape), np.zeros(animals, bool), fault, image,
                 np.full(shape, np.nan))
 
@@ -212,22 +165,89 @@ def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _finish(found: tuple[np.ndarray, ...], batch: list[tuple[_Pending, int, np.ndarray, np.ndarray]],
-            sequence: ImageSequence, radii_of: Callable[[np.ndarray], np.ndarray] | None) -> None:
-    """Hands the results of a batch to its frames."""
-    keypoints, scores, *members = found
-    for number, (frame, animal, _, crop) in enumerate(batch):
-        seen, points = frame.seen, in_original_pixels(crop, keypoints[number].astype(np.float64))
+def _placed(frame: _Frame, found: Sequence[np.ndarray], predictor: Predictor, sequence: ImageSequence,
+            level: float | None) -> Seen:
+    """Returns a frame with what the network found on its crops."""
+    seen = frame.seen
+    for number, (animal, _, crop) in enumerate(frame.crops):
+        keypoints, scores = (result[number] for result in found)
+        points = in_original_pixels(crop, keypoints.astype(np.float64))
         if not np.isfinite(points).all():
             place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
             raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
-        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores[number], True
-        if members:
-            of_animal = members[0][number].astype(np.float64)
-            if seen.members is None:
-                frame.seen = seen = seen._replace(members=np.full((len(seen.present), *of_animal.shape), np.nan))
-            seen.members[animal] = in_original_pixels(crop, of_animal.reshape(-1, 2)).reshape(of_animal.shape)
-        if radii_of:  # of the square image, which shows a part of the frame at another size
-            found_radii = radii_of(scores[number]) * growth_of(crop)
-            seen.radii[animal] = np.where(np.isfinite(found_radii), found_radii, np.nan)
-        frame.due -= 1
+        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores, True
+        if predictor.radii and level is not None:  # of the square image, which shows a part of the frame otherwise
+            reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
+            seen.radii[animal] = np.where(np.isfinite(reach), reach, np.nan)
+    return seen
+
+
+# The animals that were found on frames, told apart: each has its place on all frames of a video
+
+def tracked(seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = None) -> Iterator[Seen]:
+    """Passes the frames of a video on with the animals in the places of their tracks; those without one are left out.
+
+    There are as many places as `animals`, where it is known, else one for each track so far. Doubts are appended, with
+    rows of the sequence as frames.
+    """
+    tracks = Tracks()
+    for one in seen:
+        numbers = np.zeros(0, int)
+        if one.fault is None:
+            found = Found(one.keypoints, one.scores, one.radii, one.boxes[:, 2:].max(1),
+                          one.boxes[:, :2] - 0.5 + one.boxes[:, 2:] / 2)
+            tracks, numbers, more = follow(tracks, one.row, found, animals=animals)
+            doubts += more
+            if one.more and animals is not None:
+                doubts.append(Doubt(one.row, UNTRACKED, UNTRACKED, f"{one.more} more than there are, left out"))
+        yield in_places(one, numbers, tracks.count if animals is None else animals)
+
+
+def from_left(seen: Iterable[Seen]) -> Iterator[Seen]:
+    """Passes images on with their animals in order from left to right: nothing tells those of two images apart."""
+    for one in seen:
+        if one.boxes is not None:
+            middle = one.boxes[:, 0] + one.boxes[:, 2] / 2
+            one = in_places(one, np.argsort(np.argsort(middle, kind="stable"), kind="stable"), len(one.boxes))
+        yield one
+
+
+def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
+    """Returns a frame whose animals stand in `count` places, each in that of its number; UNTRACKED ones have none."""
+    kept = np.flatnonzero(numbers != UNTRACKED)
+
+    def placed(values: np.ndarray, empty: float | bool) -> np.ndarray:
+        made = np.full((count, *values.shape[1:]), empty, values.dtype)
+        made[numbers[kept]] = values[kept]
+        return made
+
+    boxes = np.zeros((0, 4)) if one.boxes is None else one.boxes
+    return one._replace(keypoints=placed(one.keypoints, np.nan), scores=placed(one.scores, 0.0),
+                        present=placed(one.present, False), radii=placed(one.radii, np.nan),
+                        boxes=placed(boxes, np.nan))
+
+
+def names_of(count: int) -> tuple[str, ...]:
+    """Returns the names of so many animals, from 1."""
+    return tuple(NAME.format(number + 1) for number in range(count))
+
+
+def box_rows(table: PredictionTable) -> list[tuple]:
+    """Returns the boxes of all animals that were found, and the names of their columns, as `--boxes` reads them."""
+    rows: list[tuple] = [("video", "frame", "instance", "x", "y", "w", "h") if table.is_video else
+                         ("image", "instance", "x", "y", "w", "h")]
+    for row, animal in np.argwhere(np.isfinite(table.boxes).all(-1)).tolist():
+        place = (table.names[row], int(table.numbers[row])) if table.is_video else (table.names[row],)
+        rows.append((*place, table.instances[animal], *(f"{side:.2f}" for side in table.boxes[row, animal])))
+    return rows
+
+
+def doubt_rows(doubts: Sequence[Doubt], numbers: np.ndarray) -> list[tuple[int, str, str, str]]:
+    """Returns frame, names of one or two animals and the reason of each doubt; one of neighbouring frames is one.
+
+    numbers: of the frames by row.
+    """
+    def name(number: int) -> str:
+        return "" if number == UNTRACKED else NAME.format(number + 1)
+
+    return [(int(numbers[doubt.frame]), name(doubt.first), name(doubt.second), doubt.why) for doubt in merged(doubts)]

@@ -41,8 +41,6 @@ class Predictor(NamedTuple):
     predict: Predict
 
 
-# The folder
-
 def checked_description(folder: Path) -> dict[str, Any]:
     """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
     folder = Path(folder)
@@ -60,8 +58,7 @@ def checked_description(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: no description of a predictor ({error}); export the run again") from None
     if made_by != FORMAT:
-        raise InputError(f"{path}: format {made_by!r}, this program reads format {FORMAT}; use the {RUNNER} in its "
-                         "folder, or export the run again")
+        raise InputError(f"{path}: format {made_by!r}, this program reads {FORMAT}; use the {RUNNER} in its folder")
     return found
 
 
@@ -94,8 +91,7 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
     try:
         weights = load(content)
     except Exception as error:  # safetensors raises many kinds
-        raise InputError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
-                             ) from None
+        raise InputError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again") from None
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
         compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults appear only here
@@ -115,7 +111,18 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
 
 def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
     """Returns a function that ONNX Runtime runs; jax is not imported."""
-    session = onnx_session(folder / ONNX)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(f"{error}; {INSTALL_ONNX}") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
+    try:
+        session = onnxruntime.InferenceSession(
+            _bytes(folder / ONNX), options, providers=onnxruntime.get_available_providers())
+    except Exception as error:  # its errors have no common class
+        raise InputError(f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
+                         f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
@@ -124,26 +131,9 @@ def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, .
     return run
 
 
-def onnx_session(path: Path) -> Any:
-    """Opens a model by ONNX Runtime. Raises InputError if that is not installed, or does not load it."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InputError(f"{error}; {INSTALL_ONNX}") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
-    try:
-        return onnxruntime.InferenceSession(_bytes(path), options, providers=onnxruntime.get_available_providers())
-    except Exception as error:  # its errors have no common class
-        raise InputError(f"{path}: onnxruntime {onnxruntime.__version__} does not load it "
-                             f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
-
-# Images
 
 def transform_of(given: Mapping[str, Any]) -> Transform:
     """Returns the transform that `input` of a predictor.json describes: an image, and perhaps a box, to a square.
@@ -176,8 +166,6 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
 
-
-# The command
 
 def check_images(side: int) -> np.ndarray:
     """Renders two images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""

@@ -81,15 +81,10 @@ def write_predictor(
 
     It holds predict.bin and the folder `run`, or predict.onnx, with run.py, predictor.json and SHA256SUMS.
 
-    Args:
-        folder: a new or empty one.
-        trained: trees of which `predict` reads nothing are left out.
-        transform: brings images to the square that `predict` takes.
-        run: experiment, preset, variant, seed and the digest of the weights.
-        score: kind, cutoff and perhaps a table.
-        files: the run's JSON files by name, from which its method is built again.
-        model: ONNX, in place of the function and the run.
-        versions: of what made the model.
+    folder: a new or empty one. trained: trees of which `predict` reads nothing are left out. transform: brings images
+    to the square that `predict` takes. run: experiment, preset, variant, seed and the digest of the weights. score:
+    kind, cutoff and perhaps a table. files: the run's JSON files by name, from which its method is built again. model:
+    ONNX, in place of the function and the run. versions: of what made the model.
 
     Raises:
         InputError: for a folder that cannot be written, and a transform that `input_of` refuses.

@@ -6,8 +6,9 @@ keypoints that the cutoff hides.
 """
 import csv
 import io
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +55,11 @@ class Animals(NamedTuple):
         return np.where(self.visible > 0, np.linalg.norm(self.predicted - self.true, axis=-1), np.nan)
 
     @property
+    def frame_count(self) -> int:
+        """How many frames they are on."""
+        return len(set(zip(self.images, self.frames, strict=True)))
+
+    @property
     def recordings(self) -> list[str]:
         """The folder of each animal's image, or its video."""
         return [str(path if frame is not None else path.parent)
@@ -69,6 +75,10 @@ class Animals(NamedTuple):
         """Returns the animals of each part, those of the target first, those held out, then those learnt from."""
         order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != TARGET, part != HELD_OUT, part != TRAINED))
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
+
+    def worst_first(self) -> list[int]:
+        """Returns the numbers of the animals, those with the largest mean error over their length first."""
+        return np.argsort(-np.nanmean(self.distances, axis=1) / self.lengths, kind="stable").tolist()
 
     def title(self, number: int) -> str:
         """Returns the whole name of an animal's frame, with the folder of an image, and which animal it is."""
@@ -127,8 +137,6 @@ def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
     return found
 
 
-# In words
-
 COLUMNS = (("labels", 7), ("median, px", 12), ("mean, px", 10), ("shown, px", 11), ("hidden", 8), ("PCK, %", 8))
 
 
@@ -161,14 +169,8 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
 
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
-    frames, animals = frame_count(part), len(part.parts)
-    return f"{part.parts[0]}: {counted(frames, 'frame')}" + (f", {counted(animals, 'animal')}"
-                                                             if animals > frames else "")
-
-
-def frame_count(animals: Animals) -> int:
-    """Counts the frames of animals."""
-    return len(set(zip(animals.images, animals.frames, strict=True)))
+    frames, animals = part.frame_count, len(part.parts)
+    return f"{part.parts[0]}: {counted(frames, 'frame')}" + f", {counted(animals, 'animal')}" * (animals > frames)
 
 
 def counted(number: int, noun: str) -> str:
@@ -180,8 +182,6 @@ def pixels(value: float) -> str:
     """Returns a length with a decimal below 100, "–" for nan."""
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
-
-# In files
 
 def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
     """Writes errors.csv, a row for every labelled keypoint, and errors_by_keypoint.csv; returns the first path."""
@@ -209,34 +209,28 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
 
     names: of the keypoints, in their order; those with a label if not given.
     """
-    path = Path(folder) / FILE
+    path, keys = Path(folder) / FILE, ("part", "image", "video", "frame", "instance", "length")
     if not path.is_file():
         return None
     with foreign(path, "train the run again, or delete the file"):
         rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
         if not rows or set(HEADER) - set(rows[0]):
             raise ValueError("not what a run writes")
-        return _animals(rows, tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows)))
+        names = tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows))
+        animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
+        shape = (len(animals), len(names))
+        true, predicted, scores = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.zeros(shape)
+        for row in rows:
+            at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
+            predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
+            scores[at] = float(row["score"])
+        parts, images, videos, frames, instances, lengths = zip(*animals, strict=True)
+        return Animals(
+            names, parts, tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
+            tuple(int(frame) if frame else None for frame in frames), instances,
+            np.array([float(length) for length in lengths]), true, np.isfinite(true).all(-1).astype(np.float32),
+            predicted, scores)
 
-
-def _animals(rows: Sequence[dict[str, str]], names: tuple[str, ...]) -> Animals:
-    keys = ("part", "image", "video", "frame", "instance", "length")
-    animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
-    shape = (len(animals), len(names))
-    true, predicted, scores = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.zeros(shape)
-    for row in rows:
-        at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
-        predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
-        scores[at] = float(row["score"])
-    found = [dict(zip(keys, key, strict=True)) for key in animals]
-    return Animals(
-        names, tuple(one["part"] for one in found), tuple(Path(one["image"] or one["video"]) for one in found),
-        tuple(int(one["frame"]) if one["frame"] else None for one in found), tuple(one["instance"] for one in found),
-        np.array([float(one["length"]) for one in found]), true, np.isfinite(true).all(-1).astype(np.float32),
-        predicted, scores)
-
-
-# Of a run
 
 class Part(NamedTuple):
     """Labelled animals of a project, and the folder below which their names are paths."""
@@ -277,14 +271,11 @@ def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
     split = [(title, int(number)) if title and len(number) >= 6 and number.isdecimal() else
              (title + mark + number, None) for title, mark, number in named]
     images, frames = zip(*split, strict=True)
-    animals_on, seen = Counter(split), Counter()
-    instances = []
-    for one in split:
-        instances.append(f"animal {seen[one]}" if animals_on[one] > 1 else "")
-        seen[one] += 1
+    animals_on, numbers = Counter(split), defaultdict(itertools.count)
+    instances = tuple(f"animal {next(numbers[one])}" if animals_on[one] > 1 else "" for one in split)
     predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
                        for points in (found.keypoints, found.true_keypoints))
     growth = growth_of(found.crop)
     paths = tuple(part.root.absolute() / image for image in images)
-    return Animals(source.skeleton.names, (name,) * count, paths, frames, tuple(instances), found.scale * growth, true,
+    return Animals(source.skeleton.names, (name,) * count, paths, frames, instances, found.scale * growth, true,
                    found.visible, predicted, found.scores)

@@ -2,23 +2,18 @@
 beside labels at the resolution of the original images, cropped to the animal."""
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from kpjax.drawing import overlays
 from kpjax.drawing.fonts import text_and_font
-from kpjax.drawing.overlays import (
-    BACKGROUND,
-    FARTHEST,
-    INK,
-    OUTLINE,
-    contact_sheet,
-    dot_radius,
-    draw_keypoints,
-    keypoint_colours,
-)
-from kpjax.lab.formats.project import Instance
+from kpjax.drawing.overlays import contact_sheet, dot_radius, draw_keypoints, keypoint_colours
+from kpjax.lab.formats.project import Frame, Instance
+from kpjax.lab.formats.project_source import read_frame
+from kpjax.lab.out.reports.pixel_errors import Animals
 from kpjax.structures import Skeleton
 
 SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
@@ -28,46 +23,41 @@ NAMED = 24  # keypoints at most for names beside the points; more have numbers t
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
 OCCLUDED = 0.45  # opacity of an occluded point
 LEAST_SIDE, MOST = 360, 960  # px, of the longer side of a crop of predictions: others are enlarged or reduced
-COLUMNS, GAP = 3, 10  # of crops of predictions; px between them
 FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
-def label_sheet(frames: Sequence[np.ndarray], labels: Sequence[Instance], skeleton: Skeleton, captions: Sequence[str]
-                ) -> np.ndarray:
-    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each.
+def label_sheet(animals: Sequence[tuple[np.ndarray, Instance, str]], skeleton: Skeleton) -> np.ndarray:
+    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each, and a caption.
 
     Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand beside the points in
     their colours, those of occluded points in brackets. Below the sheet is a list of all keypoints.
     """
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
-    for frame, one in zip(frames, labels, strict=True):
+    for frame, one, _ in animals:
         image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
         shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
-    return with_list(contact_sheet(shown, captions=captions), skeleton)
+    sheet = contact_sheet(shown, captions=[caption for *_, caption in animals])
+    numbered = replace(skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names)))
+    return np.concatenate([sheet, overlays.legend_strip(sheet.shape[1], numbered)])
 
 
 def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
     """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same size."""
     many = len(skeleton.names) > NAMED
     colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
-    if not many:
-        image = draw_keypoints(image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), skeleton,
-                               minimum_side=1)
-    pil_image = Image.fromarray(image)
+    pil_image = Image.fromarray(draw_keypoints(
+        image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), replace(skeleton, edges=()) if many else
+        skeleton, minimum_side=1, radius=2.5 if many else None))
     canvas = ImageDraw.Draw(pil_image)
-    known = np.flatnonzero((np.abs(labels.keypoints) < FARTHEST).all(-1)).tolist()
-    if many:
-        for k in known:
-            x, y = labels.keypoints[k]
-            canvas.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=colours[k], outline=OUTLINE)
+    known = np.flatnonzero((np.abs(labels.keypoints) < overlays.FARTHEST).all(-1)).tolist()
     letters = max(10, round(max(pil_image.size) / (60 if many else 34)))
     taken: list[tuple[float, float, float, float]] = []
     for k in known if len(known) <= NUMBERED else ():
         text = str(k) if many else skeleton.names[k]
         text, font = text_and_font(f"({text})" if labels.occluded[k] else text, letters)
         corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)
-        canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=OUTLINE)
+        canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=overlays.OUTLINE)
     return np.asarray(pil_image)
 
 
@@ -77,25 +67,20 @@ def part_of(image: np.ndarray, keypoints: np.ndarray, factor_of: Callable[[int],
 
     factor_of: the longer side of the part -> how many times larger it is shown.
     """
-    left, upper, right, lower = window_of(image.shape[1], image.shape[0], keypoints)
+    sides = image.shape[1::-1]
+    points = keypoints[np.isfinite(keypoints).all(-1)]
+    points = points[((points > -1) & (points < sides)).all(-1)]
+    left, upper, right, lower = 0, 0, *sides
+    if len(points):
+        middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0)
+        half = np.maximum(extent * (0.5 + MARGIN), LEAST * max(sides) / 2 + extent.max() * MARGIN)
+        left, upper = np.maximum(np.floor(middle - half), 0).astype(int).tolist()
+        right, lower = np.minimum(np.ceil(middle + half) + 1, sides).astype(int).tolist()
     factor = factor_of(max(right - left, lower - upper))
     size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
     growth = np.array(size) / (right - left, lower - upper)
     shown = np.asarray(Image.fromarray(image[upper:lower, left:right]).resize(size, filter_))
     return shown, lambda points: (np.asarray(points, np.float64) - (left, upper) + 0.5) * growth - 0.5
-
-
-def window_of(width: int, height: int, keypoints: np.ndarray) -> tuple[int, int, int, int]:
-    """Returns the part of an image that is shown: left, upper, right, lower."""
-    points = keypoints[np.isfinite(keypoints).all(-1)]
-    points = points[((points > -1) & (points < (width, height))).all(-1)]
-    if not len(points):
-        return 0, 0, width, height
-    middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0)
-    half = np.maximum(extent * (0.5 + MARGIN), LEAST * max(width, height) / 2 + extent.max() * MARGIN)
-    left, upper = np.maximum(np.floor(middle - half), 0).astype(int)
-    right, lower = np.minimum(np.ceil(middle + half) + 1, (width, height)).astype(int)
-    return int(left), int(upper), int(right), int(lower)
 
 
 def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float, float]:
@@ -125,25 +110,6 @@ def _shared(first, second) -> float:
     return max(width, 0.0) * max(height, 0.0)
 
 
-def with_list(sheet: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """Adds the number, colour and name of every keypoint below a sheet."""
-    texts = [text_and_font(f"{k} {name}", 13) for k, name in enumerate(skeleton.names)]
-    cell = math.ceil(max((font.getlength(text) for text, font in texts), default=1)) + 24
-    columns = max(min((sheet.shape[1] - 12) // cell, len(texts)), 1)
-    rows = math.ceil(len(texts) / columns)
-    width = max(sheet.shape[1], cell + 12)
-    whole = Image.new("RGB", (width, sheet.shape[0] + 18 * rows + 10), BACKGROUND)
-    whole.paste(Image.fromarray(sheet), (0, 0))
-    canvas, colours = ImageDraw.Draw(whole), keypoint_colours(len(texts))
-    for k, (text, font) in enumerate(texts):
-        x, y = 8 + k % columns * cell, sheet.shape[0] + 4 + k // columns * 18
-        canvas.ellipse((x, y + 4, x + 9, y + 13), fill=tuple(int(c) for c in colours[k]))
-        canvas.text((x + 14, y), text, fill=INK, font=font)
-    return np.asarray(whole)
-
-
-# Predictions beside labels
-
 class Compared(NamedTuple):
     """One animal's predictions and labels in pixels of its image."""
 
@@ -151,6 +117,12 @@ class Compared(NamedTuple):
     scores: np.ndarray  # (K,)
     true: np.ndarray  # (K, 2)
     visible: np.ndarray  # (K,), 0 where nothing is labelled
+
+
+def opened(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
+    """Reads the frame of animal `n`, with what is known of it. Raises InputError if it cannot be read."""
+    image = read_frame(Frame("", animals.images[n], animals.frames[n], (0, 0), ""))
+    return image, Compared(animals.predicted[n], animals.scores[n], animals.true[n], animals.visible[n])
 
 
 def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray, Compared]:
@@ -165,33 +137,13 @@ def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray
     return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
 
 
-def labels_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton) -> np.ndarray:
-    """Draws the labels of an animal on its image as rings."""
-    return _drawn(image, one, skeleton, np.zeros(len(one.scores)))
-
-
-def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, *, faded: float = FADED
+def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, faded: float = FADED
                       ) -> np.ndarray:
     """Draws an animal's predictions as dots, joined to the rings of their labels.
 
     faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a label are left out.
     """
-    opacity = np.where(one.scores >= cutoff, 1.0, faded)
-    return _drawn(image, one, skeleton, np.where(np.asarray(one.visible) > 0, opacity, 0.0))
-
-
-def _drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, opacity: np.ndarray) -> np.ndarray:
-    radius = dot_radius(one.true[None], np.asarray(one.visible)[None] > 0, min(image.shape[:2]))
+    labelled = np.asarray(one.visible) > 0
+    opacity = np.where(labelled, np.where(one.scores >= cutoff, 1.0, faded), 0.0)
     return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
-                          minimum_side=1, radius=radius)
-
-
-def error_sheet(images: Sequence[np.ndarray], animals: Sequence[Compared], skeleton: Skeleton, captions: Sequence[str],
-                *, cutoff: float) -> np.ndarray:
-    """Draws a sheet (h, w, 3) uint8 of predictions on labelled images, in the order given, the names below in whole.
-
-    images: (H, W, 3) uint8 of any sizes, at full resolution; at least one.
-    """
-    crops = [predictions_drawn(*cropped(image, one, cutoff), skeleton, cutoff)
-             for image, one in zip(images, animals, strict=True)]
-    return with_list(contact_sheet(crops, COLUMNS, captions=captions, gap=GAP), skeleton)
+                          minimum_side=1, radius=dot_radius(one.true[None], labelled[None], min(image.shape[:2])))

@@ -1,29 +1,22 @@
 """What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from kpjax.lab.out.reports.pixel_errors import (
-    ALL,
-    HELD_OUT,
-    NEAR,
-    TARGET,
-    TRAINED,
-    Animals,
-    Errors,
-    counted,
-    errors_of,
-    frame_count,
-    pixels,
-)
+from kpjax.errors import summarise
+from kpjax.lab.out.reports import pixel_errors
+from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, TARGET, TRAINED, Animals, counted, errors_of, pixels
 
 FEW = 10  # frames held out, below which errors are rough
 WORSE = 1.5  # times the error of the others, from which a keypoint or a recording is named
 MANY_TIMES = 2.0  # the error on frames that were learnt from, from which more labels are what is missing
 ALIKE = 1.3  # times that error, up to which more of the same labels would change little
 LEAST_LABELS = 3  # held out, of a keypoint or a recording that is named
+
+
+ErrorsByName = Mapping[str, pixel_errors.Errors]
 
 
 def judging(parts: Iterable[str]) -> str:
@@ -39,40 +32,34 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     if TRAINED in parts:
         learnt = errors_of(parts[TRAINED], cutoff)
         sentences.append(f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
-                         f"{counted(learnt[ALL].labels, 'label')} on {counted(frame_count(parts[TRAINED]), 'frame')}.")
+                         f"{counted(learnt[ALL].labels, 'label')} on {counted(parts[TRAINED].frame_count, 'frame')}.")
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
     found = errors_of(parts[judged], cutoff)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
-    frames = counted(frame_count(parts[judged]), "frame") + " of the target" * (judged == TARGET)
+    frames = counted(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
     sentences.append(f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
                      f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
                      f"points lie within {pixels(whole.median)} px of their labels.")
-    sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * NEAR:g} % of the animal’s length.")
+    sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
+                     "animal’s length.")
     if judged == TARGET:
         sentences.append("These labels are of the images that it is for: choosing a variant or a setting by them is "
                          "choosing on test images, and flatters the errors of what is chosen.")
         if HELD_OUT in parts:
-            sentences.append(f"On {counted(frame_count(parts[HELD_OUT]), 'held-out frame')} of the source, the mean "
+            sentences.append(f"On {counted(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
                              f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
     if TRAINED in parts:
         sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
-    return [*sentences, hidden_text(found, cutoff)]
-
-
-def hidden_text(found: dict[str, Errors], cutoff: float) -> str:
-    """Returns how many points a cutoff hides, and of which keypoints."""
-    whole = found[ALL]
     if not math.isfinite(cutoff):
-        return ("Scores do not tell right points from wrong ones, since too few held-out points are near their labels: "
-                "there is no cutoff, and drawings show all points.")
-    if not whole.hidden:
-        return f"No held-out point has a score below the cutoff ({cutoff:.3g}), so drawings show all of them."
-    names = sorted((name for name in found if name != ALL and found[name].hidden), key=lambda name: -found[name].hidden)
-    most = ", ".join(f"{name} {found[name].hidden}" for name in names[:5]) + (", ..." if len(names) > 5 else "")
-    rest = "" if math.isnan(whole.shown) else f"; the mean error of the others is {pixels(whole.shown)} px"
-    return (f"Drawings leave out {whole.hidden} of the {whole.labels} held-out points, whose score is below the cutoff "
-            f"({cutoff:.3g}): {most}{rest}.")
+        sentences.append("Scores do not tell right points from wrong ones, since too few held-out points are near "
+                         "their labels: there is no cutoff, and drawings show all points.")
+    elif whole.hidden:
+        most = sorted((name for name in animals.names if found[name].hidden), key=lambda name: -found[name].hidden)
+        sentences.append(f"Drawings leave out {whole.hidden} of the {whole.labels} held-out points, whose score is "
+                         f"below the cutoff ({cutoff:.3g}): "
+                         f"{summarise([f'{name} {found[name].hidden}' for name in most])}.")
+    return sentences
 
 
 def advice(animals: Animals, cutoff: float) -> list[str]:
@@ -92,13 +79,13 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
         elif times <= ALIKE:
             texts.append("Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
                          "learnt from and on new ones are alike, so more labels of the same kind would change little.")
-    if frame_count(held) < FEW:
+    if held.frame_count < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
-        texts.append(f"More labels {kind}: with {counted(frame_count(held), 'frame')} these numbers are rough.")
+        texts.append(f"More labels {kind}: with {counted(held.frame_count, 'frame')} these numbers are rough.")
     return texts
 
 
-def _keypoints(names: Sequence[str], found: dict[str, Errors], learnt: dict[str, Errors] | None) -> list[str]:
+def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName | None) -> list[str]:
     known = {name: found[name].mean for name in names if found[name].labels >= LEAST_LABELS}
     if len(known) < 2:
         return []
@@ -108,21 +95,11 @@ def _keypoints(names: Sequence[str], found: dict[str, Errors], learnt: dict[str,
     rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
     hard = [name for name in worse if name not in rare]
     rest = f"the usual keypoint has {pixels(usual)} px"
-    texts = []
-    if rare:
-        said = _listed([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare])
-        texts.append(f"More labels of {said}: {rest}, and up to {counted(most, 'label')}.")
-    if hard:
-        said = _listed([f"{name} ({pixels(known[name])} px)" for name in hard])
-        texts.append(f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
-                     f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}.")
-    return texts
-
-
-def _listed(texts: Sequence[str], most: int = 3) -> str:
-    """Returns "a", "a and b", or "a, b, c and 2 more"."""
-    shown = list(texts[:most]) + ([f"{len(texts) - most} more"] if len(texts) > most else [])
-    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    few = summarise([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare], 3)
+    said = summarise([f"{name} ({pixels(known[name])} px)" for name in hard], 3)
+    return [f"More labels of {few}: {rest}, and up to {counted(most, 'label')}."] * bool(rare) + [
+        f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
+        f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."] * bool(hard)
 
 
 def _recordings(held: Animals) -> list[str]:

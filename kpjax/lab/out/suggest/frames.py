@@ -38,11 +38,9 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
 
     Frames that do not decode are named and left out, those without a box are counted and left out.
 
-    Args:
-        frames: images and all frames of videos, as `frames_at` returns them.
-        boxes: (N, I, 4) x, y, width, height of the animals on the frames, nan where one is not there; None for one
-            animal somewhere on each.
-        tick: called with the number of frames passed.
+    frames: images and all frames of videos, as `frames_at` returns them. boxes: (N, I, 4) x, y, width, height of the
+    animals on the frames, nan where one is not there; None for one animal somewhere on each. tick: called with the
+    number of frames passed.
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0
@@ -62,8 +60,6 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
             "give boxes of these images or videos" if without_box else "fetch the images or videos again"))
     return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
 
-
-# Frames with labels
 
 def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
     """Reads the labelled frames of a project. Raises InputError for one without a keypoint of `skeleton`."""
@@ -101,8 +97,6 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
         for frame in frames], bool)
 
 
-# The choice
-
 def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
     """Returns (side * side,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
     small = Image.fromarray(image).convert("L").resize((side, side), Image.Resampling.BOX)
@@ -114,10 +108,8 @@ def k_centre(features: np.ndarray, count: int, *, taken: np.ndarray | None = Non
 
     Returns (count,) int64 numbers of images in order of selection, at most N; the first of equally far ones.
 
-    Args:
-        features: (N, F).
-        taken: (L, F), features of images to keep away from, such as labelled ones. Without any, the image nearest to
-            the mean comes first.
+    features: (N, F). taken: (L, F), features of images to keep away from, such as labelled ones. Without any, the image
+    nearest to the mean comes first.
     """
     features = np.asarray(features, np.float64)
     nearest, chosen = np.full(len(features), np.inf), []

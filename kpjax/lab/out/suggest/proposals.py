@@ -16,24 +16,17 @@ import numpy as np
 
 from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
 from kpjax.files import sha256_of, write_json, write_text
-from kpjax.lab.formats import deeplabcut, sleap
+from kpjax.lab.formats import deeplabcut, predictions, sleap
 from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.names import skeleton_text
-from kpjax.lab.formats.predictions import (
-    OK,
-    PredictionTable,
-    coco_images,
-    coco_results,
-    csv_text,
-    deeplabcut_table,
-    sleap_animals,
-)
+from kpjax.lab.formats.predictions import OK, PredictionTable, deeplabcut_table
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
 from kpjax.lab.formats.tables import FOLDER, table_text
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
+HEX = "#{:02x}{:02x}{:02x}"
 
 
 class Proposals(NamedTuple):
@@ -57,14 +50,18 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
         write_png(folder / name, image)
     if form == "dlc":
         return _deeplabcut(folder, place.absolute(), found.frames, points)
-    if form == "slp":
-        return [_sleap(folder, place.absolute(), found.frames, points)]
+    if form == "slp":  # suggested frames with predicted instances, on which SLEAP never trains; videos are referred to
+        frames = [frame if frame.number is not None else frame._replace(
+            path=place.absolute() / name, size=tuple(size), session=Path(name).parent.name)
+            for frame, name, size in zip(found.frames, points.names, points.sizes.tolist(), strict=True)]
+        return [sleap.save(folder / "proposals.slp", points.skeleton, frames, predictions.sleap_animals(points),
+                           name="skeleton", suggested=range(len(frames)))]
     if form == "lp":
         return [write_text(folder / "proposals.csv", table_text(deeplabcut_table(points, points.title)))]
     if form == "coco":
-        return [write_json(folder / "images.json", coco_images(points)),
-                write_json(folder / "proposals.json", coco_results(points))]
-    return [write_text(folder / "proposals.csv", csv_text(points)),
+        return [write_json(folder / "images.json", predictions.coco_images(points)),
+                write_json(folder / "proposals.json", predictions.coco_results(points))]
+    return [write_text(folder / "proposals.csv", predictions.csv_text(points)),
             write_text(folder / "skeleton.json", skeleton_text(points.skeleton))]
 
 
@@ -87,15 +84,6 @@ def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: Pred
         own = table._replace(keys=tuple(table.keys[row] for row in rows), values=table.values[rows])
         written += deeplabcut.write_table(own, folder / home / MACHINE)
     return written
-
-
-def _sleap(folder: Path, place: Path, frames: Sequence[Frame], points: PredictionTable) -> Path:
-    """Writes suggested frames with predicted instances, on which SLEAP never trains; videos are referred to."""
-    frames = [frame if frame.number is not None else frame._replace(
-        path=place / name, size=tuple(size), session=Path(name).parent.name)
-        for frame, name, size in zip(frames, points.names, points.sizes.tolist(), strict=True)]
-    return sleap.save(folder / "proposals.slp", points.skeleton, frames, sleap_animals(points), name="skeleton",
-                      suggested=range(len(frames)))
 
 
 # A page on which proposals are corrected by hand in a browser, without a network: `label.html` beside the images. It
@@ -129,15 +117,12 @@ def write_page(folder: Path, place: Path, found: Proposals, form: str, *, cutoff
                         str(place / CORRECTED)])
     content = {
         "keypoints": list(table.skeleton.names), "edges": [list(edge) for edge in table.skeleton.edges],
-        "colours": [_hex(colour) for colour in keypoint_colours(len(table.skeleton.names)).tolist()],
+        "colours": [HEX.format(*map(int, colour)) for colour in keypoint_colours(len(table.skeleton.names)).tolist()],
         "animals": list(table.instances), "columns": list(COLUMNS), "cutoff": cutoff,
-        "animal_colours": [_hex(colour) for colour in animal_colours(len(table.instances))], "frames": frames,
+        "animal_colours": [HEX.format(*map(int, colour)) for colour in animal_colours(len(table.instances))],
+        "frames": frames,
         "how": f"Put corrected.csv beside this page, then: {train}"}
     content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     # No name may end the script or begin a tag.
     data = json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return write_text(folder / PAGE, _TEMPLATE.read_text(encoding="utf-8").replace("@DATA@", data))
-
-
-def _hex(colour: Sequence[int]) -> str:
-    return "#" + "".join(f"{int(part):02x}" for part in colour)

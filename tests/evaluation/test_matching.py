@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from kpjax.lab.animals.matching import animals_over_time, centres_of, match_by_centre
+from kpjax.evaluation.matching import animals_over_time, match_by_centre, middles_of
 
 BODY = np.array([[-10.0, 0.0], [10.0, 0.0], [0.0, 4.0]])
 
@@ -13,7 +13,7 @@ def at(*places):
 
 
 def test_a_frame_counts_found_twice_and_others():
-    true = centres_of(at((0, 0), (100, 0)))
+    true = middles_of(at((0, 0), (100, 0)))[0]
     guesses = np.array([[101.0, 2], [3, 2], [300, 0], [96, 2], [np.nan, np.nan]])
     found = match_by_centre(true, np.array([20.0, 20.0]), guesses)
     assert (found.predicted.tolist(), found.twice, found.others) == ([1, 0], 1, 1)

@@ -23,25 +23,19 @@ class AnimalsOverTime(NamedTuple):
     matched: np.ndarray  # (T, A) int, the track of each animal; -1 where it was not found
 
 
-def centres_of(points: np.ndarray) -> np.ndarray:
-    """Returns the middle (..., 2) of the known points (..., K, 2) of animals, that of their box; nan without any."""
+def middles_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the middle (..., 2) and the longer side (...) of the box of known points (..., K, 2); nan without any."""
     known = np.isfinite(points).all(-1, keepdims=True)
     low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
-    return np.where(known.any(-2), (np.where(known.any(-2), low, 0) + np.where(known.any(-2), high, 0)) / 2, np.nan)
+    low, high = (np.where(known.any(-2), edge, np.nan) for edge in (low, high))
+    return (low + high) / 2, (high - low).max(-1)
 
 
-def extents_of(points: np.ndarray) -> np.ndarray:
-    """Returns the longer side (...) of the box of known points (..., K, 2); nan with fewer than one."""
-    known = np.isfinite(points).all(-1, keepdims=True)
-    low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
-    return np.where(known.any((-1, -2)), np.where(known.any(-2), high - low, 0).max(-1), np.nan)
-
-
-def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, *, near: float = NEAR,
-                    apart: np.ndarray | None = None) -> Matched:
+def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, apart: np.ndarray | None = None
+                    ) -> Matched:
     """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances is least.
 
-    A prediction is an animal's if it lies within `near` of that animal's extent (A,) in px; nan is no animal. A further
+    A prediction is an animal's if it lies within `NEAR` of that animal's extent (A,) in px; nan is no animal. A further
     one within an animal that was found has found it twice.
 
     apart: (A, D) px, distances that decide between animals that lie so near; those of the centres if None.
@@ -50,7 +44,7 @@ def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray
 
     away = np.linalg.norm(true[:, None] - predicted[None], axis=-1) / np.maximum(extents, 1e-9)[:, None]
     away = np.where(np.isfinite(away), away, np.inf)
-    within = away <= near
+    within = away <= NEAR
     if apart is not None:
         away = np.where(np.isfinite(apart), apart / np.maximum(extents, 1e-9)[:, None], away)
     # An impossible pair costs more than all possible ones together.
@@ -70,14 +64,13 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     An animal's track is that of its prediction; frames on which it was not found change nothing. Where centres lie
     close, the mean distance of the points decides whose prediction it is.
 
-    Args:
-        true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
-        predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
+    true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
+    predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
     """
     count = true.shape[1]
     matched = np.full(true.shape[:2], -1)
     last, owner = np.full(count, -1), {}
-    middles, extents, guesses = centres_of(true), extents_of(true), centres_of(predicted)
+    (middles, extents), (guesses, _) = middles_of(true), middles_of(predicted)
     swaps, fragments = 0, 0
     for row in range(len(true)):
         away = np.linalg.norm(true[row][:, None] - predicted[row][None], axis=-1)

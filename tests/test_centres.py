@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kpjax import centres
 from kpjax.augment.augmentations import move_example
 from kpjax.input.source import arrays
-from kpjax.lab.animals import centres
 from kpjax.structures import Skeleton
 
 SIDE, CELLS, POINTS = 64, 16, 3

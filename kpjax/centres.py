@@ -37,10 +37,7 @@ def centre_codec(
     `encode` makes targets (B, h, w, 2) of examples, the first in [0, 1] with a Gaussian about each centre on the image,
     and weights (B, h, w) of the second. `decode` returns centres and scores as `find_centres` does.
 
-    Args:
-        points: P, of each animal.
-        most: animals that are decoded.
-        sigma: of the Gaussians, in heatmap pixels.
+    points: P, of each animal. most: animals that are decoded. sigma: of the Gaussians, in heatmap pixels.
     """
     to_heatmap = image_to_heatmap((image_size,) * 2, (heatmap_size,) * 2, grid)
 
