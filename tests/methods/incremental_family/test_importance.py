@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from resumed_in_a_new_process import one_device
-from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, start
+from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, one_device, start
 
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
