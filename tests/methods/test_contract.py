@@ -76,7 +76,7 @@ def method_of(name):
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_states_metrics_and_predictions_have_their_shapes(name):
     """A prediction reads no labels: they need not even be there."""
-    method, example = method_of(name), batch("labelled")._replace(keypoints=None, visible=None)
+    method, example = build(FACTORIES[name]), batch("labelled")._replace(keypoints=None, visible=None)
     key, streams = jax.random.key(0), streams_of(method)
     first = jax.eval_shape(method.init, key, streams, start())
     after, metrics = jax.eval_shape(method.update, first, streams, key)

@@ -51,18 +51,14 @@ def shapes(method, streams=STREAMS):
 # What a term needs is what is run
 
 
+REPAINTS = {"appearance", "decoder"}
+TRANSPORTS = {f"{part}_{level}" for part in ("transports", "transport_decoders") for level in (0, 1)}
 PAINTERS = {
-    "full": (lambda objective: objective, {"appearance", "decoder", "transports_0", "transports_1",
-                                           "transport_decoders_0", "transport_decoders_1"}),
-    "no_reconstruction": (no_reconstruction, {"transports_0", "transports_1", "transport_decoders_0",
-                                              "transport_decoders_1"}),
-    "no_transport": (no_transport, {"appearance", "decoder"}),
-    "no_spring": (no_spring, {"appearance", "decoder", "transports_0", "transports_1", "transport_decoders_0",
-                              "transport_decoders_1"}),
-    "all_reconstruction": (all_reconstruction, {"appearance", "decoder", "level_decoders_0", "level_decoders_1"}),
-    "all_transport": (all_transport, {"transports_0", "transports_1", "transport_decoders_0", "transport_decoders_1",
-                                      "flat_transport", "flat_decoder"}),
-}
+    "full": (lambda objective: objective, REPAINTS | TRANSPORTS),
+    "no_reconstruction": (no_reconstruction, TRANSPORTS), "no_transport": (no_transport, REPAINTS),
+    "no_spring": (no_spring, REPAINTS | TRANSPORTS),
+    "all_reconstruction": (all_reconstruction, REPAINTS | {"level_decoders_0", "level_decoders_1"}),
+    "all_transport": (all_transport, TRANSPORTS | {"flat_transport", "flat_decoder"})}
 
 
 @pytest.mark.parametrize("ablation", PAINTERS)
