@@ -62,8 +62,8 @@ def test_a_step_with_the_source_by_hand(monkeypatch):
 
     Of each keypoint's and image's answers half teach. The target's labels are not read: they lie.
     """
-    student, teacher = networks(first_state(method := built(
-        teacher_adaptation, teacher_adaptation_objective, restyled=1.0, sigma=1.0)))
+    method = built(teacher_adaptation, teacher_adaptation_objective, restyled=1.0, sigma=1.0)
+    student, teacher = networks(first_state(method))
 
     def restyled(name, images, style):
         alpha = jax.random.uniform(jax.random.split(named_key(KEY, f"{name} style"))[1], (), jnp.float32)
