@@ -82,16 +82,6 @@ def test_every_public_name_is_documented():
     assert not silent
 
 
-def test_pages_name_files_that_exist():
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for path in re.findall(r"include\} (\S+)|!\[[^\]]*\]\(([^)]+)\)", text):
-            assert (page.parent / "".join(path)).is_file(), (page, path)
-        for marker in re.findall(r':(?:start-after|end-before): "(.+)"', text):
-            sources = [page.parent / path for path in re.findall(r"\{include\} (\S+)", text)]
-            assert any(marker in source.read_text(encoding="utf-8") for source in sources), (page, marker)
-
-
 def slug(heading):
     """Returns the anchor that MyST gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")

@@ -64,15 +64,6 @@ def test_heatmaps_move_as_their_images_do(maps, grid, kind, tolerance):
     np.testing.assert_allclose(centroids(moved), expected, atol=tolerance)
 
 
-@pytest.mark.parametrize("kind", ["affine", "homography"])
-def test_a_warp_and_its_inverse_cancel(maps, kind):
-    rows, columns = np.mgrid[:SIZE, :SIZE]
-    image = jnp.asarray((np.sin(columns / 7) + np.cos(rows / 9))[None, ..., None], jnp.float32)
-    map_ = maps[kind][None]
-    back = warp(warp(image, map_), invert(map_))
-    np.testing.assert_allclose(back[:, 14:-14, 14:-14], image[:, 14:-14, 14:-14], atol=0.02)
-
-
 def test_maps_compose_from_the_right_and_invert(maps):
     first, second = maps["affine"], maps["homography"]
     np.testing.assert_allclose(move_points(compose(second, first), POINTS),
@@ -104,7 +95,7 @@ def test_homography_of_corners_around_an_origin_behind_the_horizon():
     side = 256
     source = np.array([[0, 0], [0, side], [side, side], [side, 0]], np.float32)
     destination = np.array([[10, 20], [-5, side - 15], [side - 30, side + 8], [side - 12, 4]], np.float32)
-    far = geometry.homography(destination + 4000, source)
+    far = jax.jit(geometry.homography)(destination + 4000, source)
     assert np.isfinite(far).all()
     np.testing.assert_allclose(move_points(far, destination + 4000), source, atol=0.05)
 
@@ -133,24 +124,27 @@ def test_what_is_no_place_stays_harmless():
 def test_gradients_of_a_warp_agree_with_finite_differences():
     rng = np.random.default_rng(1)
     rows, columns = np.mgrid[:16, :16]
-    image = jnp.asarray((np.sin(columns / 4) * np.cos(rows / 5))[None, ..., None], jnp.float32)
-    window = jnp.asarray(np.sin(np.pi * columns / 15) * np.sin(np.pi * rows / 15), jnp.float32)[None, ..., None]
-    map_ = geometry.compose(geometry.similarity(angle=0.2, scale=1.1, shift=(0.3, 0.6), centre=(7.5, 7.5)),
-                            geometry.homography(CORNERS, CORNERS + np.float32(0.5) * np.eye(4, 2, dtype=np.float32)))
+    image = (np.sin(columns / 4) * np.cos(rows / 5))[None, ..., None].astype(np.float32)
+    window = (np.sin(np.pi * columns / 15) * np.sin(np.pi * rows / 15))[None, ..., None].astype(np.float32)
+    map_ = np.asarray(jax.jit(lambda: geometry.compose(
+        geometry.similarity(angle=0.2, scale=1.1, shift=(0.3, 0.6), centre=(7.5, 7.5)),
+        geometry.homography(CORNERS, CORNERS + np.float32(0.5) * np.eye(4, 2, dtype=np.float32))))())
 
     @jax.jit
     def value(image, map_):
         return (warp(image, map_[None]) * window).sum()
 
-    by_image, by_map = jax.jit(jax.grad(value, (0, 1)))(image, map_)
-    other = jnp.asarray(rng.normal(size=image.shape), jnp.float32)
+    gradient = jax.jit(jax.grad(value, (0, 1)))
+    by_image, by_map = gradient(image, map_)
+    other = rng.normal(size=image.shape).astype(np.float32)
     np.testing.assert_allclose((by_image * other).sum(), value(other, map_), rtol=1e-4)  # linear in the image
     for row, column, step in [(0, 0, 1e-2), (0, 2, 0.1), (1, 1, 1e-2), (1, 2, 0.1), (2, 0, 1e-3)]:
-        change = jnp.zeros((3, 3)).at[row, column].set(step)
+        change = np.zeros((3, 3), np.float32)
+        change[row, column] = step
         numeric = (value(image, map_ + change) - value(image, map_ - change)) / (2 * step)
         np.testing.assert_allclose(by_map[row, column], numeric, rtol=0.03, err_msg=f"entry {row}, {column}")
-    outside = jax.grad(value, 1)(image, geometry.translation(100.0, 0.0))
-    np.testing.assert_array_equal(outside, np.zeros((3, 3)))
+    outside = gradient(image, geometry.translation(100.0, 0.0))
+    np.testing.assert_array_equal(outside[1], np.zeros((3, 3)))
 
 
 def test_local_scale(maps):

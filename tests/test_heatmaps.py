@@ -65,16 +65,7 @@ def test_targets_are_empty_and_weightless_where_nothing_is_labelled():
 # Decoding
 
 
-def test_dark_meets_a_gaussian_exactly():
-    drawn = bumps(jnp.array([[[10.3, 7.6]]]), (20, 20), 2.0, window=None)
-    points, _ = dark(drawn, blur=False)
-    close(points[0, 0], (10.3, 7.6), atol=1e-4)
-    blurred, scores = dark(drawn, blur=True)  # a blurred Gaussian is one about the same centre
-    close(blurred[0, 0], (10.3, 7.6), atol=0.02)
-    close(scores[0, 0], drawn.max())
-
-
-PLACES = np.stack(np.meshgrid(*[np.arange(-0.5, 12.51, 0.125)] * 2), -1).reshape(1, -1, 2)  # of a frame of 13 cells
+PLACES = np.stack(np.meshgrid(*[np.arange(-0.5, 12.51, 0.25)] * 2), -1).reshape(1, -1, 2)  # of a frame of 13 cells
 
 
 @pytest.mark.parametrize(("decode", "largest"), [
@@ -129,14 +120,6 @@ def test_dark_blurs_as_opencv():
     close(found, expected, atol=1e-4)
     close(scores[0, 0], map_.max(), atol=1e-6)
     assert np.abs(found - dark(one_map(map_), blur=False)[0]).max() > 0.01
-
-
-def test_soft_argmax_is_the_maximum_when_cold_and_passes_a_gradient():
-    cold, _ = heatmaps.decode_soft_argmax(one_map([[0, 1], [2, 3]]), temperature=0.01)
-    close(cold[0, 0], (1, 1), atol=1e-6)
-    gradient = jax.jit(jax.grad(lambda h: heatmaps.decode_soft_argmax(h)[0].sum()))(one_map([[0, 1], [2, 3]]))
-    assert np.isfinite(gradient).all()
-    assert np.any(gradient)
 
 
 DECODERS = [heatmaps.decode_argmax, heatmaps.decode_quarter_offset, heatmaps.decode_dark, heatmaps.decode_soft_argmax]

@@ -32,6 +32,20 @@ def test_importing_the_packages_imports_no_jax():
     assert answer.stdout.split() == ["[]", "3"]  # XLA's banner about slow compiling is off
 
 
+@pytest.mark.slow
+def test_nothing_that_only_published_data_need_is_imported():
+    """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
+    code = ("import importlib, pkgutil, sys, kpjax.lab.commands.train, data.figures, data.dsprites\n"
+            "for entry in pkgutil.iter_modules(kpjax.lab.commands.__path__, 'kpjax.lab.commands.'):\n"
+            "    importlib.import_module(entry.name)\n"
+            "for system in kpjax.lab.commands.train.NEEDS:\n"
+            "    importlib.import_module(f'kpjax.lab.own.{system}')\n"
+            "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
+            "set(sys.modules)))")
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
 # README's example
 
 ROOT = pathlib.Path(__file__).parents[1]

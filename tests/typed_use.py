@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 import kpjax
-from kpjax import augment, losses, methods, models
+from kpjax import augment, methods, models
 from kpjax.input.source import ArraySource
 from kpjax.training.fit import Fitted
 
@@ -35,15 +35,6 @@ def composed(skeleton: kpjax.Skeleton) -> kpjax.Method:
         learning_rate=dict.fromkeys(("features", "head", "adversary"), optax.constant_schedule(1e-3)),
         augment=augment.regda_augmentation(30.0), normalise=kpjax.imagenet_normalise)
     return kpjax.regda(setup, objective=objective)
-
-
-def supervised(skeleton: kpjax.Skeleton) -> kpjax.Method:
-    """Builds training on labels with an augmentation of several parts."""
-    changes = augment.compose_augmentations(augment.random_flip(skeleton), augment.colour_jitter(0.4))
-    setup = kpjax.Setup(
-        kpjax.pose_resnet(18, 3), skeleton, kpjax.codec(image_size=64, heatmap_size=16, sigma=1.0),
-        optax.scale_by_adam(), optax.constant_schedule(1e-3), changes, kpjax.imagenet_normalise)
-    return kpjax.supervised(setup, loss=losses.heatmap_mse)
 
 
 def trained(method: kpjax.Method, of: Mapping[str, ArraySource], folder: Path) -> Fitted:

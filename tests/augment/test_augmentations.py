@@ -117,7 +117,8 @@ def test_appearance_moves_nothing_and_stays_in_range(example, key, kind):
     assert (kind == "none") == bool((changed.image == example.image).all())
 
 
-@pytest.mark.parametrize("kind", ["regda", "half", "appearance"])
+@pytest.mark.parametrize("kind", ["half", pytest.param("regda", marks=pytest.mark.slow),
+                                  pytest.param("appearance", marks=pytest.mark.slow)])
 def test_sharded_over_eight_devices_is_the_same(example, key, kind):
     shards = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
     compiled = jitted[kind].lower(key, jax.device_put(example, shards)).compile()

@@ -5,7 +5,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.evaluation import metrics
 from kpjax.evaluation.contours import along, contour_distance, contour_errors
-from kpjax.structures import Skeleton
+from kpjax.evaluation.incremental import incremental_summary
 
 close = np.testing.assert_allclose
 
@@ -101,23 +101,6 @@ def test_radial_errors_under_any_spacing(spacing, distances):
     close(metrics.mre_sdr(predicted, true, np.ones((2, 1)), spacing).mre.overall, np.mean(distances))
 
 
-def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches():
-    generator = np.random.default_rng(1)
-    true = generator.integers(2, 64, (64, 3, 2)).astype(np.float32)
-    predicted = true + generator.integers(-4, 5, true.shape).astype(np.float32)
-    batchwise = metrics.pck_batchwise(predicted, true, map_size=64, groups={"all": range(3), "some": [0, 2]})
-    together = metrics.pck_global(predicted, true, map_size=64)
-    close(batchwise["all"], together.overall)
-    close(batchwise["some"], together.per_keypoint[[0, 2]].mean())
-    assert 0.2 < together.overall < 0.8
-
-
-def test_reports_by_keypoint():
-    skeleton = Skeleton(("nose", "tail", "paw"))
-    values = np.array([0.5, 1.0, np.nan])
-    assert metrics.by_keypoint("target/pck", values, skeleton) == {"target/pck/nose": 0.5, "target/pck/tail": 1.0}
-
-
 # Contours
 
 def test_points_lie_at_equal_distances_on_the_line():
@@ -126,20 +109,12 @@ def test_points_lie_at_equal_distances_on_the_line():
     np.testing.assert_allclose(found[[0, 6, 8]], [[0, 0], [3, 0], [3, 1]])
 
 
-def test_parallel_lines_are_as_far_apart_as_they_are():
-    line = np.array([[0.0, 0.0], [4.0, 0.0], [10.0, 0.0]])
-    assert contour_distance(line, line + [0, 2.5]) == pytest.approx(2.5)
-
-
-def test_where_points_lie_along_a_contour_costs_nothing():
-    few, many = [[0, 0], [10, 5]], [[0, 0], [2, 1], [3, 1.5], [10, 5]]
-    assert contour_distance(few, many) == pytest.approx(0, abs=1e-12)
-
-
-def test_a_contour_that_ends_early_costs_what_lacks():
-    """From [0, 1] to [0, 2]: points beyond the end are 1 / 2 away on average, the others 0."""
-    found = contour_distance([[0, 0], [1, 0]], [[0, 0], [2, 0]], samples=501)
-    assert found == pytest.approx((0 + 0.25) / 2, rel=1e-2)
+@pytest.mark.parametrize(("one", "other", "distance"), [
+    ([[0, 0], [4, 0], [10, 0]], [[0, 2.5], [4, 2.5], [10, 2.5]], 2.5),
+    ([[0, 0], [10, 5]], [[0, 0], [2, 1], [3, 1.5], [10, 5]], 0),  # where points lie along it costs nothing
+    ([[0, 0], [1, 0]], [[0, 0], [2, 0]], 0.125)])  # points beyond an early end are 1 / 2 away on average, the others 0
+def test_distances_of_contours(one, other, distance):
+    assert contour_distance(one, other, samples=501) == pytest.approx(distance, rel=1e-2, abs=1e-12)
 
 
 def test_errors_are_relative_over_labelled_points_and_mean_of_contours():
@@ -150,3 +125,48 @@ def test_errors_are_relative_over_labelled_points_and_mean_of_contours():
     visible = np.array([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0], [1, 0, 1, 0, 0]])
     found = contour_errors(predicted, true, visible, [1.0, 2.0, 1.0], [(0, 1), (2, 3, 4)])
     np.testing.assert_allclose(found, [1.0, 0.5, np.nan])
+
+
+# AAA, AT, MT and A-MRE from the matrix of accuracy by step and keypoint
+
+NAN = np.nan
+INTRODUCED = np.array([0, 0, 0, 1, 2])
+MATRIX = np.array([
+    [80.0, 70, 60, NAN, NAN],
+    [85, 60, 60, 50, NAN],
+    [83, 64, 57, 54, 90],
+])
+
+
+def measures(*arguments):
+    return incremental_summary(*arguments)[:3]
+
+
+def test_by_hand():
+    np.testing.assert_allclose(measures(MATRIX, INTRODUCED), [348 / 5, (3 - 6 - 3 + 4) / 4, 4])
+    np.testing.assert_allclose(incremental_summary(MATRIX, INTRODUCED).transfer, [3, -6, -3, 4, NAN])
+    np.testing.assert_allclose(measures(MATRIX[:2], INTRODUCED), [255 / 4, (5 - 10 + 0) / 3, 5])
+
+
+def test_errors_are_accuracies_of_the_other_sign():
+    of_accuracies, of_errors = incremental_summary(MATRIX, INTRODUCED), incremental_summary(
+        -MATRIX, INTRODUCED, errors=True)
+    assert of_errors.average == -of_accuracies.average
+    np.testing.assert_array_equal(of_errors[1:3], of_accuracies[1:3])
+    np.testing.assert_array_equal(of_errors.transfer, of_accuracies.transfer)
+
+
+def test_after_the_base_step_nothing_is_old():
+    found = incremental_summary(MATRIX[:1], INTRODUCED)
+    assert found.average == 70
+    assert np.isnan([found.average_transfer, found.maximal_transfer, *found.transfer]).all()
+
+
+def test_what_is_not_known_or_never_visible_is_left_out():
+    matrix = MATRIX.copy()
+    matrix[:, 1] = NAN  # on no test image
+    matrix[0, 3:] = 99  # channels that nothing has trained yet
+    found = incremental_summary(matrix, INTRODUCED)
+    np.testing.assert_allclose(found.transfer, [3, NAN, -3, 4, NAN])
+    assert incremental_summary(matrix[:1], INTRODUCED).average == 70
+    assert incremental_summary(matrix, [0, 0, 0, 5, 5]).average == 70  # never introduced

@@ -14,7 +14,7 @@ close = np.testing.assert_allclose
 
 @pytest.fixture(scope="module")
 def logits():
-    return tuple(jax.random.normal(key, (2, 8, 9, 4)) for key in jax.random.split(jax.random.key(1)))
+    return tuple(np.random.default_rng(seed).normal(size=(2, 8, 9, 4)).astype(np.float32) for seed in (0, 1))
 
 
 by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip"))
@@ -38,18 +38,10 @@ def test_disparities_send_no_gradient_to_the_main_regressor(logits, generate, di
     assert np.any(to_adversary)
 
 
-def test_permuted_keypoints_have_permuted_maps(logits):
-    order = np.array([2, 0, 3, 1])
-    straight = by_others(logits[0], sigma=1.0)
-    permuted = by_others(logits[0][..., order], sigma=1.0)
-    close(permuted.truth, straight.truth[..., order])
-    close(permuted.false, straight.false[..., order], atol=1e-6)
-
-
 def test_disparities_of_weightless_keypoints_are_exactly_zero(logits):
     maps = by_others(logits[0])
     for disparity in DISPARITIES:
-        value, gradient = jax.value_and_grad(disparity)(logits[1], maps, jnp.zeros((2, 4)))
+        value, gradient = jax.jit(jax.value_and_grad(disparity))(logits[1], maps, np.zeros((2, 4), np.float32))
         assert value == 0
         assert not np.any(gradient)
 
@@ -64,11 +56,12 @@ def test_ground_false_equals_the_sum_over_the_others(logits, clip):
 
 
 def test_ground_false_by_area_equals_the_sum_over_its_cells():
-    main = jnp.zeros((2, 10, 11, 1)).at[0, 4, 5, 0].set(1.0).at[1, 9, 10, 0].set(1.0)
+    main = np.zeros((2, 10, 11, 1), np.float32)
+    main[0, 4, 5], main[1, 9, 10] = 1, 1
     maps = by_area(main, sigma=1.0, low=3, high=6)
-    cells = jnp.array([(x, y) for y in range(3, 7) for x in range(3, 7)], jnp.float32)
-    bumps = np.asarray(gaussian_bumps(cells, (10, 11), 1.0))
-    predicted = [k for k, cell in enumerate(np.asarray(cells)) if tuple(cell) == (5, 4)]
+    cells = np.float32([(x, y) for y in range(3, 7) for x in range(3, 7)])
+    bumps = np.asarray(jax.jit(lambda cells: gaussian_bumps(cells, (10, 11), 1.0))(cells))
+    predicted = [k for k, cell in enumerate(cells) if tuple(cell) == (5, 4)]
     close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
     close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)  # a prediction outside the area takes nothing away
 
@@ -128,12 +121,7 @@ def test_mmd_of_constant_features_has_a_finite_gradient():
 
 
 def test_domain_confusion_stays_finite_when_the_discriminator_is_certain():
-    probabilities = jnp.array([0.0, 1.0])
-    value, gradients = jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1))(probabilities, probabilities)
+    probabilities = np.float32([0.0, 1.0])
+    value, gradients = jax.jit(jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1)))(*2 * [probabilities])
     assert np.isfinite(value)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
-
-
-def test_softmax_discrepancy_is_zero_for_shifted_logits(logits):
-    close(adversarial.softmax_discrepancy(logits[0], logits[0] + 5), 0, atol=1e-6)
-    assert adversarial.softmax_discrepancy(*logits) > 0

@@ -1,14 +1,13 @@
 """The contract of every method. New methods are found without an edit.
 
-All of them are traced; one of each family, and with the slow tests all, runs on one device and eight. The slow tests
-resume all of them; those of training resume a smaller one.
+All of them are traced. Two run by default, and all with the slow tests, on one device and on eight; tests of families
+compare a step of each with the same by hand. The slow tests resume all; those of training resume a smaller one.
 """
 import functools
 import inspect
 import json
+import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import chex
@@ -16,9 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import resumed_in_a_new_process
 from jax.extend.core import jaxpr_as_fun
-from resumed_in_a_new_process import CUT, WHOLE, one_device, train
 from tiny_parts import (
     BATCH,
     KEYPOINTS,
@@ -26,8 +23,11 @@ from tiny_parts import (
     SETUP,
     batch,
     build,
+    drawn_state,
+    endless,
     factories,
     objective_maker,
+    one_device,
     start,
     streams_of,
 )
@@ -35,14 +35,17 @@ from tiny_parts import (
 from kpjax.heatmaps import codec
 from kpjax.losses import Term
 from kpjax.models import mobilenet_v2, vit
+from kpjax.platforms import known_platform
 from kpjax.structures import Trained
-from kpjax.training.fit import compiled_init, compiled_update
+from kpjax.training.fit import FitOptions, compiled_init, compiled_update, fit
 from kpjax.training.mesh import data_mesh, replicate, shard
 
 FACTORIES = factories()
-EVERY = [pytest.param(name, marks=() if name in OF_FAMILIES else pytest.mark.slow) for name in sorted(FACTORIES)]
 QUICK = "regda.regda"  # does by default what others do with the slow tests
-STEPS = 3
+BY_VALUE = [pytest.param(name, marks=() if name in (QUICK, "supervised_learning.supervised") else pytest.mark.slow)
+            for name in sorted(FACTORIES)]
+STEPS = 2
+CUT, WHOLE = 2, 4  # steps before and after a run is resumed
 
 
 def traced_once(function):
@@ -72,7 +75,8 @@ def method_of(name):
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_states_metrics_and_predictions_have_their_shapes(name):
-    method, example = method_of(name), batch("labelled")
+    """A prediction reads no labels: they need not even be there."""
+    method, example = build(FACTORIES[name]), batch("labelled")._replace(keypoints=None, visible=None)
     key, streams = jax.random.key(0), streams_of(method)
     first = jax.eval_shape(method.init, key, streams, start())
     after, metrics = jax.eval_shape(method.update, first, streams, key)
@@ -119,7 +123,7 @@ def shapes_of(model, side):
 
 
 @pytest.mark.parametrize(("network", "name"), [
-    pytest.param(network, name, marks=() if network == "vit" or name == QUICK else pytest.mark.slow)
+    pytest.param(network, name, marks=() if (network, name) == ("vit", QUICK) else pytest.mark.slow)
     for network in NETWORKS for name in sorted(OF_FAMILIES - {"pyramids.pyramids"})])
 def test_a_method_takes_a_published_backbone_with_no_further_line(network, name, shallow_mobilenet):
     """Shapes, statistics and optimizer states fit."""
@@ -138,16 +142,46 @@ def test_a_method_takes_a_published_backbone_with_no_further_line(network, name,
     assert prediction.keypoints.shape == (BATCH, KEYPOINTS, 2)
 
 
+# For TPUs, on which pixels that are fetched one by one take most of the time of a step
+
+
+PIXEL = 32  # numbers that one pixel of an image or of heatmaps has at most; longer rows are pieces of lines
+GATHER = re.compile(r"stablehlo\.gather.*slice_sizes = array<i64: ([\d, ]+)>.* -> tensor<([\dx]+)x[a-z]")
+
+
+def fetched_alone(function, pixels, *arguments):
+    """A line for each gather of a program for TPUs that fetches `pixels` or more short rows, each alone."""
+    with known_platform("tpu"):
+        text = jax.jit(function).trace(*arguments).lower(lowering_platforms=("tpu",)).as_text()
+    found = []
+    for sizes, shape in GATHER.findall(text):
+        row = math.prod(map(int, sizes.split(", ")))
+        rows = math.prod(map(int, shape.split("x"))) // row
+        if row <= PIXEL and rows >= pixels:
+            found.append(f"gather of {rows:,} rows of {row} numbers")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FACTORIES))
+def test_no_map_is_fetched_pixel_by_pixel(name):
+    method, key = build(FACTORIES[name]), jax.random.key(0)
+    streams = streams_of(method)
+    state = jax.eval_shape(method.init, key, streams, start())
+    pixels = min(example.image.shape[0] * (example.image.shape[1] // 4) ** 2 for example in streams.values())
+    assert not fetched_alone(method.update, pixels, state, streams, key)
+
+
+def test_pixels_that_are_fetched_alone_are_found():
+    def found(channels, pixels):
+        shapes = [jax.ShapeDtypeStruct((64, 64, channels), np.float32)] + 2 * [jax.ShapeDtypeStruct((32, 32), np.int32)]
+        return fetched_alone(lambda image, y, x: image[y, x], pixels, *shapes)
+
+    assert found(3, 1024) == ["gather of 1,024 rows of 3 numbers"]
+    assert found(3, 1025) == found(64, 1024) == []
+
+
 # By value
-
-
-@functools.cache
-def started(name, seed):
-    """The first state, in numpy, made by the program by which `fit` makes it on one device."""
-    method, mesh = method_of(name), one_device()
-    init = compiled_init(method.init, mesh)
-    state = init(jax.random.key(seed), shard(streams_of(method), mesh), replicate(start(), mesh))
-    return jax.tree.map(np.array, state)
 
 
 @functools.cache
@@ -156,27 +190,29 @@ def run(name, seed=0, steps=STEPS, devices=1):
     method = method_of(name)
     mesh = one_device() if devices == 1 else data_mesh()
     update, names = compiled_update(method.update, mesh)
-    state, key, history = replicate(started(name, seed), mesh), replicate(jax.random.key(seed), mesh), []
+    state, key, history = replicate(started(name), mesh), replicate(jax.random.key(seed), mesh), []
     for _ in range(steps):
         state, values = update(state, shard(streams_of(method), mesh), key)
         history.append(dict(zip(names, np.array(values), strict=True)))
-    return started(name, seed), jax.tree.map(np.array, state), history
+    return started(name), jax.tree.map(np.array, state), history
 
 
-def assert_close(tree, other):
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(tree), jax.tree.leaves(other), strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)  # squares of thresholds overflow float32
-        limit = 1e-4 * np.linalg.norm(a) + 1e-6
-        assert np.linalg.norm(np.subtract(a, b)) <= limit, jax.tree_util.keystr(path)
+@functools.cache
+def started(name):
+    """A drawn first state in numpy, with the frozen trees of a real one: to compile what draws all of it takes long."""
+    method = method_of(name)
+    frozen = jax.jit(lambda *given: method.init(*given).frozen)(jax.random.key(0), streams_of(method), start())
+    return drawn_state(method, start())._replace(step=np.int32(0), frozen=jax.tree.map(np.array, frozen))
 
 
-@pytest.fixture(params=EVERY, scope="module")
+@pytest.fixture(params=BY_VALUE, scope="module")
 def name(request):
     """All tests of one method run after another, while its compiled step is remembered."""
     return request.param
 
 
 def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
+    """The same seed gives the same run, and another compiles nothing."""
     first, last, history = run(name)
     assert (first.step, last.step) == (0, STEPS)
     chex.assert_tree_all_finite(last)
@@ -184,16 +220,23 @@ def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
     assert not all(np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(first.variables), jax.tree.leaves(last.variables), strict=True))
     chex.assert_trees_all_equal(first.frozen, last.frozen)
-
-
-def test_the_same_seed_gives_the_same_run_and_another_compiles_nothing(name):
-    once, (update, _) = run(name)[1], compiled_update(method_of(name).update, one_device())
+    update, _ = compiled_update(method_of(name).update, one_device())
     before = update._cache_size()
-    chex.assert_trees_all_equal(once, run.__wrapped__(name)[1])
+    chex.assert_trees_all_equal(last, run.__wrapped__(name)[1])
     run(name, seed=1, steps=1)
     assert update._cache_size() == before
 
 
+def test_eight_devices_equal_one(name):
+    one, eight = (run(name, devices=devices)[1].variables for devices in (1, 8))
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(eight), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)  # squares of thresholds overflow float32
+        limit = 1e-4 * np.linalg.norm(a) + 1e-6
+        assert np.linalg.norm(np.subtract(a, b)) <= limit, jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
+                                  for name in sorted(FACTORIES)])
 def test_inputs_of_init_stay_readable_after_an_update(name):
     method = method_of(name)
     mesh, key = one_device(), jax.random.key(0)
@@ -203,45 +246,24 @@ def test_inputs_of_init_stay_readable_after_an_update(name):
     jax.tree.map(np.asarray, (given, streams))
 
 
-def test_eight_devices_equal_one(name):
-    assert_close(run(name)[1].variables, run(name, devices=8)[1].variables)
-
-
-@pytest.fixture(scope="module")
-def goes_on():
-    """`goes_on(name, folder)` lets one other process train a method up to WHOLE in a folder where it has begun."""
-    child = subprocess.Popen([sys.executable, resumed_in_a_new_process.__file__], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, text=True)
-
-    def goes_on(name, folder):
-        print(name, folder, sep="\t", file=child.stdin, flush=True)
-        return child.stdout.readline().strip()
-
-    with child:
-        yield goes_on
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FACTORIES))
-def test_a_run_that_a_new_process_resumes_ends_bit_identical(name, goes_on, tmp_path):
-    method, resumed, whole = build(FACTORIES[name]), tmp_path / "resumed", tmp_path / "whole"
-    train(method, resumed, CUT)
-    assert goes_on(name, resumed) == "done"
-    train(method, whole, WHOLE)
+def test_a_run_that_is_resumed_ends_bit_identical(name, tmp_path):
+    """By a method that was built anew, whose programs are compiled anew; other tests change the process, too."""
+    def train(folder, steps):
+        method = build(FACTORIES[name])
+        fit(method, {stream: endless(stream) for stream in method.streams}, steps=steps, key=jax.random.key(4),
+            stage="contract", folder=folder, start=start(), config={},
+            options=FitOptions(mesh=one_device(), save_every=WHOLE, quiet=True))
 
     def digests(folder, step):
         return json.loads((folder / "checkpoints" / str(step) / "record" / "metadata").read_text())["record"]["digests"]
 
+    resumed, whole = tmp_path / "resumed", tmp_path / "whole"
+    for folder, steps in ((resumed, CUT), (resumed, WHOLE), (whole, WHOLE)):
+        train(folder, steps)
     assert digests(resumed, WHOLE) == digests(whole, WHOLE)
     assert digests(resumed, CUT) != digests(whole, WHOLE)
-
-
-def test_a_prediction_reads_no_labels(name):
-    method, last, example = method_of(name), run(name)[1], batch("labelled")
-    blind = example._replace(keypoints=np.zeros_like(example.keypoints), visible=np.zeros_like(example.visible))
-    predict = jax.jit(method.predict)
-    found, seeing = (predict(Trained(last.variables, last.frozen), one) for one in (blind, example))
-    np.testing.assert_array_equal(found.keypoints, seeing.keypoints)
 
 
 def test_the_contract_found_the_methods():

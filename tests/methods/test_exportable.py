@@ -4,13 +4,13 @@ import jaxtyping
 import numpy as np
 import pytest
 from jax import export
-from tiny_parts import OF_FAMILIES, SIDE, build, factories, start, streams_of
+from tiny_parts import SIDE, build, factories, start, streams_of
 
 from kpjax.lab.out.export.writing import plain_predict, plain_weights
 from kpjax.structures import Trained
 
 FACTORIES = factories()
-PLAIN = {"regda.regda", "semi_supervised.semi_supervised"}  # they predict as the supervised method does
+QUICK = {"supervised_learning.supervised"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,7 +32,7 @@ def given():
 
 
 @pytest.mark.parametrize("name", [
-    pytest.param(name, marks=() if name in OF_FAMILIES - PLAIN else pytest.mark.slow) for name in sorted(FACTORIES)])
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(FACTORIES)])
 def test_predict_is_written_once_for_all_batches_and_platforms(name, given):
     method = build(FACTORIES[name])
     state = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), given)

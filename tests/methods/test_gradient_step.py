@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from kpjax.methods.forward import deinterleave, imagenet_normalise, interleave
+from kpjax.methods.forward import imagenet_normalise
 from kpjax.methods.gradient_step import State, gradient_step, gradient_steps
 from kpjax.optimization import descend, scale_backbone
 
@@ -72,11 +72,3 @@ def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
 def test_imagenet_statistics():
     images = jnp.asarray([[[[0.485, 0.456, 0.406], [0.714, 0.68, 0.631]]]])
     np.testing.assert_allclose(imagenet_normalise(images)[0, 0], [[0, 0, 0], [1, 1, 1]], atol=1e-6)
-
-
-def test_interleaving_takes_rows_in_turn_and_is_undone():
-    first, second = jnp.arange(6.0).reshape(3, 2), -jnp.arange(6.0).reshape(3, 2)
-    both = interleave(first, second)
-    np.testing.assert_array_equal(both[:2], [first[0], second[0]])
-    for one, back in zip((first, second), deinterleave(both, 2), strict=True):
-        np.testing.assert_array_equal(one, back)

@@ -2,15 +2,25 @@
 import jax
 import numpy as np
 import pytest
-from resumed_in_a_new_process import one_device
-from tiny_parts import BATCH, KEYPOINTS, build, endless
+from flax import linen as nn
+from tiny_parts import BATCH, KEYPOINTS, build, endless, one_device
 
 from kpjax.methods import over_seeds, supervised, trained_of, with_seed
+from kpjax.models.layers import Convolution
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import read_rows
 
-METHOD = build(supervised)
+
+class OneLayer(nn.Module):
+    """All that is needed here of a network."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        return Convolution(KEYPOINTS, stride=4, name="output")(images)
+
+
+METHOD = build(supervised, model=OneLayer())
 BOTH = over_seeds(METHOD, 2)
 OPTIONS = FitOptions(mesh=one_device(), save_every=2, log_every=1, quiet=True)
 

@@ -102,7 +102,7 @@ SMALLER = {"adaptation": {"generator": ResidualGenerator(2, blocks=1)}, "pyramid
            "transporter": {"network": as_transporter(tiny_pyramid((6,)))}}
 
 OF_FAMILIES = {"adaptation.adaptation", "incremental.incremental", "pyramids.pyramids", "regda.regda",
-               "semi_supervised.semi_supervised", "supervised_learning.supervised"}  # those that run in default tests
+               "semi_supervised.semi_supervised", "supervised_learning.supervised"}  # one of each family
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:
@@ -170,6 +170,11 @@ def endless(name: str) -> BatchStream:
     return stream(source, batch_size=BATCH, seed=0)
 
 
+def one_device():
+    """The first device alone."""
+    return jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+
+
 def streams_of(method: Method) -> dict[str, Example]:
     return {name: batch(name) for name in method.streams}
 
@@ -210,19 +215,6 @@ def forward(method: Method):
     return jax.jit(read)
 
 
-def recorder(count):
-    """An optimizer that returns gradients as they are; keeps the first `count` of a group and how many there were."""
-    def init(params):
-        return {"count": jnp.int32(0), "given": jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape)), params)}
-
-    def update(gradient, state, params=None):
-        given = jax.tree.map(lambda kept, new: jax.lax.dynamic_update_index_in_dim(kept, new, state["count"], 0),
-                             state["given"], gradient)
-        return gradient, {"count": state["count"] + 1, "given": given}
-
-    return optax.GradientTransformation(init, update)
-
-
 def body(tree):
     """The parts of a network's parameters but for its head."""
     return {name: part for name, part in tree.items() if name != "head"}
@@ -236,15 +228,10 @@ def assert_near(tree, other, rtol=1e-7, atol=1e-6):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), tree, other)
 
 
-def largest(tree) -> float:
-    return max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
-
-
 @functools.cache
 def trained_model() -> typing.Any:
     """Returns variables in numpy, so that no test can consume them."""
-    init = jax.jit(lambda key: MODEL.init(key, jnp.zeros((1, SIDE, SIDE, 3)), train=False))
-    return jax.tree.map(np.array, init(jax.random.key(7)))
+    return drawn(jax.eval_shape(lambda: MODEL.init(jax.random.key(7), jnp.zeros((1, SIDE, SIDE, 3)), train=False)))
 
 
 def start() -> dict[str, typing.Any]:

@@ -35,14 +35,3 @@ def traced(model: KeypointNetwork, side: int = 256) -> tuple[Any, Mapping[str, i
         images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
         variables = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), images)
     return variables, dict(counts)
-
-
-def regda_bound(counts: Mapping[str, int]) -> float:
-    """Returns the multiply-adds of a RegDA iteration over those of a supervised one. counts: see `traced`.
-
-    A backward pass costs two forward ones; h is the head's part over all before it. Supervised: 3 for features and 3 h
-    for the head. RegDA: step A takes 3 and 6 h; the pass over the target, shared by steps B and C, 1 and h for the main
-    head; B 2 h (forward, weights); C 2 h (forward, inputs) and 2 for the features' backward pass.
-    """
-    h = counts["head"] / (sum(counts.values()) - counts["head"])
-    return (6 + 11 * h) / (3 + 3 * h)

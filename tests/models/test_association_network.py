@@ -11,7 +11,6 @@ from kpjax.models.association import (
     AssociationNetwork,
     association_network,
     input_windows,
-    products,
     reach,
 )
 
@@ -32,13 +31,6 @@ def random_variables(network, given):
     rng = np.random.default_rng(1)
     return jax.tree.map(lambda leaf: rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32),
                         shapes_of(network, given, train=False))
-
-
-def test_products_are_zero_outside_the_gaussians():
-    given = inputs()
-    outside = np.asarray(given.maps[0, :, :, 0]) == 0
-    assert outside.sum() == SIDE**2 - 13**2
-    assert not np.asarray(products(given.features, given.maps))[0][outside].any()
 
 
 @pytest.mark.parametrize(("variant", "side", "expected"), [("paper", 64, 9), ("wide", 64, 20), ("wide", 32, 13)])

@@ -1,13 +1,14 @@
-"""The hourglass, the generator that reads its points, and random features."""
+"""The hourglass, the generator that reads its points, VGG's layers and taps, and random features."""
 import jax
 import jax.numpy as jnp
 import numpy as np
-from untrained import count, drawn, shapes, shapes_of
+import pytest
+from untrained import drawn, shapes_of
 
-from kpjax.methods.adaptation_family.parametrisation import adapted
-from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs, hourglass
+from kpjax.models.hourglass_network import HierarchicalBlock, average_pool_pairs
 from kpjax.models.residual_generator import ResidualGenerator
-from kpjax.models.vgg import random_features
+from kpjax.models.vgg import VGG, max_pool_pairs, random_features
+from kpjax.models.weights.torch_names import torch_names
 
 
 def test_a_block_by_hand():
@@ -25,14 +26,6 @@ def test_a_block_by_hand():
     first = 2 * np.maximum(x[..., 0], 0)
     expected = np.stack([first, first, 2 * first, 4 * first], -1) + x
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-def test_what_is_added_to_the_published_core_is_a_tenth_of_it():
-    """With a head of ten keypoints and the statistics."""
-    core = shapes(hourglass(16), 128)
-    params = {name: tree for name, tree in core["params"].items() if name != "head"}
-    _, added = jax.eval_shape(lambda params: adapted().init(params, frozenset()), params)
-    assert count(added) + 257 * 10 + count(core["batch_stats"]) < 0.09 * count(core)
 
 
 def test_average_pool():
@@ -66,3 +59,23 @@ def test_random_features_answer_to_edges_and_not_to_brightness():
     grey = features(jnp.full((1, 8, 8, 3), 0.7))
     np.testing.assert_allclose(grey[:, 2:-2, 2:-2], 0, atol=1e-5)
     assert float(grey[:, 0].max()) > 0.01  # zeros beyond the border are an edge
+
+
+# VGG
+
+# In torchvision's list of layers, by depth.
+PLACES = {"relu1_2": {16: 3, 19: 3}, "relu2_2": {16: 8, 19: 8}, "relu3_3": {16: 15, 19: 15},
+          "relu4_3": {16: 22, 19: 24}, "relu5_2": {16: 27, 19: 31}}
+
+
+@pytest.mark.parametrize("depth", [16, 19])
+@pytest.mark.parametrize("tap", PLACES)
+def test_taps_lie_where_torchvision_has_them(depth, tap):
+    """The place of a ReLU in the list is one behind its convolution's."""
+    names = torch_names(shapes_of(VGG(depth, (tap,)), jnp.zeros((1, 32, 32, 3)))).values()
+    assert max(int(name.split(".")[1]) for name in names) + 1 == PLACES[tap][depth]
+
+
+def test_pools_drop_a_last_odd_pixel_as_pytorch_does():
+    x = jnp.arange(15.0).reshape(1, 3, 5, 1)
+    np.testing.assert_array_equal(max_pool_pairs(x)[0, :, :, 0], [[6, 8]])

@@ -12,7 +12,6 @@ from kpjax.models.image_generation import (
     image_generator,
     image_generator_for,
     normalised_points,
-    upsample_bilinear,
 )
 from kpjax.models.layers import GroupNorm
 
@@ -22,11 +21,6 @@ close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
 def test_the_corners_of_a_map_that_is_not_square_are_at_one():
     heatmaps = jnp.zeros((1, 5, 9, 2)).at[0, 0, 0, 0].set(1e4).at[0, 4, 8, 1].set(1e4)
     close(normalised_points(heatmaps)[0], [[-1, -1], [1, 1]])
-
-
-def test_upsampling_is_bilinear():
-    maps = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
-    close(upsample_bilinear(maps), jax.image.resize(maps, (2, 6, 10, 4), "bilinear"), atol=1e-6)
 
 
 def test_imm_has_its_sizes():

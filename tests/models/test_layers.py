@@ -14,8 +14,10 @@ from kpjax.models.layers import (
     convolve,
     convolve_by_dot,
     convolve_in_blocks,
+    depthwise_by_groups,
+    depthwise_by_shifts,
+    spatial_padding,
     transposed_by_dilation,
-    transposed_convolution,
     transposed_in_phases,
     upsample_nearest,
 )
@@ -54,17 +56,6 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
-@pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)
-def test_transposed_convolution_equals_pytorch(size, padding, output_padding):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    x, kernel = draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6)
-    mirrored = np.ascontiguousarray(np.asarray(kernel)[::-1, ::-1].transpose(2, 3, 0, 1))
-    theirs = torch.nn.functional.conv_transpose2d(
-        torch.tensor(np.asarray(x).transpose(0, 3, 1, 2)), torch.tensor(mirrored),
-        stride=2, padding=padding, output_padding=output_padding)
-    np.testing.assert_allclose(transposed_convolution(x, kernel), theirs.numpy().transpose(0, 2, 3, 1), atol=2e-5)
-
-
 @pytest.mark.parametrize(("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)])
 def test_a_dot_of_patches_equals_the_convolution(size, stride, padding):
     assert_same_function(
@@ -92,6 +83,26 @@ def test_the_module_takes_every_form():
 
         with known_platform("cpu"):
             np.testing.assert_allclose(*both(jax.random.key(1), x), atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["torch", "tensorflow"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_both_forms_of_a_depthwise_convolution_agree_with_their_gradients(stride, padding):
+    generator = np.random.default_rng(0)
+    x, kernel = (generator.normal(size=shape).astype(np.float32) for shape in ((2, 8, 6, 5), (3, 3, 1, 5)))
+
+    def of(form):
+        return lambda x, kernel: form(jnp.pad(x, spatial_padding(x.shape, 3, stride, padding)), kernel, stride)
+
+    assert jax.eval_shape(of(depthwise_by_shifts), x, kernel).shape == (2, 8 // stride, 6 // stride, 5)
+    assert_same_function(of(depthwise_by_shifts), of(depthwise_by_groups), x, kernel)
+
+
+@pytest.mark.parametrize(("side", "stride", "torch", "tensorflow"), [
+    (8, 1, (1, 1), (1, 1)), (8, 2, (1, 1), (0, 1)), (7, 2, (1, 1), (1, 1)), (7, 1, (1, 1), (1, 1))])
+def test_padding_of_both_kinds(side, stride, torch, tensorflow):
+    for padding, expected in (("torch", torch), ("tensorflow", tensorflow)):
+        assert spatial_padding((1, side, side, 4), 3, stride, padding) == [(0, 0), expected, expected, (0, 0)]
 
 
 def test_max_pool_equals_the_windowed_maximum():

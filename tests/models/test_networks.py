@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from multiply_adds import regda_bound, traced
+from multiply_adds import traced
 from untrained import count, drawn, shapes, shapes_of
 
 from kpjax.errors import InputError
@@ -38,7 +38,7 @@ TRUNKS = {18: 11_176_512, 34: 21_284_672, 50: 23_508_032, 101: 42_500_160, 152: 
 UPSAMPLING = 4_195_840, 10_487_296  # of the shallow and the deep
 
 
-@pytest.mark.parametrize("depth", TRUNKS)
+@pytest.mark.parametrize("depth", [18, 50, 101, *(pytest.param(depth, marks=pytest.mark.slow) for depth in (34, 152))])
 def test_pose_resnet_has_the_published_number_of_parameters(depth):
     """torchvision's ResNets without their classifier; RegDA's upsampling and heads."""
     assert counts(pose_resnet(depth, 21, head_layers=2)) == {
@@ -117,11 +117,6 @@ def test_mobile_networks_have_the_published_size():
     assert (found["backbone"], widening) == (1_811_712, 410_880)
     assert found["upsampling"] + found["head"] - widening == 111_158
     assert sum(found.values()) == 2_333_750
-
-
-@pytest.mark.parametrize(("depth", "expected"), [(101, 2.28), (18, 2.65)])
-def test_bound_of_an_iteration_of_regda_with_pose_resnet_at_256_px(depth, expected):
-    assert regda_bound(traced(pose_resnet(depth, 21, head_layers=2))[1]) == pytest.approx(expected, abs=0.005)
 
 
 def test_multiply_adds_of_a_network_counted_by_hand():
@@ -257,11 +252,10 @@ def test_what_does_not_fit_is_refused(call, said):
 def test_the_parts_are_the_whole():
     """Backbone, upsampling and head one by one, as methods use them, give what one call gives."""
     network = small_unet(4, widths=(4, 8, 8, 8), head_layers=2, head_width=8)
-    images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    images = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype(np.float32)
 
     @jax.jit
-    def run(key):
-        variables = network.init(key, images, False)
+    def run(variables):
         deep = network.apply(variables, images, False, method="backbone_features")
         features = network.apply(variables, deep, False, method="upsample")
         # A head of one's own beside the network's: the same module applied to parameters kept elsewhere.
@@ -270,6 +264,6 @@ def test_the_parts_are_the_whole():
                 (network.apply(variables, features, False, method="regress"), network.apply(variables, images, False),
                  network.head.apply(head, features, False)))
 
-    for equal in run(jax.random.key(0)):
+    for equal in run(drawn(shapes(network))):
         for one in equal[1:]:
-            np.testing.assert_allclose(one, equal[0], atol=1e-6)
+            np.testing.assert_allclose(one, equal[0], atol=1e-5)

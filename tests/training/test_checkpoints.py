@@ -1,4 +1,5 @@
 """Checkpoints that are damaged, half-written or refused by the disc."""
+import functools
 import os
 import pathlib
 import re
@@ -10,14 +11,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import bits
-from tiny_checkpoints import FROZEN, IDENTITY, state_of, template
+from tiny import Batches, bits, tiny
 
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import open_checkpoints
 from kpjax.training.mesh import data_mesh, replicated
 from kpjax.training.trees import describe, leaf_digests, load_trained, save_trained
+
+IDENTITY = {"stage": "main", "config": {"rate": 0.1}}
+
+
+@functools.cache
+def first_state():
+    """The program that makes a first state."""
+    return jax.jit(tiny().init, out_shardings=replicated(data_mesh()))
+
+
+def state_of(step):
+    state = first_state()(jax.random.key(step), {"labelled": Batches()[0]}, {})
+    return state._replace(step=jnp.int32(step), frozen=jax.tree.map(jnp.array, FROZEN))
+
+
+FROZEN = {"core": {"scale": np.arange(3, dtype=np.float32), "half": np.ones((2, 2), jnp.bfloat16)}, "empty": {}}
+
+
+def template():
+    whole = replicated(data_mesh())
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state_of(0))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +176,7 @@ def test_refused_at_once(copied, monkeypatch):
 
 FULL_DISC = """
 import pathlib, resource, sys
-from tiny_checkpoints import IDENTITY, state_of, template
+from test_checkpoints import IDENTITY, state_of, template
 from kpjax.errors import InputError
 from kpjax.training.checkpoints import open_checkpoints
 

@@ -9,24 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Batches, Images, bits, tiny
+from tiny import METHOD, Batches, Images, bits, error_of, tiny
 
 from kpjax.errors import InputError, RunError
-from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, Select, fit
 from kpjax.training.loggers import read_rows
 from kpjax.training.process import Interrupted
 
-METHOD = tiny()
-VALIDATION = Images(10, seed=3)
 STREAMS = {"labelled": Batches(), "unread": None}
 TIMES = ("steps_per_second", "images_per_second")
 OPTIONS = FitOptions(save_every=5, log_every=4, quiet=True)
-
-
-def error_of(state):
-    found = predict_source(METHOD, state, VALIDATION, batch_size=8)
-    return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}
 
 
 def add_one(state, step):

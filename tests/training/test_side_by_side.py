@@ -6,29 +6,21 @@ import signal
 import jax
 import numpy as np
 import pytest
-from tiny import Batches, Images, bits, tiny
+from tiny import METHOD, Batches, bits, error_of, tiny
 
 from kpjax.errors import InputError, RunError
-from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, Select, compiled_update, fit
 from kpjax.training.mesh import DATA, data_mesh, mesh_of, own_mesh
 from kpjax.training.process import Interrupted
 from kpjax.training.side_by_side import side_by_side
 
-METHOD = tiny()
-VALIDATION = Images(10, seed=3)
 RUNS = 2
 
 
-def error_of(state):
-    found = predict_source(METHOD, state, VALIDATION, batch_size=8)
-    return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}
-
-
-def train(folder, seed, steps, streams=None, method=METHOD):
+def train(folder, seed, steps, streams=None, method=METHOD, evaluate=(3, error_of)):
     return fit(method, streams or {"labelled": Batches()}, steps=steps, key=jax.random.key(seed), stage="main",
-               folder=folder / f"seed-{seed}", config={}, evaluate=(3, error_of), select=Select("val/error", "min"),
-               options=FitOptions(save_every=4, quiet=True))
+               folder=folder / f"seed-{seed}", config={}, evaluate=evaluate,
+               select=evaluate and Select("val/error", "min"), options=FitOptions(save_every=4, quiet=True))
 
 
 def together(folder, steps, devices=None):
@@ -91,7 +83,7 @@ def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, nu
 
     def work(seed):
         try:
-            train(tmp_path, seed, 300, {"labelled": stopping} if seed == 1 else None)
+            train(tmp_path, seed, 300, {"labelled": stopping} if seed == 1 else None, evaluate=None)
         finally:
             saved.append(max(int(path.name) for path in tmp_path.glob(f"seed-{seed}/checkpoints/*")))
 
@@ -103,6 +95,7 @@ def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, nu
     assert len(set(saved)) == 1
 
 
+@pytest.mark.slow
 def test_runs_of_programs_of_their_own_go_on(alone, tmp_path):
     """Such as those whose methods were built apart."""
     def work(seed):

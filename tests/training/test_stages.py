@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import Batches, Images, tiny
+from tiny import METHOD, Batches, Images, tiny
 
 from kpjax.errors import InputError
 from kpjax.input.stream import read_ahead
@@ -17,8 +17,6 @@ from kpjax.training.mesh import data_mesh
 from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
 from kpjax.training.stages import stage
 from kpjax.training.trees import leaf_digests
-
-METHOD = tiny()
 
 
 def trained_in(calls):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.structures import Example, Method, Prediction, Skeleton, named_key
+from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import on_host
 
 SIDE, KEYPOINTS, COUNT = 4, 2, 24
@@ -108,3 +109,12 @@ def tiny(*, width=3, rate=0.01, spoil=lambda step, loss, gradient: (loss, gradie
 def bits(leaves):
     """All arrays of a tree, as bytes: equal if and only if two trees are, bit for bit."""
     return [on_host(leaf).tobytes() for leaf in jax.tree.leaves(leaves)]
+
+
+METHOD, VALIDATION = tiny(), Images(10, seed=3)
+
+
+def error_of(state):
+    """What runs are selected by."""
+    found = predict_source(METHOD, state, VALIDATION, batch_size=8)
+    return {"val/error": np.abs(found.keypoints - found.true_keypoints).mean()}

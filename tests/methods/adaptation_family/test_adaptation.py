@@ -9,7 +9,7 @@ import pytest
 import tiny_parts
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from tiny_parts import MODEL, SIDE, SKELETON, batch, centred, forward
+from tiny_parts import MODEL, SIDE, SKELETON, assert_identical, batch, body, centred, forward
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
@@ -75,12 +75,6 @@ def init(method, start, streams=None):
     return tiny_parts.drawn_state(method, start, streams=streams)._replace(**from_core(start))
 
 
-@functools.cache
-def started():
-    """The first state of the paper's proposal."""
-    return init(build(), {"core": core_of()})
-
-
 def after(method, state, steps=2, streams=None):
     update = jax.jit(method.update)
     for step in range(steps):
@@ -98,14 +92,6 @@ def run(name, model, side):
     return method, first, *after(method, first, 2, streams), jax.jit(lambda state: plain_variables(state, trained))
 
 
-def equal(tree, other):
-    jax.tree.map(np.testing.assert_array_equal, tree, other)
-
-
-def body(tree):
-    return {name: part for name, part in tree.items() if name != "head"}
-
-
 # Networks that know nothing of it
 
 
@@ -115,12 +101,12 @@ def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernel
         core_of(model, side), images(side, 2), run("adapted", model, side))
     assert len(jax.tree.leaves(first.frozen["core"])) == kernels
     params = plain(first)["params"]
-    equal(body(params), body(core["params"]))
-    equal(first.variables["batch_stats"], core["batch_stats"])
+    assert_identical(body(params), body(core["params"]))
+    assert_identical(first.variables["batch_stats"], core["batch_stats"])
     assert not np.array_equal(*(tree["head"]["output"]["kernel"] for tree in (params, core["params"])))
-    equal(first.frozen, last.frozen)
+    assert_identical(first.frozen, last.frozen)
     frozen = flatten_dict(last.frozen["core"])
-    equal(frozen, {path: flatten_dict(core["params"])[path] for path in frozen})
+    assert_identical(frozen, {path: flatten_dict(core["params"])[path] for path in frozen})
     assert not set(frozen) & set(flatten_dict(last.variables["params"]["free"]))
     for part in ("projections", "batch_stats"):
         moved = zip(*(jax.tree.leaves((state.variables | state.variables["params"])[part]) for state in (first, last)),
@@ -152,8 +138,8 @@ def test_parametrisations_train_what_they_say(name):
     core, (_, first, last, metrics, plain) = core_of(UNET, 8)["params"], run(name, UNET, 8)
     params = plain(first)["params"]
     assert jax.tree.structure(params) == jax.tree.structure(core)
-    equal(body(params), body(core))
-    equal(first.frozen, last.frozen)
+    assert_identical(body(params), body(core))
+    assert_identical(first.frozen, last.frozen)
     still = [path for path, leaf in flatten_dict(first.variables["params"]).items()
              if np.array_equal(leaf, flatten_dict(last.variables["params"])[path])]
     # A bias of the head moves all cells of a map alike, which no softmax sees.
@@ -183,9 +169,9 @@ def test_terms_reach_what_they_should():
     start = {"core": core_of(), "perceptual": tiny_parts.drawn(jax.eval_shape(
         PERCEPTUAL.init, jax.random.key(1), jnp.zeros((1, 8, 8, 3))))}
     method = build(objective=adaptation_objective(perceptual=True, features=2.0), perceptual=PERCEPTUAL)
-    first = started()._replace(frozen=started().frozen | {"perceptual": start["perceptual"]})
+    first = tiny_parts.drawn_state(method, start, streams=images())
     metrics, _, frozen = forward(method)(first, images(), jax.random.key(0))
-    equal(frozen["perceptual"], start["perceptual"])
+    assert_identical(frozen["perceptual"], first.frozen["perceptual"])
     np.testing.assert_allclose(metrics["loss/total"], metrics["loss/pixels"] + 2 * metrics["loss/features"], rtol=1e-6)
     plain = jax.eval_shape(build(perceptual=PERCEPTUAL).init, jax.random.key(0), images(), start)
     assert set(plain.frozen) == {"core"}
@@ -223,11 +209,13 @@ def test_diagnostics_of_points():
     points[:, 1] = 3, 4
     points[:, 2, 0] = [0, 2, 0, 2]
     distances = [5, (5 + np.hypot(1, 4)) / 2, 1]  # of the pairs 0-1, 1-2 and 0-2, over images of two kinds
-    np.testing.assert_allclose(point_spread(jnp.asarray(points)), np.mean(distances), rtol=1e-6)
-    assert float(varying_points(jnp.asarray(points), (32, 64))) == 1
-    assert float(varying_points(jnp.asarray(points), (32, 65))) == 0
-    assert float(point_spread(jnp.ones((2, 1, 2)))) == float(median_spread(jnp.ones((2, 1, 2)))) == 0
-    heap_and_wanderer = jnp.concatenate([jnp.zeros((2, 4, 2)), jnp.full((2, 1, 2), 30.0)], axis=1)
-    assert float(point_spread(heap_and_wanderer)) > 15
-    assert float(median_spread(heap_and_wanderer)) == 0
-    np.testing.assert_allclose(median_spread(jnp.array([[[0.0, 0], [3, 4], [0, 10]]])), 3 * 5**0.5, rtol=1e-6)
+    heap_and_wanderer = np.concatenate([np.zeros((2, 4, 2)), np.full((2, 1, 2), 30.0)], axis=1).astype(np.float32)
+    triangle, single = np.float32([[[0, 0], [3, 4], [0, 10]]]), np.ones((2, 1, 2), np.float32)
+    spreads, varying, medians = jax.jit(lambda *sets: (
+        [point_spread(each) for each in (sets[0], sets[1], sets[3])],
+        [varying_points(sets[0], size) for size in ((32, 64), (32, 65))],
+        [median_spread(each) for each in sets[1:]]))(points, heap_and_wanderer, triangle, single)
+    np.testing.assert_allclose(spreads[::2], [np.mean(distances), 0], rtol=1e-6)
+    assert spreads[1] > 15
+    assert varying == [1, 0]
+    np.testing.assert_allclose(medians, [0, 3 * 5**0.5, 0], rtol=1e-6)

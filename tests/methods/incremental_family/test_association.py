@@ -32,18 +32,10 @@ def method():
     return build(association, optimizer=optax.scale_by_adam(), augment=no_augmentation())
 
 
-def sure_teacher():
-    """A teacher whose maps are not nearly zero."""
-    teacher = start()["teacher"]
-    head = teacher["params"]["head"]
-    louder = head | {"output": jax.tree.map(lambda leaf: 100 * leaf, head["output"])}
-    return teacher | {"params": teacher["params"] | {"head": louder}}
-
-
 @pytest.fixture(scope="module")
 def trained(method):
     """The first state, the one after 30 updates, and the loss of each update."""
-    first = jax.jit(method.init)(KEY, {"labelled": SPARSE}, {"increment": STEP, "teacher": sure_teacher()})
+    first = jax.jit(method.init)(KEY, {"labelled": SPARSE}, {"increment": STEP, "teacher": start()["teacher"]})
     update, state, losses = jax.jit(method.update), first, []
     for _ in range(30):
         state, metrics = update(state, {"labelled": SPARSE}, KEY)
@@ -91,69 +83,42 @@ def test_predict_is_the_old_model_until_labels_are_given(method, trained, answer
     np.testing.assert_allclose(seeing.heatmaps[0][1:, ..., 1], maps[1:, ..., 0], atol=1e-6)
 
 
-def apart(answers):
-    """How far the old model's answer lies from the new keypoint in each image, in cells along an axis."""
-    old, _ = decode_argmax(answers[0][..., 1:2])
+def test_sums_over_images_are_those_by_hand(trained, answers):
+    """Reach with two limits and two inputs, and copies; row 0 lacks the new keypoint, and the last may not count.
+
+    Rows 0 and 1 lack a label that errors need, and so does row 1 as the next image of row 0.
+    """
+    (own, _), (found, _) = decode_argmax(answers[0][..., 1:2]), decode_argmax(answers[1][..., :1])
+    own, found = (np.asarray(cells)[:, 0].astype(int) for cells in (own, found))
     new = np.asarray(move_points(CODEC.to_heatmap, SPARSE.keypoints))[:, 2]
-    return np.abs(np.asarray(old)[:, 0] - new).max(-1)
-
-
-@pytest.fixture(scope="module")
-def measured(trained, answers):
-    """Sums of SPARSE, in one program: reach with two limits and with two inputs, and copies."""
-    middle = float(np.median(apart(answers)))
-    weights, ones = jnp.ones(BATCH).at[BATCH - 1].set(0), jnp.ones(BATCH)
+    apart = np.abs(own - new).max(-1)
+    limits, ones = (0.0, float(np.median(apart))), jnp.ones(BATCH)
 
     @jax.jit
     def measure(variables, frozen):
         def of_reach(weights, *options):
             return ka_reach(MODEL, CODEC, centred, *options)(Trained({}, frozen), SPARSE, weights)
 
-        return ({limit: of_reach(weights, limit) for limit in (0.0, middle)},
-                [of_reach(ones, 1.0, sigma) for sigma in SIGMAS],
+        bumps = gaussian_bumps(jnp.asarray(new)[:, None], answers[0].shape[1:3], SIGMAS[1])
+        return ([of_reach(ones.at[BATCH - 1].set(0), limit) for limit in limits],
+                [of_reach(ones, 1.0, sigma) for sigma in SIGMAS], [CODEC.encode(SPARSE)[0][..., 2:], bumps],
                 copies_of_teacher(MODEL, CODEC, centred)(Trained(variables, frozen), SPARSE, ones))
 
-    return measure(trained[1].variables, trained[1].frozen)
+    by_limit, by_input, maps, copies = jax.tree.map(np.asarray, measure(trained[1].variables, trained[1].frozen))
+    for limit, sums in zip(limits, by_limit, strict=True):
+        assert (sums["within"][0], sums["count"][0]) == ((apart[1:-1] <= limit).sum(), BATCH - 2)
+    for sums, inputs in zip(by_input, maps, strict=True):
+        expected = np.asarray(inputs)[np.arange(BATCH), own[:, 1], own[:, 0], 0][1:].sum()
+        np.testing.assert_allclose(sums["input"][0], expected, rtol=1e-5, atol=1e-7)
+    assert (copies["copied"][0], copies["count"][0]) == ((own == found).all(-1)[1:].sum(), BATCH - 1)
 
-
-def test_reach_counts_images_whose_old_keypoint_lies_near_a_new_one(answers, measured):
-    assert len(measured[0]) == 2
-    for limit, sums in measured[0].items():
-        assert float(sums["within"][0]) == (apart(answers)[1:-1] <= limit).sum()
-        assert float(sums["count"][0]) == BATCH - 2
-
-
-@pytest.mark.parametrize("input_sigma", SIGMAS)
-def test_the_input_at_the_teachers_point_is_that_of_its_cell(answers, measured, input_sigma):
-    cells, _ = decode_argmax(answers[0][..., 1:2])
-    columns, rows = np.asarray(cells)[:, 0].astype(int).T
-    maps = CODEC.encode(SPARSE)[0][..., 2:]
-    if input_sigma:
-        new = move_points(CODEC.to_heatmap, SPARSE.keypoints[:, 2:])
-        maps = gaussian_bumps(new, maps.shape[1:3], input_sigma)
-    expected = np.asarray(maps)[np.arange(BATCH), rows, columns, 0][1:].sum()
-    found = measured[1][SIGMAS.index(input_sigma)]["input"][0]
-    np.testing.assert_allclose(float(found), expected, rtol=1e-5, atol=1e-7)
-
-
-def test_copies_counts_images_on_which_both_answer_the_same(answers, measured):
-    (own, _), (found, _) = decode_argmax(answers[0][..., 1:2]), decode_argmax(answers[1][..., :1])
-    same = np.asarray((own == found).all(-1))[1:, 0].sum()
-    sums = measured[2]
-    assert (float(sums["copied"][0]), float(sums["count"][0])) == (same, BATCH - 1)
-
-
-def test_errors_of_the_teacher_that_ka_net_copies_are_counted(answers, measured):
-    """Rows 0 and 1 lack a label that is needed, and so does row 1 as the next image of row 0."""
-    told, found = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
-    truth = np.asarray(SPARSE.keypoints)[:, 1]
-    wrong = np.linalg.norm(told - truth, axis=-1) > 0.1 * SIDE
+    told, answered = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
+    wrong = np.linalg.norm(told - np.asarray(SPARSE.keypoints)[:, 1], axis=-1) > 0.1 * SIDE
     wrong[:2] = False
-    copied = wrong & (np.linalg.norm(told - found, axis=-1) <= 0.02 * SIDE)
-    sums = measured[2]
-    assert 0 < wrong.sum() == float(sums["wrong"][0])
-    assert float(sums["wrong_copied"][0]) == copied.sum()
-    assert 0 <= float(sums["wrong_copied_by_chance"][0]) <= wrong.sum()
+    copied = wrong & (np.linalg.norm(told - answered, axis=-1) <= 0.02 * SIDE)
+    assert 0 < wrong.sum() == copies["wrong"][0]
+    assert copies["wrong_copied"][0] == copied.sum()
+    assert 0 <= copies["wrong_copied_by_chance"][0] <= wrong.sum()
 
 
 def test_peaks_between_cells_are_kept_when_they_are_drawn_again():

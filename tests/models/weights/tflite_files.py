@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 from flatbuffers import Builder
 
-CONVOLUTION, DEPTHWISE, ADD = 3, 4, 0
+CONVOLUTION, DEPTHWISE, ADD = CODES = 3, 4, 0
 TYPES = {"float32": 0, "int32": 2, "uint8": 3, "float64": 10, "int8": 9}
 
 
@@ -25,60 +25,48 @@ class Operator(NamedTuple):
     bias: Stored | None = None
 
 
-def write(path, operators, *, identifier=b"TFL3", old_codes=True):
+def write(path, operators, *, old_codes=True):
     """Writes a model with one graph. Tensor 0 is the input of every operator. old_codes: codes of one byte."""
-    builder = Builder(0)
-    buffers, tensors, nodes = [_table(builder, {})], [_tensor(builder, Stored(np.zeros((0,), np.float32)), 0)], []
-    known = {}
+    buffers, tensors, nodes, known = [{}], [tensor(Stored(np.zeros((0,), np.float32)), 0)], [], {}
     for operator in operators:
         inputs = [0]
-        for stored in operator[1:]:
-            if stored is None:
-                continue
-            if id(stored) in known:
-                inputs.append(known[id(stored)])
-                continue
-            known[id(stored)] = len(tensors)
-            data = builder.CreateNumpyVector(np.frombuffer(stored.values.tobytes(), np.uint8))
-            inputs.append(len(tensors))
-            tensors.append(_tensor(builder, stored, len(buffers)))
-            buffers.append(_table(builder, {0: ("UOffsetTRelative", data)}))
-        places = builder.CreateNumpyVector(np.array(inputs, np.int32))
-        nodes.append(_table(builder, {0: ("Uint32", (CONVOLUTION, DEPTHWISE, ADD).index(operator.code)),
-                                      1: ("UOffsetTRelative", places)}))
-    graph = _table(builder, {0: ("UOffsetTRelative", _vector(builder, tensors)),
-                             3: ("UOffsetTRelative", _vector(builder, nodes))})
-    codes = [_table(builder, {0 if old_codes else 3: ("Int8" if old_codes else "Int32", code)})
-             for code in (CONVOLUTION, DEPTHWISE, ADD)]
-    builder.Finish(_table(builder, {
-        0: ("Uint32", 3), 1: ("UOffsetTRelative", _vector(builder, codes)),
-        2: ("UOffsetTRelative", _vector(builder, [graph])), 4: ("UOffsetTRelative", _vector(builder, buffers))}),
-        file_identifier=identifier)
+        for stored in filter(None, operator[1:]):
+            if id(stored) not in known:
+                known[id(stored)] = len(tensors)
+                tensors.append(tensor(stored, len(buffers)))
+                buffers.append({0: np.frombuffer(stored.values.tobytes(), np.uint8)})
+            inputs.append(known[id(stored)])
+        nodes.append({0: ("Uint32", CODES.index(operator.code)), 1: np.array(inputs, np.int32)})
+    codes = [{0: ("Int8", code)} if old_codes else {3: ("Int32", code)} for code in CODES]
+    builder = Builder(0)
+    builder.Finish(placed(builder, {0: ("Uint32", 3), 1: codes, 2: [{0: tensors, 3: nodes}], 4: buffers}),
+                   file_identifier=b"TFL3")
     path.write_bytes(builder.Output())
     return path
 
 
-def _tensor(builder, stored, buffer):
-    shape = builder.CreateNumpyVector(np.array(stored.values.shape, np.int32))
-    fields = {0: ("UOffsetTRelative", shape), 1: ("Int8", TYPES[stored.values.dtype.name]), 2: ("Uint32", buffer)}
-    if stored.scale:
-        scale = builder.CreateNumpyVector(np.array(stored.scale, np.float32))
-        quantisation = {2: ("UOffsetTRelative", scale), 6: ("Int32", stored.axis)}
-        if stored.zero_point:
-            quantisation[3] = ("UOffsetTRelative", builder.CreateNumpyVector(np.array(stored.zero_point, np.int64)))
-        fields[4] = ("UOffsetTRelative", _table(builder, quantisation))
-    return _table(builder, fields)
+def tensor(stored, buffer):
+    """The table of a tensor whose numbers are in a buffer."""
+    quantised = {2: np.array(stored.scale, np.float32), 6: ("Int32", stored.axis)} if stored.scale else {}
+    if stored.zero_point:
+        quantised[3] = np.array(stored.zero_point, np.int64)
+    return {0: np.array(stored.values.shape, np.int32), 1: ("Int8", TYPES[stored.values.dtype.name]),
+            2: ("Uint32", buffer), **({4: quantised} if quantised else {})}
 
 
-def _table(builder, fields):
+def placed(builder, value):
+    """Writes an array, a list of tables, or a table of slots: ("Kind", number) or what has a place of its own."""
+    if isinstance(value, np.ndarray):
+        return builder.CreateNumpyVector(value)
+    if isinstance(value, list):
+        places = [placed(builder, each) for each in value]
+        builder.StartVector(4, len(places), 4)
+        for place in reversed(places):
+            builder.PrependUOffsetTRelative(place)
+        return builder.EndVector()
+    slots = {slot: each if isinstance(each, tuple) else ("UOffsetTRelative", placed(builder, each))
+             for slot, each in value.items()}
     builder.StartObject(8)
-    for slot, (kind, value) in fields.items():
-        getattr(builder, f"Prepend{kind}Slot")(slot, value, 0)
+    for slot, (kind, number) in slots.items():
+        getattr(builder, f"Prepend{kind}Slot")(slot, number, 0)
     return builder.EndObject()
-
-
-def _vector(builder, tables):
-    builder.StartVector(4, len(tables), 4)
-    for table in reversed(tables):
-        builder.PrependUOffsetTRelative(table)
-    return builder.EndVector()
