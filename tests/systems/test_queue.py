@@ -4,35 +4,21 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from tiny_systems import SYSTEMS
+from tiny_systems import SYSTEMS, job_of
 
 from kpjax.errors import RunError
 from kpjax.systems.command_line import in_processes, read_command
-from kpjax.systems.system import Job, in_turn, raise_for_failures
+from kpjax.systems.system import in_turn, raise_for_failures
 from kpjax.training.mesh import data_mesh
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse
 
 
-@dataclass(frozen=True)
-class Config:
-    summary: str = "nothing"
-    steps: int = 1
-
-
-class Made(NamedTuple):
-    """What a queue knows of a system."""
-
-    name: str = "made_up"
-
-
 def jobs_in(workdir, *variants):
-    return [Job(Made(), Config(), "small", name, 0, workdir, workdir) for name in variants]
+    return [job_of("regda", name, workdir) for name in variants]
 
 
 def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
@@ -48,10 +34,10 @@ def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
     assert done == ["one", "broken", "defect", "two"]  # the same job twice is run once
     assert {job.variant: error for job, error in failed.items()} == {
         "broken": "step 3: loss/total is nan", "defect": "ZeroDivisionError: division by zero"}
-    with pytest.raises(RunError, match=r"2 runs failed: small broken, seed 0, small defect, seed 0"):
+    with pytest.raises(RunError, match=r"2 runs failed: people broken, seed 0, people defect, seed 0"):
         raise_for_failures(failed)
     said = capsys.readouterr()
-    assert "small broken, seed 0 failed: step 3: loss/total is nan" in said.out
+    assert "people broken, seed 0 failed: step 3: loss/total is nan" in said.out
     assert "Traceback" in said.err  # of the defect, for whoever mends it
     raise_for_failures({})
     with pytest.raises(ZeroDivisionError):  # of a single command

@@ -16,47 +16,31 @@ from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import ORACLE, regression, split_of, truth_of
-from kpjax.systems.pyramids.variants import BASELINES, VARIANTS, WITHOUT_NETWORK, build, steps_of
+from kpjax.systems.pyramids.variants import BASELINES, build, steps_of
 from kpjax.systems.system import run as run_job
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["pyramids"], SYSTEMS["pyramids"]
-PYRAMIDS = tuple(name for name in VARIANTS if name not in (*BASELINES, *WITHOUT_NETWORK, ORACLE))
 
 
 # Runs
 
 
-def check_results(finished, variants):
-    joints = open_videos(TINY.data, 0, None)[1].skeleton
-    for variant in variants:
-        found, folder = results_of(finished, variant), finished / variant / "seed-0"
-        metrics = found["metrics"]
-        levels = {"flat", "level1", "level2"} if variant in PYRAMIDS else {"flat"}
-        for level in levels:
-            pixels = metrics[f"rmse/{level}"]
-            assert {f"random_halves/{level}", *(f"rmse/{level}/{name}" for name in joints.names)} <= set(metrics)
-            assert metrics[f"units/pixels_per_coordinate/{level}"] == pixels
-            assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 16)
-            assert metrics[f"units/original_per_image/{level}"] == pytest.approx(pixels * 34**0.5, rel=1e-5)
-        assert {name.partition("/")[2] for name in metrics if name.startswith("rmse/") and name.count("/") == 1} == (
-            levels)
-        assert ("direct/flat" in metrics) == (variant == "supervised_bound")
-        assert found["steps"] == (0 if variant in ("untrained", *WITHOUT_NETWORK) else 3)
-        assert ("live_points" in metrics) == ("point_spread" in metrics) == (variant not in WITHOUT_NETWORK)
-        assert ("points_on_motion" in metrics) == ("motion_coverage" in metrics) == (variant not in WITHOUT_NETWORK)
-        assert ("action/accuracy" in metrics) == (variant != "mean_pose")
-        assert ("action/level1" in metrics) == (variant in PYRAMIDS)
-        assert ("action/accuracy_of_true_joints" in metrics) == (variant == "supervised_bound")
-        images = sorted(path.name for path in (folder / "images").glob("*"))
-        assert images == ([] if variant in WITHOUT_NETWORK else ["keypoints.png", "keypoints_moving.png"])
-        for name in ("model", "skeleton.json"):
-            assert (folder / name).exists() == (variant not in WITHOUT_NETWORK)
-
-
 def test_results_are_complete(finished):
-    check_results(finished, ["pyramids"])
-    with Image.open(finished / "pyramids" / "seed-0" / "images" / "keypoints_moving.png") as moving:
+    joints = open_videos(TINY.data, 0, None)[1].skeleton
+    found, folder = results_of(finished, "pyramids"), finished / "pyramids" / "seed-0"
+    metrics = found["metrics"]
+    for level in ("flat", "level1", "level2"):
+        pixels = metrics[f"rmse/{level}"]
+        assert {f"random_halves/{level}", *(f"rmse/{level}/{name}" for name in joints.names)} <= set(metrics)
+        assert metrics[f"units/pixels_per_coordinate/{level}"] == pixels
+        assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 16)
+        assert metrics[f"units/original_per_image/{level}"] == pytest.approx(pixels * 34**0.5, rel=1e-5)
+    assert found["steps"] == 3
+    assert {"live_points", "point_spread", "points_on_motion", "motion_coverage", "action/accuracy", "action/level1"
+            } <= set(metrics)
+    assert not {"direct/flat", "action/accuracy_of_true_joints"} & set(metrics)
+    with Image.open(folder / "images" / "keypoints_moving.png") as moving:
         assert (moving.n_frames, moving.mode) == (6, "RGB")
     report = (finished / "report.html").read_text()
     assert "error from all keypoints" in report
