@@ -6,6 +6,7 @@ from kpjax.errors import InputError
 from kpjax.evaluation import metrics
 from kpjax.evaluation.contours import along, contour_distance, contour_errors
 from kpjax.evaluation.incremental import incremental_summary
+from kpjax.structures import Skeleton
 
 close = np.testing.assert_allclose
 
@@ -170,3 +171,20 @@ def test_what_is_not_known_or_never_visible_is_left_out():
     np.testing.assert_allclose(found.transfer, [3, NAN, -3, 4, NAN])
     assert incremental_summary(matrix[:1], INTRODUCED).average == 70
     assert incremental_summary(matrix, [0, 0, 0, 5, 5]).average == 70  # never introduced
+
+
+def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches():
+    generator = np.random.default_rng(1)
+    true = generator.integers(2, 64, (64, 3, 2)).astype(np.float32)
+    predicted = true + generator.integers(-4, 5, true.shape).astype(np.float32)
+    batchwise = metrics.pck_batchwise(predicted, true, map_size=64, groups={"all": range(3), "some": [0, 2]})
+    together = metrics.pck_global(predicted, true, map_size=64)
+    close(batchwise["all"], together.overall)
+    close(batchwise["some"], together.per_keypoint[[0, 2]].mean())
+    assert 0.2 < together.overall < 0.8
+
+
+def test_reports_by_keypoint():
+    skeleton = Skeleton(("nose", "tail", "paw"))
+    values = np.array([0.5, 1.0, np.nan])
+    assert metrics.by_keypoint("target/pck", values, skeleton) == {"target/pck/nose": 0.5, "target/pck/tail": 1.0}

@@ -125,3 +125,17 @@ def test_domain_confusion_stays_finite_when_the_discriminator_is_certain():
     value, gradients = jax.jit(jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1)))(*2 * [probabilities])
     assert np.isfinite(value)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_permuted_keypoints_have_permuted_maps(logits):
+    order = np.array([2, 0, 3, 1])
+    straight = by_others(logits[0], sigma=1.0)
+    permuted = by_others(logits[0][..., order], sigma=1.0)
+    close(permuted.truth, straight.truth[..., order])
+    close(permuted.false, straight.false[..., order], atol=1e-6)
+
+
+def test_softmax_discrepancy_is_zero_for_shifted_logits(logits):
+    discrepancy = jax.jit(adversarial.softmax_discrepancy)
+    close(discrepancy(logits[0], logits[0] + 5), 0, atol=1e-6)
+    assert discrepancy(*logits) > 0

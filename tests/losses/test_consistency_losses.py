@@ -1,5 +1,7 @@
 """Consistency losses against the same written as they are defined, their gradients, and what they cost in memory."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from kpjax.losses import consistency
 from kpjax.losses.consistency import (
     semantic_consistency,
     semantic_representation,
+    transformation_equivariance,
     transformation_invariance,
     unit_representation,
 )
@@ -136,3 +139,19 @@ def test_features_at_one_scale_read_maps_of_any_size_of_numbers():
     found = of_one_scale(params, maps, (8, 8))
     close(of_one_scale(params, scaled, (8, 8)), found, rtol=1e-3, atol=1e-4)
     assert np.abs(plain(params, scaled, (8, 8)) - found).max() > 10
+
+
+def test_semantic_consistency_at_chance_is_ln_k_and_right_answers_cost_nothing():
+    weights = jnp.ones((2, 5))
+    close(semantic_consistency(jnp.zeros((2, 5, 5)), weights), math.log(5), rtol=1e-6)
+    close(semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), weights), 0, atol=1e-6)
+
+
+def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
+    first, second = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
+    weights = jnp.zeros((2, 5)).at[0, 1].set(1).at[1].set(1)
+    expected = (np.asarray(weights)[:, None, None] * (np.asarray(first) - np.asarray(second)) ** 2).mean()
+    close(transformation_equivariance(first, second, weights), expected, rtol=1e-6)
+    by_first, by_second = jax.grad(transformation_equivariance, (0, 1))(first, second, weights)
+    close(by_first, -by_second)
+    assert not by_first[0, ..., 0].any()
