@@ -173,11 +173,8 @@ def names_its_faults(sample, tmp_path, monkeypatch):
         folder.mkdir()
         sample.write(folder)
         spoil(folder)
-        with pytest.raises(InputError) as refusal:
+        with pytest.raises(InputError, match=f"^{sample.dataset.name}: .* has {len(said)} fault"):
             prepare(sample.dataset, folder, tmp_path / "prepared")
-        message = str(refusal.value)
-        assert message.startswith(f"{sample.dataset.name}: {folder} has {len(said)} fault"), message
-        assert "\n" not in message
         faults = sample.dataset.check(folder)
         for part in said:
             assert any(part in fault for fault in faults), (part, faults)

@@ -95,10 +95,10 @@ def test_a_painting_is_used_where_one_is_given(tmp_path):
     assert module.dsprites("scream", "test", data_dir=tmp_path).name == "dsprites/scream/test"
     assert module.dsprites("scream", "test", data_dir=tmp_path / "empty").name == "dsprites/scream*/test"
     assert module.painting().shape == (274, 217, 3)
-    with pytest.raises(InputError, match=r"none\.jpg: the painting cannot be read"):
-        module.painting(tmp_path / "none.jpg")
-    with pytest.raises(InputError, match="variant 'sepia' is unknown; choose among colour, noisy, scream"):
-        module.dsprites("sepia", "train")
+    for call, said in ((lambda: module.painting(tmp_path / "none.jpg"), r"none\.jpg: the painting cannot be read"),
+                       (lambda: module.dsprites("sepia", "train"), "variant 'sepia' is unknown")):
+        with pytest.raises(InputError, match=said):
+            call()
 
 
 def publish(folder, masks, member="imgs.npy"):
@@ -108,8 +108,8 @@ def publish(folder, masks, member="imgs.npy"):
         np.lib.format.write_array(stored, masks)
 
 
-def test_published_masks_are_read_where_the_file_lies(tmp_path, monkeypatch):
-    # One scale and one orientation of each shape, at every position; each sprite lacks a pixel of the rendered one.
+def test_published_masks_are_read_where_the_file_lies_and_another_file_is_named(tmp_path, monkeypatch):
+    """One scale and one orientation of each shape, at every position; each sprite lacks a pixel of the rendered one."""
     monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
     monkeypatch.setattr(module, "COUNT", 3 * 1024)
     masks = np.zeros((3 * 1024, 64, 64), np.uint8)
@@ -122,16 +122,11 @@ def test_published_masks_are_read_where_the_file_lies(tmp_path, monkeypatch):
     mask = module.dsprites("colour", "test", data_dir=tmp_path).mask
     for number in (0, 1, 33, 2_000, 3_071):
         np.testing.assert_array_equal(mask(number), masks[number].astype(bool))
-
-
-@pytest.mark.parametrize(("wrong", "member", "said"), [
-    (lambda masks: masks[:, :32], "imgs.npy", r"expected imgs \(3072, 64, 64\) uint8"),
-    (lambda masks: masks * 2 + 1, "imgs.npy", "expected imgs of 0 and 1, found 3"),
-    (lambda masks: masks, "imgs.npy", r"the ellipse at position \(0, 0\) is not there"),
-    (lambda masks: masks, "latents.npy", "cannot be used")])
-def test_another_file_is_named(tmp_path, monkeypatch, wrong, member, said):
-    monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
-    monkeypatch.setattr(module, "COUNT", 3 * 1024)
-    publish(tmp_path, wrong(np.ones((3 * 1024, 64, 64), np.uint8)), member)
-    with pytest.raises(InputError, match=f"{module.FILE}: .*{said}"):
-        module.published_mask(tmp_path / module.FILE)
+    for wrong, member, said in ((masks[:, :32], "imgs.npy", r"\(3072, 64, 64\) uint8"),
+                                (masks * 2 + 1, "imgs.npy", "imgs of 0 and 1, found 3"),
+                                (masks * 0 + 1, "imgs.npy", r"position \(0, 0\) is not there"),
+                                (masks, "latents.npy", "cannot be used")):
+        (tmp_path / said[:9]).mkdir()
+        publish(tmp_path / said[:9], wrong, member)
+        with pytest.raises(InputError, match=f"{module.FILE}: .*{said}"):
+            module.published_mask(tmp_path / said[:9] / module.FILE)

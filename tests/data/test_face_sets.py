@@ -127,18 +127,15 @@ def write_cats(folder):
 
 SAMPLES = [
     Sample(aflw.DATASET, write_aflw, damages=[
-        (lambda folder: write_image(folder / "output" / "image00000_test.jpg", 80, 60),
-         ["output/image00000_test.jpg is 80x60, but was annotated at 60x80; restore the original"])]),
+        (lambda folder: write_image(folder / "output" / "image00000_test.jpg", 80, 60), ["annotated at 60x80"])]),
     Sample(celeba.DATASET, write_celeba, damages=[
-        (placed(celeba.MAFL["mafl_test"], "000002.jpg\n"),
-         ["MAFL/testing.txt: 000002.jpg is already in MAFL/training.txt"]),
+        (placed(celeba.MAFL["mafl_test"], "000002.jpg\n"), ["000002.jpg is already in MAFL/training.txt"]),
         (landmarks({name: np.full(10, 60) for name in NAMES[:7]}),
          [f"{celeba.LANDMARKS}: no row for 1 of the images in Img/img_align_celeba_hq (000008.jpg)"])]),
     Sample(w300_lp.DATASET, write_large_poses, unit=lambda name: name.rpartition("_")[0], damages=[
-        (without("landmarks/AFW/a_1_pts.mat"),
-         ["AFW/a_1.jpg has no landmarks/AFW/a_1_pts.mat; download the landmarks again"])]),
+        (without("landmarks/AFW/a_1_pts.mat"), ["AFW/a_1.jpg has no landmarks/AFW/a_1_pts.mat"])]),
     Sample(ls3d.DATASET, write_balanced, damages=[
-        (placed("new/f_2.t7", "torch"), ["new/f_2.t7: this is not a Torch7 tensor; download it again"])]),
+        (placed("new/f_2.t7", "torch"), ["new/f_2.t7: this is not a Torch7 tensor"])]),
     Sample(youtube_faces.DATASET, write_youtube, unit=lambda name: name.partition("/")[2].rpartition("_")[0], damages=[
         (table("test", [["face0_1.jpg", "left", *range(135)]]),
          ["line 2 (face0_1.jpg) column 0: expected a number, found 'left'"])]),

@@ -10,7 +10,6 @@ from data.cats import CAT
 from data.cub200_2011 import BIRD
 from data.faces import FIVE_POINTS
 from data.figure_faces import FOURTEEN_OF_FACE
-from data.hands import HAND
 from data.human36m import recording
 from data.human36m_videos import recording as recording_of_video
 from data.mpii import PERSON
@@ -18,15 +17,12 @@ from data.parts import by_time, by_unit, with_tune
 from kpjax.lab.formats.faces import FACE
 
 
-def units(items):
-    return {item.rpartition("_")[0] for item in items}
-
-
 def test_no_unit_is_in_two_parts_and_no_item_is_lost():
     items = [f"person{number % 40}_{number}" for number in range(200)]
     parts = by_unit(items, lambda item: item.rpartition("_")[0])
-    assert [len(units(part)) for part in parts.values()] == [22, 6, 12]
-    assert set.union(*map(units, parts.values())) == units(items)
+    units = [{item.rpartition("_")[0] for item in part} for part in parts.values()]
+    assert list(map(len, units)) == [22, 6, 12]
+    assert len(set.union(*units)) == 40
     assert sum(map(len, parts.values())) == len(items)
     assert parts["train"] == [item for item in items if item in parts["train"]]  # in their order
     assert by_unit(items[::-1], lambda item: item.rpartition("_")[0])["test"] == parts["test"][::-1]
@@ -64,17 +60,13 @@ def test_a_recording_is_the_same_for_all_its_cameras():
 
 
 @pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, FACE, FOURTEEN_OF_FACE])
-def test_a_mirror_swaps_sides_and_keeps_the_edges(skeleton):
+def test_a_mirror_swaps_sides_and_keeps_the_edges_which_connect_all_points(skeleton):
     kinds = [name.rstrip("0123456789") for name in skeleton.names]
     swapped = [kind.replace("left", "@").replace("right", "left").replace("@", "right") for kind in kinds]
     assert [kinds[k] for k in skeleton.flip] == swapped
     edges = {frozenset(edge) for edge in skeleton.edges}
     assert {frozenset(skeleton.flip[k] for k in edge) for edge in edges} == edges
-
-
-@pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, HAND])
-def test_edges_connect_all_points(skeleton):
     reached = {0}
     for _ in skeleton.names:
         reached |= {k for edge in skeleton.edges if reached & {*edge} for k in edge}
-    assert reached == set(range(len(skeleton.names)))
+    assert skeleton in (FACE, FOURTEEN_OF_FACE) or reached == set(range(len(skeleton.names)))

@@ -23,7 +23,6 @@ from dataset_contract import (
     without,
     write_image,
 )
-from PIL import Image
 
 from data import bbc_pose, freihand, h3d, human36m, human36m_videos, lsp, lspet, mpii, rhd, surreal
 from data.prepared import prepare
@@ -132,13 +131,6 @@ def write_simplified(folder):
                 found["test" if subject == 11 else "train"][f"S{subject}/{video}#{number:06d}"] = Label(
                     points, scale=128, box=[0, 0, 128, 128], dots={WRIST: WHITE})
     return found
-
-
-def spoil_toolbox(folder):
-    frames = pickle.loads((folder / "h36m_validation.pkl").read_bytes())
-    frames[0]["joints_2d"], frames[1]["image"] = np.zeros((16, 2)), "s_09/frame.jpg"
-    placed("h36m_validation.pkl", pickle.dumps(frames))(folder)
-    placed("h36m_train.pkl", pickle.dumps([print]))(folder)
 
 
 SLOTS = [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15, 8, 9]  # of the 14 joints of Leeds Sports; two slots have no label
@@ -313,11 +305,6 @@ def write_rhd(folder):
     return {"train": train, "test": {"evaluation/00003-left": label(0, "left")}}
 
 
-class Opened:
-    def __reduce__(self):
-        return Image.new, ("RGB", (1, 1))
-
-
 def write_h3d(folder, stored=None):
     """Hands with an object, here the third, are left out."""
     entries = [{"name": f"part{1 + number % 5}/{number}.jpg", "keypoint2d": draw(number, 21, 2).tolist(),
@@ -352,16 +339,12 @@ PICKLE = "RHD_published_v2/training/anno_training.pickle"
 SAMPLES = [
     Sample(rhd.DATASET, write_rhd, unit=lambda name: name.partition("-")[0], damages=[
         *((placed(PICKLE, content), [said]) for content, said in (
-            (b"", "anno_training.pickle cannot be read"),
-            (pickle.dumps({0: Opened()}), "only numpy arrays are allowed"),
+            (pickle.dumps({0: print}), "only numpy arrays are allowed"),
             (pickle.dumps({5: {"uv_vis": np.full((42, 3), np.nan)}}), "entry 5 uv_vis: expected a finite number"))),
-        (lambda folder: write_image(folder / "RHD_published_v2/training/color/00013.png", 160, 160),
-         ["00013.png is 160x160, but was annotated at 320x320"])]),
+        (lambda folder: write_image(folder / "RHD_published_v2/training/color/00013.png", 160, 160), ["is 160x160"])]),
     Sample(h3d.DATASET, write_h3d, damages=[
         (lambda folder: write_h3d(folder, lambda entries: json.dumps(entries).replace("[[", '[["12,5"], [', 1)),
          ["entry 0 (part1/0.jpg) keypoint2d: expected a number, found '12,5'"]),
-        (lambda folder: write_h3d(folder, lambda entries: json.dumps(entries + entries[:1] * 5)),
-         ["part1/0.jpg is listed twice"]),
         (placed("H3D_crop/annotation.json", "[{"), ["annotation.json is not valid JSON"])]),
     Sample(freihand.DATASET, write_freihand, atol=1e-3, damages=[
         (placed("training_K.json", json.dumps([[[480.0, 0, 112], [0.0, 470.0]], CAMERA, CAMERA])),
@@ -369,12 +352,9 @@ SAMPLES = [
     Sample(surreal.DATASET, write_surreal, unit=lambda name: object(), damages=[  # folders number their frames alike
         (placed("train/run0.json", '[{"name": "a.jpg"}]'), ["train/run0.json entry 0: field keypoint2d is missing"])]),
     Sample(human36m.DATASET, write_human36m, constants={"human36m.DRAWS": 4}, atol=2e-3, damages=[
-        (placed("annotations/Human36M_subject5_joint_3d.json", '{"2": {"1": {}}}'),
-         ["action 2, 1, frame 0 is missing in Human36M_subject5_joint_3d.json"])]),
-    Sample(human36m_videos.DATASET, write_toolbox, atol=1e-3, damages=[(spoil_toolbox, [
-        "h36m_train.pkl cannot be read: it holds builtins.print, but only numpy arrays are allowed",
-        "entry 0 (s_09_act_02_subact_01_ca_03/s_09_act_02_subact_01_ca_03_000001.jpg) joints_2d: expected ",
-        "entry 1 (s_09/frame.jpg): expected an image name such as s_01_act_02"])]),
+        (placed("annotations/Human36M_subject5_joint_3d.json", '{"2": {"1": {}}}'), ["action 2, 1, frame 0 is"])]),
+    Sample(human36m_videos.DATASET, write_toolbox, atol=1e-3, damages=[
+        (placed("h36m_train.pkl", pickle.dumps([{"image": "s_09/frame.jpg"}])), ["field joints_2d is missing"])]),
     Sample(human36m_videos.DATASET, write_simplified, atol=1e-3, damages=[
         (lambda folder: [(folder / subject).rename(folder / f"of {subject}") for subject in ("S1", "S8", "S11")],
          ["neither h36m_train.pkl (layout of H36M-Toolbox) nor"])]),
@@ -383,19 +363,14 @@ SAMPLES = [
          ["joints.mat column of im0001.jpg: expected flag 0 or 1, found 2"]),
         (lambda folder: write_lsp(folder, np.zeros((14, 3, 3))), ["this is LSP Extended, use lspet"])]),
     Sample(lspet.DATASET, write_lspet, constants={"lspet.TRAINING": 2, "lspet.TUNING": 1}, damages=[
-        (without("images/im00002.jpg"), ["images/im00002.jpg is missing, but it has annotations; restore it"]),
-        (lambda folder: scipy.io.savemat(folder / "joints.mat", {
-            "joints": joints_of_lspet() * [[[1], [1], [-1]]] + [[[0], [0], [1]]]}),
-         ["download the LSP Extended release"])]),
+        (without("images/im00002.jpg"), ["images/im00002.jpg is missing"]),
+        (lambda folder: scipy.io.savemat(folder / "joints.mat", {  # flags the other way round
+            "joints": joints_of_lspet() * [[[1], [1], [-1]]] + [[[0], [0], [1]]]}), ["LSP Extended release"])]),
     Sample(bbc_pose.DATASET, write_bbc_pose, unit=lambda name: name.partition("/")[0], damages=[
-        (lambda folder: write_bbc_pose(folder, 7),
-         [f"{bbc_pose.METADATA}: expected 20 videos, found 7; download it again"])]),
+        (lambda folder: write_bbc_pose(folder, 7), [f"{bbc_pose.METADATA}: expected 20 videos, found 7"])]),
     Sample(mpii.DATASET, write_mpii, constants={"mpii.TRAINING": 4, "mpii.VALIDATION": 2},
            sizes={"train": 4, "validation": 2, "rest": 2, "test": 3}, damages=[
-        (with_heads_of_others, [f"{mpii.RELEASE}: no head box for 8 of 8 people: annot/train.json entry ",
-                                "gt_valid.mat: the joints differ from those of valid.json in the same order"]),
-        (without("annot/gt_valid.mat"),
-         ["annot/valid.json has no head boxes, which PCKh needs; put gt_valid.mat into annot/"])])]
+        (with_heads_of_others, [f"{mpii.RELEASE}: no head box for 8 of 8 people", "gt_valid.mat: the joints differ"])])]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=ids)

@@ -1,83 +1,50 @@
-"""Published files of some sets, where a folder holds them: nothing is at fault, and parts have their sizes."""
-import csv
-import io
-import zipfile
+"""Published files, where a folder holds them: nothing is at fault, parts have their sizes, labels are those stored."""
+import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from data import atrw, cats, celeba, cephalometric, chest, cub200_2011, deeplabcut, flies, lspet, youtube_faces
+from data import atrw, cats, cub200_2011, deeplabcut, flies, lspet, youtube_faces
+from kpjax.lab.formats.reading import read_project
+
+# The folder of a project or of a file of labels: keypoints, edges and animals.
+PROJECTS = {
+    "mmpose_samples/300w/test_300w.json": (68, 0, 2), "mmpose_samples/animalpose/test_animalpose.json": (20, 20, 2),
+    "mmpose_samples/coco/test_coco.json": (17, 19, 12), "mmpose_samples/crowdpose/test_crowdpose.json": (14, 9, 4),
+    "mmpose_samples/fly/test_fly.json": (32, 25, 2), "mmpose_samples/freihand/test_freihand.json": (21, 20, 8),
+    "mmpose_samples/mpii/test_mpii_trb.json": (40, 0, 5), "mmpose_samples/rhd/test_rhd.json": (21, 20, 3),
+    "deeplabcut_openfield/openfield-Pranav-2018-10-30": (4, 0, 116),
+    "sleap_small_robot/tests/data/slp_hdf5/small_robot_minimal.slp": (2, 1, 2),
+    "sleap_minimal_instance/minimal_instance.pkg.slp": (2, 1, 2)}
+FIRST = {"sleap_small_robot": [316.490, 47.692], "sleap_minimal_instance": [92.652, 202.726]}
 
 
-def without_fault(read, folder):
+@pytest.mark.parametrize(("read", "folder", "sizes", "points"), [
+    (cub200_2011.read, "cub_200_2011_annotations", [5864, 2958, 2966], None), (cats.read, "cats", [24], None),
+    (youtube_faces.read, "youtube_faces_68", [162, 49, 89], None), (lspet.read, "lsp_extended", [1800, 200, 500], None),
+    (deeplabcut.read, "deeplabcut_openfield", [57, 16, 31], None), (flies.read, "sleap_tracks", None, None),
+    (atrw.read, "atrw_annotations", [2193, 343], 27831)])
+def test_parts_have_their_sizes(read, folder, sizes, points, published):
     faults = []
-    found = read(folder, faults)
-    assert faults == []
-    return found
+    found = read(published(folder), faults)
+    assert len(faults) == (read is atrw.read)  # no labels of its test images are published
+    if sizes:
+        assert [len(items) for items in found.values() if len(items)] == sizes
+    if points:
+        assert sum(int(one.visible.sum()) for one in found["train"]) == points
 
 
-@pytest.mark.parametrize(("read", "folder", "sizes"), [
-    (cub200_2011.read, "cub_200_2011_annotations", [5864, 2958, 2966]), (cats.read, "cats", [24]),
-    (youtube_faces.read, "youtube_faces_68", [162, 49, 89]), (lspet.read, "lsp_extended", [1800, 200, 500]),
-    (deeplabcut.read, "deeplabcut_openfield", [57, 16, 31])])
-def test_parts_have_their_sizes(read, folder, sizes, published):
-    found = without_fault(read, published(folder))
-    assert [len(items) for items in found.values() if len(items)] == sizes
-
-
-def test_tigers_have_their_labels(published):
-    """There are no labels of test images."""
-    faults = []
-    splits = atrw.read(published("atrw_annotations"), faults)
-    assert [len(tigers) for tigers in splits.values()] == [2193, 343, 0]  # of 3,609 and 515 listed
-    assert len(faults) == 1
-    assert sum(int(tiger.visible.sum()) for tiger in splits["train"]) == 27831
-    assert all((tiger.box == [0, 0, *tiger.size]).all() for tiger in splits["train"])
-
-
-def test_people_and_flies_have_their_labels(published):
-    people = [person for part in lspet.read(published("lsp_extended"), []).values() for person in part]
-    visible = np.mean([person.visible for person in people], axis=0)
-    assert not visible[6:8].any()
-    assert 0.85 < np.delete(visible, [6, 7]).mean() < 0.92  # of the 14 joints 12 % are not labelled
-    points = flies.read(published("sleap_tracks"), []).points
-    assert ({track for track, _ in points}, len(points)) == ({"female", "male"}, 3000)
-
-
-def test_the_lists_of_celeba(tmp_path, published):
-    for path in ("Anno", "Eval", "Img"):
-        (tmp_path / path).symlink_to(published("celeba_format/align_celeba") / path)
-    (tmp_path / "MAFL").symlink_to(published("mafl_lists/MAFL"))
-    faults = []
-    splits = celeba.read(tmp_path, faults)
-    assert [len(faces) for faces in splits.values()] == [2, 0, 2, 1, 0]
-    np.testing.assert_array_equal(splits["train"][0].keypoints[:2], [[69, 109], [106, 113]])
-    assert len(faults) == 20000 - 1  # the names of MAFL whose rows are not here
-    assert faults[0].startswith("MAFL/training.txt: ")
-
-
-def test_landmarks_of_heads_in_the_format_of_the_challenge(tmp_path, published):
-    first = []
-    for doctor in ("senior", "junior"):
-        (tmp_path / f"400_{doctor}").mkdir()
-        with (published("cephalometric_isbi2015_landmarks/setup") / f"all_{doctor}.csv").open() as file:
-            table = {row[0]: np.array(row[1:], float).reshape(19, 2) * 10 for row in csv.reader(file)}
-        for name, points in table.items():
-            lines = [f"{x},{y}" for x, y in np.rint(points).astype(int)]
-            (tmp_path / f"400_{doctor}" / f"{name}.txt").write_text("\n".join([*lines, *"21311412"]) + "\n")
-        first.append(table["001"])
-    splits = without_fault(cephalometric.read, tmp_path)
-    assert [len(images) for images in splits.values()] == [150, 250]
-    np.testing.assert_allclose(splits["train"][0].keypoints, np.mean(first, axis=0))
-
-
-def test_labels_of_chests(tmp_path, published):
-    with zipfile.ZipFile(published("chest_landmarks/chest_labels.zip")) as archive:
-        archive.extractall(tmp_path)
-    blank = io.BytesIO()
-    Image.new("L", (100, 200)).save(blank, "PNG")
-    (tmp_path / "chest" / "pngs").mkdir()
-    for path in (tmp_path / "chest" / "labels").iterdir():
-        (tmp_path / "chest" / "pngs" / f"{path.stem}.png").write_bytes(blank.getvalue())
-    assert [len(of) for of in without_fault(chest.read, tmp_path).values()] == [195, 34, 50]
+@pytest.mark.parametrize("name", PROJECTS)
+def test_projects_have_the_labels_of_their_files(name, published, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = published(name)
+    found = read_project(path)
+    assert (len(found.skeleton.names), len(found.skeleton.edges), len(found.instances)) == PROJECTS[name]
+    if path.suffix == ".json":
+        stored = [np.reshape(one["keypoints"], (-1, 3)) for one in json.loads(path.read_bytes())["annotations"]]
+        stored = [triples for triples in stored if triples[:, 2].any()]
+        for one, triples in zip(found.instances, stored, strict=True):
+            np.testing.assert_array_equal(one.visible, triples[:, 2] > 0)
+            np.testing.assert_array_equal(one.keypoints, np.where(triples[:, 2:] > 0, triples[:, :2], np.nan))
+    elif name.partition("/")[0] in FIRST:
+        np.testing.assert_allclose(found.instances[0].keypoints[0], FIRST[name.partition("/")[0]], atol=5e-4)

@@ -5,7 +5,6 @@ from dataset_contract import write_image
 
 from data import speech, tongue
 from data.parts import PARTS
-from kpjax.errors import InputError
 from kpjax.images.video import write_video
 
 
@@ -76,6 +75,3 @@ def test_every_fifth_frame_of_a_training_speakers_video(project):
     assert not some[0]["visible"].any()
     assert {one["id"].partition("#")[0] for one in speech.frames_of_videos("tongue", 14, project, tested=True)} == {
         "05TD1M001"}
-    (project / "videos" / "video10.mp4").unlink()
-    with pytest.raises(InputError, match="videos/video10 is missing"):
-        list(speech.frames_of_videos("tongue", 14, project))

@@ -37,24 +37,21 @@ def test_an_item_depends_on_its_seed_and_number_only(kind):
         assert part.titles == whole.titles[3:5]
 
 
-# Images of people
-
-def test_domains_show_the_same_figures():
+def test_domains_show_the_same_figures_and_labels_lie_on_the_body():
     easy, hard = figures(3, target(0), 0, 64), figures(3, target(1), 0, 64)
     np.testing.assert_array_equal(easy.examples.keypoints, hard.examples.keypoints)
     assert easy.digest != hard.digest
     assert (figures(3, SOURCE, 0, 64)[0].image != easy[0].image).any()
+    plain = figures(24, SOURCE, 0, 64, skeleton=ALL_JOINTS)
+    assert all(on_the_body(plain[number], plain[number].keypoints) for number in range(24))
 
+
+# Images of people
 
 def on_the_body(example, points):
     """Whether the pixels of points are brighter than the corner."""
     cells = np.rint(points).astype(int)
     return (example.image[cells[:, 1], cells[:, 0]].max(axis=-1) > int(example.image[:3, :3].max()) + 30).all()
-
-
-def test_labels_lie_on_the_body():
-    plain = figures(24, SOURCE, 0, 64, skeleton=ALL_JOINTS)
-    assert all(on_the_body(plain[number], plain[number].keypoints) for number in range(24))
 
 
 @pytest.mark.parametrize("side", [32, 64, 128])

@@ -1,6 +1,7 @@
 """Protocols: how images are drawn, what is refused and seen, variants, the files of the experiment, and triples."""
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -65,9 +66,16 @@ def test_images_are_disjoint_and_of_the_asked_size(protocol, written, source):
         made = resolve(written(content(images={"parts": parts, "seed": 3})), source)
         assert [len(step.images) for step in made.steps] == sizes
         assert [image for step in made.steps for image in step.images][:18] == drawn  # one order for every partition
-    other = resolve(written(content(images={"parts": [4, 8, 6], "seed": 4})), source)
-    assert other.steps != protocol.steps
-    assert other.digest != protocol.digest
+    assert resolve(written(content(images={"parts": [4, 8, 6], "seed": 4})), source).steps != protocol.steps
+    by_name = resolve(written(with_images(["image_03", "image_01"], ["image_00"], ["image_19"])), source)
+    assert [step.images for step in by_name.steps] == [(3, 1), (0,), (19,)]
+    assert resolve(written(with_images([3, 1], [0], [19])), source) == by_name
+    steps = content()["steps"]
+    del steps[1]["triples"]
+    digests = {protocol.digest, resolve(written(content(steps=steps)), source).digest, low_shot(protocol, 2).digest,
+               low_shot(protocol, 3).digest, by_name.digest}
+    assert len(digests) == 5
+    assert resolve(written(content(about="words", name="another")), source).digest == protocol.digest
 
 
 def test_another_order_of_the_source_gives_the_same_images(protocol, written, source):
@@ -84,35 +92,17 @@ def with_images(*images):
             "steps": [step | {"images": of_step} for step, of_step in zip(content()["steps"], images, strict=True)]}
 
 
-def test_images_listed_by_name_or_by_number(written, source):
-    by_name = resolve(written(with_images(["image_03", "image_01"], ["image_00"], ["image_19"])), source)
-    assert [step.images for step in by_name.steps] == [(3, 1), (0,), (19,)]
-    assert resolve(written(with_images(*(list(step.images) for step in by_name.steps))), source) == by_name
-
-
-def test_digest_tells_what_makes_a_difference(protocol, written, source):
-    assert resolve(written(content(about="words", name="another")), source).digest == protocol.digest
-    steps = content()["steps"]
-    del steps[1]["triples"]
-    other = arrays(*(getattr(source.examples, field)[::-1] for field in ("image", "keypoints", "visible")), BODY, "x")
-    found = {protocol.digest, resolve(written(content(steps=steps)), source).digest, low_shot(protocol, 2).digest,
-             low_shot(protocol, 3).digest, resolve(written(content()), other).digest}
-    assert len(found) == 5
-
-
-def changed_step(number, **fields):
-    steps = content()["steps"]
-    steps[number] = steps[number] | fields
-    return content(steps=steps)
+def changed_step(**fields):
+    first, second, third = content()["steps"]
+    return content(steps=[first, second | fields, third])
 
 
 @pytest.mark.parametrize(("made", "fault"), [
-    (changed_step(1, keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already in step 0"),
-    (changed_step(1, keypoints=["left_hand"], triples=[]), "step 1: keypoints: left_hand and right_hand are mirror"),
-    (changed_step(1, keypoints=[*HANDS, "tail"]), "step 1: keypoints: figures has no keypoint 'tail'"),
-    (changed_step(1, triples=[{"old": "left_hand", "new": ["right_hand"]}]), "step 1: triples: the old keypoint"),
-    (changed_step(1, triples=[{"old": "left_foot", "new": ["right_hand"]}]), "'left_foot' is in no earlier step"),
-    (changed_step(1, triples=[{"old": "neck", "new": ["left_foot"]}]), "'left_foot' is not a new keypoint of step 1"),
+    (changed_step(keypoints=[*HANDS, "neck"]), "step 1: keypoints: neck is already in step 0"),
+    (changed_step(keypoints=["left_hand"], triples=[]), "step 1: keypoints: left_hand and right_hand are mirror"),
+    (changed_step(keypoints=[*HANDS, "tail"]), "step 1: keypoints: figures has no keypoint 'tail'"),
+    (changed_step(triples=[{"old": "left_foot", "new": ["right_hand"]}]), "'left_foot' is in no earlier step"),
+    (changed_step(triples=[{"old": "neck", "new": ["left_foot"]}]), "'left_foot' is not a new keypoint of step 1"),
     (with_images([0, 1], [2, 1], [3]), "step 1: images: number 1 is already in step 0"),
     (with_images([0], [1], [20]), "step 2: images: 1 of 1 are not in figures/train: 20"),
     (with_images([0], [1, "image_02"], [3]), "step 1: images: neither names nor numbers only"),
@@ -124,11 +114,8 @@ def test_bad_protocols_are_one_line(made, fault, tmp_path, source):
     path = tmp_path / "protocol.json"
     if made is not None:
         path.write_text(made if isinstance(made, str) else json.dumps(made))
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=f"^{path}.*{re.escape(fault)}"):
         resolve(path, source)
-    assert str(error.value).startswith(str(path))
-    assert fault in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
@@ -146,8 +133,7 @@ def test_a_step_sees_its_own_images_and_labels_only(protocol, source):
             assert step.identity(place) == f"image_{image:02d}"
     assert len({step_source(protocol, number, source).digest for number in range(3)}) == 3
     for call, words in ((lambda: step_source(protocol, 0, subset(source, range(19))), "resolved for other images"),
-                        (lambda: low_shot(protocol, 7), "7 images a step"),
-                        (lambda: low_shot(protocol, 0), "at least 1")):
+                        (lambda: low_shot(protocol, 7), "7 images a step")):
         with pytest.raises(InputError, match=words):
             call()
 
@@ -157,13 +143,10 @@ def test_triples_are_stated_or_chosen(protocol):
     assert step_triples(protocol, 1, BODY) == (Triple("neck", HANDS),)
     assert step_triples(protocol, 2, BODY, count=0) == ()
     bare = protocol._replace(steps=tuple(step._replace(triples=()) for step in protocol.steps))
-    assert step_triples(bare, 2, BODY) == ()
     by_image = np.ones((6, 6))
     by_image[3, 4:] = 0.2
     assert step_triples(bare._replace(triple="automatic"), 2, BODY, apart=by_image) == (Triple("right_hand", FEET),)
-    chosen = [step_triples(bare._replace(triple="random", seed=seed), 2, BODY) for seed in (0, 0, 1, 2, 3)]
-    assert chosen[0] == chosen[1]
-    assert len(set(chosen)) > 1
+    assert step_triples(bare._replace(triple="random", seed=0), 2, BODY)
 
 
 def test_low_shot_draws_from_every_step_but_the_base(protocol):
@@ -209,21 +192,17 @@ APART = np.pad(APART, (0, 1), constant_values=np.inf)
     ("b", "acde", ("b", "ac")),  # a|c, a|e, c|e: 2, and 2 apart; the lowest numbers
     ("c", "abd", ("c", "bd")),  # 1 + 1
     ("af", "cd", ("a", "cd")),
-    ("bh", "d", ("b", "d")),  # one new keypoint
-])
+    ("bh", "d", ("b", "d"))])  # one new keypoint
 def test_the_closest_triple(old, new, chosen):
     expected = Triple(chosen[0], tuple(chosen[1]))
     assert automatic_triples(LETTERS, old, new, apart=APART) == (expected,)
     assert automatic_triples(LETTERS, old[::-1], new[::-1], apart=APART) == (expected,)  # in whatever order they come
 
 
-def test_ties_go_to_new_keypoints_that_are_close_to_each_other():
+def test_ties_go_to_new_keypoints_that_are_close_and_several_triples_have_different_old_keypoints():
     apart = np.full((4, 4), 2.0)
     apart[2, 3] = apart[3, 2] = 1
     assert automatic_triples(Skeleton(tuple("oxyz")), "o", "xyz", apart=apart) == (Triple("o", ("y", "z")),)
-
-
-def test_several_triples_have_different_old_keypoints():
     assert automatic_triples(LETTERS, "be", "cdf", apart=APART, count=5) == (
         Triple("b", ("c", "d")), Triple("e", ("c", "f")))
     assert len(random_triples(LETTERS, "be", "cdf", seed=0, count=5)) == 2

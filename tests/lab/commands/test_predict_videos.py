@@ -1,17 +1,25 @@
 """Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
+import contextlib
+import io
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 from predict_folder import rows_of
+from scipy import ndimage
 
+import kpjax.lab.commands.predict as predict_command
+from kpjax.centres import Animals
 from kpjax.errors import InputError, RunError
 from kpjax.images.inputs import from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
+from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import predicted
+from kpjax.lab.formats.boxes_file import boxes_of
+from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
 from kpjax.structures import Skeleton
 from kpjax.systems.parsing import exit_code_of
@@ -30,6 +38,18 @@ def brightest(images):
 
 PREDICTOR = Predictor(
     Skeleton(("spot", "beside"), ((0, 1),)), SIDE, BoxOrWhole(SIDE), brightest, "peak", 0.6, "made_run_0", RESULT)
+
+
+@pytest.fixture
+def predict(monkeypatch, tmp_path):
+    """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
+    def run(*inputs, predictor=PREDICTOR, **options):
+        monkeypatch.setattr(predict_command, "open_predictor", lambda folder, **_: predictor)
+        asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            written = predict_command.predict(asked)
+        return rows_of(written[0]), said.getvalue().splitlines(), tmp_path / "out"
+    return run
 
 
 def moving(number):
@@ -70,7 +90,7 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     """100 frames at 1/30 s, then 60 at 1/10 s."""
     times = np.concatenate([np.arange(100) / 30, 100 / 30 + np.arange(60) / 10])
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(160)), times=times)
-    rows, printed, out = predict(clip, overlay=True, batch_size=64)
+    rows, _, out = predict(clip, overlay=True, batch_size=64)
     assert len(rows) == 2 * 160
     assert [int(row["frame"]) for row in rows[::2]] == list(range(160))
     np.testing.assert_allclose([float(row["time"]) for row in rows[::2]], times, atol=1e-4)
@@ -80,8 +100,6 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     assert len(drawn) == 160
     np.testing.assert_allclose(drawn.times - drawn.times[0], times, atol=1e-4)
     assert (out / "clip_sheet.jpg").is_file()
-    assert "160 frames of clip.mp4 in" in printed[1]
-    assert "0 unreadable" in printed[1]
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +116,9 @@ def broken(tmp_path_factory):
 
 
 def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
-    with pytest.raises(RunError, match=r"broken.mp4: \d+ of 150 frames do not decode .*--on-bad-frame skip"):
+    with pytest.raises(RunError, match=r"broken.mp4: \d+ of 150 frames do not decode"):
         predict(broken, no_overlay=True)
-    rows, printed, out = predict(broken, on_bad_frame="skip", overlay=True, overwrite=True)
+    rows, _, out = predict(broken, on_bad_frame="skip", overlay=True, overwrite=True)
     video = open_video(broken)
     bad = [number for number, image in video if image is None]
     assert 0 < len(bad) < 100
@@ -110,7 +128,6 @@ def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
     before = {number: distance for number, distance in found(rows).items() if number < bad[0]}
     assert len(before) > 10
     assert max(before.values()) <= 2
-    assert f"{len(bad)} unreadable: {broken}: frame {bad[0]} does not decode" in printed[1]
     assert len(open_video(out / "broken_overlay.mp4")) == 150
 
 
@@ -137,7 +154,7 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
     table = "video,frame,instance,x,y,w,h\nclip,0,left,0,0,8,8\nclip,0,right,{0},{1},8,8\nclip,2,right,{0},{1},8,8\n"
     (tmp_path / "boxes.csv").write_text(table.format(*(edge - 2 for edge in spot(100))))
-    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", formats="coco", overlay=True)
+    rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", overlay=True)
     at = {(row["frame"], row["instance"]): row for row in rows if row["keypoint"] == "spot"}
     assert len(rows) == 3 * 2 * 2
     for key, number in ((("0", "left"), 0), (("0", "right"), 100), (("2", "right"), 100)):
@@ -151,20 +168,19 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     write_video(tmp_path / "in" / "deep" / "clip.mp4", map(moving, range(30)))
     write_video(tmp_path / "in" / "deep" / "clip.avi", map(moving, range(3)))
     Image.fromarray(moving(7)).save(tmp_path / "in" / "seven.png")
-    rows, printed, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
+    rows, _, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
     assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
     assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
     rows = rows_of(out / "deep" / "clip.mp4.csv")
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
-    assert "1 images and 1 frames of deep/clip.avi and 4 frames of deep/clip.mp4 at 32 px" in printed[0]
     with pytest.raises(InputError, match=r"clip.avi has frames 0 to 2, none of them"):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
 def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_path):
     clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
-    with pytest.raises(InputError, match=r"boxes: the run was trained on crops .* cannot find animals; give a file"):
+    with pytest.raises(InputError, match=r"cannot find animals"):
         predict(clip, predictor=PREDICTOR._replace(transform=AroundBox(SIDE)))
     lost = PREDICTOR._replace(
         predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2))))
@@ -194,23 +210,93 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):
     rows = [one.row for one in predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=7)]
     assert rows == list(range(120))
     assert set(shapes) == {(4, SIDE, SIDE, 3), (7, SIDE, SIDE, 3)}
+    with pytest.raises(ZeroDivisionError):  # what goes wrong in the background is told
+        list(in_background((1 // number for number in (2, 1, 0)), 2))
 
 
-def test_work_in_the_background_ends_with_its_reader():
-    closed = []
+# Several animals found and followed, by a finder of bright spots
 
-    def numbers(fail):
-        try:
-            yield from range(5)
-            if fail:
-                raise ValueError("the sixth")
-        finally:
-            closed.append(fail)
+LOOKED_AT, MOST = 64, 4
 
-    assert list(in_background(numbers(False), 2)) == list(range(5))
-    with pytest.raises(ValueError, match="the sixth"):
-        list(in_background(numbers(True), 2))
-    stopped = in_background(numbers(False), 1)
-    assert next(stopped) == 0
-    stopped.close()
-    assert closed == [False, True, False]
+
+def find(images):
+    """The centres of bright spots; the larger, the surer."""
+    centres, extents, scores = np.zeros((len(images), MOST, 2)), np.ones((len(images), MOST)), np.zeros(
+        (len(images), MOST))
+    for row, image in enumerate(images):
+        marked, count = ndimage.label(image[..., 0] > 150)
+        for spot in range(min(count, MOST)):
+            y, x = np.nonzero(marked == spot + 1)
+            centres[row, spot], extents[row, spot] = (x.mean(), y.mean()), max(np.ptp(x), np.ptp(y)) + 1
+            scores[row, spot] = 0.5 + len(x) / 1000
+    return Animals(centres, extents, scores)
+
+
+def with_finder(most=2, always=True):
+    return PREDICTOR._replace(transform=AroundBox(PREDICTOR.side), finder=Finder(LOOKED_AT, most, always, find))
+
+
+def frame(*spots):
+    """A frame with a bright square of four pixels at each place x, y."""
+    image = np.full((HEIGHT, WIDTH, 3), 20, np.uint8)
+    for x, y in spots:
+        image[y:y + 4, x:x + 4] = 255
+    return image
+
+
+def passing(number):
+    """Two animals that pass each other, on two rows."""
+    return [(2 * number, 10), (56 - 2 * number, 18)]
+
+
+def clip_of(tmp_path, *frames):
+    return write_video(tmp_path / "clip.mp4", frames, rate=25)
+
+
+def ways(rows):
+    """x of the spot of each animal by frame, nan where it is not there."""
+    found = {}
+    for row in rows:
+        if row["keypoint"] == "spot":
+            found.setdefault(row["instance"], []).append(float(row["x"]))
+    return found
+
+
+def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
+    clip = clip_of(tmp_path, *(frame(*passing(number)) for number in range(28)))
+    rows, _, out = predict(clip, predictor=with_finder(), overlay=True)
+    found = ways(rows)
+    assert set(found) == {"animal1", "animal2"}
+    first, second = (np.array(found[name]) for name in ("animal1", "animal2"))
+    np.testing.assert_allclose(first, 2 * np.arange(28) + 1.5, atol=3)
+    np.testing.assert_allclose(second, 56 - 2 * np.arange(28) + 1.5, atol=3)
+    assert len(open_video(out / "clip_overlay.mp4")) == 28
+    names, boxes = boxes_of(out / "clip_boxes.csv", [("clip.mp4", number) for number in range(28)])
+    assert names == ("animal1", "animal2")
+    np.testing.assert_allclose(boxes[:, 0, 0] + boxes[:, 0, 2] / 2, 2 * np.arange(28) + 2, atol=3)
+
+
+def test_one_animal_more_than_there_are_is_left_out_and_told(predict, tmp_path):
+    clip = clip_of(tmp_path, *(frame((10, 10), (40, 10)) for _ in range(4)), frame((10, 10), (40, 10), (25, 35)))
+    rows, _, out = predict(clip, predictor=with_finder())
+    assert {row["instance"] for row in rows} == {"animal1", "animal2"}
+    assert "4,,,\"1 more than there are, left out\"" in (out / "clip_doubts.csv").read_text()
+
+
+def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
+    clip = clip_of(tmp_path, *(frame((10, 10)) for _ in range(3)), frame(), frame((10, 10), (40, 30)))
+    rows, printed, _ = predict(clip, predictor=with_finder(), animals=0, overlay=True)
+    found = ways(rows)
+    assert np.isnan(found["animal1"]).tolist() == [False] * 3 + [True, False]
+    assert np.isnan(found["animal2"]).tolist() == [True] * 4 + [False]
+    assert {row["status"] for row in rows if row["frame"] == "3"} == {"no_box"}
+    assert "animals: 2 on 1 frame, 1 on 3 frames, 0 on 1 frame; 2 told apart" in printed
+
+
+def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):
+    for name, spots in (("a", [(40, 10), (10, 10)]), ("b", [(30, 30)])):
+        Image.fromarray(frame(*spots)).save(tmp_path / f"{name}.png")
+    rows, _, _ = predict(tmp_path / "a.png", tmp_path / "b.png", predictor=with_finder())
+    spots = [(row["image"], row["instance"], row["status"], round(float(row["x"]) / 10))
+             for row in rows if row["keypoint"] == "spot" and row["status"] == "ok"]
+    assert spots == [("a.png", "animal1", "ok", 1), ("a.png", "animal2", "ok", 4), ("b.png", "animal1", "ok", 3)]

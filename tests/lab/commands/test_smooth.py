@@ -1,4 +1,4 @@
-"""Points over time: gaps, outliers, bands, and the files of four tools."""
+"""Points over time: gaps, outliers, jitter, and several networks as an ensemble."""
 import functools
 
 import numpy as np
@@ -7,18 +7,11 @@ from predict_folder import rows_of
 
 from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
-from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.formats.predictions import check_formats, empty_table, fill, write_predictions
+from kpjax.lab.formats.predictions import empty_table, fill, write_predictions
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "smooth")
 FRAMES, GAP, LONG = 60, slice(20, 24), slice(40, 55)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """A plot takes a second: one test draws it."""
-    monkeypatch.setattr("kpjax.lab.commands.smooth.trajectory_plot", lambda *of, **how: "")
 
 
 @pytest.fixture
@@ -53,17 +46,15 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
     assert there.sum() == FRAMES - 15
     assert np.abs(found - expected)[there].max() < 2  # the jump of 30 px and the points at 0 are gone
     assert path.read_bytes() == before
-    assert "band: two standard deviations" in (tmp_path / "clip_smoothed.svg").read_text()
-    printed = capsys.readouterr().out
-    assert "19 of 120 points were missing or below 0.3: 4 are filled, 15 stay empty\n" in printed
-    assert max(map(len, (line for line in printed.splitlines() if str(tmp_path) not in line))) <= 110
+    assert (tmp_path / "clip_smoothed.svg").exists()
+    assert "19 of 120 points were missing or below 0.3: 4 are filled" in capsys.readouterr().out
     with pytest.raises(InputError, match="--overwrite"):
         main([str(path)])
     main([str(path), "--overwrite", "--median", "1", "--gap", "0", "--no-kalman"])
     np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
 
 
-def test_several_networks_are_an_ensemble(table, undrawn, tmp_path):
+def test_several_networks_are_an_ensemble(table, tmp_path):
     random, paths = np.random.default_rng(1), []
     for number in range(3):
         other = table._replace(keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape))
@@ -75,20 +66,3 @@ def test_several_networks_are_an_ensemble(table, undrawn, tmp_path):
     write_predictions(table._replace(skeleton=Skeleton(("nose", "paw"))), ("csv",), tmp_path, "paws")
     with pytest.raises(InputError, match="has other keypoints than"):
         main([str(paths[0]), str(tmp_path / "paws.csv")])
-
-
-@pytest.mark.parametrize("form", ["csv", "dlc", "slp"])
-def test_files_of_other_tools_are_read(table, undrawn, tmp_path, form):
-    for module in {"dlc": ("pandas", "tables"), "slp": ("sleap_io",)}.get(form, ()):
-        pytest.importorskip(module)
-    table.keypoints[3], table.scores[3], table.status[3] = np.nan, 0, "unreadable"
-    written = write_predictions(table, check_formats([form]), tmp_path, "clip")
-    for path in written[form != "csv":]:
-        found = read_predictions(path)
-        assert (found.skeleton.names, found.names[0].removesuffix(".mp4")) == (table.skeleton.names, "clip")
-        assert found.numbers.tolist() == list(range(FRAMES))
-        np.testing.assert_allclose(found.keypoints, table.keypoints, atol=2e-3)
-        np.testing.assert_allclose(found.scores, table.scores, atol=1e-5)
-        main([str(path), "--formats", form, "--out", str(tmp_path / path.suffix[1:])])
-        again = read_predictions(next((tmp_path / path.suffix[1:]).glob("*_smoothed.csv")))
-        assert np.isfinite(again.keypoints[3]).all()

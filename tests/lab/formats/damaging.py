@@ -4,9 +4,8 @@ Every damage changes a project in place and may return what a person would name 
 """
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,16 +15,7 @@ from kpjax.images.video import write_video
 COUNT = 6  # labelled frames in each
 
 
-class Damage(NamedTuple):
-    """Something that is wrong with a project."""
-
-    kind: str  # of the project that is damaged
-    harm: Callable[[Path], Path | None]
-    words: Sequence[str]  # that the error line has: where it is, what was found, the mend
-
-
 # Whole projects
-
 
 def _images(folder: Path, stem: str = "") -> None:
     folder.mkdir(parents=True)
@@ -128,34 +118,13 @@ ALL = PROJECTS | {"pts": make_pts, "ultralytics": make_ultralytics}
 
 # Ways to do harm
 
-def _content(change: Callable[[dict], Any]) -> Callable[[Path], None]:
-    """Changes what a COCO file holds."""
-    def harm(root: Path) -> None:
-        content = json.loads((root / "labels.json").read_text())
-        change(content)
-        (root / "labels.json").write_text(json.dumps(content))
-    return harm
-
-
-def _field(path: str, value: Any) -> Callable[[Path], None]:
-    """Puts a value at a path such as images/0/id of a COCO file."""
-    *way, last = [int(part) if part.isdigit() else part for part in path.split("/")]
-
-    def change(content: dict) -> None:
-        place = content
-        for part in way:
-            place = place[part]
-        place[last] = value
-    return _content(change)
-
-
-def _text(name: str, *changes: str) -> Callable[[Path], None]:
-    """Replaces texts of a file, each the first of its kind: old, new, old, new."""
+def _text(name: str, *changes: str, most: int = 1) -> Callable[[Path], None]:
+    """Replaces texts of a file, each the first `most` of its kind: old, new, old, new."""
     def harm(root: Path) -> None:
         text = (root / name).read_bytes()
         for old, new in zip(changes[::2], changes[1::2], strict=True):
             assert old.encode() in text
-            text = text.replace(old.encode(), new.encode("latin-1"), 1)
+            text = text.replace(old.encode(), new.encode("latin-1"), most)
         (root / name).write_bytes(text)
     return harm
 
@@ -182,8 +151,9 @@ def _named(name: str, harm: Callable[[Path], None]) -> Callable[[Path], Path]:
     return lambda root: harm(root) or root / name
 
 
-def _semicolons(root: Path) -> None:
-    (root / TABLE).write_text((root / TABLE).read_text().replace(",", ";"))
+def _two_tables(root: Path) -> None:
+    shutil.copy(root / "CollectedData.csv", root / "b.csv")
+    (root / "CollectedData.csv").rename(root / "a.csv")
 
 
 def _other_hdf5(name: str) -> Callable[[Path], None]:
@@ -202,97 +172,75 @@ def _emptied(root: Path) -> None:
     root.mkdir()
 
 
-def _unlabelled(content: dict) -> None:
-    for one in content["annotations"]:
-        one.update(keypoints=[0] * 9)
-
-
-def _without_skeleton(content: dict) -> None:
-    for one in (*content["categories"], *content["annotations"]):
-        del one["keypoints"]
-
-
-def _second_category(content: dict) -> None:
-    content["categories"].append({"id": 2, "name": "rat", "keypoints": ["nose", "left_ear", "right_ear"]})
-    content["annotations"][0].update(category_id=2)
-
-
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
 MULTI = ("scorer: Ann\nmultianimalproject: true\nbodyparts: MULTI!\nmultianimalbodyparts: [nose, tail]\n"
          "individuals: [anna, carl]\n")
 PREDICTED = (b"scorer,D,D,D\nbodyparts,nose,nose,nose\ncoords,x,y,likelihood\n"
              b"labeled-data/vid 1/img1.png,1,2,0.9\n")
+RAT = '{"id": 2, "name": "rat", "keypoints": ["nose", "left_ear", "right_ear"]}'
+TWO_OF_EACH = "individuals,a,a,b,b\nbodyparts,nose,nose,nose,nose"
+# The kind of a project, what is wrong with it, and words of the error: where it is, or what was found.
 DAMAGES = (
-    # Paths
-    Damage("coco", _emptied, ["not a known annotation project", "(DeepLabCut"]),
-    Damage("coco", lambda root: root / "labels", ["no such file or folder", "name an annotation"]),
+    ("coco", _emptied, "not a known annotation project"),
+    ("coco", lambda root: root / "labels", "no such file or folder"),
     # COCO
-    Damage("coco", _half("labels.json"), ["labels.json", "invalid json", "fetch it again"]),
-    Damage("coco", _named("labels.json", _bytes("labels.json", b'[{"nose": [1, 2]}]')),
-           ["a list where an object", "the file with the labels"]),
-    Damage("coco", _content(lambda content: content.pop("images")), ["images: nothing where a list belongs"]),
-    Damage("coco", _field("categories/0/id", 5), ["id 1", "6 annotations", "add it"]),
-    Damage("coco", _content(_without_skeleton),
-           ["export keypoints: 'COCO Keypoints' of CVAT, a keypoint project of Roboflow"]),
-    Damage("coco", _content(_second_category), ["'mouse' (5)", "'rat' (1)", "category: 2"]),
-    Damage("coco", _field("annotations/1/image_id", 99), ["id 11, image_id: no image has the id 99", "delete"]),
-    Damage("coco", _field("images/1/id", 0), ["image id 0", "'0.png' has the same id", "its own"]),
-    Damage("coco", _field("images/1/file_name", "0.png"), ["'0.png' is listed twice"]),
-    Damage("coco", _field("annotations/2/keypoints/2", 0.83), ["id 12, keypoints, v of nose: 0.83", "scores are not"]),
-    Damage("coco", _field("annotations/2/keypoints/0", float("nan")), ["id 12, keypoints, nose: x or y", "v = 0"]),
-    Damage("coco", _content(_unlabelled), ["no keypoint is labelled", "label some"]),
-    Damage("coco", _field("categories/0/keypoints/2", "nose"), ["'nose' occurs twice", "its own name"]),
-    Damage("coco", _field("categories/0/keypoints", ["nose", "ear"]), ["6 faults", "9 where 3 x 2 numbers belong"]),
-    Damage("coco", _field("categories/0/skeleton", [[1, 2, 3]]), ["skeleton", "pairs of numbers"]),
-    Damage("coco", lambda root: shutil.copy(root / "labels.json", root / "more.json") and None,
-           ["2 annotation files (labels.json, more.json)", "name one"]),
+    ("coco", _half("labels.json"), "labels.json: cannot be read"),
+    ("coco", _named("labels.json", _bytes("labels.json", b'[{"nose": [1, 2]}]')), "a list where an object"),
+    ("coco", _text("labels.json", '"images":', '"pictures":'), "images: nothing where a list belongs"),
+    ("coco", _text("labels.json", '"categories": [{"id": 1', '"categories": [{"id": 5'), "6 annotations"),
+    ("coco", _text("labels.json", '"keypoints"', '"points"', most=-1), "'COCO Keypoints' of CVAT"),
+    ("coco", _text("labels.json", '"categories": [', f'"categories": [{RAT}, ', '"category_id": 1', '"category_id": 2'),
+     "'rat' (1)"),
+    ("coco", _text("labels.json", '"image_id": 1,', '"image_id": 99,'), "id 11, image_id: no image has the id 99"),
+    ("coco", _text("labels.json", '"id": 1, "file_name"', '"id": 0, "file_name"'), "'0.png' has the same id"),
+    ("coco", _text("labels.json", '"1.png"', '"0.png"'), "'0.png' is listed twice"),
+    ("coco", _text("labels.json", "[7, 6, 2,", "[7, 6, 0.83,"), "id 12, keypoints, v of nose: 0.83"),
+    ("coco", _text("labels.json", "[7, 6, 2,", "[NaN, 6, 2,"), "id 12, keypoints, nose: x or y"),
+    ("coco", _text("labels.json", '"annotations": [', '"annotations": [], "more": ['), "no keypoint is labelled"),
+    ("coco", _text("labels.json", '"right_ear"', '"nose"'), "'nose' occurs twice"),
+    ("coco", _text("labels.json", '"left_ear", "right_ear"', '"ear"'), "9 where 3 x 2 numbers belong"),
+    ("coco", _text("labels.json", "[[1, 2], [1, 3]]", "[[1, 2, 3]]"), "pairs of numbers"),
+    ("coco", lambda root: shutil.copy(root / "labels.json", root / "more.json") and None, "(labels.json, more.json)"),
     # Images
-    Damage("coco", _gone("images/3.png"), ["images/3.png: the image is missing", "delete its"]),
-    Damage("coco", lambda root: Image.new("RGB", (20, 15)).save(root / "images/3.png"),
-           ["3.png: the file is 20x15 as", "40x30", "set --rescale-labels"]),
-    Damage("coco", _bytes("images/3.png", b"not found"), ["3.png", "replace it"]),
+    ("coco", _gone("images/3.png"), "images/3.png: the image is missing"),
+    ("coco", lambda root: Image.new("RGB", (20, 15)).save(root / "images/3.png"), "3.png: the file is 20x15"),
+    ("coco", _bytes("images/3.png", b"not found"), "3.png"),
     # Plain tables
-    Damage("table", _text("labels.csv", ",y,visible", ",vy,visible"), ["line 1: no column y", "add"]),
-    Damage("table", _text("labels.csv", ",1,1,30,20\n", ",1,1,30\n"), ["line 2: 9 cells", "10 columns"]),
-    Damage("table", _text("labels.csv", "images/1.png,0,nose", "images/0.png,0,nose"),
-           ["line 4: nose of instance 0 of images/0.png is in line 2", "delete one"]),
-    Damage("table", _text("labels.csv", "tail", "fl\xe9chie"), ["line 3: byte 0xe9", "UTF-8"]),
-    Damage("table", _text("labels.csv", ",9,1,1", ",nine,1,1"), ["line 2, y: 'nine'", "number"]),
-    Damage("table", _text("labels.csv", "nose,4,", "nose,,"), ["line 2, nose: one of x and y is empty"]),
-    Damage("table", _named("labels.csv", _text("labels.csv", "visible,box_x", "score,status")),
-           ["score and status", "are not labels"]),
-    Damage("table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), ["visible: 'maybe'", "0 or 1"]),
-    Damage("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), ["line 2, box_w, box_h: 0"]),
-    Damage("table", _text("labels.csv", "nose", "eye"), ["keypoint 'eye'", "add"]),
+    ("table", _text("labels.csv", ",y,visible", ",vy,visible"), "line 1: no column y"),
+    ("table", _text("labels.csv", ",1,1,30,20\n", ",1,1,30\n"), "line 2: 9 cells"),
+    ("table", _text("labels.csv", "images/1.png,0,nose", "images/0.png,0,nose"), "line 4: nose of instance 0 of"),
+    ("table", _text("labels.csv", "tail", "fl\xe9chie"), "line 3: byte 0xe9"),
+    ("table", _text("labels.csv", ",9,1,1", ",nine,1,1"), "line 2, y: 'nine'"),
+    ("table", _text("labels.csv", ",9,1,1", ",1e308,1,1"), "beyond 1e+06 px"),
+    ("table", _text("labels.csv", "nose,4,", "nose,,"), "line 2, nose: one of x and y is empty"),
+    ("table", _named("labels.csv", _text("labels.csv", "visible,box_x", "score,status")), "are not labels"),
+    ("table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), "visible: 'maybe'"),
+    ("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), "line 2, box_w, box_h: 0"),
+    ("table", _text("labels.csv", "nose", "eye"), "keypoint 'eye'"),
     # Videos
-    Damage("video table", _text("labels.csv", ",7,", ",8,"), ["a day.mp4/8", "frames 0 to 7"]),
-    Damage("video table", _gone("a day.mp4"), ["a day.mp4", "is missing", "--video-root"]),
-    Damage("video table", _half("a day.mp4"), ["a day.mp4", "again"]),
+    ("video table", _text("labels.csv", ",7,", ",8,"), "frames 0 to 7"),
+    ("video table", _gone("a day.mp4"), "a day.mp4"),
+    ("video table", _half("a day.mp4"), "a day.mp4"),
     # DeepLabCut
-    Damage("deeplabcut", _text("config.yaml", "- nose", "- [n"), ["config.yaml", "correct"]),
-    Damage("deeplabcut", _bytes("config.yaml", MULTI.encode()), ["header row individuals is missing"]),
-    Damage("deeplabcut", _text(TABLE, "coords,x,y,x,y", "coords,x,y,x"), ["x and y", "anew"]),
-    Damage("deeplabcut", _semicolons, ["bodyparts is missing", "commas between them"]),
-    Damage("deeplabcut", _text(TABLE, "bodyparts,nose,nose,tail,tail",
-                                   "individuals,a,a,b,b\nbodyparts,nose,nose,nose,nose"), ["2 individuals"]),
-    Damage("deeplabcut", _text(TABLE, "img1.png", "img0.png"), ["line 5", "line 4"]),
-    Damage("deeplabcut", _bytes(TABLE, PREDICTED), ["predictions train nothing"]),
-    Damage("deeplabcut", _named(TABLE, _bytes(TABLE, PREDICTED)), ["predictions train nothing"]),
-    Damage("deeplabcut", _other_hdf5(TABLE.replace(".csv", ".h5")), ["CollectedData_Ann.h5", "csv"]),
+    ("deeplabcut", _text("config.yaml", "- nose", "- [n"), "config.yaml"),
+    ("deeplabcut", _bytes("config.yaml", MULTI.encode()), "header row individuals is missing"),
+    ("deeplabcut", _text(TABLE, "coords,x,y,x,y", "coords,x,y,x"), "x and y"),
+    ("deeplabcut", _text(TABLE, ",", ";", most=-1), "bodyparts is missing"),
+    ("deeplabcut", _text(TABLE, "bodyparts,nose,nose,tail,tail", TWO_OF_EACH), "2 individuals"),
+    ("deeplabcut", _text(TABLE, "img1.png", "img0.png"), "line 5"),
+    ("deeplabcut", _bytes(TABLE, PREDICTED), "predictions train nothing"),
+    ("deeplabcut", _other_hdf5(TABLE.replace(".csv", ".h5")), "CollectedData_Ann.h5"),
     # Lightning Pose
-    Damage("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), ["bbox.csv", "lacks w"]),
-    Damage("lightning pose", lambda root: shutil.copy(root / "CollectedData.csv", root / "b.csv") and
-           (root / "CollectedData.csv").rename(root / "a.csv") and None, ["2 tables of labels", "name one"]),
-    Damage("lightning pose", _text("CollectedData.csv", "bodyparts,", "individuals,a,a,b,b\nbodyparts,"),
-           ["it names individuals", "config.yaml"]),
-    # SLEAP
-    Damage("sleap", _half("labels.slp"), ["labels.slp", "again"]),
-    # Ultralytics
-    Damage("ultralytics", _text("data.yaml", "[1, 0]", "[1, 1]"), ["flip_idx: ", "not its own inverse"]),
-    Damage("ultralytics", _text("labels/train/a.txt", " 1\n", "\n"), ["a.txt line 1: 10 numbers where 5 + 2 x 3"]),
-    Damage("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), ["'inf' where a number belongs"]),
-    Damage("ultralytics", _text("data.yaml", "[2, 3]", "[2"), ["data.yaml: cannot be read"]),
+    ("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), "lacks w"),
+    ("lightning pose", _two_tables, "2 tables of labels"),
+    ("lightning pose", _text("CollectedData.csv", "bodyparts,", "individuals,a,a,b,b\nbodyparts,"), "it names ind"),
+    # SLEAP and Ultralytics
+    ("sleap", _half("labels.slp"), "labels.slp"),
+    ("ultralytics", _text("data.yaml", "[1, 0]", "[1, 1]"), "flip_idx: "),
+    ("ultralytics", _text("labels/train/a.txt", " 1\n", "\n"), "a.txt line 1: 10 numbers where 5 + 2 x 3"),
+    ("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), "'inf' where a number belongs"),
+    ("ultralytics", _text("data.yaml", "[2, 3]", "[2"), "data.yaml: cannot be read"),
     # Tools for faces
-    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 3"), ["not of the form"]),
-    Damage("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), ["1 points, 0.pts has 2"]),
+    ("pts", _text("1.pts", "n_points: 2", "n_points: 3"), "not of the form"),
+    ("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), "0.pts has 2"),
 )

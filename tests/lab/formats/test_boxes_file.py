@@ -22,36 +22,29 @@ def test_a_table_of_images_and_frames(tmp_path):
     instances, found = boxes_of(path, [("ants.mp4", 6), ("ants.mp4", 7)])
     assert instances == ("left",)
     np.testing.assert_array_equal(found[1, 0], [1, 1, 2, 2])
-    with pytest.raises(InputError, match=r"no box belongs to one of the 9 frames \(bees.mp4, .*clips/ants.mp4"):
+    with pytest.raises(InputError, match="no box belongs to one of the 9 frames"):
         boxes_of(path, [("bees.mp4", number) for number in range(9)])
 
 
-def test_lightning_pose_writes_the_height_before_the_width(tmp_path):
+def test_the_height_comes_first_in_lightning_pose_and_crowds_of_coco_are_none(tmp_path):
     (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
-    _, found = boxes_of(tmp_path / "bbox.csv", [("img1.png", None)])
-    np.testing.assert_array_equal(found[0, 0], [10, 20, 40, 30])
-
-
-def test_coco_boxes_without_crowds(tmp_path):
-    path = tmp_path / "boxes.json"
-    path.write_text(json.dumps({"images": [{"id": 5, "file_name": "a.png"}], "annotations": [
+    np.testing.assert_array_equal(boxes_of(tmp_path / "bbox.csv", [("img1.png", None)])[1][0, 0],
+                                  [10, 20, 40, 30])
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": [{"id": 5, "file_name": "a.png"}], "annotations": [
         {"image_id": 5, "bbox": [1, 2, 3, 4]}, {"image_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 1},
         {"image_id": 5, "bbox": [5, 6, 7, 8]}]}))
-    instances, found = boxes_of(path, [("x/a.png", None)])
+    instances, found = boxes_of(tmp_path / "boxes.json", [("x/a.png", None)])
     assert instances == ("0", "1")
     np.testing.assert_array_equal(found[0], [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
-@pytest.mark.parametrize(("name", "text", "message"), [
-    ("b.csv", "image,x,y,w\n", "lacks h"),
-    ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n",
-     "3 faults: b.csv line 4: 2 cells.*line 2: .*positive.*line 3, w: 'zero'"),
+@pytest.mark.parametrize(("name", "text", "words"), [
+    ("b.csv", "image,x,y,w\n", "lacks h"), ("b.json", "[{}]", "b.json: .*images"),
+    ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n", "3 faults: .*line 3, w: 'zero'"),
+    ("b.csv", "image,x,y,w,h\na.png,1e308,2,3,4\n", "line 2"),
     ("b.csv", "image,instance,x,y,w,h\na,1,1,1,1,1\na,1,1,1,1,1\n", "line 3: a second box of instance '1'"),
-    ("b.json", "[{}]", "images and annotations are missing"),
-    ("b.csv", "image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n", "a.png may be one/a.png or two/a.png"),
-])
-def test_what_is_wrong_is_said(tmp_path, name, text, message):
+    ("b.csv", "image,x,y,w,h\none/a.png,1,1,1,1\ntwo/a.png,1,1,1,1\n", "a.png may be one/a.png or two/a.png")])
+def test_what_is_wrong_is_said(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=words):
         boxes_of(tmp_path / name, [("a.png", None)])
-    assert "\n" not in str(caught.value)

@@ -42,15 +42,15 @@ def project(root, config, tables, images=()):
     return root
 
 
-def read(root, **options):
-    faults = []
-    return deeplabcut.read(root, faults, **options), faults
+def read(root):
+    found = deeplabcut.read(root, faults := [])
+    assert faults == []
+    return found
 
 
 @pytest.mark.parametrize("lines", [ONE_CELL, THREE_CELLS])
 def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
-    found, faults = read(project(tmp_path, "bodyparts: [ear, snout]\n", {"v": lines}))
-    assert faults == []
+    found = read(project(tmp_path, "bodyparts: [ear, snout]\n", {"v": lines}))
     assert found.skeleton.names == ("ear", "snout")
     assert [frame.name for frame in found.frames] == [f"labeled-data/v/img{n}.png" for n in ("0001", "0010", "0002")]
     visible = np.zeros((3, 2))
@@ -59,7 +59,6 @@ def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
     np.testing.assert_array_equal(visible, [[0, 0], [0, 1], [1, 1]])
     np.testing.assert_array_equal(found.instances[0].keypoints, [[np.nan, np.nan], [1.5, 2]])
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
-    assert any("snout, ear; matched by name" in note for note in found.notes)
 
 
 def test_several_animals_and_images_without_labels(tmp_path):
@@ -74,8 +73,7 @@ def test_several_animals_and_images_without_labels(tmp_path):
         ("labeled-data/cage 1/img3.png", "cage 1", (42, 30)), ("labeled-data/new/img7.png", "new", (44, 30))]
     assert [(one.frame, one.track, one.visible.tolist()) for one in found.instances] == [
         (0, "anna", [1, 1]), (0, "bert", [0, 1]), (1, "bert", [1, 0])]
-    assert ("1 unique body parts (corner), labelled 1 times, are points of the image and of no animal: left out"
-            in found.notes)
+    assert any("1 unique body parts (corner)" in note for note in found.notes)
     written = deeplabcut.write(found, tmp_path / "copy")
     stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
     assert (stored["scorer"], stored["uniquebodyparts"]) == ("converted", [])
@@ -84,7 +82,7 @@ def test_several_animals_and_images_without_labels(tmp_path):
 def test_tables_for_pandas_hold_every_frame(tmp_path):
     pandas = pytest.importorskip("pandas", reason="pandas reads .h5 tables; install the extra kpjax[dlc]")
     pytest.importorskip("tables", reason="pytables reads .h5 tables; install the extra kpjax[dlc]")
-    found, _ = read(project(tmp_path, SEVERAL, {"cage 1": ANIMALS}))
+    found = read(project(tmp_path, SEVERAL, {"cage 1": ANIMALS}))
     _, table, h5 = deeplabcut.write(found, tmp_path / "copy")
     frame = pandas.read_hdf(h5, "df_with_missing")
     assert frame.columns.names == ["scorer", "individuals", "bodyparts", "coords"]
@@ -92,9 +90,7 @@ def test_tables_for_pandas_hold_every_frame(tmp_path):
     as_csv = pandas.read_csv(table, header=[0, 1, 2, 3], index_col=[0, 1, 2])
     np.testing.assert_array_equal(as_csv.to_numpy(), frame.to_numpy())
     table.unlink()
-    again, faults = read(tmp_path / "copy")
-    assert faults == []
-    assert [one.track for one in again.instances] == [one.track for one in found.instances]
+    assert [one.track for one in read(tmp_path / "copy").instances] == [one.track for one in found.instances]
 
 
 def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
@@ -104,11 +100,10 @@ def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
             ["v/0.png"])
     found = read_project(tmp_path)
     assert found.instances[0].keypoints[0, 0] == 1
-    assert "v/CollectedData_Bob.csv: by another scorer than Ann of config.yaml, and not read" in found.notes
     (tmp_path / "labeled-data" / "v" / "CollectedData_Ann.csv").unlink()
     found = read_project(tmp_path)
     assert found.instances[0].keypoints[0, 0] == 9
-    assert any("Bob.csv: by another scorer than Ann of config.yaml, and read" in note for note in found.notes)
+    assert any("Bob.csv: by another scorer than Ann" in note for note in found.notes)
 
 
 # The same layout as Lightning Pose keeps it, with a column that grades points
@@ -125,4 +120,3 @@ def test_hidden_points_have_no_label(tmp_path):
     assert [(frame.session, frame.size) for frame in found.frames] == [
         ("day1", (40, 30)), ("day2", (41, 30)), ("day2", (42, 30))]
     assert [(one.frame, one.visible.tolist()) for one in found.instances] == [(0, [1, 1]), (1, [0, 1])]
-    assert "visible: 1 omitted and 1 hidden points have no label" in found.notes

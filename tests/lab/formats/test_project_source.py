@@ -58,7 +58,7 @@ def test_a_labelled_frame_among_the_unlabelled_is_seen(project, tmp_path):
     test = project_source(project, transform, instances=[1], name="test")
     frames = frames_at([tmp_path / "day"])
     pool = unlabelled_source(frames, transform, project.skeleton, root=project.root, name="pool")
-    with pytest.raises(InputError, match=r"pool: 1 of 3 images .* day/img1.png is day/img1.png of test"):
+    with pytest.raises(InputError, match=r"day/img1.png is day/img1.png of test"):
         check_disjoint(pool, test, by_pixels=False)
     rest = unlabelled_source((frames[0], frames[2]), transform, project.skeleton, root=project.root, name="pool")
     check_disjoint(rest, test)
@@ -82,17 +82,16 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
 
 def test_what_cannot_be_read_is_named(project, tmp_path, capsys, monkeypatch):
     (tmp_path / "day" / "img1.png").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png.*on_bad_frame.='skip'"):
+    with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png"):
         project_source(project, Letterbox(32), name="mine")
     assert len(project_source(project, Letterbox(32), on_bad_frame="skip")) == 1
     assert "left out 2 of 3" in capsys.readouterr().err
     monkeypatch.setattr(module, "LARGEST", 1.0)
     with pytest.raises(InputError, match="more than 1e-09 GB"):
         project_source(project, Letterbox(32), on_bad_frame="skip")
-    with pytest.raises(InputError, match="nowhere: there is no such file"):
-        frames_at([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: neither images"):
-        frames_at([tmp_path / "empty"])
-    with pytest.raises(InputError, match="no labelled frame"):
-        project_source(project._replace(instances=()), Letterbox(32))
+    for call, words in ((lambda: frames_at([tmp_path / "nowhere"]), "no such file"),
+                        (lambda: frames_at([tmp_path / "empty"]), "neither images"),
+                        (lambda: project_source(project._replace(instances=()), Letterbox(32)), "no labelled frame")):
+        with pytest.raises(InputError, match=words):
+            call()

@@ -1,20 +1,32 @@
 """What every system on people's own data does: choices, training, errors, prediction, and refusals in a line."""
 import json
 import re
+import shutil
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.lab.commands.train import main as train
+from kpjax.files import write_json
+from kpjax.images.video import find_videos, write_video
+from kpjax.lab.animals.calibration import ScoreTable, score_table_as_json
 from kpjax.lab.own import project as own_project, semi_supervised
+from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
+from kpjax.lab.own.pyramids import place_choice
 from kpjax.lab.own.systems import own_system
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems import plan
 from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import flat
+from kpjax.systems.configs import changed, flat
+from kpjax.systems.incremental import run_of
+from kpjax.systems.incremental.association import triples_of
+from kpjax.systems.incremental.steps import learn_first
 from kpjax.systems.parsing import exit_code_of
 from kpjax.systems.plan import planned_stages
+from kpjax.training.evaluation import predict_source
+from kpjax.training.trees import load_trained
 
 U_NET = "--size 32 --widths 4 4 4 --head-layers 1"
 STEPS = "--batch-size 8 --evaluations 1 --steps 2"
@@ -41,18 +53,14 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     chosen = [given.get(flag, flag) for flag in flags.split()]
     typed = ["own", *chosen, "--variants", variant, "--workdir", str(tmp_path)]
     report = run(own_system(name), typed)
-    said = capsys.readouterr().out
-    assert said.index("  --steps ") < said.index(f"to train: 1 network: {variant}; up to ")
-    folder = report.parent / variant / "seed-0"
-    assert f"run: {folder}" in said
-    assert folder == tmp_path / name / "own" / variant / "seed-0"
+    assert f"to train: 1 network: {variant}; up to " in capsys.readouterr().out
+    folder = tmp_path / name / "own" / variant / "seed-0"
     results = json.loads((folder / "results.json").read_text())
     assert metrics <= set(results["metrics"])
     kept = ("errors.csv", "errors_by_keypoint.csv", "score_table.json", "radius_table.json")
     assert [(folder / file).is_file() for file in kept] == [bool(metrics & {"held_out/px", "target/px"})] * 4
     if metrics & {"held_out/px"}:
-        page = report.read_text()
-        assert page.count("data:image/jpeg") == 2 * (12 if "--target-project" in flags else 4)
+        assert report.read_text().count("data:image/jpeg") == 2 * (12 if "--target-project" in flags else 4)
     predictor = open_predictor(folder)
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert np.isfinite(points).all()
@@ -61,38 +69,34 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     assert capsys.readouterr().out.count("finished before") == 1
 
 
-READ = [  # name, flags, variants, some chosen settings, words, and lengths of what is opened
+READ = [  # name, flags, variants, some chosen settings, and lengths of what is opened
     ("semi_supervised", f"--project P --network small_unet --size 32 --unlabelled IMAGES {SHORT}",
      ["supervised_warped", "pl_warped"], {"transform": "letterbox", "heatmap_size": 8, "every": 1},
-     "held out: 4 of 20 labelled frames, the last part of each recording", {"labelled": 16, "test": 4}),
+     {"labelled": 16, "test": 4}),
     ("regda", f"--source P --target ONE --network small_unet --size 32 {SHORT}",
      ["source_only", "source_only_augmented_mse", "regda", "teacher_adaptation"],
-     {"coefficient_steps": 1, "pretraining_head_layers": 2}, "target: 30 frames", {"source": 16, "target": 30}),
+     {"coefficient_steps": 1, "pretraining_head_layers": 2}, {"source": 16, "target": 30}),
     ("regda", f"--start SAME --target IMAGES --target-project P {SHORT}", ["start", "adapted"],
-     {"widths": (4, 4, 4), "image_size": 32, "logits": False}, "which keeps 40 poses of its labels; target: 60 frames",
-     {"target": 60}),
+     {"widths": (4, 4, 4), "image_size": 32, "logits": False}, {"target": 60}),
     ("incremental", f"--old OLD --project P {SHORT}", ["finetune", "ksd_only"],
      {"widths": (4, 4, 4), "head_layers": 1, "image_size": 32, "heatmap_size": 8, "steps": 2,
-      "normalisation": "symmetric", "backbone_statistics": "frozen"},
-     "in both, and taken for the same keypoints: .*; their labels test, and teach nothing", {"train": 16}),
+      "normalisation": "symmetric", "backbone_statistics": "frozen"}, {"train": 16}),
     ("pyramids", f"--videos CLIP --size 32 --level-sizes 2 4 {SHORT}", ["untrained", "pyramids"],
-     {"window": 4, "every": 1}, "the longest video has 9 frames; pairs are at most half of it apart", {"test": 9}),
+     {"window": 4, "every": 1}, {"test": 9}),
     ("adaptation", f"--core OLD --images IMAGES {SHORT}", ["random_core", "adapted"],
-     {"image_size": 32, "normalisation": "symmetric", "widths": (4, 4, 4), "labelled_images": ()}, "as the core has it",
+     {"image_size": 32, "normalisation": "symmetric", "widths": (4, 4, 4), "labelled_images": ()},
      {"target": 48, "test": 12}),
     ("adaptation", f"--core OLD --images IMAGES --project P --dtype bfloat16 {SHORT}", ["random_core", "adapted"],
-     {"dtype": "bfloat16", "labelled_images": (10,)}, "held out: 4 of 20 labelled frames",
-     {"target": 56, "fit": 16, "test": 4})]
+     {"dtype": "bfloat16", "labelled_images": (10,)}, {"target": 56, "fit": 16, "test": 4})]
 
 
-@pytest.mark.parametrize(("name", "flags", "variants", "settings", "words", "lengths"), READ)
-def test_what_is_chosen_and_opened(name, flags, variants, settings, words, lengths, given, tmp_path, capsys):
+@pytest.mark.parametrize(("name", "flags", "variants", "settings", "lengths"), READ)
+def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, given, tmp_path):
     system, typed = own_system(name), [given.get(flag, flag) for flag in flags.split()]
     asked = read_command(system, ["own", *typed, "--workdir", str(tmp_path)])
     assert list(asked.variants) == variants
     assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(system.applicable("own", asked.config))
     assert settings.items() <= flat(asked.config).items()
-    assert re.search(words, capsys.readouterr().out)
     data = system.open(asked.jobs()[0])
     found = {part: getattr(data, part) for part in lengths}
     assert {part: len(getattr(one, "train", one)) for part, one in found.items()} == lengths
@@ -129,31 +133,23 @@ REFUSED = [
     ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
-    ("regda", "", "--source: name an annotation project"),
     ("regda", "--source P", "--target: name images or videos"),
-    ("regda", "--source P --target IMAGES --target-project tail",
-     "other keypoints than --source: right_hand only in --source, tail only in --target-project"),
-    ("regda", "--source P --target IMAGES --transform around_box",
-     "would be cropped by boxes, which target frames do not have, and no frame shows two animals"),
-    ("regda", "--source P --target IMAGES --network small_unet --pretraining-head-layers 1",
-     "--pretraining-head-layers: 1 where --head-layers is 2"),
+    ("regda", "--source P --target IMAGES --target-project tail", "right_hand only in --source, tail only in"),
+    ("regda", "--source P --target IMAGES --transform around_box", "cropped by boxes, which target frames do not have"),
+    ("regda", "--source P --target IMAGES --network small_unet --pretraining-head-layers 1", "--head-layers is"),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
     ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),
     ("regda", "--start OTHER --target IMAGES", "pose_statistics.json is of a, b, c, d, the run finds head, "),
     ("regda", "--start BOXES --target IMAGES", "reads crops around boxes, which target frames do not have"),
     ("regda", "--start SAME --target IMAGES --target-project tail", "other keypoints than --start: .*; name"),
-    ("incremental", "--project P", "--old: name a finished run's folder"),
-    ("incremental", "--old OLD --project P --network hrnet --modules 1 1 1",
-     "--modules: the old run's network, small_unet, has no such option"),
+    ("incremental", "--old OLD --project P --network hrnet --modules 1 1 1", "--modules: the old run's network"),
     ("incremental", "--old OLD --project P --weights vit.safetensors", "--weights: the old run brings them"),
     ("incremental", "--old SAME --project P", "labels nothing but head"),
     ("incremental", "--old LOGITS --project P", "are no Gaussians of height 1"),
-    ("pyramids", "", "--videos: no video is named"),
     ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
     ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
     ("adaptation", "", "--core: name a finished run's folder"),
-    ("adaptation", "--core OLD --images ONE", "--images: 30 images; points are found on at least 50"),
-]
+    ("adaptation", "--core OLD --images ONE", "--images: 30 images; points are found on at least 50")]
 
 
 @pytest.mark.parametrize(("name", "flags", "line"), REFUSED)
@@ -164,14 +160,102 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
     assert re.search(line, error), error
 
 
-def test_named_images_without_labels_are_read_or_refused(given, tmp_path):
-    asked = read_command(own_system("semi_supervised"), [
-        "own", "--project", "P", "--network", "small_unet", "--size", "32", "--unlabelled", given["IMAGES"],
-        "--workdir", str(tmp_path)])
-    for variants in (["supervised_warped"], ["supervised", "supervised_warped_averaged"]):
-        with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
-            semi_supervised.check_variants(asked.config, variants)
-    for variant in ("pl_warped", "ours", "easy_hard", "pl_warped_averaged"):
-        semi_supervised.check_variants(asked.config, ["supervised", variant])
-    with pytest.raises(InputError, match="supervised trains on the labels alone"):
-        train(["supervised", "--project", "P", "--unlabelled", given["IMAGES"]])
+def test_named_images_that_no_variant_reads_are_refused(given):
+    config = changed(read_command(own_system("semi_supervised"), ["own", "--project", "P"]).config, unlabelled=("V",))
+    with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
+        semi_supervised.check_variants(config, ["supervised", "supervised_warped_averaged"])
+    semi_supervised.check_variants(config, ["supervised", "pl_warped"])
+
+
+# A run of another system learns the new keypoints of a project
+
+@pytest.mark.slow
+def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given, tmp_path):
+    """It knows two keypoints of the project, and one that the project does not have."""
+    project, model = own_project._read("P"), old_run(given["OLD"]).opened
+    skeleton = joint_skeleton(model.method.skeleton, project)
+    assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
+    assert {(0, 1), (1, 2)} <= set(skeleton.edges)
+    (job,) = read_command(own_system("incremental"), ["own", "--old", given["OLD"], "--project", "P", *SHORT.split(),
+                                                      "--augmentation", "none", "--variants", "kamp", "--workdir",
+                                                      str(tmp_path)]).jobs()
+    data, held_out = open_project(job.config)
+    this = run_of(job, data)
+    known, _ = learn_first(this)
+    before = predict_source(model.method, model.trained, held_out, batch_size=8)
+    after = this.predicted(known, data.evaluation)
+    np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)
+    # The tail has no label: it lies where the old model finds it. The others lie where the person marked them.
+    np.testing.assert_allclose(after.true_keypoints[:, 2], before.keypoints[:, 2], atol=1e-4)
+    held = [project.instances[number] for number in own_project.hold_out(project).held_out]
+    np.testing.assert_allclose(after.true_keypoints[:, 3], [one.keypoints[2] for one in held], atol=1e-4)
+    assert not held_out[0].visible[2]
+    assert data.train[0].scale > 0
+    # Without a line between old and new keypoints the nearest ones make the triple.
+    (triple,) = triples_of(this, known, 1, data.train)
+    assert triple[0] < 3 <= min(triple[1:])
+    assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)
+
+
+# Keypoint Pyramids: the part that is looked at, and labels, which only measure
+
+@pytest.mark.parametrize(("width", "height", "side"), [(96, 80, 0), (240, 160, 85)])
+def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height, side):
+    """A dot that moves over a dark video: of the larger one a square around its way, of the smaller one all of it."""
+    places = np.array([[24 + 6 * number, 50 - 3 * number] for number in range(9)])
+    y, x = np.mgrid[:height, :width]
+    dots = [200 * np.clip(1 - ((x - a) ** 2 + (y - b) ** 2) / 400, 0, 1) for a, b in places]
+    write_video(tmp_path / "dot.mp4", [np.repeat(dot.astype(np.uint8)[..., None], 3, -1) for dot in dots],
+                times=np.arange(9) / 10)
+    place = place_choice(find_videos(tmp_path), 1).value
+    assert bool(place) == bool(side)
+    if place:
+        assert place[2:] == pytest.approx((side, side), abs=4)
+        assert (np.abs(places - np.add(place[:2], side / 2)) < side / 2).all()
+
+
+@pytest.mark.slow
+def test_own_labels_reach_the_probe_only(given, tmp_path):
+    (tmp_path / "videos").mkdir()
+    videos = Path(shutil.copy(given["CLIP"], tmp_path / "videos")).parent
+
+    def own():
+        return exit_code_of(lambda: run(own_system("pyramids"), [
+            "own", "--videos", str(videos), "--workdir", str(tmp_path), "--variants", "untrained", "image_moments",
+            "--size", "32", "--level-sizes", "2", "4", "--window", "4", *SHORT.split()]))
+
+    assert own() == 2  # `image_moments` is measured by labels alone
+    (videos / "keypoints.csv").write_text("\n".join(["video,frame,keypoint,x,y", *(
+        f"clip.mp4,{frame},nose,{10 + frame},20" for frame in range(9))]))
+    assert own() == 0
+    results = json.loads((tmp_path / "pyramids" / "own" / "untrained" / "seed-0" / "results.json").read_text())
+    assert {"rmse/flat", "rmse/flat/nose"} <= set(results["metrics"])
+
+
+# A finished run is adapted to images without its source, or kept
+
+@pytest.mark.slow
+def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp_path):
+    typed = ["own", "--target", given["ONE"], "--workdir", str(tmp_path), *STEPS.split(), "--start"]
+    report = run(own_system("regda"), [*typed, given["SAME"], "--target-project", "P", "--least-agreement", "1e-9"])
+    folder = report.parent / "adapted" / "seed-0"
+    before, after, start = (load_trained(Path(one) / "model").variables for one in (
+        given["SAME"], folder, report.parent / "start" / "seed-0"))
+    assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 0
+    assert json.loads((folder / "pose_statistics.json").read_text())["poses"] == 40
+    assert any(not np.array_equal(a, b) for a, b in zip(
+        jax.tree.leaves(before["params"]), jax.tree.leaves(after["params"]), strict=True))
+    jax.tree.map(np.testing.assert_array_equal, start, before)
+    assert read_command(own_system("regda"), [*typed, str(folder)]).config.network.widths == (4, 4, 4)
+
+
+@pytest.mark.slow
+def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(given, tmp_path):
+    """A start that has held images out on which its scores were as low as they are here."""
+    start = Path(shutil.copytree(given["SAME"], tmp_path / "start"))
+    table = ScoreTable(np.linspace(-1, -0.5, 11), np.full(10, 0.9), "mse_peak", 0.1)
+    write_json(start / "score_table.json", score_table_as_json(table))
+    folder = run(own_system("regda"), ["own", "--target", given["ONE"], "--workdir", str(tmp_path), *STEPS.split(),
+                                       "--start", str(start)]).parent / "adapted" / "seed-0"
+    assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1
+    jax.tree.map(np.testing.assert_array_equal, *(load_trained(one / "model").variables for one in (folder, start)))

@@ -1,18 +1,17 @@
 """Every flag of every system on people's own data, changed: what is read trains, by steps that are traced, not run."""
+import re
 from collections import defaultdict
-from dataclasses import fields, is_dataclass
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
 import pytest
-import tyro
 
 from kpjax.errors import InputError
 from kpjax.lab.own.systems import own_system
 from kpjax.structures import Trained
 from kpjax.systems import system as skeleton_of_systems
 from kpjax.systems.command_line import read_command
+from kpjax.systems.configs import flat
 from kpjax.training.fit import Evaluation, no_training
 
 TINY = {
@@ -27,35 +26,22 @@ TINY = {
 LEFT = {"image_size", "heatmap_size", "batch_size", "steps", "level_sizes", "window", "landmarks", "place", "every"}
 
 
-def flags_of(config) -> list[tuple[str, ...]]:
-    """Returns each flag of a nested config with other values, as they are typed."""
+def flags_of(config, shown: str) -> list[tuple[str, ...]]:
+    """Returns each flag of a config with other values, as they are typed. shown: the help with all flags."""
     found = []
-    hints = get_type_hints(type(config), include_extras=True)
-    for field in fields(config):
-        value, hint = getattr(config, field.name), hints[field.name]
-        if is_dataclass(value):
-            found += flags_of(value)
+    for name, value in flat(config).items():
+        flag = f"--{name.replace('_', '-')}"
+        if choices := re.search(rf"{flag} \{{([\w,]+)\}}", shown):
+            found += [(flag, choice) for choice in choices[1].split(",") if choice != str(value)]
+        elif name in LEFT:
             continue
-        marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-        hidden = any(mark is tyro.conf.Suppress or "Suppress" in repr(mark) or "Fixed" in repr(mark) for mark in marks)
-        if field.name in LEFT or hidden or isinstance(value, float) or (isinstance(value, str) and not _choices(hint)):
-            continue
-        flag = f"--{field.name.replace('_', '-')}"
-        if isinstance(value, bool):
+        elif isinstance(value, bool):
             found.append((f"--no-{flag[2:]}" if value else flag,))
-        elif choices := _choices(hint):
-            found += [(flag, str(choice)) for choice in choices if choice != value]
-        elif isinstance(value, tuple):
-            if value and isinstance(value[0], int):
-                found.append((flag, *(str(_less(one)) for one in value)))
-        else:
+        elif isinstance(value, tuple) and value and isinstance(value[0], int):
+            found.append((flag, *(str(_less(one)) for one in value)))
+        elif isinstance(value, int):
             found.append((flag, str(_less(value))))
     return found
-
-
-def _choices(hint) -> tuple:
-    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def _less(value: int) -> int:
@@ -75,14 +61,16 @@ def traced(method, streams, *, key, start=None, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
-def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch):
+def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(skeleton_of_systems, "fit", traced)
     variant, typed = TINY[name]
     system = own_system(name)
     base = ["own", *(given.get(word, word) for word in typed.split()), "--variants", variant]
     config = read_command(system, base).config
+    with pytest.raises(SystemExit):
+        read_command(system, [*base, "--help-all"])
     broken, refused = [], []
-    for number, flag in enumerate([(), *flags_of(config)]):
+    for number, flag in enumerate([(), *flags_of(config, capsys.readouterr().out)]):
         arguments = [*base, *flag, "--workdir", str(tmp_path / str(number))]
         try:
             (job,) = read_command(system, arguments).jobs()
