@@ -44,6 +44,7 @@ import jax
 import numpy as np
 import pytest
 from etils.epath import backend, gpath
+from xdist.scheduler import LoadFileScheduling
 
 from kpjax.allocator import keep_freed_memory
 from kpjax.platforms import known_platform
@@ -62,6 +63,18 @@ def pytest_collection_finish():
     """What was imported stays to the end: the garbage collector need not look at it again."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Keeps the default tests of all systems in one process, which makes the runs that they look at once."""
+    if config.option.markexpr != "not slow":
+        return None
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "tests/systems" if nodeid.startswith("tests/systems/") else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 def resident_bytes():
