@@ -198,11 +198,13 @@ def drawn(shapes, seed=7):
 
 
 def drawn_state(method: Method, given=None, seed=7, streams=None):
-    """Returns a first state in numpy whose networks are drawn; given: the start, of which only shapes matter."""
+    """Returns a first state in numpy whose networks are drawn and whose sums and moments are zero; given: the start, of
+    which only shapes matter."""
     streams = streams_of(method) if streams is None else streams
     shapes = jax.eval_shape(method.init, jax.random.key(0), streams, {} if given is None else given)
-    optimizer_state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes.optimizer_state)
-    return drawn(shapes, seed)._replace(optimizer_state=optimizer_state)
+    empty = {name: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), getattr(shapes, name))
+             for name in ("optimizer_state", "mean_sum", "square_sum") if hasattr(shapes, name)}
+    return drawn(shapes, seed)._replace(**empty)
 
 
 def forward(method: Method):
