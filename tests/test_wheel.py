@@ -59,16 +59,3 @@ def test_commands_run_without_a_clone(installed, tmp_path):
     asked = run(installed, tmp_path, script(installed), "train", "regda", "--help")
     assert asked.returncode == 0, asked.stderr
     assert "--target" in asked.stdout
-
-
-def test_nothing_that_only_published_data_need_is_imported():
-    """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
-    code = ("import importlib, pkgutil, sys, kpjax.lab.commands.train, data.figures, data.dsprites\n"
-            "for entry in pkgutil.iter_modules(kpjax.lab.commands.__path__, 'kpjax.lab.commands.'):\n"
-            "    importlib.import_module(entry.name)\n"
-            "for system in kpjax.lab.commands.train.NEEDS:\n"
-            "    importlib.import_module(f'kpjax.lab.own.{system}')\n"
-            "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
-            "set(sys.modules)))")
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert answer.stdout.strip() == "[]"
