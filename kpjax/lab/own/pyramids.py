@@ -1,7 +1,7 @@
 """Keypoint Pyramids on people's own videos."""
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,9 +19,9 @@ from kpjax.lab.formats.video_labels import TABLE, with_labels
 from kpjax.lab.own.choices import Choice, chosen
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.systems import pyramids
-from kpjax.systems.configs import Count, Rule
-from kpjax.systems.pyramids.config import SMALL, Config, Still, VideoSet
-from kpjax.systems.system import Job, Predicting, StoredRun
+from kpjax.systems.configs import Count, Rule, changed
+from kpjax.systems.pyramids.config import SMALL, Config, VideoSet
+from kpjax.systems.system import Job
 
 PLACE = Rule(lambda place: not place or (len(place) == 4 and min(place[2:]) > 0), "give left, upper, width and height")
 SMALLER = 0.8  # of a frame's longer side: the part in which things move is cropped only if it is smaller
@@ -52,47 +52,34 @@ class OwnVideos(VideoSet):
         return find_videos(*(Path(path).expanduser() for path in self.videos))
 
 
-@dataclass(frozen=True)
-class OwnConfig(Config):
-    """All that a run on a person's own videos depends on."""
-
-    data: OwnVideos = OwnVideos()
-
-
-OWN = OwnConfig(**vars(SMALL) | {
-    "summary": "keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
-    "data": OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), "steps": 2000, "evaluations": 0,
-    "pyramid": replace(SMALL.pyramid, sharpness=4.0), "still": Still(residual=True, motion_weight=0.9),
-    # As they were measured, rendered people and flies
-    "optimizer": replace(SMALL.optimizer, learning_rate=4e-3),
-    "rendering": replace(SMALL.rendering, reconstruction_width=0.1),
-    "weights": replace(SMALL.weights, motion=0.02),
-    "baselines": replace(SMALL.baselines, keynet_steps=2.1),  # for as much computing
-    "collapse_steps": 1500,
+OWN = changed(
+    SMALL, summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
+    data=OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), steps=2000, evaluations=0, sharpness=4.0,
+    residual=True, motion_weight=0.9,
+    learning_rate=4e-3, reconstruction_width=0.1, motion=0.02,  # as they were measured, rendered people and flies
+    keynet_steps=2.1,  # for as much computing
+    collapse_steps=1500,
     # Where nothing moves a copy of the reference is right down to the noise.
-    "collapse_baselines": ("constant_colour", "mean_image")})
+    collapse_baselines=("constant_colour", "mean_image"))
 
 
-def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+def resolved(config: Config, typed: Collection[str]) -> Config:
     """Returns the config with what is not typed chosen from the videos, each choice printed with its reason."""
     data, files = config.data, config.data.files()
-    total = sum(len(video) for video in files)
+    total = sum(map(len, files))
     fitting = max(math.ceil(total / FRAMES), 1)
     every = data.every if "every" in typed else fitting
     longest = max(-(-len(video) // every) for video in files)
-    window = min(data.window, longest // 2)
-    if window < 1 or ("window" in typed and data.window > longest // 2):
-        asked = data.window if "window" in typed else 1
-        raise InputError("videos", f"the longest video has {longest} frames" + (f" (every {every}th)" * (every > 1)) +
-                         f", and a window of {asked} needs {2 * asked}; give longer videos"
-                         + (" or a smaller --window" if asked > 1 else ""))
-    place = Choice("place", (), "as typed") if "place" in typed else place_choice(files, every)
+    window = data.window if "window" in typed else max(min(data.window, longest // 2), 1)
+    if window > longest // 2:
+        raise InputError("videos", f"the longest video has {longest} frames{f' (every {every}th)' * (every > 1)}, and "
+                         f"a window of {window} needs {2 * window}; give longer videos, or a smaller --window")
     sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
     if len(sizes) > 1 and "image_size" not in typed:
         raise InputError("videos", f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
                          f"to which they are brought with --size {data.image_size}, or leave some out")
     return chosen(config, [
-        place,
+        Choice("place", (), "as typed") if "place" in typed else place_choice(files, every),
         Choice("every", fitting, f"{total} frames in {len(files)} videos"
                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
         Choice("window", window, f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
@@ -144,11 +131,6 @@ def open_data(job: Job) -> pyramids.Data:
     return pyramids.Data(source, source)
 
 
-def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images, of which it sees the same part."""
-    return pyramids.SYSTEM.predicting(stored)._replace(transform=stored.config.data.square())
-
-
 # They stand first in the table: own videos seldom have labels.
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
 SYSTEM = made(OwnSystem(
@@ -157,5 +139,6 @@ SYSTEM = made(OwnSystem(
     applicable=lambda config: tuple(  # labels evaluate those without a network
         name for name in pyramids.VARIANTS if name != pyramids.ORACLE and (
             name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))),
-    differences={"predicting": predicting, "columns": lambda config: sorted(
-        pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))
+    differences={
+        "predicting": lambda run: pyramids.SYSTEM.predicting(run)._replace(transform=run.config.data.square()),
+        "columns": lambda config: sorted(pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))
