@@ -1,17 +1,17 @@
 """Frozen-core adaptation on people's own data: a finished run of one category as the core, and images of another."""
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 import tyro
 
 from kpjax.errors import InputError, summarise
 from kpjax.images.transforms import Letterbox
-from kpjax.input.source import check_disjoint
+from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.lab.formats.project import Frame, Project
+from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
@@ -21,13 +21,12 @@ from kpjax.lab.own.project import Own, every_th
 from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
-from kpjax.models.networks import Network
 from kpjax.systems import adaptation
 from kpjax.systems.adaptation import Data, checked, with_turns
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.variants import plain_of
 from kpjax.systems.configs import Backbone, changed
-from kpjax.systems.system import Job
+from kpjax.systems.system import Job, scaled
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
@@ -54,6 +53,10 @@ class OwnImages:
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
 
+    def square(self) -> Letterbox:
+        """Returns the transform of an image that tests to a square one."""
+        return Letterbox(self.image_size)
+
 
 @dataclass(frozen=True)
 class OwnConfig(Config):
@@ -61,14 +64,14 @@ class OwnConfig(Config):
 
     core: OwnCore = OwnCore()
     data: OwnImages = OwnImages()
-    network: Network = HourglassNetwork(16, 1)  # the core's, when its run has been read
     backbone: tyro.conf.Suppress[Backbone] = Backbone()  # the core's
     own: Own = Own()
 
 
 OWN = OwnConfig(**vars(SYNTHETIC) | {
     "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
-    "core": OwnCore(), "data": OwnImages(), "network": HourglassNetwork(16, 1), "backbone": Backbone(),
+    "core": OwnCore(), "data": OwnImages(), "backbone": Backbone(),
+    "network": HourglassNetwork(16, 1),  # the core's, when its run has been read
     "optimizer": replace(SYNTHETIC.optimizer, decay_to="start"),  # as it was measured
     "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
 
@@ -92,51 +95,41 @@ def own_core(folder: str) -> tuple[adaptation.Core, Any, Mapping[str, Any]]:
         "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]}
 
 
-class Split(NamedTuple):
-    """Frames that are adapted to, and what is held out: labelled animals of a project, or else the frames `test`."""
-
-    target: tuple[Frame, ...]
-    test: tuple[Frame, ...]
-    project: Project | None
-    held: projects.Held | None
-    words: str  # what is held out
-
-
-def own_split(data: OwnImages, own: Own) -> Split:
-    """Splits a person's frames. Images that a project holds out are not adapted to. Without a project whole videos are
-    held out where there are three or more, else the last fifth of the frames."""
-    frames = every_th(frames_at(data.images), own.every)
-    if data.project:
-        project, held = projects.opened(data.project, own)
+def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
+    """Returns frames that are adapted to, those that test, and what is held out in words. Images that a project holds
+    out are not adapted to, and it tests. Without one whole videos are held out where there are three or more, else the
+    last fifth of the frames."""
+    frames = every_th(frames_at(config.data.images), config.own.every)
+    if config.data.project:
+        project, held = projects.opened(config)
         tested = {frame_identity(project.frames[project.instances[number].frame], project.root)
                   for number in held.held_out}
-        target = tuple(frame for frame in frames if frame_identity(frame, project.root) not in tested)
-        return Split(target, (), project, held, held.words)
+        return [frame for frame in frames if frame_identity(frame, project.root) not in tested], [], held.words
     videos = sorted({frame.path for frame in frames if frame.number is not None})
-    if len(videos) >= projects.ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames):
-        drawn = videos[-max(round(0.2 * len(videos)), 1):]
-        test, words = [one for one in frames if one.path in drawn], f"videos {summarise([one.name for one in drawn])}"
-    else:
-        test = frames[-max(round(0.2 * len(frames)), 1):]
-        words = f"the last {len(test)} frames"
-    kept = set(test)
-    return Split(tuple(frame for frame in frames if frame not in kept), tuple(test), None, None, words)
+    whole = len(videos) >= projects.ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames)
+    parts = videos if whole else frames
+    drawn = dict.fromkeys(parts[-max(round(0.2 * len(parts)), 1):])
+    target, test = ([frame for frame in frames if ((frame.path if whole else frame) in drawn) == out]
+                    for out in (False, True))
+    return target, test, f"videos {summarise([one.name for one in drawn])}" if whole else f"the last {len(test)} frames"
 
 
 def open_data(job: Job) -> Data:
     """Opens a person's images without labels, and those that test: a project's labelled ones, or a held-out part."""
-    data, own = job.config.data, job.config.own
-    split = own_split(data, own)
-    root = split.project.root if split.project else Path("/")
-    target = unlabelled_source(split.target, Letterbox(data.target_side), NO_KEYPOINTS, root=root, name="own images",
-                               on_bad_frame=own.on_bad_frame)
-    if split.project:
-        fit, test = projects.open_labelled(data.project, own, Letterbox(data.image_size))
-        check_disjoint(target, test)
+    config, (target, test, _) = job.config, own_split(job.config)
+    root = projects.opened(config)[0].root if config.data.project else Path("/")
+
+    def without_labels(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
+        return unlabelled_source(frames, Letterbox(side), NO_KEYPOINTS, root=root, name=name,
+                                 on_bad_frame=config.own.on_bad_frame)
+
+    images = without_labels(target, config.data.target_side, "own images")
+    if config.data.project:
+        fit, held_out = projects.open_labelled(config)
+        check_disjoint(images, held_out)
     else:
-        fit = test = unlabelled_source(split.test, Letterbox(data.image_size), NO_KEYPOINTS, root=root,
-                                       name="own images, held out", on_bad_frame=own.on_bad_frame)
-    return checked(job.config, with_turns(target, fit, test, data.image_size))
+        fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
+    return checked(config, with_turns(images, fit, held_out, config.data.image_size))
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -147,38 +140,38 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError(min(decided), "the core decides it; leave it out")
     if not config.data.images:
         raise InputError("images", "name images, videos or folders of them")
-    every, _ = every_choice(frames_at(config.data.images), config.own, typed)
-    split = own_split(config.data, config.own if "every" in typed else replace(config.own, every=every.value))
-    if (count := len(split.target) + len(split.test)) < LEAST_IMAGES:
+    every, own = every_choice(frames_at(config.data.images), config.own, typed)
+    target, test, words = own_split(replace(config, own=own))
+    if (count := len(target) + len(test)) < LEAST_IMAGES:
         raise InputError("images", f"{count} images; points are found on at least {LEAST_IMAGES}")
-    wanted = -(-PASSES * len(split.target) // config.batch_size)
-    passes = f"{PASSES} passes over {len(split.target)} images in batches of {config.batch_size} are {wanted}"
+    wanted = -(-PASSES * len(target) // config.batch_size)
     choices = [
         *(Choice(name, value, "as the core has it") for name, value in fields.items()),
         Choice("target_side", fields["image_size"], "views are drawn from images as large as those of the core"),
         every, Choice("steps", min(max(wanted, FEWEST_STEPS), MOST_STEPS),
-                      f"{passes}, kept between {FEWEST_STEPS} and {MOST_STEPS}")]
-    if split.project:
-        if facts_of(split.project).several:
-            raise InputError("project", f"{split.project.root} has several animals on an image; nothing finds animals "
-                             "of a category without labels, so give images of one animal each, such as crops")
-        fit = len(split.held.train)
+                      f"{PASSES} passes over {len(target)} images in batches of {config.batch_size} are {wanted}, kept "
+                      f"between {FEWEST_STEPS} and {MOST_STEPS}")]
+    if config.data.project:
+        project, held = projects.opened(config)
+        if facts_of(project).several:
+            raise InputError("project", f"{project.root} has several animals on an image; nothing finds animals of a "
+                             "category without labels, so give images of one animal each, such as crops")
+        fit = len(held.train)
         choices += [
             Choice("lengths", "object", "errors are percent of the labelled extent"),
             Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),
                    f"{fit} labelled images fit the regressors between points and labels, and teach the points nothing")]
     network = replace(network, dtype=config.network.dtype) if "dtype" in typed else network
     side = config.data.image_size if "image_size" in typed else fields["image_size"]
-    print(f"core: {config.core.core}, {network}; {len(split.target)} images without labels; held out: {split.words}")
-    return changed(chosen(changed(config, network=network, image_size=side), choices, typed), summary=(
-        f"{len(split.target)} images, the core of {config.core.core}; held out: {split.words}"))
+    print(f"core: {config.core.core}, {network}; {len(target)} images without labels; held out: {words}")
+    return chosen(changed(config, network=network, image_size=side), choices, typed, summary=(
+        f"{len(target)} images, the core of {config.core.core}; held out: {words}"))
 
 
 SYSTEM = made(OwnSystem(
     adaptation.SYSTEM, OWN, resolved, open_data,
     short_list=lambda config: ("random_core", "adapted"),
-    applicable=lambda config: adaptation.SYSTEM.applicable("own", config),
+    applicable=lambda config: tuple(adaptation.VARIANTS),
     differences={
         "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core)[0]),
-        "shortened": lambda config, steps: replace(config, steps=steps),
-        "lengths": lambda config, variant: {variant: config.steps}}))
+        "shortened": scaled(), "lengths": lambda config, variant: {variant: config.steps}}))

@@ -21,7 +21,7 @@ from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import Crowd, crowd_of, frame_identity, unlabelled_source, whole_frames
 from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.project import Held, Own, every_th, open_animals
+from kpjax.lab.own.project import Held, Own, every_th, open_animals, opened
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.structures import Skeleton, Trained
@@ -42,7 +42,6 @@ STEPS, BATCH, RATE = 600, 8, 3e-3
 MORE = 4  # animals that are looked for beyond the most on a labelled frame
 FOUND, FAINT = 0.3, 0.1  # the score from which an animal is there; where their number is known, it is lower
 SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
-Opened = Callable[[Any], tuple[Project, Held]]  # of a config: the project, and what of it is held out
 NEARLY_NONE = 0.05  # of the frames have an animal, below which they look like none that the finder knows
 KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use
 
@@ -105,7 +104,7 @@ def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def learnt_finder(job: Job, opened: Opened) -> Learnt:
+def learnt_finder(job: Job) -> Learnt:
     """Trains the network that finds animals, or reads it: a stage of a job that all variants of a seed share."""
     project, held = opened(job.config)
     whole, points = whole_frames(project)

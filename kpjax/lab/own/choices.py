@@ -4,6 +4,7 @@ The network is a real backbone where its weights can be had, else the small U-ne
 """
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from kpjax import InputError
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, crowd_of, reference_lengths
-from kpjax.lab.own.project import Held, Own, every_th
+from kpjax.lab.own.project import Held, Own
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
@@ -61,17 +62,21 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
                  project.skeleton.names)
 
 
-def facts_of_training(project: Project, held: Held, data: Any, typed: Collection[str]) -> Facts:
+def facts_of_training(project: Project, held: Held, data: Any, typed: Collection[str], without: str = "") -> Facts:
     """Computes the statistics of what trains, and says what a run on several animals does with them, and whether labels
     seem to lack some of them.
 
-    data: the images of a config, of which a typed `transform` decides whether animals are cropped.
+    data: the images of a config, of which a typed `transform` decides whether animals are cropped. without: the flag of
+    frames without labels, if a run needs these. Raises InputError where no frame shows how to find animals on them.
     """
     facts = facts_of(project, held.train)
     if "transform" in typed:
         facts = facts._replace(several=data.transform == "around_box")
     if facts.several:
         crowd = crowd_of(project)
+        if without and crowd.most < 2:
+            raise InputError(without, "crops around boxes: frames without labels have none, and no frame shows two "
+                             "animals from which finding them could be learnt; leave out --transform around_box")
         some = f"up to {crowd.most} animals on a" if crowd.fewer else f"{crowd.most} animals on every"
         print(f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames")
         if crowd.fewer:
@@ -146,22 +151,21 @@ def rate_choices(config: Any, reason: str, most: float = math.inf) -> list[Choic
             if name == "learning_rate" or rate > most]
 
 
-def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> tuple[Choice, int]:
-    """Chooses which frames of videos without labels are used, and counts those that will be. frames: of videos, and
-    images."""
+def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> tuple[Choice, Own]:
+    """Chooses which frames of videos without labels are used, and returns the flags with it, unless it was typed."""
     of_videos = sum(frame.number is not None for frame in frames)
     every = math.ceil(of_videos / FRAMES_WITHOUT_LABELS)
     why = "all of them" if every == 1 else f"about {of_videos // max(every, 1)}, since neighbours are nearly identical"
     choice = Choice("every", every, f"{of_videos} frames of videos without labels: {why}") if of_videos else Choice(
         "every", 1, "there are no videos without labels")
-    return choice, len(every_th(frames, own.every if "every" in typed else choice.value))
+    return choice, own if "every" in typed else replace(own, every=choice.value)
 
 
-def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0) -> Any:
+def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any) -> Any:
     """Returns the config with all choices but those of typed fields, and prints each with its reason.
 
     `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled: animals that a batch is
-    drawn from, where it is.
+    drawn from, where it is. unsaid: other fields, which are not printed.
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
     for field, value, reason in choices:
@@ -176,7 +180,7 @@ def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], label
     if 0 < 2 * labelled < batch and "batch_size" in typed:
         print(f"--batch-size {batch} is more than the {labelled} labelled animals: a step sees each about "
               f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do")
-    return changed(config, **{field: value for field, value, _ in choices if field not in typed - {"steps"}})
+    return changed(config, **{field: value for field, value, _ in choices if field not in typed - {"steps"}}, **unsaid)
 
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.

@@ -19,7 +19,8 @@ from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, Part, counted, scores_of
-from kpjax.lab.own.animals import FOLDER, Opened, found_text, keep_finder, learnt_finder
+from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
+from kpjax.lab.own.project import opened
 from kpjax.systems.command_line import Command, typed_fields
 from kpjax.systems.configs import config_as_json, flat
 from kpjax.systems.system import OWN, Job, Outcome, OwnParts, StoredRun, System
@@ -43,9 +44,9 @@ class OwnSystem(NamedTuple):
     # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or TARGET, whose `scale` is
     # the diagonal of the labelled body. Runs keep their errors in pixels, what scores mean, and radii; none without.
     parts: Callable[[Job, Any], Mapping[str, Part]] = lambda job, data: {}
-    # The project, and what of it is held out: runs on crops of several animals keep a network that finds them.
-    opened: Opened | None = None
-    found: Callable[[Any], Source | None] = lambda data: None  # of a run's data, crops of animals that it found itself
+    # Of the data of a run that learns from a project: crops of animals that it found itself, and None if it found none.
+    # A run on crops of several animals keeps a network that finds them.
+    found: Callable[[Any], Source | None] | None = None
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None  # raises InputError
     seeded: Callable[[Any], bool] = lambda config: False  # whether what is opened differs between seeds
     differences: Mapping[str, Any] = MappingProxyType({})  # other fields of the System
@@ -67,17 +68,17 @@ def made(own: OwnSystem) -> System:
     def report(*parts: Any, **more: Any) -> Any:  # its libraries are not waited for by help
         return importlib.import_module("kpjax.lab.own.report").own_report(*parts, **more)
 
-    opened = functools.lru_cache(maxsize=2)(own.open)
+    open_once = functools.lru_cache(maxsize=2)(own.open)
     system = own.paper._replace(
         presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines), resolved=own.resolved,
-        open=lambda job: opened(job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)),
+        open=lambda job: open_once(job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)),
         short_list=lambda preset, config: own.short_list(config),
         applicable=lambda preset, config: own.applicable(config), **own.differences)
 
     def train(job: Job, data: Any) -> Outcome:
-        crowded = own.opened and not job.plan and job.config.data.transform == "around_box"
-        if crowded and crowd_of(own.opened(job.config)[0]).most > 1:
-            learnt = learnt_finder(job._replace(variant=""), own.opened)
+        crowded = own.found and not job.plan and job.config.data.transform == "around_box"
+        if crowded and crowd_of(opened(job.config)[0]).most > 1:
+            learnt = learnt_finder(job._replace(variant=""))
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))
         return system.train(job, data)

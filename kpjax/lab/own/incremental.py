@@ -14,7 +14,6 @@ from kpjax import InputError, Skeleton, Variables
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
@@ -49,11 +48,10 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-OWN = OwnConfig(**vars(SMALL_REAL) | {
-    "summary": "new keypoints for a run of one's own: --old RUN --project P; 2 cores",
-    "data": OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
-                      difficulty=1.0),
-    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0), "base_steps": 1, "pck_threshold": 0.1})
+OWN = OwnConfig(**vars(changed(
+    SMALL_REAL, summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores", heatmap_size=0,
+    data=OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
+                   difficulty=1.0), base_steps=1, pck_threshold=0.1)))
 
 
 def old_run(folder: str) -> EarlierRun:
@@ -96,12 +94,10 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
     """
-    if "weights" in typed:
-        raise InputError("weights", "the old run brings them; leave them out")
     old, project = old_run(config.data.old), project_of(config, quiet=False)
     names, network = old.skeleton.names, old.taken_over["network"]
-    if absent := sorted(set(typed) - {"network", *flat(replace(config, network=network))}):
-        raise InputError(absent[0], f"the old run's network, {network.name}, has no such option; leave it out")
+    if refused := sorted(set(typed) - {"network", *flat(replace(config, network=network))} | {"weights"} & set(typed)):
+        raise InputError(refused[0], f"the old run decides about {network.name} and its weights; leave it out")
     new = new_names(names, project)
     if isinstance(network, MoveNet) and len(names) + len(new) in (PYRAMID_WIDTH, HEAD_WIDTH):
         raise InputError("project", f"{len(names) + len(new)} keypoints in all, which is a width of {network.name}'s "
@@ -114,12 +110,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
     rates = ("published weights are changed slowly", FINE_RATE) if published.is_published(config.data.old) else (
         "the preset's",)
-    return changed(choices.chosen(config, [
+    return choices.chosen(config, [
         choices.image_choices(facts, None)[0],
         *(choices.Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
         choices.rotation_choice(facts),
         choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-        *choices.rate_choices(config, *rates)], typed, labelled), summary=(
+        *choices.rate_choices(config, *rates)], typed, labelled, summary=(
             f"{', '.join(new)} from {projects.title(config.data.project, config.own)}, {labelled} animals, for a model "
             f"of {', '.join(names)}; held out: {held.words}"))
 
@@ -194,24 +190,13 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
             Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
 
 
-def parts(job: Job, data: Data) -> dict[str, Part]:
-    """Returns the animals that train, of whose labels those of new keypoints teach, and those held out."""
-    root = projects.needed_project(job.config.data.project, job.config.own).root
-    return {TRAINED: Part(data.train, root), HELD_OUT: Part(open_project(job.config)[1], root)}
-
-
-def opened(config: OwnConfig) -> tuple[Project, projects.Held]:
-    """Returns the project, of which all labelled points show where an animal is, and what is held out."""
-    project = project_of(config)
-    return project, projects.hold_out(project, config.own.validation)
-
-
 SYSTEM = made(OwnSystem(
     incremental.SYSTEM, OWN, resolved, lambda job: open_project(job.config)[0],
     short_list=lambda config: ("finetune", "ksd_only"),
     # Without those that need images of the old model.
     applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
                                     if not variant.recipe.memory and variant.recipe.base != "joint"),
-    parts=parts, opened=opened,
+    parts=lambda job, data: projects.parts_of(job.config, data.train, open_project(job.config)[1]),
+    found=lambda data: None,
     differences={"measure": measure, "columns": columns, "poses": lambda data: data.train,
                  "lengths": lambda config, variant: {variant: config.steps}}))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
-from kpjax.input.source import ArraySource
+from kpjax.input.source import ArraySource, Source
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, frame_identity, frames_at, project_source
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.uniting import in_names, united
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -86,10 +87,12 @@ class Held(NamedTuple):
     words: str
 
 
-def opened(path: str, own: Own, argument: str = "project") -> tuple[Project, Held]:
-    """Reads the project at a path, and says what of it is held out. Raises InputError as both parts do."""
-    project = needed_project(path, own, argument)
-    return project, hold_out(project, own.validation)
+def opened(config: Any) -> tuple[Project, Held]:
+    """Reads the project whose labels a run learns from, the `source` or `project` of its data, and says what of it is
+    held out. Raises InputError as both parts do."""
+    argument = "source" if hasattr(config.data, "source") else "project"
+    project = needed_project(getattr(config.data, argument), config.own, argument)
+    return project, hold_out(project, config.own.validation)
 
 
 def labelled_frames(project: Project) -> list[int]:
@@ -248,12 +251,23 @@ def videos_of(project: Project) -> list[Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def open_labelled(path: str, own: Own, transform: Transform, argument: str = "project"
-                  ) -> tuple[ArraySource, ArraySource]:
-    """Returns the (training, held-out) animals of the project at a path, read once."""
-    project, held = opened(path, own, argument)
-    return (open_animals(own, transform, project, held.train, "training"),
-            open_animals(own, transform, project, held.held_out, "held out"))
+def open_labelled(config: Any) -> tuple[ArraySource, ArraySource]:
+    """Returns the (training, held-out) animals of the project that `opened` reads, read once."""
+    project, held = opened(config)
+    return (open_animals(config.own, config.data.square(), project, held.train, "training"),
+            open_animals(config.own, config.data.square(), project, held.held_out, "held out"))
+
+
+def parts_of(config: Any, trained: Source | None, held_out: Source | None, target: Source | None = None
+             ) -> dict[str, Part]:
+    """Returns the labelled animals that train, those held out, and those of the target, as far as there are any."""
+    found = {}
+    if trained is not None:
+        root = opened(config)[0].root
+        found = {TRAINED: Part(trained, root), HELD_OUT: Part(held_out, root)}
+    if target is not None:
+        found[TARGET] = Part(target, needed_project(config.data.target_project, config.own, "target_project").root)
+    return found
 
 
 def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str) -> ArraySource:

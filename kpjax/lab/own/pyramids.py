@@ -47,8 +47,6 @@ class OwnVideos(VideoSet):
 
     def files(self) -> tuple[Video, ...]:
         """Finds the videos. Raises InputError if none is named or found."""
-        if not self.videos:
-            raise InputError("videos", "no video is named; give files or folders, for example --videos clips other.mp4")
         return find_videos(*(Path(path).expanduser() for path in self.videos))
 
 

@@ -1,20 +1,18 @@
 """Semi-supervised localization on people's own data: a project, and frames without labels."""
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import tyro
 
 from kpjax import InputError
 from kpjax.input import source
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.project_source import crowd_of
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part, counted
+from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import learnt_finder, open_frames
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
-from kpjax.lab.own.project import Held, Own, Unlabelled
+from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
@@ -36,10 +34,8 @@ class OwnSubset(LabelledSubset):
     project: str = ""  # with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
     unlabelled: tuple[str, ...] = ()  # images, videos, folders of them; none: those of the project
     unlabelled_pool: Literal["rest", "none"] = "rest"  # "none": the labels alone, as where no frame is without labels
-    labelled: float = 1.0  # of the animals that train: at most 1 a share, above it a count; drawn by the seed
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
-    pck_over: Literal["box", "scale"] = "scale"
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
 
     @property
@@ -56,33 +52,27 @@ class OwnConfig(Config):
     own: Own = Own()
 
 
-OWN = OwnConfig(**vars(SMALL_REAL) | {
-    "summary": "one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 cores",
-    "data": OwnSubset("own", "the labelled body's diagonal", validation_share=0.15), "selection": "last",
-    "backbone": Start(),
-    "heatmaps": replace(SMALL_REAL.heatmaps, heatmap_size=0),
-    "baselines": replace(SMALL_REAL.baselines, generator_size=64, generator_widths=(8, 16, 32))})
+OWN = OwnConfig(**vars(changed(
+    SMALL_REAL, summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
+    "cores", data=OwnSubset("own", "the labelled body's diagonal", validation_share=0.15, pck_over="scale",
+                            labelled=1.0),
+    backbone=Start(), selection="last", heatmap_size=0, generator_size=64, generator_widths=(8, 16, 32))))
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the project, each choice printed with its reason."""
-    data, own, (project, held) = config.data, config.own, opened(config)
-    if data.unlabelled and data.all_labelled:
-        raise InputError("unlabelled", "--unlabelled-pool none reads none of them; leave out one of the two")
-    facts = choices.facts_of_training(project, held, data, typed)
+    data, batch, (project, held) = config.data, config.batch_size, projects.opened(config)
+    facts = choices.facts_of_training(project, held, data, typed, "unlabelled" * bool(data.unlabelled))
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
         raise InputError("labelled", f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer")
-    if facts.several and data.unlabelled and crowd_of(project).most < 2:
-        raise InputError("unlabelled", "crops around boxes: frames without labels have none, and no frame shows two "
-                         "animals from which finding them could be learnt; leave out --transform around_box")
     alone = data.all_labelled or (facts.several and not data.unlabelled)
     found = Unlabelled((), frozenset()) if alone else projects.unlabelled_frames(project, held, data.unlabelled)
-    every, _ = choices.every_choice(found.frames, own, typed)
-    step = own.every if "every" in typed else every.value
-    kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(step, project.root))
+    every, own = choices.every_choice(found.frames, config.own, typed)
+    kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(own.every, project.root))
     if data.unlabelled and not kept:
-        raise InputError("unlabelled", "nothing but held-out images there; name other images or videos")
+        raise InputError("unlabelled", "none of them is read: name others than held-out images, and leave out "
+                         "--unlabelled-pool none")
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
@@ -91,26 +81,20 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         before = earlier_run(config.backbone.start, "start", semi_supervised.SCORE_KIND).held_out
         if before and before != held.words:
             print(f"the run at --start had held out {before}: what it learnt flatters errors; --validation names it")
-    batch = config.batch_size
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
                     typed, semi_supervised.SCORE_KIND),
         choices.Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
-        choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled)
-    if not kept:
-        config = changed(config, unlabelled_pool="none")
-        if not (data.all_labelled or facts.several):
-            print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
-    elif config.backbone.weights and not data.unlabelled:
+        choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
+        unlabelled_pool=data.unlabelled_pool if kept else "none", summary=(
+            f"{projects.title(data.project, config.own)}, {labelled} animals with labels, {kept or 'no'} frames "
+            f"without; held out: {held.words}"))
+    if not (kept or data.all_labelled or facts.several):
+        print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
+    elif kept and config.backbone.weights and not data.unlabelled:
         print(FROM_WEIGHTS)
-    return replace(config, summary=f"{projects.title(data.project, own)}, {labelled} animals with labels, "
-                   f"{kept or 'no'} frames without; held out: {held.words}")
-
-
-def opened(config: OwnConfig) -> tuple[Project, Held]:
-    """Returns the project that a run learns from, and what is held out."""
-    return projects.opened(config.data.project, config.own)
+    return config
 
 
 def open_data(job: Job) -> semi_supervised.Data:
@@ -118,27 +102,25 @@ def open_data(job: Job) -> semi_supervised.Data:
 
     Frames without labels that nobody named are left out if they are copies of held-out ones.
     """
-    data, own, (project, held) = job.config.data, job.config.own, opened(job.config)
-    train, held_out = projects.open_labelled(data.project, own, data.square())
-    drawn = source.labelled_subset(train, **data.amount, seed=job.seed)
+    data, (project, held) = job.config.data, projects.opened(job.config)
+    train, held_out = projects.open_labelled(job.config)
+    drawn, alone = source.labelled_subset(train, **data.amount, seed=job.seed), data.all_labelled
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
-    if not data.all_labelled and (data.transform == "letterbox" or data.unlabelled):
+    if not alone and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
-        if frames := found.taken(own.every, project.root):
-            pools.append(open_frames(job, frames, train.skeleton, lambda: learnt_finder(job, opened), root=project.root,
+        if frames := found.taken(job.config.own.every, project.root):
+            pools.append(open_frames(job, frames, train.skeleton, lambda: learnt_finder(job), root=project.root,
                                      argument="unlabelled", name="without labels", held_out=(project, held)))
-    if not pools and not data.all_labelled:
-        raise InputError("unlabelled", "no frame without labels; name images or videos, or leave out --unlabelled-pool")
     # Of the labels alone it is empty, and no variant reads it.
-    pool = source.subset(train, (), "without labels") if data.all_labelled else source.joined(pools, "without labels")
+    pool = source.subset(train, (), "without labels") if alone or not pools else source.joined(pools, "without labels")
     if data.unlabelled:
         source.check_disjoint(pool, held_out)
     elif copies := source.shared_images(pool, held_out):  # nobody named them, and a still video repeats its frames
-        rest = sorted(set(range(len(pool))) - set(copies))
         print(f"left out: {counted(len(copies), 'frame')} without labels, exactly like a held-out one")
-        if not rest:
-            raise InputError("unlabelled", "all are copies of held-out frames; name others, or --unlabelled-pool none")
-        pool = source.in_memory(source.subset(pool, rest, pool.name))
+        pool = source.subset(pool, sorted(set(range(len(pool))) - set(copies)), pool.name)
+    if not (alone or len(pool)):
+        raise InputError("unlabelled", "no frame without labels but copies of held-out ones; name images or videos, or "
+                         "give --unlabelled-pool none")
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
     digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
     return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})
@@ -164,7 +146,7 @@ def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
     def reads(variant: str) -> bool:
         recipe = semi_supervised.VARIANTS[variant].recipe
         return reads(recipe.of) if recipe.of else "unlabelled" in semi_supervised.build(
-            config, opened(config)[0].skeleton, variant).streams
+            config, projects.opened(config)[0].skeleton, variant).streams
 
     if config.data.unlabelled and not any(map(reads, variants)):
         raise InputError("unlabelled", f"{' and '.join(variants)} would not read them: labels alone teach it; leave "
@@ -173,6 +155,5 @@ def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
 
 SYSTEM = made(OwnSystem(
     semi_supervised.SYSTEM, OWN, resolved, open_data, short_list, applicable,
-    parts=lambda job, data: {name: Part(found, opened(job.config)[0].root) for name, found in (
-        (TRAINED, data.labelled), (HELD_OUT, data.validation))},
-    opened=opened, found=lambda data: data.unlabelled, check_variants=check_variants, seeded=lambda config: True))
+    parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
+    found=lambda data: data.unlabelled, check_variants=check_variants, seeded=lambda config: True))

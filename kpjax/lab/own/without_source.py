@@ -1,7 +1,7 @@
 """RegDA's target, images that look different: frames without labels, and perhaps others that test. And RegDA without
 its source: a finished run in place of labels and images, which a mean teacher adapts, and a check stops."""
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,17 @@ from kpjax.evaluation import pose_statistics
 from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
-from kpjax.input.source import ArraySource
 from kpjax.lab.animals import calibration, conformal
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frames_at, project_source
-from kpjax.lab.out.reports.pixel_errors import TARGET, Part
+from kpjax.lab.formats.project_source import frames_at
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder, open_frames
-from kpjax.lab.own.declaration import OwnSystem
-from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, with_start
-from kpjax.lab.own.project import Own
+from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
+from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_start
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
-from kpjax.systems import configs, regda, source_free, system
-from kpjax.systems.configs import FINE_RATE, Splits
+from kpjax.systems import configs, source_free, system
+from kpjax.systems.configs import FINE_RATE
 from kpjax.systems.regda import Data
-from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.training.evaluation import Gathered, predict_source
 
@@ -40,40 +35,6 @@ PASSES, FEWEST_STEPS, MOST_STEPS = 30, 300, 1000
 VARIANTS = {
     "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
     "start": Variant("control", "the start as it is")}
-
-
-def target_of(data: Any, own: Own, skeleton: Skeleton, known_by: str) -> tuple[Sequence[Frame], Project | None]:
-    """Finds the target's frames, and reads the project that tests, with its keypoints in the order of a skeleton; None
-    where nothing tests. known_by: the flag of that skeleton."""
-    if not data.target:
-        raise InputError("target", "name images or videos that look different and have no labels")
-    frames = frames_at(data.target)
-    if not data.target_project:
-        return frames, None
-    project = projects.needed_project(data.target_project, own, "target_project")
-    wanted, names = skeleton.names, project.skeleton.names
-    only = {known_by: [name for name in wanted if name not in names],
-            "--target-project": [name for name in names if name not in wanted]}
-    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
-        raise InputError("target_project", f"other keypoints than {known_by}: {', '.join(found)}; name them alike")
-    return frames, projects.renamed_to(project, skeleton)
-
-
-def open_target(job: Job, frames: Sequence[Frame], labels: Project | None, skeleton: Skeleton, root: Path,
-                learnt: Callable[[], Learnt]) -> tuple[ArraySource, ArraySource | None]:
-    """Reads what `target_of` found: frames as `open_frames` does, named by their paths below `root`, and animals."""
-    own = job.config.own
-    tests = labels and project_source(labels, job.config.data.square(), occluded=own.occluded, name="target, labelled",
-                                      on_bad_frame=own.on_bad_frame)
-    return open_frames(job, frames, skeleton, learnt, root=root, argument="target", name="target"), tests
-
-
-def tested(job: Job, data: Data) -> dict[str, Part]:
-    """Returns the target's animals where they are labelled."""
-    if data.target.test is None:
-        return {}
-    project = projects.needed_project(job.config.data.target_project, job.config.own, "target_project")
-    return {TARGET: Part(data.target.test, project.root)}
 
 
 @functools.lru_cache(maxsize=2)
@@ -94,14 +55,38 @@ def known(start: str) -> tuple[EarlierRun, PoseStatistics | None, Learnt | None]
     return run, poses, finder
 
 
+def is_asked(config: Any) -> bool:
+    """Returns whether a finished run stands in the place of a source."""
+    return bool(config.backbone.start) and not config.data.source
+
+
+def target_of(config: Any) -> tuple[Sequence[Frame], Project | None, Skeleton]:
+    """Finds the target's frames, and reads the project that tests, None where nothing does, with its keypoints in the
+    order of the third: those that the source labels, or the run at --start finds."""
+    known_by, skeleton = ("--start", known(config.backbone.start)[0].skeleton) if is_asked(config) else (
+        "--source", projects.opened(config)[0].skeleton)
+    if not config.data.target:
+        raise InputError("target", "name images or videos that look different and have no labels")
+    frames = frames_at(config.data.target)
+    if not config.data.target_project:
+        return frames, None, skeleton
+    project = projects.needed_project(config.data.target_project, config.own, "target_project")
+    wanted, names = skeleton.names, project.skeleton.names
+    only = {known_by: [name for name in wanted if name not in names],
+            "--target-project": [name for name in names if name not in wanted]}
+    if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
+        raise InputError("target_project", f"other keypoints than {known_by}: {', '.join(found)}; name them alike")
+    return frames, projects.renamed_to(project, skeleton), skeleton
+
+
 def resolved(config: Any, typed: Collection[str]) -> Any:
     """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons."""
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
     run, poses, finder = known(config.backbone.start)
-    frames, _ = target_of(config.data, config.own, run.skeleton, "--start")
-    every, count = choices.every_choice(frames, config.own, typed)
-    if count < LEAST_FRAMES:
+    frames, *_ = target_of(config)
+    every, own = choices.every_choice(frames, config.own, typed)
+    if (count := len(projects.every_th(frames, own.every))) < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
     kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
     print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
@@ -121,19 +106,8 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
         chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
                                      "published weights are changed slowly"))
     unknown = "" if config.data.target_project else ", whose errors are not known"
-    return configs.changed(choices.chosen(config, chosen, typed), logits=run.opened.score["kind"] != "mse_peak",
-                           summary=f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without "
-                           f"labels{unknown}")
-
-
-def open_data(job: Job) -> Data:
-    """Opens the target."""
-    run, _, finder = known(job.config.backbone.start)
-    frames, labels = target_of(job.config.data, job.config.own, run.skeleton, "--start")
-    root = labels.root if labels else Path("/")
-    target, test = open_target(job, frames, labels, run.skeleton, root, lambda: finder)
-    return Data(Splits(None, None, None), Splits(target, None, test),
-                identity={"start_digest": run.opened.result["digest"]})
+    return choices.chosen(config, chosen, typed, logits=run.opened.score["kind"] != "mse_peak", summary=(
+        f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without labels{unknown}"))
 
 
 @functools.lru_cache(maxsize=2)
@@ -150,9 +124,7 @@ def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
     config, target, (run, poses, _) = job.config, data.target.train, known(job.config.backbone.start)
     method = build(config, target.skeleton)
-    variables = config.backbone.variables(
-        configs.network_of(config, len(target.skeleton.names)), image_size=config.data.image_size, seed=0)["variables"]
-    start, batch = Trained(variables, {}), 2 * config.batch_size
+    start, batch = Trained(parts_of(run.opened.trained.variables), {}), 2 * config.batch_size
     kept = Outcome(method, start, 0, metrics={"kept_start": 1.0})
     if job.variant == "start":
         return kept
@@ -166,7 +138,7 @@ def train(job: Job, data: Data) -> Outcome:
     check = source_free.check_of(method, start, held, batch_size=batch, least=config.source_free.least_agreement)
     fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
         job, method, {"target": learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, unlabelled=("target",), start=source_free.start_of(variables, poses),
+        folder=job.folder, unlabelled=("target",), start=source_free.start_of(start.variables, poses),
         evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
         start, job.title)
     return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, checked,
@@ -194,20 +166,3 @@ def predicting(stored: StoredRun) -> Predicting:
     config, _, skeleton = stored
     return Predicting(build(config, skeleton), config.data.square(),
                       heatmaps.score_kind(config.heatmaps.decoder, logits=config.logits))
-
-
-def declared(config: Any, columns: Any) -> OwnSystem:
-    """Declares what RegDA's data are adapted to without a source: the target's labels only test.
-
-    columns: of the target, where it is labelled.
-    """
-    agree = Column("agreement/start", "sure points that stay", "%", 100.0, 1)
-    return OwnSystem(
-        regda.SYSTEM, config, resolved, open_data,
-        short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
-        applicable=lambda config: tuple(VARIANTS),
-        parts=tested,
-        differences={"variants": VARIANTS, "train": train, "draw": draw, "predicting": predicting,
-                     "columns": lambda config: (*columns(config), agree),
-                     "shortened": lambda config, steps: configs.changed(config, steps=steps),
-                     "lengths": lambda config, variant: {variant: config.steps * (variant != "start")}})
