@@ -14,7 +14,7 @@ from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.lab.own import project as projects
-from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of
+from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.project import Own, every_th
@@ -30,7 +30,6 @@ from kpjax.systems.system import Job, scaled
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
-PASSES, FEWEST_STEPS, MOST_STEPS = 100, 1000, 2000  # fewer leave most points wandering, see experiments/RESULTS.md
 
 
 @dataclass(frozen=True)
@@ -138,19 +137,15 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     _, network, fields = own_core(config.core.core)
     if decided := {"network", "width", "depth"} & set(typed):
         raise InputError(min(decided), "the core decides it; leave it out")
-    if not config.data.images:
-        raise InputError("images", "name images, videos or folders of them")
     every, own = every_choice(frames_at(config.data.images), config.own, typed)
     target, test, words = own_split(replace(config, own=own))
     if (count := len(target) + len(test)) < LEAST_IMAGES:
         raise InputError("images", f"{count} images; points are found on at least {LEAST_IMAGES}")
-    wanted = -(-PASSES * len(target) // config.batch_size)
     choices = [
         *(Choice(name, value, "as the core has it") for name, value in fields.items()),
         Choice("target_side", fields["image_size"], "views are drawn from images as large as those of the core"),
-        every, Choice("steps", min(max(wanted, FEWEST_STEPS), MOST_STEPS),
-                      f"{PASSES} passes over {len(target)} images in batches of {config.batch_size} are {wanted}, kept "
-                      f"between {FEWEST_STEPS} and {MOST_STEPS}")]
+        every,  # fewer steps leave most points wandering, see experiments/RESULTS.md
+        steps_choice("steps", len(target), config.batch_size, of="images", passes=100, least=1000, most=2000)]
     if config.data.project:
         project, held = projects.opened(config)
         if facts_of(project).several:

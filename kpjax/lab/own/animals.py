@@ -226,17 +226,18 @@ def kept_finder(folder: Path) -> Learnt | None:
         return learnt
 
 
-def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Callable[[], Learnt], *, root: Path,
-                argument: str, name: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
+def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Learnt | None = None, *, root: Path,
+                argument: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
     """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.
 
-    learnt: returns the network that finds them. argument: names the frames. held_out: a project, and the part of it
-    from which nothing may be learnt. Raises InputError as `found_animals` does.
+    learnt: the network that finds them; None for that of the run's own labels. argument: names the frames. held_out: a
+    project, and the part of it from which nothing may be learnt. Raises InputError as `found_animals` does.
     """
     frames, boxes = every_th(frames, job.config.own.every), None
     if job.config.data.transform == "around_box":
-        frames, boxes = found_animals(job, learnt(), frames, root=root, argument=argument, held_out=held_out)
-    return unlabelled_source(frames, job.config.data.square(), skeleton, root=root, name=name, boxes=boxes,
+        learnt = learnt or learnt_finder(job)
+        frames, boxes = found_animals(job, learnt, frames, root=root, argument=argument, held_out=held_out)
+    return unlabelled_source(frames, job.config.data.square(), skeleton, root=root, name=argument, boxes=boxes,
                              on_bad_frame=job.config.own.on_bad_frame)
 
 

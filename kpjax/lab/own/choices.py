@@ -135,13 +135,13 @@ def rotation_choice(facts: Facts) -> Choice:
                   f"{'much the same way' if alike else 'in all directions'}, degrees either way")
 
 
-def steps_by_labels(name: str, labelled: int, batch: int, *, passes: int, least: int, most: int) -> Choice:
-    """Chooses a number of steps: passes over the labelled animals, within limits."""
-    wanted = math.ceil(passes * labelled / batch)
+def steps_choice(name: str, count: int, batch: int, *, of: str = "labelled animals", passes: int, least: int, most: int
+                 ) -> Choice:
+    """Chooses a number of steps: passes over what is learnt from, within limits."""
+    wanted = math.ceil(passes * count / batch)
     steps = min(max(wanted, least), most)
     bound = f", but at least {least}" if wanted < least else f", but at most {most}" if wanted > most else ""
-    return Choice(name, steps, f"{passes} passes over {labelled} labelled animals in batches of {batch} are "
-                  f"{wanted}{bound}")
+    return Choice(name, steps, f"{passes} passes over {count} {of} in batches of {batch} are {wanted}{bound}")
 
 
 def rate_choices(config: Any, reason: str, most: float = math.inf) -> list[Choice]:

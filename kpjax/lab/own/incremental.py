@@ -19,8 +19,7 @@ from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
 from kpjax.lab.own.project import Own
 from kpjax.methods import published
-from kpjax.models import KeypointNetwork, MoveNet
-from kpjax.models.movenet import HEAD_WIDTH, PYRAMID_WIDTH
+from kpjax.models import KeypointNetwork
 from kpjax.platforms import run_once
 from kpjax.systems import incremental
 from kpjax.systems.configs import FINE_RATE, changed, flat
@@ -79,14 +78,13 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 
     def of_leaf(path, leaf):
         name = "/".join(str(key.key) for key in path)
-        if name not in known:
-            raise InputError("old", f"its network has no {name}, which its config describes")
-        given = np.asarray(known[name])
-        if given.shape == leaf.shape:
-            return given
-        if "head" in name.split("/") and given.shape == (*leaf.shape[:-1], count) and leaf.shape[-1] == keypoints:
+        given, channels = np.asarray(known.get(name, ())), path[1].key == "head" and leaf.shape[-1:] == (keypoints,)
+        if channels and given.shape == (*leaf.shape[:-1], count):
             return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
-        raise InputError("old", f"{name} of its network is {given.shape} where its config describes {leaf.shape}")
+        if channels or given.shape != leaf.shape:
+            raise InputError("old", f"{name} of its network is {given.shape} where {leaf.shape} is needed; leave its "
+                             f"options as they are, and add a keypoint if its head has a layer of {keypoints} channels")
+        return given
 
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
@@ -99,9 +97,6 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if refused := sorted(set(typed) - {"network", *flat(replace(config, network=network))} | {"weights"} & set(typed)):
         raise InputError(refused[0], f"the old run decides about {network.name} and its weights; leave it out")
     new = new_names(names, project)
-    if isinstance(network, MoveNet) and len(names) + len(new) in (PYRAMID_WIDTH, HEAD_WIDTH):
-        raise InputError("project", f"{len(names) + len(new)} keypoints in all, which is a width of {network.name}'s "
-                         "head, too; add one more or one fewer")
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.own.validation)
     print(f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
@@ -114,7 +109,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.image_choices(facts, None)[0],
         *(choices.Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
         choices.rotation_choice(facts),
-        choices.steps_by_labels("steps", labelled, config.batch_size, passes=60, least=300, most=600),
+        choices.steps_choice("steps", labelled, config.batch_size, passes=60, least=300, most=600),
         *choices.rate_choices(config, *rates)], typed, labelled, summary=(
             f"{', '.join(new)} from {projects.title(config.data.project, config.own)}, {labelled} animals, for a model "
             f"of {', '.join(names)}; held out: {held.words}"))
@@ -161,8 +156,7 @@ def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
     found = predict_source(old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size)
     keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
-    keypoints[:, :known] = np.where(fill[:, :known, None], found.keypoints, keypoints[:, :known])
-    visible[fill] = 1
+    keypoints[fill], visible[fill] = found.keypoints[fill[:, :known]], 1
     evaluation = source.changed(
         source.with_labels(held_out, keypoints, visible, held_out.name), lambda example, index: example._replace(
             scale=np.float32(max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0))),

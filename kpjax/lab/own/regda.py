@@ -11,7 +11,7 @@ from kpjax.augment import Reach
 from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.lab.own import choices, project as projects, without_source
-from kpjax.lab.own.animals import learnt_finder, open_frames
+from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import OwnSystem, either, made
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Own
@@ -78,8 +78,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed), config, project.skeleton, typed, "softmax_peak"),
         choices.every_choice(frames, config.own, typed)[0],
-        choices.steps_by_labels("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
-        choices.steps_by_labels("steps", labelled, batch, passes=60, least=500, most=1000),
+        choices.steps_choice("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
+        choices.steps_choice("steps", labelled, batch, passes=60, least=500, most=1000),
         choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled,
         summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
         f"{summarise(list(config.data.target), 2)}; held out: {held.words}")
@@ -94,8 +94,7 @@ def open_data(job: Job) -> regda.Data:
     first = labels or (None if alone else projects.opened(config)[0])
     root = first.root if first else Path("/")
     run, _, finder = known(config.backbone.start) if alone else (None, None, None)
-    target = open_frames(job, frames, skeleton, lambda: finder or learnt_finder(job), root=root, argument="target",
-                         name="target")
+    target = open_frames(job, frames, skeleton, finder, root=root, argument="target")
     test = labels and projects.open_animals(config.own, config.data.square(), labels, range(len(labels.instances)),
                                             "labelled")
     if test and (shared := len(set(test.names) & set(target.names))):

@@ -9,7 +9,7 @@ from kpjax import InputError
 from kpjax.input import source
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import learnt_finder, open_frames
+from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
 from kpjax.lab.own.project import Own, Unlabelled
@@ -85,8 +85,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
                     typed, semi_supervised.SCORE_KIND),
         choices.Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
-        choices.steps_by_labels("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
-        choices.steps_by_labels("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
+        choices.steps_choice("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
+        choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
         unlabelled_pool=data.unlabelled_pool if kept else "none", summary=(
             f"{projects.title(data.project, config.own)}, {labelled} animals with labels, {kept or 'no'} frames "
             f"without; held out: {held.words}"))
@@ -109,8 +109,8 @@ def open_data(job: Job) -> semi_supervised.Data:
     if not alone and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(job.config.own.every, project.root):
-            pools.append(open_frames(job, frames, train.skeleton, lambda: learnt_finder(job), root=project.root,
-                                     argument="unlabelled", name="without labels", held_out=(project, held)))
+            pools.append(open_frames(job, frames, train.skeleton, root=project.root, argument="unlabelled",
+                                     held_out=(project, held)))
     # Of the labels alone it is empty, and no variant reads it.
     pool = source.subset(train, (), "without labels") if alone or not pools else source.joined(pools, "without labels")
     if data.unlabelled:

@@ -31,7 +31,6 @@ from kpjax.training.evaluation import Gathered, predict_source
 
 LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
 LOOKED_AT = 200  # frames of the target, on which the start's scores are compared with those that it knows
-PASSES, FEWEST_STEPS, MOST_STEPS = 30, 300, 1000
 VARIANTS = {
     "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
     "start": Variant("control", "the start as it is")}
@@ -98,10 +97,8 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
         *with_start([], config, run.skeleton, typed, ""), every,
         choices.Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
                        "degrees, as the images were turned that the start learnt from"),
-        choices.steps_by_labels("steps", most * count, config.batch_size, passes=PASSES, least=FEWEST_STEPS,
-                                most=MOST_STEPS)._replace(
-            reason=f"{PASSES} passes over the target's frames{f', {most} animals on each' * (most > 1)}, between "
-            f"{FEWEST_STEPS} and {MOST_STEPS}")]
+        choices.steps_choice("steps", most * count, config.batch_size, passes=30, least=300, most=1000,
+                             of="animals of the target")]
     if not isinstance(run.taken_over["network"], SmallUNet):
         chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
                                      "published weights are changed slowly"))

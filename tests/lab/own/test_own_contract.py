@@ -34,8 +34,8 @@ SHORT = "--batch-size 8 --steps 2"
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
     ("semi_supervised", f"--project P --feature-width 8 --warm-start-steps 1 {U_NET} {STEPS}", "ours",
      {"test/pck", "held_out/px", "best_validation/step"}, 4),
-    ("regda", f"--source P --target IMAGES --target-project P --pretraining-steps 1 --augmentation none {U_NET} {STEPS}",
-     "regda", {"target/pck", "source/pck", "held_out/px"}, 4),
+    ("regda", f"--source P --target IMAGES --target-project P --pretraining-steps 1 --augmentation none {U_NET} "
+              f"{STEPS}", "regda", {"target/pck", "source/pck", "held_out/px"}, 4),
     ("regda", f"--start SAME --target IMAGES --target-project P --least-agreement 1e-9 {STEPS}", "adapted",
      {"target/pck", "agreement/start", "agreement/networks", "target/px"}, 4),
     ("incremental", f"--old OLD --project P --augmentation none {SHORT}", "ksd_only",
