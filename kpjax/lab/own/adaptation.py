@@ -25,7 +25,7 @@ from kpjax.systems import adaptation
 from kpjax.systems.adaptation import Data, checked, with_turns
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import Backbone, changed
+from kpjax.systems.configs import Backbone
 from kpjax.systems.system import Job, scaled
 from kpjax.training.trees import tree_digest
 
@@ -44,8 +44,6 @@ class OwnCore:
 @dataclass(frozen=True)
 class OwnImages:
     """Images without labels, and labels that test the discovered points."""
-
-    rendered: ClassVar[bool] = False
 
     images: tuple[str, ...] = ()  # images, videos and folders of them
     project: str = ""  # with labels by which the points are measured: they teach the points nothing
@@ -156,10 +154,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             Choice("lengths", "object", "errors are percent of the labelled extent"),
             Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),
                    f"{fit} labelled images fit the regressors between points and labels, and teach the points nothing")]
-    network = replace(network, dtype=config.network.dtype) if "dtype" in typed else network
-    side = config.data.image_size if "image_size" in typed else fields["image_size"]
     print(f"core: {config.core.core}, {network}; {len(target)} images without labels; held out: {words}")
-    return chosen(changed(config, network=network, image_size=side), choices, typed, summary=(
+    return chosen(config, choices, typed, network=network, summary=(
         f"{len(target)} images, the core of {config.core.core}; held out: {words}"))
 
 

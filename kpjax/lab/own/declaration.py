@@ -18,7 +18,7 @@ from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, Part, counted, scores_of
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, TRAINED, Part, counted, scores_of
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import opened
 from kpjax.systems.command_line import Command, typed_fields
@@ -44,9 +44,7 @@ class OwnSystem(NamedTuple):
     # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or TARGET, whose `scale` is
     # the diagonal of the labelled body. Runs keep their errors in pixels, what scores mean, and radii; none without.
     parts: Callable[[Job, Any], Mapping[str, Part]] = lambda job, data: {}
-    # Of the data of a run that learns from a project: crops of animals that it found itself, and None if it found none.
-    # A run on crops of several animals keeps a network that finds them.
-    found: Callable[[Any], Source | None] | None = None
+    found: Callable[[Any], Source | None] = lambda data: None  # of a run's data, crops of animals that it found itself
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None  # raises InputError
     seeded: Callable[[Any], bool] = lambda config: False  # whether what is opened differs between seeds
     differences: Mapping[str, Any] = MappingProxyType({})  # other fields of the System
@@ -76,8 +74,8 @@ def made(own: OwnSystem) -> System:
         applicable=lambda preset, config: own.applicable(config), **own.differences)
 
     def train(job: Job, data: Any) -> Outcome:
-        crowded = own.found and not job.plan and job.config.data.transform == "around_box"
-        if crowded and crowd_of(opened(job.config)[0]).most > 1:
+        crowded = getattr(job.config.data, "transform", "") == "around_box" and not job.plan
+        if crowded and TRAINED in own.parts(job, data) and crowd_of(opened(job.config)[0]).most > 1:
             learnt = learnt_finder(job._replace(variant=""))
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, own.found(data))
@@ -115,19 +113,6 @@ def _of_paper(predictions: Mapping[str, Gathered]) -> dict[str, Gathered]:
 def _known_by(predictions: Mapping[str, Gathered]) -> str:
     """Returns the part that says what scores mean, "" if there is none."""
     return next((part for part in (HELD_OUT, TARGET) if OF_PART + part in predictions), "")
-
-
-def either(one: System, other: System, is_other: Callable[[Any], bool]) -> System:
-    """Returns a system that is `other` for the configs that `is_other` picks, and has the variants of both."""
-    config_of = {  # what a function is given -> the config
-        **dict.fromkeys(("open", "train", "evaluated", "measure", "draw", "predicting"), lambda given: given[0].config),
-        **dict.fromkeys(("columns", "resolved", "shortened", "lengths"), lambda given: given[0]),
-        **dict.fromkeys(("short_list", "applicable"), lambda given: given[1])}
-
-    def picked(name: str) -> Callable[..., Any]:
-        return lambda *given: getattr(other if is_other(config_of[name](given)) else one, name)(*given)
-
-    return one._replace(variants={**one.variants, **other.variants}, **{name: picked(name) for name in config_of})
 
 
 def steps_of(config: Any) -> int:

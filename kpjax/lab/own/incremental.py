@@ -191,6 +191,5 @@ SYSTEM = made(OwnSystem(
     applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
                                     if not variant.recipe.memory and variant.recipe.base != "joint"),
     parts=lambda job, data: projects.parts_of(job.config, data.train, open_project(job.config)[1]),
-    found=lambda data: None,
     differences={"measure": measure, "columns": columns, "poses": lambda data: data.train,
                  "lengths": lambda config, variant: {variant: config.steps}}))

@@ -1,9 +1,9 @@
 """RegDA on people's own data: a project on one kind of images, or a finished run without its labels and images, and
 unlabelled images of another kind."""
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -12,15 +12,15 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
-from kpjax.lab.own.declaration import OwnSystem, either, made
+from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Own
 from kpjax.lab.own.without_source import known, target_of
-from kpjax.systems import regda, system
+from kpjax.systems import regda
 from kpjax.systems.configs import ImageSet, Share, Splits, changed
 from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
 from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job
+from kpjax.systems.system import Job, scaled
 
 # The control that was strongest at equal steps takes about a fifth more time than the others together.
 VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adaptation")
@@ -115,23 +115,32 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
     return (*(column for column in regda.columns(config) if column.metric in labelled), *agree)
 
 
-WITH_SOURCE = OwnSystem(
-    regda.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: VARIANTS,
-    applicable=lambda config: tuple(  # an oracle needs labels of the target domain
-        name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"),
+def picked(with_source: Callable[..., Any], without: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function of a config, or first of what has one, that is the second where a run replaces the source."""
+    def pick(given: Any, *more: Any) -> Any:
+        alone = without_source.is_asked(getattr(given, "config", given))
+        return (without if alone else with_source)(given, *more)
+
+    return pick
+
+
+SYSTEM = made(OwnSystem(
+    regda.SYSTEM, OWN, picked(resolved, without_source.resolved), open_data,
+    short_list=picked(lambda config: VARIANTS, lambda config: (
+        "start", "adapted") if config.data.target_project else ("adapted",)),
+    applicable=picked(lambda config: tuple(  # an oracle needs labels of the target domain
+        name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"), lambda config: tuple(
+            without_source.VARIANTS)),
     parts=lambda job, data: projects.parts_of(job.config, data.source.train, data.source.test, data.target.test),
     found=lambda data: data.target.train,
     seeded=lambda config: config.data.transform == "around_box",  # a network of the seed finds animals
     differences={
-        "columns": columns,
+        "variants": {**regda.VARIANTS, **without_source.VARIANTS}, "columns": columns,
+        "train": picked(regda.SYSTEM.train, without_source.train),
+        "draw": picked(regda.SYSTEM.draw, without_source.draw),
         # Letterboxed or cropped as the images were that it learnt from
-        "predicting": lambda run: regda.SYSTEM.predicting(run)._replace(transform=run.config.data.square())})
-WITHOUT = WITH_SOURCE._replace(
-    resolved=without_source.resolved, found=None,
-    short_list=lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
-    applicable=lambda config: tuple(without_source.VARIANTS),
-    differences={"variants": without_source.VARIANTS, "train": without_source.train, "draw": without_source.draw,
-                 "predicting": without_source.predicting, "columns": columns, "shortened": system.scaled(),
-                 "lengths": lambda config, variant: {variant: config.steps * (variant != "start")}})
-SYSTEM = either(made(WITH_SOURCE), made(WITHOUT), without_source.is_asked)
+        "predicting": picked(lambda run: regda.SYSTEM.predicting(run)._replace(transform=run.config.data.square()),
+                             without_source.predicting),
+        "shortened": picked(regda.SYSTEM.shortened, scaled()),
+        "lengths": picked(regda.SYSTEM.lengths, lambda config, variant: {
+            variant: config.steps * (variant != "start")})}))

@@ -134,13 +134,6 @@ def short_list(config: OwnConfig) -> tuple[str, ...]:
     return LABELS_ALONE, BOTH
 
 
-def applicable(config: OwnConfig) -> tuple[str, ...]:
-    """Returns all variants but `all_labels` and those of published sets; without frames that have no labels, none that
-    needs them."""
-    names = semi_supervised.applicable("own", config) if config.data.all_labelled else semi_supervised.VARIANTS
-    return tuple(name for name in names if name not in ("all_labels", *semi_supervised.ON_PEOPLE))
-
-
 def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
     """Raises InputError where images without labels are named and no variant would read them."""
     def reads(variant: str) -> bool:
@@ -154,6 +147,7 @@ def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
 
 
 SYSTEM = made(OwnSystem(
-    semi_supervised.SYSTEM, OWN, resolved, open_data, short_list, applicable,
+    semi_supervised.SYSTEM, OWN, resolved, open_data, short_list,
+    applicable=lambda config: tuple(name for name in semi_supervised.applicable("own", config) if name != "all_labels"),
     parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
     found=lambda data: data.unlabelled, check_variants=check_variants, seeded=lambda config: True))
