@@ -25,7 +25,7 @@ from kpjax.systems import adaptation
 from kpjax.systems.adaptation import Data, checked, with_turns
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import Backbone
+from kpjax.systems.configs import Backbone, changed
 from kpjax.systems.system import Job, scaled
 from kpjax.training.trees import tree_digest
 
@@ -49,6 +49,7 @@ class OwnImages:
     project: str = ""  # with labels by which the points are measured: they teach the points nothing
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
+    own: Own = Own()
 
     def square(self) -> Letterbox:
         """Returns the transform of an image that tests to a square one."""
@@ -62,7 +63,6 @@ class OwnConfig(Config):
     core: OwnCore = OwnCore()
     data: OwnImages = OwnImages()
     backbone: tyro.conf.Suppress[Backbone] = Backbone()  # the core's
-    own: Own = Own()
 
 
 OWN = OwnConfig(**vars(SYNTHETIC) | {
@@ -96,7 +96,7 @@ def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
     """Returns frames that are adapted to, those that test, and what is held out in words. Images that a project holds
     out are not adapted to, and it tests. Without one whole videos are held out where there are three or more, else the
     last fifth of the frames."""
-    frames = every_th(frames_at(config.data.images), config.own.every)
+    frames = every_th(frames_at(config.data.images), config.data.own.every)
     if config.data.project:
         project, held = projects.opened(config)
         tested = {frame_identity(project.frames[project.instances[number].frame], project.root)
@@ -118,7 +118,7 @@ def open_data(job: Job) -> Data:
 
     def without_labels(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
         return unlabelled_source(frames, Letterbox(side), NO_KEYPOINTS, root=root, name=name,
-                                 on_bad_frame=config.own.on_bad_frame)
+                                 on_bad_frame=config.data.own.on_bad_frame)
 
     images = without_labels(target, config.data.target_side, "own images")
     if config.data.project:
@@ -135,8 +135,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     _, network, fields = own_core(config.core.core)
     if decided := {"network", "width", "depth"} & set(typed):
         raise InputError(min(decided), "the core decides it; leave it out")
-    every, own = every_choice(frames_at(config.data.images), config.own, typed)
-    target, test, words = own_split(replace(config, own=own))
+    every, used = every_choice(frames_at(config.data.images), config.data.own, typed)
+    target, test, words = own_split(changed(config, every=used))
     if (count := len(target) + len(test)) < LEAST_IMAGES:
         raise InputError("images", f"{count} images; points are found on at least {LEAST_IMAGES}")
     choices = [

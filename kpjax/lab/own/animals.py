@@ -110,7 +110,7 @@ def learnt_finder(job: Job) -> Learnt:
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
     side = frame_size(crowd, max(max(frame.size) for frame in project.frames))
-    parts = [frames_of(project, whole, numbers, job.config.own, side, name)
+    parts = [frames_of(project, whole, numbers, job.config.data.own, side, name)
              for numbers, name in ((held.train, "frames"), (held.held_out, "frames held out"))]
     steps, batch = min(STEPS, 2 * job.config.steps), padded_size(BATCH, job.options.mesh or data_mesh())
     described = {"format": FORMAT, "image_size": side, "animals": crowd.most, "always": not crowd.fewer,
@@ -233,12 +233,12 @@ def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: L
     learnt: the network that finds them; None for that of the run's own labels. argument: names the frames. held_out: a
     project, and the part of it from which nothing may be learnt. Raises InputError as `found_animals` does.
     """
-    frames, boxes = every_th(frames, job.config.own.every), None
+    frames, boxes = every_th(frames, job.config.data.own.every), None
     if job.config.data.transform == "around_box":
         learnt = learnt or learnt_finder(job)
         frames, boxes = found_animals(job, learnt, frames, root=root, argument=argument, held_out=held_out)
     return unlabelled_source(frames, job.config.data.square(), skeleton, root=root, name=argument, boxes=boxes,
-                             on_bad_frame=job.config.own.on_bad_frame)
+                             on_bad_frame=job.config.data.own.on_bad_frame)
 
 
 def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Path, argument: str,
@@ -251,7 +251,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Pa
     path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
     if jax.process_index() == 0:
         make_folder(path.parent)
-    kept = kept_arrays(path, lambda: _found(learnt, frames, job.config.own, root, argument, held_out))
+    kept = kept_arrays(path, lambda: _found(learnt, frames, job.config.data.own, root, argument, held_out))
     count, there, least = len(kept["frame"]), len(np.unique(kept["frame"])), job.config.batch_size
     where = f"{counted(int(kept['frames']), 'frame')} without labels"
     if there <= NEARLY_NONE * kept["frames"]:

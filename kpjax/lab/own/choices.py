@@ -4,7 +4,6 @@ The network is a real backbone where its weights can be had, else the small U-ne
 """
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,14 +150,14 @@ def rate_choices(config: Any, reason: str, most: float = math.inf) -> list[Choic
             if name == "learning_rate" or rate > most]
 
 
-def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> tuple[Choice, Own]:
-    """Chooses which frames of videos without labels are used, and returns the flags with it, unless it was typed."""
+def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> tuple[Choice, int]:
+    """Chooses which frames of videos without labels are used, and returns what counts: this, or what was typed."""
     of_videos = sum(frame.number is not None for frame in frames)
     every = math.ceil(of_videos / FRAMES_WITHOUT_LABELS)
     why = "all of them" if every == 1 else f"about {of_videos // max(every, 1)}, since neighbours are nearly identical"
     choice = Choice("every", every, f"{of_videos} frames of videos without labels: {why}") if of_videos else Choice(
         "every", 1, "there are no videos without labels")
-    return choice, own if "every" in typed else replace(own, every=choice.value)
+    return choice, own.every if "every" in typed else choice.value
 
 
 def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any) -> Any:

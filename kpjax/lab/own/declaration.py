@@ -115,21 +115,16 @@ def _known_by(predictions: Mapping[str, Gathered]) -> str:
     return next((part for part in (HELD_OUT, TARGET) if OF_PART + part in predictions), "")
 
 
-def steps_of(config: Any) -> int:
-    """Returns the steps of all stages of a network."""
-    known = flat(config)
-    return sum(known.get(name, 0) for name in COUNTS_OF_STEPS)
-
-
 def first_lines(command: Command) -> list[str]:
     """Returns what will be trained, and how many networks."""
     jobs = command.jobs()
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
     done = f"; {len(jobs) - len(trained)} of them are there already" if len(trained) < len(jobs) else ""
+    steps = sum(flat(command.config).get(name, 0) for name in COUNTS_OF_STEPS)
     order = ", one after the other" * (len(jobs) > 1)
     return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
-            f"up to {steps_of(command.config):,} steps each{done}"]
+            f"up to {steps:,} steps each{done}"]
 
 
 def next_lines(command: Command) -> list[str]:

@@ -38,19 +38,13 @@ class OwnImages(StepImages):
     project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
-
-
-@dataclass(frozen=True)
-class OwnConfig(Config):
-    """All that a run depends on that teaches a person's own model new keypoints."""
-
     own: Own = Own()
 
 
-OWN = OwnConfig(**vars(changed(
+OWN = changed(
     SMALL_REAL, summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores", heatmap_size=0,
     data=OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
-                   difficulty=1.0), base_steps=1, pck_threshold=0.1)))
+                   difficulty=1.0), base_steps=1, pck_threshold=0.1)
 
 
 def old_run(folder: str) -> EarlierRun:
@@ -58,10 +52,10 @@ def old_run(folder: str) -> EarlierRun:
     return earlier_run(folder, "old", incremental.SCORE_KIND)
 
 
-def project_of(config: "OwnConfig", *, quiet: bool = True) -> Project:
+def project_of(config: Config, *, quiet: bool = True) -> Project:
     """Reads the project; where the old model is a published one, keypoints that it knows have its names. Raises
     InputError as `needed_project` does."""
-    project = projects.needed_project(config.data.project, config.own)
+    project = projects.needed_project(config.data)
     if not published.is_published(config.data.old):
         return project
     return renamed(project, quiet=quiet, known=published.PERSON.names, needed=False)
@@ -89,7 +83,7 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
 
-def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+def resolved(config: Config, typed: Collection[str]) -> Config:
     """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
     """
     old, project = old_run(config.data.old), project_of(config, quiet=False)
@@ -98,7 +92,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError(refused[0], f"the old run decides about {network.name} and its weights; leave it out")
     new = new_names(names, project)
     shared = [name for name in project.skeleton.names if name in names]
-    held = projects.hold_out(project, config.own.validation)
+    held = projects.hold_out(project, config.data.own.validation)
     print(f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
@@ -111,8 +105,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.rotation_choice(facts),
         choices.steps_choice("steps", labelled, config.batch_size, passes=60, least=300, most=600),
         *choices.rate_choices(config, *rates)], typed, labelled, summary=(
-            f"{', '.join(new)} from {projects.title(config.data.project, config.own)}, {labelled} animals, for a model "
-            f"of {', '.join(names)}; held out: {held.words}"))
+            f"{', '.join(new)} from {projects.title(config.data)}, {labelled} animals, for a model of "
+            f"{', '.join(names)}; held out: {held.words}"))
 
 
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
@@ -136,14 +130,14 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
 
 
 @functools.lru_cache(maxsize=2)
-def open_project(config: OwnConfig) -> tuple[Data, source.Source]:
+def open_project(config: Config) -> tuple[Data, source.Source]:
     """Opens a project in two steps, and its evaluation images with the person's labels alone.
 
     Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An old keypoint
     without a label there lies where the old model finds it: its accuracy is then the agreement of the new model with
     the old one. `scale` is the diagonal of all keypoints.
     """
-    old, own = old_run(config.data.old), config.own
+    old, own = old_run(config.data.old), config.data.own
     project = project_of(config)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
     skeleton = joint_skeleton(old.skeleton, project)
@@ -175,7 +169,7 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
         name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
 
 
-def columns(config: OwnConfig) -> tuple[Column, ...]:
+def columns(config: Config) -> tuple[Column, ...]:
     """Returns the accuracy of new and of old keypoints."""
     threshold = f"{100 * config.pck_threshold:g} %"
     return (Column("new/pck", f"PCK of new keypoints, {threshold} of {config.data.scale_is}", "%", 100.0, 1),

@@ -39,8 +39,10 @@ class Own(Options):
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
 
 
-def needed_project(path: str, own: Own, argument: str = "project") -> Project:
-    """Reads the project at a path, named by `argument`, as one with `own.more_projects` if it is the `project`."""
+def needed_project(data: Any, argument: str = "project") -> Project:
+    """Reads the project at the path of that name in the data of a config, as one with further ones if it is `project`.
+    """
+    path, own = getattr(data, argument), data.own
     if not path:
         raise InputError(argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv")
     options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
@@ -58,9 +60,9 @@ def _united(paths: tuple[str, ...], options: Options) -> Project:
     return found
 
 
-def title(path: str, own: Own) -> str:
+def title(data: Any) -> str:
     """Returns the name of a project, or of several."""
-    return " and ".join(Path(path).expanduser().resolve().name for path in (path, *own.more_projects))
+    return " and ".join(Path(path).expanduser().resolve().name for path in (data.project, *data.own.more_projects))
 
 
 @functools.lru_cache(maxsize=4)
@@ -90,9 +92,8 @@ class Held(NamedTuple):
 def opened(config: Any) -> tuple[Project, Held]:
     """Reads the project whose labels a run learns from, the `source` or `project` of its data, and says what of it is
     held out. Raises InputError as both parts do."""
-    argument = "source" if hasattr(config.data, "source") else "project"
-    project = needed_project(getattr(config.data, argument), config.own, argument)
-    return project, hold_out(project, config.own.validation)
+    project = needed_project(config.data, "source" if hasattr(config.data, "source") else "project")
+    return project, hold_out(project, config.data.own.validation)
 
 
 def labelled_frames(project: Project) -> list[int]:
@@ -254,8 +255,8 @@ def videos_of(project: Project) -> list[Path]:
 def open_labelled(config: Any) -> tuple[ArraySource, ArraySource]:
     """Returns the (training, held-out) animals of the project that `opened` reads, read once."""
     project, held = opened(config)
-    return (open_animals(config.own, config.data.square(), project, held.train, "training"),
-            open_animals(config.own, config.data.square(), project, held.held_out, "held out"))
+    return (open_animals(config.data.own, config.data.square(), project, held.train, "training"),
+            open_animals(config.data.own, config.data.square(), project, held.held_out, "held out"))
 
 
 def parts_of(config: Any, trained: Source | None, held_out: Source | None, target: Source | None = None
@@ -266,7 +267,7 @@ def parts_of(config: Any, trained: Source | None, held_out: Source | None, targe
         root = opened(config)[0].root
         found = {TRAINED: Part(trained, root), HELD_OUT: Part(held_out, root)}
     if target is not None:
-        found[TARGET] = Part(target, needed_project(config.data.target_project, config.own, "target_project").root)
+        found[TARGET] = Part(target, needed_project(config.data, "target_project").root)
     return found
 
 

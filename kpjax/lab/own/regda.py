@@ -36,6 +36,7 @@ class OwnDomains(Domains):
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     crop_margin: float = 1.25  # side of that square over the longer side of the box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+    own: Own = Own()
 
     def loaded(self, reach: Reach | None) -> tuple[None, None]:
         """Returns that people's own images are not loaded larger."""
@@ -51,8 +52,6 @@ class OwnDomains(Domains):
 class OwnConfig(Config):
     """All that a run between two kinds of people's own images depends on."""
 
-    backbone: Start = Start()
-    own: Own = Own()
     pretraining_head_layers: tyro.conf.Suppress[int] = 2  # `head_layers`, where both stages have one head
     # Of runs without a source, as is the next: quantile of the start's held-out scores; a target whose median reaches
     # it is left alone
@@ -77,7 +76,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     batch, labelled = config.batch_size, len(held.train)
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed), config, project.skeleton, typed, "softmax_peak"),
-        choices.every_choice(frames, config.own, typed)[0],
+        choices.every_choice(frames, config.data.own, typed)[0],
         choices.steps_choice("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_choice("steps", labelled, batch, passes=60, least=500, most=1000),
         choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled,
@@ -95,7 +94,7 @@ def open_data(job: Job) -> regda.Data:
     root = first.root if first else Path("/")
     run, _, finder = known(config.backbone.start) if alone else (None, None, None)
     target = open_frames(job, frames, skeleton, finder, root=root, argument="target")
-    test = labels and projects.open_animals(config.own, config.data.square(), labels, range(len(labels.instances)),
+    test = labels and projects.open_animals(config.data.own, config.data.square(), labels, range(len(labels.instances)),
                                             "labelled")
     if test and (shared := len(set(test.names) & set(target.names))):
         print(f"{shared} of the {len(test)} test images are among the target's {len(target)}, seen without labels")

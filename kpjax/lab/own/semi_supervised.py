@@ -37,6 +37,7 @@ class OwnSubset(LabelledSubset):
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
+    own: Own = Own()
 
     @property
     def all_labelled(self) -> bool:
@@ -44,22 +45,14 @@ class OwnSubset(LabelledSubset):
         return self.unlabelled_pool == "none"
 
 
-@dataclass(frozen=True)
-class OwnConfig(Config):
-    """All that a run on a person's project depends on."""
-
-    backbone: Start = Start()
-    own: Own = Own()
-
-
-OWN = OwnConfig(**vars(changed(
+OWN = changed(
     SMALL_REAL, summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
     "cores", data=OwnSubset("own", "the labelled body's diagonal", validation_share=0.15, pck_over="scale",
                             labelled=1.0),
-    backbone=Start(), selection="last", heatmap_size=0, generator_size=64, generator_widths=(8, 16, 32))))
+    backbone=Start(), selection="last", heatmap_size=0, generator_size=64, generator_widths=(8, 16, 32))
 
 
-def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+def resolved(config: Config, typed: Collection[str]) -> Config:
     """Returns the config with what is not typed chosen from the project, each choice printed with its reason."""
     data, batch, (project, held) = config.data, config.batch_size, projects.opened(config)
     facts = choices.facts_of_training(project, held, data, typed, "unlabelled" * bool(data.unlabelled))
@@ -68,8 +61,8 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError("labelled", f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer")
     alone = data.all_labelled or (facts.several and not data.unlabelled)
     found = Unlabelled((), frozenset()) if alone else projects.unlabelled_frames(project, held, data.unlabelled)
-    every, own = choices.every_choice(found.frames, config.own, typed)
-    kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(own.every, project.root))
+    every, used = choices.every_choice(found.frames, data.own, typed)
+    kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(used, project.root))
     if data.unlabelled and not kept:
         raise InputError("unlabelled", "none of them is read: name others than held-out images, and leave out "
                          "--unlabelled-pool none")
@@ -88,7 +81,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.steps_choice("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
         unlabelled_pool=data.unlabelled_pool if kept else "none", summary=(
-            f"{projects.title(data.project, config.own)}, {labelled} animals with labels, {kept or 'no'} frames "
+            f"{projects.title(data)}, {labelled} animals with labels, {kept or 'no'} frames "
             f"without; held out: {held.words}"))
     if not (kept or data.all_labelled or facts.several):
         print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
@@ -108,7 +101,7 @@ def open_data(job: Job) -> semi_supervised.Data:
     pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
     if not alone and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
-        if frames := found.taken(job.config.own.every, project.root):
+        if frames := found.taken(data.own.every, project.root):
             pools.append(open_frames(job, frames, train.skeleton, root=project.root, argument="unlabelled",
                                      held_out=(project, held)))
     # Of the labels alone it is empty, and no variant reads it.
@@ -126,7 +119,7 @@ def open_data(job: Job) -> semi_supervised.Data:
     return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})
 
 
-def short_list(config: OwnConfig) -> tuple[str, ...]:
+def short_list(config: Config) -> tuple[str, ...]:
     """Returns the labels alone, and beside them what reads images without labels where it was measured to help: on a
     pretrained backbone with few labels, so where such images were named, and else always."""
     if config.data.all_labelled or (config.backbone.weights and not config.data.unlabelled):
@@ -134,7 +127,7 @@ def short_list(config: OwnConfig) -> tuple[str, ...]:
     return LABELS_ALONE, BOTH
 
 
-def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
+def check_variants(config: Config, variants: Sequence[str]) -> None:
     """Raises InputError where images without labels are named and no variant would read them."""
     def reads(variant: str) -> bool:
         recipe = semi_supervised.VARIANTS[variant].recipe

@@ -69,7 +69,7 @@ def target_of(config: Any) -> tuple[Sequence[Frame], Project | None, Skeleton]:
     frames = frames_at(config.data.target)
     if not config.data.target_project:
         return frames, None, skeleton
-    project = projects.needed_project(config.data.target_project, config.own, "target_project")
+    project = projects.needed_project(config.data, "target_project")
     wanted, names = skeleton.names, project.skeleton.names
     only = {known_by: [name for name in wanted if name not in names],
             "--target-project": [name for name in names if name not in wanted]}
@@ -84,8 +84,8 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
         raise InputError("validation", "without --source no label is held out; leave it out")
     run, poses, finder = known(config.backbone.start)
     frames, *_ = target_of(config)
-    every, own = choices.every_choice(frames, config.own, typed)
-    if (count := len(projects.every_th(frames, own.every))) < LEAST_FRAMES:
+    every, used = choices.every_choice(frames, config.data.own, typed)
+    if (count := len(projects.every_th(frames, used))) < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
     kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
     print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")

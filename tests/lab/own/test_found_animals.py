@@ -50,7 +50,7 @@ def look(monkeypatch, tmp_path):
 
     def run(frames, digest="a", least=1):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
-        config = SimpleNamespace(own=own_project.Own(), batch_size=least)
+        config = SimpleNamespace(data=SimpleNamespace(own=own_project.Own()), batch_size=least)
         job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"), config=config)
         return animals.found_animals(job, learnt, frames, root=tmp_path, argument="unlabelled")
     return run, asked
