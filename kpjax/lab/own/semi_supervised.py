@@ -18,8 +18,6 @@ from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 from kpjax.systems.system import Job
 
-FROM_WEIGHTS = ("from a pretrained backbone images without labels are read where they are named (--unlabelled V) or "
-                "asked for (--variants pl_warped), worth it where labels are very few")
 # On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten labelled frames of a
 # mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other systems adapt to images that differ in
 # what the first layers see.
@@ -86,7 +84,8 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     if not (kept or data.all_labelled or facts.several):
         print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
     elif kept and config.backbone.weights and not data.unlabelled:
-        print(FROM_WEIGHTS)
+        print("from a pretrained backbone images without labels are read where they are named (--unlabelled V) or "
+              f"asked for (--variants {BOTH}), worth it where labels are very few")
     return config
 
 
