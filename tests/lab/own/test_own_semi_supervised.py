@@ -13,7 +13,6 @@ from kpjax.lab.commands.train import main as train
 from kpjax.lab.own import choices, project as own_project
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
-from kpjax.lab.own.regda import OwnDomains
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
@@ -176,11 +175,6 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     assert {name.partition("/")[0] for name in identities(data.labelled)} == {"old", "new"}
     # A recording of one name is one, whichever project labels it.
     assert "recordings two" in read_command(SYSTEM, ["own", *ALIKE, "--validation", "two"]).config.summary
-
-
-def test_a_project_that_nobody_would_read_is_refused():
-    with pytest.raises(InputError, match=r"source is one project; leave the others out"):
-        own_project.needed_project(OwnDomains("front", own=own_project.Own(more_projects=("back",))), "source")
 
 
 # Which network is chosen, and the weights that it starts from
