@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from kpjax import Method, Skeleton, Trained
@@ -142,6 +142,9 @@ def _fit_statistics(job: Job, method: Method, data: Data, start: Mapping[str, An
     return max(tried, key=lambda fitted: fitted.metrics["validation/pck"])
 
 
+_cells = jax.jit(keypoint_cells, static_argnames=("image_size", "heatmap_size", "grid"))
+
+
 def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Config, *, details: bool = False
            ) -> dict[str, float]:
     """Computes PCK and MAE of each set, and PCK as the authors count it; with details also per keypoint and group."""
@@ -151,8 +154,7 @@ def errors(predictions: Mapping[str, Gathered], skeleton: Skeleton, config: Conf
         pck = metrics.pck(found.keypoints, found.true_keypoints, found.visible, over, threshold=config.pck_threshold)
         mae = metrics.mae(found.keypoints, found.true_keypoints, found.visible, config.mae_unit)
         predicted, true = (
-            np.asarray(keypoint_cells(jnp.asarray(points), image_size=(side, side), heatmap_size=(size, size),
-                                      grid=config.heatmaps.grid))
+            np.asarray(_cells(points, image_size=(side, side), heatmap_size=(size, size), grid=config.heatmaps.grid))
             for points in (found.keypoints, found.true_keypoints))
         cells = {"map_size": size, "predicted_cells": predicted, "true_cells": true * (found.visible[..., None] > 0)}
         groups = {"all": tuple(range(len(skeleton.names))), **skeleton.groups}
