@@ -25,11 +25,9 @@ def images():
     return np.random.default_rng(1).normal(size=(2, 32, 64, 3)).astype(np.float32)
 
 
-def test_images_of_any_size_and_any_precision(variables, images):
-    """Position embeddings are resized inside, and bfloat16 stays near float32."""
-    exact, rounded = vit(3, upsampling_width=4, **FULL), vit(3, upsampling_width=4, **FULL, dtype=jnp.bfloat16)
-    assert jax.tree.map(jnp.shape, shapes(rounded)) == jax.tree.map(jnp.shape, variables)
-    # Of square images, embeddings that were resized before give what the network resizes itself.
+def test_position_embeddings_are_resized_inside(variables, images):
+    """Of square images, embeddings that were resized before give what the network resizes itself."""
+    network = vit(3, upsampling_width=4, **FULL)
     square = np.concatenate([images, images], axis=1)
     larger = jax.tree.map(lambda leaf: leaf, variables)
     larger["params"]["backbone"]["pos_embed"] = np.asarray(resize_positions(
@@ -37,19 +35,15 @@ def test_images_of_any_size_and_any_precision(variables, images):
 
     @jax.jit
     def run(variables, larger):
-        def maps(model, variables, images):
-            return model.apply(variables, images, False, method="backbone_features")
+        def maps(variables, images):
+            return network.apply(variables, images, False, method="backbone_features")
 
-        return (maps(exact, variables, images), maps(rounded, variables, images), maps(exact, variables, square),
-                maps(exact, larger, square))
+        return maps(variables, images), maps(variables, square), maps(larger, square)
 
-    found, low, resized, resized_before = run(variables, larger)
+    found, resized, resized_before = run(variables, larger)
     assert [map_.shape for map_ in found] == 2 * [(2, 2, 4, 8)]
     for one, other in zip(resized, resized_before, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    for one, other in zip(found, low, strict=True):
-        assert other.dtype == jnp.bfloat16
-        assert 0 < np.abs(one - other.astype(jnp.float32)).max() < 0.05 * np.abs(one).max()
 
 
 def test_it_starts_near_zero():

@@ -193,23 +193,6 @@ def test_t17_pckh(close):
     close([found.pooled, found.overall], [0.6, 0.5])
 
 
-def test_t18_target_map(close):
-    targets, weights = heatmaps.gaussian_targets(
-        jnp.array([[[3.0, 5]]]), jnp.ones((1, 1)), image_size=(64, 64), heatmap_size=(64, 64), sigma=2.0)
-    close(targets[0, [5, 5, 5, 7], [3, 4, 5, 5], 0], [1, 0.882497, 0.606531, 0.367879])
-    close(weights, [[1]])
-
-
-def test_t19_what_spatial_distillation_does_not_see(close):
-    shape = 2, 5, 7, 3
-    teacher, student = normal(shape), normal(shape, 1)
-    loss = spatial_distillation
-    value = loss(teacher, student)
-    close(loss(teacher, student + 3), value)
-    close(loss(teacher[::-1], student[::-1]), value)
-    close(loss(teacher[..., [2, 0, 1]], student[..., [2, 0, 1]]), value)
-
-
 def test_t19_another_association_network_changes_the_gradient_of_its_channel_only(close):
     step = jax.tree.map(jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)]))
     shape = 2, 5, 7

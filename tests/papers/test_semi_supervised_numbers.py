@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from kpjax import geometry, heatmaps
-from kpjax.evaluation.metrics import head_size, pckh
 from kpjax.images import boxes
 from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses.consistency import semantic_representation, transformation_equivariance, transformation_invariance
@@ -55,10 +54,6 @@ def test_n1_target(close):
     close(weights, [1])
     close(jnp.count_nonzero(maps), 48)
     close([maps.sum(), maps[63, 1], maps[63, 0], maps.max()], [7.788901, 0.882497, 0.778801, 0.882497])
-    # N3 joints outside
-    maps, weights = target(*((x, 100) for x in (-26, -30, -34, 277.9, 278)))
-    close(weights, [1, 1, 0, 1, 0])
-    close(maps.sum((0, 1)), [0.055635, 0, 0, 0.055635, 0])
 
 
 # Decoding
@@ -169,15 +164,6 @@ def test_n16_total(close):
 
 
 # Measures and subsets
-
-
-def test_n15_pckh(close):
-    head = head_size(np.array([(100, 100, 160, 180), (50, 60, 80, 100)], np.float64))
-    close(head, [60, 30])
-    true, away = np.zeros((2, 3, 2)), np.array([[20, 31, 29.9], [15, 16, 3]])
-    found = pckh(np.stack([away, np.zeros((2, 3))], -1), true, np.ones((2, 3)), head)
-    close(100 * found.pooled, 66.666667)
-    close(found.per_keypoint, [1, 0, 1])
 
 
 def test_n17_spread(close):

@@ -55,12 +55,11 @@ def test_convolutions_are_chosen_by_size_and_place(params):
     assert chosen(convolutions(4, 7)) == {"stem", "up"}
 
 
-def test_grouped_convolutions_are_found():
-    assert grouped_kernels(Mixed(), IMAGES) == {("grouped", "kernel"), ("depthwise", "kernel")}
 
 
 def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params, close):
     grouped = grouped_kernels(Mixed(), IMAGES)
+    assert grouped == {("grouped", "kernel"), ("depthwise", "kernel")}
 
     def rule(path, leaf):
         return path[0] in ("depthwise", "plain") and path[-1] == "kernel"
