@@ -20,9 +20,6 @@ by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma"
 by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
 
 
-# RegDA
-
-
 def test_ground_false_by_area_equals_the_sum_over_its_cells():
     main = np.zeros((2, 10, 11, 1), np.float32)
     main[0, 4, 5], main[1, 9, 10] = 1, 1
@@ -32,9 +29,6 @@ def test_ground_false_by_area_equals_the_sum_over_its_cells():
     predicted = [k for k, cell in enumerate(cells) if tuple(cell) == (5, 4)]
     close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
     close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)  # a prediction outside the area takes nothing away
-
-
-# Gradient layers
 
 
 @pytest.mark.parametrize("factor", [0.25, -1.0, 0.0])
@@ -55,9 +49,6 @@ def test_scale_gradient(factor):
     assert to_tree["b"][0].dtype == jnp.bfloat16
     close(to_tree["b"][0].astype(jnp.float32), factor)
     assert to_factor == 0
-
-
-# Baselines
 
 
 def plain_mmd(source, target, alphas):

@@ -38,9 +38,6 @@ def as_defined(features, masks):
     return (features[:, :, :, None, :] * masks[..., None]).max((1, 2))
 
 
-# Semantic representations
-
-
 def test_a_representation_and_its_gradient_are_those_of_the_product_over_all_axes():
     features, masks = normal(0, 3, 5, 7, 6), normal(1, 3, 5, 7, 4)
     np.testing.assert_array_equal(jax.jit(semantic_representation)(features, masks), as_defined(features, masks))
@@ -82,9 +79,6 @@ def test_the_form_of_tpus_takes_the_same_pixels(ties):
         close(one, other, rtol=1e-5, atol=1e-6)
 
 
-# Losses
-
-
 def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
     """At chance it is ln K, and right answers cost nothing."""
     logits, weights = normal(0, 2, 3, 3), jnp.array([[1.0, 0, 1], [0, 1, 0]])
@@ -93,9 +87,6 @@ def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
     close(semantic_consistency(logits, weights), expected, rtol=1e-5)
     close(semantic_consistency(jnp.zeros((2, 5, 5)), jnp.ones((2, 5))), math.log(5), rtol=1e-6)
     close(semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), jnp.ones((2, 5))), 0, atol=1e-6)
-
-
-# The networks beside
 
 
 def test_features_equal_resizing_concatenating_and_one_convolution():

@@ -59,9 +59,6 @@ def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
     np.testing.assert_allclose(moved["free"]["backbone"]["bias"], [0.9, 1.0])
 
 
-# What forward passes share
-
-
 def test_imagenet_statistics():
     images = jnp.asarray([[[[0.485, 0.456, 0.406], [0.714, 0.68, 0.631]]]])
     np.testing.assert_allclose(imagenet_normalise(images)[0, 0], [[0, 0, 0], [1, 1, 1]], atol=1e-6)

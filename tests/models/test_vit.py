@@ -14,20 +14,11 @@ TRUNK = {"width": 8, "depth": 2, "heads": 2}
 FULL = TRUNK | {"registers": 4, "layer_scale": True}
 
 
-@pytest.fixture(scope="module")
-def variables():
-    return drawn(shapes(vit(3, upsampling_width=4, **FULL)))
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Of another grid than that of `variables`."""
-    return np.random.default_rng(1).normal(size=(2, 32, 64, 3)).astype(np.float32)
-
-
-def test_position_embeddings_are_resized_inside(variables, images):
+def test_position_embeddings_are_resized_inside():
     """Of square images, embeddings that were resized before give what the network resizes itself."""
     network = vit(3, upsampling_width=4, **FULL)
+    variables = drawn(shapes(network))
+    images = np.random.default_rng(1).normal(size=(2, 32, 64, 3)).astype(np.float32)
     square = np.concatenate([images, images], axis=1)
     larger = jax.tree.map(lambda leaf: leaf, variables)
     larger["params"]["backbone"]["pos_embed"] = np.asarray(resize_positions(
@@ -56,8 +47,6 @@ def test_it_starts_near_zero():
     assert "batch_stats" not in shapes(network.backbone)
 
 
-# Position embeddings
-
 @pytest.mark.parametrize("grid", [(7, 7), (3, 9), (2, 2), (1, 12)])
 def test_resizing_keeps_constants_order_and_what_comes_before(grid):
     """Channel 0 is constant, and 1 and 2 grow along the rows and the columns of a grid of 4 x 4."""
@@ -73,8 +62,6 @@ def test_resizing_keeps_constants_order_and_what_comes_before(grid):
         np.testing.assert_allclose(ramp[0] + ramp[-1], 3, atol=1e-5)
         np.testing.assert_allclose(ramp, ramp[:, :1] + np.zeros_like(ramp), atol=1e-5)
 
-
-# Weights
 
 @pytest.fixture(scope="module")
 def trunk():
@@ -108,8 +95,6 @@ def test_a_class_token_carries_its_position_along(trunk, file, grid):
     np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, 1:], plain["params"]["pos_embed"])
     assert plain["params"]["pos_embed"].shape == (1, grid * grid, 8)  # also for images of another size
 
-
-# Patches of another size
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 20)])
 def test_larger_patches_are_embedded_as_the_smaller_ones(size):

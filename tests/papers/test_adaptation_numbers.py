@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from untrained import count
 
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
@@ -26,9 +27,6 @@ from kpjax.models.vgg import VGG
 from kpjax.optimization import descend
 
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
-
-
-# The projection of a kernel
 
 
 def test_the_projection_of_a_kernel(close):
@@ -191,10 +189,6 @@ def test_the_reconstruction_loss(close):
 
 
 # Sizes
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_sizes_of_the_landmark_network():

@@ -1,5 +1,4 @@
 """Baselines that keep statistics while they train: the Riemannian walk and AFEC, by hand and inside the method."""
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -29,13 +28,8 @@ def method_of(objective, track=None):
     return build(incremental, objective=objective, track=track, augment=no_augmentation())
 
 
-@functools.cache
-def teacher():
-    return start()["teacher"]
-
-
 def starting(**trees):
-    return {"teacher": teacher(), "increment": STEP, **trees}
+    return {"teacher": start()["teacher"], "increment": STEP, **trees}
 
 
 def test_the_next_step_of_a_walk_goes_on_from_the_last_also_from_the_plain_mapping_of_a_file():
@@ -50,7 +44,7 @@ def test_the_next_step_of_a_walk_goes_on_from_the_last_also_from_the_plain_mappi
 
 def test_a_walk_inside_the_method_sees_the_applied_gradient():
     """One update with momentum's first step: d = -rate g, with the penalty's pull in g."""
-    anchor = jax.tree.map(lambda leaf: leaf + 0.01, teacher()["params"])
+    anchor = jax.tree.map(lambda leaf: leaf + 0.01, start()["teacher"]["params"])
     importance = jax.tree.map(jnp.ones_like, anchor)
     walk = walk_by_updates().tracker
     tracker = Tracker(lambda params, start: {"walk": walk.init(params, start)}, lambda tree, **step: {
@@ -105,7 +99,7 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
 
 def test_a_term_reads_what_is_tracked():
     method = method_of(NEW | {"expanded": penalty_term(tracked=True)}, adaptive_consolidation())
-    params, streams = teacher()["params"], {"labelled": batch("labelled")}
+    params, streams = start()["teacher"]["params"], {"labelled": batch("labelled")}
     given = starting(expanded={"anchor": params, "importance": params})
     state = jax.eval_shape(method.init, KEY, streams, given)
     assert "loss/expanded" in jax.eval_shape(method.update, state, streams, KEY)[1]
