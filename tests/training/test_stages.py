@@ -71,6 +71,8 @@ def test_results_are_strict_json(tmp_path):
         raise AssertionError(constant)
 
     found = json.loads((folder / "results.json").read_text(), parse_constant=refuse)
+    assert set(found) == {"experiment", "preset", "variant", "seed", "steps", "metrics", "images", "images_per_second",
+                          "wall_seconds", "devices", "versions", "commit", "settings", "config", "files", "digest"}
     assert found["metrics"] == {"target/pck": 0.5, "target/pck/hip": "nan"}
     assert found["config"] == {"folder": str(tmp_path), "sizes": [1, 2], "none": None}
     assert found["devices"] == {"backend": "cpu", "kind": "cpu", "count": 8}

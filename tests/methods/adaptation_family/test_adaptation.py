@@ -133,7 +133,7 @@ def test_parametrisations_have_their_parts(name):
 
 @pytest.mark.parametrize("name", ["adapted", pytest.param("finetuned", marks=pytest.mark.slow)])
 def test_parametrisations_train_what_they_say(name):
-    core, (_, first, last, _, plain) = core_of(UNET, 8)["params"], run(name, UNET, 8)
+    core, (_, first, last, metrics, plain) = core_of(UNET, 8)["params"], run(name, UNET, 8)
     params = plain(first)["params"]
     assert jax.tree.structure(params) == jax.tree.structure(core)
     assert_identical(body(params), body(core))
@@ -142,6 +142,9 @@ def test_parametrisations_train_what_they_say(name):
              if np.array_equal(leaf, flatten_dict(last.variables["params"])[path])]
     # A bias of the head moves all cells of a map alike, which no softmax sees.
     assert set(still) <= {("head", "output", "bias")}
+    assert set(metrics) == {"loss/pixels", "loss/total", "varying_points", "point_spread", "gradient_norm/landmarks",
+                            "gradient_norm/generator", "mean/normalisation_scale", *(
+                                {"mean/projection_diagonal"} if name == "adapted" else ())}
 
 
 def test_no_optimizer_state_belongs_to_a_frozen_kernel():

@@ -142,6 +142,8 @@ def test_a_step_moves_all_parts_and_a_start_is_taken_over():
     state = drawn(fresh)._replace(step=jnp.int32(0))
     _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
     norms = {name: float(value) for name, value in metrics.items() if name.startswith("gradient_norm/")}
+    assert {"baseline/constant_colour", "baseline/mean_image", "baseline/copied_reference", "spread/coordinates",
+            "live_points"} <= set(metrics)
     assert len(norms) == 7
     assert min(norms.values()) > 0
 
