@@ -52,7 +52,6 @@ from .regda_family.two_regressors import dd as dd, mcd as mcd
 from .seeds import (
     ensemble as ensemble,
     joint_prediction as joint_prediction,
-    member_predictions as member_predictions,
     members_of_ensemble as members_of_ensemble,
     over_seeds as over_seeds,
     trained_of as trained_of,

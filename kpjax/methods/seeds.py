@@ -68,15 +68,10 @@ def ensemble(method: Method, count: int) -> Method:
         raise ValueError(f"count: {count}; an ensemble has at least 2 members")
 
     def predict(trained: Trained, example: Example) -> Prediction:
-        return joint_prediction(member_predictions(method, trained, example))
+        return joint_prediction([method.predict(Trained(trained.variables[name], trained.frozen[name]), example)
+                                 for name in _member_names(len(trained.variables))])
 
     return Method(None, None, predict, method.streams, method.skeleton)
-
-
-def member_predictions(method: Method, trained: Trained, example: Example) -> list[Prediction]:
-    """Predicts with each member of an ensemble. method: of one of them. trained: of `members_of_ensemble`."""
-    return [method.predict(Trained(trained.variables[name], trained.frozen[name]), example)
-            for name in _member_names(len(trained.variables))]
 
 
 def joint_prediction(found: Sequence[Prediction]) -> Prediction:

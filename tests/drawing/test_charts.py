@@ -22,8 +22,6 @@ def lines_of(figure, panel=0):
     return [(line.get_xydata(), to_hex(line.get_color())) for line in figure.axes[panel].lines]
 
 
-# Files
-
 def test_a_file_is_well_formed_the_same_each_time_and_fetches_nothing():
     rows = [charts.Difference("a <b> & 鼠 $x$", 1.0, 0.5, 1.5)]
     text = charts.forest_plot(rows, title="x < y", axis="points")
@@ -40,8 +38,6 @@ def test_a_file_is_well_formed_the_same_each_time_and_fetches_nothing():
     assert not charts.image_tag("", "none")
 
 
-# Differences and means
-
 def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
     figure = charts.forest_plot([charts.Difference("up", 2.0, 1.0, 3.0), charts.Difference("open", 0.0, -1.0, 1.5),
                           charts.Difference("down", -2.0, -3.0, -0.5)], title="", axis="points")
@@ -54,8 +50,6 @@ def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
     assert [text.get_text() for text in figure.axes[0].texts][:2] == ["up", "+2.0 [+1.0, +3.0]"]
     assert charts.forest_plot([], title="", axis="") == ""
 
-
-# Lines
 
 def test_band_is_mean_lowest_and_highest_of_the_seeds():
     found = charts.band([[(1, 1.0), (2, 2.0), (5, 3.0)], [(1, 3.0), (2, 2.0)]])
@@ -86,8 +80,6 @@ def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
     np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
 
-
-# Trajectories
 
 def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
     frames, points = np.arange(10, 20), np.zeros((10, 1, 2))

@@ -36,8 +36,6 @@ def test_rings_mark_true_positions_and_only_visible_ones():
     assert draw_keypoints(BLACK, off, None, PAIR).sum() == 0
 
 
-# Names
-
 @pytest.fixture(autouse=True)
 def no_other_font(monkeypatch):
     monkeypatch.delenv(fonts.VARIABLE, raising=False)
@@ -51,9 +49,6 @@ def test_europes_alphabets_are_drawn_and_other_letters_become_escapes():
     image = np.zeros((40, 200, 3), np.uint8)
     one, other = (contact_sheet([image], captions=[text]) for text in ("лапа", "клюв"))
     assert (one != other).any()
-
-
-# Short moving images
 
 
 @pytest.mark.parametrize(("times", "count", "rate", "rows", "milliseconds"), [

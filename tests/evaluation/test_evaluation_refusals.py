@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
+from kpjax.evaluation.metrics import pck
 from kpjax.evaluation.pose_statistics import pose_statistics, pose_statistics_from
 from kpjax.evaluation.probes.actions import action_probe, windows
 from kpjax.evaluation.probes.image_moments import image_moments
@@ -31,6 +32,8 @@ ROWS, ACTIONS = np.arange(40).reshape(10, 4), np.array(["left", "right"] * 5)
 
 
 @pytest.mark.parametrize(("call", "words"), [
+    *[(lambda wrong=wrong: pck(JOINTS[:2], JOINTS[:2], SHOWN[:2], np.array([30.0, wrong])),
+       "normaliser: 1 of 2 .*image 1") for wrong in (0.0, -1.0, np.nan, np.inf)],
     (lambda: halves_by(["a", "a"], 0), "1 group cannot be split"),
     (lambda: halves_by(["a", "b", "b"], 0, kinds=["x", "x", "y"]), r"1 groups are of several kinds \(b\)"),
     (lambda: linear_probe(POINTS, JOINTS, LATE, HALVES), "no fitted example shows joint 0"),

@@ -86,10 +86,6 @@ def test_a_row_tells_a_collapse():
     split = Landmarks(annotated[:20], annotated[:20], visible[:20]), Landmarks(annotated, annotated, visible)
     errors = both_errors(*split, normaliser=ONE_LENGTH, regressor=scaled_ridge(64), images=(10, ALL), repeats=2)
     row = measures(errors, consistent, split[1], side=64)
-    assert set(row) == {f"{direction}/{images}" for direction in ("forward", "backward")
-                        for images in ("10", "10/deviation", "all")} | {
-                            "consistency", "varying_points", "point_spread", "annotated_spread", "median_spread",
-                            "annotated_median_spread"}
     assert row["varying_points"] == 4
     assert row["point_spread"] == pytest.approx(row["annotated_spread"]) == pytest.approx(45.5, abs=0.5)
     assert collapse_reason(row, 4) == ""

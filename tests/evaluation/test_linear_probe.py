@@ -108,8 +108,6 @@ def test_units_of_errors():
     assert found["pixels"].per_point == pytest.approx(3)
     assert found["normalised"].per_point == pytest.approx(3 * 2 / 64)
     assert found["original"].per_point == pytest.approx(6)
-    assert found["pixels"].per_coordinate == pytest.approx(3 / np.sqrt(2))
-    assert found["pixels"].per_image == pytest.approx(3 * np.sqrt(2))
 
 
 def test_halves_keep_groups_together_and_deal_out_kinds():

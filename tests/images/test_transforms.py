@@ -45,7 +45,7 @@ def test_the_blob_stays_under_its_keypoint(transform, size):
     assert square.dtype == np.uint8
     assert visible.all()
     # The authors' padding ignores the half-pixel of a resampling and half an odd gap: up to a pixel.
-    tolerance = 1.0 if transform == PadToSquare(64) else 0.15
+    tolerance = 1.0 if transform == PadToSquare(64) else 0.02
     np.testing.assert_allclose(centre_of_mass(square), keypoints[0], atol=tolerance)
     back = keypoints @ crop[:2, :2].T + crop[:2, 2]
     np.testing.assert_allclose(back, points, atol=1e-3)
@@ -149,30 +149,6 @@ def test_a_box_counts_edges():
         AroundBox(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))
 
 
-# Maps of points
-
-def bump(width, height, x, y, sigma=4.0):
-    rows, columns = np.mgrid[:height, :width]
-    return Image.fromarray(np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)).astype(np.float32))
-
-
-def centroid(image):
-    values = np.asarray(image, np.float64)
-    rows, columns = np.mgrid[: values.shape[0], : values.shape[1]]
-    return np.array([[(values * columns).sum(), (values * rows).sum()]]) / values.sum()
-
-
-def test_letterbox_says_where_pillow_puts_a_point():
-    fit = boxes.letterbox_fit(161, 100, 64)
-    assert fit == (64, 40, 0, 12)
-    square = Image.new("F", (64, 64))
-    square.paste(bump(161, 100, 100, 40).resize((fit.width, fit.height), Image.Resampling.BILINEAR),
-                 (fit.left, fit.upper))
-    moved = boxes.move_points(boxes.letterbox_map(161, 100, 64), np.array([[100, 40]]))
-    np.testing.assert_allclose(centroid(square), moved, atol=0.02)
-    np.testing.assert_allclose(moved, [[64 / 161 * 100.5 - 0.5, 0.4 * 40.5 - 0.5 + 12]], atol=1e-5)
-
-
 def test_letterbox_rounds_and_keeps_thin_images():
     assert boxes.letterbox_fit(640, 480, 256) == (256, 192, 0, 32)
     assert boxes.letterbox_fit(110, 182, 256) == (155, 256, 50, 0)
@@ -183,18 +159,13 @@ def test_letterbox_rounds_and_keeps_thin_images():
                                [(-0.3, 41.7002)], atol=1e-4)  # 427 px are rounded to 171
 
 
-def test_stretch_says_where_pillow_puts_a_point():
-    placed = bump(90, 60, 50, 20).resize((48, 48), Image.Resampling.BILINEAR)
-    moved = boxes.move_points(boxes.stretch_map(90, 60, 48), np.array([[50, 20]]))
-    np.testing.assert_allclose(centroid(placed), moved, atol=0.02)
-
-
 def test_crop_says_where_pillow_puts_a_point_and_back():
     box = (20, 10, 80, 60)
-    placed = bump(120, 90, 52, 33).crop(box).resize((48, 48), Image.Resampling.BILINEAR)
+    image = Image.fromarray(image_with_blob(120, 90, 52, 33, radius=4))
+    placed = image.crop(box).resize((48, 48), Image.Resampling.BILINEAR)
     map_ = boxes.crop_map(box, 48)
     moved = boxes.move_points(map_, np.array([[52, 33]]))
-    np.testing.assert_allclose(centroid(placed), moved, atol=0.02)
+    np.testing.assert_allclose(centre_of_mass(np.asarray(placed)), moved[0], atol=0.02)
     np.testing.assert_allclose(boxes.move_points(boxes.invert(map_), moved), [[52, 33]], atol=1e-4)
     assert map_.dtype == boxes.invert(map_).dtype == moved.dtype == np.float32
     np.testing.assert_allclose(boxes.move_points(boxes.crop_map(box, 48, grid="index"), np.array([[52, 33]])),

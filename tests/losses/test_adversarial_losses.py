@@ -1,5 +1,4 @@
-"""Pseudo maps, disparities, gradient layers, and the baselines' losses."""
-import functools
+"""Ground false by area, permuted keypoints, gradient layers, and the baselines' losses. Others are in tests/papers."""
 
 import jax
 import jax.numpy as jnp
@@ -19,40 +18,6 @@ def logits():
 
 by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip"))
 by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
-GENERATORS = [by_others, functools.partial(by_area, sigma=2.0, low=2, high=5)]
-DISPARITIES = [jax.jit(adversarial.minimum_disparity), jax.jit(adversarial.maximum_disparity)]
-
-
-# RegDA
-
-
-@pytest.mark.parametrize("generate", GENERATORS)
-@pytest.mark.parametrize("disparity", DISPARITIES)
-def test_disparities_send_no_gradient_to_the_main_regressor(logits, generate, disparity):
-    def loss(main, adversary):
-        return disparity(adversary, generate(main), jnp.ones((2, 4)))
-
-    to_main, to_adversary = jax.jit(jax.grad(loss, argnums=(0, 1)))(*logits)
-    assert not np.any(to_main)
-    assert np.isfinite(to_adversary).all()
-    assert np.any(to_adversary)
-
-
-def test_disparities_of_weightless_keypoints_are_exactly_zero(logits):
-    maps = by_others(logits[0])
-    for disparity in DISPARITIES:
-        value, gradient = jax.jit(jax.value_and_grad(disparity))(logits[1], maps, np.zeros((2, 4), np.float32))
-        assert value == 0
-        assert not np.any(gradient)
-
-
-@pytest.mark.parametrize("clip", [True, False])
-def test_ground_false_equals_the_sum_over_the_others(logits, clip):
-    maps = by_others(logits[0], sigma=1.5, clip=clip)
-    truth = np.asarray(maps.truth)
-    for k in range(4):
-        others = truth[..., [j for j in range(4) if j != k]].sum(-1)
-        close(maps.false[..., k], others.clip(0, 1) if clip else others, atol=1e-6)
 
 
 def test_ground_false_by_area_equals_the_sum_over_its_cells():
@@ -64,9 +29,6 @@ def test_ground_false_by_area_equals_the_sum_over_its_cells():
     predicted = [k for k, cell in enumerate(cells) if tuple(cell) == (5, 4)]
     close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
     close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)  # a prediction outside the area takes nothing away
-
-
-# Gradient layers
 
 
 @pytest.mark.parametrize("factor", [0.25, -1.0, 0.0])
@@ -87,9 +49,6 @@ def test_scale_gradient(factor):
     assert to_tree["b"][0].dtype == jnp.bfloat16
     close(to_tree["b"][0].astype(jnp.float32), factor)
     assert to_factor == 0
-
-
-# Baselines
 
 
 def plain_mmd(source, target, alphas):

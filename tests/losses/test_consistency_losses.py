@@ -38,9 +38,6 @@ def as_defined(features, masks):
     return (features[:, :, :, None, :] * masks[..., None]).max((1, 2))
 
 
-# Semantic representations
-
-
 def test_a_representation_and_its_gradient_are_those_of_the_product_over_all_axes():
     features, masks = normal(0, 3, 5, 7, 6), normal(1, 3, 5, 7, 4)
     np.testing.assert_array_equal(jax.jit(semantic_representation)(features, masks), as_defined(features, masks))
@@ -49,15 +46,6 @@ def test_a_representation_and_its_gradient_are_those_of_the_product_over_all_axe
     close(value, expected, rtol=1e-5)
     for found, right in zip(gradients, expected_gradients, strict=True):
         close(found, right, rtol=1e-5, atol=1e-6)
-
-
-def test_an_empty_mask_gives_zeros_and_moves_no_feature():
-    features, masks = normal(0, 1, 4, 4, 3), jnp.zeros((1, 4, 4, 2)).at[0, 1, 2, 0].set(0.5)
-    z = semantic_representation(features, masks)
-    np.testing.assert_array_equal(z[0, 1], 0)
-    close(z[0, 0], np.maximum(0.5 * features[0, 1, 2], 0))
-    by_features = jax.jit(jax.grad(lambda features: semantic_representation(features, masks)[:, 1].sum()))(features)
-    assert not by_features.any()
 
 
 def test_of_equal_products_the_first_takes_the_gradient(close):
@@ -91,17 +79,14 @@ def test_the_form_of_tpus_takes_the_same_pixels(ties):
         close(one, other, rtol=1e-5, atol=1e-6)
 
 
-# Losses
-
-
 def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
+    """At chance it is ln K, and right answers cost nothing."""
     logits, weights = normal(0, 2, 3, 3), jnp.array([[1.0, 0, 1], [0, 1, 0]])
     probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = -np.mean(np.log([probability[0, 0, 0], probability[0, 2, 2], probability[1, 1, 1]]))
     close(semantic_consistency(logits, weights), expected, rtol=1e-5)
-
-
-# The networks beside
+    close(semantic_consistency(jnp.zeros((2, 5, 5)), jnp.ones((2, 5))), math.log(5), rtol=1e-6)
+    close(semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), jnp.ones((2, 5))), 0, atol=1e-6)
 
 
 def test_features_equal_resizing_concatenating_and_one_convolution():
@@ -139,12 +124,6 @@ def test_features_at_one_scale_read_maps_of_any_size_of_numbers():
     found = of_one_scale(params, maps, (8, 8))
     close(of_one_scale(params, scaled, (8, 8)), found, rtol=1e-3, atol=1e-4)
     assert np.abs(plain(params, scaled, (8, 8)) - found).max() > 10
-
-
-def test_semantic_consistency_at_chance_is_ln_k_and_right_answers_cost_nothing():
-    weights = jnp.ones((2, 5))
-    close(semantic_consistency(jnp.zeros((2, 5, 5)), weights), math.log(5), rtol=1e-6)
-    close(semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), weights), 0, atol=1e-6)
 
 
 def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():

@@ -1,4 +1,4 @@
-"""Heatmap losses and that of several levels: rules written out, masks, invariances, gradients."""
+"""Heatmap losses and that of several levels: rules written out, missing labels, shifts, the kernels of targets."""
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,15 +58,6 @@ def test_kl_is_shift_invariant_and_finite_for_extreme_logits(batch):
     assert np.isfinite(gradient).all()
 
 
-def test_kl_gradients_vanish_exactly_where_nothing_counts(batch):
-    gradients = jax.jit(jax.grad(heatmap_kl, argnums=(0, 1)))(*batch)
-    for gradient in gradients:
-        assert np.isfinite(gradient).all()
-        assert not np.any(gradient[0, :, :, 1])  # weight 0
-        assert not np.any(gradient[1, :, :, 2])  # nothing to normalise
-    assert np.any(gradients[0][0, :, :, 0])
-
-
 # Several levels
 
 loss = jax.jit(coarse_to_fine, static_argnames=("levels", "hardest"))
@@ -100,26 +91,6 @@ def test_it_is_the_rule(levels_of_maps, hardest):
     found = loss(*levels_of_maps, levels=2, hardest=hardest)
     np.testing.assert_allclose(found, plain(*levels_of_maps, hardest), rtol=1e-5)
     np.testing.assert_allclose(loss(*levels_of_maps, levels=2, hardest=8), plain(*levels_of_maps, 3), rtol=1e-5)
-
-
-def test_the_hardest_alone_have_a_gradient(levels_of_maps):
-    heatmaps, targets, weights = levels_of_maps
-    heatmaps = heatmaps[0] * jnp.array([1.0, 9.0, 5.0]).reshape(1, 1, 1, 3)  # the largest error of image 0 has no label
-    gradient = jax.jit(jax.grad(hardest_keypoints_mse), static_argnames="hardest")(
-        heatmaps, targets[0], weights, hardest=1)
-    assert [[np.any(gradient[b, ..., k] != 0) for k in range(3)] for b in range(2)] == [
-        [False, False, True], [False, True, False]]
-
-
-def test_absent_keypoints_do_not_count(levels_of_maps):
-    heatmaps, targets, weights = levels_of_maps
-    gradients = jax.jit(jax.grad(lambda maps: coarse_to_fine(maps, targets, weights, levels=2)))(heatmaps)
-    for gradient in gradients:
-        assert np.all(gradient[0, ..., 1] == 0)
-        assert np.all(np.any(np.asarray(gradient)[1] != 0, axis=(0, 1)))
-    nothing = loss(*levels_of_maps[:2], np.zeros_like(weights), levels=2)
-    assert nothing == 0
-    assert nothing.dtype == jnp.float32
 
 
 def test_targets_are_the_kernels_of_opencv():

@@ -44,16 +44,11 @@ def test_without_drops_a_term_and_its_pass(objective):
     assert set(objective) == {"fit", "equivariance"}  # the original is as it was
 
 
-@pytest.mark.parametrize("change", [
-    lambda objective: without(objective, "equivarience"),
-    lambda objective: reweighted(objective, equivarience=1.0),
-    lambda objective: replaced(objective, equivarience=lambda outputs, streams: 0.0),
-])
-def test_an_unknown_term_is_named(objective, change):
-    with pytest.raises(KeyError, match=r"equivarience.*fit, equivariance"):
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda objective: without(objective, "equivarience"), "equivarience.*fit, equivariance"),
+    (lambda objective: reweighted(objective, equivarience=1.0), "equivarience.*fit, equivariance"),
+    (lambda objective: replaced(objective, equivarience=lambda outputs, streams: 0.0), "equivarience.*fit"),
+    (lambda objective: reweighted(objective, fit=0.0), "use without")])
+def test_an_unknown_term_or_one_of_no_weight_is_refused(objective, change, words):
+    with pytest.raises((KeyError, ValueError), match=words):
         change(objective)
-
-
-def test_a_weight_of_zero_says_use_without(objective):
-    with pytest.raises(ValueError, match="use without"):
-        reweighted(objective, fit=0.0)

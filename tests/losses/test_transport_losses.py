@@ -1,11 +1,10 @@
-"""The closed forms of transport against the loops that they stand for, and springs."""
+"""The closed forms of transport against the loops that they stand for, and points that lie still."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.errors import InputError
-from kpjax.losses.pyramids import parent_of_child, still_mass, transported, transporter_transported
+from kpjax.losses.pyramids import still_mass, transported, transporter_transported
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 
@@ -48,9 +47,3 @@ def test_still_mass_is_the_probability_where_nothing_moves(close):
     probabilities[0, 0, 0, 0], probabilities[0, 1, 1, 1], probabilities[0, 0, 1, 2] = 1, 1, 1
     close(still_mass(jnp.asarray(probabilities), jnp.asarray(moving)), (0 + 0.5 + 1) / 3)
     close(still_mass(jnp.asarray(probabilities), jnp.zeros((1, 4, 4, 1))), 1)
-
-
-@pytest.mark.parametrize(("parents", "children", "proposed"), [(10, 25, 20), (10, 5, 10), (4, 0, 4)])
-def test_children_that_cannot_be_shared_out(parents, children, proposed):
-    with pytest.raises(InputError, match=f"multiple of {parents}, for example {proposed}$"):
-        parent_of_child(parents, children)

@@ -268,4 +268,3 @@ def test_a_run_that_is_resumed_ends_bit_identical(name, tmp_path):
 
 def test_the_contract_found_the_methods():
     assert set(FACTORIES) > OF_FAMILIES
-    assert len(method_of("regda.regda").skeleton.names) == KEYPOINTS

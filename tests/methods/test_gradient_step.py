@@ -34,13 +34,6 @@ def test_a_step_is_down_the_gradient_at_the_rate_of_its_number():
         "loss/a": 2.5, "loss/b": 4.5, "loss/total": 7.0, "gradient_norm/model": 14 ** 0.5})
 
 
-def test_norms_are_those_of_the_named_trees():
-    metrics = gradient_step(loss, PARAMS, state_of(optax.EmptyState()), optax.identity(), lambda step: 1.0,
-                            norms=lambda gradient: {"head": gradient["b"]}).metrics
-    assert metrics["gradient_norm/head"] == 3
-    assert "gradient_norm/model" not in metrics
-
-
 def test_groups_move_at_rates_of_their_own_and_others_keep_their_state():
     optimizer = optax.trace(0.5)
     states = {name: optimizer.init(leaf) for name, leaf in (*PARAMS.items(), ("c", jnp.ones(2)))}
@@ -64,9 +57,6 @@ def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
     np.testing.assert_allclose(moved["head"]["kernel"], [0.9, 1.2])
     np.testing.assert_allclose(moved["backbone"]["kernel"], [0.975, 1.05])
     np.testing.assert_allclose(moved["free"]["backbone"]["bias"], [0.9, 1.0])
-
-
-# What forward passes share
 
 
 def test_imagenet_statistics():

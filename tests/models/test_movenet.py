@@ -36,18 +36,6 @@ def test_points_are_those_of_the_published_rules():
         np.testing.assert_allclose(scores[number], expected, rtol=1e-5)
 
 
-def test_the_nearer_of_two_equal_peaks_is_the_persons():
-    maps = MoveNetMaps(np.full((1, 8, 8), -9, np.float32), np.full((1, 8, 8, 17), -9, np.float32),
-                       np.full((1, 8, 8, 17, 2), 0.5, np.float32), np.zeros((1, 8, 8, 17, 2), np.float32))
-    maps.centre[0, 3, 5] = 2
-    maps.regression[0, 3, 5] = (2, -3)  # y, x
-    maps.heatmaps[0, 6, 2] = maps.heatmaps[0, 0, 7] = 1
-    keypoints, scores = jax.jit(decode_movenet)(maps)
-    # The middle of the cell in row 6, column 2 is that of 4 x 4 pixels: between 9 and 10 in x, 25 and 26 in y.
-    np.testing.assert_allclose(keypoints, np.broadcast_to((9.5, 25.5), (1, 17, 2)))
-    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-1)), rtol=1e-6)
-
-
 def test_heatmaps_of_new_keypoints_are_faint_at_first():
     head = MoveNet(sigmoid=True).build(2).head
     maps, _ = jax.jit(lambda key: head.init_with_output(key, jnp.ones((1, 8, 8, 24)), False))(jax.random.key(0))

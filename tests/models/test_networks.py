@@ -247,23 +247,3 @@ def test_rematerialisation_keeps_less_and_changes_no_number(name):
 def test_what_does_not_fit_is_refused(call, said):
     with pytest.raises(InputError, match=said):
         call()
-
-
-def test_the_parts_are_the_whole():
-    """Backbone, upsampling and head one by one, as methods use them, give what one call gives."""
-    network = small_unet(4, widths=(4, 8, 8, 8), head_layers=2, head_width=8)
-    images = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype(np.float32)
-
-    @jax.jit
-    def run(variables):
-        deep = network.apply(variables, images, False, method="backbone_features")
-        features = network.apply(variables, deep, False, method="upsample")
-        # A head of one's own beside the network's: the same module applied to parameters kept elsewhere.
-        head = {collection: tree["head"] for collection, tree in variables.items()}
-        return ((features, network.apply(variables, images, False, method="features")),
-                (network.apply(variables, features, False, method="regress"), network.apply(variables, images, False),
-                 network.head.apply(head, features, False)))
-
-    for equal in run(drawn(shapes(network))):
-        for one in equal[1:]:
-            np.testing.assert_allclose(one, equal[0], atol=1e-5)

@@ -7,24 +7,17 @@ from untrained import drawn, shapes, small_rsn
 
 from kpjax.models.layers import resize_bilinear
 
-
-@pytest.fixture(scope="module")
-def variables():
-    return drawn(shapes(small_rsn(3)))
+IMAGES = np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def images():
-    return np.random.default_rng(1).normal(size=(2, 64, 32, 3)).astype(np.float32)
-
-
-def test_all_units_predict_heatmaps(variables, images):
+def test_all_units_predict_heatmaps():
     """The head reads them from the trunk's maps."""
     network = small_rsn(3)
+    variables = drawn(shapes(network))
     head = {collection: tree["head"] for collection, tree in variables.items()}
 
     def run(variables):
-        maps = network.apply(variables, images, False, method="backbone_features")
+        maps = network.apply(variables, IMAGES, False, method="backbone_features")
         every = (*network.head.apply(head, maps, False, method="coarse"), network.head.apply(head, maps[0], False))
         return maps, every
 
@@ -36,7 +29,7 @@ def test_all_units_predict_heatmaps(variables, images):
         assert all(np.abs(every[number] - other).max() > 1e-2 * largest for other in every[:number])
 
 
-def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
+def test_it_starts_near_zero_and_with_the_parameters_of_all_units():
     """A fresh head's heatmaps are small beside targets of peak 1, of any features; drawn by itself it has one unit.
 
     A pass that runs no coarse unit hands on the statistics of those too.
@@ -49,7 +42,7 @@ def test_it_starts_near_zero_and_with_the_parameters_of_all_units(images):
     assert set(alone["params"]) == {"stage0_up4"}
     fresh = shapes(network)
     assert sorted(fresh["params"]["head"]) == [f"stage0_up{unit}" for unit in (1, 2, 3, 4)]
-    _, moved = jax.eval_shape(lambda v: network.apply(v, images, True, mutable=["batch_stats"]), fresh)
+    _, moved = jax.eval_shape(lambda v: network.apply(v, IMAGES, True, mutable=["batch_stats"]), fresh)
     assert jax.tree.map(jnp.shape, moved["batch_stats"]) == jax.tree.map(jnp.shape, fresh["batch_stats"])
 
 

@@ -13,10 +13,12 @@ from kpjax.training import loggers, profiling, run_folder
 from kpjax.training.evaluation import predict_source, reduce
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import TensorBoard, keep_rows, read_rows
-from kpjax.training.mesh import data_mesh
+from kpjax.training.mesh import DATA, data_mesh, mesh_of
 from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
 from kpjax.training.stages import stage
 from kpjax.training.trees import leaf_digests
+
+ONE_DEVICE = mesh_of(np.array(jax.devices()[:1]), DATA)
 
 
 def trained_in(calls):
@@ -97,16 +99,9 @@ def test_read_ahead_keeps_the_order_and_raises_where_it_is_due():
         next(results)
 
 
-# Evaluation and sums over a source
-
-
 @pytest.fixture(scope="module")
 def state():
     return jax.jit(METHOD.init)(jax.random.key(0), {}, {})
-
-
-def one_device():
-    return jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
 
 
 @pytest.mark.parametrize("count", [1, 8, 11, 16])
@@ -118,7 +113,7 @@ def test_every_example_once_in_order(state, count):
     assert found.keypoints.shape == (count, 2, 2)
     assert found.visible.shape == (count, 2)
     assert found.crop.shape == (count, 3, 3)
-    alone = predict_source(METHOD, state, source, batch_size=3, mesh=one_device())
+    alone = predict_source(METHOD, state, source, batch_size=3, mesh=ONE_DEVICE)
     np.testing.assert_allclose(found.keypoints, alone.keypoints, atol=1e-6)
 
 
@@ -141,7 +136,7 @@ def test_reduce_equals_a_mean_over_all(state):
     assert total["count"] == 11
     np.testing.assert_allclose(total["pixels"] / 11, source.image.mean(), rtol=1e-6)
     np.testing.assert_allclose(total["scaled"], 2 * total["pixels"], rtol=1e-6)
-    np.testing.assert_allclose(reduce(sums, factor, source, batch_size=4, mesh=one_device())["pixels"],
+    np.testing.assert_allclose(reduce(sums, factor, source, batch_size=4, mesh=ONE_DEVICE)["pixels"],
                                total["pixels"], rtol=1e-6)
 
 

@@ -10,6 +10,7 @@ import tiny_parts
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from tiny_parts import MODEL, SIDE, SKELETON, assert_identical, batch, body, centred, forward
+from untrained import count
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
@@ -92,9 +93,6 @@ def run(name, model, side):
     return method, first, *after(method, first, 2, streams), jax.jit(lambda state: plain_variables(state, trained))
 
 
-# Networks that know nothing of it
-
-
 @pytest.mark.parametrize(("model", "side", "kernels"), NETWORKS)
 def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernels):
     core, streams, (method, first, last, _, plain) = (
@@ -153,10 +151,6 @@ def test_no_optimizer_state_belongs_to_a_frozen_kernel():
     """The state of the published optimizer is one number for each trained weight, and two counters."""
     method = build(optimizer=released_optimizer())
     state = jax.eval_shape(method.init, jax.random.key(0), images(), {"core": core_of()})
-
-    def count(tree):
-        return sum(leaf.size for leaf in jax.tree.leaves(tree))
-
     assert count(state.optimizer_state["landmarks"]) == count(state.variables["params"]) + 1
     assert count(state.optimizer_state["generator"]) == count(state.generator["params"]) + 1
 

@@ -41,9 +41,6 @@ def names(tree):
     return {"/".join(path) for path in flatten_dict(tree)}
 
 
-# Rules
-
-
 def test_convolutions_are_chosen_by_size_and_place(params):
     def chosen(rule):
         kernels, others = split(params, rule)
@@ -55,12 +52,9 @@ def test_convolutions_are_chosen_by_size_and_place(params):
     assert chosen(convolutions(4, 7)) == {"stem", "up"}
 
 
-def test_grouped_convolutions_are_found():
-    assert grouped_kernels(Mixed(), IMAGES) == {("grouped", "kernel"), ("depthwise", "kernel")}
-
-
 def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params, close):
     grouped = grouped_kernels(Mixed(), IMAGES)
+    assert grouped == {("grouped", "kernel"), ("depthwise", "kernel")}
 
     def rule(path, leaf):
         return path[0] in ("depthwise", "plain") and path[-1] == "kernel"
@@ -97,9 +91,6 @@ def test_a_matrix_constrains_its_kernel():
         assert np.linalg.matrix_rank(reached.reshape(kernel.size, -1)) == dimensions
         assert constrains(kernel.shape) == (dimensions < kernel.size)
     assert names(identity_projections(core, convolutions(1))) == {"wide/kernel"}
-
-
-# Projections
 
 
 def test_a_projected_layer_is_the_layer_and_a_matrix(close):

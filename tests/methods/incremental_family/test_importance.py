@@ -1,5 +1,4 @@
 """Importances: the published numbers, a loop over images on eight devices, padding, and what is not shared."""
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -69,14 +68,9 @@ def test_an_answer_of_zeros_is_sensitive_to_nothing():
     assert number(measure, example) == 0
 
 
-@functools.cache
-def trained():
-    return start()["variables"]
-
-
 def state_with(old, new) -> Trained:
     """The tiny network with statistics that are not those of the batch, and an increment."""
-    variables = trained()
+    variables = start()["variables"]
     statistics = jax.tree.map(lambda leaf: leaf + 0.1, variables["batch_stats"])
     return Trained({"params": variables["params"], "batch_stats": statistics},
                    {"increment": increment(KEYPOINTS, old=old, new=new)})

@@ -64,19 +64,9 @@ PAINTERS = {
 @pytest.mark.parametrize("ablation", PAINTERS)
 def test_parts_of_dropped_terms_have_no_parameters(ablation):
     change, painters = PAINTERS[ablation]
-    method = built(change(OBJECTIVE))
-    state = shapes(method)
-    assert set(state.variables["params"]) == {"keypoints", *painters}
-    assert state.variables["batch_stats"] == {}
-    if ablation not in ("full", "all_transport"):
-        return
-    _, metrics = jax.eval_shape(method.update, state, STREAMS, jax.random.key(0))
-    paintings = {name for name in change(OBJECTIVE) if name != "spring"}
-    assert {name for name in metrics if name.startswith("loss/")} == {
-        "loss/total", *(f"loss/{term}" for term in change(OBJECTIVE))}
-    assert {name for name in metrics if name.startswith("error/")} == {f"error/{painting}" for painting in paintings}
-    assert {"baseline/constant_colour", "baseline/mean_image", "baseline/copied_reference", "spread/coordinates",
-            "live_points"} <= set(metrics)
+    variables = shapes(built(change(OBJECTIVE))).variables
+    assert set(variables["params"]) == {"keypoints", *painters}
+    assert variables["batch_stats"] == {}
 
 
 def test_predict_reads_no_decoder():
@@ -152,12 +142,10 @@ def test_a_step_moves_all_parts_and_a_start_is_taken_over():
     state = drawn(fresh)._replace(step=jnp.int32(0))
     _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
     norms = {name: float(value) for name, value in metrics.items() if name.startswith("gradient_norm/")}
+    assert {"baseline/constant_colour", "baseline/mean_image", "baseline/copied_reference", "spread/coordinates",
+            "live_points"} <= set(metrics)
     assert len(norms) == 7
     assert min(norms.values()) > 0
-    weights = OBJECTIVE["transport_level1"].weight, OBJECTIVE["spring"].weight
-    close(metrics["loss/total"], metrics["loss/reconstruction"] + weights[0] * metrics["loss/transport_level1"]
-          + metrics["loss/transport_level2"] + weights[1] * metrics["loss/spring"])
-    close(metrics["error/reconstruction"], metrics["loss/reconstruction"])
 
     def encoder(variables):
         return variables["params"]["keypoints"]["encoders_0"]

@@ -139,9 +139,7 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     """The first norm sees the images themselves, so that its statistics are those of all of them, by hand."""
     method = tiny_parts.build(adabn, augment=no_augmentation())
     batches = [batch(f"target {number}") for number in range(3)]
-    state = tiny_parts.drawn(jax.eval_shape(method.init, jax.random.key(0), {"target": batches[0]}, {}))
-    state = state._replace(**{name: jax.tree.map(np.zeros_like, getattr(state, name))
-                              for name in ("mean_sum", "square_sum")})
+    state = tiny_parts.drawn_state(method, streams={"target": batches[0]})
     before, update = state.variables, jax.jit(method.update)
     for example in batches:
         state, _ = update(state, {"target": example}, jax.random.key(0))

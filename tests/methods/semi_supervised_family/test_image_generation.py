@@ -23,6 +23,7 @@ WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
 OBJECTIVE = image_generation_objective(CODEC, **WEIGHTS)
 PERCEPTUAL = image_generation_objective(CODEC, perceptual=True, **WEIGHTS)
 SHIFT = 3  # pixels to the right
+STREAMS = {"labelled": batch("labelled"), "unlabelled": batch("unlabelled")}
 close = np.testing.assert_allclose
 
 
@@ -35,34 +36,23 @@ def build(objective=OBJECTIVE, **changes):
 
 
 @pytest.fixture(scope="module")
-def streams():
-    return {"labelled": batch("labelled"), "unlabelled": batch("unlabelled")}
-
-
-@pytest.fixture(scope="module")
-def first(streams):
+def first():
     """The first state of a method that has everything; others are cut from it."""
     weights = tiny_parts.drawn(jax.eval_shape(Features().init, jax.random.key(1), jnp.zeros((1, 8, 8, 3))))
-    state = tiny_parts.drawn_state(build(PERCEPTUAL, perceptual=Features()), {"perceptual": weights}, streams=streams)
+    state = tiny_parts.drawn_state(build(PERCEPTUAL, perceptual=Features()), {"perceptual": weights})
     return state._replace(averages=np.zeros(3, np.float32))
 
 
-# What runs
-
-
-def test_without_reconstruction_no_generator_is_made(streams):
+def test_without_reconstruction_no_generator_is_made():
     method = build(without(OBJECTIVE, "reconstruction"))
     assert (build().streams, method.streams) == (("labelled", "unlabelled"), ("labelled",))
-    made = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    made = jax.eval_shape(method.init, jax.random.key(0), STREAMS, {})
     assert (made.generator, made.averages, made.frozen) == ({}, (), {})
-    _, metrics = jax.eval_shape(method.update, made, {"labelled": streams["labelled"]}, jax.random.key(0))
+    _, metrics = jax.eval_shape(method.update, made, {"labelled": STREAMS["labelled"]}, jax.random.key(0))
     assert set(metrics) == {"loss/supervised", "loss/total", "gradient_norm/model"}
 
 
-# What the terms see
-
-
-def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(first, streams):
+def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(first):
     """Terms that read the outputs: the painter here returns its sources, and its points are those of the moved view."""
     class Copy(nn.Module):
         @nn.compact
@@ -92,7 +82,7 @@ def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(firs
     params = {"scale": jnp.float32(1)}
     state = first._replace(generator={"params": params, "batch_stats": {}}, averages=(), frozen={},
                            optimizer_state=optax.identity().init(None))
-    metrics, _, _ = forward(method)(state, streams, jax.random.key(0))
+    metrics, _, _ = forward(method)(state, STREAMS, jax.random.key(0))
     close([metrics[f"loss/{name}"] for name in ("sources", "targets", "labels")], 0, atol=1e-6)
     assert metrics["loss/heatmaps"] > 1e-3
 
@@ -107,15 +97,12 @@ def test_the_terms_have_the_published_factors():
     close(PERCEPTUAL["reconstruction"].function(outputs, {}), 1000 * (0.5 + 1.5), rtol=1e-6)
 
 
-# Gradients
-
-
-def test_reconstruction_moves_model_and_generator_and_reads_no_label(first, streams):
+def test_reconstruction_moves_model_and_generator_and_reads_no_label(first):
     blind = {name: example._replace(keypoints=0 * example.keypoints, visible=0 * example.visible)
-             for name, example in streams.items()}
+             for name, example in STREAMS.items()}
     state = first._replace(averages=(), frozen={})
     update = jax.jit(build(without(OBJECTIVE, "supervised")).update)
-    after, metrics = update(state, streams, jax.random.key(0))
+    after, metrics = update(state, STREAMS, jax.random.key(0))
     for tree, other in ((state.variables, after.variables), (state.generator, after.generator)):
         for part in tree["params"]:
             assert not all(np.array_equal(*pair) for pair in zip(*(
@@ -124,23 +111,17 @@ def test_reconstruction_moves_model_and_generator_and_reads_no_label(first, stre
     jax.tree.map(np.testing.assert_array_equal, (after, metrics), update(state, blind, jax.random.key(0)))
 
 
-# The perceptual loss
-
-
-def test_averages_start_at_the_first_distances_and_then_follow(first, streams):
+def test_averages_start_at_the_first_distances_and_then_follow(first):
     assert first.averages.shape == (3,)  # pixels and two feature maps
     update, key = forward(build(PERCEPTUAL, perceptual=Features())), jax.random.key(0)
-    metrics, averages, frozen = update(first, streams, key)
+    metrics, averages, frozen = update(first, STREAMS, key)
     close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average
     assert (averages > 0).all()
     jax.tree.map(np.testing.assert_array_equal, frozen, first.frozen)
     lower = first._replace(step=np.int32(1), averages=averages * np.float32([1, 0.5, 1]))
-    metrics, _, _ = update(lower, streams, key)
+    metrics, _, _ = update(lower, STREAMS, key)
     expected = 1000 * (2 + 1 / (0.99 * 0.5 + 0.01))
     close(metrics["loss/reconstruction"], expected, rtol=1e-4)
-
-
-# Sizes
 
 
 def test_large_images_are_painted_small():

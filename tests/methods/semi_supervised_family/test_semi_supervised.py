@@ -99,9 +99,6 @@ def step_of_ours(ours):
     return stepped(ours)
 
 
-# The paper's equations
-
-
 def highest(maps):
     """The maximum over the cells of maps (B, h, w, K, C), whose gradient looks for no entry that equals it."""
     cells = maps.reshape(maps.shape[0], -1, *maps.shape[3:])
@@ -194,9 +191,6 @@ def test_balanced_weights_keep_their_shares_of_the_loss_of_empty_maps(size, sigm
     assert weights["invariance"] / empty == pytest.approx(paper["invariance"] / 3.068, rel=0.02)
 
 
-# Which labels matter
-
-
 def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ours):
     streams = streams_of(ours)
     visible = streams["labelled"].visible.copy()
@@ -207,9 +201,6 @@ def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ou
     first, second = (stepped(ours, given) for given in absent)
     jax.tree.map(np.testing.assert_array_equal, first, second)
     assert first[0]["loss/supervised"] < step_of_ours[0]["loss/supervised"]
-
-
-# What each term reads
 
 
 @pytest.mark.parametrize(("term", "streams", "semantic"), [
@@ -224,9 +215,6 @@ def test_a_term_reads_no_more_than_it_should(term, streams, semantic):
     assert alone.streams == streams
     made = jax.eval_shape(alone.init, jax.random.key(0), streams_of(alone), {})
     assert ("semantic" in made.variables) == semantic
-
-
-# What a dropped term costs
 
 
 def flops(method):
@@ -247,9 +235,6 @@ def test_a_dropped_term_costs_nothing(ours):
         supervised, optimizer=keeper(), learning_rate=lambda step: 0.0, augment=no_augmentation(),
         loss=functools.partial(heatmap_mse, half=False)))
     assert cost == pytest.approx(reference, rel=0.01)
-
-
-# The warp
 
 
 def shifted(maps, cells):
@@ -301,9 +286,6 @@ def passed(method):
         variables(), centred(images), train=True, mutable=["batch_stats"]))(both.image)
 
 
-# Baselines
-
-
 def test_pseudo_labels_are_supervised_as_one_batch_with_the_labels():
     method = build(pseudo_label_objective(CODEC, supervised_weight=1e3))
     both, (heatmaps, _) = passed(method)
@@ -314,9 +296,6 @@ def test_pseudo_labels_are_supervised_as_one_batch_with_the_labels():
     shares = pseudo_label_objective(CODEC, supervised_weight=1e3, labelled_share=0.6)
     assert {name: term.weight for name, term in shares.items()} == pytest.approx(
         {"supervised": 600, "pseudo_labels": 400})
-
-
-# What is left
 
 
 def test_representations_of_a_trained_network():

@@ -37,16 +37,11 @@ from kpjax.models.weights.torch_names import to_torch
 
 
 @pytest.fixture(scope="module")
-def trunk():
-    return drawn(shapes(ResNet(18)))
-
-
-@pytest.fixture(scope="module")
-def weights(trunk, tmp_path_factory):
+def weights(tmp_path_factory):
     """A file as timm publishes it: a trunk with a classifier."""
     path = tmp_path_factory.mktemp("weights") / "resnet18.made.safetensors"
     classifier = {"fc.weight": np.zeros((10, 512), np.float32), "fc.bias": np.zeros(10, np.float32)}
-    write_safetensors(path, to_torch(trunk) | classifier)
+    write_safetensors(path, to_torch(drawn(shapes(ResNet(18)))) | classifier)
     return path
 
 

@@ -14,7 +14,6 @@ from kpjax.models.vision_transformer import vit
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 
 SMALL_HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
-SMALL_RSN = {"blocks": (1, 1, 1, 1), "stages": 2, "width": 8, "unit_width": 8}
 SMALL = {
     "pose_resnet": pose_resnet(18, 3, 2, upsampling_width=4),
     "hrnet": hrnet(3, **SMALL_HRNET),
