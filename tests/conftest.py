@@ -93,17 +93,12 @@ def room_for_programs():
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def processor_seconds():
-    """Of this process and of those that it started and that have ended: no clock on the wall, which others can stop."""
-    return sum(os.times()[:4])
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """In CI, a default test that computes for long fails, so that the default stays a matter of minutes."""
-    began = processor_seconds()
+    began = sum(os.times()[:4])  # with processes that have ended; no clock on the wall, which others can stop
     result = yield
-    used = processor_seconds() - began
+    used = sum(os.times()[:4]) - began
     if os.environ.get("CI") and used > SECONDS and item.get_closest_marker("slow") is None:
         pytest.fail(f"it computed for {used:.1f} s, and a default test may for {SECONDS:g}: "
                     "mark it slow or make it cheaper", pytrace=False)

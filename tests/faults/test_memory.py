@@ -39,6 +39,8 @@ TEXTS = {  # by the file; they are large
         ("scorer", ",A" * 200_000), ("bodyparts", "".join(f",{n},{n}" for n in range(100_000))),
         ("coords", ",x,y" * 100_000), ("labeled-data/v/a.png", ",1,2" * 100_000))),
     "lines/points.csv": lambda: POINTS + "v,0,0,n,1,2,1,ok\n" + "\n" * 9_900_000,
+    "gap/points.csv": lambda: POINTS + "".join(f"v,{frame},0,n,1,2,1,ok\n" for frame in (0, 1, 9_999_998)),
+    "names/labels.csv": lambda: LABELS + "".join(f"{n}.png,{n},1,2\n" for n in range(9_000)),
     "animals/points.csv": lambda: POINTS + "".join(f"v,{n},{n},k{n},1,2,1,ok\n" for n in range(250_000)),
     "dicts/labels.json": lambda: '{"images": [' + ",".join(['{"":0}'] * 1_400_000) + ']}',
     "mirrored/labels.json": lambda: json.dumps({

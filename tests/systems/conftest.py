@@ -9,6 +9,7 @@ from tiny_systems import SYSTEMS, VARIANTS
 from kpjax.models.vgg import random_features
 from kpjax.systems.adaptation import variants as adaptation
 from kpjax.systems.command_line import run
+from kpjax.systems.reports import report
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -29,7 +30,9 @@ def ran(tmp_path_factory):
     def folder_of(name, *more):
         preset = next(iter(SYSTEMS[name].presets))
         variants = dict.fromkeys((*VARIANTS[name], *more))
-        return Path(run(SYSTEMS[name], [preset, "--variants", *variants, "--workdir", str(workdir)])).parent
+        with pytest.MonkeyPatch.context() as patch:  # to draw a curve of each loss takes longer than to learn
+            patch.setattr(report, "line_plot", lambda curves, **options: "")
+            return Path(run(SYSTEMS[name], [preset, "--variants", *variants, "--workdir", str(workdir)])).parent
 
     return folder_of
 
@@ -40,12 +43,6 @@ def finished(ran, request):
     return ran(request.path.parent.name)
 
 
-@pytest.fixture
-def all_finished(ran, request):
-    """The same folder after runs of the file's SLOW too."""
-    return ran(request.path.parent.name, *request.module.SLOW)
-
-
 @pytest.fixture(autouse=True)
 def runs_first(request):
     """Makes the runs that a session shares before a test begins: they are no test's own time."""
@@ -54,12 +51,3 @@ def runs_first(request):
         name = given.get("name", request.path.parent.name)
         if name in SYSTEMS:
             request.getfixturevalue("ran")(name)
-
-
-@pytest.fixture
-def refuse_to_fit(monkeypatch):
-    """Nothing may be trained."""
-    def refuse(*arguments, **options):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr("kpjax.systems.system.fit", refuse)

@@ -1,12 +1,15 @@
-"""Parts of prepared sets that a run reads: a tuning seed no test image, and none twice."""
+"""Parts of prepared sets that a run reads: a tuning seed no test image, and none twice; domains in other colours."""
 
 import numpy as np
 import pytest
 
+from data import prepared
+from data.other_colours import LIGHT, in_other_colours
 from experiments import adaptation, images, incremental, pyramids, semi_supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
-from experiments.images import open_images, without_split
+from experiments.images import open_images
 from kpjax import InputError, Skeleton, arrays
+from kpjax.input.source import check_disjoint
 from kpjax.systems.configs import TUNING_SEEDS, ImageSet, changed
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
@@ -20,8 +23,8 @@ def opened(monkeypatch):
     def open_source(name, split, *, data_dir=None, transform=None):
         found.append(f"{name}/{split}")
         random = np.random.default_rng(list(found[-1].encode()))
-        return arrays(random.integers(0, 256, (10, 8, 8, 3), np.uint8), np.ones((10, 2, 2)), np.ones((10, 2)),
-                      Skeleton(("nose", "tail")), found[-1])
+        return arrays(random.integers(0, 256, (10, 8, 8, 3), np.uint8), random.uniform(0, 7, (10, 2, 2)),
+                      np.ones((10, 2)), Skeleton(("nose", "tail")), found[-1])
 
     for place in ASKED_FOR:
         monkeypatch.setattr(place, open_source)
@@ -64,6 +67,32 @@ def test_a_share_of_the_training_images_is_for_tuning_where_no_split_is(opened, 
     assert opened == ["mine/train"]
 
 
+def test_white_turns_dark_black_takes_the_colour_and_labels_stay():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    pixels[0, :4, :4], pixels[0, 8:, 8:] = 255, 0
+    plain = arrays(pixels, np.full((3, 1, 2), 5.0), np.ones((3, 1)), Skeleton(("nose",)), "made")
+    shown, again = (in_other_colours(plain, noise=noise) for noise in (0.0, 0.06))
+    np.testing.assert_array_equal(shown[0].image[:4, :4], 0)
+    np.testing.assert_allclose(shown[0].image[8:, 8:], np.broadcast_to(255 * LIGHT, (8, 8, 3)), atol=1)
+    np.testing.assert_array_equal(shown[2].keypoints, plain[2].keypoints)
+    np.testing.assert_array_equal(again[1].image, in_other_colours(plain)[1].image)
+    assert not np.array_equal(again[1].image, shown[1].image)
+    assert len({shown.digest, again.digest, plain.digest}) == 3
+
+
+def test_domains_of_one_set_share_no_training_image_and_test_the_same_animals(opened, tmp_path):
+    first, second = (images.open_domain(f"{kind}:deeplabcut", side=8, seed=0, data_dir=tmp_path)
+                     for kind in ("recoloured", "plain"))
+    labels = [{domain.train[number].keypoints.tobytes() for number in range(5)} for domain in (first, second)]
+    assert not labels[0] & labels[1]
+    for one in (first, second):
+        assert [len(part) for part in one[:3]] == [5, 10, 10]
+        check_disjoint(one.train, one.test, by_name=False)
+    np.testing.assert_array_equal(first.test[3].keypoints, second.test[3].keypoints)
+    np.testing.assert_array_equal(second.test[3].image, prepared.open_source("deeplabcut", "test")[3].image)
+    assert not np.array_equal(first.test[3].image, second.test[3].image)
+
+
 def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeypatch, tmp_path):
     monkeypatch.setattr("kpjax.input.source.turned_originals", lambda source, degrees: source)
     for preset, tune in (("lspet_faces", "youtube_faces/tune"), ("mpii_mafl", "celeba/mafl_tune"),
@@ -75,11 +104,6 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
     config = changed(adaptation.SYSTEM.presets["mpii_mafl"], core_unused_keypoints=())
     assert [part.name for part in open_core_images(config, 100, tmp_path)] == ["mpii/train+rest", "mpii/validation"]
     assert [part.name for part in open_core_images(config, 0, tmp_path)] == [config.core.core, config.core.core_test]
-
-
-def test_a_split_is_left_out_of_those_of_its_set_alone():
-    assert without_split("mpii/train+validation+rest", "mpii/validation") == "mpii/train+rest"
-    assert without_split("lspet/train+test", "lsp/test") == "lspet/train+test"
 
 
 @pytest.fixture(autouse=True)

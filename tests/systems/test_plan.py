@@ -1,4 +1,4 @@
-"""The command `plan`: its stages, its numbers and its refusals. Real compilers are asked in tests/chips."""
+"""The command `plan`: its stages, its numbers and its refusals."""
 import importlib.util
 import subprocess
 
@@ -43,8 +43,6 @@ def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
         ("source", "target"), (config.batch_size, loaded, loaded, 3))
     assert second.streams["source"].keypoints.shape == (config.batch_size, 21, 2)
     assert second.images == 2 * config.batch_size
-    assert not first.alike(second)
-    assert second.alike(second._replace(name="another"))
 
 
 # Numbers

@@ -2,8 +2,9 @@
 import importlib
 import json
 import math
+import re
 from fnmatch import fnmatchcase
-from html.parser import HTMLParser
+from html import unescape
 
 import numpy as np
 import pytest
@@ -124,54 +125,27 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
 # A report
 
 
-class Page(HTMLParser):
-    """Checks that tags nest, and keeps the text and the cells of every table row."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.texts, self.rows, self.attributes = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.attributes += attributes
-        if tag not in ("meta", "br", "img"):
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
+def rows_of_page(text):
+    """The words of the cells of every table row."""
+    return [[unescape(re.sub("<.*?>", "", cell)).strip() for cell in re.findall("<t[dh].*?>(.*?)</t[dh]>", row, re.S)]
+            for row in re.findall("<tr.*?>(.*?)</tr>", text, re.S)]
 
 
-@pytest.fixture
-def text(folder):
+def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(folder):
     path = write_report(folder, tabulate(folder, ENTRIES, COLUMNS), COLUMNS, title=f"A title {NASTY}",
                         summary="Its summary.",
                         commands=["python -m experiments.regda demo --workdir 'runs of mine' && echo <done>"])
     assert path == folder / "report.html"
-    return path.read_text()
-
-
-def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(text):
-    page = Page(text)
-    rows, said = [[cell.strip() for cell in row] for row in page.rows], "".join(page.texts)
+    text = path.read_text()
+    rows = rows_of_page(text)
     assert [f"{NASTY}a & b", "3", "93.0 ± 3.6", "72.5", "1.07 ± 0.04"] in rows
     assert ["dann", "not run", "–", "–", "–"] in rows
     assert any(row[0] == "head" and row[1] == "92.0 ± 3.6" for row in rows)
     assert any(row[0] == "left <foot>" and row[1] == "undefined in 3 of 3" for row in rows)
-    assert "Its summary." in said
+    assert "Its summary." in text
     for word in ("<script", "https://", "http://", "@import"):
         assert word not in text
-    assert [value for name, value in page.attributes if name in ("src", "href") and not value.startswith("data:")] == []
+    assert not re.search("""(src|href)=["'](?!data:)""", text)
 
 
 # Numbers that the papers print

@@ -56,8 +56,7 @@ def test_cells_are_means_and_differences_over_equal_seeds():
 
 @pytest.mark.parametrize(("values", "answer"), [
     ((0.9, 0.8, 0.85), "open"), ((0.9, 0.86, 0.8), "yes"), ((0.7, 0.66, 0.6), "no"), ((0.9,), "open")])
-def test_whether_a_method_helps_follows_from_the_interval(values, answer, monkeypatch):
-    monkeypatch.setattr(render, "forest_plot", lambda rows, title, axis: [(one.label, one.value) for one in rows])
+def test_whether_a_method_helps_follows_from_the_interval(values, answer):
     found = [*measured("ours", *values), *measured("control", 0.8, 0.75, 0.7)]
     table = Table("demo", ("ours - control",), ("pck",))
     (line, cell), = render.differences(room(table, found))
@@ -65,9 +64,7 @@ def test_whether_a_method_helps_follows_from_the_interval(values, answer, monkey
     errors = [one._replace(metric="error", value=-one.value) for one in found]
     turned = cell_of(room(found=errors), "ours - control", "demo", "error")
     assert turned.helps() == answer  # less of an error is better
-    if len(values) > 1:
-        assert turned.gain_text().endswith(" px (error)")
-        assert render.forest_of(room(table, found)) == [("ours - control", pytest.approx(100 * sum(values) / 3 - 75))]
+    assert len(values) == 1 or turned.gain_text().endswith(" px (error)")
 
 
 # Rooms

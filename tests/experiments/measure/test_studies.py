@@ -16,19 +16,12 @@ TABLE = Table("people", ("regda", "people mcd_trade_off=3/regda", "adabn_augment
               ("target/pck",))
 
 
-def room(of):
-    """Returns a room of a tiny RegDA."""
-    return type("TinyRoom", (Room,), {"system": of})(
-        EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {})
-
-
-@pytest.fixture
-def ran(monkeypatch):
-    """Returns a list of the jobs that studies run; none of them trains, and one fails."""
-    jobs = []
+def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
+    """None of its runs trains, and one fails."""
+    ran = []
 
     def run(system, job):
-        jobs.append(job)
+        ran.append(job)
         if (job.variant, job.seed) == ("adabn_augmented", 1):
             raise InputError("made up")
         write_json(job.folder / "results.json", {
@@ -36,14 +29,11 @@ def ran(monkeypatch):
             "metrics": {"target/pck": 0.5 + 0.1 * job.seed}})
 
     monkeypatch.setattr(queue, "run_job", run)
-    return jobs
-
-
-def test_a_study_goes_on_and_names_what_is_missing(ran, tmp_path):
     odd = tiny_regda.TINY._replace(presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)})
+    room = type("TinyRoom", (Room,), {"system": odd})(EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {})
     for _ in range(2):
         with pytest.raises(RunError, match="1 runs failed: people adabn_augmented, seed 1"):
-            study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room(odd))
+            study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room)
     assert [job.config.batch_size for job in ran] == 12 * [16]  # rounded to the devices
     assert [job.seed for job in ran[:6]] == 3 * [0] + 3 * [1]
     text = (tmp_path / "regda" / "headline.md").read_text()

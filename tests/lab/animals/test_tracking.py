@@ -53,18 +53,6 @@ def test_crossing_animals_keep_their_tracks(animals, seed):
     assert (measured.swaps, measured.fragments, (measured.matched >= 0).sum()) == (0, 0, sum(map(len, orders)))
 
 
-def test_the_order_of_animals_does_not_matter():
-    random = np.random.default_rng(0)
-    _, seen = scene(4, noise=4.0)
-    state, other = Tracks(), Tracks()
-    for frame, points in enumerate(seen):
-        order = random.permutation(4)
-        state, numbers, doubts = follow(state, frame, found(points), animals=4)
-        other, reordered, same = follow(other, frame, found(points[order]), animals=4)
-        np.testing.assert_array_equal(numbers[order], reordered)
-        assert doubts == same
-
-
 @pytest.mark.parametrize(("gone", "same"), [(1, True), (5, True), (6, False), (20, False)])
 def test_a_gap_is_bridged_up_to_its_length(gone, same):
     """The other animal stays."""

@@ -2,7 +2,6 @@
 import functools
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from kpjax.images.video import write_video
@@ -12,9 +11,8 @@ from kpjax.lab.out.reports.sheets import SIDE
 main = functools.partial(run_command, "check")
 
 
-@pytest.fixture
-def project(tmp_path):
-    """A table with six images and a video of 60 frames; left_ear is often missing, one image is a copy."""
+def test_everything_is_said_at_once(tmp_path, capsys):
+    """Of a table with six images and a video of 60 frames; left_ear is often missing, one image is a copy."""
     rows = ["image,video,frame,split,instance,keypoint,x,y,occluded"]
     for n in range(6):
         shade = np.full((30, 40, 3), 40 * min(n, 4), np.uint8)
@@ -25,12 +23,8 @@ def project(tmp_path):
                  if name != "left_ear" or n < 2]
     write_video(tmp_path / "a.mp4", [np.full((32, 48, 3), n, np.uint8) for n in range(60)], rate=30)
     rows.append(",a.mp4,59,train,0,nose,1,2,0")
-    path = tmp_path / "labels.csv"
-    path.write_text("\n".join(rows) + "\n")
-    return path
-
-
-def test_everything_is_said_at_once(project, tmp_path, capsys):
+    project = tmp_path / "labels.csv"
+    project.write_text("\n".join(rows) + "\n")
     main([str(project), "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
     for words in ("frames: 7, of these 7 labelled; sizes: 40x30 (6), 48x32 (1)", "splits: train (6), test (1)",

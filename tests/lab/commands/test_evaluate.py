@@ -101,9 +101,8 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
 FRAMES = 28
 
 
-@pytest.fixture
-def animals_evaluated(monkeypatch, tmp_path, capsys):
-    """Evaluates a predictor on the labelled video, and returns what was printed as one text."""
+def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_missed_ones_count(monkeypatch, tmp_path,
+                                                                                               capsys):
     write_video(tmp_path / "clip.mp4", (frame(*passing(number)) for number in range(FRAMES)), rate=25)
     rows = ["video,frame,instance,track,keypoint,x,y,box_x,box_y,box_w,box_h"]
     rows += [f"clip.mp4,{number},{animal},{name},{keypoint},{x + dx},{y + 1.5},{x},{y},4,4"
@@ -112,21 +111,18 @@ def animals_evaluated(monkeypatch, tmp_path, capsys):
              for keypoint, dx in (("spot", 1.5), ("beside", 2.5))]
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
 
-    def run(predictor):
+    def evaluated(predictor):
         monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor)
         command.evaluate(Evaluate(run=str(tmp_path / "run"), project=tmp_path / "labels.csv", out=tmp_path / "out",
                                   threshold=0.4, overwrite=True))
         return " ".join(capsys.readouterr().out.split())
-    return run
 
-
-def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_missed_ones_count(animals_evaluated):
-    printed = animals_evaluated(with_finder())
+    printed = evaluated(with_finder())
     assert "56 of 56 animals (100.0 %), twice on 0 of them, and 0 places where none is labelled" in printed
     assert "0 swaps, 0 fragments, " in printed
     half = with_finder().finder._replace(find=lambda images: (found := find(images))._replace(
         scores=found.scores * np.array([1, 0, 1, 1])))  # without the second animal
-    printed = animals_evaluated(with_finder()._replace(finder=half))
+    printed = evaluated(with_finder()._replace(finder=half))
     assert "28 of 56 animals (50.0 %), twice on 0 of them," in printed
     words = printed.partition("PCK ")[2].replace(",", "").split()
     assert float(words[0]) <= 0.6 * float(words[words.index("missed)") + 1])

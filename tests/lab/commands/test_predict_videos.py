@@ -102,20 +102,15 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     assert (out / "clip_sheet.jpg").is_file()
 
 
-@pytest.fixture(scope="module")
-def broken(tmp_path_factory):
+def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, tmp_path):
     """150 frames with zeros written over the middle of the file."""
-    path = tmp_path_factory.mktemp("broken") / "broken.mp4"
     noise = np.random.default_rng(0).integers(0, 60, (HEIGHT, WIDTH, 3), np.uint8)
-    write_video(path, (np.maximum(moving(number), np.roll(noise, number, 1)) for number in range(150)))
-    content = bytearray(path.read_bytes())
+    broken = write_video(tmp_path / "broken.mp4", (
+        np.maximum(moving(number), np.roll(noise, number, 1)) for number in range(150)))
+    content = bytearray(broken.read_bytes())
     begin = content.index(b"mdat") + (len(content) - content.index(b"mdat")) // 3
     content[begin:begin + 3000] = bytes(3000)
-    path.write_bytes(content)
-    return path
-
-
-def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, broken):
+    broken.write_bytes(content)
     with pytest.raises(RunError, match=r"broken.mp4: \d+ of 150 frames do not decode"):
         predict(broken, no_overlay=True)
     rows, _, out = predict(broken, on_bad_frame="skip", overlay=True, overwrite=True)

@@ -122,25 +122,19 @@ def test_tools_find_proposals_and_no_label(form, points_of_second, proposals, tm
         assert not read_project(tmp_path).instances
 
 
-@pytest.fixture
-def two(made, tmp_path):
+def test_several_animals_are_suggested_by_their_boxes(made, tmp_path, capsys):
     """A video of two spots, and a box about each on all frames but the last."""
-    place = ((12, 12), (50, 36))
-    spots = frame_with(*((x - 2, y - 2) for x, y in place))
+    place = {"male": (12, 12), "female": (50, 36)}
+    spots = frame_with(*((x - 2, y - 2) for x, y in place.values()))
     write_video(tmp_path / "pair.mp4", [spots // 20 * (20 - number) for number in range(6)])
     table = ["video,frame,instance,x,y,w,h"]
     table += [f"pair.mp4,{number},{name},{x - 8},{y - 8},16,16" for number in range(5)
-              for name, (x, y) in zip(("male", "female"), place, strict=True)]
+              for name, (x, y) in place.items()]
     (tmp_path / "boxes.csv").write_text("\n".join(table) + "\n")
-    return tmp_path, dict(zip(("male", "female"), place, strict=True))
-
-
-def test_several_animals_are_suggested_by_their_boxes(made, two, capsys):
-    folder, place = two
-    suggested(made, folder / "out", "--boxes", folder / "boxes.csv", "--apart", 1, "--n", 3,
-              inputs=(folder / "pair.mp4",))
+    suggested(made, tmp_path / "out", "--boxes", tmp_path / "boxes.csv", "--apart", 1, "--n", 3,
+              inputs=(tmp_path / "pair.mp4",))
     assert "1 frames have no box and are left out" in capsys.readouterr().out
-    rows = rows_of(folder / "out" / "proposals.csv")
+    rows = rows_of(tmp_path / "out" / "proposals.csv")
     assert len(rows) == 3 * 2 * 2
     for row in rows[::2]:
         assert (float(row["x"]), float(row["y"])) == pytest.approx(place[row["instance"]], abs=3)

@@ -1,5 +1,4 @@
 """A run that was never trained: exported, moved, damaged, and made again from itself."""
-import csv
 import importlib.util
 import json
 import os
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from own_runs import untrained_run
 from PIL import Image
+from predict_folder import rows_of
 
 from kpjax.errors import InputError
 from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, accepting_boxes
@@ -54,12 +54,6 @@ def exported(run, tmp_path_factory):
     """Its exported folder."""
     out = tmp_path_factory.mktemp("exported") / "predictor"
     return export(Export(run=run, out=out))
-
-
-@pytest.fixture
-def copied(exported, tmp_path):
-    """A copy of it that a test may damage."""
-    return shutil.copytree(exported, tmp_path / "copy")
 
 
 def noise(*shape):
@@ -133,7 +127,8 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
 
 
 @pytest.mark.parametrize("name", [*FILES, "SHA256SUMS"])
-def test_one_flipped_byte_anywhere_is_refused_by_name(copied, name):
+def test_one_flipped_byte_anywhere_is_refused_by_name(exported, tmp_path, name):
+    copied = shutil.copytree(exported, tmp_path / "copy")
     whole = (copied / name).read_bytes()
     for position in (0, len(whole) // 3, len(whole) - 1):
         damaged = bytearray(whole)
@@ -175,8 +170,7 @@ def test_run_py_as_a_program(exported, tmp_path):
     for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
         Image.fromarray(image).save(path)
     runner.main([*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"])
-    with (tmp_path / "points.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(tmp_path / "points.csv")
     assert [(row["image"], row["keypoint"]) for row in rows] == [
         (str(path), name) for path in paths for name in POINTS.names]
     wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])

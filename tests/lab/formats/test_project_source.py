@@ -33,6 +33,8 @@ def project(tmp_path):
 
 def test_labels_lengths_and_boxes(project):
     np.testing.assert_allclose(reference_lengths(project), [5, 7.5, 10])  # extent, the median of the others, box
+    slip = project.instances[0]._replace(keypoints=np.array([(4, 2), (4000, 6), (np.nan, np.nan)]))
+    np.testing.assert_allclose(reference_lengths(project._replace(instances=(slip, *project.instances[1:]))), 10)
     seen = []
 
     def transform(image, keypoints, visible, scale, box=None):

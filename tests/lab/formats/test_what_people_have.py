@@ -4,16 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from damaging import make_ultralytics
+from damaging import make_pts, make_ultralytics
 from PIL import Image
 
-from kpjax.errors import InputError
 from kpjax.images.video import write_video
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.faces import FACE
 from kpjax.lab.formats.names import derived_flip, flip_note
 from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.formats.reading import format_of, read_project
+from kpjax.lab.formats.reading import read_project
 
 
 def image(path, size=(40, 30), **options):
@@ -24,24 +23,19 @@ def image(path, size=(40, 30), **options):
 
 # Labels that can hardly be right
 
-@pytest.fixture
-def doubtful(tmp_path):
-    """A table with a point at (0, 0), one of each of two at one place, and an image that EXIF turns."""
+def test_labels_that_cannot_be_right_are_counted(tmp_path):
+    """A point at (0, 0), both of an animal at one place, and an image that EXIF turns."""
     turned = Image.Exif()
     turned[0x0112] = 6
     image(tmp_path / "0.jpg", (30, 30), exif=turned)
     image(tmp_path / "1.jpg", (30, 30))
     (tmp_path / "labels.csv").write_text("image,nose_x,nose_y,tail_x,tail_y\n0.jpg,4,5,0,0\n1.jpg,6,7,6,7\n")
-    return tmp_path
-
-
-def test_labels_that_cannot_be_right_are_counted(doubtful):
-    found = read_project(doubtful)
+    found = read_project(tmp_path)
     for doubt, words in zip(found.doubts, ("1 points are labelled at exactly (0", "1 animals", "1 labelled images"),
                             strict=True):
         assert doubt.startswith(words)
     assert set(found.doubts) <= set(found.notes)
-    found = read_project(doubtful, drop_zeros=True)
+    found = read_project(tmp_path, drop_zeros=True)
     np.testing.assert_array_equal([one.visible for one in found.instances], [[1, 0], [1, 1]])
     assert len(found.doubts) == 2
 
@@ -137,21 +131,6 @@ def test_label_studio_tells_animals_apart_by_rectangles(tmp_path):
     assert any("1 points (nest) belong to no rectangle" in note for note in found.notes)
 
 
-# Sizes
-
-def test_what_asks_for_far_more_memory_than_its_size_is_refused(tmp_path):
-    path = tmp_path / "v.csv"
-    path.write_text("video,frame,keypoint,x,y,score\n" + "".join(
-        f"v.mp4,{frame},nose,1,2,0.5\n" for frame in (0, 1, 9_999_998)))
-    with pytest.raises(InputError, match=r"frames 0 to 9999998: its points would take 1\.\d GB"):
-        read_predictions(path)
-    names = [f"p{n}" for n in range(6000)]
-    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\n" + "".join(
-        f"{name}.png,{name},1,2\n" for name in names))
-    with pytest.raises(InputError, match="would take"):
-        read_project(tmp_path / "labels.csv")
-
-
 # Keypoints that mirror each other
 
 def test_flips():
@@ -170,28 +149,17 @@ def test_flips():
 
 # Files of menpo (.pts)
 
+def test_points_beside_images(tmp_path):
+    def write(number, *points):
+        (tmp_path / "faces" / f"{number}.pts").write_text("\n".join(
+            ["version: 1", f"n_points:  {len(points)}", "{", *(f"{x} {y}" for x, y in points), "}\n"]))
 
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "images").mkdir()
-    for name in "abc":
-        Image.new("RGB", (40, 30)).save(tmp_path / "images" / f"{name}.png")
-    return tmp_path
-
-
-def write_points(path, points):
-    lines = "\n".join(f"{x} {y}" for x, y in points)
-    path.write_text(f"version: 1\nn_points:  {len(points)}\n{{\n{lines}\n}}\n")
-
-
-def test_points_beside_images(folder):
-    write_points(folder / "images" / "a.pts", [(1, 1), (11.5, 21)])
-    write_points(folder / "images" / "b.pts", [("nan", "nan"), (2, 3)])
-    project = read_project(folder)
-    assert format_of(folder).name == "pts"
-    assert [frame.name for frame in project.frames] == ["images/a.png", "images/b.png"]
-    np.testing.assert_array_equal(project.instances[0].keypoints, [(0, 0), (10.5, 20)])
+    make_pts(tmp_path / "faces")
+    write(1, ("nan", "nan"), (2, 3))
+    project = read_project(tmp_path / "faces")
+    assert (project.format, project.frames[1].name) == ("pts", "1.png")
+    np.testing.assert_array_equal(project.instances[0].keypoints, [(3, 4), (5, 6)])
     np.testing.assert_array_equal(project.instances[1].visible, (0, 1))
-    (folder / "images" / "b.pts").unlink()
-    write_points(folder / "images" / "a.pts", [(k % 30 + 2, k // 3 + 2) for k in range(68)])
-    assert read_project(folder / "images").skeleton == FACE
+    for number in range(6):
+        write(number, *((k % 30 + 2, k // 3 + 2) for k in range(68)))
+    assert read_project(tmp_path / "faces").skeleton == FACE

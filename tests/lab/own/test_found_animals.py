@@ -24,40 +24,29 @@ TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatm
         "--evaluations", "1", "--steps", "2"]
 
 
-@pytest.fixture
-def frames(tmp_path):
-    """Ten frames of 64 x 32 px, half as large to the finder: the first four are white, and have two animals."""
-    folder = tmp_path / "frames"
+def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
+    """Of ten frames of 64 x 32 px, half as large to the finder, the first four are white, and have two animals."""
+    asked, folder = [], tmp_path / "frames"
     folder.mkdir()
     for number in range(10):
         Image.fromarray(np.full((32, 64, 3), 255 * (number < 4), np.uint8)).save(folder / f"{number}.png")
-    return frames_at([folder])
+    frames = frames_at([folder])
 
-
-@pytest.fixture
-def look(monkeypatch, tmp_path):
-    """Looks for animals on frames with a finder of white frames; counts how often it was asked."""
-    asked = []
-
-    def find(images):
+    def of_white(images):
         asked.append(len(images))
         white = images.mean((1, 2, 3)) > 100  # a letterbox is half black
         scores = np.where(white[:, None], [0.9, 0.5, 0.2, 0.0], 0.0)
         centres = np.tile(np.array([[8.0, 16.0], [24, 16], [1, 1], [1, 1]]), (len(images), 1, 1))
         return Animals(centres, np.full((len(images), 4), 6.0), scores)
 
-    monkeypatch.setattr(animals, "finder_of", lambda *of: animals.Finder(32, 2, False, find))
+    monkeypatch.setattr(animals, "finder_of", lambda *of: animals.Finder(32, 2, False, of_white))
 
-    def run(frames, digest="a", least=1):
+    def find(frames, digest="a", least=1):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
         config = SimpleNamespace(data=SimpleNamespace(own=own_project.Own()), batch_size=least)
         job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"), config=config)
         return animals.found_animals(job, learnt, frames, root=tmp_path, argument="unlabelled")
-    return run, asked
 
-
-def test_animals_are_found_once_and_kept(frames, look, tmp_path, capsys):
-    find, asked = look
     found = on, boxes = find(frames)
     assert "8 animals found on 4 of them" in capsys.readouterr().out
     assert [frame.path.stem for frame in on] == ["0", "0", "1", "1", "2", "2", "3", "3"]
@@ -109,23 +98,18 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
 
 # The network that finds them
 
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory):
-    """Frames of 32 px with two animals, the second of which has a box; on one frame only one has labels."""
-    project = synthetic_project(tmp_path_factory.mktemp("crowd"), unlabelled=0)
+def test_a_frame_has_the_points_of_all_its_animals(tmp_path):
+    """Two, of which the second has a box; on one frame only one has labels."""
+    project = synthetic_project(tmp_path, unlabelled=0)
     beside = [one._replace(keypoints=one.keypoints * 0.5 + 2, box=np.array([2, 3, 10, 20.0]))
               for one in project.instances[1:]]
-    return project._replace(instances=(*project.instances, *beside))
-
-
-def test_a_frame_has_the_points_of_all_its_animals(crowd):
-    whole, points = whole_frames(crowd)
+    whole, points = whole_frames(project._replace(instances=(*project.instances, *beside)))
     assert points == 8  # of the ellipse in a box, of which four keypoints are fewer
     assert len(whole.instances) == 12
     first, second = whole.instances[:2]
     assert first.visible.reshape(2, 8).sum(1).tolist() == [4, 0]
     assert second.visible.reshape(2, 8).sum(1).tolist() == [4, 8]
-    np.testing.assert_array_equal(first.keypoints[:4], crowd.instances[0].keypoints)
+    np.testing.assert_array_equal(first.keypoints[:4], project.instances[0].keypoints)
     ellipse = second.keypoints[8:]
     np.testing.assert_allclose(np.concatenate([ellipse.min(0) + 0.5, np.ptp(ellipse, axis=0)]), [2, 3, 10, 20])
 
@@ -152,15 +136,3 @@ def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
     assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(1.25)
     assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(2.0)
     assert animals.found_too_small(finder_of([0.5, 0.8], [0.1, 0.1]), source, 3) == 1.0
-
-
-def test_boxes_are_those_of_sure_animals_or_of_the_known_number():
-    found = Animals(np.array([[[10.0, 20.0], [30.0, 8.0], [1.0, 1.0]]]), np.array([[8.0, 4.0, 2.0]]),
-                            np.array([[0.9, 0.2, 0.05]]))
-    finder = animals.Finder(32, 2, True, None)
-    crop = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]], np.float32)
-    boxes, there = finder.boxes(found, 0, crop, None)
-    assert there == 1
-    np.testing.assert_allclose(boxes, [[13, 33, 16, 16]])
-    assert len(finder.boxes(found, 0, crop, 3)[0]) == 2
-    assert len(finder.boxes(found, 0, crop, 1)[0]) == 1

@@ -11,7 +11,6 @@ import pytest
 from experiments.regda import PRESETS as REGDA
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
-from kpjax.methods.regda_family.regda import nothing_positive
 from kpjax.systems.configs import changed
 from kpjax.systems.regda.variants import pseudo_maps
 
@@ -80,8 +79,3 @@ def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets
     logits[0, 5, 3] = -0.5
     truth = np.asarray(pseudo_maps(config)(jnp.asarray(logits)).truth)
     assert np.unravel_index(truth[0, ..., 0].argmax(), (8, 8)) == ((0, 0) if corner else (5, 3))
-
-
-def test_how_often_no_logit_is_positive_is_logged():
-    logits = jnp.array([[[[-1.0, -1.0]]], [[[2.0, -1.0]]]])
-    assert nothing_positive(logits) == 0.75

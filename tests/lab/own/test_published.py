@@ -1,5 +1,4 @@
 """MoveNet in the place of a run: names of keypoints, predictions, errors on projects, and what starts from it."""
-import csv
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +7,7 @@ import pytest
 from own_projects import synthetic_project
 from own_runs import made_movenet
 from PIL import Image
+from predict_folder import rows_of
 
 from kpjax import Example, Skeleton
 from kpjax.input.source import stacked
@@ -42,12 +42,6 @@ def test_a_person_has_arms_and_legs_however_they_are_spelt():
     assert not person.is_person(["nose", "left_ear", "right_ear", "tail"])  # a mouse
     assert not person.is_person([*KEYPOINTS[5:9], *"abcde"])
     assert not person.is_person([])
-
-
-def test_the_mirror_image_of_a_person_has_left_and_right_exchanged():
-    names = published.PERSON.names
-    assert [names[k] for k in published.PERSON.flip[:3]] == ["nose", "right_eye", "left_eye"]
-    assert published.WITH_HEAD.flip[-2:] == (17, 18)
 
 
 def test_neck_and_head_are_worked_out_from_shoulders_and_ears():
@@ -120,8 +114,7 @@ def test_a_project_of_people_is_measured_by_its_names(weights, tmp_path, monkeyp
     out = capsys.readouterr().out
     assert "head_top, left_shoulder = LeftShoulder, left_elbow = l_elbow" in out
     assert "not measured: tail" in out
-    with (tmp_path / "out" / "errors.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(tmp_path / "out" / "errors.csv")
     assert {row["keypoint"] for row in rows} == {"head_top", "left_shoulder", "left_elbow"}
 
 

@@ -112,8 +112,8 @@ def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
     np.testing.assert_allclose(one.predicted - one.true, 4.0 * factor.repeat(2, 0))
     assert (left > 0).all()
     assert (left < image.shape[1::-1]).all()
-    wide = Compared(np.array([[10.0, 10.0], [2900.0, 1900.0]]), np.ones(2), np.array([[10.0, 10.0], [2900.0, 1900.0]]),
-                    np.ones(2))
+    corners = np.array([[10.0, 10.0], [2900.0, 1900.0]])
+    wide = Compared(corners, np.ones(2), corners, np.ones(2))
     large, moved = cropped(np.zeros((2000, 3000, 3), np.uint8), wide, 0.5)
     assert max(large.shape) == MOST
     assert (moved.true < large.shape[1::-1]).all()

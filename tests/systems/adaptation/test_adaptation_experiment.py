@@ -59,13 +59,8 @@ def test_results_are_complete(ran, variants):
         assert ("core/pck" in metrics) == (variant != "random_core")
         assert found["steps"] == 3
         assert found["config"]["comparison"]["perceptual"] == "random features"
-        reason = (folder / "collapsed.txt").read_text()
-        assert bool(reason) == bool(metrics["void"])
-        assert {path.name for path in (folder / "images").iterdir()} == {"points.png", "landmarks_from_points.png"}
-    report = (finished / "report.html").read_text()
-    assert "random features" in report
-    assert "backward, all" in report
-    assert report.count("landmarks from points") >= len(variants)
+        assert bool((folder / "collapsed.txt").read_text()) == bool(metrics["void"])
+    assert "random features" in (finished / "report.html").read_text()
 
 
 def test_the_mean_of_the_labels_stands_beside_the_errors(finished):
@@ -103,31 +98,28 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
         core_of(core_learning_rate=1.0)
 
 
-def test_published_weights_are_a_core_without_training(monkeypatch, refuse_to_fit):
+def test_published_weights_are_a_core_without_training(monkeypatch):
     """A core of no epoch: the backbone's weights, and all else drawn by the seed."""
+    monkeypatch.setattr("kpjax.systems.system.fit", None)
     no_epoch = {"core_epochs": 0, "core_kept": ()}
     with pytest.raises(InputError, match="name the published weights"):
         core_of(job_of("adaptation", "adapted", **no_epoch))
 
-    def published(backbone, network, *, image_size, seed, names=()):
-        return {"variables": adaptation.untrained_core(TINY, seed).variables}
-
-    monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", published)
-
+    untrained = adaptation.untrained_core(TINY, 0)
+    monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", lambda *of, **more: {
+        "variables": untrained.variables})
     core = core_of(job_of("adaptation", "adapted", **no_epoch, weights="published"))
-    assert core.digest == adaptation.untrained_core(TINY, 0).digest
-    assert core.accuracy is None
-    assert core.digest != adaptation.untrained_core(TINY, 1).digest
+    assert (core.digest, core.accuracy) == (untrained.digest, None)
 
 
 @pytest.mark.slow
-def test_networks_are_written_in_two_ways(all_finished):
+def test_networks_are_written_in_two_ways(ran):
     """The plain network computes what the model does."""
     example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images().test[0])
     evaluate = jax.jit(adaptation.build(TINY, "finetuned").predict)
     apply = jax.jit(lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False))
     for variant in ("adapted", *SLOW):
-        folder = all_finished / variant / "seed-0"
+        folder = ran("adaptation", *SLOW) / variant / "seed-0"
         model = load_trained(folder / "model")
         has_core = variant != "finetuned"
         assert set(model.frozen) == ({"core"} if has_core else set())
@@ -171,12 +163,6 @@ def test_presets_that_evaluate_differently_share_their_training(finished, monkey
 # Variants
 
 
-def test_variants_that_train_alike_share_their_programs():
-    method = build(TINY, "adapted")
-    assert build(TINY, "random_core") is method
-    assert build(changed(TINY, labelled_images=(3,), core_epoch=1), "adapted") is method
-
-
 def test_presets_have_the_papers_settings_and_numbers():
     paper = PRESETS["mpii_mafl"]
     assert (paper.data.image_size, paper.batch_size, paper.steps, paper.core.steps) == (128, 48, 200_000, 110 * 695)
@@ -209,8 +195,7 @@ def test_cores_of_two_backgrounds():
     clutter, patches = (open_core_images(config, 0, None)[0] for config in (TINY, patched))
     np.testing.assert_array_equal(clutter[3].keypoints, patches[3].keypoints)
     assert not np.array_equal(clutter[3].image, patches[3].image)
-    assert [adaptation.core_name(config) for config in (TINY, patched, PRESETS["lspet_faces"])] == [
-        "core_people_clutter", "core_people_patches", "core_lspet"]
+    assert adaptation.core_name(patched) == "core_people_patches"
     opened = images()
     assert (opened.target[0].image.shape, opened.fit[0].image.shape) == ((40, 40, 3), (32, 32, 3))
     assert not opened.target[0].visible.any()

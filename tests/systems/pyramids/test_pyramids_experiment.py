@@ -1,7 +1,6 @@
 """The experiment of Keypoint Pyramids: its videos, its variants, a few steps of some of them, bad input."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,8 +10,6 @@ from experiments.pyramids import PRESETS, SYSTEM
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import RunError
 from kpjax.input.video_source import actions_of
-from kpjax.losses.pyramids import spring
-from kpjax.losses.reconstruction import pixel_mse
 from kpjax.structures import Skeleton, named_key
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import ORACLE, regression, split_of, truth_of
@@ -42,9 +39,7 @@ def test_results_are_complete(finished):
     assert not {"direct/flat", "action/accuracy_of_true_joints"} & set(metrics)
     with Image.open(folder / "images" / "keypoints_moving.png") as moving:
         assert (moving.n_frames, moving.mode) == (6, "RGB")
-    report = (finished / "report.html").read_text()
-    assert "error from all keypoints" in report
-    assert "keypoints moving" in report
+    assert "keypoints moving" in (finished / "report.html").read_text()
 
 
 def test_baselines_have_steps_of_their_own():
@@ -74,27 +69,12 @@ def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_pa
 # Variants
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_springs_are_weak_beside_the_images(preset):
-    """Children 0.15 of half a side from their parents cost less than a tenth of images that are wrong by a tenth.
-
-    In pixels of an image of 128 the paper's spring costs four times as much as these, and no child leaves its parent.
-    """
-    weights, side = PRESETS[preset].weights, PRESETS[preset].data.image_size
-    away, wrong = jnp.tile(jnp.array([0.15, 0.0]), (1, 20, 1)), jnp.full((1, side, side, 3), 0.1)
-    of_spring = spring(jnp.zeros((1, 10, 2)), away, reduction=weights.reduction, unit=weights.unit, size=(side, side))
-    of_images = pixel_mse(wrong, jnp.zeros_like(wrong), reduction=weights.reduction)
-    assert weights.spring * of_spring < 0.1 * weights.reconstruction * of_images
-
-
 def test_the_papers_preset_has_the_papers_numbers():
     paper, demo = PRESETS["h36m"], PRESETS["demo"]
     assert (paper.weights.transport, paper.weights.spring, paper.optimizer.learning_rate, paper.data.window) == (
         (0.1, 1.0), 1.0, 1e-4, 250)
     assert (paper.weights.reduction, paper.weights.unit) == ("sum", "normalised")
     assert paper.pyramid.level_sizes == (10, 20)
-    assert (demo.rendering.reconstruction_width, demo.rendering.transport_widths, demo.weights.spring) == (
-        0.1, (0.2, 0.1), 0.01)
     assert SYSTEM.paper("h36m", paper, "pyramids")["units/pixels_per_image/flat"] == 43.30
     assert SYSTEM.paper("h36m", paper, "supervised_bound")["units/pixels_per_image/flat"] == 37.97
     assert SYSTEM.paper("demo", demo, "pyramids") == {}

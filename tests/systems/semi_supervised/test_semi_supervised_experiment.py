@@ -51,9 +51,6 @@ def test_results_are_complete(ran, variants):
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
         assert found.get("test/sc_over_ln_k") == (pytest.approx(1, abs=0.3) if variant == "ours" else None)
     assert {digest_of(finished, variant) for variant in variants} == {digest_of(finished, "ours")}
-    report = (finished / "report.html").read_text()
-    assert "semantic consistency over ln K" in report
-    assert "of the image&#x27;s side, last step" in report
 
 
 def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
