@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from untrained import count
 
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
@@ -27,6 +26,9 @@ from kpjax.models.vgg import VGG
 from kpjax.optimization import descend
 
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
+
+
+# The projection of a kernel
 
 
 def test_the_projection_of_a_kernel(close):
@@ -104,6 +106,9 @@ def test_a_turn_on_a_canvas_that_holds_it(close):
     assert (turned.width, turned.height) == (263, 277)
     close(turned.map_[:2], [[0.866025, -0.5, 108.923739], [0.5, 0.866025, -0.396769]])
     close(boxes.move_points(turned.map_, np.array([[89, 109], [69, 111]])), [(131.5, 138.5), (113.179492, 130.232051)])
+    turned = turned_canvas(128, 128, 15)
+    assert (turned.width, turned.height) == (156, 156)
+    close(turned.map_[:2] * (128 / 156), [[0.792555, -0.212364, 26.867829], [0.212364, 0.792555, -0.314808]])
 
 
 @pytest.mark.parametrize(("tightness", "box", "first", "last"), [
@@ -189,6 +194,10 @@ def test_the_reconstruction_loss(close):
 
 
 # Sizes
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_sizes_of_the_landmark_network():

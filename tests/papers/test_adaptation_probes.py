@@ -64,6 +64,7 @@ def test_t8_forward():
     np.testing.assert_allclose(fitted.slope[:, 0], [0.462794, 0.051501, 0.652385, -0.106205], atol=1e-6)
     np.testing.assert_allclose(distances(predicted, Y_TEST), [0.032395, 0.065788], atol=1e-6)
     errors = forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge())
+    assert errors.mean == pytest.approx(4.909173, abs=1e-6)
     assert errors.deviation == 0
     assert errors.per_landmark.mean() == pytest.approx(errors.mean)
 

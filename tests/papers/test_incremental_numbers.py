@@ -21,6 +21,10 @@ from kpjax.structures import Example
 TOLERANCE = {"rtol": 1e-5, "atol": 2e-6}
 
 
+def normal(shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
 def one_map(rows):
     return jnp.asarray(rows, jnp.float32)[None, :, :, None]
 
@@ -30,6 +34,9 @@ TEACHER_2 = jnp.array([[[[0, 0.5], [1, 0], [0, 0.2]], [[0.2, 1], [0.4, 0.3], [0.
 STUDENT_2 = jnp.array([[[[0.1, 0.4], [0.7, 0.1], [0, 0.3]], [[0.3, 0.6], [0.2, 0.5], [0, 0.1]]]])
 PIXELS, OTHER_PIXELS = jnp.array([[[[2.0, 0, 1], [0, 1, 0]]]]), jnp.array([[[[1, 1, 0], [0.5, 0.5, 0]]]])
 ALL = jnp.ones(3)
+
+
+# Spatial distillation
 
 
 def centred_distillation(teacher, student, **options):
@@ -64,6 +71,9 @@ def test_distillation(close):
         close([distilled(PIXELS[:, :, x : x + 1], OTHER_PIXELS[:, :, x : x + 1], ALL) for x in (0, 1)], pixels)
 
 
+# The terms of the method
+
+
 FEATURES = jnp.array([[[[1, 2], [0, -1]], [[3, 0.5], [2, 2]]]], jnp.float32)
 NEW_MAPS = jnp.stack([one_map([[1, 0.5], [0.5, 0.25]]), one_map([[0, 0.5], [0.5, 1]])], -1)[..., 0, :]
 
@@ -96,13 +106,10 @@ def test_t7_loss_of_new_keypoints(close):
 
 
 def test_t8_total(close):
-    """Each term has inputs of its own here, and those of the old keypoints come without a new channel.
-
-    The old keypoint of the triple is the last of its channels, so that the others would give another number.
-    """
-    step = jax.tree.map(jnp.asarray, increment(3, old=(0, 1), new=(2,), triples=[(1, 2)]))._replace(old=jnp.ones(2))
+    """Each term has inputs of its own here, and those of the old keypoints come without a new channel."""
+    step = jax.tree.map(jnp.asarray, increment(3, old=(0, 1), new=(2,), triples=[(0, 2)]))._replace(old=jnp.ones(2))
     triple = TEACHER_2[..., :1] * 0.9
-    old = {"heatmaps": STUDENT_2[..., ::-1], "teacher": TEACHER_2[..., ::-1], "association": triple,
+    old = {"heatmaps": STUDENT_2, "teacher": TEACHER_2, "association": triple,
            "labelled_triples": jnp.ones((1, 1)), "increment": step}
     inputs = {"new_keypoints": BOTH_NEW, "distillation": old, "association": old}
     objective = incremental_objective(CODEC)
@@ -116,6 +123,9 @@ def test_t8_total(close):
     divergences = centred_distillation(TEACHER_2, STUDENT_2), centred_distillation(triple, STUDENT_2[..., :1])
     close(divergences, [0.003442, 0.001419])
     close(parts["loss/new_keypoints"] + 100 * sum(divergences), 0.528005)
+
+
+# Penalties and importances
 
 
 VALUES, ANCHOR, IMPORTANCE = jnp.array([1.2, -0.5, 0.3]), jnp.array([1, -0.4, 0]), jnp.array([2, 1, 0.5])
@@ -157,7 +167,7 @@ def test_penalties(close):
 def test_t16_gradient_beside_that_of_the_squared_error(close):
     y, x = np.mgrid[:64, :64]
     teacher = one_map(np.exp(-((x - 30) ** 2 + (y - 20) ** 2) / 8))
-    student = teacher + 1e-3 * np.random.default_rng(0).normal(size=teacher.shape).astype(np.float32)
+    student = teacher + 1e-3 * normal(teacher.shape)
 
     def norm(loss):
         return jnp.linalg.norm(jax.grad(loss, 1)(teacher, student))
@@ -171,6 +181,9 @@ def test_t16_gradient_beside_that_of_the_squared_error(close):
     close(spatial_distillation(flat, flat), 0.0649825)
 
 
+# Metrics, targets, invariances
+
+
 def test_t17_pckh(close):
     head = head_size(np.array([[10, 10, 40, 50], [0, 0, 60, 80.0]]))
     close(head, [30, 60])
@@ -178,3 +191,38 @@ def test_t17_pckh(close):
     found = pckh(np.stack([errors, 0 * errors], -1), np.zeros((2, 3, 2)), visible, head)
     close(found.per_keypoint, [1, 0.5, 0])
     close([found.pooled, found.overall], [0.6, 0.5])
+
+
+def test_t18_target_map(close):
+    targets, weights = heatmaps.gaussian_targets(
+        jnp.array([[[3.0, 5]]]), jnp.ones((1, 1)), image_size=(64, 64), heatmap_size=(64, 64), sigma=2.0)
+    close(targets[0, [5, 5, 5, 7], [3, 4, 5, 5], 0], [1, 0.882497, 0.606531, 0.367879])
+    close(weights, [[1]])
+
+
+def test_t19_what_spatial_distillation_does_not_see(close):
+    shape = 2, 5, 7, 3
+    teacher, student = normal(shape), normal(shape, 1)
+    loss = spatial_distillation
+    value = loss(teacher, student)
+    close(loss(teacher, student + 3), value)
+    close(loss(teacher[::-1], student[::-1]), value)
+    close(loss(teacher[..., [2, 0, 1]], student[..., [2, 0, 1]]), value)
+
+
+def test_t19_another_association_network_changes_the_gradient_of_its_channel_only(close):
+    step = jax.tree.map(jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)]))
+    shape = 2, 5, 7
+    teacher, student = normal((*shape, 4)), normal((*shape, 4), 1)
+    codec = heatmaps.Codec(lambda example: (jnp.zeros((*shape, 4)), jnp.ones((2, 4))), None, None)
+
+    def gradient(association):
+        def value(heatmaps):
+            outputs = {"heatmaps": heatmaps, "teacher": teacher, "association": association, "increment": step,
+                       "labelled_triples": jnp.ones((2, 1))}
+            return total(incremental_objective(codec), outputs, STREAMS)[0]
+
+        return jax.grad(value)(student)
+
+    first, second = (gradient(normal((*shape, 1), seed)) for seed in (2, 3))
+    close((first != second).any((0, 1, 2)), [False, True, False, False])

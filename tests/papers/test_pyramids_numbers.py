@@ -12,7 +12,7 @@ import pytest
 from kpjax.evaluation.probes.linear import fit_linear
 from kpjax.evaluation.probes.regression_errors import regression_errors
 from kpjax.losses.objective import replaced, total
-from kpjax.losses.pyramids import spring, transported, transporter_transported
+from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.pyramids_family.objectives import (
     all_reconstruction,
@@ -107,6 +107,15 @@ def test_t1_what_is_transported(close):
     close(stopped[3], [[1, -4.5, -27], [1, -8, 0]])
     close(stopped[0], 0, atol=0)
     close(stopped[2], 0, atol=0)
+    # T3 properties
+    random = np.random.default_rng(0)
+    features_reference, features = (jnp.asarray(random.normal(size=(2, 3, 4, 5)), jnp.float32) for _ in range(2))
+    maps_reference, maps = (jnp.asarray(random.uniform(size=(2, 3, 4, 7)), jnp.float32) for _ in range(2))
+    close(transported(features_reference, features, 0 * maps, 0 * maps), features_reference)
+    close(transported(features, features, maps_reference, maps), features)
+    order = np.array([3, 6, 0, 2, 1, 5, 4])
+    close(transported(features_reference, features, maps_reference[..., order], maps[..., order]),
+          transported(features_reference, features, maps_reference, maps))
 
 
 # Springs
@@ -125,6 +134,15 @@ def test_k1_springs(close):
     parents, children = pull(PARENTS, CHILDREN)
     close(parents[0], [[-0.2, -0.4], [-0.6, -0.8]])
     close(children[0], [[0.2, 0], [0, 0.4], [0, 0], [0.6, 0.8]])
+
+
+def test_k3_children_of_each_parent():
+    parent = parent_of_child(10, 20)
+    sets = [set(np.flatnonzero(parent == n).tolist()) for n in range(10)]
+    assert sets[0] == {0, 1}
+    assert sets[9] == {18, 19}
+    assert sorted(child for children in sets for child in children) == list(range(20))
+    assert all(len(children) == 2 for children in sets)
 
 
 # Losses

@@ -7,7 +7,7 @@ import pytest
 
 from kpjax import geometry
 from kpjax.evaluation.metrics import cell_accuracy, mae, pck_batchwise, pck_global
-from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps, keypoint_cells
+from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps, gaussian_targets, keypoint_cells
 from kpjax.images import boxes
 from kpjax.losses.adversarial import (
     EPSILON,
@@ -77,6 +77,9 @@ def test_encoder(close):
     sizes = {"image_size": (256, 256), "heatmap_size": (64, 64)}
     cells = keypoint_cells(points, **sizes)
     close(cells, [(25, 13), (25, 13), (26, 13), (0, 3), (0, 3), (-1, 3), (63, 1), (64, 1)], **EXACT)
+    targets, weights = jax.jit(lambda p, v: gaussian_targets(p, v, sigma=2.0, **sizes))(points, jnp.ones(8))
+    close(weights, [1, 1, 1, 1, 1, 0, 1, 0], **EXACT)
+    close(targets.sum((0, 1)), [25.081291, 25.081291, 25.081291, 14.472790, 14.472790, 0, 11.675459, 0])
 
 
 # The spatial KL loss

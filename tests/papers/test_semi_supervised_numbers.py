@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kpjax import geometry, heatmaps
+from kpjax.evaluation.metrics import head_size, pckh
 from kpjax.images import boxes
 from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses.consistency import semantic_representation, transformation_equivariance, transformation_invariance
@@ -37,6 +38,9 @@ def one_map(rows):
     return jnp.asarray(rows, jnp.float32)[None, :, :, None]
 
 
+# Targets
+
+
 def test_n1_target(close):
     maps, weights = target((101.3, 57.8))
     close(weights, [1])
@@ -51,6 +55,13 @@ def test_n1_target(close):
     close(weights, [1])
     close(jnp.count_nonzero(maps), 48)
     close([maps.sum(), maps[63, 1], maps[63, 0], maps.max()], [7.788901, 0.882497, 0.778801, 0.882497])
+    # N3 joints outside
+    maps, weights = target(*((x, 100) for x in (-26, -30, -34, 277.9, 278)))
+    close(weights, [1, 1, 0, 1, 0])
+    close(maps.sum((0, 1)), [0.055635, 0, 0, 0.055635, 0])
+
+
+# Decoding
 
 
 def decoded(decoder, *cells, size=8, background=0.0):
@@ -80,6 +91,9 @@ def test_n4_decoding(close):
     close(heatmaps.decode_quarter_offset(bump)[0][0, 0], [10.25, 7.75])
 
 
+# Geometry
+
+
 def test_n5_crop_of_a_person(close):
     crop = boxes.person_map((300, 200), 200 * 1.6, 256, degrees=30)
     close(crop[:2], [[0.692820, 0.4, -159.846097], [-0.4, 0.692820, 109.435935]], atol=1e-5)
@@ -102,6 +116,9 @@ def test_n9_bilinear_warp(close):
     small = geometry.conjugate(maps, OFFICIAL.to_heatmap)
     close(small, [[0.770985, -0.058619, 2.5], [-0.064846, 0.864495, 5], [-0.002346, 0.000020, 1]], atol=2e-5)
     close(geometry.move_points(small, jnp.array([[25.325, 14.45]]))[0], [22.508623, 16.845472])
+
+
+# The terms
 
 
 def test_n6_supervised(close):
@@ -151,6 +168,18 @@ def test_n16_total(close):
     close(total(replaced(semi_supervised_objective(OFFICIAL, **EQUATION_5), **fixed), {}, {})[0], 4.35)
 
 
+# Measures and subsets
+
+
+def test_n15_pckh(close):
+    head = head_size(np.array([(100, 100, 160, 180), (50, 60, 80, 100)], np.float64))
+    close(head, [60, 30])
+    true, away = np.zeros((2, 3, 2)), np.array([[20, 31, 29.9], [15, 16, 3]])
+    found = pckh(np.stack([away, np.zeros((2, 3))], -1), true, np.ones((2, 3)), head)
+    close(100 * found.pooled, 66.666667)
+    close(found.per_keypoint, [1, 0, 1])
+
+
 def test_n17_spread(close):
     """Tables divide by n - 1; the paper's deviations are smaller by sqrt(2 / 3) if they divide by n."""
     summary = Summary((66.0, 67.5, 68.1))
@@ -163,6 +192,9 @@ def test_n20_labelled_subset():
     chosen = [list(labelled_subset(source, count=4, seed=seed).labelled) for seed in range(3)]
     assert chosen == [[4, 19, 6, 2], [1, 10, 18, 16], [6, 18, 7, 10]]
     assert list(labelled_subset(source, share=0.2, seed=0).labelled) == chosen[0]
+
+
+# Networks
 
 
 def test_n21_counts():

@@ -37,6 +37,7 @@ class OwnDomains(Domains):
     crop_margin: float = 1.25  # side of that square over the longer side of the box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     own: Own = Own()
+    sprites = False  # whatever a project is called
 
     def loaded(self, reach: Reach | None) -> tuple[None, None]:
         """Returns that people's own images are not loaded larger."""

@@ -26,6 +26,10 @@ def coverage(table, errors, scores, visible):
     return np.stack([(errors <= conformal.radii(table, scores, level=level)).mean(0) for level in table.levels])
 
 
+def mean_and_error(shares):
+    return np.mean(shares), np.std(shares) / np.sqrt(len(shares))
+
+
 @pytest.mark.parametrize(("count", "level"), [(9, 0.9), (12, 0.8), (35, 0.5), (39, 0.95)])
 def test_coverage_is_that_of_the_order_statistic(count, level):
     """Of n + 1 exchangeable errors, the last is among the ceil((n + 1) level) smallest with just that share."""
@@ -46,8 +50,28 @@ def test_coverage_by_keypoint_with_a_scale_by_score():
     for row, level in enumerate(conformal.LEVELS):
         expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
         for keypoint in range(4):
-            found = shares[:, row, keypoint]
-            assert abs(found.mean() - expected) < 4 * found.std() / np.sqrt(len(found))
+            mean, error = mean_and_error(shares[:, row, keypoint])
+            assert abs(mean - expected) < 4 * error
+
+
+def recorded(seed, recordings=14, images=12):
+    """Errors (N, 2) of recordings that differ from each other by factors, and the recordings' names."""
+    generator = np.random.default_rng(seed)
+    factors = np.repeat(np.exp(generator.normal(size=recordings)), images)
+    return generator.exponential(size=(len(factors), 2)) * factors[:, None], np.repeat(np.arange(recordings), images)
+
+
+def test_coverage_of_new_recordings():
+    by_recording, by_image = [], []
+    for seed in range(120):
+        errors, names = recorded(seed, 15)
+        held, new = errors[names < 14], errors[names == 14]
+        for shares, choices in ((by_recording, {"recordings": names[names < 14]}), (by_image, {})):
+            table = table_of(held, [0.8], **choices)
+            shares.append((new <= conformal.radii(table, np.ones(new.shape), level=0.8)).mean())
+    mean, error = mean_and_error(by_recording)
+    assert 0.8 - 4 * error < mean < 0.8 + 1 / 15 + 4 * error
+    assert np.mean(by_image) < mean
 
 
 def test_points_of_a_recording_share_one_weight():

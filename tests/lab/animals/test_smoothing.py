@@ -112,6 +112,13 @@ def test_medians_and_variances_of_those_that_see_a_point():
     assert np.isnan(found[1][0, 2:]).all()
 
 
+def test_far_from_the_ends_variances_are_in_balance():
+    """The filter's p is (p + 1) / (p + 2), and the smoother's p (p + 1) / (2 p + 1)."""
+    y = np.random.default_rng(8).normal(size=(200, 2))
+    _, variance = smooth_random_walk(y, np.ones_like(y), np.ones(2), np.ones(2))
+    assert variance[100] == pytest.approx(1 / np.sqrt(5), rel=1e-9)
+
+
 # One network
 
 def wandering(frames, step, noise, seed=0):

@@ -79,3 +79,7 @@ def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets
     logits[0, 5, 3] = -0.5
     truth = np.asarray(pseudo_maps(config)(jnp.asarray(logits)).truth)
     assert np.unravel_index(truth[0, ..., 0].argmax(), (8, 8)) == ((0, 0) if corner else (5, 3))
+
+
+def test_a_project_called_sprites_is_measured_as_any_other():
+    assert not changed(regda.OWN, source="sprites").data.sprites
