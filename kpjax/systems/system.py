@@ -255,7 +255,7 @@ def run(system: System, job: Job) -> None:
                       images_per_second=outcome.images_per_second, wall_seconds=outcome.wall_seconds,
                       config=config_as_json(job.config), settings=job.settings)
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(f"{job.title}: " + ", ".join(f"{name} {values[name]:.3f}" for name in shown))
+    print(f"{job.title}: " + (", ".join(f"{name} {values[name]:.3f}" for name in shown) or "nothing measures it"))
     agreed(lambda: None)  # what others start from lies there now
 
 

@@ -138,7 +138,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     every, used = every_choice(frames_at(config.data.images), config.data.own, typed)
     target, test, words = own_split(changed(config, every=used))
     if (count := len(target) + len(test)) < LEAST_IMAGES:
-        raise InputError("images", f"{count} images; points are found on at least {LEAST_IMAGES}")
+        raise InputError("images", f"{count} images; name images, videos and folders with {LEAST_IMAGES} or more")
     choices = [
         *(Choice(name, value, "as the core has it") for name, value in fields.items()),
         Choice("target_side", fields["image_size"], "views are drawn from images as large as those of the core"),

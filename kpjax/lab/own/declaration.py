@@ -121,7 +121,8 @@ def first_lines(command: Command) -> list[str]:
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
     done = f"; {len(jobs) - len(trained)} of them are there already" if len(trained) < len(jobs) else ""
-    steps = sum(flat(command.config).get(name, 0) for name in COUNTS_OF_STEPS)
+    given = flat(command.config)  # a run in the place of a source has had its first stage
+    steps = sum(given.get(name, 0) for name in COUNTS_OF_STEPS if name != "pretraining_steps" or given.get("source"))
     order = ", one after the other" * (len(jobs) > 1)
     return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
             f"up to {steps:,} steps each{done}"]

@@ -20,6 +20,7 @@ from kpjax.models.movenet import STRIDE
 from kpjax.models.networks import NETWORKS
 from kpjax.models.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
 from kpjax.systems.configs import Backbone, config_from_json, flat, stored_fields
+from kpjax.systems.parsing import flags_in_messages
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.
@@ -51,15 +52,16 @@ def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str
         raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
     if argument != "start" and published.is_published(folder):
         return _published_run(folder)
-    opened = open_run(Path(folder).expanduser())
+    with flags_in_messages({"run": argument}):
+        opened = open_run(Path(folder).expanduser())
     stored = opened.files["config.json"]["config"]
     found = stored_fields(stored)
     if missing := [name for name in needed if name not in found]:
-        raise InputError(f"{argument}: {folder} ({opened.run.experiment}) has a network of another kind (its config "
+        raise InputError(argument, f"{folder} ({opened.run.experiment}) has a network of another kind (its config "
                          f"has no {missing[0]}); give a run that learnt named keypoints from labels")
     if kind and opened.score["kind"] != kind:
         is_instead, others = OTHERWISE[kind]
-        raise InputError(f"{argument}: heatmaps of {folder} are {is_instead}; give a run of {others}")
+        raise InputError(argument, f"heatmaps of {folder} are {is_instead}; give a run of {others}")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     head = opened.trained.variables.get("params", {}).get("head", {})
     if hasattr(network, "head_layers") and "output" in head:  # RegDA's first stage has a head of its own

@@ -39,6 +39,7 @@ class OwnVideos(VideoSet):
     every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
     image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 128  # px; videos of several sizes need it typed
+    pair_crop: Literal["own"] = "own"  # nobody annotated boxes of whole videos
     place: Annotated[tuple[float, ...], PLACE] = ()  # left, upper, width and height of the part to look at, px; (): all
 
     def square(self) -> Transform:
@@ -52,8 +53,7 @@ class OwnVideos(VideoSet):
 
 OWN = changed(
     SMALL, summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
-    data=OwnVideos(pair_crop=SMALL.data.pair_crop, window=80), steps=2000, evaluations=0, sharpness=4.0,
-    residual=True, motion_weight=0.9,
+    data=OwnVideos(window=80), steps=2000, evaluations=0, sharpness=4.0, residual=True, motion_weight=0.9,
     learning_rate=4e-3, reconstruction_width=0.1, motion=0.02,  # as they were measured, rendered people and flies
     keynet_steps=2.1,  # for as much computing
     collapse_steps=1500,

@@ -58,9 +58,9 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
     seed. None if no run kept its errors, as those without labels.
 
-    folder: of the preset. lines: of all variants, with their runs. columns: of the system, for the curves in the fold.
-    summary: the project and what was held out, plain text. notes: on the network and its cost, plain text, for the
-    fold. command: of the runs.
+    folder: of the preset. lines: of all variants, with their runs. columns: of the system, for the curves in the fold;
+    those of new and old keypoints stand in the table, too. summary: the project and what was held out, plain text.
+    notes: on the network and its cost, plain text, for the fold. command: of the runs.
     """
     folder, measured = Path(folder), [line for line in lines if line.runs.finished and not in_bucket(folder)]
     unknown = unknown_of(Path(measured[0].runs.finished[0].folder)) if measured else []
@@ -103,7 +103,7 @@ def opened(line: Line) -> OwnRun | None:
 def _page(folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict) -> str:
     names, parts = run.animals.names, run.animals.by_part()
     tables = [errors_of(some, run.cutoff) for some in parts.values()]
-    headed = COLUMNS[judging(parts)]
+    headed = (*COLUMNS[judging(parts)], *(one for one in columns if one.metric.startswith(("new/", "old/"))))
     in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
     films = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
     return rendered(

@@ -62,8 +62,8 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     every, used = choices.every_choice(found.frames, data.own, typed)
     kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(used, project.root))
     if data.unlabelled and not kept:
-        raise InputError("unlabelled", "none of them is read: name others than held-out images, and leave out "
-                         "--unlabelled-pool none")
+        raise InputError("unlabelled", "`unlabelled_pool` none reads none; leave out either" if data.all_labelled else
+                         "all of them are held out; name others")
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"

@@ -213,7 +213,8 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     predictions = {name: predict_source(plain, evaluated, source, batch_size=PREDICTED_TOGETHER)
                    for name, source in sources.items()}
     accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
-    return Outcome(method, trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, accuracy, predictions)
+    return Outcome(method, trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, accuracy, predictions,
+                   fitted.images)
 
 
 def weights_in_words(state: Any) -> str:

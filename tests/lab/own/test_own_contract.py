@@ -13,6 +13,7 @@ from kpjax.files import write_json
 from kpjax.images.video import find_videos, write_video
 from kpjax.lab.animals.calibration import ScoreTable, score_table_as_json
 from kpjax.lab.own import project as own_project, semi_supervised
+from kpjax.lab.own.declaration import first_lines
 from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
 from kpjax.lab.own.pyramids import place_choice
 from kpjax.lab.own.systems import own_system
@@ -57,6 +58,7 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     folder = tmp_path / name / "own" / variant / "seed-0"
     results = json.loads((folder / "results.json").read_text())
     assert metrics <= set(results["metrics"])
+    assert (results["images"] > 0) == (variant != "untrained")
     kept = ("errors.csv", "errors_by_keypoint.csv", "score_table.json", "radius_table.json")
     assert [(folder / file).is_file() for file in kept] == [bool(metrics & {"held_out/px", "target/px"})] * 4
     if metrics & {"held_out/px"}:
@@ -97,6 +99,7 @@ def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, giv
     assert list(asked.variants) == variants
     assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(system.applicable("own", asked.config))
     assert settings.items() <= flat(asked.config).items()
+    assert f"up to {2 + ('--source' in flags or '--unlabelled' in flags)} steps each" in first_lines(asked)[0]
     data = system.open(asked.jobs()[0])
     found = {part: getattr(data, part) for part in lengths}
     assert {part: len(getattr(one, "train", one)) for part, one in found.items()} == lengths
@@ -131,6 +134,7 @@ REFUSED = [
     ("semi_supervised", "--project P --labelled 17", "--labelled: 17 of 16 animals"),
     ("semi_supervised", "--project P --validation four", "--validation: 'four' is not a labelled recording"),
     ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
+    ("semi_supervised", "--project P --unlabelled ONE --unlabelled-pool none", "unlabelled-pool none reads none"),
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
     ("regda", "--source P", "--target: name images or videos"),
@@ -139,17 +143,19 @@ REFUSED = [
     ("regda", "--source P --target IMAGES --transform around_box", "--target: crops around boxes: frames without"),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
     ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),
+    ("regda", "--start nowhere --target IMAGES", "--start: nowhere does not exist"),
     ("regda", "--start OTHER --target IMAGES", "pose_statistics.json is of a, b, c, d, the run finds head, "),
     ("regda", "--start BOXES --target IMAGES", "reads crops around boxes, which target frames do not have"),
     ("regda", "--start SAME --target IMAGES --target-project tail", "other keypoints than --start: .*; name"),
     ("incremental", "--old OLD --project P --network hrnet --modules 1 1 1", "--modules: the old run decides"),
     ("incremental", "--old OLD --project P --weights vit.safetensors", "--weights: the old run decides"),
     ("incremental", "--old SAME --project P", "labels nothing but head"),
-    ("incremental", "--old LOGITS --project P", "are no Gaussians of height 1"),
+    ("incremental", "--old LOGITS --project P", "--old: heatmaps of .* are no Gaussians of height 1"),
     ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
+    ("pyramids", "--videos CLIP --pair-crop union", "--pair-crop"),
     ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
     ("adaptation", "", "--core: name a finished run's folder"),
-    ("adaptation", "--core OLD --images ONE", "--images: 30 images; points are found on at least 50")]
+    ("adaptation", "--core OLD --images ONE", "--images: 30 images; name images, videos and folders with 50 or more")]
 
 
 @pytest.mark.parametrize(("name", "flags", "line"), REFUSED)

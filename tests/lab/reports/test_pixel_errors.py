@@ -121,7 +121,7 @@ def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
 
 # The page about the runs in a folder: nothing is cut or fetched
 
-COLUMNS = (Column("test/pck", "PCK", "%", 100.0), Column("test/equivariance_px", "equivariance error", "px of 128"))
+COLUMNS = (Column("test/pck", "PCK", "%", 100.0), Column("old/pck", "of old keypoints", "%", 100.0))
 COMMAND = shlex.join(["kpjax", "train", "--project", "/home/me/my data/mice"])
 
 
@@ -134,7 +134,7 @@ def folder(tmp_path_factory):
         run.mkdir(parents=True)
         (run / "results.json").write_text(json.dumps({
             "experiment": "semi_supervised", "preset": "own", "variant": variant, "seed": 0, "steps": 300,
-            "config": {}, "metrics": {"test/pck": 0.864, "test/equivariance_px": 1.25, "held_out/px": error}}))
+            "config": {}, "metrics": {"test/pck": 0.864, "old/pck": 0.5, "held_out/px": error}}))
         (run / "config.json").write_text(json.dumps({"config": {}}))
         (run / "skeleton.json").write_text(json.dumps({"names": NAMES, "edges": [], "flip": [], "groups": {}}))
         write_errors(run, joined([made(np.full((12, 3), error), folder="<b>"), made(
@@ -151,7 +151,7 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
     lines = tabulate(folder, [Entry("ours", "method"), Entry("supervised_warped", "control")], COLUMNS)
     page = own_report(folder, lines, COLUMNS, summary="<b>/mice", notes=["MobileNetV2"], command=COMMAND)
     text, said = page.read_text(), capsys.readouterr().out
-    assert "This page shows supervised_warped" in text
+    assert "of old keypoints" in text.partition("This page shows supervised_warped")[2].partition("Details")[0]
     for shown in (text, said):
         assert "the mean error is 4.0 px" in shown
         assert "cannot be known" not in shown
