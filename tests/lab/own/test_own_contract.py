@@ -101,11 +101,9 @@ def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, giv
     assert settings.items() <= flat(asked.config).items()
     assert f"up to {2 + ('--source' in flags or '--unlabelled' in flags)} steps each" in first_lines(asked)[0]
     data = system.open(asked.jobs()[0])
-    found = {part: getattr(data, part) for part in lengths}
-    assert {part: len(getattr(one, "train", one)) for part, one in found.items()} == lengths
-    for part, one in found.items():
-        if part in ("target", "unlabelled"):
-            assert not getattr(one, "train", one)[0].visible.any()
+    found = {part: getattr(one, "train", one) for part in lengths for one in [getattr(data, part)]}
+    assert {part: len(one) for part, one in found.items()} == lengths
+    assert "target" not in found or not found["target"][0].visible.any()
 
 
 def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tmp_path):
@@ -138,6 +136,7 @@ REFUSED = [
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
     ("regda", "--source P", "--target: name images or videos"),
+    ("regda", "--source P --target IMAGES --target ONE", "--target: is there twice; name all of them behind one"),
     ("regda", "--source P --target IMAGES --more-projects tail", "--more-projects: source is one project; leave the"),
     ("regda", "--source P --target IMAGES --target-project tail", "right_hand only in --source, tail only in"),
     ("regda", "--source P --target IMAGES --transform around_box", "--target: crops around boxes: frames without"),
