@@ -57,7 +57,6 @@ TO_KNOW = {
     "workdir": ("FOLDER", "where runs go; the same command there goes on"),
     "fresh": ("", "starts over")}
 
-
 FROM_STEP = configs.Rule(lambda asked: not asked or (asked[0] >= 0 < asked[1]), "give a step from 0 on, and a count")
 
 
@@ -206,7 +205,8 @@ def _flags(config: Any, *more: type) -> dict[str, str]:
 def _flags_to_know(config: Any, typed: str) -> str:
     """Returns the short help of a preset. typed: what runs it."""
     flags = _flags(config)
-    lines = [(f"{flags[name]} {values}".rstrip(), words) for name, (values, words) in TO_KNOW.items() if name in flags]
+    known = flags.keys() - ({"weights"} if {"images", "old"} & flags.keys() else ())  # an earlier run has them
+    lines = [(f"{flags[name]} {values}".rstrip(), words) for name, (values, words) in TO_KNOW.items() if name in known]
     width = max(len(flag) for flag, _ in lines)
     return "\n".join([f"{config.summary}\n", f"usage: {typed} [flags]\n", *(
         f"  {flag:{width}}  {words}" for flag, words in lines), f"\nall flags: {typed} --help-all"])
