@@ -248,8 +248,6 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     if config.steps < 1:
         raise InputError("steps", f"{config.steps} steps train nothing; must be at least 1")
     given, typed = flat(config), typed_fields(config, arguments)
-    if twice := [one for one in typed if isinstance(given[one], tuple) and arguments.count(_flags(config)[one]) > 1]:
-        raise InputError(twice[0], "is there twice; name all of them behind one, with spaces between")
     base = dataclasses.replace(config, steps=system.presets[preset].steps)
     base = system.resolved(base, typed) if system.resolved else base
     if "steps" in typed:

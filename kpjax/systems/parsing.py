@@ -34,9 +34,12 @@ def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog
     """Returns a command of a type that tyro builds, with the values of a command line. Exits with 0 for --help.
 
     prog: the program's name in help and errors. description: above the flags in help; by default the docstring of the
-    type. options: of `tyro.cli`. Raises InputError for an unknown flag, a missing argument or an invalid value, in one
-    line.
+    type. options: of `tyro.cli`. Raises InputError, in one line, for an unknown or repeated flag, a missing argument or
+    an invalid value.
     """
+    flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    if twice := next((flag for flag in flags if flags.count(flag) > 1), ""):  # the last would win without a word
+        raise InputError(f"{twice}: is there twice; several values stand behind one flag")
     caught = io.StringIO()
     stdout: Any = caught
     if {"-h", "--help"} & set(arguments):

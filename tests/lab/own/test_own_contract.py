@@ -136,7 +136,7 @@ REFUSED = [
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
     ("regda", "--source P", "--target: name images or videos"),
-    ("regda", "--source P --target IMAGES --target ONE", "--target: is there twice; name all of them behind one"),
+    ("regda", "--source P --target IMAGES --target ONE", "--target: is there twice; several values stand behind one"),
     ("regda", "--source P --target IMAGES --more-projects tail", "--more-projects: source is one project; leave the"),
     ("regda", "--source P --target IMAGES --target-project tail", "right_hand only in --source, tail only in"),
     ("regda", "--source P --target IMAGES --transform around_box", "--target: crops around boxes: frames without"),
