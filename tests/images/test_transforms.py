@@ -157,6 +157,8 @@ def test_letterbox_rounds_and_keeps_thin_images():
     np.testing.assert_allclose(moved, [(-0.3, 31.7), (255.3, 223.3), (39.7, 51.7)], atol=1e-4)
     np.testing.assert_allclose(boxes.move_points(boxes.letterbox_map(640, 427, 256), np.zeros((1, 2))),
                                [(-0.3, 41.7002)], atol=1e-4)  # 427 px are rounded to 171
+    back = np.linalg.inv(boxes.letterbox_map(640, 427, 256))
+    np.testing.assert_allclose(boxes.move_points(back, np.array([(128, 128)])), [(320.75, 215.4971)], atol=1e-4)
 
 
 def test_crop_says_where_pillow_puts_a_point_and_back():

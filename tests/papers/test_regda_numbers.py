@@ -7,7 +7,7 @@ import pytest
 
 from kpjax import geometry
 from kpjax.evaluation.metrics import cell_accuracy, mae, pck_batchwise, pck_global
-from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps, gaussian_targets, keypoint_cells
+from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps, gaussian_targets, keypoint_cells, spatial_softmax
 from kpjax.images import boxes
 from kpjax.losses.adversarial import (
     EPSILON,
@@ -99,6 +99,7 @@ def test_kl_of_four_cells(close, logits, target, epsilon, value):
     target = one_map([[0.1, 0.2], [0.3, 0.4]])
     gradient = jax.jit(jax.grad(heatmap_kl))(one_map([[1, 2], [3, 4]]), target, jnp.ones((1, 1)))
     close(gradient.ravel(), [-0.067941, -0.112856, -0.063117, 0.243914])
+    close(spatial_softmax(one_map([[1, 2], [3, 4]])).ravel(), [0.032059, 0.087144, 0.236883, 0.643914])
     # Kl of an empty target is exactly zero
     logits, empty = one_map([[1, 2], [3, 4]]), one_map([[0, 0], [0, 0]])
     value_and_gradient = jax.jit(jax.value_and_grad(heatmap_kl))
