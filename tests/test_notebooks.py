@@ -11,7 +11,7 @@ NOTEBOOKS = pathlib.Path(__file__).parents[1] / "docs" / "notebooks"
 TINY = ["--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
         "--evaluations", "1", "--warm-start-steps", "1"]
 SMALL = {  # what replaces a notebook's own values, where a cell sets them
-    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": [*TINY, "--variants", "supervised_warped"]},
+    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": [*TINY[2:], "--variants", "supervised_warped"]},
     "ablation": {"STEPS": 2, "BATCH": 8}}
 
 

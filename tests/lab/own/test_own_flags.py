@@ -21,8 +21,7 @@ TINY = {
     "regda": ("regda", "--source P --target IMAGES --size 32 --widths 4 4 4 --batch-size 8 --steps 2"),
     "incremental": ("ksd_only", "--old OLD --project P --batch-size 8 --steps 2"),
     "pyramids": ("pyramids", "--videos CLIP --size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4"),
-    "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3 --generator-width 4 "
-                              "--stand-in-widths 4 --repeats 1")}
+    "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3")}
 # Other things decide about these: paths, the shape of the project, and what TINY types. Numbers with a point change no
 # shape, and have their rules.
 LEFT = {"image_size", "heatmap_size", "batch_size", "steps", "level_sizes", "window", "landmarks", "place", "every"}
