@@ -15,7 +15,9 @@ from kpjax.systems.regda.config import Config
 from kpjax.systems.regda.variants import setup_of
 
 KEYPOINTS = 10
-NETWORKS: dict[str, Config] = {"demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP}  # for a CPU
+SGD = {"optimizer": "sgd", "learning_rate": 1e-3}
+CPU, GPU = ({name: changed(config, **SGD) for name, config in networks.items()} for networks in (
+    {"demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP}, {"PoseResNet-101, 256 px, bfloat16": LARGE}))
 
 
 def rows(effort: Effort) -> Iterator[Row]:
@@ -28,13 +30,12 @@ def rows(effort: Effort) -> Iterator[Row]:
         yield Row("PyTorch / kpjax", note="PyTorch is not installed: pip install torch torchvision")
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    for name, config in NETWORKS.items() if device == "cpu" else [("PoseResNet-101, 256 px, bfloat16", LARGE)]:
-        sgd = changed(config, optimizer="sgd", learning_rate=1e-3, weight_decay=0.0)
-        ours, (step, forward, parameters) = supervised_step(sgd, KEYPOINTS), pytorch_pair(sgd, device)
+    for name, config in (CPU if device == "cpu" else GPU).items():
+        ours, (step, forward, parameters) = supervised_step(config, KEYPOINTS), pytorch_pair(config, device)
         expected = sum(leaf.size for leaf in jax.tree.leaves(ours.state.variables["params"]))
         if parameters != expected:
             raise RuntimeError(f"the twin of {name} has {parameters} parameters, ours {expected}: no comparison")
-        for kind, mine, theirs in (("training", ours, step), ("prediction", our_forward_pass(sgd), forward)):
+        for kind, mine, theirs in (("training", ours, step), ("prediction", our_forward_pass(config), forward)):
             # On a busy machine PyTorch's threads wait for each other, and one alone may be faster: the better counts.
             candidates = {str(threads): functools.partial(theirs, threads) for threads in sorted({1, cores})}
             times = effort.times(candidates | {"kpjax": mine})

@@ -27,5 +27,5 @@ def test_rows_run_on_tiny_networks(monkeypatch):
     monkeypatch.setattr(input, "DEMO", tiny)
     assert input.step_row(ONCE).figure.low > 0
     pytest.importorskip("torchvision", reason="compares with PyTorch")
-    monkeypatch.setattr(pytorch, "NETWORKS", {"tiny": tiny})
+    monkeypatch.setattr(pytorch, "CPU", {"tiny": tiny})
     assert [row.figure.low > 0 for row in pytorch.rows(ONCE)] == [True, True]
