@@ -49,9 +49,26 @@ def test_motion_is_recognised_where_single_frames_tell_nothing(motions):
 
 
 def test_the_recurrent_network_is_a_gated_recurrent_unit():
-    """Three gates of 5 units that read 6 numbers, one bias more for the state inside the reset gate, and 3 classes."""
-    variables = jax.eval_shape(SequenceClassifier(3, width=5).init, jax.random.key(0), np.zeros((2, 4, 6), np.float32))
-    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 3 * (6 * 5 + 5 * 5 + 5) + 5 + 3 * (5 + 1)
+    """Against the equations of a GRU, with the reset gate inside the product with the state."""
+    network = SequenceClassifier(3, width=5)
+    sequences = jax.random.normal(jax.random.key(0), (2, 4, 6))
+    variables = jax.jit(network.init)(jax.random.key(1), sequences)
+    params = jax.tree.map(np.asarray, variables["params"])
+    cells, scores = params["recurrent"], params["scores"]
+
+    def dense(name, x):
+        return x @ cells[name]["kernel"] + cells[name].get("bias", 0)
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    state = np.zeros((2, 5))
+    for x in np.asarray(sequences).transpose(1, 0, 2):
+        reset, update = (sigmoid(dense("i" + gate, x) + dense("h" + gate, state)) for gate in "rz")
+        candidate = np.tanh(dense("in", x) + reset * dense("hn", state))
+        state = (1 - update) * candidate + update * state
+    expected = state @ scores["kernel"] + scores["bias"]
+    np.testing.assert_allclose(jax.jit(network.apply)(variables, sequences), expected, atol=1e-5)
 
 
 def test_measures_of_recognition():

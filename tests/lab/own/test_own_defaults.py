@@ -11,6 +11,7 @@ import pytest
 from experiments.regda import PRESETS as REGDA
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
+from kpjax.methods.regda_family.regda import nothing_positive
 from kpjax.systems.configs import changed
 from kpjax.systems.regda.variants import pseudo_maps
 
@@ -83,3 +84,8 @@ def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets
 
 def test_a_project_called_sprites_is_measured_as_any_other():
     assert not changed(regda.OWN, source="sprites").data.sprites
+
+
+def test_how_often_no_logit_is_positive_is_logged():
+    logits = jnp.array([[[[-1.0, -1.0]]], [[[2.0, -1.0]]]])
+    assert nothing_positive(logits) == 0.75
