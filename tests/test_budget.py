@@ -3,6 +3,7 @@
 A number here may only fall. To raise one, CHANGELOG says why.
 """
 import ast
+import functools
 import re
 from collections import Counter
 from fnmatch import fnmatchcase
@@ -27,12 +28,14 @@ OF_SPECIFICATIONS = {"percentile", "least_confidence", "batch_approximation"}
 SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 
 
+@functools.cache
 def texts(folder: str, *without: str) -> dict[Path, str]:
     """Returns the Python files below a folder, without those below others."""
     return {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).rglob("*.py"))
             if not any(path.is_relative_to(ROOT / name) for name in without)}
 
 
+@functools.cache
 def occurrences() -> Counter:
     """Counts the words of all code that is no test, of README and of the documentation."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]

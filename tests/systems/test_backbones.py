@@ -168,6 +168,7 @@ def test_frozen_statistics_normalise_training_images_and_stay():
         jax.tree.leaves(before["upsampling"]), jax.tree.leaves(after["upsampling"]), strict=True))
 
 
+@pytest.mark.slow
 def test_images_are_compared_by_a_backbone_or_a_vgg(weights, known):
     vgg = VGG(16, ("relu1_2",))
     assert perceptual_options("", vgg) == perceptual_start("", vgg, image_size=32) == {}

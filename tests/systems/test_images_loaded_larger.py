@@ -18,6 +18,7 @@ from kpjax.systems.configs import changed
 from kpjax.systems.system import Job, result_of
 from kpjax.training.evaluation import predict_source
 
+pytestmark = pytest.mark.slow
 SMALL = {"image_size": 32, "heatmap_size": 8, "sigma": 1.0, "batch_size": 8, "steps": 2, "evaluations": 1,
          "network": SmallUNet((4, 4, 4), head_layers=1)}
 LEEDS = changed(system_of("semi_supervised").presets["lspet"], **SMALL | {"batch_size": 16}, labelled=6,
@@ -56,7 +57,6 @@ def sides(*sources):
     return [source[0].image.shape[0] for source in sources]
 
 
-@pytest.mark.slow
 def test_semi_supervised_training_images_are_larger(tmp_path):
     job = Job(system_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
     opened = job.system.open(job)

@@ -109,7 +109,7 @@ def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
     folder = ran(name) / VARIANTS[name][0] / "seed-0"
     (tmp_path / "images").mkdir()
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "images" / "one.png")
-    table = predict_folder(folder, tmp_path / "images", tmp_path / "out", tell=lambda line: None)
+    table = predict_folder(folder, tmp_path / "images", tmp_path / "out")
     names = json.loads((folder / "skeleton.json").read_text())["names"]
     assert len(table.read_text().splitlines()) == 1 + len(names)
 

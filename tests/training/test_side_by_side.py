@@ -42,7 +42,8 @@ def assert_equal(one, other):
     assert (one.step, one.metrics) == (other.step, other.metrics)
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
 def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
     together(tmp_path, 5, jax.devices()[:devices])
     for one, other in zip(together(tmp_path, 7, jax.devices()[:devices]), alone, strict=True):

@@ -47,7 +47,7 @@ CASES = [
 
 
 def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tmp_path):
-    table = predict_folder(run, images, tmp_path / "out", batch_size=2, tell=lambda line: None)
+    table = predict_folder(run, images, tmp_path / "out", batch_size=2)
     rows = rows_of(table)
     assert list(rows[0]) == ["image", "instance", "keypoint", "x", "y", "score", "status"]
     assert [(row["image"], row["keypoint"]) for row in rows] == [
@@ -74,10 +74,9 @@ def with_radii(run, errors):
     write_json(run / "radius_table.json", radius_table_as_json(table))
 
 
-def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path):
+def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path, capsys):
     with_radii(run, np.tile([1.5, 4.0], (40, 1)))
-    printed = []
-    table = predict_folder(run, images, tmp_path / "out", formats="coco", tell=printed.append)
+    table = predict_folder(run, images, tmp_path / "out", formats="coco")
     found = {(row["image"], row["keypoint"]): float(row["radius"]) for row in rows_of(table)}
     for name, size, *_ in CASES:
         growth = max(size) / 64
@@ -85,7 +84,7 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, 
         assert found[name, "beside"] == pytest.approx(4 * growth, abs=1e-3)
     radii = json.loads((tmp_path / "out" / "points.coco.json").read_text())[0]["radii"]
     assert radii == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
-    assert any(line.startswith("radius within which 90 % of points lie") for line in printed)
+    assert "\nradius within which 90 % of points lie" in capsys.readouterr().out
 
 
 def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
@@ -109,22 +108,20 @@ def test_no_ring_is_drawn_above_a_tenth_of_the_animal():
 
 def test_too_few_held_out_labels_give_no_radius(run, images, tmp_path):
     with_radii(run, np.ones((5, 2)))
-    printed = []
-    table = predict_folder(run, images, tmp_path / "out", overlays=False, tell=printed.append)
+    table = predict_folder(run, images, tmp_path / "out", no_overlay=True)
     assert "radius" not in rows_of(table)[0]
     with_radii(run, np.ones((5, 3)))
     with pytest.raises(InputError, match=r"radius_table\.json: is of 3 keypoints"):
-        predict_folder(run, images, tmp_path / "other", tell=printed.append)
+        predict_folder(run, images, tmp_path / "other")
 
 
-def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, images, tmp_path):
+def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, images, tmp_path, capsys):
     for seed, offset in ((3, (30, 8)), (12, (50, 4))):
         write_run(tmp_path / "runs", offset, seed=seed)
-    printed = []
-    found, first = ([row for row in rows_of(predict_folder(one, images, tmp_path / f"out {number}", overlays=False,
-                                                           tell=printed.append)) if row["keypoint"] == "beside"]
-                    for number, one in enumerate((run.parent, run)))
-    assert printed[0].startswith("brightest demo 3 seeds of spot")
+    tables = [predict_folder(one, images, tmp_path / f"out {number}", no_overlay=True)
+              for number, one in enumerate((run.parent, run))]
+    assert capsys.readouterr().out.startswith("brightest demo 3 seeds of spot")
+    found, first = ([row for row in rows_of(table) if row["keypoint"] == "beside"] for table in tables)
     for ours, alone, (_, size, *_) in zip(found, first, sorted(CASES), strict=True):  # of 60, 30 and 50; of 0, 8 and 4
         growth = max(size) / 64
         assert float(ours["x"]) - float(alone["x"]) == pytest.approx(-10 * growth, abs=2e-3)
@@ -135,23 +132,22 @@ def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, i
 def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
     write_run(tmp_path / "runs", (20, 6), seed=1)
     run_command("export", [str(run.parent), "--out", str(tmp_path / "exported")])
-    found, expected = (rows_of(predict_folder(one, images, tmp_path / name, overlays=False, tell=lambda line: None))
+    found, expected = (rows_of(predict_folder(one, images, tmp_path / name, no_overlay=True))
                        for one, name in ((tmp_path / "exported", "a"), (run.parent, "b")))
     assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
     with pytest.raises(InputError, match="an ensemble of several runs"):
         open_run(tmp_path / "exported")
 
 
-def test_unreadable_images_are_named_and_counted_and_the_others_written(run, images, tmp_path):
+def test_unreadable_images_are_named_and_counted_and_the_others_written(run, images, tmp_path, capsys):
     whole = (images / "a.png").read_bytes()
     (images / "cut.png").write_bytes(whole[:len(whole) // 2])
     (images / "empty.jpg").write_bytes(b"")
-    printed = []
     with pytest.raises(RunError, match=r"2 of 7 images cannot be read \(cut.png; empty.jpg\)"):
-        predict_folder(run, images, tmp_path / "out", tell=printed.append, batch_size=3)
+        predict_folder(run, images, tmp_path / "out", batch_size=3)
     rows = rows_of(tmp_path / "out" / "points.csv")
     bad = [row for row in rows if row["image"] in ("cut.png", "empty.jpg")]
     assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [("nan", "nan", "0", "unreadable")] * 4
     assert all(row["status"] != "unreadable" for row in rows if row not in bad)
-    predict_folder(run, images / "empty.jpg", tmp_path / "none", on_bad_frame="skip", tell=printed.append)
-    assert printed[-1] == str(tmp_path / "none" / "points.csv")  # nothing could be drawn
+    predict_folder(run, images / "empty.jpg", tmp_path / "none", on_bad_frame="skip")
+    assert capsys.readouterr().out.endswith(f"\n{tmp_path / 'none' / 'points.csv'}\n")  # nothing could be drawn

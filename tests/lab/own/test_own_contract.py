@@ -116,6 +116,7 @@ def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tm
     assert not data.target.train[0].visible.any()
 
 
+@pytest.mark.slow
 def test_a_project_of_ones_own_is_planned(given, monkeypatch):
     monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
     typed = ("semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
