@@ -43,7 +43,8 @@ def pytest_configure(config):
     if not config.option.numprocesses:
         if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
             for name in LAST:
-                _ = importlib.util.find_spec(name) and importlib.import_module(name)
+                if importlib.util.find_spec(name):
+                    importlib.import_module(name)
         config.pluginmanager.import_plugin("strictness")
 
 
