@@ -5,10 +5,10 @@ import os
 import sys
 from importlib import metadata
 
-# Numbers from glibc's malloc.h, and values: no block is mapped by itself, freed memory is never returned, all threads
-# share one heap (others are limited to 64 MB), and the heap grows by 64 MB at a time.
-SETTINGS = {
-    "M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_ARENA_MAX": (-8, 1), "M_TOP_PAD": (-2, 2**26)}
+# Numbers from glibc's malloc.h, and values: no block below 64 MB is mapped by itself, freed memory is never returned,
+# and a heap grows by 64 MB at a time. Each thread has a heap of its own: with one for all, which could keep larger
+# blocks, too, threads wait for each other; compiling takes a fifth longer, and most steps a tenth to a third.
+SETTINGS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**26)}
 # XLA's own convolutions, which use all cores, in place of YNNPACK's, which use one: a step takes 0.4 to 0.7 times as
 # long on two. Versions of jaxlib that take the flag: an unknown one ends a process.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
@@ -23,10 +23,7 @@ def keep_freed_memory() -> bool:
 
     XLA allocates the temporaries of every step anew. Above some ten megabytes glibc maps them from the system and
     returns them at the end. Every page is then cleared at every step, which takes up to half its time on two cores.
-    Results are the same; the process stays as large as its largest step.
-
-    Call this before JAX starts its backend, so before `jax.devices()`: the threads that it starts keep the heaps that
-    they begin with, and map large blocks beside them.
+    Now that is so above 64 MB alone. Results are the same; the process stays as large as its largest step.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -41,7 +38,7 @@ def set_compiler_flags() -> list[str]:
     """Sets XLA_FLAGS for programs on CPUs, and returns the flags that are new there.
 
     Sums are rounded otherwise, so all commands that train do it. It leaves alone what the user has said, and processes
-    whose programs are not to be optimised. Call it where `keep_freed_memory` is called.
+    whose programs are not to be optimised. Call it before JAX starts its backend.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if "JAX_DISABLE_MOST_OPTIMIZATIONS" in os.environ:

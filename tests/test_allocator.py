@@ -16,10 +16,10 @@ def main():
     import jax
     import jax.numpy as jnp
     jax.devices()  # as reading a run of somebody's does before anything is trained
-    step = jax.jit(lambda x: (jnp.outer(x, x) @ x).sum())  # with a block of 64 MB, so of 16,000 pages
+    step = jax.jit(lambda x: (jnp.outer(x, x) @ x).sum())  # with a block of 36 MB, so of 9,000 pages
     faults = []
     for _ in range(40):
-        step(jnp.ones(4000)).block_until_ready()
+        step(jnp.ones(3000)).block_until_ready()
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
     # Where freed memory is given back every step takes its block anew. Where it is kept, the heap finds its size after
     # some steps, later ones where threads are many or slow: few of the last twenty grow it.
