@@ -23,7 +23,7 @@ gc.set_threshold(50_000, 20, 20)
 
 # No weights of whoever runs the tests, and none from a hub.
 os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".cache")
-os.environ |= {"HF_HUB_OFFLINE": "1", "MALLOC_ARENA_MAX": "1"}  # and one heap for the many threads of eight devices
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Where each operation was called, and in which module, is written into every program; a sixth of the time of tracing.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
