@@ -20,7 +20,6 @@ from kpjax.errors import RunError
 # highest that any of them has reached, so that a count which began anew with a stage would miss it.
 STEPS = itertools.count(1)
 
-
 # Of a run among others, in a thread: whether the process was asked to stop.
 stopped: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("stopped", default=lambda: False)
 

@@ -57,8 +57,9 @@ def side_by_side(works: Sequence[Callable[[], Any]], devices: Sequence[jax.Devic
         runs = _Runs(np.array(devices[:each * len(works)]).reshape(len(works), each), asked)
         for number in range(len(works)):
             threading.Thread(target=contextvars.copy_context().run, args=(work, runs, number), daemon=True).start()
-        try:
-            runs.ended.wait()  # `join` takes a thread for dead that Ctrl-C finds it waiting for
+        try:  # `join` takes a thread for dead that Ctrl-C finds it waiting for
+            while not runs.ended.wait(0.1):  # another thread may get the signal, which does not wake this one
+                pass
         except KeyboardInterrupt:
             runs.asked_to_stop = lambda: True
             runs.ended.wait()

@@ -92,8 +92,7 @@ def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, nu
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(raised):
         side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS])
-    assert len(saved) == RUNS
-    assert len(set(saved)) == 1
+    assert saved[0] == saved[1] < 300
 
 
 @pytest.mark.slow
