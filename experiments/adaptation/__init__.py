@@ -47,8 +47,7 @@ PRESETS: dict[str, Config] = {
         weights="movenet_lightning.google"),
     "flies_imagenet": changed(
         FLIES, **PUBLISHED, summary="the same, from ImageNet's weights; 2 cores", weights="mobilenet_v2.google_in1k"),
-    "flies_learnt": changed(
-        FLIES, **LEEDS, summary="the same, from a core that learns people in sport; 2 cores"),
+    "flies_learnt": changed(FLIES, **LEEDS, summary="the same, from a core that learns people in sport; 2 cores"),
     "mpii_mafl": MAFL,
     "mpii_aflw": changed(
         ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",

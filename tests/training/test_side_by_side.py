@@ -65,6 +65,7 @@ class Changed(Batches):
         return self.change(batch) if step == self.at else batch
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_ends_alone(alone, tmp_path):
     broken = Changed(3, lambda batch: batch._replace(keypoints=batch.keypoints * np.nan))
     found = side_by_side([lambda seed=seed: train(tmp_path, seed, 7, {"labelled": broken} if seed == 1 else None)

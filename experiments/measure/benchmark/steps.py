@@ -26,8 +26,7 @@ def noise_batch(rows: int, side: int, keypoints: int) -> Example:
         image=rng.integers(0, 256, (rows, side, side, 3), np.uint8),
         keypoints=rng.uniform(0, side - 1, (rows, keypoints, 2)).astype(np.float32),
         visible=np.ones((rows, keypoints), np.float32),
-        scale=np.full(rows, side, np.float32),
-        crop=np.tile(np.eye(3, dtype=np.float32), (rows, 1, 1)),
+        scale=np.full(rows, side, np.float32), crop=np.tile(np.eye(3, dtype=np.float32), (rows, 1, 1)),
         index=np.arange(rows, dtype=np.int32)))
 
 
