@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import scipy.io
 from PIL import Image
 
 from data.annotations import Annotation, Reference, diagonal, stored
@@ -164,6 +163,8 @@ def read_matlab(path: Path, variables: Sequence[str], faults: list[str], **optio
     Returns:
         The variables by name, None if there is a fault.
     """
+    import scipy.io  # help texts of presets do not wait for it
+
     if not exists(path, faults):
         return None
     try:
