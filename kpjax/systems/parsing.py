@@ -41,9 +41,8 @@ def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog
     if twice := next((flag for flag in flags if flags.count(flag) > 1), ""):  # the last would win without a word
         raise InputError(f"{twice}: is there twice; several values stand behind one flag")
     caught = io.StringIO()
-    stdout: Any = caught
-    if {"-h", "--help"} & set(arguments):
-        stdout = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
+    plain = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
+    stdout: Any = plain if {"-h", "--help"} & set(arguments) else caught
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(stdout):
             return tyro.cli(command_type, args=arguments, prog=prog, description=description, **options)
@@ -56,7 +55,9 @@ def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog
         words = " ".join(line for line in lines[1:] if line.strip("-"))
         words = re.split(r" ?(?:For full helptext|Argument helptext)", words)[0].rstrip(".")
         words = re.sub("^Missing from [^:]*:", "missing", words)
-        words = re.sub(r"(?<=[^.;]) (?=Perhaps you meant|Unrecognized options)", ". ", words)
+        close = ", ".join(line.split()[0].rstrip(",") for line in lines if re.match("--[a-z]", line))
+        words = re.sub(" (?:Perhaps you meant:|Arguments similar to).*", f". Perhaps you meant {close}", words)
+        words = re.sub(r"(?<=[^.;]) (?=Unrecognized options)", ". ", words)
         raise InputError(f"{prog.removeprefix('python -m ')}: {words}; see --help") from None
 
 

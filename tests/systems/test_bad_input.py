@@ -35,7 +35,7 @@ CASES = [
     ("regda", ["peeple"], ["'peeple'", "sprites", "; did you mean people?"]),
     ("regda", ["people", "--variants", "regdaa"], ["--variants", "'regdaa'", "oracle", "; did you mean regda?"]),
     ("semi_supervised", ["tiny", "--variants", "zero_shot"], ["--variants", "'zero_shot'", "tiny", "all_labels"]),
-    ("regda", ["people", "--marginn", "3"], ["--marginn", "--margin"]),
+    ("regda", ["people", "--marginn", "3"], ["--marginn", "3. Perhaps you meant --margin; see --help"]),
     ("regda", ["people", "--margin", "wide"], ["--margin", "wide"]),
     ("regda", ["people", "--network", "vgg"], ["--network", "vgg", "pose_resnet"]),
     ("regda", ["people", "--steps", "0"], ["--steps", "0", "at least 1"]),
