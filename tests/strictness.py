@@ -25,7 +25,7 @@ from kpjax.training.process import forget_programs
 
 keep_freed_memory()
 SECONDS = 15.0  # of processors for a default test in CI: 5 on a fast and quiet computer
-MEMORY = 5 * 2**28  # bytes that a worker may hold when a file of tests begins
+MEMORY = 5 * 2**28  # bytes that a worker may hold when a file of tests begins; without programs it holds up to 2**30
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))  # to write programs of less than a second takes longer
 jax.config.update("jax_numpy_dtype_promotion", "strict")
