@@ -1,16 +1,15 @@
 """What pages show of incremental learning's measured numbers: `experiments.measure.render` says how to read it."""
-BASELINES = ("finetune", "lwf", "ewc", "mas", "rw", "afec", "cpr")
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", "kamp_rerendered - ksd_only")
 TABLES = {
     "headline": ("demo", (
         "finetune", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered",
         "joint", "kamp - ksd_only", "kamp_rerendered - ksd_only",
         "kamp_rerendered - self_training"), ("aaa", "at", "triples/pck")),
-    "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered", "faces/kamp"), (
+    "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered", *(f"faces/{line}" for line in ("kamp", *POINTS))), (
         "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
-        *BASELINES, "ksd_only", "self_training", "ka_only", "random_triples", "kamp",
-        "kamp_rerendered", "joint"), ("aaa", "a_mre"))}
+        "finetune", "lwf", "ewc", "mas", "rw", "afec", "cpr", "ksd_only", "self_training", "ka_only", "random_triples",
+        "kamp", "kamp_rerendered", "joint"), ("aaa", "a_mre"))}
 CLAIMS = (
     ("A penalty is above training on", ("mpii/cpr - finetune", "aaa"), "demo/cpr - finetune", "aaa"),
     ("Distillation across channels is above training on", ("mpii/lwf - finetune", "aaa"), "demo/lwf - finetune",

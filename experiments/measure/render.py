@@ -56,11 +56,12 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "target/pck": Metric("target PCK, %", 100),
-    "target/mae": Metric("target error", decimals=3, lower=True),
+    "target/pck": Metric("target PCK, %", 100), "target/mae": Metric("target error", decimals=3, lower=True),
     "target/pck_batchwise/all": Metric("target PCK as the authors count, %", 100),
     "test/pck": Metric("PCK, %", 100), "test/nme": Metric("mean error, % of the reference length", 100, 2, True),
     "test/contour": Metric("distance of contours, % of the reference length", 100, 2, True),
+    "labelled/left_to_learn": Metric("error left on labelled images, % of empty maps", 100, lower=True),
+    "test/sc_over_ln_k": Metric("semantic consistency, % of chance", 100, lower=True),
     "aaa": Metric("AAA, %", 100), "at": Metric("AT, %", 100),
     "a_mre": Metric("A-MRE", decimals=2, lower=True), "triples/pck": Metric("old points of triples, %", 100),
     "rmse/flat": Metric("error, px", decimals=2, lower=True),
@@ -73,8 +74,7 @@ METRICS = {
                          ("mean_landmarks", "error of the mean")) for count in (10, 50, "all")},
     "association/ka_net": Metric("KA-Net, %", 100), "association/teacher": Metric("its teacher, %", 100),
     "association/left_out": Metric("triples left out, %", 100, 0, True),
-    "consistency": Metric("consistency, px", decimals=2, lower=True),
-    "void": Metric("collapsed, %", 100, 0, True)}
+    "consistency": Metric("consistency, px", decimals=2, lower=True), "void": Metric("collapsed, %", 100, 0, True)}
 
 
 class Run(NamedTuple):

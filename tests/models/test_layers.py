@@ -6,7 +6,6 @@ import pytest
 from flax import linen as nn
 
 from kpjax.models.layers import (
-    MOMENTUM,
     BatchNorm,
     Convolution,
     GroupNorm,
@@ -125,9 +124,9 @@ def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
     expected = (images - mean) / np.sqrt(var + 1e-5) * np.arange(1, 5) + np.arange(4)
     np.testing.assert_allclose(y, expected, atol=1e-5)
     count = images.size // 4
-    np.testing.assert_allclose(mutated["batch_stats"]["mean"], (1 - MOMENTUM) * mean, rtol=1e-5)
+    np.testing.assert_allclose(mutated["batch_stats"]["mean"], 0.1 * mean, rtol=1e-5)
     np.testing.assert_allclose(
-        mutated["batch_stats"]["var"], MOMENTUM + (1 - MOMENTUM) * var * count / (count - 1), rtol=1e-5)
+        mutated["batch_stats"]["var"], 0.9 + 0.1 * var * count / (count - 1), rtol=1e-5)
     # In evaluation the running statistics are used and stay.
     still = jax.jit(lambda x: layer.apply(variables, x, False))(images)
     np.testing.assert_allclose(still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5)
