@@ -24,10 +24,6 @@ class Advice(NamedTuple):
 
 FEW, OTHER = "a handful of labels", "labels of one kind of images"
 ADVICE = (
-    Advice(FEW, "people in sport, 50 labels, a short training", "semi_supervised",
-           "fifty_athletes/pl_warped_averaged - supervised_warped_twice_averaged"),
-    Advice(FEW, "people in sport, 200 labels, a short training", "semi_supervised",
-           "athletes/pl_warped - supervised_warped_twice"),
     Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
            "tongue/supervised_warped_averaged - supervised_warped"),
     Advice(FEW, "rendered people, 20 labels, random weights", "semi_supervised",

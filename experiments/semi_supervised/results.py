@@ -12,10 +12,9 @@ TABLES = {
     "real": ("", (
         *(f"tongue/{line}" for line in (*SPEECH, *AVERAGED)), *(f"lips/{line}" for line in SPEECH),
         *(f"fifty_athletes/{line}" for line in (*SPEECH, *AVERAGED)),
-        *(f"athletes/{line}" for line in ("supervised", "sc_only", "ours", *SPEECH, "sc_only - supervised",
-                                          "ours - supervised_warped")),
+        *(f"athletes/{line}" for line in ("sc_only", "ours", *SPEECH)),
         *(f"ten_athletes/{line}" for line in ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned"))),
-        ("test/pck", "test/contour")),
+        ("test/pck", "test/contour", "labelled/left_to_learn", "test/sc_over_ln_k")),
     "paper": ((*(f"{preset} labelled={share}" for preset in ("mpii", "lsp", "cub", "atrw") for share in SHARES),
                *(f"{preset} labelled=0.05 unlabelled_share={share}" for preset in ("cub", "atrw")
                  for share in SHARES[1:4])), (
