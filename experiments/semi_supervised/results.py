@@ -12,7 +12,7 @@ TABLES = {
     "real": ("", (
         *(f"tongue/{line}" for line in (*SPEECH, *AVERAGED)), *(f"lips/{line}" for line in SPEECH),
         *(f"fifty_athletes/{line}" for line in (*SPEECH, *AVERAGED)),
-        *(f"athletes/{line}" for line in ("sc_only", "ours", *SPEECH)),
+        *(f"athletes/{line}" for line in ("sc_only", "ours", *SPEECH)), "athletes steps=3000/sc_only",
         *(f"ten_athletes/{line}" for line in ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned"))),
         ("test/pck", "test/contour", "labelled/left_to_learn", "test/sc_over_ln_k")),
     "paper": ((*(f"{preset} labelled={share}" for preset in ("mpii", "lsp", "cub", "atrw") for share in SHARES),
