@@ -240,10 +240,7 @@ class Cell(NamedTuple):
         return f"{gains} points of {name}" if unit == "%" else f"{gains} {unit} ({name})"
 
     def helps(self) -> str:
-        """Returns "yes" where the interval of the gain lies above zero, "no" where it lies below, else "open".
-
-        "not run" where nothing was.
-        """
+        """Returns "yes" where the gain's interval lies above zero, "no" below, else "open"; "not run" without runs."""
         if not self.pairs():
             return "not run"
         found = self.gain()
@@ -326,8 +323,7 @@ def chart_of(room: Room) -> str:
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a row for every system: the problem, the command, the first difference of its headline table, and how
-    many of its paper's claims hold."""
+    """Returns a row for every system: problem, command, its first headline difference, and how many claims hold."""
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name, (problem, publication) in ABOUT.items():
         room = found[name]
@@ -369,10 +365,8 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
                           answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
     counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
     text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "agrees"], lines)
-    by_chance = f"{0.05 * intervals:.0f}"
-    return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {by_chance} would leave out "
-            "zero by chance. They are over networks and draws of training images, given one set of test "
-            "images.\n")
+    return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} "
+            "would leave out zero by chance.\n")
 
 
 def headlines_text(page: Path, found: Mapping[str, Room]) -> str:

@@ -83,9 +83,7 @@ def run_results(system: System, workdir: Path) -> Iterator[Result]:
         if preset is None:
             continue
         for seeds in variant_folders(folder).values():
-            for path in (seed / "results.json" for seed in seeds):
-                if not path.is_file():
-                    continue
+            for path in filter(Path.is_file, (seed / "results.json" for seed in seeds)):
                 run, kept = read_run(path.parent), read_json(path)
                 devices = kept.get("devices") or {}
                 for metric, value in sorted(run.metrics.items()):

@@ -1,6 +1,7 @@
 """What pages show of Keypoint Pyramids' measured numbers: `experiments.measure.render` says how to read it."""
 LEFT_OUT = ("no_reconstruction", "no_transport", "no_spring", "all_transport", "all_reconstruction", "unconditioned")
 CONTROLS = ("untrained", "image_moments")
+STEPS = "demo_equal_steps"
 TABLES = {
     "headline": ("demo", (
         "pyramids", *CONTROLS, "pyramids - image_moments", "pyramids - untrained",
@@ -8,19 +9,26 @@ TABLES = {
                  ("rmse/flat",)),
     "others": ("", (
         *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
-        *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT)))),
+        *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT))),
+        *(f"{STEPS}/{line}" for line in (
+            "pyramids", "keynet", "transporter", "pyramids - keynet", "pyramids - transporter"))),
         ("rmse/flat", "rmse/level1", "rmse/level2")),
     "paper": ("h36m", ("pyramids", "keynet", "transporter", *CONTROLS, "mean_pose", *LEFT_OUT,
                        "supervised_bound"),
               ("units/pixels_per_image/flat", "units/pixels_per_image/level1", "units/pixels_per_image/level2",
                "action/accuracy"))}
-CLAIMS = (
-    *((f"The error from all points rises without {left_out}", (f"h36m/pyramids - no_{left_out}",
-       "units/pixels_per_image/flat"), f"demo/pyramids - no_{left_out}", "rmse/flat")
-      for left_out in ("reconstruction", "transport", "spring")),
-    ("The first level's error falls without conditioning", ("h36m/unconditioned - pyramids",
-     "units/pixels_per_image/level1"), "demo/unconditioned - pyramids", "rmse/level1"),
-    ("The first level's error falls without reconstruction", ("h36m/no_reconstruction - pyramids",
-     "units/pixels_per_image/level1"), "demo/no_reconstruction - pyramids", "rmse/level1"),
-    ("Pyramids are ahead of KeyNet with as many points", ("h36m/pyramids - keynet", "units/pixels_per_image/flat"),
-     "flies_part/pyramids - keynet", "rmse/flat"))
+CLAIMS = tuple(
+    (says, (f"h36m/{line}", f"units/pixels_per_image/{level}"), f"{preset}/{line}", f"rmse/{level}")
+    for preset, line, level, says in (
+        ("demo", "pyramids - no_reconstruction", "flat", "The error from all points rises without reconstruction"),
+        ("demo", "pyramids - no_transport", "flat", "The error from all points rises without transport"),
+        ("demo", "pyramids - no_spring", "flat", "The error from all points rises without the spring"),
+        ("demo", "unconditioned - pyramids", "level1", "The first level's error falls without conditioning"),
+        ("demo", "no_reconstruction - pyramids", "level1", "The first level's error falls without reconstruction"),
+        (STEPS, "pyramids - keynet", "flat", "At equal steps all points are ahead of KeyNet's thirty"),
+        (STEPS, "pyramids - transporter", "flat", "At equal steps all points are ahead of Transporter's thirty"),
+        (STEPS, "pyramids - keynet", "level1", "At equal steps the first level is ahead of KeyNet's ten"),
+        (STEPS, "transporter - pyramids", "level1", "At equal steps Transporter's ten are ahead of the first level"),
+        (STEPS, "pyramids - keynet", "level2", "At equal steps the second level is ahead of KeyNet's twenty"),
+        (STEPS, "pyramids - transporter", "level2", "At equal steps the second level is ahead of Transporter's twenty"),
+        ("flies_part", "pyramids - keynet", "flat", "On flies all points are ahead of KeyNet's, at equal computing")))
