@@ -92,7 +92,7 @@ def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tup
     pairs = []
     for row in frames.rows:
         position = step * frames.batch_size + row
-        number = int(frames.order[position])
+        number = frames.number(position)
         choices = reference_frames(frames.source, number, window)
         key, counter = np.array([seed, _REFERENCE], np.uint64), np.array([0, 0, 0, position], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))

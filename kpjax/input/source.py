@@ -112,8 +112,7 @@ def arrays(
     scale = np.full(count, side, np.float32) if scale is None else scale
     crop = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)) if crop is None else crop
     as_float = (np.asarray(field, np.float32) for field in (keypoints, visible, scale, crop))
-    return ArraySource(Example(images, *as_float, np.arange(count, dtype=np.int32)),
-                       skeleton, name)
+    return ArraySource(Example(images, *as_float, np.arange(count, dtype=np.int32)), skeleton, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +206,7 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None
     indices = np.asarray(indices, np.int64)
     if indices.size and not (indices.min() >= 0 and indices.max() < len(source)):
         raise InputError("indices", f"{indices.max() if indices.min() >= 0 else indices.min()} is outside "
-                                    f"{source.name}, "
-                         f"which has {len(source)} examples; count from 0")
+                                    f"{source.name}, which has {len(source)} examples; count from 0")
     return _View(source, indices, None, (indices,), name or f"{source.name}[{len(indices)}]", source.skeleton)
 
 
@@ -273,9 +271,8 @@ def in_memory(source: Source) -> ArraySource:
 def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
     """Concatenates sources in memory. Raises InputError if their keypoints differ."""
     first = sources[0]
-    for source in sources:
-        if source.skeleton.names != first.skeleton.names:
-            raise InputError(f"{name}: {source.name} has other keypoints than {first.name}; join sets of one skeleton")
+    if other := [source.name for source in sources if source.skeleton.names != first.skeleton.names]:
+        raise InputError(f"{name}: {other[0]} has other keypoints than {first.name}; join sets of one skeleton")
     named = all(source.names for source in sources)
     examples = Example(*(np.concatenate(field) for field in zip(*(one.examples for one in sources), strict=True)))
     return ArraySource(examples, first.skeleton, name, tuple(n for one in sources for n in one.names) if named else ())
@@ -319,11 +316,10 @@ def labelled_subset(
         why = f"leave no unlabelled image of {total}" if count == total else f"are asked for, but there are {total}"
         raise InputError(f"{source.name}: {asked} {why}; give 1 to {most}")
     names = identities(source)
-    in_order = np.arange(total) if names is None else np.array(sorted(range(total), key=names.__getitem__))
+    in_order = np.array(sorted(range(total), key=names.__getitem__ if names else None))
     drawn = in_order[np.random.default_rng(seed).permutation(total)]
     labelled = drawn[:count]
-    chosen = np.sort(labelled) if names is None else sorted(names[number] for number in labelled)
-    parts = [chosen] if names is None else chosen
+    parts = [np.sort(labelled)] if names is None else sorted(names[number] for number in labelled)
     return LabelledSplit(labelled, drawn[count:], digest_of(source.digest, *parts))
 
 
@@ -379,11 +375,10 @@ def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = N
     mask = np.zeros(len(source.skeleton.names), np.float32)
     mask[[source.skeleton.index(keypoint) for keypoint in keypoints]] = 1
 
-    def masked(example: Example, index: int) -> Example:
-        del index
+    def masked(example: Example, _: int) -> Example:
         visible = (example.visible * mask).astype(np.float32)
-        return example._replace(keypoints=np.where(visible[:, None] > 0, example.keypoints, np.float32(0)),
-                                visible=visible)
+        keypoints = np.where(visible[:, None] > 0, example.keypoints, np.float32(0))
+        return example._replace(keypoints=keypoints, visible=visible)
 
     return changed(source, masked, mask, name=name or f"{source.name}, {len(keypoints)} keypoints labelled")
 
@@ -401,8 +396,7 @@ def without_keypoints(source: Source, names: Sequence[str]) -> Source:
         raise InputError(f"{source.name}: all its keypoints would be left out; keep at least one")
     numbers = np.array(kept)
 
-    def choose(example: Example, index: int) -> Example:
-        del index
+    def choose(example: Example, _: int) -> Example:
         return example._replace(keypoints=example.keypoints[numbers], visible=example.visible[numbers])
 
     return changed(source, choose, numbers, name=source.name, skeleton=chosen_keypoints(source.skeleton, kept))

@@ -1,16 +1,21 @@
 """Batches as a function of the step, so that resuming needs no other position in the data."""
 import contextlib
+import functools
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.input.source import Source, TfdsSource, stacked, strip_labels
 from kpjax.structures import Example
+
+_SHUFFLING = 0x73687566  # separates these random numbers from others of a seed
 
 
 class BatchStream(Protocol):
@@ -39,12 +44,21 @@ class SourceStream:
     labelled: bool
     rows: range  # of this process in each global batch
     repeats: bool  # whether a batch may be larger than the source
-    order: Sequence[int] = field(repr=False)  # position in the endless sequence -> index in the source
+    seed: int | None  # of the shuffling; None keeps the source's order
+
+    def number(self, position: int) -> int:
+        """Returns which example of the source stands at a position of the endless sequence."""
+        epoch, place = divmod(position, len(self.source))
+        return place if self.seed is None else int(_shuffled(len(self.source), self.seed, epoch)[place])
 
     def __getitem__(self, step: int) -> Example:
-        numbers = [int(self.order[step * self.batch_size + row]) for row in self.rows]
-        batch = stacked([self.source[number] for number in numbers])
+        batch = stacked([self.source[self.number(step * self.batch_size + row)] for row in self.rows])
         return batch if self.labelled else strip_labels(batch)
+
+
+@functools.lru_cache(maxsize=16)
+def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([_SHUFFLING, seed, epoch]).permutation(count)
 
 
 def _rows(batch_size: int, process_index: int, process_count: int, name: str) -> range:
@@ -80,15 +94,7 @@ def stream(
         raise InputError(f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
                          f"choose 1 to {count}")
     rows = _rows(batch_size, process_index, process_count, source.name)
-    return SourceStream(source, batch_size, labelled, rows, repeats, endless(count, seed if shuffle else None))
-
-
-def endless(count: int, seed: int | None) -> Sequence[int]:
-    """Returns the numbers below `count` over and over, each time in another order; in one order if there is no seed."""
-    import grain  # with it comes orbax: half a second, which help need not wait
-
-    order = grain.MapDataset.range(count)
-    return (order if seed is None else order.seed(seed).shuffle()).repeat()
+    return SourceStream(source, batch_size, labelled, rows, repeats, seed if shuffle else None)
 
 
 # Batches read by other processes
