@@ -361,7 +361,7 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
             answers.append(answer(room, claim))
             intervals += cell.gain() is not None
             lines.append([publication.partition(":")[0], claim.says, printed(room, *claim.paper),
-                          f"{cell.gain_text()}; {len(cell.pairs())} seeds" if cell.pairs() else "",
+                          f"{cell.gain_text()}; {n} seed{'s' * (n > 1)}" if (n := len(cell.pairs())) else "",
                           answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
     counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
     text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "agrees"], lines)

@@ -25,12 +25,11 @@ TABLES = {
         "no_ti", "sc_only", "ti_only", "no_ground_truth", "all_labels"), ("test/pck",))}
 CLAIMS = tuple((says, (f"lsp/{line}", "test/pck"), f"{place}/{line}", "test/pck", why) for place, line, says, why in (
     ("demo", "ours - supervised", "The method is above the labels alone", ""),
-    (LEARNT, "ours - supervised", "The same of people in sport, labels learnt", "one seed has no interval"),
+    (LEARNT, "ours - supervised", "The same of people in sport, with their labels learnt", ""),
     ("demo", "ours - pl", "The method is above pseudo-labels", "as the next lines"),
-    ("demo", "supervised - pl", "Pseudo-labels are below the labels alone",
-     "its teacher finds more than the paper's; the next line has a weaker one"),
+    ("demo", "supervised - pl", "Pseudo-labels are below the labels alone", "its teacher finds more than the paper's"),
     ("demo labelled=5", "supervised - pl", "The same of a teacher that learnt from 5 images",
      "a weaker teacher helps as well: that was not the reason"),
     ("demo", "sc_only - supervised", "Semantic consistency alone is above the labels alone", ""),
-    (LEARNT, "sc_only - supervised", "The same of people in sport, labels learnt", "one seed has no interval"),
+    (LEARNT, "sc_only - supervised", "The same of people in sport, with their labels learnt", ""),
     ("demo", "ours - no_sc", "The method loses without semantic consistency", "")))
