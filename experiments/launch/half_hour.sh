@@ -3,6 +3,7 @@
 # OUT gets one small archive a call, written again after every run, and what else the call prints. The same call on the
 # same OUT leaves finished runs out; one that is cut off loses at most the run in work. Nothing is fetched.
 # DATA_DIR has LSP Extended for calls 2 and 3:      python -m data lspet --data-dir DATA_DIR ...
+# Call 2 starts from ImageNet's weights:            kpjax weights says where they must lie
 # A rehearsal on a CPU, with small images:      STEPS=20 experiments/launch/half_hour.sh 1 out
 # Then, at home:             tar -xzf OUT/call_1.tar.gz && python -m experiments results gather --workdir runs
 set -u
@@ -46,8 +47,8 @@ case $call in
     # To compile these steps took 16 cores more than two minutes.
     within 600 python -m experiments.measure.benchmark pytorch papers --rounds 3 --json "$out/benchmark.json" \
         >> "$out/call_1.txt" ;;
-2)  run semi_supervised lspet "supervised sc_only ours supervised_warped no_sc" --labelled 90 --network pose_resnet \
-        --dtype bfloat16 $(steps --steps 5000) $small ;;
+2)  run semi_supervised athletes "supervised sc_only ours supervised_warped no_sc" \
+        $(steps --steps 6000 --batch-size 128) $small ;;
 3)  run incremental lspet "ksd_only kamp lwf joint finetune" --network pose_resnet --dtype bfloat16 \
         $(steps --base-steps 2000 --ka-steps 1000 --steps 2000) $small
     run adaptation demo "adapted finetuned scratch" $(steps)
