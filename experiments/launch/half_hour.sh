@@ -15,7 +15,8 @@ mkdir -p "$out" "$work/runs"
 
 keep() {  # without models and checkpoints
     (cd "$work" && find runs -name results.json -o -name config.json -o -name skeleton.json \
-        -o -name metrics.jsonl -o -name report.html | grep -v /stages/ | tar -czf "$archive.part" -T - && mv "$archive.part" "$archive")
+        -o -name metrics.jsonl -o -name report.html -o -name predictions.npz \
+        | grep -v /stages/ | tar -czf "$archive.part" -T - && mv "$archive.part" "$archive")
 }
 within() {  # at most so many seconds, a command: for what is left of the time
     local left=$((end - SECONDS)) most=$1; shift
