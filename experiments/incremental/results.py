@@ -17,5 +17,5 @@ CLAIMS = tuple(
         ("demo", "ksd_only - cpr", "Spatial distillation is above the penalty"),
         ("demo", "ksd_only - lwf", "It is above distillation across channels"),
         ("demo", "kamp - ksd_only", "KAMP is above spatial distillation"),
-        ("faces", "kamp - ksd_only", "The same of faces, where no triple was left out"),
+        ("faces", "kamp - ksd_only", "The same of faces"),
         ("demo", "joint - kamp", "All labels at once are above KAMP")))
