@@ -314,8 +314,7 @@ def chart_of(room: Room) -> str:
     for line in table.lines:
         cell = cell_of(room, line, *column)
         if cell.values:
-            rows.append((room.title(line), cell.metric.factor * sum(one.value for one in cell.values)
-                         / len(cell.values)))
+            rows.append((room.title(line), cell.metric.factor * sum(cell.shown()) / len(cell.values)))
     return bars(rows, title=cell.metric.heading, highest=cell.metric.factor)
 
 

@@ -8,7 +8,8 @@ TABLES = {
     "headline": ("demo", (
         "supervised", "supervised_warped", "sc_only", "ours", "pl", "pl_warped", "easy_hard", "easy_hard_twice",
         "pl_easy_hard", "all_labels", "ours - supervised_warped", "pl_warped - supervised_warped",
-        "pl_easy_hard - pl_warped", "pl_easy_hard - easy_hard_twice"), (
+        "pl_easy_hard - pl_warped", "pl_easy_hard - easy_hard_twice", "demo steps=4000/supervised",
+        "demo steps=4000/ours", "demo steps=4000/ours - supervised"), (
             "test/pck", "labelled/left_to_learn", "test/sc_over_ln_k")),
     "real": ("", (
         *(f"tongue/{line}" for line in (*SPEECH, *AVERAGED)), *(f"lips/{line}" for line in SPEECH),
