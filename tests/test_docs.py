@@ -15,9 +15,9 @@ from kpjax.lab.commands.train import system_and_flags
 from kpjax.lab.formats import plain_csv
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.own.systems import NEEDS, own_system
-from kpjax.systems.command_line import ALIASES, Shared, read_command
+from kpjax.systems.command_line import Shared, read_command
 from kpjax.systems.configs import flat
-from kpjax.systems.parsing import parse
+from kpjax.systems.parsing import parse, typed_flags
 from kpjax.systems.system import OWN
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,7 @@ def test_commands_of_the_pages_parse(page):
         if command == "train":
             system, _ = system_and_flags(arguments)
             assert system in NEEDS
-            known = {*flat(own_system(system).presets[OWN]), *Shared.__dataclass_fields__, *ALIASES}
-            assert {word[2:].replace("-", "_") for word in arguments if word.startswith("--")} <= known
+            assert {*typed_flags(arguments)} <= {*flat(own_system(system).presets[OWN]), *Shared.__dataclass_fields__}
         elif command == "side_by_side":
             parse(SideBySide, arguments, prog="python")
         elif command == "render":

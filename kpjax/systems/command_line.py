@@ -22,7 +22,7 @@ from kpjax.files import absolute, cache_folder, remove
 from kpjax.models.networks import NETWORKS
 from kpjax.systems import configs
 from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
-from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width
+from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.systems.reports import report as reports
 from kpjax.systems.system import OWN, Job, System, in_turn, preset_folder, run as run_job
 from kpjax.training.checkpoints import flat_identity
@@ -34,7 +34,6 @@ from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import held, versions
 
-ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 # The flags to know, by field, with their values and what they are for: `--help` has those of a preset, `--help-all`
 # has every flag.
 TO_KNOW = {
@@ -257,14 +256,8 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
 
 def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
     """Returns the fields of a config that were typed."""
-    flags, other_names = _typed_flags(arguments), ALIASES | getattr(config, "FLAGS", {})
-    names = {other_names.get(name, name) for name in flags | {flag.removeprefix("no_") for flag in flags}}
-    return frozenset(names & set(flat(config)))
-
-
-def _typed_flags(arguments: Sequence[str]) -> set[str]:
-    """Returns the names of flags as fields have them, whichever way they were typed."""
-    return {argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")}
+    typed = typed_flags(arguments)
+    return frozenset({*typed, *(name.removeprefix("no_") for name in typed)} & set(flat(config)))
 
 
 def chosen_variants(system: System, preset: str, config: Any, names: Sequence[str]) -> list[str]:
@@ -315,7 +308,7 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     if command.shared.side_by_side:
         devices = max(devices // len(command.seeds), 1)  # of each run
     multiple = devices * command.system.parts_of_a_batch
-    typed = _typed_flags(command.arguments)
+    typed = typed_flags(command.arguments)
     rounded = {name: max(round(size / multiple), 1) * multiple for name, size in flat(command.config).items()
                if name.endswith("batch_size") and size % multiple and name not in typed}
     for name, size in rounded.items():

@@ -24,9 +24,16 @@ from kpjax.allocator import keep_freed_memory, only_cpu, set_compiler_flags
 from kpjax.errors import meant, printable
 
 Parsed = TypeVar("Parsed")
+ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
 WIDTH = 110  # letters in a line on the screen
 LONGEST = 1000  # letters of a message at either end of what is left out, where a file has names of thousands
 INTERRUPTED = 143  # exit code after SIGTERM, as shells count: all processes of a run end with it together
+
+
+def typed_flags(arguments: Sequence[str]) -> list[str]:
+    """Returns the names of flags as fields have them, whichever way they were typed."""
+    typed = [argument[2:].partition("=")[0].replace("-", "_") for argument in arguments if argument.startswith("--")]
+    return [ALIASES.get(name, name) for name in typed]
 
 
 def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog: str, description: str | None = None,
@@ -37,9 +44,9 @@ def parse(command_type: Callable[..., Parsed], arguments: Sequence[str], *, prog
     type. options: of `tyro.cli`. Raises InputError, in one line, for an unknown or repeated flag, a missing argument or
     an invalid value.
     """
-    flags = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    flags = typed_flags(arguments)
     if twice := next((flag for flag in flags if flags.count(flag) > 1), ""):  # the last would win without a word
-        raise InputError(f"{twice}: is there twice; several values stand behind one flag")
+        raise InputError(f"--{twice.replace('_', '-')}: is there twice; several values stand behind one flag")
     caught = io.StringIO()
     plain = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
     stdout: Any = plain if {"-h", "--help"} & set(arguments) else caught

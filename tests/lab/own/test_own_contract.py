@@ -133,6 +133,7 @@ REFUSED = [
     ("semi_supervised", "--project P --labelled 17", "--labelled: 17 of 16 animals"),
     ("semi_supervised", "--project P --validation four", "--validation: 'four' is not a labelled recording"),
     ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
+    ("semi_supervised", "--project P --image-size 32 --size 64", "--image-size: is there twice"),
     ("semi_supervised", "--project P --unlabelled ONE --unlabelled-pool none", "unlabelled-pool none reads none"),
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
     ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
