@@ -33,4 +33,4 @@ CLAIMS = tuple((says, (f"lsp/{line}", "test/pck"), f"{place}/{line}", "test/pck"
      "a weaker teacher helps as well: that was not the reason"),
     ("demo", "sc_only - supervised", "Semantic consistency alone is above the labels alone", ""),
     (LEARNT, "sc_only - supervised", "The same of people in sport, labels learnt", "it was as low at wrong points"),
-    ("demo", "ours - no_sc", "The method loses without semantic consistency", "it was learnt: not the reason")))
+    ("demo", "ours - no_sc", "The method loses without semantic consistency", "learnt, at wrong points as well")))
