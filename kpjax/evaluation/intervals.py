@@ -16,9 +16,9 @@ class Interval(NamedTuple):
 def interval_over_seeds(values: Sequence[float]) -> Interval | None:
     """Returns the mean of one value per seed with its 95 % interval by Student's t.
 
-    None for fewer than two, and where all are equal: a count of found points that agrees by chance is no certainty.
+    None for fewer than two, and where all are equal but for rounding: counts that agree by chance are no certainty.
     """
-    if len(set(values)) < 2:
+    if len(values) < 2 or np.allclose(values, values[0], rtol=1e-4, atol=1e-6):
         return None
     from scipy import stats  # half a second, which most commands need not wait
 
