@@ -313,8 +313,8 @@ def chart_of(room: Room) -> str:
     (column,), rows = table.columns, []
     for line in table.lines:
         cell = cell_of(room, line, *column)
-        if cell.values:
-            rows.append((room.title(line), cell.metric.factor * sum(cell.shown()) / len(cell.values)))
+        if shown := cell.shown():
+            rows.append((room.title(line), cell.metric.factor * sum(shown) / len(shown)))
     return bars(rows, title=cell.metric.heading, highest=cell.metric.factor)
 
 

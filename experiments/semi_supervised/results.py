@@ -28,9 +28,9 @@ CLAIMS = tuple((says, (f"lsp/{line}", "test/pck"), f"{place}/{line}", "test/pck"
     ("demo", "ours - supervised", "The method is above the labels alone", ""),
     (LEARNT, "ours - supervised", "The same of people in sport, labels learnt", ""),
     ("demo", "ours - pl", "The method is above pseudo-labels", "as the next lines"),
-    ("demo", "supervised - pl", "Pseudo-labels are below the labels alone", "its teacher finds more than the paper's"),
+    ("demo", "supervised - pl", "Pseudo-labels are below the labels alone", "not for a better teacher: next line"),
     ("demo labelled=5", "supervised - pl", "The same of a teacher that learnt from 5 images",
-     "a weaker teacher helps as well: that was not the reason"),
+     "a weaker teacher helps as well"),
     ("demo", "sc_only - supervised", "Semantic consistency alone is above the labels alone", ""),
     (LEARNT, "sc_only - supervised", "The same of people in sport, labels learnt", "it was as low at wrong points"),
     ("demo", "ours - no_sc", "The method loses without semantic consistency", "learnt, at wrong points as well")))

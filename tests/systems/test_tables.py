@@ -118,7 +118,7 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
     write(tmp_path, "other", 0, {"score": 0.0})
     assert (values := paired_differences(runs("one"), runs("other"), "score")) == [1, 2, 3]
     assert difference_text(values, 3, decimals=2) == "+2.00 [-0.48, +4.48]"
-    assert difference_text([20.1612, 20.1613, 20.1612], 3) == "+20.2"  # equal but for rounding
+    assert difference_text([0.8064, 0.8065, 0.8064], 3) == "+0.8"  # equal but for rounding
     assert cost_text(runs("one")) == "1 steps, 0 images, 0 s"
 
 
