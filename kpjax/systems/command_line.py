@@ -407,7 +407,7 @@ def in_processes(command: Command) -> None:
 
     module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
         f"experiments.{command.system.name}", command.preset]
-    words = [sys.executable, "-m", *module, *command.arguments[1:], "--jobs", "1", "--no-fresh"]
+    words = [sys.executable, "-m", *module, *taken(command.arguments[1:], "--jobs")[1], "--no-fresh"]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     children, before = [], signal.signal(signal.SIGTERM, stop)
     try:

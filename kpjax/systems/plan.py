@@ -31,6 +31,7 @@ from kpjax.files import make_folder, write_json
 from kpjax.input.source import stacked
 from kpjax.input.stream import BatchStream
 from kpjax.systems.command_line import Command, over_devices, read_command, taken
+from kpjax.systems.parsing import flags_in_messages
 from kpjax.systems.reports.report import markdown
 from kpjax.systems.system import Job, System
 from kpjax.training import planning
@@ -44,6 +45,7 @@ NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing 
 # The command
 
 
+@flags_in_messages({"chips": "--chips"})
 def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: str) -> tuple[Slice, Command]:
     """Reads a command line: a system, a preset where `preset` is empty, and flags.
 
@@ -55,13 +57,11 @@ def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: s
     if not any(chips):
         raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
     slice_ = slice_of(chips[-1])
-    command = read_command(system, [preset, *rest] if preset else rest)
+    command = over_devices(read_command(system, [preset, *rest] if preset else rest), slice_.chips)
     compiler_of(slice_.chip.platform)
-    command = over_devices(command, slice_.chips)
     if command.shared.side_by_side:
-        each = max(slice_.chips // len(command.seeds), 1)
         print(f"{min(len(command.seeds), slice_.chips)} seeds at a time on {slice_.name}, each as planned here")
-        slice_ = slice_of(f"{slice_.chip.name}-{each}")
+        slice_ = slice_of(f"{slice_.chip.name}-{max(slice_.chips // len(command.seeds), 1) * slice_.chip.counted}")
     return slice_, command
 
 
@@ -89,7 +89,6 @@ def main(arguments: Sequence[str], *, system_of: Callable[[str], System], progra
                        "name fewer --variants, or plan on a larger machine")
     if done.returncode:
         raise SystemExit(done.returncode)
-    return None
 
 
 # Stages: a system's own `train`, with a plan in the place of `fit`. Nothing is computed or written.

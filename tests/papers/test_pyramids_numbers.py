@@ -14,14 +14,7 @@ from kpjax.evaluation.probes.regression_errors import regression_errors
 from kpjax.losses.objective import replaced, total
 from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
 from kpjax.losses.reconstruction import pixel_mse
-from kpjax.methods.pyramids_family.objectives import (
-    all_reconstruction,
-    all_transport,
-    no_reconstruction,
-    no_spring,
-    no_transport,
-    pyramids_objective,
-)
+from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.pyramids import painting_pass
 from kpjax.models.image_generation import draw_normalised_points, normalised_points, upsample_bilinear
 from kpjax.models.pyramid import keypoint_pyramid
@@ -152,20 +145,20 @@ def test_l1_totals_of_the_ablations(close):
     def constant(value):
         return lambda outputs, streams: jnp.float32(value)
 
-    full = replaced(pyramids_objective(spring=1.0), reconstruction=constant(2), transport_level1=constant(3),
+    full = replaced(objectives.pyramids_objective(spring=1.0), reconstruction=constant(2), transport_level1=constant(3),
                     transport_level2=constant(5), spring=constant(0.3))
-    for change, expected in [(lambda objective: objective, 7.6), (no_reconstruction, 5.6), (no_transport, 2.3),
-                             (no_spring, 7.3)]:
+    for change, expected in [(lambda objective: objective, 7.6), (objectives.no_reconstruction, 5.6),
+                             (objectives.no_transport, 2.3), (objectives.no_spring, 7.3)]:
         close(total(change(full), {}, {})[0], expected)
 
 
 def test_terms_and_weights_of_the_other_ablations():
     weights = {
-        change: {name: term.weight for name, term in change(pyramids_objective(spring=1.0)).items()}
-        for change in (all_reconstruction, all_transport)}
-    assert weights[all_reconstruction] == {
+        change: {name: term.weight for name, term in change(objectives.pyramids_objective(spring=1.0)).items()}
+        for change in (objectives.all_reconstruction, objectives.all_transport)}
+    assert weights[objectives.all_reconstruction] == {
         "reconstruction": 1.0, "reconstruction_level1": 0.1, "reconstruction_level2": 1.0, "spring": 1.0}
-    assert weights[all_transport] == {
+    assert weights[objectives.all_transport] == {
         "transport_flat": 1.0, "transport_level1": 0.1, "transport_level2": 1.0, "spring": 1.0}
 
 

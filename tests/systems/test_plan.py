@@ -103,8 +103,8 @@ def test_the_work_is_done_in_a_process_with_the_compilers_variables(monkeypatch,
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: read("regda", "demo"), "chips: name the slice"),
-    (lambda: read("regda", "demo", "--chips", "v5e-7"), "chips: 'v5e-7': there are v5e-1, "),
+    (lambda: read("regda", "demo"), "^--chips: name the slice"),
+    (lambda: read("regda", "demo", "--chips", "v5e-7"), "^--chips: 'v5e-7': there are v5e-1, "),
     (lambda: read("nobody", "demo", "--chips", "v5e-8"), "'nobody' is unknown; there are adaptation"),
     (lambda: read("regda", "nothing", "--chips", "v5e-8"), "preset 'nothing' is unknown; there are"),
     (lambda: read("regda", "demo", "--chips", "v5e-8"), r"kpjax\[tpu\]"),
@@ -115,3 +115,9 @@ def test_what_cannot_be_planned_is_refused_in_one_line(call, message, monkeypatc
     with pytest.raises(InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_seeds_side_by_side_share_the_slice(monkeypatch):
+    monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
+    slice_, _ = read("regda", "demo", "--chips", "v5p-16", "--seeds", "2", "--side-by-side")  # 8 chips of two cores
+    assert slice_.chips == 4

@@ -100,8 +100,8 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     command = read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
     in_processes(command)
     assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
-    assert started[0][0][1:] == ["-m", "experiments.pyramids", "tiny", "--jobs", "2", "--workdir", str(tmp_path),
-                                 "--jobs", "1", "--no-fresh"]
+    assert started[0][0][1:] == ["-m", "experiments.pyramids", "tiny", "--workdir", str(tmp_path), "--no-fresh"]
+    assert read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared.jobs == 1
     with pytest.raises(RunError, match="of 2 processes failed"):
         in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
     with pytest.raises(Interrupted):

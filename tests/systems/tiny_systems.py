@@ -37,8 +37,8 @@ CONFIGS = {
         training_examples=24, test_examples=8, labelled=6, feature_width=8, augmentation="none"),
     "incremental": changed(
         INCREMENTAL_PRESETS["demo"], **{name: SMALL[name] for name in SMALL if name != "evaluations"}, sigma=1.0,
-        augmentation="none", batch_size=8, base_steps=2, steps=5, training_examples=32, test_examples=8, afec_images=8,
-        input_sigma=1.5, protocol=protocol()),  # the paper's KA-Net reaches far enough in both steps
+        augmentation="none", batch_size=8, base_steps=2, steps=5, ka_steps=4, training_examples=32, test_examples=8,
+        afec_images=8, input_sigma=1.5, protocol=protocol()),  # the paper's KA-Net reaches far enough in both steps
     "pyramids": changed(
         PYRAMIDS_PRESETS["demo"], image_size=16, level_sizes=(2, 2), batch_size=8, steps=3, transporter_steps=1.0,
         oracle_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5,

@@ -122,15 +122,17 @@ class Config(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
-            raise InputError("steps", f"{self.steps}; must be at least 2, which KA-Net and the network share in a "
-                                      "later step")
+            raise InputError("steps", f"{self.steps}; at least 2, which KA-Net and the network share in a later step")
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
     @property
     def association_steps(self) -> int:
-        """KA-Net's optimizer steps in a later step."""
-        return min(max(self.association.ka_steps or round(ASSOCIATION_SHARE * self.steps), 1), self.steps - 1)
+        """KA-Net's optimizer steps in a later step. Raises InputError where they leave none for the network."""
+        steps = self.association.ka_steps or max(round(ASSOCIATION_SHARE * self.steps), 1)
+        if steps >= self.steps:
+            raise InputError("ka_steps", f"{steps} of the {self.steps} of a later step leave none for the network")
+        return steps
 
     def of_base(self) -> dict[str, Any]:
         """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""

@@ -106,15 +106,14 @@ def build_base(setting: Setting, kind: BaseKind, steps: int) -> Method:
 @functools.lru_cache(maxsize=32)
 def build_step(setting: Setting, recipe: Recipe, ka_net: KaNet = "paper", inputs: int = 2) -> Method:
     """Builds the method of a variant in every step after the base. ka_net, inputs: of its KA-Net, if it has one."""
-    config = setting.config
     options: dict[str, Any] = {"association": ka_net_of(setting, ka_net, inputs), "rerender": recipe.rerendered
                                } if recipe.ka_net else {}
     if recipe.memory == "walk":
         options["track"] = WALK.tracker
     if recipe.memory == "afec":
         options["track"] = methods.adaptive_consolidation()
-    steps = recipe.increment_steps(config)
-    return _incremental(setting, recipe.terms, config.optimizer.learning_rate, steps, **options)
+    steps = recipe.increment_steps(setting.config)
+    return _incremental(setting, recipe.terms, setting.config.optimizer.learning_rate, steps, **options)
 
 
 @functools.lru_cache(maxsize=8)

@@ -19,23 +19,16 @@ from kpjax.evaluation.degeneracy import (
     stop_if_collapsed,
 )
 from kpjax.losses.objective import Term
+from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.discovery import State, StillCamera, level_skeleton, moving_places, still_videos
 from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
-from kpjax.methods.pyramids_family.objectives import (
-    all_reconstruction,
-    all_transport,
-    no_reconstruction,
-    no_spring,
-    no_transport,
-    pyramids_objective,
-)
 from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
 from kpjax.models.pyramid_baselines import as_keynet
 from kpjax.structures import Method, Trained
 from kpjax.training.fit import FitOptions, fit
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-OBJECTIVE = pyramids_objective()
+OBJECTIVE = objectives.pyramids_objective()
 KEY, STREAMS = jax.random.key(0), {"frame": batch("frame"), "reference": batch("reference")}
 
 
@@ -55,10 +48,10 @@ REPAINTS = {"appearance", "decoder"}
 TRANSPORTS = {f"{part}_{level}" for part in ("transports", "transport_decoders") for level in (0, 1)}
 PAINTERS = {
     "full": (lambda objective: objective, REPAINTS | TRANSPORTS),
-    "no_reconstruction": (no_reconstruction, TRANSPORTS), "no_transport": (no_transport, REPAINTS),
-    "no_spring": (no_spring, REPAINTS | TRANSPORTS),
-    "all_reconstruction": (all_reconstruction, REPAINTS | {"level_decoders_0", "level_decoders_1"}),
-    "all_transport": (all_transport, TRANSPORTS | {"flat_transport", "flat_decoder"})}
+    "no_reconstruction": (objectives.no_reconstruction, TRANSPORTS),
+    "no_transport": (objectives.no_transport, REPAINTS), "no_spring": (objectives.no_spring, REPAINTS | TRANSPORTS),
+    "all_reconstruction": (objectives.all_reconstruction, REPAINTS | {"level_decoders_0", "level_decoders_1"}),
+    "all_transport": (objectives.all_transport, TRANSPORTS | {"flat_transport", "flat_decoder"})}
 
 
 @pytest.mark.parametrize("ablation", PAINTERS)

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 from tiny_systems import CONFIGS, job_of, results_of
 
 from experiments.incremental import PRESETS, SYSTEM
+from kpjax import InputError
 from kpjax.input.source import subset
 from kpjax.systems.configs import changed
 from kpjax.systems.incremental import Matrices, run_of, summary
@@ -27,10 +28,6 @@ def recipe(variant):
     return VARIANTS[variant].recipe
 
 
-def matrix_of(folder, variant):
-    return rows_of(folder / variant / "seed-0" / "accuracy_matrix.csv")
-
-
 def opened(**changes):
     job = job_of("incremental", "kamp", **changes)
     return run_of(job, SYSTEM.open(job))
@@ -44,7 +41,7 @@ def check_results(folder, variant, names):
     assert {"aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
     assert ("at" in found) == ("mt" in found) == (variant != "joint")
     assert (folder / variant / "seed-0" / "images" / "last_step.png").exists()
-    rows = matrix_of(folder, variant)
+    rows = rows_of(folder / variant / "seed-0" / "accuracy_matrix.csv")
     steps_seen = [int(row["step"]) for row in rows]
     assert [steps_seen.count(step) for step in range(3)] == ([0, 0, 10] if variant == "joint" else [6, 8, 10])
     assert found["aaa"] == pytest.approx(np.mean([float(row["pck_at_0.05"]) for row in rows[-10:]]), abs=1e-6)
@@ -78,7 +75,8 @@ def test_ka_net_is_compared_with_its_teacher(finished):
     for step, old in ((1, "right_elbow"), (2, "right_knee")):
         said = {name: found[f"association/step_{step}/{old}/{name}"] for name in ("ka_net", "teacher", "reach")}
         assert all(0 <= value <= 1 for value in said.values())
-    base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in matrix_of(finished, "kamp") if row["step"] == "0"}
+    rows = rows_of(finished / "kamp" / "seed-0" / "accuracy_matrix.csv")
+    base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in rows if row["step"] == "0"}
     assert found["association/step_1/right_elbow/teacher"] == pytest.approx(base["right_elbow"], abs=1e-6)
 
 
@@ -147,6 +145,8 @@ def test_weights_are_those_of_the_variant():
 def test_variants_without_ka_net_train_as_long():
     config = changed(TINY, steps=400, ka_steps=0)  # 0: a fifth of the steps
     assert config.association_steps == 80
+    with pytest.raises(InputError, match=r"^ka_steps: 400 of the 400"):
+        changed(config, ka_steps=400).association_steps  # noqa: B018
     assert [recipe(name).increment_steps(config) for name in ("kamp", "self_training", "lwf")] == [320, 400, 400]
 
 
