@@ -48,10 +48,10 @@ def image_size(path: Path) -> tuple[int, int]:
         raise InputError(f"{path}: {_reason(error)}") from None
 
 
-def is_turned(path: Path) -> bool:
-    """Returns whether the EXIF tag of a readable image says that viewers turn or mirror it."""
+def is_turned(path: Path, stated: tuple[int, int] = (0, 0)) -> bool:
+    """Returns whether viewers turn or mirror a readable image by its EXIF tag, and a stated size allows it."""
     with Image.open(path, formats=PILLOW_FORMATS) as opened:
-        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9)
+        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9) and stated in ((0, 0), opened.size)
 
 
 def read_image(path: Path, depth: int = 0) -> np.ndarray:

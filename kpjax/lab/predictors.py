@@ -212,7 +212,7 @@ def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
     held = None if animals is None else animals.by_part().get(HELD_OUT)
     # Animals without a label have no row in errors.csv.
     known = held and len(held.parts) == len(joint.index)
-    return meaning_of_scores(joint, held.recordings if known else [""] * len(joint.index), kind)
+    return meaning_of_scores(joint, held if known else None, kind)
 
 
 def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ class RadiusTable(NamedTuple):
 
 def radius_table(
     errors: np.ndarray, scores: np.ndarray, visible: np.ndarray, *, recordings: Sequence | np.ndarray | None = None,
-    levels: Sequence[float] = LEVELS,
+    images: Sequence | np.ndarray | None = None, levels: Sequence[float] = LEVELS,
 ) -> RadiusTable:
     """Builds the table of labelled images that were used neither for training nor for choosing the network.
 
@@ -58,16 +58,19 @@ def radius_table(
 
     errors: (N, K) distances of predicted keypoints to their labels, in pixels. scores: (N, K), higher is more certain;
     the scale falls with them. visible: (N, K); keypoints with 0 are left out. recordings: (N,) names of the recordings
-    that the images come from; None counts each image by itself. levels: probabilities in (0, 1), in any order.
+    that the images come from; None counts each image by itself. images: (N,) their names, where a row is an animal and
+    some have several; None takes each row for an image. levels: probabilities in (0, 1), in any order.
     """
     errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
     known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
     errors, scores = np.where(known, errors, 0), np.where(known, scores, 0)
     wanted = np.unique(np.asarray(levels, np.float64))
     if recordings is None:
-        unit_of_row = np.arange(len(errors))
+        names = np.arange(len(errors)) if images is None else np.asarray(images).astype(str)
+        unit_of_row, rows = np.unique(names, return_inverse=True)[1], np.concatenate([errors, scores, known], 1)
         contents, times = [], Counter()  # images with the same content are counted, to be drawn apart
-        for content in map(np.ndarray.tobytes, np.concatenate([errors, scores, known], 1)):
+        for unit in range(unit_of_row.max(initial=-1) + 1):
+            content = b"".join(sorted(map(np.ndarray.tobytes, rows[unit_of_row == unit])))
             contents.append(b"%d " % times[content] + content)
             times[content] += 1
     else:

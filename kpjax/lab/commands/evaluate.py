@@ -18,7 +18,7 @@ from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, tracked
 from kpjax.lab.formats.project import Project, instance_of
-from kpjax.lab.formats.project_source import box_of, project_source, reference_lengths, whole_frames
+from kpjax.lab.formats.project_source import box_of, on_frame, project_source, reference_lengths, whole_frames
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import FILE, TRAINED, Animals, counted, pixels
@@ -120,7 +120,8 @@ def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ..
 def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
     """Returns a project with a run's keypoints, matched by name; what it does not label is not visible.
 
-    Boxes become those of all labelled points, so that they stay. Animals without a common keypoint are left out.
+    Boxes become those of all labelled points, so that they stay. Animals without a common keypoint are left out, and so
+    are labels beyond their image, as in training.
     """
     names = project.skeleton.names
     if not set(names) & set(skeleton.names):
@@ -130,10 +131,12 @@ def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
                         ("not known to the run", [name for name in names if name not in skeleton.names])):
         if rest:
             print(f"{words}, and not measured: {summarise(rest)}")
-    boxes = [np.full(4, np.nan) if (box := box_of(one)) is None else box for one in project.instances]
-    renamed = renamed_to(project, skeleton)
-    return renamed._replace(instances=tuple(
-        one._replace(box=box) for one, box in zip(renamed.instances, boxes, strict=True) if one.visible.any()))
+    kept = []
+    for whole, one in zip(project.instances, renamed_to(project, skeleton).instances, strict=True):
+        visible = one.visible * on_frame(one.keypoints, project.frames[one.frame].size)
+        box = np.full(4, np.nan) if (found := box_of(whole)) is None else found
+        kept += [one._replace(visible=visible, box=box)] if visible.any() else []
+    return project._replace(skeleton=skeleton, instances=tuple(kept))
 
 
 def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[Animals, np.ndarray]:
@@ -160,7 +163,8 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
     return Animals(
         predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
-        tuple(frame.number for frame in frames), tuple(one.track for one in instances),
+        tuple(frame.number for frame in frames),
+        pixel_errors.numbered([one.frame for one in instances], [one.track for one in instances]),
         reference_lengths(project)[numbers][seen.index], true, visible,
         np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
 

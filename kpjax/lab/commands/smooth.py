@@ -11,7 +11,7 @@ from kpjax.lab.animals import smoothing
 from kpjax.lab.commands import Smooth
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable
+from kpjax.lab.formats.predictions import NO_BOX, OK, UNREADABLE, PredictionTable
 
 
 def smooth(asked: Smooth) -> list[Path]:
@@ -36,7 +36,7 @@ def smooth(asked: Smooth) -> list[Path]:
                                   ("frames", one.numbers.tolist(), first.numbers.tolist())):
             if mine != other:
                 raise InputError("points", f"{path} has other {what} than {asked.points[0]}; give files of one video")
-    out, stem = asked.out or asked.points[0].parent, asked.points[0].name.split(".")[0] + "_smoothed"
+    out, stem = asked.out or asked.points[0].parent, asked.points[0].stem.removesuffix(".coco") + "_smoothed"
     paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
@@ -55,7 +55,8 @@ def smooth(asked: Smooth) -> list[Path]:
     keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
     table = first._replace(
         keypoints=keypoints, scores=np.where(known, scores.mean(0).reshape(shape), 0.0),
-        status=np.where(known.any(-1), OK, UNREADABLE), radii=np.full(shape, np.nan),  # these were of the points before
+        status=np.where(known.any(-1), OK, np.where(known.any((1, 2))[:, None], NO_BOX, UNREADABLE)),
+        radii=np.full(shape, np.nan),  # these were of the points before
         outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes))
     before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,

@@ -11,6 +11,7 @@ from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, op
 from kpjax.errors import summarise
 from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
+from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
 from kpjax.lab.formats.boxes_file import BOXES, boxes_of
@@ -79,8 +80,8 @@ def suggest(asked: Suggest) -> Path:
         write_png(folder / "suggestions.png", np.concatenate([sheet, legend_strip(
             sheet.shape[1], predictor.skeleton, animals=animals)]))
         if asked.page:
-            written.append(write_page(folder, asked.out, proposals, to, cutoff=predictor.cutoff,
-                                      project=asked.labelled))
+            cutoff = max(drawn_from(predictor.cutoff), -1e9)  # JSON has no infinity
+            written.append(write_page(folder, asked.out, proposals, to, cutoff=cutoff, project=asked.labelled))
         rows = [["image", "video", "frame", "score", "rank", "file"]]
         for row, frame in enumerate(proposals.frames):
             where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]

@@ -16,14 +16,13 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import strict, write_text
+from kpjax.lab.formats import names as naming
 from kpjax.lab.formats.names import derived_flip, forward, image_paths, json_of, shown_files, skeleton_of, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"
-_SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
-           "validation": "validation", "test": "test"}
 _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
 
 
@@ -43,9 +42,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         numbers[file.path, image["id"]] = len(frames)
         size = tuple(int(image.get(side) or 0) for side in ("width", "height"))
         name = (image_path.relative_to(root) if image_path.is_relative_to(root) else image_path).as_posix()
-        split = image.get("split")
+        split = naming.SPLITS.get(str(image.get("split", "")).lower(), file.split)
         frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(
-            image.get("session", image.get("video_id", ""))), split if split in _SPLITS.values() else file.split))
+            image.get("session", image.get("video_id", ""))), split))
     instances, more = _read_instances(files, category, skeleton.names, numbers, len(faults) == before, faults)
     return Project(root, "coco", skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
 
@@ -105,10 +104,10 @@ def _files(path: Path) -> list[_File]:
 def _split_of(name: str) -> tuple[str, str]:
     """Returns the split that a name contains ("" if none), and the rest of the name."""
     parts = re.split(r"([^a-zA-Z]+)", name)
-    found = [part for part in parts if part.lower() in _SPLITS]
+    found = [part for part in parts if part.lower() in naming.SPLITS]
     if len(found) != 1:
         return "", name
-    return _SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
+    return naming.SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
 def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
@@ -146,8 +145,8 @@ def _image_paths(
     for folder in (file.path.parent for file in files):
         homes += [folder, folder.parent] if folder.name.lower().startswith(("anno", "label")) else [folder]
     homes = [Path(os.path.normpath(home)) for home in dict.fromkeys(homes)]
-    below = [folder for pattern in ("[!.]*", "[!.]*/[!.]*") for home in homes for folder in sorted(home.glob(pattern))
-             if folder.is_dir()]
+    below = [folder for pattern in ("[!.]*", "[!.]*/[!.]*") for home in homes for folder in sorted(
+        home.glob(pattern), key=lambda found: (found.name.lower() != "images", found)) if folder.is_dir()]
     paths = []
     for file in files:
         mine = [folder for folder in below if not file.split or _split_of(folder.name)[0] == file.split]
@@ -261,7 +260,7 @@ def _read_instances(files: Sequence[_File], category: Any, names: Sequence[str],
             instances.append(instance_of(
                 frame, np.where(labelled[:, None], triples[:, :2], np.nan),
                 occluded=(triples[:, 2] == 1) & (not binary), box=box,
-                track=str(annotation.get("track", annotation.get("track_id", "")))))
+                track=str(found) if (found := annotation.get("track", annotation.get("track_id"))) is not None else ""))
     for file in files:
         counts = Counter(annotation.get("id") for annotation in file.content["annotations"])
         faults += [f"{file.path.name}, annotation id {identity}: the id occurs {count} times; give every annotation "

@@ -215,13 +215,13 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
     several, owners, taken = crowded or len(tracks) > 1, [], {}
     for one in project.instances:
-        used = taken.setdefault(one.frame, set())
-        free = (name for name in [one.track, *tracks, *(f"individual{n + 1}" for n in range(len(used) + 1))]
-                if name and name not in used)
-        owners.append(next(free, "") if several else "")
+        taken.setdefault(one.frame, set()).add(one.track)
+    for one in project.instances:
+        used = taken[one.frame]
+        free = (name for name in (*tracks, *(f"individual{n + 1}" for n in range(len(used) + 1))) if name not in used)
+        owners.append((one.track or next(free)) if several else "")
         used.add(owners[-1])
-    individuals = dict.fromkeys([*tracks, *owners]) if several else ()
-    return Config(tuple(names), (), tuple(name for name in individuals if name),
+    return Config(tuple(names), (), tuple(dict.fromkeys([*tracks, *owners]) if several else ()),
                   tuple((names[a], names[b]) for a, b in project.skeleton.edges), SCORER), owners
 
 

@@ -16,6 +16,8 @@ from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats.project import Frame
 from kpjax.structures import Skeleton
 
+SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
+          "validation": "validation", "test": "test"}  # as files spell them
 _TRIED, _DEEPEST = 200, 100  # images that `image_paths` searches at most, and parts of their paths
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
 _LETTERS = (("l", "r"), ("L", "R"))

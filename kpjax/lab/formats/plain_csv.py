@@ -185,5 +185,8 @@ def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> li
     found = []
     for (name, at), row in rows.items():
         frame = next(images) if at is None else Frame(f"{name}/{at}", videos[name], at, (0, 0), name)
-        found.append(frame._replace(split=row.get("split"), session=row.get("session") or frame.session))
+        if (split := row.get("split").lower()) not in ("", *naming.SPLITS):
+            row.fault(f"{split!r} where train, validation or test belongs; correct the cell", "split")
+        found.append(frame._replace(split=naming.SPLITS.get(split, ""), session=row.get("session") or (
+            naming.recording(row.get("video")) if at is None else name)))
     return with_sessions(found)

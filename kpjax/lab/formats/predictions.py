@@ -87,9 +87,9 @@ def csv_text(table: PredictionTable) -> str:
     """Formats a table as csv with a row for each point.
 
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The status is `ok`,
-    `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, or `no_box` for an
-    animal that is not on the frame. In the last two, x and y are nan and the score is 0. Where any radius is known, a
-    last column has them, empty for the other points.
+    `outside` for a point beyond the frame's edge, `unreadable` for a frame that does not decode, `no_box` for an animal
+    that is not on the frame, or `empty` for a point that smoothing has left out. In the last three, x and y are nan and
+    the score is 0. Where any radius is known, a last column has them, empty for the other points.
     """
     columns = ["instance", "keypoint", "x", "y", "score", "status"] + ["radius"] * bool(np.isfinite(table.radii).any())
     rows = [["video", "frame", "time", *columns] if table.is_video else ["image", *columns]]
@@ -101,7 +101,8 @@ def csv_text(table: PredictionTable) -> str:
             fields = (field[row, number].tolist() for field in (
                 table.keypoints, table.scores, table.outside, table.radii))
             for keypoint, (x, y), score, outside, radius in zip(table.skeleton.names, *fields, strict=True):
-                cells = [f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "outside" if outside else table.status[row, number],
+                status = "outside" if outside else table.status[row, number]
+                cells = [f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "empty" if math.isnan(x) and status == OK else status,
                          "" if math.isnan(radius) else f"{radius:.3f}"]
                 rows.append([*key, instance, keypoint, *cells[:len(columns) - 2]])
     return rows_text(rows)
@@ -119,8 +120,8 @@ def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
         scores = table.scores[row, instance].tolist()
         points, box = table.keypoints[row, instance], table.boxes[row, instance]
         if not np.isfinite(box).all():  # the pixels that the points span; zeros without points
-            spans = points.size and np.isfinite(points).all()
-            box = np.concatenate([points.min(0), np.ptp(points, axis=0) + 1]) if spans else np.zeros(4)
+            there = points[np.isfinite(points).all(-1)]
+            box = np.concatenate([there.min(0), np.ptp(there, axis=0) + 1]) if len(there) else np.zeros(4)
         results.append({
             "image_id": row + 1, "category_id": _COCO_CATEGORY,
             "keypoints": [number for (x, y), score in zip(np.nan_to_num(points).tolist(), scores, strict=True)

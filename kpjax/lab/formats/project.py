@@ -45,6 +45,7 @@ class Project(NamedTuple):
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
     doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
+    roots: tuple[Path, ...] = ()  # of the projects that it unites
 
 
 def instance_of(

@@ -247,9 +247,9 @@ def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform
             faults.append(str(image))
             continue
         # A label beyond its own frame marks nothing; one that a crop leaves out does.
-        on_frame = ((one.keypoints >= -0.5) & (one.keypoints < np.array(image.shape[1::-1]) - 0.5)).all(-1)
+        visible = one.visible * on_frame(one.keypoints, image.shape[1::-1])
         try:
-            square = transform(image, one.keypoints, one.visible * on_frame, np.float32(one.scale), one.box)
+            square = transform(image, one.keypoints, visible, np.float32(one.scale), one.box)
         except InputError as error:
             faults.append(f"{name}, {frame_identity(one.frame, root)}: {error}")
             continue
@@ -271,6 +271,11 @@ def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform
     order = sorted(examples)
     return ArraySource(stacked([examples[number] for number in order]), skeleton, name,
                        tuple(frame_identity(entries[number].frame, root) for number in order))
+
+
+def on_frame(keypoints: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Returns (K,) bool: which keypoints (K, 2) lie on a frame of a width and height."""
+    return ((keypoints >= -0.5) & (keypoints < np.array(size) - 0.5)).all(-1)
 
 
 def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:

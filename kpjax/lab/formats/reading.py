@@ -202,8 +202,8 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
     frames, growth, labelled, turned = [], {}, {one.frame for one in project.instances}, 0
     for number, frame in enumerate(project.frames):
         size = _size(frame, videos, faults)
-        if size and number in labelled and frame.number is None and frame.size == (0, 0):
-            turned += is_turned(frame.path)
+        if size and number in labelled and frame.number is None:
+            turned += is_turned(frame.path, frame.size)
         other, exchanged = size and frame.size not in ((0, 0), size), size == frame.size[::-1]
         if other and rescale_labels and not exchanged:
             growth[number] = np.array(size) / frame.size

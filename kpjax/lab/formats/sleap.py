@@ -55,7 +55,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     for one, users in [(one, one.user_instances) for one in labelled] + [(one, []) for one in suggested]:
         video, number = videos[id(one.video)], int(one.frame_idx)
         if video.path is not None:
-            frame = Frame(f"{video.name}/{number}", video.path, number, (0, 0), video.name)
+            frame = Frame(f"{video.name}/{number}", video.path, number, video.size, video.name)
         elif (path := video.images.get(number)) is not None:
             session = video.name or path.parent.name
             name = path.relative_to(file.parent) if path.is_relative_to(file.parent) else f"{session}/{path.name}"
@@ -211,6 +211,7 @@ class _Video(NamedTuple):
     name: str
     path: Path | None  # None if every frame is an image file
     images: Mapping[int, Path]
+    size: tuple[int, int] = (0, 0)  # as stored, of a video file
 
 
 def files_of(path: Path) -> list[Path]:
@@ -236,8 +237,8 @@ def _videos(
             found = _Video(PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}", None,
                            _embedded_images(file, number, video, wanted, notes, faults))
         else:
-            path = _found(file, stored, video_root)
-            found = _Video(path.name, path, {})
+            path, shape = _found(file, stored, video_root), tuple(facts.get("shape") or ())
+            found = _Video(path.name, path, {}, shape[2:0:-1] if len(shape) == 4 and all(shape) else (0, 0))
         key = number if found.path is None else forward(stored)  # one video may be listed twice
         if names.setdefault(found.name, key) != key:
             found = found._replace(name=f"{number}-{found.name}")

@@ -42,9 +42,13 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     for key, split in _SPLITS.items():
         stored = config.get(key) or []
         # Folders, which are named from another place on another machine.
-        folders = [found_by_trailing_parts(one, [file.parent]) for one in (
-            [stored] if isinstance(stored, str) else stored)]
-        for image in [image for folder in filter(None, folders) for image in shown_files(folder, "*", "*/*")
+        roots = [file.parent / str(config.get("path") or ""), file.parent]
+        named = [stored] if isinstance(stored, str) else stored
+        folders = {one: found_by_trailing_parts(one, roots) for one in named}
+        (notes if key == "test" else faults).extend(
+            f"{file.name}, {key}: {one!r} is no folder below {file.parent}; name the folder of its images"
+            for one, folder in folders.items() if folder is None or not folder.is_dir())
+        for image in [image for folder in filter(None, folders.values()) for image in shown_files(folder, "**/*")
                       if image.suffix.lower() in IMAGE_SUFFIXES]:
             name = image.relative_to(file.parent) if image.is_relative_to(file.parent) else image
             frames.append(Frame(name.as_posix(), image, None, image_size(image), "", split))

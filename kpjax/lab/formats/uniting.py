@@ -31,7 +31,8 @@ def united(projects: Sequence[Project]) -> Project:
     titles = tuple(project.root.resolve().name for project in projects)
     if again := [n for n, title in enumerate(titles) if title in titles[:n]]:
         first = projects[titles.index(titles[again[0]])]
-        raise InputError("project", f"{first.root} and {projects[again[0]].root} have one name; rename one folder")
+        raise InputError("project", f"{first.root} and {projects[again[0]].root} have one name; rename one folder, or "
+                         "give each of two files in one folder a folder of its own")
     skeleton = united_skeleton(dict(zip(titles, (project.skeleton for project in projects), strict=True)))
     alike = all(set(project.skeleton.names) == set(skeleton.names) for project in projects)
     owners, notes = _owners(projects, skeleton.names, alike)
@@ -48,7 +49,8 @@ def united(projects: Sequence[Project]) -> Project:
     root = Path(os.path.commonpath([project.root.resolve() for project in projects]))
     form = " and ".join(dict.fromkeys(project.format for project in projects))
     notes = (*_keypoint_lines(titles, projects, skeleton.names, alike), *notes)
-    return Project(root, form, skeleton, tuple(frames), tuple(instances), notes)
+    return Project(root, form, skeleton, tuple(frames), tuple(instances), notes,
+                   roots=tuple(project.root for project in projects))
 
 
 def _keypoint_lines(titles: Sequence[str], projects: Sequence[Project], names: Sequence[str], alike: bool) -> list[str]:
@@ -133,7 +135,9 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
                 raise InputError("project", f"{name!r} mirrors {there!r} in {title}, and {mirror[name]!r} in another "
                                  "project; correct one of them")
             mirror[name] = there if name == mirror[name] else mirror[name]
-    by_names, places = derived_flip(names), {name: k for k, name in enumerate(names)}
+    # Names decide where the skeletons have not: of equal names each has said all pairs, or that there are none.
+    by_names = derived_flip(names) if any(set(one.names) != set(names) for one in skeletons.values()) else None
+    places = {name: k for k, name in enumerate(names)}
     flip = tuple(places[mirror[name]] if mirror.get(name, name) != name else
                  by_names[k] if by_names else k if name in mirror else -1 for k, name in enumerate(names))
     whole = all(other >= 0 and flip[other] == k for k, other in enumerate(flip)) and any(

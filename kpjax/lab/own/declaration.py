@@ -98,8 +98,7 @@ def made(own: OwnSystem) -> System:
             kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
             make_folder(job.folder)
             animals, found = pixel_errors.animals_of(own.parts(job, data), predictions), predictions[OF_PART + part]
-            recordings = animals.by_part()[part].recordings
-            for name, content in pixel_errors.meaning_of_scores(found, recordings, kind).items():
+            for name, content in pixel_errors.meaning_of_scores(found, animals.by_part()[part], kind).items():
                 write_json(job.folder / name, content)
             pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(found).cutoff))
 

@@ -122,9 +122,10 @@ def hold_out(project: Project, asked: str = "") -> Held:
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
     marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
-    share, recordings, after, held, how = _share(asked), [], {}, [], ""
+    recordings, after, held, how = [], {}, [], ""
+    # Recordings of several projects begin with the project's name; some are called by a number.
+    share = None if any(f"/{session}".endswith(f"/{asked}") for session in of_session) else _share(asked)
     if asked and share is None:
-        # Recordings of several projects begin with the project's name.
         named_by = {name.strip(): [session for session in of_session if f"/{session}".endswith(f"/{name.strip()}")]
                     for name in asked.split(",") if name.strip()}
         recordings = [session for sessions in named_by.values() for session in sessions]
@@ -151,7 +152,8 @@ def hold_out(project: Project, asked: str = "") -> Held:
     frames_out = set(held)
     train, held_out = (tuple(number for number, one in enumerate(project.instances)
                              if (one.visible > 0).any() and (one.frame in frames_out) == out) for out in (False, True))
-    return Held(train, held_out, tuple(recordings), after, f"{len(held)} of {len(frames)} labelled frames, {how}")
+    whole = tuple(session for session, numbers in of_session.items() if frames_out.issuperset(numbers))
+    return Held(train, held_out, whole, after, f"{len(held)} of {len(frames)} labelled frames, {how}")
 
 
 def _drawn(sizes: Mapping[str, int], share: float) -> list[str]:
@@ -216,7 +218,10 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         known = {(frame.path.resolve(), frame.number) for frame in rest}
         frames = (*rest, *(frame for path in videos_of(project) for frame in _frames_of(path)
                            if (frame.path.resolve(), frame.number) not in known))
-    evaluated = {project.frames[project.instances[number].frame].path.resolve() for number in held.held_out}
+    trained, tested = ({project.frames[project.instances[number].frame] for number in part}
+                       for part in (held.train, held.held_out))
+    evaluated = {frame.path.resolve() for frame in tested}
+    splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}  # held out as a whole
     recordings, after = set(map(recording, held.recordings)), {recording(name): n for name, n in held.after.items()}
     called: dict[Path, set[str]] = {}  # videos have the names of their files, and those that the project gives them
     for frame in project.frames:
@@ -224,8 +229,8 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
 
     def is_left_out(frame: Frame) -> bool:
         path = frame.path.resolve()
-        if frame.number is None and (paths or path in evaluated):
-            return path in evaluated
+        if frame.split in splits or (frame.number is None and (paths or path in evaluated)):
+            return frame.split in splits or path in evaluated
         sessions = {recording(frame.session), *called.get(path, ())} - {""}
         return any(one in recordings or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
 
@@ -246,7 +251,8 @@ def _frames_of(video: Path) -> tuple[Frame, ...]:
 def videos_of(project: Project) -> list[Path]:
     """Returns the video files that frames were taken from, and those in the project's folder `videos`, whether any of
     their frames has labels or not; without those that a program drew points on, by their names."""
-    beside = [path for path in sorted((project.root / "videos").glob("[!.]*")) if not path.stem.endswith(DRAWN)]
+    beside = [path for root in project.roots or (project.root,) for path in sorted((root / "videos").glob("[!.]*"))
+              if not path.stem.endswith(DRAWN)]
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
     return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)]
 

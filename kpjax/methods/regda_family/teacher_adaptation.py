@@ -133,9 +133,10 @@ def teacher_adaptation(
         """Returns images in the style of others, by a coin and a strength for all of them."""
         if restyled == 0:
             return content
-        coin_key, strength_key = jax.random.split(key)
+        coin_key, strength_key, order_key = jax.random.split(key, 3)
         alpha = jax.random.uniform(strength_key, (), jnp.float32)
-        changed = exchanged_moments(content, style, alpha)
+        # Streams of equally many images have one order: without another an image would meet one style alone.
+        changed = exchanged_moments(content, jax.random.permutation(order_key, style), alpha)
         return jnp.where(jax.random.bernoulli(coin_key, restyled), jnp.clip(changed, 0, 1), content)
 
     def answered(teacher, image, to_teacher):

@@ -30,6 +30,7 @@ from kpjax.lab.formats.boxes_file import BOXES, boxes_of
 from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
@@ -46,7 +47,7 @@ class _Work(NamedTuple):
     instances: tuple[str, ...]
     boxes: np.ndarray | None
     files: tuple[str, ...]  # that will be written below the folder of results
-    older: tuple[str, ...]  # drawings that an earlier command may have left there
+    older: tuple[str, ...]  # drawings and doubts that an earlier command may have left there
     find: bool  # whether the run finds the animals
     animals: int | None  # their number, if it is known
 
@@ -81,6 +82,9 @@ def predict(asked: Predict) -> list[Path]:
     if asked.animals is not None and (asked.boxes is not None or predictor.finder is None):
         raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
                          "the run sees one animal in a frame, and does not look for more; leave it out")
+    if predictor.finder and (asked.animals or 0) > (limit := predictor.finder.most + MORE):
+        raise InputError("animals", f"{asked.animals}; the run looks for {limit} at most, {MORE} more than on a frame "
+                         "with labels; label a frame with more, or give --boxes")
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
     results = collections.Counter(name for work in works for name in work.files)
     for name, count in results.items():
@@ -149,8 +153,8 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
     files = [path.as_posix() for path in predictions.prediction_files(formats, predictor.title, Path(), stem)]
     files += [stem + ending for ending in FOUND[:1 + video] if find]
     files += [name for name, drawn in drawings.items() if drawn]
-    return _Work(sequence, instances, boxes, tuple(files), tuple(name for name, drawn in drawings.items() if not drawn),
-                 find, animals)
+    return _Work(sequence, instances, boxes, tuple(files), tuple(
+        name for name in (*drawings, stem + FOUND[1]) if name not in files), find, animals)
 
 
 def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict

@@ -15,7 +15,7 @@ from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
-from kpjax.lab.animals.conformal import RadiusTable
+from kpjax.lab.animals.conformal import LEVELS, RadiusTable, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import Seen, names_of, shrunk
 from kpjax.lab.out.reports.sheets import part_of
@@ -57,10 +57,11 @@ def look_of(first: Sequence[Seen], sequence: ImageSequence, predictor: Predictor
         radius = overlays.dot_radius(points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size))
     note, rings = f"cutoff {cutoff:.3g}: points with a lower score are hidden" if cutoff is not None else (
         f"fainter: a score below {usual / 2:.2g}"), None
-    if not asked.no_radii and any(np.isfinite(one.radii).any() for one in first):
+    if not asked.no_radii and predictor.radii is not None and not missing(predictor.radii)[LEVELS.index(asked.level)]:
         rings = towards_the_mean(predictor.radii, asked.level)
     look = Look(opacity, radius, note, animals, rings)
-    if any((ringed := _rings(one, look)) is not None and np.isfinite(ringed).any() for one in first):
+    if rings is not None and (not scores.size or any(
+            (ringed := _rings(one, look)) is not None and np.isfinite(ringed).any() for one in first)):
         note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
     return look._replace(note=note)
 
@@ -166,7 +167,8 @@ def write_overlay_video(seen: Iterable[Seen], sequence: ImageSequence, look: Loo
                                   most=max(28, round(LEGEND * blank.shape[0])))
     with closing(in_background(seen, 4)) as frames:
         images = kept_on_the_way(_drawn_frames(frames, blank, sequence, look, skeleton), rows, kept)
-        write_video(path, (np.concatenate([image, strip]) for image in images), times=sequence.times, rate=RATE / step)
+        times = None if sequence.times is None else sequence.times - sequence.times[0]  # a part begins at once
+        write_video(path, (np.concatenate([image, strip]) for image in images), times=times, rate=RATE / step)
     if kept:
         write_moving(short, kept, milliseconds=milliseconds)
 

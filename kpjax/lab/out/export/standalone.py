@@ -162,7 +162,7 @@ def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequenc
         raise InputError("boxes: this predictor was trained on crops around boxes; give a box for every image")
     transform, nothing = transform_of(given), (np.zeros((0, 2)), np.zeros(0), 1.0)
     squares, *_, maps = zip(*(transform(image, *nothing, box) for image, box in
-                              zip(images, boxes or [None] * len(images), strict=True)), strict=True)
+                              zip(images, [None] * len(images) if boxes is None else boxes, strict=True)), strict=True)
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
 

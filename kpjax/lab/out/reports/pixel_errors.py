@@ -239,18 +239,20 @@ class Part(NamedTuple):
     root: Path
 
 
-def meaning_of_scores(found: Gathered, recordings: Sequence[str], kind: str) -> dict[str, Any]:
+def meaning_of_scores(found: Gathered, held: Animals | None, kind: str) -> dict[str, Any]:
     """Returns what score_table.json and radius_table.json say of the animals held out, by these names.
 
     Radii are in pixels of the network's images. They hold for new recordings where enough recordings are held out, and
     else for new images of these recordings.
 
-    found: predictions on animals whose `scale` is the diagonal of the labelled body. recordings: those of the animals.
+    found: predictions on animals whose `scale` is the diagonal of the labelled body. held: these animals, None if their
+    frames are not known.
     """
     errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
-    several = len(set(recordings)) >= needed(max(LEVELS))
+    images = held and [f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)]
+    recordings = held.recordings if held and len(set(held.recordings)) >= needed(max(LEVELS)) else None
     return {SCORES: score_table_as_json(scores_of(found, kind)), RADII: radius_table_as_json(radius_table(
-        errors, found.scores, found.visible, recordings=recordings if several else None))}
+        errors, found.scores, found.visible, recordings=recordings, images=images))}
 
 
 def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
@@ -264,6 +266,13 @@ def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -
     return joined([_animals_of(name, part, predictions[OF_PART + name]) for name, part in parts.items()])
 
 
+def numbered(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns the name of each animal, "animal 0" and so on of those without one on a frame that has several."""
+    animals_on, numbers = Counter(frames), defaultdict(itertools.count)
+    return tuple(name or (f"animal {next(numbers[one])}" if animals_on[one] > 1 else "")
+                 for one, name in zip(frames, names or [""] * len(frames), strict=True))
+
+
 def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
     source, count = part.source, len(found.index)
     named = [identity.rpartition("#") for identity in identities(source)]
@@ -271,8 +280,7 @@ def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
     split = [(title, int(number)) if title and len(number) >= 6 and number.isdecimal() else
              (title + mark + number, None) for title, mark, number in named]
     images, frames = zip(*split, strict=True)
-    animals_on, numbers = Counter(split), defaultdict(itertools.count)
-    instances = tuple(f"animal {next(numbers[one])}" if animals_on[one] > 1 else "" for one in split)
+    instances = numbered(split)
     predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
                        for points in (found.keypoints, found.true_keypoints))
     growth = growth_of(found.crop)

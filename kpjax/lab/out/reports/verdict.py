@@ -103,7 +103,7 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName |
 
 
 def _recordings(held: Animals) -> list[str]:
-    names = np.array([Path(recording).name for recording in held.recordings])
+    names = np.array(held.recordings)
     relative = np.nanmean(held.distances, axis=1) / held.lengths
     means = {name: float(relative[names == name].mean()) for name in dict.fromkeys(names.tolist())
              if (names == name).sum() >= LEAST_LABELS}
@@ -113,5 +113,7 @@ def _recordings(held: Animals) -> list[str]:
     usual = float(np.median([mean for name, mean in means.items() if name != worst]))
     if means[worst] < WORSE * usual:
         return []
-    return [f"More labels from recordings like {worst}: its error is {100 * means[worst]:.1f} % of the animal’s "
+    alike = len({Path(name).name for name in means}) < len(means)
+    shown = "/".join(Path(worst).parts[-2:] if alike else Path(worst).parts[-1:])
+    return [f"More labels from recordings like {shown}: its error is {100 * means[worst]:.1f} % of the animal’s "
             f"length, that of other held-out recordings {100 * usual:.1f} %."]
