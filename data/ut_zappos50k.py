@@ -1,9 +1,9 @@
 """UT Zappos50K: 50,025 catalogue images of shoes on white, without keypoints.
 
 Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 images
-but does not list them. Here they are the last 500 of the sorted paths in a random order (seed 1000); of the others a
-twentieth of the shoes is for tuning. Images of the square release are stored unchanged; those of the other one are
-centred on a white square. `scale` is the image's side.
+but does not list them. Here they are the last 500 of the sorted paths in a random order (seed 1000), whose shoes do not
+train; of the others a twentieth of the shoes is for tuning. Images of the square release are stored unchanged; those of
+the other one are centred on a white square. `scale` is the image's side.
 """
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -37,8 +37,14 @@ def shoes(folder: Path) -> dict[str, list[Path]]:
         raise InputError(f"ut_zappos50k: {root} has {len(images)} images, but {TESTING} are held out for testing; "
                          "unpack the whole archive")
     order = np.random.default_rng(SEED).permutation(len(images))
-    return {"train": [images[number] for number in sorted(order[:-TESTING])],
-            "test": [images[number] for number in sorted(order[-TESTING:])]}
+    test = [images[number] for number in sorted(order[-TESTING:])]
+    shown = {_shoe(path) for path in test}
+    train = [images[number] for number in sorted(order[:-TESTING]) if _shoe(images[number]) not in shown]
+    return {"train": train, "test": test}
+
+
+def _shoe(path: Path) -> str:
+    return path.name.partition(".")[0]
 
 
 def _records(images: Sequence[Path]) -> Iterator[Record]:
@@ -62,7 +68,7 @@ def _on_white(image: Image.Image, side: int) -> bytes:
 
 def splits(folder: Path) -> dict[str, Iterator[Record]]:
     """Returns the images of the three splits; all of one shoe are in one."""
-    found = with_tune(shoes(folder), lambda image: image.name.partition(".")[0])
+    found = with_tune(shoes(folder), _shoe)
     return {split: _records(images) for split, images in found.items() if images}
 
 

@@ -73,4 +73,4 @@ def _labels(folder: Path, videos: Sequence[Video]) -> Labels:
 DATASET = Dataset(
     "videos", lambda folder: _labels(folder, find_videos(folder)).skeleton,
     f"your own: a folder of video files or of folders of images, with {TABLE} if points are labelled", splits,
-    partial(refusal_of, lambda folder: _labels(folder, find_videos(folder))))
+    partial(refusal_of, lambda folder: _labels(folder, find_videos(folder))), tune="")

@@ -46,7 +46,8 @@ def blank(skeleton: Skeleton, side: int) -> Source:
 def _of_set(job: Job, reach: Any = None) -> Source:
     data = job.config.data
     loaded = data.loaded(reach)
-    return blank(job.system.keypoints(data.train), loaded.side if loaded else data.image_size)
+    images = blank(job.system.keypoints(data.train), loaded.side if loaded else data.image_size)
+    return without_keypoints(images, data.unused_keypoints)
 
 
 def _domains(job: Job) -> regda.Data:
@@ -63,7 +64,7 @@ def _steps(job: Job) -> incremental.Data:
 
 def _videos(job: Job) -> pyramids.Data:
     data = job.config.data
-    name = {"figures": "figures:source"}.get(data.data, data.data)
+    name = {"figures": "videos_of_figures"}.get(data.data, data.data)
     videos = numbered(blank(job.system.keypoints(name), data.image_size), VIDEOS * [FRAMES],
                       [str(number) for number in range(VIDEOS)])
     return pyramids.Data(videos, videos)

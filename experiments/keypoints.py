@@ -22,9 +22,16 @@ def skeleton_of(name: str) -> Skeleton:
         from experiments.adaptation.images import CATEGORIES
 
         return CATEGORIES[which].skeleton
-    module = {"sprites": "dsprites"}.get(dataset, dataset)
+    if family == "sprites":
+        from data.dsprites import SKELETON
+
+        return SKELETON
+    if family == "videos_of_figures":
+        from data.figure_actions import SEVENTEEN
+
+        return SEVENTEEN
     try:
-        return importlib.import_module(f"data.{module}").DATASET.skeleton(None)
+        return importlib.import_module(f"data.{dataset}").DATASET.skeleton(None)
     except (ImportError, AttributeError, TypeError, InputError) as error:
         raise InputError(f"{name}: its keypoints are only known from its data ({error}); plan a preset of another set"
                          ) from None

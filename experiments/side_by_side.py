@@ -62,8 +62,8 @@ class SideBySide(Checked):
         if self.of not in ("", *sets):
             raise InputError("of", f"{self.of}; {job.folder} has predictions of {', '.join(sets)}")
         name = self.of or next(iter(sets))
-        if max(self.images) >= len(sets[name]):
-            raise InputError("images", f"{max(self.images)}; {name} has {len(sets[name])}, counted from 0")
+        if not set(self.images) <= set(range(len(sets[name]))):
+            raise InputError("images", f"{self.images}; {name} has {len(sets[name])}, counted from 0")
         found = read_predictions(job.folder)[name]
         places = [int(np.flatnonzero(found.index == number)[0]) for number in self.images]
         return prediction_sheet(

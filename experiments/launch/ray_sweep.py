@@ -21,4 +21,4 @@ if __name__ == "__main__":
     ray.init(runtime_env={"working_dir": "."})
     share = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
     runs = [line for line in Path(sys.argv[1]).read_text().splitlines() if line]
-    sys.exit(max(ray.get([train.options(**share).remote(line) for line in runs])))
+    sys.exit(any(ray.get([train.options(**share).remote(line) for line in runs])))  # also of one that was killed, -9

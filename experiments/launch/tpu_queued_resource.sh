@@ -7,15 +7,15 @@ at=(--zone "$zone" --project "$project")
 
 gcloud compute tpus queued-resources create "$name" --node-id "$name" --accelerator-type "$type" \
   --runtime-version v2-alpha-tpuv5-lite --spot "${at[@]}"
+# A preempted slice is gone: start this script again; the bucket has the checkpoints.
+trap 'gcloud compute tpus queued-resources delete "$name" --force --quiet "${at[@]}"' EXIT
 until [ "$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" --format 'value(state.state)')" = ACTIVE ]; do
   sleep 30
 done
-gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE "$name:kpjax-source/" \
+gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE "$name:" \
   --worker all "${at[@]}"
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
-  "python3 -m venv env && env/bin/pip install -q -e 'kpjax-source[tpu,gcs]'"
+  "python3 -m venv env && env/bin/pip install -q -e '.[tpu,gcs]'"
 # The hosts find each other. All of them run the same command; the first speaks.
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
-  "cd kpjax-source && ../env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"
-# A preempted slice is gone: delete it, and start this script again; the bucket has the checkpoints.
-gcloud compute tpus queued-resources delete "$name" --force --quiet "${at[@]}"
+  "env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"

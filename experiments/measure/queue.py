@@ -33,9 +33,13 @@ def chosen(table: Table, variants: Sequence[str] = (), preset: str = "") -> Tabl
             raise InputError(field, f"the table has no {missing[0]!r}; there are {', '.join(dict.fromkeys(known))}")
     if preset and isinstance(table.preset, tuple):
         table = table._replace(preset=preset)
-    return table._replace(lines=[line for line in table.lines if all(
-        run.variant in (variants or (run.variant,)) and place(run) == (preset or place(run))
-        for column, _ in table.columns for run in runs_of(line, column))])
+    def wanted(run: Run) -> bool:
+        return run.variant in (variants or (run.variant,)) and place(run) == (preset or place(run))
+
+    lines = [line for line in table.lines if all(
+        wanted(run) for column, _ in table.columns for run in runs_of(line, column))]
+    # Of a table of differences one side alone may be asked for.
+    return table._replace(lines=lines or [f"{place(run)}/{run.variant}" for run in table.runs() if wanted(run)])
 
 
 def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job]]:
@@ -75,14 +79,14 @@ def varied_job(command: Command, variant: str, seed: int, settings: Mapping[str,
                                             settings=settings_text(command.settings | differ))
 
 
-def numbers_of(jobs: Mapping[Run, Sequence[Job]]) -> Iterator[Result]:
+def numbers_of(room: Room, jobs: Mapping[Run, Sequence[Job]]) -> Iterator[Result]:
     """Yields all metrics of those jobs that are finished."""
     for of, of_seeds in jobs.items():
         for job in of_seeds:
             if (job.folder / "results.json").exists():
                 run = read_run(job.folder)
                 for metric, value in run.metrics.items():
-                    yield Result(*of, str(job.seed), metric, value, run.steps, run.wall_seconds, commit="")
+                    yield Result(*room.stored(of), str(job.seed), metric, value, run.steps, run.wall_seconds)
 
 
 def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]) -> str:
@@ -90,7 +94,7 @@ def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]
     missing = dict.fromkeys(f"{job.preset} {job.title}" for of_seeds in jobs.values() for job in of_seeds
                             if not (job.folder / "results.json").exists())
     config = {run: flat(of_seeds[0].config) for run, of_seeds in jobs.items()}
-    shown = table_text(room._replace(numbers=by_run(numbers_of(jobs))), table,
+    shown = table_text(room._replace(numbers=by_run(numbers_of(room, jobs), tuning=True)), table,
                        fields=lambda run: config.get(run, {}), source=False)
     return "\n\n".join([
         f"# {title}", shown.strip(), *([f"Not finished: {'; '.join(missing)}."] if missing else []),
@@ -105,9 +109,9 @@ def run_table(title: str, room: Room, table: Table, commands: Mapping[str, Comma
     RunError at the end if a run has failed.
     """
     first = next(iter(commands.values()))
-    if first.shared.fresh:
-        raise InputError("--fresh: many runs resume, since others may work on them; choose another --workdir, or give "
-                         "the flag to the system's own command")
+    if first.shared.fresh or first.shared.jobs > 1:
+        raise InputError("--fresh, --jobs: many runs resume, and others may work on them: choose another --workdir, or "
+                         "start the same command twice; both flags are of a system's own command")
     prepare_process(first)
     commands = {name: over_devices(command) for name, command in commands.items()}
     jobs, failed = jobs_of(table, commands), {}

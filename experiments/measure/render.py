@@ -25,8 +25,8 @@ from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own.systems import NEEDS
-from kpjax.systems.configs import flat
-from kpjax.systems.paper_numbers import paper_numbers
+from kpjax.systems.configs import flat, settings_text
+from kpjax.systems.paper_numbers import lines_at, paper_numbers
 from kpjax.systems.reports.report import Column, Summary, cell_text, difference_text, markdown
 from kpjax.systems.system import System
 
@@ -162,7 +162,14 @@ class Room(NamedTuple):
 
     def shown(self) -> set[tuple[str, ...]]:
         """Returns preset, settings, variant and metric of all that its tables show."""
-        return {(*run, metric) for table in self.tables.values() for run in table.runs() for metric in table.metrics}
+        return {(*self.stored(run), metric) for table in self.tables.values() for run in table.runs()
+                for metric in table.metrics}
+
+    def stored(self, run: Run) -> Run:
+        """Returns a run as `results.csv` names it: without settings that are the preset's own."""
+        own = flat(self.system.presets[run.preset]) if self.system and run.preset in self.system.presets else {}
+        return run._replace(settings=settings_text({
+            name: value for name, value in settings_of(run).items() if name not in own or own[name] != value}))
 
     def fields(self, run: Run) -> dict[str, Any]:
         """Returns the fields of a run's config by name, as a paper's numbers are looked up; {} without a system."""
@@ -211,9 +218,9 @@ class Cell(NamedTuple):
         return [one.value for one in self.values] if self.others is None else self.pairs()
 
     def pairs(self) -> list[float]:
-        """Returns differences over equal seeds."""
-        other = {one.seed: one.value for one in self.others or ()}
-        return [one.value - other[one.seed] for one in self.values if one.seed in other]
+        """Returns differences over equal seeds on computers of one kind."""
+        other = {(one.seed, one.device): one.value for one in self.others or ()}
+        return [one.value - other[one.seed, one.device] for one in self.values if (one.seed, one.device) in other]
 
     def text(self) -> str:
         """Returns what a table shows, or "not run"."""
@@ -249,7 +256,7 @@ class Cell(NamedTuple):
 
 def cell_of(room: Room, line: str, preset: str, metric: str) -> Cell:
     """Returns the numbers in a place of a table. Raises KeyError for a metric that no table describes."""
-    one, *other = (room.numbers.get((*run, metric), ()) for run in runs_of(line, preset))
+    one, *other = (room.numbers.get((*room.stored(run), metric), ()) for run in runs_of(line, preset))
     return Cell(room.metrics[metric], one, other[0] if other else None)
 
 
@@ -338,16 +345,17 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
 def answer(room: Room, claim: Claim) -> str:
     """Returns whether a claim holds, as `Cell.helps`; "not tested" where the tested part taught nothing."""
     run, _ = runs_of(claim.line, "")
-    taught = [one.value < 1 for one in room.numbers.get((*run, claim.left_out), ())]
+    taught = [one.value < 1 for one in room.numbers.get((*room.stored(run), claim.left_out), ())]
     return cell_of(room, claim.line, "", claim.metric).helps() if any(taught) or not taught else "not tested"
 
 
 def printed(room: Room, line: str, metric: str) -> str:
-    """Returns the two numbers that a paper prints for a line, "66.98 / 40.19 (lsp)"."""
+    """Returns the two numbers that a paper prints for a line in one table, "66.98 / 40.19 (lsp)"."""
     runs = runs_of(line, "")
-    one, other = (paper_numbers(room.name, **room.fields(run) | settings_of(run) | run._asdict())[metric]
-                  for run in runs)
-    return f"{one:g} / {other:g} ({runs[0].preset})"
+    one, other = ({found.table: found.numbers[metric] for found in lines_at(
+        room.name, **room.fields(run) | settings_of(run) | run._asdict()) if metric in found.numbers} for run in runs)
+    table = next(table for table in one if table in other)
+    return f"{one[table]:g} / {other[table]:g} ({runs[0].preset})"
 
 
 def claims_text(page: Path, found: Mapping[str, Room]) -> str:

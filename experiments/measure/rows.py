@@ -106,10 +106,10 @@ def gathered(system: System, workdir: Path, shown: Collection[tuple[str, ...]]) 
     return len(new)
 
 
-def by_run(results: Iterable[Result]) -> dict[tuple[str, ...], list[Result]]:
-    """Returns numbers by preset, settings, variant and metric; tuning seeds, from 100 on, are left out."""
+def by_run(results: Iterable[Result], *, tuning: bool = False) -> dict[tuple[str, ...], list[Result]]:
+    """Returns numbers by preset, settings, variant and metric. tuning: whether with tuning seeds, from 100 on."""
     found: dict[tuple[str, ...], list[Result]] = {}
     for one in results:
-        if not (one.seed.isdecimal() and int(one.seed) >= 100):
+        if tuning or not (one.seed.isdecimal() and int(one.seed) >= 100):
             found.setdefault((*one[:3], one.metric), []).append(one)
     return found

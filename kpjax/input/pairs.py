@@ -72,8 +72,7 @@ def frame_pairs(
     _check(source, window, crop)
     frames = stream(source, batch_size=batch_size, seed=seed, labelled=False, repeats=repeats,
                     process_index=process_index, process_count=process_count)
-    # Both halves of a step are read one after the other, so the second reuses the draw.
-    pairs = lru_cache(maxsize=8)(partial(_drawn, frames, window, seed))
+    pairs = partial(_drawn, frames, window, seed)
     return {"frame": PairStream(frames, pairs, crop, 0), "reference": PairStream(frames, pairs, crop, 1)}
 
 
@@ -87,6 +86,7 @@ def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarra
     return near[near != number]
 
 
+@lru_cache(maxsize=8)  # both halves of a step are read one after the other, so the second reuses the draw
 def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
     """Draws (frame, reference) in the source for each of this process's examples of a batch."""
     pairs = []

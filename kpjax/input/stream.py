@@ -3,6 +3,7 @@ import contextlib
 import functools
 import itertools
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -125,11 +126,16 @@ def read_by_processes(
     absl.flags.FLAGS.mark_as_parsed()  # grain's processes look for flags of absl, which programs here do not have
     batches = grain.MapDataset.range(steps.start, steps.stop).map(_AtStep(streams)).to_iter_dataset(
         grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
-    iterator = iter(batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers)))
+    iterator = iter(batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_deaf))
     try:
         yield from iterator
     finally:
         iterator.close()
+
+
+def _deaf(*_: Any) -> None:
+    """Leaves signals that a whole group of processes is sent to the one that saves its step."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN), signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def workers_for(sources: Iterable[Source]) -> int:

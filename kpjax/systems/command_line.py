@@ -21,7 +21,7 @@ from kpjax.errors import meant
 from kpjax.files import absolute, cache_folder, remove
 from kpjax.models.networks import NETWORKS
 from kpjax.systems import configs
-from kpjax.systems.configs import changed, config_as_json, flat, settings_text, value_text, with_network
+from kpjax.systems.configs import TUNING_SEEDS, changed, config_as_json, flat, settings_text, value_text, with_network
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.systems.reports import report as reports
 from kpjax.systems.system import OWN, Job, System, in_turn, preset_folder, run as run_job
@@ -314,7 +314,8 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     for name, size in rounded.items():
         print(f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
               f"{devices} devices")
-    return command._replace(config=changed(command.config, **rounded)) if rounded else command
+    more = [f"--{name.replace('_', '-')}={size}" for name, size in rounded.items()]  # as if it had been typed
+    return command._replace(config=changed(command.config, **rounded), arguments=(*command.arguments, *more))
 
 
 def show_table(command: Command) -> epath.Path:
@@ -327,7 +328,7 @@ def show_table(command: Command) -> epath.Path:
     # The paper's numbers stand beside ours only where both start alike.
     lines = reports.tabulate(command.folder, [
         reports.Entry(name, variant.kind, variant.label, {} if without_weights else printed[name], variant.line)
-        for name in shown for variant in [system.variants[name]]], columns)
+        for name in shown for variant in [system.variants[name]]], columns, command.shared.first_seed in TUNING_SEEDS)
     typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if system.own and (report := system.own.report(
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
@@ -408,13 +409,13 @@ def in_processes(command: Command) -> None:
     module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
         f"experiments.{command.system.name}", command.preset]
     words = [sys.executable, "-m", *module, *taken(command.arguments[1:], "--jobs")[1], "--no-fresh"]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(command.shared.jobs)))).split(",")
     children, before = [], signal.signal(signal.SIGTERM, stop)
     try:
         for number in range(command.shared.jobs):  # each sees one of this machine's accelerators
-            chip = visible[number] if number < len(visible) and visible[0] else str(number)
-            children.append(subprocess.Popen(words, env=os.environ | {
-                "CUDA_VISIBLE_DEVICES": chip, "TPU_VISIBLE_CHIPS": str(number),
+            # In a group of its own: Ctrl-C reaches this process alone, which lets each save its step.
+            children.append(subprocess.Popen(words, process_group=0, env=os.environ | {
+                "CUDA_VISIBLE_DEVICES": visible[number % len(visible)], "TPU_VISIBLE_CHIPS": str(number),
                 "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}))
         codes = [child.wait() for child in children]
     except BaseException:
@@ -457,7 +458,9 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
 
 
 def _start_over(command: Command) -> None:
-    for job in command.jobs():
+    names = {*command.variants, *(name for variant in command.variants for name in command.system.lengths(
+        command.config, variant) if name in command.system.variants)}  # with those that they start from
+    for job in command._replace(variants=sorted(names)).jobs():
         with held(job.folder.parent / ".queue" / job.folder.name):  # another process may train there
             remove(job.folder)
     for seed in command.seeds:

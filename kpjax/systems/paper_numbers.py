@@ -45,7 +45,12 @@ def paper_numbers(system: str, /, **where: Any) -> dict[str, float]:
     where: what the keys of a line must agree with, such as preset and variant; lines with other keys are left out.
     """
     found: dict[str, float] = {}
-    for line in lines_of(system):
-        if all(key in where and fnmatchcase(str(where[key]), pattern) for key, pattern in line.keys.items()):
-            found = {**line.numbers, **found}
+    for line in lines_at(system, **where):
+        found = {**line.numbers, **found}
     return found
+
+
+def lines_at(system: str, /, **where: Any) -> list[Line]:
+    """Returns the lines with which `where` agrees, as of `paper_numbers`, in order."""
+    return [line for line in lines_of(system) if all(
+        key in where and fnmatchcase(str(where[key]), pattern) for key, pattern in line.keys.items())]

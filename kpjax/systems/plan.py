@@ -61,7 +61,11 @@ def read(arguments: Sequence[str], system_of: Callable[[str], System], preset: s
     compiler_of(slice_.chip.platform)
     if command.shared.side_by_side:
         print(f"{min(len(command.seeds), slice_.chips)} seeds at a time on {slice_.name}, each as planned here")
-        slice_ = slice_of(f"{slice_.chip.name}-{max(slice_.chips // len(command.seeds), 1) * slice_.chip.counted}")
+        share = max(slice_.chips // len(command.seeds), 1)
+        try:
+            slice_ = slice_of(f"{slice_.chip.name}-{share * slice_.chip.counted}")
+        except InputError as error:
+            raise InputError("chips", f"{share} for each of {len(command.seeds)} seeds; {error.args[-1]}") from None
     return slice_, command
 
 
@@ -100,13 +104,13 @@ class Plan(NamedTuple):
     data: Any
     stages: list[Planned]
 
-    def fit(self, method: Method, streams: Mapping[str, BatchStream], *, steps: int, stage: str,
+    def fit(self, method: Method, streams: Mapping[str, BatchStream], *, steps: int, stage: str, folder: Any,
             start: Mapping[str, Any] | None = None, **unread: Any) -> Fitted:
         """Notes what `fit` would be given, and returns its result as shapes."""
         batch = {name: jax.tree.map(lambda leaf, size=streams[name].batch_size: jax.ShapeDtypeStruct(
             (size, *leaf.shape[1:]), leaf.dtype), stacked([streams[name].source[0]])) for name in method.streams}
         state = jax.eval_shape(method.init, planning.key_shape(), batch, dict(start or {}))
-        self.stages.append(Planned(stage, method, batch, steps, state))
+        self.stages.append(Planned(stage, method, batch, steps, state, folder))
         trained, metrics = Trained(state.variables, state.frozen), defaultdict(float)
         return Fitted(trained, trained, 0, metrics, 0.0, 0.0, 0, (Evaluation(0, metrics),))
 
@@ -133,11 +137,9 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     system, preset, compiler = command.system.name, command.preset, compiler_of(slice_.chip.platform)
     print(f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
           f"{compiler} {importlib.metadata.version(compiler.replace('_', '-'))}\n{NOT_MEASURED}", flush=True)
-    # of all variants, for one seed, those that variants share once
-    stages, mesh = [], planning.mesh_of(slice_)
-    for variant in command.variants:
-        stages += [stage for stage in planned_stages(command.job(variant, command.shared.first_seed))
-                   if not any(stage.name == other.name and stage.alike(other) for other in stages)]
+    # of all variants, for one seed, those that share a folder once
+    mesh, jobs = planning.mesh_of(slice_), [command.job(name, command.shared.first_seed) for name in command.variants]
+    stages = list({(stage.folder, stage.name): stage for job in jobs for stage in planned_stages(job)}.values())
     if not stages:
         raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")
     for stage in stages:

@@ -105,7 +105,8 @@ class Job(NamedTuple):
         folder keeps it; this job's if empty.
         """
         if self.plan:
-            return Stage(train(self.folder).trained, "", 0, {}, 0.0, 0.0, 0)
+            home = preset_folder(self.workdir, self.system.name, preset or self.preset) / "stages" / name
+            return Stage(train(home).trained, "", 0, {}, 0.0, 0.0, 0)
         return stage(preset_folder(self.workdir, self.system.name, preset or self.preset), name, self.seed, train,
                      config=strict(config), parents=parents)
 
@@ -348,7 +349,7 @@ def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, p
     try:
         with ExitStack() as claimed:
             agreed(lambda: bool(claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))))
-            work(job._replace(options=replace(job.options, quiet=True)) if quiet else job)
+            work(job._replace(options=replace(job.options, quiet=True, profile=None)) if quiet else job)
     except InUse as reason:
         if job not in put_off:
             print(f"{job.title}: put off: {reason}", flush=True)

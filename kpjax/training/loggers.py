@@ -5,6 +5,7 @@ import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+from uuid import uuid4
 
 from etils import epath
 
@@ -95,9 +96,12 @@ def weights_and_biases(project: str) -> OpenLogger:
         raise InputError("wandb", "the package wandb is not installed; install kpjax[wandb]") from None
 
     def open_run(folder: epath.Path, stage: str, start: int) -> Logger:
-        name = "-".join([*folder.parts[-5:], stage])
-        return _WandbRun(wandb.init(project=project, name=name, id=name.replace("/", "-"), resume="allow",
-                                    reinit="create_new", dir=None if "://" in os.fspath(folder) else os.fspath(folder)))
+        kept = folder / f"wandb-{stage.replace(' ', '_')}.txt"  # a run's id: that of its folder alone has others, too
+        identity = kept.read_text() if kept.exists() else uuid4().hex
+        write_text(kept, identity)
+        return _WandbRun(wandb.init(project=project, name="-".join([*folder.parts[-5:], stage]), id=identity,
+                                    resume="allow", reinit="create_new",
+                                    dir=None if "://" in os.fspath(folder) else os.fspath(folder)))
 
     return open_run
 

@@ -74,6 +74,7 @@ class Planned(NamedTuple):
     streams: Mapping[str, Example]  # the whole batch
     steps: int
     state: Any  # the first one
+    folder: Any  # whose checkpoints it would have: two that share it are one training
 
     @property
     def images(self) -> int:

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax.errors import InputError, printable
+from kpjax.errors import InputError, RunError, printable
 from kpjax.files import atomic, in_bucket, make_folder, read_json, strict, write_json, write_text, writing
 from kpjax.training.hosts import agreed
 from kpjax.training.mesh import data_mesh
@@ -112,7 +112,7 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """Locks a folder against other processes while a run writes to it; the lock ends with the process, even by kill -9.
 
     A bucket has no locks: there the run leaves its own id, and whoever comes later takes the folder over. Yields a
-    function to be called before each checkpoint, which raises InUse if that has happened.
+    function to be called before each checkpoint, which raises RunError if that has happened.
     Raises InUse if another process holds it. On file systems without locks nothing is locked.
     """
     make_folder(folder)
@@ -122,7 +122,7 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
 
         def check() -> None:
             if (folder / ".run").read_text() != own:
-                raise InUse(f"{folder}: another process has taken this run over, and goes on from its checkpoints")
+                raise RunError(f"{folder}: another process has taken this run over, and goes on from its checkpoints")
 
         yield check
         return

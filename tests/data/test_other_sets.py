@@ -69,12 +69,18 @@ def write_cub(folder):
 
 
 def write_shoes(folder):
-    names = [f"Boots/Ankle/Maker & Co./7{number}.{number}" for number in range(5)]
+    names = [f"Boots/Ankle/Maker & Co./7{number // 2}.{number}" for number in range(5)]  # two colours of a shoe
     for name in names:
         write_image(folder / "ut-zap50k-images" / f"{name}.jpg", 60, 40)
     order = np.random.default_rng(1000).permutation(5)
     shoe = Label(np.zeros((0, 2)), scale=60, size=(60, 60))
-    return {split: {names[number]: shoe for number in of} for split, of in (("train", order[:3]), ("test", order[3:]))}
+    test = {shoe_of(names[number]) for number in order[3:]}
+    return {"train": {names[number]: shoe for number in order[:3] if shoe_of(names[number]) not in test},
+            "test": {names[number]: shoe for number in order[3:]}}
+
+
+def shoe_of(name):
+    return name.rpartition("/")[2].partition(".")[0]
 
 
 def write_heads(folder):
@@ -196,7 +202,7 @@ SAMPLES = [
         (placed(f"{CUB}/bounding_boxes.txt", "".join(
             f"{image} 1.0 8.0 {'x' if image == 3 else '9.0'} 7.0\n" for image in CLASSES)),
          ["bounding_boxes.txt line 3: expected a number, found 'x'"])]),
-    Sample(ut_zappos50k.DATASET, write_shoes, constants={"ut_zappos50k.TESTING": 2}, damages=[
+    Sample(ut_zappos50k.DATASET, write_shoes, constants={"ut_zappos50k.TESTING": 2}, unit=shoe_of, damages=[
         (lambda folder: [path.unlink() for path in folder.rglob("*.jpg")], ["has no .jpg in any subfolder"])]),
     Sample(cephalometric.DATASET, write_heads, constants={
         "cephalometric.TRAINING": (1, 2), "cephalometric.TESTING": (151, 301), "cephalometric.SIZE": (96, 120)},

@@ -3,27 +3,13 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.evaluation.probes.landmarks import (
-    ALL,
-    Consistency,
-    Landmarks,
-    between,
-    between_eyes,
-    both_errors,
-    collapse_reason,
-    constant,
-    labelled_subsets,
-    measures,
-    object_size,
-    scaled_ridge,
-    turn_map,
-)
+from kpjax.evaluation.probes import landmarks as probes
 from kpjax.images.transforms import LandmarkCrop, MarginCrop, WindowCrop
 from kpjax.input.source import arrays, turned
 from kpjax.structures import Skeleton
 
 FACE = Skeleton(("left_eye", "right_eye", "nose"))
-ONE_LENGTH = constant(10.0)
+ONE_LENGTH = probes.constant(10.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +21,19 @@ def linear():
     visible = np.ones((60, 4))
     visible[:, 3] = 0
     annotated[:, 3] = np.nan
-    return Landmarks(discovered, annotated, visible)
+    return probes.Landmarks(discovered, annotated, visible)
 
 
 def part(landmarks, rows):
-    return Landmarks(*(np.asarray(field)[rows] for field in landmarks))
+    return probes.Landmarks(*(np.asarray(field)[rows] for field in landmarks))
 
 
 def test_what_is_hidden_is_never_read(linear):
     visible = linear.visible.copy()
     visible[:5, 1] = visible[50, 0] = 0
     hidden = linear._replace(visible=visible, annotated=np.where(visible[..., None] > 0, linear.annotated, np.nan))
-    found = both_errors(part(hidden, slice(0, 45)), part(hidden, slice(45, 60)), normaliser=ONE_LENGTH,
-                        regressor=scaled_ridge(64, 0.0), images=(20, ALL), repeats=3)
+    found = probes.both_errors(part(hidden, slice(0, 45)), part(hidden, slice(45, 60)), normaliser=ONE_LENGTH,
+                               regressor=probes.scaled_ridge(64, 0.0), images=(20, probes.ALL), repeats=3)
     assert sorted(found) == ["backward/20", "backward/all", "forward/20", "forward/all"]
     assert found["forward/all"].per_landmark.shape == (3,)
     assert found["backward/all"].per_landmark.shape == (2,)
@@ -55,26 +41,26 @@ def test_what_is_hidden_is_never_read(linear):
 
 
 def test_subsets_are_the_same_for_all_and_contained_in_larger_ones():
-    few, more = (labelled_subsets(30, count, repeats=4, seed=3) for count in (5, 12))
+    few, more = (probes.labelled_subsets(30, count, repeats=4, seed=3) for count in (5, 12))
     np.testing.assert_array_equal(few, more[:, :5])
     assert all(len(set(rows)) == 12 for rows in more.tolist())
     assert len({tuple(rows) for rows in few.tolist()}) == 4
-    np.testing.assert_array_equal(labelled_subsets(4, ALL), [[0, 1, 2, 3]])
+    np.testing.assert_array_equal(probes.labelled_subsets(4, probes.ALL), [[0, 1, 2, 3]])
 
 
 def test_lengths_of_eyes_and_objects():
     annotated = np.array([[[0.0, 0], [3, 4], [9, 0]], [[1, 1], [1, 7], [np.nan, np.nan]], [[0, 0], [0, 1], [4, 9]]])
     visible = np.array([[1, 1, 1], [1, 1, 0], [1, 1, 1]])
-    np.testing.assert_allclose(between_eyes(FACE)(annotated, visible), [5, 6, 1])
-    np.testing.assert_allclose(between_eyes(FACE, median=True)(annotated, visible), [5, 5, 5])
-    np.testing.assert_allclose(between(FACE, "left_eye", "nose", median=True)(annotated, visible),
+    np.testing.assert_allclose(probes.between_eyes(FACE)(annotated, visible), [5, 6, 1])
+    np.testing.assert_allclose(probes.between_eyes(FACE, median=True)(annotated, visible), [5, 5, 5])
+    np.testing.assert_allclose(probes.between(FACE, "left_eye", "nose", median=True)(annotated, visible),
                                np.full(3, (9 + np.hypot(4, 9)) / 2))
-    np.testing.assert_allclose(object_size()(annotated[[0, 2]], visible[[0, 2]]), [6, 6])
+    np.testing.assert_allclose(probes.object_size()(annotated[[0, 2]], visible[[0, 2]]), [6, 6])
     of_68 = Skeleton(tuple(f"{side}_eye_{k}" for side in ("right", "left") for k in range(6)))
     points = np.zeros((1, 12, 2))
     points[0, 9] = [8, 6]
-    np.testing.assert_allclose(between_eyes(of_68)(points, np.ones((1, 12))), [10])
-    np.testing.assert_allclose(constant(128)(annotated, visible), [128, 128, 128])
+    np.testing.assert_allclose(probes.between_eyes(of_68)(points, np.ones((1, 12))), [10])
+    np.testing.assert_allclose(probes.constant(128)(annotated, visible), [128, 128, 128])
 
 
 def test_a_row_tells_a_collapse():
@@ -82,15 +68,18 @@ def test_a_row_tells_a_collapse():
     square = np.array([[12.0, 12], [12, 52], [52, 52], [52, 12]])
     annotated = square + generator.normal(size=(30, 4, 2))
     visible = np.ones((30, 4))
-    consistent = Consistency(1.0, np.ones(4), np.ones(4), np.ones(9))
-    split = Landmarks(annotated[:20], annotated[:20], visible[:20]), Landmarks(annotated, annotated, visible)
-    errors = both_errors(*split, normaliser=ONE_LENGTH, regressor=scaled_ridge(64), images=(10, ALL), repeats=2)
-    row = measures(errors, consistent, split[1], side=64)
+    consistent = probes.Consistency(1.0, np.ones(4), np.ones(4), np.ones(9))
+    every = probes.Landmarks(annotated, annotated, visible)
+    split = part(every, slice(20)), every
+    errors = probes.both_errors(*split, normaliser=ONE_LENGTH, regressor=probes.scaled_ridge(64),
+                                images=(10, probes.ALL), repeats=2)
+    row = probes.measures(errors, consistent, split[1], side=64)
     assert row["varying_points"] == 4
     assert row["point_spread"] == pytest.approx(row["annotated_spread"]) == pytest.approx(45.5, abs=0.5)
-    assert collapse_reason(row, 4) == ""
+    assert probes.collapse_reason(row, 4) == ""
     heap = 32 + 0.2 * (annotated - 32)
-    said = collapse_reason(measures(errors, consistent, Landmarks(heap, annotated, visible), side=64), 4)
+    said = probes.collapse_reason(probes.measures(errors, consistent, probes.Landmarks(heap, annotated, visible),
+                                                  side=64), 4)
     assert said.startswith("0 of 4 landmarks are alive; landmarks lie 9.1 px apart, annotated ones 45.")
 
 
@@ -104,7 +93,7 @@ def dotted():
 
 
 def test_a_turned_image_and_its_landmarks_agree(dotted):
-    maps = np.stack([turn_map(angle, 64) for angle in (25.0, -38.0)])
+    maps = np.stack([probes.turn_map(angle, 64) for angle in (25.0, -38.0)])
     source = turned(dotted, maps)
     assert len(source) == 2
     assert source.digest != dotted.digest

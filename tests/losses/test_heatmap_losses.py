@@ -4,18 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.losses.heatmap import (
-    KERNELS,
-    coarse_to_fine,
-    coarse_to_fine_targets,
-    hardest_keypoints_mse,
-    heatmap_kl,
-    heatmap_kl_per_keypoint,
-    kernel_sigma,
-)
+from kpjax.losses import heatmap
 
 close = np.testing.assert_allclose
-kl = jax.jit(heatmap_kl, static_argnames="epsilon")
+kl = jax.jit(heatmap.heatmap_kl, static_argnames="epsilon")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +36,7 @@ def plain_kl(logits, targets, weights, epsilon):
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-7, 0.1])
 def test_kl_equals_a_plain_one(batch, epsilon):
-    found = jax.jit(heatmap_kl_per_keypoint, static_argnames="epsilon")(*batch, epsilon=epsilon)
+    found = jax.jit(heatmap.heatmap_kl_per_keypoint, static_argnames="epsilon")(*batch, epsilon=epsilon)
     expected = plain_kl(*batch, epsilon)
     close(found, expected, rtol=1e-5, atol=1e-6)
     close(kl(*batch, epsilon=epsilon), expected.mean(), rtol=1e-5)
@@ -53,14 +45,14 @@ def test_kl_equals_a_plain_one(batch, epsilon):
 def test_kl_is_shift_invariant_and_finite_for_extreme_logits(batch):
     logits, targets, weights = batch
     close(kl(logits + 100, targets, weights), kl(logits, targets, weights), rtol=1e-5)
-    value, gradient = jax.jit(jax.value_and_grad(heatmap_kl))(1e4 * logits, targets, weights)
+    value, gradient = jax.jit(jax.value_and_grad(heatmap.heatmap_kl))(1e4 * logits, targets, weights)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
 
 # Several levels
 
-loss = jax.jit(coarse_to_fine, static_argnames=("levels", "hardest"))
+loss = jax.jit(heatmap.coarse_to_fine, static_argnames=("levels", "hardest"))
 
 
 @pytest.fixture(scope="module")
@@ -95,19 +87,20 @@ def test_it_is_the_rule(levels_of_maps, hardest):
 
 def test_targets_are_the_kernels_of_opencv():
     """Their sigmas; small kernels there have rounded tables. The last cell inside of each kernel is not empty."""
-    np.testing.assert_allclose([kernel_sigma(kernel) for kernel in KERNELS], [2.6, 2.0, 1.7, 1.4, 1.1], rtol=1e-12)
+    np.testing.assert_allclose([heatmap.kernel_sigma(kernel) for kernel in heatmap.KERNELS],
+                               [2.6, 2.0, 1.7, 1.4, 1.1], rtol=1e-12)
     keypoints = np.array([[[80, 81], [500, 4]]], np.float32)
     targets, weights = jax.jit(
-        lambda points: coarse_to_fine_targets(
+        lambda points: heatmap.coarse_to_fine_targets(
             points, jnp.ones((1, 2)), image_size=(160, 160), heatmap_size=(40, 40)))(keypoints)
     assert [map_.shape for map_ in targets] == 5 * [(1, 40, 40, 2)]
     np.testing.assert_array_equal(weights, [[1, 0]])
-    for kernel, map_ in zip(KERNELS, np.asarray(targets), strict=True):
+    for kernel, map_ in zip(heatmap.KERNELS, np.asarray(targets), strict=True):
         assert np.all(map_[..., 1] == 0)
         row = map_[0, 20, :, 0]
         assert np.flatnonzero(row).tolist() == list(range(20 - kernel // 2, 21 + kernel // 2))
         offsets = np.arange(kernel) - kernel // 2
-        np.testing.assert_allclose(row[row > 0], np.exp(-offsets**2 / (2 * kernel_sigma(kernel)**2)), rtol=1e-5)
+        np.testing.assert_allclose(row[row > 0], np.exp(-offsets**2 / (2 * heatmap.kernel_sigma(kernel)**2)), rtol=1e-5)
     tables = {5: np.array([1, 4, 6, 4, 1]) / 6, 7: np.array([2, 7, 14, 18, 14, 7, 2]) / 18}
     for kernel, map_ in zip((7, 5), np.asarray(targets[-2:]), strict=True):
         row = map_[0, 20, :, 0]
@@ -118,11 +111,11 @@ def test_levels_and_stages(levels_of_maps):
     """A plain network is one stage of one level; whatever makes no whole stages is refused."""
     heatmaps, targets, weights = levels_of_maps
     finest = loss(heatmaps[-1:], targets[-1:], weights, levels=1)
-    np.testing.assert_allclose(finest, hardest_keypoints_mse(heatmaps[-1], targets[-1], weights), rtol=1e-6)
+    np.testing.assert_allclose(finest, heatmap.hardest_keypoints_mse(heatmaps[-1], targets[-1], weights), rtol=1e-6)
     alike = loss(heatmaps, targets[1:], weights, levels=2, hardest=None)
     coarse, _, last_coarse, _ = squares = [
         (((heatmaps[i] - targets[1 + i % 2]) ** 2).mean((1, 2)) * weights).mean() for i in range(4)]
     np.testing.assert_allclose(alike, squares[1] + squares[3] + (coarse + last_coarse) / 4, rtol=1e-5)
     for maps, wanted in ((heatmaps[:3], targets), (heatmaps, targets[:1]), ((), targets)):
         with pytest.raises(ValueError, match=f"{len(maps)} heatmaps and {len(wanted)} targets do not make stages of 2"):
-            coarse_to_fine(maps, wanted, weights, levels=2)
+            heatmap.coarse_to_fine(maps, wanted, weights, levels=2)

@@ -5,20 +5,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from kpjax.models.layers import (
-    BatchNorm,
-    Convolution,
-    GroupNorm,
-    convolve,
-    convolve_by_dot,
-    convolve_in_blocks,
-    depthwise_by_groups,
-    depthwise_by_shifts,
-    spatial_padding,
-    transposed_by_dilation,
-    transposed_in_phases,
-    upsample_nearest,
-)
+from kpjax.models import layers
 from kpjax.models.resnet import max_pool
 from kpjax.platforms import known_platform
 
@@ -50,27 +37,28 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
     def built_in(x, kernel):
         return jax.lax.conv_transpose(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
-    for form in (transposed_in_phases, transposed_by_dilation):  # of CPUs and of accelerators
+    for form in (layers.transposed_in_phases, layers.transposed_by_dilation):  # of CPUs and of accelerators
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
 @pytest.mark.parametrize(("form", "size", "stride"), [
-    *((convolve_by_dot, *sizes) for sizes in ((1, 1), (1, 2), (3, 1), (3, 2), (7, 2))),
-    *((convolve_in_blocks, size, 1) for size in (3, 5, 7, 9))])
+    *((layers.convolve_by_dot, *sizes) for sizes in ((1, 1), (1, 2), (3, 1), (3, 2), (7, 2))),
+    *((layers.convolve_in_blocks, size, 1) for size in (3, 5, 7, 9))])
 def test_a_dot_of_patches_and_a_convolution_of_blocks_equal_the_convolution(form, size, stride):
     assert_same_function(
-        lambda x, kernel: form(x, kernel, stride, size // 2), lambda x, kernel: convolve(x, kernel, stride, size // 2),
+        lambda x, kernel: form(x, kernel, stride, size // 2), lambda x, kernel: layers.convolve(x, kernel, stride,
+                                                                                                size // 2),
         draw(0, 2, 8, 10, 3), draw(1, size, size, 3, 5) / size)
 
 
 def test_the_module_takes_every_form():
     """By blocks for narrow maps under a large kernel, by a dot for 1x1 kernels, plainly for a map of odd size."""
     for size, side in ((7, 8), (7, 9), (1, 8), (9, 8)):
-        x, module = draw(0, 2, side, side, 3), Convolution(4, size)
+        x, module = draw(0, 2, side, side, 3), layers.Convolution(4, size)
         @jax.jit
         def both(key, x, module=module, size=size):
             found, variables = module.init_with_output(key, x)
-            return found, convolve(x, variables["params"]["kernel"], 1, size // 2)
+            return found, layers.convolve(x, variables["params"]["kernel"], 1, size // 2)
 
         with known_platform("cpu"):
             np.testing.assert_allclose(*both(jax.random.key(1), x), atol=1e-5)
@@ -83,17 +71,17 @@ def test_both_forms_of_a_depthwise_convolution_agree_with_their_gradients(stride
     x, kernel = (generator.normal(size=shape).astype(np.float32) for shape in ((2, 8, 6, 5), (3, 3, 1, 5)))
 
     def of(form):
-        return lambda x, kernel: form(jnp.pad(x, spatial_padding(x.shape, 3, stride, padding)), kernel, stride)
+        return lambda x, kernel: form(jnp.pad(x, layers.spatial_padding(x.shape, 3, stride, padding)), kernel, stride)
 
-    assert jax.eval_shape(of(depthwise_by_shifts), x, kernel).shape == (2, 8 // stride, 6 // stride, 5)
-    assert_same_function(of(depthwise_by_shifts), of(depthwise_by_groups), x, kernel)
+    assert jax.eval_shape(of(layers.depthwise_by_shifts), x, kernel).shape == (2, 8 // stride, 6 // stride, 5)
+    assert_same_function(of(layers.depthwise_by_shifts), of(layers.depthwise_by_groups), x, kernel)
 
 
 @pytest.mark.parametrize(("side", "stride", "torch", "tensorflow"), [
     (8, 1, (1, 1), (1, 1)), (8, 2, (1, 1), (0, 1)), (7, 2, (1, 1), (1, 1)), (7, 1, (1, 1), (1, 1))])
 def test_padding_of_both_kinds(side, stride, torch, tensorflow):
     for padding, expected in (("torch", torch), ("tensorflow", tensorflow)):
-        assert spatial_padding((1, side, side, 4), 3, stride, padding) == [(0, 0), expected, expected, (0, 0)]
+        assert layers.spatial_padding((1, side, side, 4), 3, stride, padding) == [(0, 0), expected, expected, (0, 0)]
 
 
 def test_max_pool_equals_the_windowed_maximum():
@@ -104,7 +92,7 @@ def test_max_pool_equals_the_windowed_maximum():
 
 def test_upsample_nearest_repeats_every_pixel():
     x = draw(0, 2, 3, 5, 4)
-    np.testing.assert_array_equal(upsample_nearest(x), x.repeat(2, 1).repeat(2, 2))
+    np.testing.assert_array_equal(layers.upsample_nearest(x), x.repeat(2, 1).repeat(2, 2))
 
 
 # Normalisation
@@ -115,7 +103,7 @@ def images():
 
 
 def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
-    layer = BatchNorm()
+    layer = layers.BatchNorm()
     variables = layer.init(jax.random.key(1), images, False)
     variables["params"] |= {"scale": jnp.arange(1.0, 5.0), "bias": jnp.arange(4.0)}
     y, mutated = jax.jit(lambda x: layer.apply(variables, x, True, mutable=["batch_stats"]))(images)
@@ -133,7 +121,7 @@ def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
 
 
 def test_group_norm_normalises_each_image_by_groups(images):
-    layer = GroupNorm(groups=2)
+    layer = layers.GroupNorm(groups=2)
     y, _ = jax.jit(lambda key: layer.init_with_output(key, images, True))(jax.random.key(1))
     grouped = np.asarray(y).reshape(8, 6, 2, 2)
     np.testing.assert_allclose(grouped.mean((1, 3)), 0, atol=1e-5)

@@ -8,18 +8,7 @@ import numpy as np
 import pytest
 
 from kpjax.evaluation.metrics import head_size, pck, pckh
-from kpjax.evaluation.probes.landmarks import (
-    Landmarks,
-    backward_errors,
-    between,
-    both_errors,
-    consistency,
-    draw_turns,
-    forward_errors,
-    labelled_subsets,
-    scaled_ridge,
-    turn_map,
-)
+from kpjax.evaluation.probes import landmarks as probes
 from kpjax.evaluation.probes.linear import fit_linear
 from kpjax.structures import Skeleton
 
@@ -30,12 +19,12 @@ Y_TRAIN = np.array([[9, 11, 21, 11, 15, 18], [10, 12, 22, 12, 16, 20], [8, 13, 2
 X_TEST = np.array([[11, 13, 21, 12], [12, 11, 22, 12]], np.float64)
 Y_TEST = np.array([[10, 12, 22, 12, 16, 20], [11, 10, 23, 11, 17, 18]], np.float64)
 FACE = Skeleton(("left_eye", "right_eye", "chin"))
-EYES = between(FACE, "left_eye", "right_eye")
+EYES = probes.between(FACE, "left_eye", "right_eye")
 EVERY_IMAGE = np.arange(6)[None]
 
 
 def landmarks(x, y):
-    return Landmarks(x.reshape(-1, 2, 2), y.reshape(-1, 3, 2), np.ones((len(x), 3)))
+    return probes.Landmarks(x.reshape(-1, 2, 2), y.reshape(-1, 3, 2), np.ones((len(x), 3)))
 
 
 TRAIN, TEST = landmarks(X_TRAIN, Y_TRAIN), landmarks(X_TEST, Y_TEST)
@@ -44,7 +33,7 @@ RESTING = np.tile([10.0, 12, 20, 11], (6, 1))
 
 
 def ridge(penalty=1e-4):
-    return scaled_ridge(32, penalty)
+    return probes.scaled_ridge(32, penalty)
 
 
 def distances(predicted, true):
@@ -63,7 +52,7 @@ def test_t8_forward():
                                atol=1e-6)
     np.testing.assert_allclose(fitted.slope[:, 0], [0.462794, 0.051501, 0.652385, -0.106205], atol=1e-6)
     np.testing.assert_allclose(distances(predicted, Y_TEST), [0.032395, 0.065788], atol=1e-6)
-    errors = forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge())
+    errors = probes.forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge())
     assert errors.mean == pytest.approx(4.909173, abs=1e-6)
     assert errors.deviation == 0
     assert errors.per_landmark.mean() == pytest.approx(errors.mean)
@@ -71,21 +60,22 @@ def test_t8_forward():
 
 @pytest.mark.parametrize(("penalty", "percent"), [(1e-4, 4.909173), (1e-5, 4.911992), (0.0, 4.912307)])
 def test_t8_penalties(penalty, percent):
-    assert forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge(penalty)).mean == pytest.approx(percent, abs=1e-6)
+    assert probes.forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge(penalty)).mean == pytest.approx(percent,
+                                                                                                       abs=1e-6)
 
 
 def test_t8_the_regressor_of_imm():
     predicted = IMM(X_TRAIN, Y_TRAIN)(X_TEST)
     np.testing.assert_allclose(predicted[0], [10.185552, 12.273993, 21.993816, 11.732191, 16.408909, 19.534944],
                                atol=1e-6)
-    errors = forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, IMM)
+    errors = probes.forward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, IMM)
     assert errors.mean == pytest.approx(4.856150, abs=1e-6)
 
 
-@pytest.mark.parametrize(("of_cells", "of_pixels"), [(scaled_ridge(32), scaled_ridge(128)), [IMM] * 2])
+@pytest.mark.parametrize(("of_cells", "of_pixels"), [(probes.scaled_ridge(32), probes.scaled_ridge(128)), [IMM] * 2])
 def test_t8_errors_do_not_depend_on_the_unit_of_coordinates(of_cells, of_pixels):
-    pixels = [Landmarks(4 * part.discovered, 4 * part.annotated, part.visible) for part in (TRAIN, TEST)]
-    for direction in (forward_errors, backward_errors):
+    pixels = [probes.Landmarks(4 * part.discovered, 4 * part.annotated, part.visible) for part in (TRAIN, TEST)]
+    for direction in (probes.forward_errors, probes.backward_errors):
         np.testing.assert_allclose(direction(*pixels, EYES, EVERY_IMAGE, of_pixels).mean,
                                    direction(TRAIN, TEST, EYES, EVERY_IMAGE, of_cells).mean, rtol=1e-9)
 
@@ -97,7 +87,7 @@ def test_backward_is_the_closed_form_the_other_way_round():
     scatter = rows.T @ rows
     r = goals.T @ rows @ np.linalg.inv(scatter + 1e-4 * (scatter.max() + 1e-12) * np.eye(6))
     expected = 32 * 100 * distances((a_test - a.mean(0)) @ r.T + b.mean(0), x_test).mean()
-    assert backward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge()).mean == pytest.approx(expected, rel=1e-9)
+    assert probes.backward_errors(TRAIN, TEST, EYES, EVERY_IMAGE, ridge()).mean == pytest.approx(expected, rel=1e-9)
 
 
 def test_t10_landmarks_that_rest():
@@ -106,8 +96,8 @@ def test_t10_landmarks_that_rest():
     np.testing.assert_array_equal(fitted.slope, 0)
     np.testing.assert_allclose(fitted(RESTING[:1])[0], [10.333333, 11.333333, 22.5, 11.666667, 16.5, 18.833333],
                                atol=1e-6)
-    assert forward_errors(*resting, EYES, EVERY_IMAGE, ridge()).mean == pytest.approx(8.194531, abs=1e-6)
-    assert backward_errors(*resting, EYES, EVERY_IMAGE, ridge()).mean == pytest.approx(0, abs=1e-12)
+    assert probes.forward_errors(*resting, EYES, EVERY_IMAGE, ridge()).mean == pytest.approx(8.194531, abs=1e-6)
+    assert probes.backward_errors(*resting, EYES, EVERY_IMAGE, ridge()).mean == pytest.approx(0, abs=1e-12)
     # Coordinates come as float32, whose rounding is far below a thousandth of a cell.
     noisy = RESTING + 1e-7 * np.random.default_rng(0).normal(size=RESTING.shape)
     np.testing.assert_array_equal(ridge()(noisy, Y_TRAIN).slope, 0)
@@ -118,12 +108,12 @@ def test_t11_one_image_more_than_said():
     np.testing.assert_allclose(fitted(X_TEST)[0], [9.666656, 11.666656, 21.666656, 11.666656, 15.666656, 19.333311],
                                atol=1e-6)
     np.testing.assert_allclose(distances(fitted(X_TEST), Y_TEST), [0.046895, 0.162943], atol=1e-6)
-    errors = forward_errors(TRAIN, TEST, EYES, np.arange(2)[None], ridge())
+    errors = probes.forward_errors(TRAIN, TEST, EYES, np.arange(2)[None], ridge())
     assert errors.mean == pytest.approx(10.491915, abs=1e-6)
-    assert labelled_subsets(6, 1, extra=1).shape == (10, 2)
+    assert probes.labelled_subsets(6, 1, extra=1).shape == (10, 2)
     # With one image exactly, the regressor is a constant.
     np.testing.assert_array_equal(ridge()(X_TRAIN[:1], Y_TRAIN[:1]).slope, 0)
-    found = both_errors(TRAIN, TEST, normaliser=EYES, regressor=ridge(), images=(1, None), extra=1)
+    found = probes.both_errors(TRAIN, TEST, normaliser=EYES, regressor=ridge(), images=(1, None), extra=1)
     assert found["forward/1"].per_subset.shape == (10,)
     assert found["forward/all"].mean == pytest.approx(4.909173, abs=1e-6)
 
@@ -138,24 +128,24 @@ def test_t13_pckh():
 
 
 def test_t6_the_turn_of_the_consistency_measure():
-    np.testing.assert_allclose(turn_map(15, 128)[:2], [[0.792555, -0.212364, 26.867829],
-                                                       [0.212364, 0.792555, -0.314808]], atol=1e-6)
+    np.testing.assert_allclose(probes.turn_map(15, 128)[:2], [[0.792555, -0.212364, 26.867829],
+                                                              [0.212364, 0.792555, -0.314808]], atol=1e-6)
 
 
 def test_consistency_is_the_distance_from_the_moved_landmark():
-    turns = draw_turns(200)
+    turns = probes.draw_turns(200)
     assert np.abs(turns.first).max() <= 40
     assert 12 < turns.second.std() < 18
-    np.testing.assert_array_equal(draw_turns(5).second, turns.second[:5])
-    maps = np.stack([turn_map(angle, 128) for angle in turns.second])
+    np.testing.assert_array_equal(probes.draw_turns(5).second, turns.second[:5])
+    maps = np.stack([probes.turn_map(angle, 128) for angle in turns.second])
     points = np.random.default_rng(0).uniform(20, 100, (200, 4, 2))
     following = np.einsum("nij,nkj->nki", maps, np.concatenate([points, np.ones((200, 4, 1))], -1))[..., :2]
-    assert consistency(points, following, maps).mean == pytest.approx(0, abs=1e-9)
+    assert probes.consistency(points, following, maps).mean == pytest.approx(0, abs=1e-9)
     off = following + np.array([[3.0, 0], [0, 1], [0, 0], [0, 2]])
-    found = consistency(points, off, maps)
+    found = probes.consistency(points, off, maps)
     np.testing.assert_allclose(found.per_landmark, [3, 1, 0, 2], atol=1e-9)
     np.testing.assert_allclose(found.ascending, [0, 1, 2, 3], atol=1e-9)
     assert found.mean == pytest.approx(1.5)
     # Resting in the middle is what fools it.
     middle = np.full((200, 1, 2), 64.0)
-    assert consistency(middle, middle, maps).mean < 1.5
+    assert probes.consistency(middle, middle, maps).mean < 1.5

@@ -17,7 +17,7 @@ def features_of_one_program():
     """Draws random features at once: their operations one by one take longer to compile than a step of training."""
     drawn = jax.jit(lambda key, widths: random_features(key, widths)[1], static_argnums=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adaptation, "random_features", lambda key, widths: (None, drawn(key, widths)))
+        patch.setattr(adaptation.models, "random_features", lambda key, widths: (None, drawn(key, widths)))
         yield
 
 

@@ -12,26 +12,18 @@ import pytest
 from kpjax.drawing.overlays import write_png
 from kpjax.systems import paper_numbers as module
 from kpjax.systems.paper_numbers import lines_of, paper_numbers
-from kpjax.systems.reports.report import (
-    Column,
-    Entry,
-    cell_text,
-    cost_text,
-    difference_text,
-    paired_differences,
-    tabulate,
-    write_report,
-)
+from kpjax.systems.reports import report
 from kpjax.training.finished_runs import read_history, runs_in
 
 NASTY = "<script>alert('&')</script>"
-PCK = Column("target/pck", "PCK", "%", 100.0)
-MAE = Column("target/mae", "MAE", "px", decimals=2, better="lower")
+PCK = report.Column("target/pck", "PCK", "%", 100.0)
+MAE = report.Column("target/mae", "MAE", "px", decimals=2, better="lower")
 COLUMNS = (PCK, MAE)
 ENTRIES = (
-    Entry("oracle", "oracle"), Entry("adabn", "control"), Entry("source_only", "baseline", paper={"target/pck": 61.8}),
-    Entry("regda", "method", NASTY, {"target/pck": 72.5}, note="a & b"), Entry("dann", "baseline"),
-    Entry("mcd", "baseline"))
+    report.Entry("oracle", "oracle"), report.Entry("adabn", "control"), report.Entry("source_only", "baseline",
+                                                                                     paper={"target/pck": 61.8}),
+    report.Entry("regda", "method", NASTY, {"target/pck": 72.5}, note="a & b"), report.Entry("dann", "baseline"),
+    report.Entry("mcd", "baseline"))
 VALUES = {"regda": (0.90, 0.92, 0.97), "adabn": (0.80, 0.70, 0.98), "source_only": (0.3,), "oracle": (1.0, 1.0),
           "stranger": (0.1,)}
 ERRORS = {"regda": (1.10, 1.08, 1.03), "adabn": (1.0, 1.0, 1.0), "source_only": (1.07,), "oracle": (0.5, 0.5),
@@ -71,26 +63,26 @@ def folder(tmp_path):
 
 
 def test_mean_deviation_and_the_best_among_the_rows_that_compete(folder):
-    lines = {line.entry.variant: line for line in tabulate(folder, ENTRIES, COLUMNS)}
+    lines = {line.entry.variant: line for line in report.tabulate(folder, ENTRIES, COLUMNS)}
     assert list(lines) == ["regda", "source_only", "dann", "mcd", "adabn", "oracle"]
     regda = lines["regda"].cells[0]
     assert regda.mean == pytest.approx((90 + 92 + 97) / 3)
     assert regda.deviation == pytest.approx(math.sqrt((3.0**2 + 1.0**2 + 4.0**2) / 2))
-    assert [cell_text(lines[name].cells[0], PCK) for name in ("regda", "source_only", "dann")] == [
+    assert [report.cell_text(lines[name].cells[0], PCK) for name in ("regda", "source_only", "dann")] == [
         "93.0 ± 3.6", "30.0", "–"]
     best = {name: line.best for name, line in lines.items()}
     assert (best["oracle"], best["regda"], best["adabn"]) == ((False, False), (True, False), (False, True))
     # 1.07 prints as 1.1, and what prints as 1.1 is equally good; adabn's 1.0 is better than both.
-    alike = tabulate(folder, ENTRIES, (MAE._replace(decimals=1),))
+    alike = report.tabulate(folder, ENTRIES, (MAE._replace(decimals=1),))
     assert [line.entry.variant for line in alike if line.best[0]] == ["adabn"]
-    assert not any(line.best[0] for line in tabulate(folder, ENTRIES[:1], (PCK,)))
+    assert not any(line.best[0] for line in report.tabulate(folder, ENTRIES[:1], (PCK,)))
 
 
 def test_a_value_that_is_not_finite_is_never_averaged_away(folder):
     write(folder, "dann", 0, {"target/pck": 0.99})
     write(folder, "dann", 1, {"target/pck": "nan"})  # as strict JSON holds it
-    line = next(line for line in tabulate(folder, ENTRIES, (PCK,)) if line.entry.variant == "dann")
-    assert cell_text(line.cells[0], PCK) == "undefined in 1 of 2"
+    line = next(line for line in report.tabulate(folder, ENTRIES, (PCK,)) if line.entry.variant == "dann")
+    assert report.cell_text(line.cells[0], PCK) == "undefined in 1 of 2"
     assert not line.best[0]
 
 
@@ -109,17 +101,18 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
     def runs(name, count=3):
         return runs_in([tmp_path / name / f"seed-{seed}" for seed in range(count)])
 
-    assert difference_text(paired_differences(runs("one"), runs("other"), "score"), 3) == "not run"
+    assert report.difference_text(report.paired_differences(runs("one"), runs("other"), "score"), 3) == "not run"
     for seed in range(3):
         write(tmp_path, "one", seed, {"score": 10.0 * seed + seed + 1}, steps=1)
         if seed:
             write(tmp_path, "other", seed, {"score": 10.0 * seed})
-    assert difference_text(paired_differences(runs("one", 2), runs("other", 2), "score"), 2) == "+2.0 (1 of 2)"
+    assert report.difference_text(report.paired_differences(runs("one", 2), runs("other", 2), "score"),
+                                  2) == "+2.0 (1 of 2)"
     write(tmp_path, "other", 0, {"score": 0.0})
-    assert (values := paired_differences(runs("one"), runs("other"), "score")) == [1, 2, 3]
-    assert difference_text(values, 3, decimals=2) == "+2.00 [-0.48, +4.48]"
-    assert difference_text([0.8064, 0.8065, 0.8064], 3) == "+0.8"  # equal but for rounding
-    assert cost_text(runs("one")) == "1 steps, 0 images, 0 s"
+    assert (values := report.paired_differences(runs("one"), runs("other"), "score")) == [1, 2, 3]
+    assert report.difference_text(values, 3, decimals=2) == "+2.00 [-0.48, +4.48]"
+    assert report.difference_text([0.8064, 0.8065, 0.8064], 3) == "+0.8"  # equal but for rounding
+    assert report.cost_text(runs("one")) == "1 steps, 0 images, 0 s"
 
 
 # A report
@@ -132,9 +125,9 @@ def rows_of_page(text):
 
 
 def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(folder):
-    path = write_report(folder, tabulate(folder, ENTRIES, COLUMNS), COLUMNS, title=f"A title {NASTY}",
-                        summary="Its summary.",
-                        commands=["python -m experiments.regda demo --workdir 'runs of mine' && echo <done>"])
+    path = report.write_report(folder, report.tabulate(folder, ENTRIES, COLUMNS), COLUMNS, title=f"A title {NASTY}",
+                               summary="Its summary.",
+                               commands=["python -m experiments.regda demo --workdir 'runs of mine' && echo <done>"])
     assert path == folder / "report.html"
     text = path.read_text()
     rows = rows_of_page(text)

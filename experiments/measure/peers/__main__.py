@@ -92,7 +92,7 @@ class Score(Checked):
 
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
     runs: tuple[Path, ...] = ()  # folders, .../<variant>/seed-<n>
-    room: Path | None = None  # folder whose results.csv gets the numbers, such as experiments/peers; none by default
+    room: Path | None = None  # whose results.csv gets the numbers, such as experiments/measure/peers; none by default
     schedule: str = ""  # of the peers' rows, as a setting: such as `full` for all epochs of a peer's defaults
 
     def __call__(self) -> None:

@@ -117,7 +117,6 @@ def teacher_adaptation(
 
     Raises:
         ValueError: a term reads an unknown output.
-        InputError: a share or probability is out of its bounds.
     """
     model, codec, normalise = setup.model, setup.codec, setup.normalise
     read = checked_views(objective, (SOURCE, TARGET, ANSWER), "teacher_adaptation")

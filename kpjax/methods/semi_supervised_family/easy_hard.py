@@ -20,16 +20,7 @@ from kpjax.augment.random_maps import draw_scale_rotation
 from kpjax.heatmaps import Codec, decode_argmax
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import (
-    augmented,
-    check_equal_batches,
-    checked_views,
-    deinterleave,
-    empty_images,
-    initial_variables,
-    interleave,
-    train_pass,
-)
+from kpjax.methods import forward
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.semi_supervised_family.objectives import LABELLED, STREAMS, UNLABELLED
 from kpjax.methods.setup import Setup, heatmap_predict
@@ -69,22 +60,22 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
         InputError: from `init`, if the streams' batches have different sizes.
     """
     model, codec, normalise = setup.model, setup.codec, setup.normalise
-    read = checked_views(objective, (LABELLED, HARD, ANSWER), "easy_hard")
+    read = forward.checked_views(objective, (LABELLED, HARD, ANSWER), "easy_hard")
     seen = [name for name in (LABELLED, HARD) if name in read]
     to_image, boxes = geometry.invert(codec.to_heatmap), hide or hide_boxes()
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        check_equal_batches({name: streams[name] for name in STREAMS})
-        images = empty_images(setup.augment, streams, LABELLED)
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        forward.check_equal_batches({name: streams[name] for name in STREAMS})
+        images = forward.empty_images(setup.augment, streams, LABELLED)
+        variables = forward.initial_variables(model, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         params, statistics = state.variables["params"], state.variables["batch_stats"]
-        examples = augmented(setup.augment, {name: streams[name] for name in STREAMS}, key)
+        examples = forward.augmented(setup.augment, {name: streams[name] for name in STREAMS}, key)
         easy = examples[UNLABELLED]
         _, maps = random_warp(HARDER)(named_key(key, "hard"), easy)
-        answer, _ = train_pass(model, params, statistics, normalise(easy.image))
+        answer, _ = forward.train_pass(model, params, statistics, normalise(easy.image))
         outputs = {ANSWER: geometry.warp_heatmaps(answer, maps, codec.to_heatmap)}
         images = {LABELLED: examples[LABELLED].image}
         if HARD in read:
@@ -93,9 +84,9 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
             images[HARD] = geometry.warp(holed, maps)
 
         def objective_of(params):
-            together = normalise(interleave(*(images[name] for name in seen)))
-            heatmaps, after = train_pass(model, params, statistics, together)
-            found = dict(zip(seen, deinterleave(heatmaps, len(seen)), strict=True))
+            together = normalise(forward.interleave(*(images[name] for name in seen)))
+            heatmaps, after = forward.train_pass(model, params, statistics, together)
+            found = dict(zip(seen, forward.deinterleave(heatmaps, len(seen)), strict=True))
             value, parts = total(objective, outputs | found, examples)
             return value, (parts, after)
 

@@ -26,16 +26,7 @@ from kpjax import geometry
 from kpjax.augment.augmentations import random_warp
 from kpjax.augment.random_maps import PERSPECTIVE, DrawMap
 from kpjax.losses.objective import Objective, constant, total
-from kpjax.methods.forward import (
-    augmented,
-    check_equal_batches,
-    checked_views,
-    deinterleave,
-    empty_images,
-    initial_variables,
-    interleave,
-    train_pass,
-)
+from kpjax.methods import forward
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.semi_supervised_family.objectives import (
     IMAGES,
@@ -84,7 +75,7 @@ def semi_supervised(
         InputError: the streams' batches have different sizes.
     """
     model, codec, normalise = setup.model, setup.codec, setup.normalise
-    read = checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
+    read = forward.checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
     passes = [run] if warped_pass == "joint" else [
@@ -93,8 +84,8 @@ def semi_supervised(
     streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(setup.augment, streams, streams_read[0])
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        images = forward.empty_images(setup.augment, streams, streams_read[0])
+        variables = forward.initial_variables(model, named_key(key, "model"), images, start)
         if described:
             fresh = initial_semantic(model, named_key(key, "semantic"), variables, images, feature_width)
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
@@ -102,8 +93,8 @@ def semi_supervised(
 
     def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
-        check_equal_batches({stream: streams[stream] for stream in streams_read})
-        examples, maps = augmented(setup.augment, {stream: streams[stream] for stream in streams_read}, key), {}
+        forward.check_equal_batches({stream: streams[stream] for stream in streams_read})
+        examples, maps = forward.augmented(setup.augment, {stream: streams[stream] for stream in streams_read}, key), {}
         for stream in streams_read:
             if (view := warped(stream)) in run:
                 moved = random_warp(draw_map)(named_key(key, view), examples[stream])
@@ -119,20 +110,20 @@ def semi_supervised(
         return targets if view == LABELLED else geometry.warp_heatmaps(
             targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
 
-    def forward(params, statistics, examples, given):
+    def outputs_of(params, statistics, examples, given):
         """Returns the outputs that the terms read, with those given, and the running statistics afterwards."""
         outputs, afterwards = dict(given), []
         for images in passes:
-            together = normalise(interleave(*(examples[view].image for view in images)))
-            (heatmaps, feature_maps), after = train_pass(
+            together = normalise(forward.interleave(*(examples[view].image for view in images)))
+            (heatmaps, feature_maps), after = forward.train_pass(
                 model, _of_model(params), statistics, together, method=heatmaps_and_features)
             afterwards.append(after)
-            outputs |= dict(zip(images, deinterleave(heatmaps, len(images)), strict=True))
+            outputs |= dict(zip(images, forward.deinterleave(heatmaps, len(images)), strict=True))
             if names := [name for name, view in described.items() if view in images]:
                 chosen = [images.index(described[name]) for name in names]
                 inputs = [_some_of(each, len(images), chosen) for each in feature_inputs(*feature_maps)]
-                masks = interleave(*(masks_of(name, outputs, examples) for name in names))
-                z, logits = (deinterleave(each, len(names)) for each in classified(
+                masks = forward.interleave(*(masks_of(name, outputs, examples) for name in names))
+                z, logits = (forward.deinterleave(each, len(names)) for each in classified(
                     params["semantic"], inputs, masks, one_scale))
                 outputs |= {name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)}
         return outputs, afterwards[0]
@@ -141,7 +132,7 @@ def semi_supervised(
         examples, maps = view_examples(streams, key)
 
         def objective_of(params):
-            outputs, statistics = forward(params, state.variables["batch_stats"], examples, maps)
+            outputs, statistics = outputs_of(params, state.variables["batch_stats"], examples, maps)
             value, parts = total(objective, outputs, examples, scales(state.step.astype(jnp.float32)))
             return value, (parts, statistics)
 
@@ -171,5 +162,5 @@ def _some_of(array: jax.Array, count: int, chosen: Sequence[int]) -> jax.Array:
     """Selects some of `count` interleaved arrays, interleaved again."""
     if list(chosen) == list(range(count)):
         return array
-    arrays = deinterleave(array, count)
-    return interleave(*(arrays[number] for number in chosen))
+    arrays = forward.deinterleave(array, count)
+    return forward.interleave(*(arrays[number] for number in chosen))

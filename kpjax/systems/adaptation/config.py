@@ -173,7 +173,7 @@ def of_core(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
     core = {name: value for name, value in configs.config_as_json(config.core).items() if name != "core_epoch"}
     return core | {"image_size": config.data.image_size, "network": configs.config_as_json(config.network),
-                   "backbone": configs.config_as_json(config.backbone)}
+                   "backbone": configs.config_as_json(config.backbone), "tightness": config.data.test_tightness}
 
 
 def of_training(config: Config) -> dict[str, Any]:

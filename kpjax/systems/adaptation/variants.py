@@ -1,26 +1,19 @@
 """Variants: what is compared, and how each is built."""
 import functools
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, named_key
+from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, models, named_key
 from kpjax.methods import perceptual
 from kpjax.methods.adaptation_family.adaptation import HEAD, RELEASED_SIGMA, released_optimizer
 from kpjax.methods.adaptation_family.view_pairs import similarity_views
-from kpjax.models import (
-    VGG,
-    FeatureMaps,
-    HeatmapHead,
-    KeypointNetwork,
-    RandomFeatures,
-    ResidualGenerator,
-    random_features,
-)
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
+from kpjax.systems import configs
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import STAND_IN, Config
 from kpjax.systems.system import Variant
@@ -44,11 +37,11 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def network(config: Config, keypoints: int) -> KeypointNetwork:
+def network(config: Config, keypoints: int) -> models.KeypointNetwork:
     """Builds the network of the core and of all variants, with the head of an hourglass."""
     dtype = jnp.dtype(config.network.dtype)
     built = config.backbone.applied_to(config.network.build(keypoints, stride=STRIDE))
-    return built.clone(head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+    return built.clone(head=models.HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
 
 
 def build(config: Config, variant: str) -> Method:
@@ -59,20 +52,21 @@ def build(config: Config, variant: str) -> Method:
 @functools.lru_cache(maxsize=32)
 def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
+    released = released_optimizer(decay_to=optimizer.decay_to)
     # which features compare images
-    comparing = {"perceptual": RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))
+    comparing = {"perceptual": models.RandomFeatures(comparison.stand_in_widths, jnp.dtype(config.network.dtype))
                  } if comparison.perceptual == STAND_IN else perceptual.perceptual_options(
                      comparison.perceptual, _vgg(config))
-    objective = methods.adaptation_objective(perceptual=True, balanced=isinstance(comparing["perceptual"], FeatureMaps))
+    balanced = isinstance(comparing["perceptual"], models.FeatureMaps)
     setup = methods.Setup(
         network(config, config.landmarks), Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=RELEASED_SIGMA),
-        released_optimizer(decay_to=optimizer.decay_to),
+        configs.optimizer_of(replace(config, backbone=configs.Backbone()), released),
         optimizer.rates(config.steps), augment.no_augmentation(), config.backbone.normalise)
     return methods.adaptation(
-        setup, objective=objective, trained=parametrisation,
-        generator=ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
-                                    jnp.dtype(config.network.dtype)),
+        setup, objective=methods.adaptation_objective(perceptual=True, balanced=balanced), trained=parametrisation,
+        generator=models.ResidualGenerator(comparison.generator_width, comparison.generator_blocks,
+                                           jnp.dtype(config.network.dtype)),
         **comparing, view_pair=similarity_views(size=(side, side), shown=config.shown))
 
 
@@ -91,8 +85,8 @@ def plain_of(trained: Trained, variant: str) -> Variables:
 # The network that compares images
 
 
-def _vgg(config: Config) -> VGG:
-    return VGG(19, RELU_TAPS, jnp.dtype(config.network.dtype))
+def _vgg(config: Config) -> models.VGG:
+    return models.VGG(19, RELU_TAPS, jnp.dtype(config.network.dtype))
 
 
 def perceptual_start(config: Config) -> dict[str, Any]:
@@ -101,5 +95,5 @@ def perceptual_start(config: Config) -> dict[str, Any]:
     if comparison.perceptual == STAND_IN:
         print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")
-        return {"perceptual": random_features(key, comparison.stand_in_widths)[1]}
+        return {"perceptual": models.random_features(key, comparison.stand_in_widths)[1]}
     return perceptual.perceptual_start(comparison.perceptual, _vgg(config), image_size=config.data.image_size)

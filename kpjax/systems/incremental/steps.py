@@ -232,8 +232,8 @@ def _expanding(run: Run, source: Source, start: Mapping[str, Any]) -> tuple[Any,
         return shard({"labelled": batches[step]}, mesh)
 
     def importance(trained: Trained) -> Any:
-        measure = importance_of(run.setting, "fisher")
-        return finished(reduce(measure, trained, some, batch_size=IMPORTANCE_BATCH))
+        found = finished(reduce(importance_of(run.setting, "fisher"), trained, some, batch_size=IMPORTANCE_BATCH))
+        return losses.normalised_importance(found) if config.normalise_importance else found
 
     begin = {"teacher": start.get("expanded_variables", start["teacher"]), "increment": start["increment"]}
     if run.job.plan:

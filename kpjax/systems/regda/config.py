@@ -43,7 +43,7 @@ class DomainAugmentation:
     rotation: float = 180.0  # degrees either way, of the published augmentation, "regda"
     colour_matrix: float = 0.5  # of random colours, as is the next
     colour_pivot: tuple[float, float] = (0.0, 0.0)  # bounds of the grey about which colours are mixed
-    augment_target: bool = True  # False: images of the target domain are only resized
+    augment_target: bool = True  # False: RegDA and DD only resize images of the target domain
 
     @property
     def reach(self) -> augment.Reach | None:

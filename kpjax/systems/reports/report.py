@@ -20,6 +20,7 @@ from markupsafe import Markup
 from kpjax.drawing.charts import COLOURS, Curve, Dots, dot_plot, image_tag, line_plot
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.files import write_text
+from kpjax.systems.configs import TUNING_SEEDS
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import FinishedRun, VariantRuns, read_history, read_variants, variant_folders
 
@@ -88,12 +89,14 @@ class Line(NamedTuple):
         return self.entry.label or self.entry.variant
 
 
-def tabulate(folder: Path, entries: Sequence[Entry], columns: Sequence[Column]) -> list[Line]:
+def tabulate(folder: Path, entries: Sequence[Entry], columns: Sequence[Column], tuning: bool = False) -> list[Line]:
     """Reads the runs of a preset (runs/<experiment>/<preset>) and returns a line for each entry, ordered by kind.
 
-    An entry without a finished run has empty cells. Raises InputError for a results.json that cannot be used.
+    An entry without a finished run has empty cells. tuning: reads the tuning seeds in place of the others. Raises
+    InputError for a results.json that cannot be used.
     """
-    found = read_variants(folder)
+    found = {name: runs._replace(finished=tuple(run for run in runs.finished if (run.seed in TUNING_SEEDS) == tuning))
+             for name, runs in read_variants(folder).items()}
     return lines_of([(entry, found.get(entry.variant)) for entry in entries], columns)
 
 

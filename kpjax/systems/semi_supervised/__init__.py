@@ -134,7 +134,10 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
         return {"keypoints": labels.keypoints, "visible": labels.visible}
 
     name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    labels = make() if job.plan else kept_arrays(job.folder / "pseudo_labels.npz", make)
+    if job.plan:
+        system.result_of(job._replace(variant=teacher))
+        return data.unlabelled
+    labels = kept_arrays(job.folder / "pseudo_labels.npz", make)
     return with_labels(data.unlabelled, **labels, name=name)
 
 
@@ -143,7 +146,7 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
 
 def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
            ) -> dict[str, float]:
-    """Computes PCK (a distance of exactly the threshold is a hit, all keypoints weigh the same) and errors."""
+    """Computes PCK (a distance of exactly the threshold is a hit, each point weighs the same) and errors."""
     return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, pooled=True,
                            uncounted=config.uncounted_keypoints, contours=config.data.contours, details=details)
 

@@ -2,38 +2,25 @@
 import numpy as np
 import pytest
 
-from kpjax.lab.animals.smoothing import (
-    ENDLESS,
-    centred_points,
-    ensemble_observations,
-    ensemble_smoother,
-    filled,
-    filtered,
-    fit_smoothing,
-    gap_lengths,
-    median_filtered,
-    negative_log_likelihood,
-    single_smoother,
-    smooth_random_walk,
-)
+from kpjax.lab.animals import smoothing
 
 
 def sequential(y, noise, initial, step):
     """The Kalman filter and the Rauch-Tung-Striebel smoother of one sequence, frame by frame in float64."""
-    filtered, loss, mean, variance = [], 0.0, 0.0, initial
+    forward, loss, mean, variance = [], 0.0, 0.0, initial
     for t, (seen, r) in enumerate(zip(y, noise, strict=True)):
         variance = variance + step * (t > 0)
         if np.isfinite(seen):
             total = variance + r
             loss += 0.5 * (np.log(2 * np.pi * total) + (seen - mean) ** 2 / total)
             mean, variance = mean + variance / total * (seen - mean), variance * r / total
-        filtered.append((mean, variance))
-    smoothed = [filtered[-1]]
-    for mean, variance in filtered[-2::-1]:
+        forward.append((mean, variance))
+    smoothed = [forward[-1]]
+    for mean, variance in forward[-2::-1]:
         gain = variance / (variance + step)
         later, later_variance = smoothed[-1]
         smoothed.append((mean + gain * (later - mean), variance + gain ** 2 * (later_variance - variance - step)))
-    return np.array(filtered), np.array(smoothed[::-1]), loss
+    return np.array(forward), np.array(smoothed[::-1]), loss
 
 
 def walks(seed, frames=150, count=6, gaps=0.2, spread=20.0):
@@ -51,9 +38,9 @@ def walks(seed, frames=150, count=6, gaps=0.2, spread=20.0):
 @pytest.mark.parametrize("seed", range(3))
 def test_many_walks_at_once_are_each_filtered_and_smoothed(seed):
     given = walks(seed)
-    forwards, smoothed = list(filtered(*given)), smooth_random_walk(*given)
+    forwards, smoothed = list(smoothing.filtered(*given)), smoothing.smooth_random_walk(*given)
     forwards = np.stack([one[2] for one in forwards]), np.stack([one[3] for one in forwards])
-    losses = negative_log_likelihood(*given)
+    losses = smoothing.negative_log_likelihood(*given)
     for column in range(given[0].shape[1]):
         expected_filter, expected, loss = sequential(*(value[..., column] for value in given))
         for found, wanted in ((forwards, expected_filter), (smoothed, expected)):
@@ -74,14 +61,14 @@ def test_the_ensemble_is_smoothed_as_the_model_says():
     points = ensemble()
     points[:, 30:40, 1] = np.nan
     points[0, 50, 2] = np.nan
-    found = ensemble_smoother(points)
+    found = smoothing.ensemble_smoother(points)
     for keypoint, step in enumerate(found.s):
         for axis in range(2):
             seen = points[:, :, keypoint, axis]
             gone = np.isnan(seen).all(0)
-            filled = np.where(gone, 0, seen)
-            y = np.where(gone, np.nan, np.nanmedian(filled, 0))
-            noise = np.nanvar(filled, 0)
+            bridged = np.where(gone, 0, seen)
+            y = np.where(gone, np.nan, np.nanmedian(bridged, 0))
+            noise = np.nanvar(bridged, 0)
             middle, spread = np.nanmean(y), np.nanvar(y)
             _, expected, _ = sequential(y - middle, noise, spread, step)
             np.testing.assert_allclose(found.points[:, keypoint, axis], middle + expected[:, 0], atol=1e-9)
@@ -97,7 +84,7 @@ def test_the_fit_finds_the_step_that_made_the_walk(step):
     noise = np.ones((2, 2))
     y = truth + generator.normal(size=truth.shape)
     y[generator.random(2000) < 0.1] = np.nan
-    found = fit_smoothing(y - np.nanmean(y, 0), noise, np.nanvar(y, 0))
+    found = smoothing.fit_smoothing(y - np.nanmean(y, 0), noise, np.nanvar(y, 0))
     assert (np.abs(np.log(found / step)) < np.log(1.3)).all()
 
 
@@ -106,7 +93,7 @@ def test_medians_and_variances_of_those_that_see_a_point():
     points[:, 0, 0, 0], points[:, 0, 0, 1] = [4, 1, 3, 8], [0, 0, 0, 2]
     points[1:, 0, 1] = [[1, 1], [2, 2], [9, 3]]
     points[2, 0, 2] = 5
-    found = ensemble_observations(points)
+    found = smoothing.ensemble_observations(points)
     np.testing.assert_allclose(found[0][0], [[3.5, 0], [2, 2], [np.nan, np.nan], [np.nan, np.nan]])
     np.testing.assert_allclose(found[1][0, :2], [[6.5, 0.75], [38 / 3, 2 / 3]])
     assert np.isnan(found[1][0, 2:]).all()
@@ -115,7 +102,7 @@ def test_medians_and_variances_of_those_that_see_a_point():
 def test_far_from_the_ends_variances_are_in_balance():
     """The filter's p is (p + 1) / (p + 2), and the smoother's p (p + 1) / (2 p + 1)."""
     y = np.random.default_rng(8).normal(size=(200, 2))
-    _, variance = smooth_random_walk(y, np.ones_like(y), np.ones(2), np.ones(2))
+    _, variance = smoothing.smooth_random_walk(y, np.ones_like(y), np.ones(2), np.ones(2))
     assert variance[100] == pytest.approx(1 / np.sqrt(5), rel=1e-9)
 
 
@@ -132,9 +119,10 @@ def wandering(frames, step, noise, seed=0):
 def test_one_network_is_smoothed_as_far_as_it_shakes(step, noise):
     """The optimal smoother knows both variances; the fitted one is nearly as good, and its bands hold the truth."""
     truth, seen = wandering(600, step, noise)
-    found = single_smoother(seen)
-    best, variances = smooth_random_walk(seen - seen.mean(0), np.full(seen.shape, noise ** 2), np.full((2, 2), 1e6),
-                                         np.full((2, 1), step ** 2))
+    found = smoothing.single_smoother(seen)
+    best, variances = smoothing.smooth_random_walk(seen - seen.mean(0), np.full(seen.shape, noise ** 2),
+                                                   np.full((2, 2), 1e6),
+                                                   np.full((2, 1), step ** 2))
     error, least = (np.sqrt(((one - truth) ** 2).mean()) for one in (found.points, best + seen.mean(0)))
     assert error < 1.05 * least + 0.02
     if noise >= step:  # else the noise hardly shows
@@ -146,7 +134,7 @@ def test_one_network_is_smoothed_as_far_as_it_shakes(step, noise):
 def test_one_network_with_gaps_a_still_point_and_one_never_seen():
     truth, seen = wandering(200, 0.5, 1.0)
     seen[50:60, 0], seen[:, 1] = np.nan, [7.0, 8.0]
-    found = single_smoother(np.concatenate([seen, np.full((200, 1, 2), np.nan)], 1))
+    found = smoothing.single_smoother(np.concatenate([seen, np.full((200, 1, 2), np.nan)], 1))
     np.testing.assert_allclose(found.points[:, 1], np.broadcast_to([7.0, 8.0], (200, 2)), atol=1e-4)
     assert np.abs(found.points[50:60, 0] - truth[50:60, 0]).max() < 5
     assert (found.variances[55, 0] > found.variances[30, 0]).all()
@@ -179,9 +167,9 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("s", PUBLISHED)
 def test_points_are_those_of_the_authors_package(s):
-    seen, spreads = ensemble_observations(OF_NETWORKS)
-    y, mean, spread = centred_points(seen)
-    found, _ = smooth_random_walk(y, spreads, spread, np.array(s)[:, None])
+    seen, spreads = smoothing.ensemble_observations(OF_NETWORKS)
+    y, mean, spread = smoothing.centred_points(seen)
+    found, _ = smoothing.smooth_random_walk(y, spreads, spread, np.array(s)[:, None])
     np.testing.assert_allclose(mean + found, PUBLISHED[s].reshape(8, 2, 2), atol=1e-4)
 
 
@@ -193,19 +181,22 @@ def track(*values):
 
 
 def test_an_outlier_goes_and_a_gap_stays():
-    found = median_filtered(track(1, 2, 90, 4, 5, np.nan, 7), 3)
+    found = smoothing.median_filtered(track(1, 2, 90, 4, 5, np.nan, 7), 3)
     np.testing.assert_array_equal(found[:, 0], [1, 2, 4, 5, 4.5, np.nan, 7])
     np.testing.assert_array_equal(found[:, 1], 2 * found[:, 0])
-    np.testing.assert_array_equal(median_filtered(track(3, 1, 2), 1), track(3, 1, 2))
-    np.testing.assert_array_equal(median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2])
-    np.testing.assert_array_equal(median_filtered(track(5, 1, 3, 9), 7)[:, 0], [5, 3, 3, 9])  # shorter than the window
+    np.testing.assert_array_equal(smoothing.median_filtered(track(3, 1, 2), 1), track(3, 1, 2))
+    np.testing.assert_array_equal(smoothing.median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2])
+    np.testing.assert_array_equal(smoothing.median_filtered(track(5, 1, 3, 9), 7)[:, 0],
+                                  [5, 3, 3, 9])  # shorter than the window
 
 
 def test_short_gaps_are_filled_and_long_ones_and_ends_are_not():
     points = track(np.nan, 1, np.nan, np.nan, 4, np.nan, np.nan, np.nan, 8, np.nan)
-    np.testing.assert_array_equal(filled(points, 2)[:, 0], [np.nan, 1, 2, 3, 4, np.nan, np.nan, np.nan, 8, np.nan])
-    np.testing.assert_array_equal(filled(points, 3), track(np.nan, *range(1, 9), np.nan))
-    np.testing.assert_array_equal(filled(points, 0), points)
-    np.testing.assert_array_equal(filled(track(np.nan, np.nan), 5), track(np.nan, np.nan))
-    assert gap_lengths(np.isfinite(points[:, 0])).tolist() == [ENDLESS, 0, 2, 2, 0, 3, 3, 3, 0, ENDLESS]
-    assert filled(np.stack([points, points + 1], 1), 3).shape == (10, 2, 2)
+    np.testing.assert_array_equal(smoothing.filled(points, 2)[:, 0], [np.nan, 1, 2, 3, 4, np.nan, np.nan, np.nan, 8,
+                                                                      np.nan])
+    np.testing.assert_array_equal(smoothing.filled(points, 3), track(np.nan, *range(1, 9), np.nan))
+    np.testing.assert_array_equal(smoothing.filled(points, 0), points)
+    np.testing.assert_array_equal(smoothing.filled(track(np.nan, np.nan), 5), track(np.nan, np.nan))
+    assert smoothing.gap_lengths(np.isfinite(points[:, 0])).tolist() == [smoothing.ENDLESS, 0, 2, 2, 0, 3, 3, 3, 0,
+                                                                         smoothing.ENDLESS]
+    assert smoothing.filled(np.stack([points, points + 1], 1), 3).shape == (10, 2, 2)

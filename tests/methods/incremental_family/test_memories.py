@@ -7,15 +7,8 @@ import pytest
 from tiny_parts import CODEC, KEYPOINTS, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
+from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.incremental import State, Tracker, incremental
-from kpjax.methods.incremental_family.memories import (
-    FISHER_EVERY,
-    adaptive_consolidation,
-    expanded_copy,
-    expanded_variables,
-    train_expanded,
-    walk_by_updates,
-)
 from kpjax.methods.incremental_family.objectives import new_keypoints_term, penalty_term
 from kpjax.methods.incremental_family.step_spec import increment
 
@@ -33,7 +26,7 @@ def starting(**trees):
 
 
 def test_the_next_step_of_a_walk_goes_on_from_the_last_also_from_the_plain_mapping_of_a_file():
-    walk, first, moved = walk_by_updates(), jnp.float32(1.0), jnp.float32(0.9)
+    walk, first, moved = memories.walk_by_updates(), jnp.float32(1.0), jnp.float32(0.9)
     walked = walk.tracker.after_update(walk.tracker.init(first, {}), gradient=jnp.float32(0.4), old=first, new=moved)
     assert float(walked.score) == pytest.approx(3.731343, abs=2e-5)  # and so on, see tests/papers
     carried, _ = walk.end_of_step(walked)
@@ -46,7 +39,7 @@ def test_a_walk_inside_the_method_sees_the_applied_gradient():
     """One update with momentum's first step: d = -rate g, with the penalty's pull in g."""
     anchor = jax.tree.map(lambda leaf: leaf + 0.01, start()["teacher"]["params"])
     importance = jax.tree.map(jnp.ones_like, anchor)
-    walk = walk_by_updates().tracker
+    walk = memories.walk_by_updates().tracker
     tracker = Tracker(lambda params, start: {"walk": walk.init(params, start)}, lambda tree, **step: {
         "walk": walk.after_update(tree["walk"], **step), "step": step})
     method = method_of(NEW | {"penalty": penalty_term(half=False)}, tracker)
@@ -84,21 +77,21 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
         measured.append(trained.variables["params"]["w"])
         return jax.tree.map(jnp.square, trained.variables["params"])
 
-    state = copy_of(7)._replace(tracked=expanded_copy(copy_of(1)))
+    state = copy_of(7)._replace(tracked=memories.expanded_copy(copy_of(1)))
     assert state.tracked["importance"] == {"w": 0}
-    function = train_expanded(update, importance_of, epoch_steps=2)
+    function = memories.train_expanded(update, importance_of, epoch_steps=2)
     trained = function(state, 0)
     assert trained.variables == state.variables
-    assert expanded_variables(trained.tracked) == copy_of(1 + 0 + 1).variables
+    assert memories.expanded_variables(trained.tracked) == copy_of(1 + 0 + 1).variables
     assert (trained.tracked["copy"].step, trained.tracked["importance"]) == (2, {"w": 4})
     later = function(trained, 2)
     assert (later.tracked["anchor"], later.tracked["importance"], len(measured)) == ({"w": 2 + 2 + 3}, {"w": 4}, 1)
-    function(later, 2 * FISHER_EVERY)
+    function(later, 2 * memories.FISHER_EVERY)
     assert measured == [2, 7 + 10 + 11]
 
 
 def test_a_term_reads_what_is_tracked():
-    method = method_of(NEW | {"expanded": penalty_term(tracked=True)}, adaptive_consolidation())
+    method = method_of(NEW | {"expanded": penalty_term(tracked=True)}, memories.adaptive_consolidation())
     params, streams = start()["teacher"]["params"], {"labelled": batch("labelled")}
     given = starting(expanded={"anchor": params, "importance": params})
     state = jax.eval_shape(method.init, KEY, streams, given)

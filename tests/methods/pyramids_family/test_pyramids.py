@@ -10,14 +10,7 @@ from tiny_parts import BATCH, SIDE, Features, batch, centred, drawn, endless, fo
 
 from kpjax.augment.augmentations import colour_jitter
 from kpjax.errors import RunError
-from kpjax.evaluation.degeneracy import (
-    baseline_errors,
-    counted,
-    first_counts,
-    live_keypoints,
-    spread_of,
-    stop_if_collapsed,
-)
+from kpjax.evaluation import degeneracy
 from kpjax.losses.objective import Term
 from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.discovery import State, StillCamera, level_skeleton, moving_places, still_videos
@@ -157,7 +150,7 @@ def test_both_frames_are_augmented_alike():
     assert update(state, same, KEY)[0]["baseline/copied_reference"] == 0
     frame, reference = (STREAMS[name].image / np.float32(255) for name in ("frame", "reference"))
     found = update(state, STREAMS, KEY)[0]["baseline/constant_colour"]
-    assert abs(found - jax.jit(baseline_errors)(frame, reference)["constant_colour"]) > 1e-4
+    assert abs(found - jax.jit(degeneracy.baseline_errors)(frame, reference)["constant_colour"]) > 1e-4
 
 
 # Predictions
@@ -256,14 +249,14 @@ def test_points_that_move_inside_are_alive():
     points[:, 1] = [0.3, -0.3]  # stands still
     points[:, 2, 1] = [1, -1, 1, -1]  # jumps from border to border
     points[:, 3, 0] = 0.9 + 0.04 * np.array([1, -1, 1, -1])  # moves close to the border
-    assert live_keypoints(jnp.asarray(points)).tolist() == [True, False, False, True]
-    spread = spread_of(jnp.array([[[0.0, 0], [1, 0]], [[0, 0], [0, 3]]]))
+    assert degeneracy.live_keypoints(jnp.asarray(points)).tolist() == [True, False, False, True]
+    spread = degeneracy.spread_of(jnp.array([[[0.0, 0], [1, 0]], [[0, 0], [0, 3]]]))
     close([spread["coordinates"], spread["points"]], [(0 + 0 + 0.5 + 1.5) / 4, 2])
 
 
 def test_baselines_are_what_painting_without_keypoints_costs():
     images = jnp.stack([jnp.zeros((2, 2, 3)), jnp.full((2, 2, 3), 0.4).at[0].set(0.8)])
-    errors = baseline_errors(images, images + 0.1)
+    errors = degeneracy.baseline_errors(images, images + 0.1)
     mean = (4 * 0 + 2 * 0.4 + 2 * 0.8) / 8
     constant = (4 * mean**2 + 2 * (0.4 - mean)**2 + 2 * (0.8 - mean)**2) / 8
     close([errors["constant_colour"], errors["mean_image"], errors["copied_reference"]],
@@ -273,9 +266,9 @@ def test_baselines_are_what_painting_without_keypoints_costs():
 def test_signs_count_steps_in_a_row():
     baselines = {"constant_colour": jnp.float32(0.5), "mean_image": jnp.float32(0.3),
                  "copied_reference": jnp.float32(0.1)}
-    counts = first_counts(("painted",))
+    counts = degeneracy.first_counts(("painted",))
     for error, alive in [(0.6, 0), (0.4, 3), (0.4, 0)]:
-        counts = counted(counts, {"painted": jnp.float32(error)}, baselines, jnp.float32(alive))
+        counts = degeneracy.counted(counts, {"painted": jnp.float32(error)}, baselines, jnp.float32(alive))
     assert jax.tree.map(int, counts) == {"live_points": 1, "painted/constant_colour": 0, "painted/mean_image": 3,
                                          "painted/copied_reference": 3}
 
@@ -286,7 +279,7 @@ def stuck(**counts):
 
 
 def test_only_what_lasts_stops_a_run():
-    check = stop_if_collapsed(100)
+    check = degeneracy.stop_if_collapsed(100)
     fine = stuck(live_points=99, painted__mean_image=99)
     assert check(fine, 5000) is fine
     with pytest.raises(RunError, match=r"in the last 100 steps up to 300 no keypoint was alive"):
@@ -294,22 +287,24 @@ def test_only_what_lasts_stops_a_run():
     copied = stuck(painted__copied_reference=500)
     with pytest.raises(RunError, match=r"last 500 steps up to 800 'painted' was painted no better than by the copied"):
         check(copied, 800)
-    assert stop_if_collapsed(100, baselines=("constant_colour", "mean_image"))(copied, 800) is copied
+    assert degeneracy.stop_if_collapsed(100, baselines=("constant_colour", "mean_image"))(copied, 800) is copied
 
 
 def test_a_run_that_discovers_nothing_is_stopped_and_stays_stopped(tmp_path):
     """The counts are in the checkpoint: a second call goes no further."""
     def init(key, streams, start):
-        return State(jnp.int32(0), {"params": {"scale": jnp.ones(2)}}, (), (), first_counts(("painted",)), {})
+        return State(jnp.int32(0), {"params": {"scale": jnp.ones(2)}}, (), (), degeneracy.first_counts(("painted",)),
+                     {})
 
     def update(state, streams, key):
         baselines = dict.fromkeys(("constant_colour", "mean_image", "copied_reference"), jnp.float32(0.1))
-        stuck = counted(state.stuck, {"painted": jnp.float32(0.2)}, baselines, jnp.float32(1))
+        stuck = degeneracy.counted(state.stuck, {"painted": jnp.float32(0.2)}, baselines, jnp.float32(1))
         return state._replace(step=state.step + 1, stuck=stuck), {"loss/total": jnp.float32(0)}
 
     method = Method(init, update, None, ("frame",), level_skeleton((2,)))
     for _ in range(2):
         with pytest.raises(RunError, match=r"in the last 6 steps up to 6 'painted' was painted no better") as caught:
             fit(method, {"frame": endless("frame")}, steps=20, key=KEY, stage="discovery", folder=tmp_path, config={},
-                between=(3, stop_if_collapsed(5)), options=FitOptions(mesh=one_device(), save_every=4, quiet=True))
+                between=(3, degeneracy.stop_if_collapsed(5)), options=FitOptions(mesh=one_device(), save_every=4,
+                                                                                 quiet=True))
         assert "\n" not in str(caught.value)
