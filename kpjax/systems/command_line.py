@@ -18,7 +18,7 @@ from etils import epath
 
 from kpjax import InputError, RunError
 from kpjax.errors import meant
-from kpjax.files import absolute, cache_folder, remove
+from kpjax.files import absolute, cache_folder, in_bucket, remove
 from kpjax.models.networks import NETWORKS
 from kpjax.systems import configs
 from kpjax.systems.configs import TUNING_SEEDS, changed, config_as_json, flat, settings_text, value_text, with_network
@@ -435,6 +435,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(system, arguments)
     if command.shared.jobs > 1:
+        if in_bucket(command.folder):
+            raise InputError("--jobs", f"{command.shared.workdir} has no locks: processes would take runs from each other")
         if command.shared.fresh:
             _start_over(command)
         in_processes(command)

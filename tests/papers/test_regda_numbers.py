@@ -9,25 +9,16 @@ from kpjax import geometry
 from kpjax.evaluation.metrics import cell_accuracy, mae, pck_batchwise, pck_global
 from kpjax.heatmaps import codec, decode_argmax, gaussian_bumps, gaussian_targets, keypoint_cells, spatial_softmax
 from kpjax.images import boxes
-from kpjax.losses.adversarial import (
-    EPSILON,
-    domain_confusion,
-    ground_false_by_area,
-    ground_false_by_others,
-    maximum_disparity,
-    minimum_disparity,
-    softmax_discrepancy,
-    warm_start,
-)
+from kpjax.losses import adversarial
 from kpjax.losses.heatmap import heatmap_kl, heatmap_kl_per_keypoint, heatmap_mse
 from kpjax.optimization import descend
 
 bumps = jax.jit(gaussian_bumps, static_argnums=(1, 2), static_argnames=("window", "cutoff"))
 kl = jax.jit(heatmap_kl, static_argnames="epsilon")
 kl_per_keypoint = jax.jit(heatmap_kl_per_keypoint, static_argnames="epsilon")
-by_others = jax.jit(ground_false_by_others, static_argnames=("sigma", "strict_positive", "clip"))
-by_area = jax.jit(ground_false_by_area, static_argnames=("sigma", "low", "high"))
-to_truth, to_false = jax.jit(minimum_disparity), jax.jit(maximum_disparity)
+by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "strict_positive", "clip"))
+by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
+to_truth, to_false = jax.jit(adversarial.minimum_disparity), jax.jit(adversarial.maximum_disparity)
 EXACT = {"rtol": 1e-7, "atol": 0}  # what float32 holds as it is; other numbers are told to six digits
 
 
@@ -140,7 +131,7 @@ def test_pseudo_maps_small(close, small):
 def test_disparities_small(close, small):
     main, maps = small
     uniform, weights = jnp.zeros_like(main), jnp.ones((1, 3))
-    divergence = kl_per_keypoint(uniform, maps.false, weights, epsilon=EPSILON)
+    divergence = kl_per_keypoint(uniform, maps.false, weights, epsilon=adversarial.EPSILON)
     close(divergence[0], [2.018760, 2.018760, 2.344597])
     close(to_false(uniform, maps, weights), 2.127372)
     close(to_truth(uniform, maps, weights), 2.711874)
@@ -153,7 +144,7 @@ def test_pseudo_maps_full_size(close):
     close(maps.false.sum((1, 2))[0], [59.186966, 59.186966, 57.878947, 73.935854])
 
     def divergence(logits, target):
-        return kl_per_keypoint(logits, target, weights, epsilon=EPSILON)[0]
+        return kl_per_keypoint(logits, target, weights, epsilon=adversarial.EPSILON)[0]
 
     uniform, sharp = jnp.zeros_like(main), 8 * maps.truth
     close(divergence(uniform, maps.false), [3.274215, 3.274215, 3.556994, 3.230104])
@@ -243,10 +234,10 @@ def test_mae(close):
 
 def test_warm_start(close):
     steps = jnp.array([0, 1, 100, 500, 1000, 5000, 15000], jnp.float32)
-    values = jax.vmap(warm_start)(steps)
+    values = jax.vmap(adversarial.warm_start)(steps)
     close(values, [0, 0.000050, 0.004996, 0.024492, 0.046212, 0.098661, 0.100000], rtol=1e-7, atol=6e-7)
     close(values[0], 0, atol=0)
-    reversal = jax.vmap(lambda step: warm_start(step, high=1.0))(steps[3:6])
+    reversal = jax.vmap(lambda step: adversarial.warm_start(step, high=1.0))(steps[3:6])
     close(reversal, [0.244919, 0.462117, 0.986614], rtol=1e-7, atol=1e-6)
 
 
@@ -278,8 +269,8 @@ def test_sgd_and_baselines(close):
         close(state[1].trace["theta"], buffer, rtol=1e-7, atol=2e-6)
     # Baselines
     close(heatmap_mse(one_map([[0.5, 0], [0, 0.25]]), one_map([[1, 0], [0, 0]]), jnp.ones((1, 1))), 0.0390625, **EXACT)
-    close(domain_confusion(jnp.array([0.8, 0.6]), jnp.array([0.3, 0.5])), 0.445948)
-    close(softmax_discrepancy(one_map([[0, 0], [0, 0]]), one_map([[1, 2], [3, 4]])), 0.196957)
+    close(adversarial.domain_confusion(jnp.array([0.8, 0.6]), jnp.array([0.3, 0.5])), 0.445948)
+    close(adversarial.softmax_discrepancy(one_map([[0, 0], [0, 0]]), one_map([[1, 2], [3, 4]])), 0.196957)
     # The codec of the paper reads its own labels
     paper = codec(image_size=256, heatmap_size=64, sigma=2.0)
     cells = peaks(64, (25, 13, 1.0))

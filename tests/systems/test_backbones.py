@@ -9,19 +9,23 @@ import optax
 import pytest
 
 from experiments import system_of
+from experiments.adaptation import PRESETS as ADAPTATION
 from experiments.incremental import PRESETS as INCREMENTAL
 from experiments.regda import PRESETS as REGDA
 from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED
-from kpjax import models
+from kpjax import methods, models
 from kpjax.files import sha256_of
 from kpjax.methods import imagenet_normalise, symmetric_normalise
 from kpjax.methods.perceptual import perceptual_options, perceptual_start
 from kpjax.models import FeatureMaps, MobileNetV2, MobileNetV2Trunk, PoseResNet
+from kpjax.models.inverted_residuals import frozen_layers
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import KnownWeights, write_safetensors
+from kpjax.systems.adaptation import variants as adapted
 from kpjax.systems.command_line import read_command, run, show_table
 from kpjax.systems.configs import Backbone, changed, network_of, optimizer_of, with_network, with_weights
+from kpjax.systems.regda.variants import VARIANTS as REGDA_VARIANTS
 from kpjax.training.trees import load_trained
 
 TINY = ["demo", "--network", "mobilenet_v2", "--width-multiplier", "0.1", "--decoder-width", "8", "--image-size", "32",
@@ -179,3 +183,20 @@ def test_images_are_compared_by_a_backbone_or_a_vgg(weights, known):
     start = perceptual_start(str(weights), vgg, image_size=32)["perceptual"]
     maps = jax.eval_shape(options["perceptual"].apply, start, jnp.zeros((2, 32, 32, 3)))
     assert [x.shape[1] for x in maps] == [16, 8, 4, 2, 1]
+
+
+def test_adaptation_keeps_frozen_layers_and_adabn_counts_anew(monkeypatch):
+    """Adaptation's decay moves no layer that is frozen, and frozen statistics would stay at the zeros of AdaBN."""
+    caught = []
+    for name in ("adaptation", "adabn"):
+        monkeypatch.setattr(methods, name, lambda setup, **_: caught.append(setup))
+    adapted.build(changed(ADAPTATION["demo"], frozen_stride=4), "finetuned")
+    setup = type("Setup", (), {"model": network_of(changed(REGDA["lspet_colours"], backbone_statistics="frozen"), 3),
+                               "_replace": lambda self, model: model})()
+    REGDA_VARIANTS["adabn_augmented"].recipe.build(None, setup)
+    (kept, counting) = caught
+    assert not counting.frozen_statistics
+    params = {"free": {"backbone": {name: {"kernel": jnp.ones((3, 3))} for name in (*frozen_layers(4), "last")}}}
+    with jax.numpy_dtype_promotion("standard"):  # of optax
+        updates, _ = kept.optimizer.update(jax.tree.map(jnp.zeros_like, params), kept.optimizer.init(params), params)
+    assert [name for name, leaf in updates["free"]["backbone"].items() if leaf["kernel"].any()] == ["last"]

@@ -45,6 +45,15 @@ def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
     assert second.images == 2 * config.batch_size
 
 
+def test_stages_are_one_where_they_share_a_folder():
+    """Later steps of two variants have equal names and shapes, and a warm start is that of the teacher, too."""
+    kamp, other = (stages("incremental", "demo", name)[1] for name in ("kamp", "kamp_rerendered"))
+    shared = {(stage.folder, stage.name) for stage in kamp} & {(stage.folder, stage.name) for stage in other}
+    assert {name for _, name in shared} == {"step 0", "association 1"}
+    found = stages("semi_supervised", "demo", "pl_warped", widths=(4, 4, 4))[1]
+    assert len({(stage.folder, stage.name) for stage in found}) == len(found) - 1 == 3
+
+
 # Numbers
 
 

@@ -10,7 +10,7 @@ import pytest
 from tiny_systems import SYSTEMS, job_of
 
 from kpjax.errors import RunError
-from kpjax.systems.command_line import in_processes, read_command
+from kpjax.systems.command_line import _start_over, in_processes, over_devices, read_command
 from kpjax.systems.system import in_turn, raise_for_failures
 from kpjax.training.mesh import data_mesh
 from kpjax.training.process import Interrupted
@@ -84,7 +84,7 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     started, ended = [], []
 
     class Child:
-        def __init__(self, words, env):
+        def __init__(self, words, env, process_group):
             started.append((words, env["CUDA_VISIBLE_DEVICES"], env["TPU_VISIBLE_CHIPS"]))
 
         def wait(self):
@@ -100,6 +100,8 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     command = read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
     in_processes(command)
     assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
+    in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "3", "--workdir", str(tmp_path)]))
+    assert [seen[1] for seen in started[2:]] == ["4", "6", "4"]  # none that it was not given
     assert started[0][0][1:] == ["-m", "experiments.pyramids", "tiny", "--workdir", str(tmp_path), "--no-fresh"]
     assert read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared.jobs == 1
     with pytest.raises(RunError, match="of 2 processes failed"):
@@ -107,6 +109,17 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     with pytest.raises(Interrupted):
         in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "stopped"]))
     assert len(ended) == 2
+
+
+def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_starts_from(tmp_path):
+    """Otherwise their numbers would stand for the preset's, and a run would start from one of other settings."""
+    command = over_devices(read_command(SYSTEMS["semi_supervised"], [
+        "tiny", "--variants", "pl_warped", "--fresh", "--workdir", str(tmp_path)]), 3)
+    assert command.settings == {"batch_size": 6}
+    teacher = command.folder / "supervised_warped" / "seed-0"
+    teacher.mkdir(parents=True)
+    _start_over(command)
+    assert not teacher.exists()
 
 
 def test_a_run_side_by_side_waits_for_another_process_alone(tmp_path, monkeypatch):

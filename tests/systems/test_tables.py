@@ -78,6 +78,14 @@ def test_mean_deviation_and_the_best_among_the_rows_that_compete(folder):
     assert not any(line.best[0] for line in report.tabulate(folder, ENTRIES[:1], (PCK,)))
 
 
+def test_tuning_seeds_never_enter_a_mean_with_others(tmp_path):
+    for seed, value in ((0, 0.8), (1, 0.82), (100, 0.2)):
+        write(tmp_path, "regda", seed, {"target/pck": value})
+    found = [report.tabulate(tmp_path, ENTRIES, (PCK,), tuning) for tuning in (False, True)]
+    means = [next(line for line in lines if line.entry.variant == "regda").cells[0].mean for lines in found]
+    assert means == pytest.approx([81, 20])
+
+
 def test_a_value_that_is_not_finite_is_never_averaged_away(folder):
     write(folder, "dann", 0, {"target/pck": 0.99})
     write(folder, "dann", 1, {"target/pck": "nan"})  # as strict JSON holds it

@@ -1,12 +1,12 @@
 """Folders in buckets: objects written whole, nothing renamed or added to, a run's own id instead of a lock."""
 import pytest
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 from kpjax.files import absolute, atomic, local_copy, read_json, remove, write_json
 from kpjax.training.hosts import check_folder
 from kpjax.training.loggers import read_rows
 from kpjax.training.logging import Log
-from kpjax.training.run_folder import InUse, held
+from kpjax.training.run_folder import held
 
 
 def test_a_file_and_a_folder_are_one_put_for_each_file(bucket):
@@ -45,7 +45,7 @@ def test_whoever_comes_later_takes_a_run_over(bucket):
     with held(folder) as first_still_held:
         first_still_held()
         with held(folder) as second_still_held:
-            with pytest.raises(InUse, match="another process has taken this run over"):
+            with pytest.raises(RunError, match="another process has taken this run over"):
                 first_still_held()
             second_still_held()
 

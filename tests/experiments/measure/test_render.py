@@ -52,6 +52,8 @@ def test_cells_are_means_and_differences_over_equal_seeds():
     assert lines[6] == "| ours - control | +10.0 [-2.4, +22.4] |  | 3 |  |"
     assert lines[-1] == "*2026-01-02, 1 cpu, commit abc.*"
     assert render.table_text(room(found=[]), TABLE).splitlines()[-1] == "*Not run.*"
+    elsewhere = room(found=[*FOUND[:2], *(one._replace(device="1 gpu") for one in FOUND[3:6])])
+    assert cell_of(elsewhere, "ours - control", "demo", "pck").text() == "not run"  # computers do not mix
 
 
 @pytest.mark.parametrize(("values", "answer"), [
@@ -89,6 +91,7 @@ def test_claims_are_of_lines_that_the_paper_prints(name):
     for claim in room.claims:
         one, other = map(float, render.printed(room, *claim.paper).partition(" (")[0].split(" / "))
         assert one < other if room.metrics[claim.metric].lower else one > other, claim
+    assert render.printed(rooms()["semi_supervised"], "lsp/ours - no_sc", "test/pck") == "66.32 / 46.76 (lsp)"
 
 
 def test_a_claim_whose_part_taught_nothing_is_not_tested_and_equal_seeds_are_no_certainty():

@@ -48,6 +48,8 @@ def test_variants_and_a_preset_choose_lines():
     assert chosen(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
     assert chosen(TABLE, (), "people").lines == ["regda", "adabn_augmented", "regda - adabn_augmented"]
     assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people mcd_trade_off=3/regda"]
+    apart = chosen(TABLE._replace(lines=TABLE.lines[-1:]), ["regda"])
+    assert apart.lines == ["people/regda"]  # it stands in differences only
     several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
     assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
 
@@ -60,13 +62,15 @@ def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
                     for run in table.runs()}
         jobs = [job for of_seeds in jobs_of(table, commands).values() for job in of_seeds]
         assert len({job.folder for job in jobs}) == len(set(jobs)) > 1
+        assert {job.settings for job in jobs} <= {run[1] for run in found.shown()}  # so that they are gathered
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["nothing"], "SYSTEM: 'nothing' .*semi_supervised"), (["benchmark"], "SYSTEM: 'benchmark'"),
     (["regda", "table9"], "TABLE: 'table9' .*headline"), (["regda", "real", "--no-such", "1"], "no-such"),
     (["regda", "paper", "--preset", "nowhere"], "--preset: .*nowhere"),
-    (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"), (["regda", "--fresh"], "--fresh: ")])
+    (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"), (["regda", "--fresh"], "--fresh, "),
+    (["regda", "--jobs", "2"], "--jobs: ")])
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkeypatch, tmp_path):
     monkeypatch.setattr(queue, "run_job", None)
     with pytest.raises(InputError, match=words):

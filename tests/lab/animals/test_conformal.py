@@ -80,6 +80,9 @@ def test_points_of_a_recording_share_one_weight():
     table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], recordings=["a"] * 30 + ["b", "c", "d"])
     assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
     assert (table.unit, table.all_units) == ("recording", 4)
+    table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], images=["a"] * 30 + ["b", "c", "d"])  # likewise animals of one
+    assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
+    assert (table.unit, table.all_units) == ("image", 4)
 
 
 def test_radii_grow_with_the_level_and_fall_with_the_score():

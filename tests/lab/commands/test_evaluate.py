@@ -39,10 +39,11 @@ def project(folder, rows):
 
 
 def test_errors_are_in_pixels_of_the_frames_and_the_worst_come_first(run, tmp_path, capsys):
-    # Of "b" the label is 30 px off; "beside" of "c" is not labelled, and "tail" is no keypoint of the run.
+    # Of "b" the label is 30 px off; that of "beside" of "c" is beyond its image, and "tail" is no keypoint of the run.
     labels = project(tmp_path / "labelled", [
         "a.png,0,spot,100,40", "a.png,0,beside,120,40", "a.png,0,tail,100,80", "b.png,0,spot,20,60",
-        "b.png,0,beside,40,90", "b.png,0,tail,20,90", "c.png,0,spot,64,64", "c.png,0,tail,64,104"])
+        "b.png,0,beside,40,90", "b.png,0,tail,20,90", "c.png,0,spot,64,64", "c.png,0,tail,64,104",
+        "c.png,0,beside,900,64"])
     main([run, labels, "--out", str(tmp_path / "out"), "--batch-size", "2"])
     out = capsys.readouterr().out
     assert "not measured: tail" in out
@@ -120,6 +121,10 @@ def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_mis
     printed = evaluated(with_finder())
     assert "56 of 56 animals (100.0 %), twice on 0 of them, and 0 places where none is labelled" in printed
     assert "0 swaps, 0 fragments, " in printed
+    # Without names animals are numbered, so that errors.csv tells them apart.
+    (tmp_path / "labels.csv").write_text("\n".join(rows).replace(",ann,", ",,").replace(",1,bob,", ",1,,") + "\n")
+    evaluated(with_finder())
+    assert {row["instance"] for row in rows_of(tmp_path / "out" / "errors.csv")} == {"animal 0", "animal 1"}
     half = with_finder().finder._replace(find=lambda images: (found := find(images))._replace(
         scores=found.scores * np.array([1, 0, 1, 1])))  # without the second animal
     printed = evaluated(with_finder()._replace(finder=half))

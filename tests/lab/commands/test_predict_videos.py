@@ -169,6 +169,8 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     rows = rows_of(out / "deep" / "clip.mp4.csv")
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
+    predict(tmp_path / "in" / "deep" / "clip.mp4", frames="20:25", overlay=True, overwrite=True)
+    assert open_video(out / "clip_overlay.mp4").times[0] == 0  # a part begins at once
     with pytest.raises(InputError, match=r"clip.avi has frames 0 to 2, none of them"):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
@@ -286,6 +288,8 @@ def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
     assert np.isnan(found["animal2"]).tolist() == [True] * 4 + [False]
     assert {row["status"] for row in rows if row["frame"] == "3"} == {"no_box"}
     assert "animals: 2 on 1 frame, 1 on 3 frames, 0 on 1 frame; 2 told apart" in printed
+    with pytest.raises(InputError, match="animals: 7; the run looks for 6 at most"):
+        predict(clip, predictor=with_finder(), animals=7, overwrite=True)
 
 
 def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):

@@ -42,6 +42,8 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
     found = nose(tmp_path / "clip_smoothed.csv")
     expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
     assert np.isnan(found[LONG]).all()
+    rows = [row["status"] for row in rows_of(tmp_path / "clip_smoothed.csv") if row["keypoint"] == "nose"]
+    assert set(rows[LONG]) == {"empty"}
     there = np.isfinite(found).all(1)
     assert there.sum() == FRAMES - 15
     assert np.abs(found - expected)[there].max() < 2  # the jump of 30 px and the points at 0 are gone
@@ -52,6 +54,8 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
         main([str(path)])
     main([str(path), "--overwrite", "--median", "1", "--gap", "0", "--no-kalman"])
     np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
+    main([str(path.rename(tmp_path / "2024.01.05 a.csv")), "--formats", "csv,coco"])
+    assert (tmp_path / "2024.01.05 a_smoothed.csv").exists()
 
 
 def test_several_networks_are_an_ensemble(table, tmp_path):

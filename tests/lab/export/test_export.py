@@ -85,10 +85,10 @@ def test_twenty_images_of_all_sizes_lie_where_the_run_puts_them(run, exported):
                               strict=True):
             np.testing.assert_array_equal(one, other)
     images = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
-    boxes = [(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)]
+    boxes = np.array([(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)])
     for given in (None, boxes):
         squares = [ours.transform(image, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
-                             given and np.array(given[number])) for number, image in enumerate(images)]
+                             None if given is None else given[number]) for number, image in enumerate(images)]
         keypoints, scores = ours.predict(np.stack([example[0] for example in squares]))
         homogeneous = np.concatenate([keypoints, np.ones((20, 3, 1))], -1)
         wanted = np.stack([points @ crop.astype(np.float64).T for points, (*_, crop) in

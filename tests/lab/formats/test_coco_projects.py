@@ -49,17 +49,22 @@ def test_regions_are_no_instances_and_their_images_stay(project):
 
 def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_path):
     """A stored path of another machine is shortened for all images alike, and the bare name never decides."""
-    images = [{"id": n, "file_name": f"C:\\data\\set\\{side}\\eye.png"} for n, side in enumerate(("left", "right"))]
+    images = [{"id": n, "split": "Val", "file_name": f"C:\\data\\set\\{side}\\eye.png"}
+              for n, side in enumerate(("left", "right"))]
     path = project(path="annotations/labels.json", images=images, annotations=[
         {"id": n, "image_id": n, "category_id": 3, "keypoints": [n, n, 2] * 3} for n in (0, 1)])
     for side, width in (("left", 8), ("right", 9)):
         (tmp_path / "images" / side).mkdir(parents=True)
         Image.new("RGB", (width, 5)).save(tmp_path / "images" / side / "eye.png")
+        (tmp_path / "drawn" / side).mkdir(parents=True)  # first by name, with labels in the pixels
+        Image.new("RGB", (7, 5)).save(tmp_path / "drawn" / side / "eye.png")
     read = read_project(path)
     assert [frame.size for frame in read.frames] == [(8, 5), (9, 5)]
     assert [frame.name for frame in read.frames] == ["images/left/eye.png", "images/right/eye.png"]
     assert [frame.session for frame in read.frames] == ["images/left", "images/right"]
-    (tmp_path / "images/right/eye.png").unlink()
+    assert {frame.split for frame in read.frames} == {"validation"}
+    for folder in ("drawn", "images"):
+        (tmp_path / folder / "right" / "eye.png").unlink()
     with pytest.raises(InputError, match=r"1 fault: images/right/eye.png: the image is missing"):
         read_project(path)
 

@@ -160,13 +160,15 @@ FACTS = {
     "splits": lambda project: sorted(frame.split for frame in project.frames),
     "which points are occluded": lambda project: sum(int(one.occluded.sum()) for one in project.instances),
     "boxes": lambda project: sum(bool(np.isfinite(one.box).all()) for one in project.instances),
-    "names of individuals": lambda project: "ann" in [one.track for one in project.instances]}
+    "names of individuals": lambda project: [one.track for one in project.instances if one.keypoints[0, 0] == 1]}  # ann
 
 
 @pytest.mark.parametrize(("format", "animals"), [
     ("coco", 4), ("csv", 4), ("deeplabcut", 4), ("sleap", 4), ("lightning_pose", 3)])
 def test_what_a_format_does_not_hold_is_named(crowded, tmp_path, format, animals):
     some = crowded._replace(instances=crowded.instances[:animals])
+    if format == "deeplabcut":  # an animal without a name takes none that another one on the frame has
+        some = some._replace(instances=(*some.instances[:2], some.instances[3]._replace(track=""), some.instances[2]))
     found = comes_back(some, format, tmp_path)
     assert {name for name, fact in FACTS.items() if fact(found) != fact(some)} == {*WRITERS[format].lacks}
 

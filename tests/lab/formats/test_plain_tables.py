@@ -45,6 +45,14 @@ def test_rows_are_points(table):
     assert (second.track, np.isnan(second.box).all()) == ("Ann", True)
 
 
+def test_splits_and_the_recordings_of_images(table):
+    read = read_project(table("image,video,split,keypoint,x,y", "one.png,day.mp4,Val,nose,1,2",
+                              "below/two.png,night.mp4,TRAIN,nose,1,2"))
+    assert [(frame.session, frame.split) for frame in read.frames] == [("day", "validation"), ("night", "train")]
+    with pytest.raises(InputError, match="line 2, split: 'fold1' where train, validation or test"):
+        read_project(table("image,split,keypoint,x,y", "one.png,fold1,nose,1,2"))
+
+
 def test_wide_rows_and_semicolons(table):
     read = read_project(table("image;left_x;left_y;right_x;right_y", "one.png;1,5;2;;", "below/two.png;;;3;4"))
     assert read.skeleton.names == ("left", "right")

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.images.video import write_video
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.reading import read_project
@@ -61,6 +62,15 @@ def test_a_video_that_moved_is_looked_for(tmp_path):
         place.mkdir(parents=True, exist_ok=True)
         (place / "a.mp4").touch()
         assert sleap.read(file, [], Options(**options)).frames[0].path == place / "a.mp4"
+
+
+def test_labels_of_a_resized_video_are_refused_or_scaled(tmp_path):
+    video = closed_video(str(write_video(tmp_path / "a.mp4", [np.zeros((32, 48, 3), np.uint8)])))
+    video.backend_metadata |= {"shape": [1, 64, 96, 1]}
+    file = saved(tmp_path / "a.slp", [(0, 0, sio.Instance, [[20, 10], [40, 25], [5, 6]], "")], [video])
+    with pytest.raises(InputError, match="the file is 48x32 as shown, its labels belong to an image of 96x64"):
+        read_project(file)
+    np.testing.assert_allclose(read_project(file, rescale_labels=True).instances[0].keypoints[0], [9.75, 4.75])
 
 
 def test_lists_of_images_of_several_folders(tmp_path):

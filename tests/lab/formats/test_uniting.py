@@ -24,7 +24,7 @@ def project(root, skeleton, names=("a.png", "b.png"), session="day"):
 def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
     whole = united([project("/data/front", FRONT), project("/data/back", BACK)])
     assert whole.skeleton.names == ("nose", "left_ear", "right_ear", "tail", "left_hip", "right_hip")
-    assert whole.root == Path("/data")
+    assert (whole.root, whole.roots) == (Path("/data"), (Path("/data/front"), Path("/data/back")))
     assert [(frame.name, frame.session) for frame in whole.frames] == [
         (f"{title}/{name}", f"{title}/day") for title in ("front", "back") for name in ("a.png", "b.png")]
     last = whole.instances[3]
@@ -45,7 +45,8 @@ def test_edges_groups_and_mirror_images_are_merged():
                            ).edges == ((0, 1),)
     # Sides that two share out mirror each other; a keypoint without a known mirror image rules mirrored images out.
     for one, two, flip in ((Skeleton(("nose", "left_eye")), Skeleton(("nose", "right_eye")), (0, 2, 1)),
-                           (Skeleton(("a", "b"), flip=(1, 0)), Skeleton(("c",)), ())):
+                           (Skeleton(("a", "b"), flip=(1, 0)), Skeleton(("c",)), ()),
+                           (*2 * [Skeleton(("left_eye", "right_eye"))], ())):  # both said that nothing mirrors
         assert united_skeleton({"one": one, "two": two}).flip == flip
 
 

@@ -7,6 +7,8 @@ import pytest
 from damaging import make_pts, make_ultralytics
 from PIL import Image
 
+from kpjax.errors import InputError
+from kpjax.images.reading import is_turned
 from kpjax.images.video import write_video
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.faces import FACE
@@ -24,7 +26,7 @@ def image(path, size=(40, 30), **options):
 # Labels that can hardly be right
 
 def test_labels_that_cannot_be_right_are_counted(tmp_path):
-    """A point at (0, 0), both of an animal at one place, and an image that EXIF turns."""
+    """A point at (0, 0), both of an animal at one place, and an image that EXIF turns, whatever size is stated."""
     turned = Image.Exif()
     turned[0x0112] = 6
     image(tmp_path / "0.jpg", (30, 30), exif=turned)
@@ -35,6 +37,7 @@ def test_labels_that_cannot_be_right_are_counted(tmp_path):
                             strict=True):
         assert doubt.startswith(words)
     assert set(found.doubts) <= set(found.notes)
+    assert [is_turned(tmp_path / "0.jpg", size) for size in ((30, 30), (30, 20))] == [True, False]
     found = read_project(tmp_path, drop_zeros=True)
     np.testing.assert_array_equal([one.visible for one in found.instances], [[1, 0], [1, 1]])
     assert len(found.doubts) == 2
@@ -108,6 +111,15 @@ def test_pose_labels_of_ultralytics(tmp_path):
     np.testing.assert_allclose(one.keypoints, [[10, 15], [30, 15]])
     np.testing.assert_allclose(one.box, [10, 9, 20, 12])
     assert (found.skeleton.flip, one.occluded.tolist()) == ((1, 0), [False, True])
+    (tmp_path / "images" / "val").rename(tmp_path / "images" / "other")
+    with pytest.raises(InputError, match=r"data.yaml, val: '.*val' is no folder below"):
+        read_project(tmp_path)
+    (tmp_path / "images" / "other").rename(tmp_path / "images" / "val")
+    (tmp_path / "set").mkdir()
+    for folder in ("images", "labels"):
+        (tmp_path / folder).rename(tmp_path / "set" / folder)
+    (tmp_path / "data.yaml").write_text((tmp_path / "data.yaml").read_text() + "path: set\n")
+    assert len(read_project(tmp_path).frames) == 2
 
 
 def test_label_studio_tells_animals_apart_by_rectangles(tmp_path):

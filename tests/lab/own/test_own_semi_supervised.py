@@ -38,7 +38,10 @@ def test_what_is_held_out(project):
     assert len(held.recordings) == 1
     assert {project.frames[project.instances[n].frame].session for n in held.train} == {"one", "two", "three"} - set(
         held.recordings)
-    assert hold_out(project, "two, one").recordings == ("two", "one")
+    assert hold_out(project, "two, one").recordings == ("one", "two")
+    numbered = project._replace(frames=tuple(frame._replace(session={"one": "01"}.get(frame.session, frame.session))
+                                             for frame in project.frames))
+    assert hold_out(numbered, "01").recordings == ("01",)  # no share
     together = project._replace(frames=tuple(frame._replace(session="day") for frame in project.frames))
     blocks = hold_out(together, "0.25")
     assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
@@ -47,6 +50,14 @@ def test_what_is_held_out(project):
     assert hold_out(alone, "0.25").words.startswith("3 of 12 labelled frames, the last by name")
     said = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
     assert hold_out(project._replace(frames=said)).held_out == (0, 1)
+    # Of a split that is held out images without labels are left out, and a recording that lies in it as a whole.
+    unseen = project.frames[0]._replace(path=project.root / "unseen.png", name="unseen.png", split="test", session="")
+    said = project._replace(frames=(*(frame._replace(split="test" if frame.session == "one" else "train")
+                                      for frame in project.frames), unseen))
+    assert hold_out(said).recordings == ("one",)
+    taken = own_project.unlabelled_frames(said, hold_out(said), ()).taken(1, said.root)
+    assert taken
+    assert {frame.split for frame in taken} == {"train"}
     for asked, line in [("four", "'four' is not a labelled recording"), ("1.5", "lies between 0 and 1"),
                         ("one,two,three", "12 of 12 labelled frames")]:
         with pytest.raises(InputError, match=line):

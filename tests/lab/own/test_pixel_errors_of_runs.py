@@ -74,10 +74,10 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, tmp_path):
     np.testing.assert_allclose(animals.predicted[0], [[13.5, 13], [33.5, 13]])
     np.testing.assert_allclose(animals.lengths, 20)
     assert read_score_table(tmp_path).kind == "made_peak"
-    radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of their two images and the frame
-    assert (radii.unit, radii.all_units) == ("image", 3)
+    radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of an image and a frame
+    assert (radii.unit, radii.all_units) == ("image", 2)
     np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
-    assert missing(radii).tolist() == [0, 1, 6, 16]
+    assert missing(radii).tolist() == [0, 2, 7, 17]
     predictions = predictions_of(parts, errors=5.0, scores=0.1)  # half of the animal's length: no cutoff from labels
     found = system.measure(job, None, OUTCOME, predictions)
     system.draw(job, None, OUTCOME, predictions)

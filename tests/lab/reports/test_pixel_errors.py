@@ -84,6 +84,8 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
      ["More labels of tail (12.0 px, 0 labels)"]),
     (pixel_errors.joined([made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]), LEARNT,
      ["More labels from recordings like night: its error is 10.0 %"]),
+    (pixel_errors.joined([made([[4.0] * 3] * 6, folder="day/images"), made([[10.0] * 3] * 6, folder="night/images")]),
+     LEARNT, ["More labels from recordings like night/images: its error is 10.0 %"]),
     (made([[12.0] * 3] * 12), LEARNT,
      ["More labelled frames, of other moments and animals: the held-out error is 3.0 times"]),
     (made([[4.0] * 3] * 12), LEARNT, ["Longer training (--steps)"]),

@@ -20,15 +20,7 @@ from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import without
 from kpjax.methods.forward import deinterleave, interleave, unit_range
 from kpjax.methods.gradient_step import State
-from kpjax.methods.semi_supervised_family.objectives import (
-    EQUATION_5,
-    balanced_weights,
-    equivariance_term,
-    invariance_term,
-    pseudo_label_objective,
-    semantic_term,
-    semi_supervised_objective,
-)
+from kpjax.methods.semi_supervised_family import objectives
 from kpjax.methods.semi_supervised_family.semantic_features import feature_inputs, representations
 from kpjax.methods.semi_supervised_family.semi_supervised import semi_supervised
 from kpjax.methods.supervised_learning import supervised
@@ -53,7 +45,7 @@ def build(objective, **changes):
 @functools.cache
 def variables():
     """Of the whole method, with biases, scales and statistics that are not all equal."""
-    method = build(semi_supervised_objective(CODEC))
+    method = build(objectives.semi_supervised_objective(CODEC))
     first = jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {})
     random = np.random.default_rng(0)
     lowest = {"params": -0.3, "batch_stats": 0.1, "semantic": -0.3}
@@ -91,7 +83,7 @@ def reached(gradient):
 
 @pytest.fixture(scope="module")
 def ours():
-    return build(semi_supervised_objective(CODEC, **EQUATION_5))
+    return build(objectives.semi_supervised_objective(CODEC, **objectives.EQUATION_5))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +165,7 @@ def test_a_step_is_equation_5(ours, step_of_ours):
 @pytest.mark.parametrize(("size", "sigma", "keypoints"), [(16, 1.25, 10), (32, 1.0, 68), (64, 2.0, 15), (64, 3.0, 4)])
 def test_balanced_weights_keep_their_shares_of_the_loss_of_empty_maps(size, sigma, keypoints):
     """In the paper a classifier at chance weighs 0.44 of empty heatmaps, which are counted as they are rendered."""
-    weights = balanced_weights(heatmap_size=size, sigma=sigma, keypoints=keypoints)
+    weights = objectives.balanced_weights(heatmap_size=size, sigma=sigma, keypoints=keypoints)
     maps = codec(image_size=size, heatmap_size=size, sigma=sigma)
     middle, ones = np.full((1, keypoints, 2), size // 2, np.float32), np.ones((1, keypoints), np.float32)
 
@@ -186,8 +178,8 @@ def test_balanced_weights_keep_their_shares_of_the_loss_of_empty_maps(size, sigm
         batch("labelled")._replace(keypoints=middle, visible=ones)))
     assert weights["semantic"] * np.log(keypoints) / empty == pytest.approx(0.441, rel=0.02)
     assert weights["equivariance"] / weights["supervised_weight"] == 0.1
-    paper = balanced_weights(heatmap_size=64, sigma=2.0, keypoints=15)
-    assert paper == EQUATION_5
+    paper = objectives.balanced_weights(heatmap_size=64, sigma=2.0, keypoints=15)
+    assert paper == objectives.EQUATION_5
     assert weights["invariance"] / empty == pytest.approx(paper["invariance"] / 3.068, rel=0.02)
 
 
@@ -204,12 +196,12 @@ def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ou
 
 
 @pytest.mark.parametrize(("term", "streams", "semantic"), [
-    (semantic_term(CODEC, 1.0), ("labelled", "unlabelled"), True),
-    (semantic_term(CODEC, 1.0, LABELLED), LABELLED, True),
-    (equivariance_term(CODEC, 1.0), ("labelled", "unlabelled"), False),
-    (equivariance_term(CODEC, 1.0, LABELLED, inverse=True), LABELLED, False),
-    (invariance_term(CODEC, 1.0), ("labelled", "unlabelled"), True),
-    (invariance_term(CODEC, 1.0, LABELLED), LABELLED, True)])
+    (objectives.semantic_term(CODEC, 1.0), ("labelled", "unlabelled"), True),
+    (objectives.semantic_term(CODEC, 1.0, LABELLED), LABELLED, True),
+    (objectives.equivariance_term(CODEC, 1.0), ("labelled", "unlabelled"), False),
+    (objectives.equivariance_term(CODEC, 1.0, LABELLED, inverse=True), LABELLED, False),
+    (objectives.invariance_term(CODEC, 1.0), ("labelled", "unlabelled"), True),
+    (objectives.invariance_term(CODEC, 1.0, LABELLED), LABELLED, True)])
 def test_a_term_reads_no_more_than_it_should(term, streams, semantic):
     alone = build({"alone": term})
     assert alone.streams == streams
@@ -226,7 +218,7 @@ def flops(method):
 @pytest.mark.slow
 def test_a_dropped_term_costs_nothing(ours):
     """One after another: what remains in the end is supervised training."""
-    objective, cost = semi_supervised_objective(CODEC), flops(ours)
+    objective, cost = objectives.semi_supervised_objective(CODEC), flops(ours)
     for name in ("semantic", "invariance", "equivariance"):
         objective, dearer = without(objective, name), cost
         cost = flops(build(objective))
@@ -257,7 +249,7 @@ def test_equivariance_by_a_shift_of_one_cell(inverse, names):
     hidden = batch("labelled")
     hidden.visible[:, 1] = 0
     examples = {"labelled": hidden, "unlabelled": batch("unlabelled")}
-    term = equivariance_term(CODEC, 1.0, names, inverse=inverse)
+    term = objectives.equivariance_term(CODEC, 1.0, names, inverse=inverse)
     assert "labelled" not in term.reads
     targets, weights = map(np.asarray, jax.jit(CODEC.encode)(examples["labelled"]))
     expected = 0
@@ -270,7 +262,8 @@ def test_equivariance_by_a_shift_of_one_cell(inverse, names):
 
 def test_a_separate_pass_leaves_running_statistics_to_the_first(step_of_ours):
     """Statistics are those of unmoved images alone; in a joint pass they are of all images."""
-    method = build(without(semi_supervised_objective(CODEC), "semantic", "invariance"), warped_pass="separate")
+    method = build(without(objectives.semi_supervised_objective(CODEC), "semantic", "invariance"),
+                   warped_pass="separate")
     separate = jax.jit(lambda *given: method.update(*given)[0].variables["batch_stats"])(
         first_state(method), streams_of(method), jax.random.key(0))
     _, (_, first) = passed(method)
@@ -287,13 +280,13 @@ def passed(method):
 
 
 def test_pseudo_labels_are_supervised_as_one_batch_with_the_labels():
-    method = build(pseudo_label_objective(CODEC, supervised_weight=1e3))
+    method = build(objectives.pseudo_label_objective(CODEC, supervised_weight=1e3))
     both, (heatmaps, _) = passed(method)
     expected = jax.jit(lambda heatmaps, both: 1e3 * heatmap_mse(heatmaps, *CODEC.encode(both), half=False))
     close(losses(method)["loss/total"], expected(heatmaps, both))
     assert set(jax.eval_shape(method.init, jax.random.key(0), streams_of(method), {}).variables) == {
         "params", "batch_stats"}
-    shares = pseudo_label_objective(CODEC, supervised_weight=1e3, labelled_share=0.6)
+    shares = objectives.pseudo_label_objective(CODEC, supervised_weight=1e3, labelled_share=0.6)
     assert {name: term.weight for name, term in shares.items()} == pytest.approx(
         {"supervised": 600, "pseudo_labels": 400})
 

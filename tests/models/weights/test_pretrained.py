@@ -23,16 +23,6 @@ from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
 from kpjax.models.vision_transformer import VisionTransformer, vit
 from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import (
-    KNOWN_WEIGHTS,
-    KnownWeights,
-    fetch_weights,
-    known_weights,
-    load_backbone,
-    read_safetensors,
-    read_weights,
-    write_safetensors,
-)
 from kpjax.models.weights.torch_names import to_torch
 
 
@@ -41,7 +31,7 @@ def weights(tmp_path_factory):
     """A file as timm publishes it: a trunk with a classifier."""
     path = tmp_path_factory.mktemp("weights") / "resnet18.made.safetensors"
     classifier = {"fc.weight": np.zeros((10, 512), np.float32), "fc.bias": np.zeros(10, np.float32)}
-    write_safetensors(path, to_torch(drawn(shapes(ResNet(18)))) | classifier)
+    pretrained.write_safetensors(path, to_torch(drawn(shapes(ResNet(18)))) | classifier)
     return path
 
 
@@ -86,9 +76,9 @@ def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
         parallel = {f"module.{tensor}": torch.from_numpy(array) for tensor, array in tensors.items()}
         torch.save({"epoch": 3, "state_dict": parallel}, path)
     else:
-        write_safetensors(path, tensors)
+        pretrained.write_safetensors(path, tensors)
     before = drawn(shapes(network), seed=1)
-    read, report = load_backbone(before, path)
+    read, report = pretrained.load_backbone(before, path)
     assert jax.tree.structure(read) == jax.tree.structure(before)
     for collection, tree in stored.items():
         found, trunk = read[collection], tree.get("backbone", tree)
@@ -115,20 +105,20 @@ def test_timms_names_of_mobilenet_are_read(tmp_path):
         theirs = (ends, kinds, others)[min(part, 2)][of_part.index(layer)]
         renamed[f"{blocks[part - 1]}.{theirs}.{leaf}" if part else f"{theirs}.{leaf}"] = tensor
     path = tmp_path / "w.safetensors"
-    write_safetensors(path, {name: tensor for name, tensor in renamed.items() if tensor.ndim})
-    read, _ = load_backbone(shapes(MobileNetV2Trunk()), path)
+    pretrained.write_safetensors(path, {name: tensor for name, tensor in renamed.items() if tensor.ndim})
+    read, _ = pretrained.load_backbone(shapes(MobileNetV2Trunk()), path)
     jax.tree.map(np.testing.assert_array_equal, read, stored)
 
 
 def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights, variables, tmp_path):
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
-        load_backbone(variables, tmp_path / "absent.safetensors")
+        pretrained.load_backbone(variables, tmp_path / "absent.safetensors")
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"torn\.safetensors: cannot be read"):
-        load_backbone(variables, torn)
+        pretrained.load_backbone(variables, torn)
     with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: tensor layer1\.2\.bn1\.bias .* is absent"):
-        load_backbone(shapes(pose_resnet(34, 3)), weights)
+        pretrained.load_backbone(shapes(pose_resnet(34, 3)), weights)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -141,7 +131,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
 
     path.write_bytes(pickle.dumps({"state_dict": Code()}, protocol=2))  # PyTorch's own
     with pytest.raises(InputError, match=r"w\.(pth: (cannot be read|reading it needs PyTorch)|safetensors: cannot)"):
-        load_backbone(variables, path)
+        pretrained.load_backbone(variables, path)
     assert not touched.exists()
 
 
@@ -149,15 +139,15 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
 
 
 def test_a_file_is_known_by_its_digest_whatever_its_name(weights, monkeypatch):
-    assert known_weights(weights) is None
-    made = KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights))
+    assert pretrained.known_weights(weights) is None
+    made = pretrained.KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights))
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
-    assert known_weights(weights) == made
+    assert pretrained.known_weights(weights) == made
 
 
 def test_every_network_of_the_table_exists():
     options = {network.name: network for network in get_args(Network)}
-    for weights in KNOWN_WEIGHTS.values():
+    for weights in pretrained.KNOWN_WEIGHTS.values():
         if weights.network == "vgg":
             assert VGG(**weights.options).depth == weights.options["depth"]
         else:
@@ -167,8 +157,8 @@ def test_every_network_of_the_table_exists():
 def test_transposed_arrays_are_written_as_they_read(tmp_path):
     """The writer of safetensors would store the memory of the array, which is the other way round."""
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
-    np.testing.assert_array_equal(read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T)
+    pretrained.write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
+    np.testing.assert_array_equal(pretrained.read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T)
 
 
 # Fetching
@@ -177,7 +167,7 @@ def test_transposed_arrays_are_written_as_they_read(tmp_path):
 @pytest.fixture
 def served(weights, tmp_path, monkeypatch):
     """A name of the table whose address is a file of this machine; returns its KnownWeights."""
-    class Local(KnownWeights):
+    class Local(pretrained.KnownWeights):
         address = weights.as_uri()
 
     made = Local("resnet18.served", "pose_resnet", "BSD-3-Clause", 46.8)
@@ -187,18 +177,18 @@ def served(weights, tmp_path, monkeypatch):
 
 def test_weights_are_fetched_once_with_their_digest_written_down(served, weights, variables, tmp_path):
     said = []
-    path = fetch_weights(served.name, tmp_path, say=said.append)
+    path = pretrained.fetch_weights(served.name, tmp_path, say=said.append)
     assert path == tmp_path / "resnet18.served.safetensors"
     assert path.read_bytes() == weights.read_bytes()
     assert (tmp_path / f"{path.name}.sha256").read_text() == f"{sha256_of(weights)}  {path.name}\n"
     assert said == [f"resnet18.served: 46.8 MB, BSD-3-Clause, from {weights.as_uri()}",
                     f"{path}: sha256 {sha256_of(weights)}"]
-    assert fetch_weights(served.name, tmp_path, say=said.append) == path
+    assert pretrained.fetch_weights(served.name, tmp_path, say=said.append) == path
     assert len(said) == 2
-    assert load_backbone(variables, served.name, folder=tmp_path).report.matched
-    write_safetensors(path, {"other": np.zeros(2, np.float32)})
+    assert pretrained.load_backbone(variables, served.name, folder=tmp_path).report.matched
+    pretrained.write_safetensors(path, {"other": np.zeros(2, np.float32)})
     with pytest.raises(InputError, match=r"its sha256 is not that of resnet18\.served"):
-        load_backbone(variables, served.name, folder=tmp_path)
+        pretrained.load_backbone(variables, served.name, folder=tmp_path)
 
 
 @pytest.mark.parametrize(("change", "words"), [
@@ -210,7 +200,7 @@ def test_weights_are_fetched_once_with_their_digest_written_down(served, weights
 def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(**change)})
     with pytest.raises(InputError, match=words):
-        fetch_weights(served.name, tmp_path)
+        pretrained.fetch_weights(served.name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -223,7 +213,7 @@ def test_an_address_without_the_file_leaves_nothing_behind(content, words, serve
         there.write_bytes(content)
     monkeypatch.setattr(type(served), "address", there.as_uri())
     with pytest.raises(InputError, match=words) as caught:
-        fetch_weights(served.name, folder, say=lambda line: None)
+        pretrained.fetch_weights(served.name, folder, say=lambda line: None)
     assert "\n" not in str(caught.value)
     assert not folder.exists() or not list(folder.iterdir())
 
@@ -231,7 +221,7 @@ def test_an_address_without_the_file_leaves_nothing_behind(content, words, serve
 def test_a_host_that_is_far_too_slow_is_left(served, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "SECONDS", -1e6)
     with pytest.raises(InputError, match=r"slower than 0\.05 MB in a second"):
-        fetch_weights(served.name, tmp_path)
+        pretrained.fetch_weights(served.name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -239,10 +229,11 @@ def test_a_host_that_is_far_too_slow_is_left(served, tmp_path, monkeypatch):
 def test_a_fetch_that_is_ended_at_any_moment_is_repeated(kind, served, weights, tmp_path, monkeypatch):
     whole = weights.read_bytes()
     number = 0
-    while ended(lambda: fetch_weights(served.name, tmp_path), tmp_path, kind, number := number + 1, monkeypatch):
+    while ended(lambda: pretrained.fetch_weights(served.name, tmp_path), tmp_path, kind, number := number + 1,
+                monkeypatch):
         placed = tmp_path / f"{served.name}.safetensors"
         assert not placed.exists() or placed.read_bytes() == whole
-        assert fetch_weights(served.name, tmp_path).read_bytes() == whole
+        assert pretrained.fetch_weights(served.name, tmp_path).read_bytes() == whole
         assert {path.name for path in tmp_path.iterdir()} == {placed.name, f"{placed.name}.sha256"}
         for path in tmp_path.iterdir():
             path.unlink()
@@ -259,7 +250,7 @@ def test_a_redirection_leads_to_https_alone():
 
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
     array = np.array([1, np.inf], np.float32)
-    write_safetensors(tmp_path / "w.safetensors", {"a": array})
+    pretrained.write_safetensors(tmp_path / "w.safetensors", {"a": array})
     tensor = type("Tensor", (), {"is_floating_point": lambda self: True, "numel": lambda self: self.numbers,
                                  "numbers": 2})
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(
@@ -267,18 +258,18 @@ def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monke
     (tmp_path / "w.pth").write_bytes(b"I0\n." * 24)
     for name in ("w.safetensors", "w.pth"):
         with pytest.raises(InputError, match=rf"{name}: a has numbers that are not finite"):
-            read_weights(tmp_path / name)
+            pretrained.read_weights(tmp_path / name)
     monkeypatch.setattr(tensor, "numbers", 100)
     with pytest.raises(InputError, match="more numbers than it has bytes"):
-        read_weights(tmp_path / "w.pth")
+        pretrained.read_weights(tmp_path / "w.pth")
     with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(10_000))
     with pytest.raises(InputError, match="it is compressed"):
-        read_weights(tmp_path / "w.pth")
+        pretrained.read_weights(tmp_path / "w.pth")
 
 
 def test_a_pipe_of_weights_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "w.safetensors")
-    for read in (read_weights, known_weights):
+    for read in (pretrained.read_weights, pretrained.known_weights):
         with pytest.raises(InputError, match=r"w\.safetensors: is not a file"):
             read(tmp_path / "w.safetensors")
