@@ -15,22 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_parts as tiny
 from jax.extend.core import jaxpr_as_fun
-from tiny_parts import (
-    BATCH,
-    KEYPOINTS,
-    OF_FAMILIES,
-    SETUP,
-    batch,
-    build,
-    drawn_state,
-    endless,
-    factories,
-    objective_maker,
-    one_device,
-    start,
-    streams_of,
-)
 
 from kpjax.heatmaps import codec
 from kpjax.losses import Term
@@ -40,7 +26,7 @@ from kpjax.structures import Trained
 from kpjax.training.fit import FitOptions, compiled_init, compiled_update, fit
 from kpjax.training.mesh import data_mesh, replicate, shard
 
-FACTORIES = factories()
+FACTORIES = tiny.factories()
 QUICK = "regda.regda"  # does by default what others do with the slow tests
 BY_VALUE = [pytest.param(name, marks=() if name in (QUICK, "supervised_learning.supervised") else pytest.mark.slow)
             for name in sorted(FACTORIES)]
@@ -66,7 +52,7 @@ def traced_once(function):
 @functools.cache
 def method_of(name):
     """The method, which is traced once for all tests and meshes."""
-    method = build(FACTORIES[name])
+    method = tiny.build(FACTORIES[name])
     return method._replace(**{part: traced_once(getattr(method, part)) for part in ("init", "update", "predict")})
 
 
@@ -76,9 +62,9 @@ def method_of(name):
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_states_metrics_and_predictions_have_their_shapes(name):
     """A prediction reads no labels: they need not even be there."""
-    method, example = build(FACTORIES[name]), batch("labelled")._replace(keypoints=None, visible=None)
-    key, streams = jax.random.key(0), streams_of(method)
-    first = jax.eval_shape(method.init, key, streams, start())
+    method, example = tiny.build(FACTORIES[name]), tiny.batch("labelled")._replace(keypoints=None, visible=None)
+    key, streams = jax.random.key(0), tiny.streams_of(method)
+    first = jax.eval_shape(method.init, key, streams, tiny.start())
     after, metrics = jax.eval_shape(method.update, first, streams, key)
     assert {"step", "variables", "frozen"} <= set(first._fields)
     assert first.step.dtype == np.int32
@@ -88,7 +74,7 @@ def test_states_metrics_and_predictions_have_their_shapes(name):
     assert {(value.shape, value.dtype) for value in metrics.values()} == {((), np.dtype("float32"))}
     prediction = jax.eval_shape(method.predict, Trained(after.variables, after.frozen), example)
     count = len(method.skeleton.names)
-    assert (prediction.keypoints.shape, prediction.scores.shape) == ((BATCH, count, 2), (BATCH, count))
+    assert (prediction.keypoints.shape, prediction.scores.shape) == ((tiny.BATCH, count, 2), (tiny.BATCH, count))
     assert prediction.keypoints.dtype == prediction.scores.dtype == jnp.float32
     assert isinstance(prediction.heatmaps, tuple)
 
@@ -98,23 +84,23 @@ VIEW_OF = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", CONTRIBUTING, re.M))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
-                                  for name in sorted(OF_FAMILIES - {"supervised_learning.supervised"})])
+                                  for name in sorted(tiny.OF_FAMILIES - {"supervised_learning.supervised"})])
 def test_the_term_of_contributing_runs_in_every_system(name):
     written, = re.findall(r"^def sparsity_term.*?(?=^```)", CONTRIBUTING, re.M | re.S)
     names = {"Term": Term, "jnp": jnp, "jax": jax}
     exec(written, names)
-    plain = objective_maker(FACTORIES[name])
-    terms = plain(SETUP.codec) if "codec" in inspect.signature(plain).parameters else plain()
+    plain = tiny.objective_maker(FACTORIES[name])
+    terms = plain(tiny.SETUP.codec) if "codec" in inspect.signature(plain).parameters else plain()
     sparsity = names["sparsity_term"](VIEW_OF[name.rpartition(".")[2]])
-    method = build(FACTORIES[name], objective={**terms, "sparsity": sparsity})
-    key, streams = jax.random.key(0), streams_of(method)
-    first = jax.eval_shape(method.init, key, streams, start())
+    method = tiny.build(FACTORIES[name], objective={**terms, "sparsity": sparsity})
+    key, streams = jax.random.key(0), tiny.streams_of(method)
+    first = jax.eval_shape(method.init, key, streams, tiny.start())
     assert "loss/sparsity" in jax.eval_shape(method.update, first, streams, key)[1]
 
 
 NETWORKS = {
-    "mobilenet_v2": mobilenet_v2(KEYPOINTS, width_multiplier=0.1, decoder_width=8).clone(frozen_statistics=True),
-    "vit": vit(KEYPOINTS, width=8, depth=1, heads=2, upsampling_width=8)}
+    "mobilenet_v2": mobilenet_v2(tiny.KEYPOINTS, width_multiplier=0.1, decoder_width=8).clone(frozen_statistics=True),
+    "vit": vit(tiny.KEYPOINTS, width=8, depth=1, heads=2, upsampling_width=8)}
 
 
 @functools.cache
@@ -124,12 +110,12 @@ def shapes_of(model, side):
 
 @pytest.mark.parametrize(("network", "name"), [
     pytest.param(network, name, marks=() if (network, name) == ("vit", QUICK) else pytest.mark.slow)
-    for network in NETWORKS for name in sorted(OF_FAMILIES - {"pyramids.pyramids"})])
+    for network in NETWORKS for name in sorted(tiny.OF_FAMILIES - {"pyramids.pyramids"})])
 def test_a_method_takes_a_published_backbone_with_no_further_line(network, name, shallow_mobilenet):
     """Shapes, statistics and optimizer states fit."""
     model, side = NETWORKS[network], 32
-    method = build(FACTORIES[name], model=model, codec=codec(image_size=side, heatmap_size=8, sigma=1.0))
-    example = batch("labelled")._replace(image=np.zeros((BATCH, side, side, 3), np.uint8))
+    method = tiny.build(FACTORIES[name], model=model, codec=codec(image_size=side, heatmap_size=8, sigma=1.0))
+    example = tiny.batch("labelled")._replace(image=np.zeros((tiny.BATCH, side, side, 3), np.uint8))
     streams = dict.fromkeys(method.streams, example)
 
     key, roles = jax.random.key(0), ("variables", "teacher", "core", "association")
@@ -139,7 +125,7 @@ def test_a_method_takes_a_published_backbone_with_no_further_line(network, name,
     prediction = jax.eval_shape(method.predict, after, example)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert "loss/total" in metrics
-    assert prediction.keypoints.shape == (BATCH, KEYPOINTS, 2)
+    assert prediction.keypoints.shape == (tiny.BATCH, tiny.KEYPOINTS, 2)
 
 
 # For TPUs, on which pixels that are fetched one by one take most of the time of a step
@@ -165,9 +151,9 @@ def fetched_alone(function, pixels, *arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_no_map_is_fetched_pixel_by_pixel(name):
-    method, key = build(FACTORIES[name]), jax.random.key(0)
-    streams = streams_of(method)
-    state = jax.eval_shape(method.init, key, streams, start())
+    method, key = tiny.build(FACTORIES[name]), jax.random.key(0)
+    streams = tiny.streams_of(method)
+    state = jax.eval_shape(method.init, key, streams, tiny.start())
     pixels = min(example.image.shape[0] * (example.image.shape[1] // 4) ** 2 for example in streams.values())
     assert not fetched_alone(method.update, pixels, state, streams, key)
 
@@ -188,11 +174,11 @@ def test_pixels_that_are_fetched_alone_are_found():
 def run(name, seed=0, steps=STEPS, devices=1):
     """(first state, last state, all metrics); on several devices the state is replicated, batches are sharded."""
     method = method_of(name)
-    mesh = one_device() if devices == 1 else data_mesh()
+    mesh = tiny.one_device() if devices == 1 else data_mesh()
     update, names = compiled_update(method.update, mesh)
     state, key, history = replicate(started(name), mesh), replicate(jax.random.key(seed), mesh), []
     for _ in range(steps):
-        state, values = update(state, shard(streams_of(method), mesh), key)
+        state, values = update(state, shard(tiny.streams_of(method), mesh), key)
         history.append(dict(zip(names, np.array(values), strict=True)))
     return started(name), jax.tree.map(np.array, state), history
 
@@ -201,8 +187,9 @@ def run(name, seed=0, steps=STEPS, devices=1):
 def started(name):
     """A drawn first state in numpy, with the frozen trees of a real one: to compile what draws all of it takes long."""
     method = method_of(name)
-    frozen = jax.jit(lambda *given: method.init(*given).frozen)(jax.random.key(0), streams_of(method), start())
-    return drawn_state(method, start())._replace(step=np.int32(0), frozen=jax.tree.map(np.array, frozen))
+    frozen = jax.jit(lambda *given: method.init(*given).frozen)(jax.random.key(0), tiny.streams_of(method),
+                                                                tiny.start())
+    return tiny.drawn_state(method, tiny.start())._replace(step=np.int32(0), frozen=jax.tree.map(np.array, frozen))
 
 
 @pytest.fixture(params=BY_VALUE, scope="module")
@@ -220,7 +207,7 @@ def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
     assert not all(np.array_equal(a, b) for a, b in zip(
         jax.tree.leaves(first.variables), jax.tree.leaves(last.variables), strict=True))
     chex.assert_trees_all_equal(first.frozen, last.frozen)
-    update, _ = compiled_update(method_of(name).update, one_device())
+    update, _ = compiled_update(method_of(name).update, tiny.one_device())
     before = update._cache_size()
     chex.assert_trees_all_equal(last, run.__wrapped__(name)[1])
     run(name, seed=1, steps=1)
@@ -239,8 +226,8 @@ def test_eight_devices_equal_one(name):
                                   for name in sorted(FACTORIES)])
 def test_inputs_of_init_stay_readable_after_an_update(name):
     method = method_of(name)
-    mesh, key = one_device(), jax.random.key(0)
-    given, streams = replicate(start(), mesh), shard(streams_of(method), mesh)
+    mesh, key = tiny.one_device(), jax.random.key(0)
+    given, streams = replicate(tiny.start(), mesh), shard(tiny.streams_of(method), mesh)
     state = compiled_init(method.init, mesh)(key, streams, given)
     compiled_update(method.update, mesh)[0](state, streams, replicate(key, mesh))
     jax.tree.map(np.asarray, (given, streams))
@@ -251,10 +238,10 @@ def test_inputs_of_init_stay_readable_after_an_update(name):
 def test_a_run_that_is_resumed_ends_bit_identical(name, tmp_path):
     """By a method that was built anew, whose programs are compiled anew; other tests change the process, too."""
     def train(folder, steps):
-        method = build(FACTORIES[name])
-        fit(method, {stream: endless(stream) for stream in method.streams}, steps=steps, key=jax.random.key(4),
-            stage="contract", folder=folder, start=start(), config={},
-            options=FitOptions(mesh=one_device(), save_every=WHOLE, quiet=True))
+        method = tiny.build(FACTORIES[name])
+        fit(method, {stream: tiny.endless(stream) for stream in method.streams}, steps=steps, key=jax.random.key(4),
+            stage="contract", folder=folder, start=tiny.start(), config={},
+            options=FitOptions(mesh=tiny.one_device(), save_every=WHOLE, quiet=True))
 
     def digests(folder, step):
         return json.loads((folder / "checkpoints" / str(step) / "record" / "metadata").read_text())["record"]["digests"]
@@ -267,4 +254,4 @@ def test_a_run_that_is_resumed_ends_bit_identical(name, tmp_path):
 
 
 def test_the_contract_found_the_methods():
-    assert set(FACTORIES) > OF_FAMILIES
+    assert set(FACTORIES) > tiny.OF_FAMILIES

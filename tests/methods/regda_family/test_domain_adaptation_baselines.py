@@ -4,23 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import test_regda as by_regda
 import tiny_parts
-from test_regda import (
-    EPSILON,
-    FULL,
-    RATE,
-    SCALE,
-    SETTINGS,
-    STREAMS,
-    both_heads,
-    by_hand,
-    differentiated,
-    example_of,
-    found_in,
-    kl,
-    rendered,
-    seen_by,
-)
 from tiny_parts import BATCH, MODEL, assert_identical, assert_near, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
@@ -36,51 +21,53 @@ ALL = ("features", "head", "adversary")
 # Two regressors
 
 
-@differentiated
+@by_regda.differentiated
 def disparity_discrepancy(params, statistics, streams, scale):
-    images, labels, weights, _ = example_of(streams)
-    main, other, after = both_heads(params, statistics, images["source"], -scale)
-    target, target_other, after = both_heads(params, after, images["target"], -scale)
-    value = kl(main, labels, weights, 0.0) + 2 * kl(other, rendered(main)[0], weights, EPSILON)
-    return value - kl(target_other, rendered(target)[0], jnp.ones_like(weights), EPSILON), after
+    images, labels, weights, _ = by_regda.example_of(streams)
+    main, other, after = by_regda.both_heads(params, statistics, images["source"], -scale)
+    target, target_other, after = by_regda.both_heads(params, after, images["target"], -scale)
+    value = by_regda.kl(main, labels, weights, 0.0) + 2 * by_regda.kl(other, by_regda.rendered(main)[0], weights,
+                                                                      by_regda.EPSILON)
+    return value - by_regda.kl(target_other, by_regda.rendered(target)[0], jnp.ones_like(weights),
+                               by_regda.EPSILON), after
 
 
 def softmaxes_apart(params, statistics, streams):
     """The mean difference of the heads' softmaxes on the target, times the number of cells."""
-    *maps, after = both_heads(params, statistics, example_of(streams)[0]["target"])
+    *maps, after = by_regda.both_heads(params, statistics, by_regda.example_of(streams)[0]["target"])
     first, second = (jax.nn.softmax(each.reshape(BATCH, -1, each.shape[-1]), axis=1) for each in maps)
     return first.shape[1] * jnp.abs(first - second).mean(), after
 
 
 def both_fitted(params, statistics, streams, scale):
-    images, labels, weights, _ = example_of(streams)
-    main, other, after = both_heads(params, statistics, images["source"])
-    return kl(main, labels, weights, 0.0) + kl(other, labels, weights, 0.0), after
+    images, labels, weights, _ = by_regda.example_of(streams)
+    main, other, after = by_regda.both_heads(params, statistics, images["source"])
+    return by_regda.kl(main, labels, weights, 0.0) + by_regda.kl(other, labels, weights, 0.0), after
 
 
-@differentiated
+@by_regda.differentiated
 def driven_apart(params, statistics, streams, scale):
     fitted, after = both_fitted(params, statistics, streams, scale)
     apart, after = softmaxes_apart(params, after, streams)
     return fitted - apart, after
 
 
-@differentiated
+@by_regda.differentiated
 def brought_together(params, statistics, streams, scale):
     return softmaxes_apart(params, statistics, streams)
 
 
 @pytest.mark.parametrize(("factory", "options", "steps", "losses"), [
     (dd, {"margin": 2.0}, [(disparity_discrepancy, ALL)], ["total"]),
-    (mcd, {}, [(differentiated(both_fitted), ALL), (driven_apart, ("head", "adversary")),
+    (mcd, {}, [(by_regda.differentiated(both_fitted), ALL), (driven_apart, ("head", "adversary")),
                *2 * [(brought_together, ("features",))]], ["supervised", "drive_apart", "bring_together"])])
 def test_a_game_of_two_regressors_is_the_one_by_hand(factory, options, steps, losses, monkeypatch):
     assert two_regressors.FEATURE_STEPS == 4
     monkeypatch.setattr(two_regressors, "FEATURE_STEPS", 2)
-    method = tiny_parts.build(factory, **SETTINGS | options)
-    state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(FULL))
-    *expected, values = by_hand(steps, state, STREAMS, SCALE)
-    *found, seen = found_in(*jax.jit(method.update)(state, STREAMS, jax.random.key(0)), losses)
+    method = tiny_parts.build(factory, **by_regda.SETTINGS | options)
+    state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(by_regda.FULL))
+    *expected, values = by_regda.by_hand(steps, state, by_regda.STREAMS, by_regda.SCALE)
+    *found, seen = by_regda.found_in(*jax.jit(method.update)(state, by_regda.STREAMS, jax.random.key(0)), losses)
     assert_near(found, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen, [*values[:2], *values[-1:]][:len(losses)], rtol=1e-4)
 
@@ -90,14 +77,14 @@ def test_a_game_of_two_regressors_is_the_one_by_hand(factory, options, steps, lo
 
 def matched(params, statistics, discriminator, apart):
     """The supervised loss, and how far apart pooled features of both streams are; statistics after both passes."""
-    images, labels, weights, _ = example_of(STREAMS)
+    images, labels, weights, _ = by_regda.example_of(by_regda.STREAMS)
     pooled, heatmaps, after = {}, {}, statistics
     for name in ("source", "target"):
         variables = {"params": params["model"], "batch_stats": after}
         maps, _ = MODEL.apply(variables, images[name], train=True, mutable=["batch_stats"], method="backbone_features")
         heatmaps[name], mutated = MODEL.apply(variables, images[name], train=True, mutable=["batch_stats"])
         pooled[name], after = maps[-1].mean((1, 2)), mutated["batch_stats"]
-    supervised = kl(heatmaps["source"], labels, weights, 0.0)
+    supervised = by_regda.kl(heatmaps["source"], labels, weights, 0.0)
     distance, discriminator_after = apart(params, discriminator, pooled["source"], pooled["target"])
     return supervised + distance, (supervised, distance, after, discriminator_after)
 
@@ -109,25 +96,25 @@ def discrepancy(params, discriminator, source, target):
 def confusion(params, discriminator, source, target):
     """Behind a reversed gradient, which the discriminator's own parameters do not see."""
     probability, after = train_pass(DomainDiscriminator(), params["discriminator"], discriminator,
-                                    seen_by(-SCALE, jnp.concatenate([source, target])))
+                                    by_regda.seen_by(-by_regda.SCALE, jnp.concatenate([source, target])))
     return -0.5 * (jnp.log(probability[:BATCH]).mean() + jnp.log(1 - probability[BATCH:]).mean()), after
 
 
 @pytest.mark.parametrize(("factory", "apart", "term"), [
     (dan, discrepancy, "discrepancy"), (dann, confusion, "domain")])
 def test_matching_of_features_is_a_step_down_its_gradient_by_hand(factory, apart, term):
-    method = tiny_parts.build(factory, **SETTINGS | {"optimizer": optax.identity()})
-    state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(FULL))
+    method = tiny_parts.build(factory, **by_regda.SETTINGS | {"optimizer": optax.identity()})
+    state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(by_regda.FULL))
     params = {"model": state.variables["params"]} | (
         {"discriminator": state.discriminator["params"]} if state.discriminator else {})
     gradient, (supervised, distance, *after) = jax.jit(jax.grad(lambda params: matched(
         params, state.variables["batch_stats"], state.discriminator.get("batch_stats"), apart), has_aux=True))(params)
-    moved, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
+    moved, metrics = jax.jit(method.update)(state, by_regda.STREAMS, jax.random.key(0))
     np.testing.assert_allclose([metrics["loss/supervised"], metrics[f"loss/{term}"]], [supervised, distance], rtol=1e-4,
                                atol=1e-6)
     found = {"model": moved.variables["params"]} | (
         {"discriminator": moved.discriminator["params"]} if state.discriminator else {})
-    assert_near(found, jax.tree.map(lambda p, g: p - RATE * g, params, gradient), rtol=1e-4, atol=1e-5)
+    assert_near(found, jax.tree.map(lambda p, g: p - by_regda.RATE * g, params, gradient), rtol=1e-4, atol=1e-5)
     assert_near([moved.variables["batch_stats"], moved.discriminator.get("batch_stats", {})], after, rtol=1e-4,
                 atol=1e-5)
 
