@@ -4,16 +4,7 @@ import numpy as np
 
 from experiments.images import open_further, open_images
 from kpjax import InputError
-from kpjax.input.source import (
-    Source,
-    check_disjoint,
-    in_memory,
-    joined,
-    labelled_subset,
-    rounded_share,
-    subset,
-    without_labels,
-)
+from kpjax.input import source as sources
 from kpjax.systems.configs import Splits
 from kpjax.systems.semi_supervised import Data
 from kpjax.systems.system import Job
@@ -27,29 +18,29 @@ def open_data(job: Job) -> Data:
     """
     data = job.config.data
     splits = open_images(data, job.seed, job.data_dir, job.config.augment.reach)
-    chosen = labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
-    labelled = subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
+    chosen = sources.labelled_subset(splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled)
+    labelled = sources.subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
     if data.all_labelled:
         pool = np.arange(len(splits.train))
     else:
-        pool = chosen.rest[:rounded_share(data.unlabelled_share, len(chosen.rest))]
+        pool = chosen.rest[:sources.rounded_share(data.unlabelled_share, len(chosen.rest))]
     if not len(pool):
         raise InputError("unlabelled_share", f"{data.unlabelled_share:g} of {len(chosen.rest)} images is none; give "
                                              "more")
-    unlabelled, plain = (source and without_labels(subset(source, pool, splits.train.name))
+    unlabelled, plain = (source and sources.without_labels(sources.subset(source, pool, splits.train.name))
                          for source in (splits.train, splits.plain_train))
     if data.further:
         further = further_images(open_further(data, data.further, job.data_dir), splits)
-        unlabelled = joined([in_memory(unlabelled), in_memory(further)],
-                            f"{splits.train.name} and {data.further}, without labels")
+        unlabelled = sources.joined([sources.in_memory(unlabelled), sources.in_memory(further)],
+                                    f"{splits.train.name} and {data.further}, without labels")
     return Data(labelled, unlabelled, splits.train, splits.validation, splits.test,
                 {"labelled_digest": chosen.digest}, plain,
-                splits.plain_train and subset(splits.plain_train, chosen.labelled, labelled.name))
+                splits.plain_train and sources.subset(splits.plain_train, chosen.labelled, labelled.name))
 
 
-def further_images(source: Source, splits: Splits) -> Source:
+def further_images(source: sources.Source, splits: Splits) -> sources.Source:
     """Returns images of another split without labels. Raises InputError if one of them also tests or validates."""
-    found = without_labels(source)
+    found = sources.without_labels(source)
     for other in (splits.validation, splits.test):
-        check_disjoint(found, other)
+        sources.check_disjoint(found, other)
     return found

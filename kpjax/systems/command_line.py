@@ -436,7 +436,7 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
     command = read_command(system, arguments)
     if command.shared.jobs > 1:
         if in_bucket(command.folder):
-            raise InputError("--jobs", f"{command.shared.workdir} has no locks: processes would take runs from each other")
+            raise InputError("--jobs", f"{command.shared.workdir} has no locks; processes would take each other's runs")
         if command.shared.fresh:
             _start_over(command)
         in_processes(command)

@@ -8,13 +8,6 @@ import numpy as np
 import pytest
 
 from kpjax.losses import consistency
-from kpjax.losses.consistency import (
-    semantic_consistency,
-    semantic_representation,
-    transformation_equivariance,
-    transformation_invariance,
-    unit_representation,
-)
 from kpjax.models.keypoint_classification import KeypointFeatures
 
 close = np.testing.assert_allclose
@@ -40,8 +33,9 @@ def as_defined(features, masks):
 
 def test_a_representation_and_its_gradient_are_those_of_the_product_over_all_axes():
     features, masks = normal(0, 3, 5, 7, 6), normal(1, 3, 5, 7, 4)
-    np.testing.assert_array_equal(jax.jit(semantic_representation)(features, masks), as_defined(features, masks))
-    value, gradients = weighted(semantic_representation)(features, masks)
+    np.testing.assert_array_equal(jax.jit(consistency.semantic_representation)(features, masks),
+                                  as_defined(features, masks))
+    value, gradients = weighted(consistency.semantic_representation)(features, masks)
     expected, expected_gradients = weighted(as_defined)(features, masks)
     close(value, expected, rtol=1e-5)
     for found, right in zip(gradients, expected_gradients, strict=True):
@@ -50,7 +44,8 @@ def test_a_representation_and_its_gradient_are_those_of_the_product_over_all_axe
 
 def test_of_equal_products_the_first_takes_the_gradient(close):
     features, masks = jnp.ones((1, 2, 3, 1)), jnp.ones((1, 2, 3, 1)).at[0, 0, 0, 0].set(0.5)
-    by_features, by_masks = jax.grad(lambda *inputs: semantic_representation(*inputs).sum(), (0, 1))(features, masks)
+    by_features, by_masks = jax.grad(lambda *inputs: consistency.semantic_representation(*inputs).sum(),
+                                     (0, 1))(features, masks)
     for gradient in (by_features, by_masks):
         close(gradient[0, :, :, 0], [[0, 1, 0], [0, 0, 0]])
 
@@ -59,7 +54,7 @@ def test_of_equal_products_the_first_takes_the_gradient(close):
 def test_the_product_over_all_axes_is_never_in_memory(keypoints):
     """Batch 32 of 64 x 64 maps, 64 features: the plain product of 16 keypoints takes 537 MB."""
     inputs = [jax.ShapeDtypeStruct((32, 64, 64, channels), jnp.float32) for channels in (64, keypoints)]
-    compiled = weighted(semantic_representation).lower(*inputs).compile()
+    compiled = weighted(consistency.semantic_representation).lower(*inputs).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 537e6 / 16 * keypoints / 16
 
 
@@ -84,9 +79,10 @@ def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
     logits, weights = normal(0, 2, 3, 3), jnp.array([[1.0, 0, 1], [0, 1, 0]])
     probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = -np.mean(np.log([probability[0, 0, 0], probability[0, 2, 2], probability[1, 1, 1]]))
-    close(semantic_consistency(logits, weights), expected, rtol=1e-5)
-    close(semantic_consistency(jnp.zeros((2, 5, 5)), jnp.ones((2, 5))), math.log(5), rtol=1e-6)
-    close(semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), jnp.ones((2, 5))), 0, atol=1e-6)
+    close(consistency.semantic_consistency(logits, weights), expected, rtol=1e-5)
+    close(consistency.semantic_consistency(jnp.zeros((2, 5, 5)), jnp.ones((2, 5))), math.log(5), rtol=1e-6)
+    close(consistency.semantic_consistency(50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), jnp.ones((2, 5))), 0,
+          atol=1e-6)
 
 
 def test_features_equal_resizing_concatenating_and_one_convolution():
@@ -105,14 +101,14 @@ def test_unit_representations_cannot_buy_invariance_by_being_small(close):
     weights = jnp.ones((2, 3))
 
     def invariance(scale):
-        return transformation_invariance(
-            *(unit_representation(jnp.asarray(scale * each)) for each in (z, other)), weights)
+        return consistency.transformation_invariance(
+            *(consistency.unit_representation(jnp.asarray(scale * each)) for each in (z, other)), weights)
 
-    close(jnp.linalg.norm(unit_representation(jnp.asarray(z)), axis=-1), 1, atol=1e-4)
+    close(jnp.linalg.norm(consistency.unit_representation(jnp.asarray(z)), axis=-1), 1, atol=1e-4)
     close(invariance(1.0), invariance(0.1), rtol=1e-4)
     close(jax.grad(lambda scale: invariance(jnp.exp(scale)))(0.0), 0, atol=1e-6)
-    close(unit_representation(jnp.zeros((1, 1, 4))), 0, atol=0)
-    close(jnp.isfinite(jax.grad(lambda z: unit_representation(z).sum())(jnp.zeros((1, 1, 4)))), True)
+    close(consistency.unit_representation(jnp.zeros((1, 1, 4))), 0, atol=0)
+    close(jnp.isfinite(jax.grad(lambda z: consistency.unit_representation(z).sum())(jnp.zeros((1, 1, 4)))), True)
 
 
 def test_features_at_one_scale_read_maps_of_any_size_of_numbers():
@@ -130,7 +126,7 @@ def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
     first, second = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
     weights = jnp.zeros((2, 5)).at[0, 1].set(1).at[1].set(1)
     expected = (np.asarray(weights)[:, None, None] * (np.asarray(first) - np.asarray(second)) ** 2).mean()
-    close(transformation_equivariance(first, second, weights), expected, rtol=1e-6)
-    by_first, by_second = jax.grad(transformation_equivariance, (0, 1))(first, second, weights)
+    close(consistency.transformation_equivariance(first, second, weights), expected, rtol=1e-6)
+    by_first, by_second = jax.grad(consistency.transformation_equivariance, (0, 1))(first, second, weights)
     close(by_first, -by_second)
     assert not by_first[0, ..., 0].any()

@@ -6,12 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.models.image_generation import (
-    ImageEncoder,
-    image_generator,
-    image_generator_for,
-    normalised_points,
-)
+from kpjax.models import image_generation
 from kpjax.models.layers import GroupNorm
 
 close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
@@ -19,11 +14,11 @@ close = functools.partial(np.testing.assert_allclose, atol=2e-6, rtol=2e-6)
 
 def test_the_corners_of_a_map_that_is_not_square_are_at_one():
     heatmaps = jnp.zeros((1, 5, 9, 2)).at[0, 0, 0, 0].set(1e4).at[0, 4, 8, 1].set(1e4)
-    close(normalised_points(heatmaps)[0], [[-1, -1], [1, 1]])
+    close(image_generation.normalised_points(heatmaps)[0], [[-1, -1], [1, 1]])
 
 
 def test_imm_has_its_sizes():
-    generator = image_generator()
+    generator = image_generation.image_generator()
     images, points = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32), jax.ShapeDtypeStruct((2, 10, 2), jnp.float32)
     painted, variables = jax.eval_shape(
         lambda x, p: generator.init_with_output(jax.random.key(0), x, p, train=False), images, points)
@@ -37,18 +32,19 @@ def test_imm_has_its_sizes():
         (3, 3, 266, 256), (3, 3, 256, 256), (3, 3, 256, 128), (3, 3, 128, 128), (3, 3, 128, 64), (3, 3, 64, 64),
         (3, 3, 64, 32)]
     # The image encoder of Keypoint Pyramids is the same, one width shorter.
-    features = jax.eval_shape(lambda x: ImageEncoder((32, 64, 128)).init_with_output(
+    features = jax.eval_shape(lambda x: image_generation.ImageEncoder((32, 64, 128)).init_with_output(
         jax.random.key(0), x, train=False)[0], images)
     assert features.shape == (2, 32, 32, 128)
 
 
 @pytest.mark.parametrize(("side", "scales"), [(8, 1), (16, 1), (31, 1), (32, 2), (64, 3), (96, 3), (128, 4), (256, 4)])
 def test_small_images_keep_enough_cells_for_the_blobs(side, scales):
-    assert image_generator_for(side).encoder.widths == (32, 64, 128, 256)[:scales]
+    assert image_generation.image_generator_for(side).encoder.widths == (32, 64, 128, 256)[:scales]
 
 
 def test_images_are_painted_in_float32_around_a_computation_in_bfloat16():
-    generator = image_generator((4, 8), normalization=functools.partial(GroupNorm, groups=2), dtype=jnp.bfloat16)
+    generator = image_generation.image_generator((4, 8), normalization=functools.partial(GroupNorm, groups=2),
+                                                 dtype=jnp.bfloat16)
     painted, variables = jax.eval_shape(lambda key: generator.init_with_output(
         key, jnp.zeros((2, 8, 12, 3)), jnp.zeros((2, 3, 2)), train=True), jax.random.key(0))
     assert painted.shape == (2, 8, 12, 3)

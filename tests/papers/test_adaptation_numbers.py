@@ -11,13 +11,7 @@ import pytest
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
 from kpjax.images.boxes import landmark_box, turned_canvas
-from kpjax.methods.adaptation_family.adaptation import (
-    RELEASED_SIGMA,
-    Reconstruction,
-    adaptation_objective,
-    released_learning_rate,
-    released_optimizer,
-)
+from kpjax.methods.adaptation_family import adaptation
 from kpjax.methods.adaptation_family.parametrisation import adapted, finetuned, project
 from kpjax.models.hourglass_network import hourglass
 from kpjax.models.layers import convolve
@@ -78,7 +72,7 @@ def test_soft_argmax(close):
         close(found[0, 0], point)
 
 
-def rendered(x, y, size=(32, 32), sigma=RELEASED_SIGMA):
+def rendered(x, y, size=(32, 32), sigma=adaptation.RELEASED_SIGMA):
     return gaussian_bumps(jnp.array([[x, y]], jnp.float32), size, sigma, window=None)[..., 0]
 
 
@@ -139,7 +133,7 @@ def descended(gradients, optimizer, weight=1.0):
 def test_the_optimizer(close):
     with_both_moments = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(5e-4),
                                     optax.scale_by_adam(b1=0.0, b2=0.9, eps=1e-8))
-    for optimizer in (released_optimizer(), with_both_moments):
+    for optimizer in (adaptation.released_optimizer(), with_both_moments):
         one, several = ([0.2], [-0.0004]), [0.2, 0.1, -0.3]
         close([descended(gradients, optimizer)[0] for gradients in one], [0.9990000000, 0.9990000999900],
               rtol=1e-7, atol=1.2e-7)
@@ -147,7 +141,7 @@ def test_the_optimizer(close):
 
 
 def test_a_clipped_gradient_is_that_of_one_network(close):
-    optimizer, params = released_optimizer(decay=0.0), {"a": jnp.zeros(2), "b": jnp.zeros(1)}
+    optimizer, params = adaptation.released_optimizer(decay=0.0), {"a": jnp.zeros(2), "b": jnp.zeros(1)}
     gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([12.0])}
     _, state = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
     second_moment = optax.tree.get(state, "nu")
@@ -161,12 +155,12 @@ def test_a_clipped_gradient_is_that_of_one_network(close):
     for decay_to, wanted in (("zero", params), ("start", {
             "projections": {"kernel": jnp.array([[0.0, 0.5], [0.0, -1.0]]), "depthwise": jnp.array([0.0, 1.0])},
             "free": {"bn": {"scale": jnp.zeros(2)}, "conv": jnp.full((1, 2), 3.0)}})):
-        optimizer = released_optimizer(decay=0.1, decay_to=decay_to)
+        optimizer = adaptation.released_optimizer(decay=0.1, decay_to=decay_to)
         _, state = descend(optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
         squares = jax.tree.map(lambda leaf: 0.1 * (0.1 * leaf) ** 2, wanted)
         jax.tree.map(functools.partial(close, rtol=1e-5, atol=0), optax.tree.get(state, "nu"), squares)
     # The learning rate of epochs
-    rate = released_learning_rate()
+    rate = adaptation.released_learning_rate()
     rates = [rate(jnp.float32(2500 * epoch)) for epoch in (0, 29, 30, 59, 60, 79)]
     close(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-5, atol=0)
 
@@ -180,10 +174,10 @@ def test_the_reconstruction_loss(close):
         brightness = 2 * np.maximum(images.mean(-1, keepdims=True) - np.float32(0.3), 0)
         return tuple(jnp.asarray(layer) for layer in (np.maximum(images @ mixing, 0), brightness))
 
-    found = Reconstruction(jnp.asarray(painted), jnp.asarray(target), features(painted), features(target))
+    found = adaptation.Reconstruction(jnp.asarray(painted), jnp.asarray(target), features(painted), features(target))
 
     def terms(**options):
-        objective = adaptation_objective(perceptual=True, **options)
+        objective = adaptation.adaptation_objective(perceptual=True, **options)
         return {name: term.weight * term.function({"reconstruction": found}, {})
                 for name, term in objective.items()}
 

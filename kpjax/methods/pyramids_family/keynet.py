@@ -11,18 +11,7 @@ from kpjax.losses.objective import Objective, Term
 from kpjax.losses.reconstruction import balanced_distances
 from kpjax.methods.forward import Normalise, checked_views, imagenet_normalise
 from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
-from kpjax.methods.pyramids_family.discovery import (
-    FRAME,
-    POINTS,
-    STREAMS,
-    Comparison,
-    Outputs,
-    State,
-    StillCamera,
-    discovery_functions,
-    level_skeleton,
-    painting_term,
-)
+from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import KeyNet, as_keynet
@@ -39,7 +28,7 @@ def keynet_objective(*, perceptual: bool = False) -> Objective:
     differences of pixels, equation 1 of Keypoint Pyramids.
     """
     if not perceptual:
-        return {RECONSTRUCTION: painting_term(RECONSTRUCTION, 1.0)}
+        return {RECONSTRUCTION: discovery.painting_term(RECONSTRUCTION, 1.0)}
 
     def compare_features(outputs, streams):
         del streams
@@ -51,7 +40,7 @@ def keynet_objective(*, perceptual: bool = False) -> Objective:
 def keynet(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: KeyNet | None = None, perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise, still: StillCamera | None = None
+    perceptual_normalise: Normalise = imagenet_normalise, still: discovery.StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -69,32 +58,32 @@ def keynet(
         InputError: from `init`, as in `pyramids`, or if `start['perceptual']` is missing.
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
-    read = checked_views(objective, (POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
+    read = checked_views(objective, (discovery.POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
     check_network(perceptual, read, "keynet")
     of_features = PerceptualComparison(perceptual, perceptual_normalise, None)
     comparison = _balanced(of_features) if PERCEPTUAL in read else None
 
-    def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
+    def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> discovery.Outputs:
         found = network.keypoints(frame, train)
-        return {POINTS: found.points, RECONSTRUCTION: network.generator(reference, found.points[0], train)}
+        return {discovery.POINTS: found.points, RECONSTRUCTION: network.generator(reference, found.points[0], train)}
 
     def network_for(side: int) -> KeyNet:
         if network is not None:
             return network
         return as_keynet(small_keypoint_pyramid((FLAT_SIZE,), side=side), blob_width=RECONSTRUCTION_WIDTH)
 
-    functions = discovery_functions(
+    functions = discovery.discovery_functions(
         network_for, forward, tuple(name for name in (RECONSTRUCTION,) if name in read), objective=objective,
         optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, comparison=comparison,
         still=still)
-    return Method(*functions, STREAMS, level_skeleton(sizes))
+    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
 
 
-def _balanced(of_features: PerceptualComparison) -> Comparison:
+def _balanced(of_features: PerceptualComparison) -> discovery.Comparison:
     """Builds the comparison that stores the balanced sum of distances under `perceptual`."""
 
-    def run(state: State, outputs: Outputs, streams: Streams):
-        distances, averages = of_features.run(state, outputs[RECONSTRUCTION], streams[FRAME].image)
+    def run(state: discovery.State, outputs: discovery.Outputs, streams: Streams):
+        distances, averages = of_features.run(state, outputs[RECONSTRUCTION], streams[discovery.FRAME].image)
         return {**outputs, PERCEPTUAL: balanced_distances(distances, averages)}, averages
 
-    return Comparison(lambda images, start: of_features.init(images, start, "keynet"), run)
+    return discovery.Comparison(lambda images, start: of_features.init(images, start, "keynet"), run)

@@ -10,17 +10,7 @@ from kpjax.augment.augmentations import Augment
 from kpjax.losses.objective import Objective
 from kpjax.losses.pyramids import transporter_transported
 from kpjax.methods.forward import Normalise, checked_views
-from kpjax.methods.pyramids_family.discovery import (
-    POINTS,
-    STREAMS,
-    Outputs,
-    ReferencePass,
-    StillCamera,
-    both_frames,
-    discovery_functions,
-    level_skeleton,
-    painting_term,
-)
+from kpjax.methods.pyramids_family import discovery
 from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import Transporter, as_transporter
 from kpjax.optimization import LearningRate
@@ -31,13 +21,13 @@ TRANSPORT = "transport"
 
 def transporter_objective() -> Objective:
     """Builds an objective of one term, `transport`: the squared difference of image and frame, a mean as published."""
-    return {TRANSPORT: painting_term(TRANSPORT, 1.0)}
+    return {TRANSPORT: discovery.painting_term(TRANSPORT, 1.0)}
 
 
 def transporter(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: Transporter | None = None, blob_width: float = 0.1,
-    reference_pass: ReferencePass = "joint", still: StillCamera | None = None
+    reference_pass: discovery.ReferencePass = "joint", still: discovery.StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -51,21 +41,21 @@ def transporter(
         The others are as in `pyramids`.
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
-    read = checked_views(objective, (POINTS, TRANSPORT), "transporter")
+    read = checked_views(objective, (discovery.POINTS, TRANSPORT), "transporter")
     paintings = tuple(name for name in (TRANSPORT,) if name in read)
 
-    def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
-        found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)
-        features, reference_features = both_frames(network.features, frame, reference, train, reference_pass)
+    def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> discovery.Outputs:
+        found, of_reference = discovery.both_frames(network.keypoints, frame, reference, train, reference_pass)
+        features, reference_features = discovery.both_frames(network.features, frame, reference, train, reference_pass)
         maps, reference_maps = (blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
                                 for levels in (found, of_reference))
         mixed = transporter_transported(reference_features, features, reference_maps, maps)
-        return {POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
+        return {discovery.POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
 
     def network_for(side: int) -> Transporter:
         return as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side)) if network is None else network
 
-    functions = discovery_functions(
+    functions = discovery.discovery_functions(
         network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
         augment=augment, normalise=normalise, still=still)
-    return Method(*functions, STREAMS, level_skeleton(sizes))
+    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))

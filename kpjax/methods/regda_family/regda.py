@@ -18,23 +18,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kpjax.losses.adversarial import (
-    PseudoMaps,
-    ground_false_by_others,
-    maximum_disparity,
-    minimum_disparity,
-    scale_gradient,
-    warm_start,
-)
+from kpjax.losses import adversarial
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total, views as views_read
-from kpjax.methods.forward import (
-    augmented,
-    empty_images,
-    initial_variables,
-    statistics_after_second_pass,
-    train_pass,
-)
+from kpjax.methods import forward
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict
 from kpjax.optimization import Schedule, descend
@@ -68,7 +55,7 @@ class Disparity(NamedTuple):
     """Reading of one domain by f': of the views `source_disparity`, `target_false` and `target_truth`."""
 
     logits: jax.Array  # of f', (B, h, w, K)
-    maps: PseudoMaps  # of f
+    maps: adversarial.PseudoMaps  # of f
     weights: jax.Array  # (B, K)
 
 
@@ -76,7 +63,9 @@ SOURCE, SOURCE_DISPARITY = "source", "source_disparity"  # the views of step A
 TARGET_FALSE, TARGET_TRUTH = "target_false", "target_truth"  # the views of steps B and C
 
 
-def disparity_term(weight: float, loss: Callable[[jax.Array, PseudoMaps, jax.Array], jax.Array], view: str) -> Term:
+def disparity_term(
+    weight: float, loss: Callable[[jax.Array, adversarial.PseudoMaps, jax.Array], jax.Array], view: str
+) -> Term:
     """Builds a term that compares f' with f's maps. loss: `(logits of f', maps, weights)`; view: SOURCE_DISPARITY, or
     a view of the target."""
     return Term(weight, lambda outputs, streams: loss(*outputs[view]), (view,))
@@ -90,9 +79,9 @@ def regda_objective(*, margin: float = 4.0) -> Objective:
     """
     return {
         "supervised": Term(1.0, lambda outputs, streams: heatmap_kl(*outputs[SOURCE]), (SOURCE,)),
-        "source_disparity": disparity_term(margin, minimum_disparity, SOURCE_DISPARITY),
-        "target_false": disparity_term(1.0, maximum_disparity, TARGET_FALSE),
-        "target_truth": disparity_term(1.0, minimum_disparity, TARGET_TRUTH),
+        "source_disparity": disparity_term(margin, adversarial.minimum_disparity, SOURCE_DISPARITY),
+        "target_false": disparity_term(1.0, adversarial.maximum_disparity, TARGET_FALSE),
+        "target_truth": disparity_term(1.0, adversarial.minimum_disparity, TARGET_TRUTH),
     }
 
 
@@ -107,8 +96,8 @@ def nothing_positive(logits: jax.Array) -> jax.Array:
 
 
 def regda(
-    setup: Setup, *, objective: Objective, coefficient: Schedule = warm_start,
-    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    setup: Setup, *, objective: Objective, coefficient: Schedule = adversarial.warm_start,
+    pseudo_maps: Callable[[jax.Array], adversarial.PseudoMaps] = adversarial.ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Builds RegDA; it reads the streams `source` (labelled) and `target` (no labels needed).
@@ -140,12 +129,12 @@ def regda(
 
     def features_pass(params, statistics, images):
         """Computes psi of normalised images, and the statistics of its two parts after the pass."""
-        features, after = train_pass(model, params, statistics, images, method="features")
+        features, after = forward.train_pass(model, params, statistics, images, method="features")
         return features, {name: after[name] for name in FEATURES if name in after}
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = empty_images(setup.augment, streams, "source")
-        variables = initial_variables(model, named_key(key, "model"), images, start, carried)
+        images = forward.empty_images(setup.augment, streams, "source")
+        variables = forward.initial_variables(model, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
         adversary_variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
@@ -158,7 +147,7 @@ def regda(
         return State(jnp.int32(0), variables, adversary_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
+        views = forward.augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
         source, target = normalise(views["source"].image), normalise(views["target"].image)
         labels, label_weights = setup.codec.encode(views["source"])
         weights = target_weights(views["target"])
@@ -179,11 +168,11 @@ def regda(
         # Step A: source.
         def fit_source(params):
             features, after = features_pass(params["features"], statistics, source)
-            logits, head_after = train_pass(head, params["head"], head_statistics, features)
+            logits, head_after = forward.train_pass(head, params["head"], head_statistics, features)
             outputs, adversary_after = {SOURCE: Supervision(logits, labels, label_weights)}, adversary_statistics
             if "adversary" in moved_in_a:
-                adversary_logits, adversary_after = train_pass(
-                    head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+                adversary_logits, adversary_after = forward.train_pass(
+                    head, params["adversary"], adversary_statistics, adversarial.scale_gradient(features, scale))
                 outputs[SOURCE_DISPARITY] = Disparity(adversary_logits, pseudo_maps(logits), label_weights)
             value, parts = total(in_a, outputs, views)
             return value, (parts, (after, head_after, adversary_after))
@@ -197,14 +186,14 @@ def regda(
                 return features_pass(features_params, statistics, target)
 
             features, back_to_params, after = jax.vjp(target_features, params["features"], has_aux=True)
-            logits, head_after = train_pass(head, params["head"], head_statistics, features)
+            logits, head_after = forward.train_pass(head, params["head"], head_statistics, features)
             maps = pseudo_maps(logits)
             metrics |= {"nothing_positive/target": nothing_positive(logits)}
 
         # Step B: target, adversary only.
         if in_b:
             def leave_truth(adversary_params):
-                adversary_logits, adversary_after = train_pass(
+                adversary_logits, adversary_after = forward.train_pass(
                     head, adversary_params, adversary_statistics, features)
                 false, parts = total(in_b, {TARGET_FALSE: Disparity(adversary_logits, maps, weights)}, views)
                 return false, (parts, adversary_after)
@@ -217,13 +206,13 @@ def regda(
         # Step C: target, features only.
         if in_c:
             def return_to_truth(features):
-                adversary_logits, adversary_after = train_pass(
-                    head, params["adversary"], adversary_statistics, scale_gradient(features, scale))
+                adversary_logits, adversary_after = forward.train_pass(
+                    head, params["adversary"], adversary_statistics, adversarial.scale_gradient(features, scale))
                 truth, parts = total(in_c, {TARGET_TRUTH: Disparity(adversary_logits, maps, weights)}, views)
                 return truth, (parts, adversary_after)
 
-            statistics = statistics_after_second_pass(statistics, after)
-            head_statistics = statistics_after_second_pass(head_statistics, head_after)
+            statistics = forward.statistics_after_second_pass(statistics, after)
+            head_statistics = forward.statistics_after_second_pass(head_statistics, head_after)
             (_, (parts, adversary_statistics)), features_gradient = (
                 jax.value_and_grad(return_to_truth, has_aux=True)(features))
             (truth_gradient,) = back_to_params(features_gradient)

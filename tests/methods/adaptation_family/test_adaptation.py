@@ -14,12 +14,7 @@ from untrained import count
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
-from kpjax.methods.adaptation_family.adaptation import (
-    adaptation,
-    adaptation_objective,
-    plain_variables,
-    released_optimizer,
-)
+from kpjax.methods.adaptation_family import adaptation
 from kpjax.methods.adaptation_family.parametrisation import adapted, finetuned, scratch
 from kpjax.methods.adaptation_family.view_pairs import Views
 from kpjax.models.high_resolution import hrnet
@@ -48,8 +43,8 @@ PARAMETRISATIONS = {
 def build(model=MODEL, objective=None, **changes):
     settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 0.05, "augment": no_augmentation(),
                 "generator": ResidualGenerator(2, blocks=1)}
-    objective = adaptation_objective() if objective is None else objective
-    return tiny_parts.build(adaptation, model=model, objective=objective, **settings | changes)
+    objective = adaptation.adaptation_objective() if objective is None else objective
+    return tiny_parts.build(adaptation.adaptation, model=model, objective=objective, **settings | changes)
 
 
 @functools.cache
@@ -90,7 +85,8 @@ def run(name, model, side):
     trained, streams = PARAMETRISATIONS[name][0], images(side, 2)
     method = build(model, trained=trained)
     first = init(method, {"core": core_of(model, side)}, streams)
-    return method, first, *after(method, first, 2, streams), jax.jit(lambda state: plain_variables(state, trained))
+    plain = jax.jit(lambda state: adaptation.plain_variables(state, trained))
+    return method, first, *after(method, first, 2, streams), plain
 
 
 @pytest.mark.parametrize(("model", "side", "kernels"), NETWORKS)
@@ -149,7 +145,7 @@ def test_parametrisations_train_what_they_say(name):
 
 def test_no_optimizer_state_belongs_to_a_frozen_kernel():
     """The state of the published optimizer is one number for each trained weight, and two counters."""
-    method = build(optimizer=released_optimizer())
+    method = build(optimizer=adaptation.released_optimizer())
     state = jax.eval_shape(method.init, jax.random.key(0), images(), {"core": core_of()})
     assert count(state.optimizer_state["landmarks"]) == count(state.variables["params"]) + 1
     assert count(state.optimizer_state["generator"]) == count(state.generator["params"]) + 1
@@ -162,7 +158,7 @@ def test_terms_reach_what_they_should():
     """Of features, nothing but their differences; without the term no features are computed."""
     start = {"core": core_of(), "perceptual": tiny_parts.drawn(jax.eval_shape(
         PERCEPTUAL.init, jax.random.key(1), jnp.zeros((1, 8, 8, 3))))}
-    method = build(objective=adaptation_objective(perceptual=True, features=2.0), perceptual=PERCEPTUAL)
+    method = build(objective=adaptation.adaptation_objective(perceptual=True, features=2.0), perceptual=PERCEPTUAL)
     first = tiny_parts.drawn_state(method, start, streams=images())
     metrics, _, frozen = forward(method)(first, images(), jax.random.key(0))
     assert_identical(frozen["perceptual"], first.frozen["perceptual"])
