@@ -3,8 +3,8 @@
 A protocol (`protocols/*.json`) lists the keypoints of each step and the images on which they are labelled. Step 0 is
 the base, which all variants of a seed share. Each later step learns from the labels of its own keypoints on its own
 images: no image and no label of another step. Variants with KA-Net spend a fifth of a step's optimizer steps on it, or
-`ka_steps`; the others train so much longer. After every step all known keypoints are evaluated on all test images. This is a row of the
-matrix from which AAA, AT, MT and A-MRE are computed.
+`ka_steps`; the others train so much longer. After every step all known keypoints are evaluated on all test images. This
+is a row of the matrix from which AAA, AT, MT and A-MRE are computed.
 
 `self_training` is the control: the old model's own points in place of KA-Net's. Every variant has a weight of its own,
 chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of KA-Net: a well weighted distillation
