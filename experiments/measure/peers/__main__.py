@@ -144,7 +144,7 @@ def results_of(line: Line, split: Mapping[str, Any], points: int, schedule: str 
     values = {"test/pck": line.pck, "test/nme": line.nme, "test/distance": line.distance, "test/contour": line.contour,
               "test/points": points}
     return [Result(split["preset"], settings, line.program, str(split["subset"]), metric, value,
-                   seconds=round(line.seconds, 1), device="1 CPU core", date=datetime.now(UTC).date().isoformat(),
+                   seconds=round(line.seconds, 1), device="1 cpu", date=datetime.now(UTC).date().isoformat(),
                    commit=commit()) for metric, value in values.items() if np.isfinite(value)]
 
 
