@@ -115,7 +115,7 @@ def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_sta
     """Otherwise their numbers would stand for the preset's, and a run would start from one of other settings."""
     command = over_devices(read_command(SYSTEMS["semi_supervised"], [
         "tiny", "--variants", "pl_warped", "--fresh", "--workdir", str(tmp_path)]), 3)
-    assert command.settings == {"batch_size": 6}
+    assert command.settings == {"batch_size": 18}
     teacher = command.folder / "supervised_warped" / "seed-0"
     teacher.mkdir(parents=True)
     _start_over(command)

@@ -122,7 +122,7 @@ class Config(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
-            raise InputError("steps", f"{self.steps}; at least 2, which KA-Net and the network share in a later step")
+            raise InputError("steps", f"{self.steps}; must be at least 2: KA-Net and the network share those of a step")
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
