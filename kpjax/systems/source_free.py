@@ -114,7 +114,8 @@ def check_of(method: Method, start: Trained, held: Source, *, batch_size: int, l
              ) -> Callable[[Any], dict[str, float]]:
     """Returns a function of the state that measures both agreements. It raises Disagreement below the least."""
     before = predict_source(method, start, held, batch_size=batch_size)
-    near = NEAR * max(float(np.median(np.linalg.norm(np.ptp(before.keypoints, axis=1), axis=-1))), 1.0)
+    extent = float(np.median(np.linalg.norm(np.ptp(before.keypoints, axis=1), axis=-1)))
+    near = NEAR * (extent if extent >= 1 else held[0].image.shape[0] / 2)  # one keypoint alone has no extent
     surer = (before.scores >= np.median(before.scores, axis=0)).astype(np.float64)
 
     def check(state: Any) -> dict[str, float]:

@@ -67,6 +67,9 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples
     keypoints, visible = [], []
+    read = {(source.titles[source.video[index]], int(source.frame[index])) for index in range(len(source))}
+    if lost := len({place[:2] for place in labels.points} - read):
+        print(f"{table.name}: {lost} frames with labels measure nothing, since --every leaves them out")
     for index in range(len(source)):
         points, seen = labels.of(source.titles[source.video[index]], int(source.frame[index]))
         moved = boxes.move_points(boxes.invert(examples.crop[source.order[index]]), points)

@@ -149,7 +149,11 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         if facts_of(project).several:
             raise InputError("project", f"{project.root} has several animals on an image; nothing finds animals of a "
                              "category without labels, so give images of one animal each, such as crops")
-        fit = len(held.train)
+        fit, test = (sum(bool((project.instances[n].visible > 0).all()) for n in part)
+                     for part in (held.train, held.held_out))
+        if not (fit and test) or len(project.skeleton.names) < 2:
+            raise InputError("project", f"{fit} training and {test} held-out images have labels of all keypoints, two "
+                             "or more, which errors need; label the missing ones, or leave the project out")
         choices += [
             Choice("lengths", "object", "errors are percent of the labelled extent"),
             Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),

@@ -12,19 +12,19 @@ from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import LINE
-from kpjax.lab.own.choices import Choice
+from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
 from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.methods import published
-from kpjax.models import KeypointNetwork, MoveNet
+from kpjax.models import KeypointNetwork, MoveNet, SmallUNet
 from kpjax.models.movenet import STRIDE
 from kpjax.models.networks import NETWORKS
 from kpjax.models.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
-from kpjax.systems.configs import Backbone, config_from_json, flat, stored_fields
+from kpjax.systems.configs import FINE_RATE, Backbone, config_from_json, flat, stored_fields
 from kpjax.systems.parsing import flags_in_messages
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.
-TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics")
+TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics", "relative_steps")
 PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
@@ -66,7 +66,8 @@ def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str
     head = opened.trained.variables.get("params", {}).get("head", {})
     if hasattr(network, "head_layers") and "output" in head:  # RegDA's first stage has a head of its own
         network = replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
-    taken = {name: found[name] for name in TAKEN_OVER if name in found} | {"network": network}
+    cropped = ("transform", "crop_margin") if found.get("transform") == "around_box" else ()
+    taken = {name: found[name] for name in (*TAKEN_OVER, *cropped) if name in found} | {"network": network}
     held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
     return EarlierRun(opened, opened.method.skeleton, taken, held_out)
 
@@ -125,11 +126,12 @@ class Start(Backbone):
         return {"variables": parts_of(earlier_run(self.start, "start").opened.trained.variables)}
 
 
-def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: Collection[str], kind: str
-               ) -> list[Choice]:
+def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: Collection[str], kind: str,
+               held_out: str = "") -> list[Choice]:
     """Returns choices, in which the run at `--start` decides about the network and its images, if there is one.
 
-    kind: as for `earlier_run`. Raises InputError for a run of other keypoints, and for what it decides if it is typed.
+    kind: as for `earlier_run`. held_out: in words; that of the run is said if it differs. Raises InputError for a run
+    of other keypoints, and for what it decides if it is typed.
     """
     if not config.backbone.start:
         return list(made)
@@ -141,5 +143,18 @@ def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: C
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):
         raise InputError(given[0], "the run at --start decides it; leave it out")
-    return [*(choice for choice in made if choice.field not in decided),
+    if held_out and run.held_out and run.held_out != held_out:
+        print(f"the run at --start had held out {run.held_out}: what it learnt flatters errors; --validation names it")
+    rates = rates_from(run, config) if made else []
+    decided |= run.taken_over.keys() | {choice.field for choice in rates}
+    return [*(choice for choice in made if choice.field not in decided), *rates,
             *(Choice(name, value, "as the run at --start has it") for name, value in run.taken_over.items())]
+
+
+def rates_from(run: EarlierRun, config: Any) -> list[Choice]:
+    """Chooses the learning rates of training on from a run: of all but the small U-net those of published weights."""
+    network = run.taken_over["network"]
+    if isinstance(network, SmallUNet):
+        return rate_choices(config, "the preset's")
+    return rate_choices(config, "weights of a larger network are changed slowly", RELATIVE_RATE if isinstance(
+        network, MoveNet) else FINE_RATE)

@@ -16,7 +16,7 @@ from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.formats.project import Project
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, renamed
+from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed
 from kpjax.lab.own.project import Own
 from kpjax.methods import published
 from kpjax.models import KeypointNetwork
@@ -97,16 +97,16 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     if shared:
         print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
-    rates = ("published weights are changed slowly", FINE_RATE) if published.is_published(config.data.old) else (
-        "the preset's",)
+    rates = choices.rate_choices(config, "published weights are changed slowly", FINE_RATE) if published.is_published(
+        config.data.old) else rates_from(old, config)
     return choices.chosen(config, [
-        choices.image_choices(facts, None)[0],
+        *(choice for choice in choices.image_choices(facts, None)[:1] if choice.field not in old.taken_over),
         *(choices.Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
         choices.rotation_choice(facts),
         choices.steps_choice("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-        *choices.rate_choices(config, *rates)], typed, labelled, summary=(
-            f"{', '.join(new)} from {projects.title(config.data)}, {labelled} animals, for a model of "
-            f"{', '.join(names)}; held out: {held.words}"))
+        *rates], typed, labelled, summary=(
+            f"{', '.join(new)} from {projects.title(config.data)}, {labelled} animals ({projects.digest_of(project)}), "
+            f"for a model of {', '.join(names)}; held out: {held.words}"))
 
 
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:

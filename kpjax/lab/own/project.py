@@ -1,5 +1,6 @@
 """A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
 import functools
+import hashlib
 import math
 import os
 import re
@@ -102,6 +103,13 @@ def labelled_frames(project: Project) -> list[int]:
     return sorted(numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number])))
 
 
+def digest_of(project: Project) -> str:
+    """Returns a few letters that change with any label: a finished run is not that of corrected ones."""
+    labels = [(project.frames[one.frame].name, one.visible.tobytes(), one.keypoints.round(6).tobytes())
+              for one in project.instances]
+    return hashlib.sha256(repr((project.skeleton.names, labels)).encode()).hexdigest()[:6]
+
+
 def described(project: Project, held: Held) -> str:
     """Describes a project and what is held out in a line."""
     return (f"{project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
@@ -136,7 +144,10 @@ def hold_out(project: Project, asked: str = "") -> Held:
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"
     elif len(of_session) >= ENOUGH_RECORDINGS:
-        recordings = _drawn({name: len(numbers) for name, numbers in of_session.items()}, share or SHARE)
+        shown = np.stack([one.visible > 0 for one in project.instances])
+        frame_of = np.array([one.frame for one in project.instances])
+        recordings = _drawn({name: len(numbers) for name, numbers in of_session.items()}, {
+            name: shown[np.isin(frame_of, numbers)].any(0) for name, numbers in of_session.items()}, share or SHARE)
     else:
         for session, numbers in of_session.items():
             if count := min(max(round((share or SHARE) * len(numbers)), 1), len(numbers) - 1):
@@ -156,17 +167,26 @@ def hold_out(project: Project, asked: str = "") -> Held:
     return Held(train, held_out, whole, after, f"{len(held)} of {len(frames)} labelled frames, {how}")
 
 
-def _drawn(sizes: Mapping[str, int], share: float) -> list[str]:
-    """Draws recordings by their order alone, until a share of all frames is held out."""
-    names, wanted, drawn, count = list(sizes), share * sum(sizes.values()), [], 0
-    for place in np.random.default_rng(0).permutation(len(names)):
-        size = sizes[names[place]]
-        # Rather a recording less than far more frames than asked for.
-        if not drawn or (count + size <= 1.5 * wanted and len(drawn) < len(names) - 1):
-            drawn, count = [*drawn, names[place]], count + size
-        if count >= wanted:
+def _drawn(sizes: Mapping[str, int], shown: Mapping[str, np.ndarray], share: float) -> list[str]:
+    """Draws recordings by their order, until a share of all frames is held out; of each keypoint some labels train.
+
+    shown: (K,) bool of each recording, the keypoints that have a label there.
+    """
+    names = [list(sizes)[place] for place in np.random.default_rng(0).permutation(len(sizes))]
+    wanted, drawn = share * sum(sizes.values()), []
+
+    def teaches_all(held: Sequence[str]) -> bool:
+        rest = [shown[name] for name in names if name not in held]
+        return bool(rest) and bool((np.any(rest, axis=0) == np.any(list(shown.values()), axis=0)).all())
+
+    for name in names:
+        size = sum(sizes[one] for one in (*drawn, name))
+        if size <= 1.5 * wanted and teaches_all([*drawn, name]):  # rather one less than far more than asked for
+            drawn.append(name)
+        if sum(sizes[one] for one in drawn) >= wanted:
             break
-    return drawn
+    return drawn or [min(sorted(names, key=lambda name: not teaches_all([name])), key=lambda name: (
+        not teaches_all([name]), sizes[name]))]
 
 
 def _share(asked: str) -> float | None:
@@ -222,7 +242,9 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
                        for part in (held.train, held.held_out))
     evaluated = {frame.path.resolve() for frame in tested}
     splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}  # held out as a whole
-    recordings, after = set(map(recording, held.recordings)), {recording(name): n for name, n in held.after.items()}
+    recordings, after = set(map(recording, held.recordings)), dict[str, int]()
+    for name, first in held.after.items():  # of two projects one recording may have two
+        after[recording(name)] = min(first, after.get(recording(name), first))
     called: dict[Path, set[str]] = {}  # videos have the names of their files, and those that the project gives them
     for frame in project.frames:
         called.setdefault(frame.path.resolve(), set()).add(recording(frame.session))

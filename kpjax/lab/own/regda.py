@@ -76,13 +76,14 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     facts = choices.facts_of_training(project, held, config.data, typed, "target")
     batch, labelled = config.batch_size, len(held.train)
     config = choices.chosen(config, [
-        *with_start(choices.usual_choices(facts, config, typed), config, project.skeleton, typed, "softmax_peak"),
+        *with_start(choices.usual_choices(facts, config, typed), config, project.skeleton, typed, "softmax_peak",
+                    held.words),
         choices.every_choice(frames, config.data.own, typed)[0],
         choices.steps_choice("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_choice("steps", labelled, batch, passes=60, least=500, most=1000),
         choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled,
-        summary=f"{project.root.name}, {labelled} animals with labels, to {len(frames)} frames of "
-        f"{summarise(list(config.data.target), 2)}; held out: {held.words}")
+        summary=f"{project.root.name}, {labelled} animals with labels ({projects.digest_of(project)}), to "
+        f"{len(frames)} frames of {summarise(list(config.data.target), 2)}; held out: {held.words}")
     layers = getattr(config.network, "head_layers", 0)
     return changed(config, pretraining_head_layers=layers) if layers and config.carry_head else config
 

@@ -56,7 +56,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     """Prints what a preset's runs have reached, in pixels and in words, and writes report.html, whose path it returns.
 
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
-    seed. None if no run kept its errors, as those without labels.
+    seed and of those that keep old keypoints; the last variant where no label tells. None if no run kept its errors, as
+    those without labels.
 
     folder: of the preset. lines: of all variants, with their runs. columns: of the system, for the curves in the fold;
     those of new and old keypoints stand in the table, too. summary: the project and what was held out, plain text.
@@ -68,7 +69,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     if not found:
         print(*(textwrap.fill(text, LINE) for text in unknown), sep="\n")
         return None
-    shown = min(found, key=lambda run: run.error)
+    # Where no label tells, the last variant, which the others are compared with; never one that forgot old keypoints.
+    shown = found[-1] if unknown else min(found, key=lambda run: (forgot(run), run.error))
     reached, better = [*verdict(shown.animals, shown.cutoff), *unknown], advice(shown.animals, shown.cutoff)
     print("", *pixel_errors.table_lines(shown.animals, shown.cutoff), "", *textwrap.wrap(" ".join(reached), LINE),
           *["what would help most:"] * bool(better), sep="\n")
@@ -82,6 +84,12 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     return write_text(folder / "report.html", _page(folder, shown, measured, columns, {
         "summary": summary, "verdict": reached, "advice": better, "notes": [*notes, *filter(None, [animals])],
         "command": command}))
+
+
+def forgot(run: OwnRun) -> bool:
+    """Returns whether a run finds a tenth of its old keypoints less than the network that it learnt from."""
+    metrics = run.line.runs.finished[0].metrics
+    return metrics.get("old/pck", 1.0) < 0.9 * metrics.get("old/pck_before", 0.0)
 
 
 def opened(line: Line) -> OwnRun | None:

@@ -11,7 +11,7 @@ from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import OwnSystem, made
-from kpjax.lab.own.earlier_run import Start, earlier_run, with_start
+from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
@@ -68,19 +68,15 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
     print(f"labelled animals that train: {labelled}; those held out give the errors of the report, {choosing}")
-    if config.backbone.start:
-        before = earlier_run(config.backbone.start, "start", semi_supervised.SCORE_KIND).held_out
-        if before and before != held.words:
-            print(f"the run at --start had held out {before}: what it learnt flatters errors; --validation names it")
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
-                    typed, semi_supervised.SCORE_KIND),
+                    typed, semi_supervised.SCORE_KIND, held.words),
         choices.Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
         choices.steps_choice("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
         unlabelled_pool=data.unlabelled_pool if kept else "none", summary=(
-            f"{projects.title(data)}, {labelled} animals with labels, {kept or 'no'} frames "
-            f"without; held out: {held.words}"))
+            f"{projects.title(data)}, {labelled} animals with labels ({projects.digest_of(project)}), {kept or 'no'} "
+            f"frames without; held out: {held.words}"))
     if not (kept or data.all_labelled or facts.several):
         print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
     elif kept and config.backbone.weights and not data.unlabelled:

@@ -89,11 +89,9 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
     kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
     print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
-    stored, cropped = configs.stored_fields(run.opened.files["config.json"]["config"]), needs_box(run.opened.transform)
-    taken, most = "as the run at --start has it", finder.described["animals"] if cropped else 1
+    stored = configs.stored_fields(run.opened.files["config.json"]["config"])
+    most = finder.described["animals"] if needs_box(run.opened.transform) else 1
     chosen = [
-        *([choices.Choice("transform", "around_box", f"several animals on a frame, {taken}"),
-           choices.Choice("crop_margin", float(stored.get("crop_margin", 1.25)), taken)] if cropped else ()),
         *with_start([], config, run.skeleton, typed, ""), every,
         choices.Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
                        "degrees, as the images were turned that the start learnt from"),

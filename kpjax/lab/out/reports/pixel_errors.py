@@ -193,7 +193,7 @@ def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
         cells = (*animals.predicted[n, k], *animals.true[n, k], distances[n, k], animals.scores[n, k],
                  animals.lengths[n])
         rows.append([animals.parts[n], *where, animals.instances[n], animals.names[k],
-                     *(f"{cell:.6g}" for cell in cells)])
+                     *(f"{cell:.9g}" for cell in cells)])  # a cutoff is the score of one
     table: list[Sequence[object]] = [("part", "keypoint", "labels", "median_px", "mean_px", "mean_px_from_cutoff",
                                       "hidden_by_cutoff", "cutoff", f"pck_{100 * NEAR:g}_percent")]
     for part, some in animals.by_part().items():
@@ -219,7 +219,8 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
         names = tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows))
         animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
         shape = (len(animals), len(names))
-        true, predicted, scores = np.full((*shape, 2), np.nan), np.full((*shape, 2), np.nan), np.zeros(shape)
+        true, predicted = np.full((2, *shape, 2), np.nan)
+        scores = np.zeros(shape, np.float32)
         for row in rows:
             at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
             predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
