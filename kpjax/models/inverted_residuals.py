@@ -13,16 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
+from kpjax.models import layers
 from kpjax.models.feature_pyramid import PyramidDecoder
-from kpjax.models.layers import (
-    BatchNorm,
-    Convolution,
-    DepthwiseConvolution,
-    Padding,
-    he_normal_fan_out,
-    rematerialised,
-    spatial_padding,
-)
 from kpjax.models.network import COARSEST_STRIDE, HeatmapHead, KeypointNetwork, check_options, check_sizes
 
 # Of each stage: expansion, channels, number of blocks, stride of the first.
@@ -41,21 +33,22 @@ class InvertedResidual(nn.Module):
     width: int
     expansion: int
     stride: int
-    padding: Padding
+    padding: layers.Padding
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        convolution = partial(Convolution, kernel_size=1, kernel_init=he_normal_fan_out, dtype=self.dtype)
+        convolution = partial(layers.Convolution, kernel_size=1, kernel_init=layers.he_normal_fan_out, dtype=self.dtype)
         y, layer = x, 0
         if self.expansion > 1:
             y = convolution(self.expansion * x.shape[-1], name="conv_0_0")(y)
-            y = nn.relu6(BatchNorm(name="conv_0_1")(y, train))
+            y = nn.relu6(layers.BatchNorm(name="conv_0_1")(y, train))
             layer = 1
-        y = DepthwiseConvolution(stride=self.stride, padding=self.padding, dtype=self.dtype, name=f"conv_{layer}_0")(y)
-        y = nn.relu6(BatchNorm(name=f"conv_{layer}_1")(y, train))
+        y = layers.DepthwiseConvolution(stride=self.stride, padding=self.padding, dtype=self.dtype,
+                                        name=f"conv_{layer}_0")(y)
+        y = nn.relu6(layers.BatchNorm(name=f"conv_{layer}_1")(y, train))
         y = convolution(self.width, name=f"conv_{layer + 1}")(y)
-        y = BatchNorm(name=f"conv_{layer + 2}")(y, train)
+        y = layers.BatchNorm(name=f"conv_{layer + 2}")(y, train)
         return x + y if y.shape == x.shape else y
 
 
@@ -74,7 +67,7 @@ class MobileNetV2Trunk(nn.Module):
     """
 
     width_multiplier: float = 1.0
-    padding: Padding = "torch"
+    padding: layers.Padding = "torch"
     dtype: jnp.dtype = jnp.float32
     rematerialise: bool = False
     frozen_stride: int = 0
@@ -82,11 +75,11 @@ class MobileNetV2Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        x = jnp.pad(images, spatial_padding(images.shape, 3, 2, self.padding))
-        x = Convolution(rounded_width(STEM_WIDTH * self.width_multiplier), 3, 2, padding=0,
-                        kernel_init=he_normal_fan_out, dtype=self.dtype, name="features_0_0")(x)
-        x = nn.relu6(BatchNorm(name="features_0_1")(x, train))
-        block, number, maps, map_stride = rematerialised(InvertedResidual, self.rematerialise), 1, [], 2
+        x = jnp.pad(images, layers.spatial_padding(images.shape, 3, 2, self.padding))
+        x = layers.Convolution(rounded_width(STEM_WIDTH * self.width_multiplier), 3, 2, padding=0,
+                               kernel_init=layers.he_normal_fan_out, dtype=self.dtype, name="features_0_0")(x)
+        x = nn.relu6(layers.BatchNorm(name="features_0_1")(x, train))
+        block, number, maps, map_stride = layers.rematerialised(InvertedResidual, self.rematerialise), 1, [], 2
         for stage, (expansion, channels, blocks, stride) in enumerate(STAGES):
             map_stride *= stride
             for place in range(blocks):
@@ -107,7 +100,7 @@ def rounded_width(channels: float) -> int:
 
 
 def mobilenet_v2(
-    keypoints: int, *, width_multiplier: float = 1.0, padding: Padding = "torch", heatmap_stride: int = 4,
+    keypoints: int, *, width_multiplier: float = 1.0, padding: layers.Padding = "torch", heatmap_stride: int = 4,
     decoder_width: int = 64, head_layers: int = 1, dtype: jnp.dtype = jnp.float32, rematerialise: bool = False,
     frozen_stride: int = 0,
 ) -> KeypointNetwork:
@@ -151,7 +144,7 @@ class MobileNetV2:
     name: ClassVar[str] = "mobilenet_v2"
 
     width_multiplier: float = 1.0  # of all channels of the backbone
-    padding: Padding = "torch"  # of its 3x3 convolutions, as its weights were trained
+    padding: layers.Padding = "torch"  # of its 3x3 convolutions, as its weights were trained
     decoder_width: int = 64  # channels of the pyramid and the head
     head_layers: int = 1  # convolutions of the head
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32

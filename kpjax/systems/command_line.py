@@ -408,7 +408,8 @@ def in_processes(command: Command) -> None:
 
     module = ["kpjax", "train", command.system.name] if command.preset == OWN else [
         f"experiments.{command.system.name}", command.preset]
-    words = [sys.executable, "-m", *module, *taken(command.arguments[1:], "--jobs")[1], "--no-fresh"]
+    rest = taken(taken(command.arguments[1:], "--jobs")[1], "--no-fresh")[1]
+    words = [sys.executable, "-m", *module, *rest, "--no-fresh"]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(command.shared.jobs)))).split(",")
     children, before = [], signal.signal(signal.SIGTERM, stop)
     try:

@@ -133,8 +133,9 @@ def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
             print(f"{words}, and not measured: {summarise(rest)}")
     kept = []
     for whole, one in zip(project.instances, renamed_to(project, skeleton).instances, strict=True):
-        visible = one.visible * on_frame(one.keypoints, project.frames[one.frame].size)
-        box = np.full(4, np.nan) if (found := box_of(whole)) is None else found
+        of_whole, visible = (each.visible * on_frame(each.keypoints, project.frames[one.frame].size)
+                             for each in (whole, one))
+        box = np.full(4, np.nan) if (found := box_of(whole._replace(visible=of_whole))) is None else found
         kept += [one._replace(visible=visible, box=box)] if visible.any() else []
     return project._replace(skeleton=skeleton, instances=tuple(kept))
 

@@ -218,10 +218,11 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
         taken.setdefault(one.frame, set()).add(one.track)
     for one in project.instances:
         used = taken[one.frame]
-        free = (name for name in (*tracks, *(f"individual{n + 1}" for n in range(len(used) + 1))) if name not in used)
+        free = (name for n in range(len(used) + 1) if (name := f"individual{n + 1}") not in used)
         owners.append((one.track or next(free)) if several else "")
         used.add(owners[-1])
-    return Config(tuple(names), (), tuple(dict.fromkeys([*tracks, *owners]) if several else ()),
+    named = sorted(dict.fromkeys([*tracks, *owners]), key=lambda name: name.startswith("individual"))
+    return Config(tuple(names), (), tuple(named if several else ()),
                   tuple((names[a], names[b]) for a, b in project.skeleton.edges), SCORER), owners
 
 

@@ -208,7 +208,7 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
         if other and rescale_labels and not exchanged:
             growth[number] = np.array(size) / frame.size
         elif other:
-            mend = ("save it upright without an EXIF tag that turns it, as it was labelled" if exchanged else
+            mend = ("save it upright without a tag that turns it, as it was labelled" if exchanged else
                     "restore the original, or set `rescale_labels` to scale the labels with it")
             faults.append(f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
                           f"{frame.size[0]}x{frame.size[1]}; {mend}")

@@ -5,6 +5,7 @@ width and height. visible: 0 unlabelled, 1 occluded, 2 visible; where none is 2,
 data.yaml says what each keypoint is in a mirror. sleap-io's reader is not used: it finds no label below `labels/train`,
 and leaves out wrong lines.
 """
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,13 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     for key, split in _SPLITS.items():
         stored = config.get(key) or []
         # Folders, which are named from another place on another machine.
-        roots = [file.parent / str(config.get("path") or ""), file.parent]
+        roots = [Path(os.path.normpath(file.parent / str(config.get("path") or ""))), file.parent]
         named = [stored] if isinstance(stored, str) else stored
         folders = {one: found_by_trailing_parts(one, roots) for one in named}
         (notes if key == "test" else faults).extend(
             f"{file.name}, {key}: {one!r} is no folder below {file.parent}; name the folder of its images"
             for one, folder in folders.items() if folder is None or not folder.is_dir())
-        for image in [image for folder in filter(None, folders.values()) for image in shown_files(folder, "**/*")
+        for image in [image for folder in filter(None, folders.values()) for image in shown_files(folder, "*/*", "**/*")
                       if image.suffix.lower() in IMAGE_SUFFIXES]:
             name = image.relative_to(file.parent) if image.is_relative_to(file.parent) else image
             frames.append(Frame(name.as_posix(), image, None, image_size(image), "", split))

@@ -240,7 +240,7 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
                            if (frame.path.resolve(), frame.number) not in known))
     trained, tested = ({project.frames[project.instances[number].frame] for number in part}
                        for part in (held.train, held.held_out))
-    evaluated = {frame.path.resolve() for frame in tested}
+    evaluated = {(frame.path.resolve(), frame.number) for frame in tested}
     splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}  # held out as a whole
     recordings, after = set(map(recording, held.recordings)), dict[str, int]()
     for name, first in held.after.items():  # of two projects one recording may have two
@@ -251,8 +251,8 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
 
     def is_left_out(frame: Frame) -> bool:
         path = frame.path.resolve()
-        if frame.split in splits or (frame.number is None and (paths or path in evaluated)):
-            return frame.split in splits or path in evaluated
+        if frame.split in splits or (path, frame.number) in evaluated or (paths and frame.number is None):
+            return frame.split in splits or (path, frame.number) in evaluated
         sessions = {recording(frame.session), *called.get(path, ())} - {""}
         return any(one in recordings or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
 

@@ -21,14 +21,7 @@ from flax import linen as nn
 
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import augmented, checked_views, initial_variables, train_pass, unit_range
-from kpjax.methods.incremental_family.association_forward import (
-    answered,
-    association_pass,
-    checked_association,
-    initial_association,
-    labelled_triples,
-    rerendered,
-)
+from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
 from kpjax.methods.incremental_family.step_spec import (
     Increment,
@@ -113,9 +106,9 @@ def incremental(
         if needs_teacher:
             frozen["teacher"] = {name: given["teacher"][name] for name in fresh}
         if "association" in read:
-            nets = initial_association(
+            nets = association_forward.initial_association(
                 ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0])
-            frozen["association"] = checked_association(nets, given["association"])
+            frozen["association"] = association_forward.checked_association(nets, given["association"])
         params = variables["params"]
         tracked = track.init(params, start) if track is not None else {}
         return State(jnp.int32(0), variables, setup.optimizer.init(params), tracked, frozen)
@@ -123,14 +116,16 @@ def incremental(
     def frozen_outputs(state: State, view: Example) -> dict[str, Any]:
         """Returns all outputs that do not depend on the parameters in training."""
         step = increment_of(state.frozen, keypoints)
-        outputs = {"increment": step, "tracked": state.tracked, "labelled_triples": labelled_triples(
+        outputs = {"increment": step, "tracked": state.tracked,
+                   "labelled_triples": association_forward.labelled_triples(
             codec, view, step.triples)} | {name: state.frozen[name] for name in KEPT if name in read}
         images = normalise(view.image)
         if needs_teacher:
-            features, outputs["teacher"] = answered(model, state.frozen["teacher"], images)
+            features, outputs["teacher"] = association_forward.answered(model, state.frozen["teacher"], images)
         if "association" in read:
-            maps, _ = association_pass(ka_net, state.frozen["association"], codec, features, view, step.triples)
-            outputs["association"] = rerendered(codec, maps) if rerender else maps
+            maps, _ = association_forward.association_pass(ka_net, state.frozen["association"], codec, features, view,
+                                                           step.triples)
+            outputs["association"] = association_forward.rerendered(codec, maps) if rerender else maps
         return jax.lax.stop_gradient(outputs)
 
     def student(params, statistics, images):

@@ -23,18 +23,7 @@ from kpjax.augment.augmentations import Augment
 from kpjax.losses.objective import Objective
 from kpjax.losses.pyramids import transported
 from kpjax.methods.forward import Normalise, checked_views
-from kpjax.methods.pyramids_family.discovery import (
-    HEATMAPS,
-    POINTS,
-    STREAMS,
-    Forward,
-    Outputs,
-    ReferencePass,
-    StillCamera,
-    both_frames,
-    discovery_functions,
-    level_skeleton,
-)
+from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import (
     RECONSTRUCTION,
     TRANSPORT_FLAT,
@@ -53,7 +42,7 @@ def pyramids(
     *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
     augment: Augment | None = None, network: KeypointPyramid | None = None,
     reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    reference_pass: ReferencePass = "joint", still: StillCamera | None = None
+    reference_pass: discovery.ReferencePass = "joint", still: discovery.StillCamera | None = None
 ) -> Method:
     """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
 
@@ -92,7 +81,7 @@ def pyramids(
                          "level")
     levels = range(1, len(sizes) + 1)
     known = (RECONSTRUCTION, TRANSPORT_FLAT, *map(transport_level, levels), *map(reconstruction_level, levels))
-    read = checked_views(objective, (POINTS, HEATMAPS, *known), "pyramids")
+    read = checked_views(objective, (discovery.POINTS, discovery.HEATMAPS, *known), "pyramids")
     paintings = tuple(name for name in known if name in read)
     forward = painting_pass(
         paintings, len(sizes), reconstruction_width=reconstruction_width, transport_widths=transport_widths,
@@ -101,17 +90,17 @@ def pyramids(
     def network_for(side: int) -> KeypointPyramid:
         return small_keypoint_pyramid(side=side) if network is None else network
 
-    functions = discovery_functions(
+    functions = discovery.discovery_functions(
         network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
         augment=augment, normalise=normalise, still=still)
-    return Method(*functions, STREAMS, level_skeleton(sizes))
+    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
 
 
 def painting_pass(
     paintings: Sequence[str], levels: int, *,
     reconstruction_width: float = RECONSTRUCTION_WIDTH, transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
-    reference_pass: ReferencePass = "joint"
-) -> Forward:
+    reference_pass: discovery.ReferencePass = "joint"
+) -> discovery.Forward:
     """Builds the forward pass for `network.apply(variables, frame, reference, train=..., method=painting_pass(...))`.
 
     It reads two batches of normalised images. Its outputs are `points`, those of the frame at each level, and each of
@@ -121,15 +110,15 @@ def painting_pass(
     level_reconstructions = {reconstruction_level(level): level - 1 for level in range(1, levels + 1)}
     needs_reference_points = any(painting in transports or painting == TRANSPORT_FLAT for painting in paintings)
 
-    def forward(network: KeypointPyramid, frame: jax.Array, reference: jax.Array, train: bool) -> Outputs:
+    def forward(network: KeypointPyramid, frame: jax.Array, reference: jax.Array, train: bool) -> discovery.Outputs:
         if needs_reference_points:
-            found, of_reference = both_frames(network.keypoints, frame, reference, train, reference_pass)
+            found, of_reference = discovery.both_frames(network.keypoints, frame, reference, train, reference_pass)
         else:
             found = network.keypoints(frame, train)
-        outputs: Outputs = {POINTS: found.points, HEATMAPS: found.heatmaps}
+        outputs: discovery.Outputs = {discovery.POINTS: found.points, discovery.HEATMAPS: found.heatmaps}
 
         def render_transported(encoder, decoder, level, points, reference_points):
-            features, reference_features = both_frames(
+            features, reference_features = discovery.both_frames(
                 encoder, found.features[level], of_reference.features[level], train, reference_pass)
             maps, reference_maps = (
                 blobs_of_points(each, features.shape[1:3], transport_widths[level])

@@ -9,14 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from kpjax.losses.adversarial import (
-    PseudoMaps,
-    ground_false_by_others,
-    minimum_disparity,
-    scale_gradient,
-    softmax_discrepancy,
-    warm_start,
-)
+from kpjax.losses import adversarial
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.methods.forward import augmented, empty_images, initial_variables, train_pass
 from kpjax.methods.gradient_step import gradient_steps
@@ -72,8 +65,8 @@ def _two_heads(model: KeypointNetwork, params: _Groups, statistics: _Groups, ima
 
 
 def dd(
-    setup: Setup, *, margin: float = 4.0, coefficient: Schedule = warm_start,
-    pseudo_maps: Callable[[jax.Array], PseudoMaps] = ground_false_by_others,
+    setup: Setup, *, margin: float = 4.0, coefficient: Schedule = adversarial.warm_start,
+    pseudo_maps: Callable[[jax.Array], adversarial.PseudoMaps] = adversarial.ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints, carried: tuple[str, ...] = FEATURES
 ) -> Method:
     """Trains by disparity discrepancy on heatmaps, with the streams and the start of `regda`.
@@ -98,7 +91,7 @@ def dd(
         scale = coefficient(state.step.astype(jnp.float32))
 
         def reverse(features):
-            return scale_gradient(features, -scale)
+            return adversarial.scale_gradient(features, -scale)
 
         def objective_of(groups):
             params = _Groups(**groups)
@@ -106,8 +99,8 @@ def dd(
             target_logits, target_adversary, after = _two_heads(
                 model, params, after, normalise(views["target"].image), reverse)
             supervised = heatmap_kl(logits, labels, label_weights)
-            source_disparity = minimum_disparity(adversary, pseudo_maps(logits), label_weights)
-            target_disparity = minimum_disparity(target_adversary, pseudo_maps(target_logits), weights)
+            source_disparity = adversarial.minimum_disparity(adversary, pseudo_maps(logits), label_weights)
+            target_disparity = adversarial.minimum_disparity(target_adversary, pseudo_maps(target_logits), weights)
             value = supervised + (margin * source_disparity - target_disparity)
             parts = {"loss/supervised": supervised, "loss/source_disparity": source_disparity,
                      "loss/target_disparity": target_disparity,
@@ -149,7 +142,7 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
 
         def discrepancy(params, statistics):
             first, second, after = _two_heads(model, params, statistics, target, lambda features: features)
-            return first.shape[1] * first.shape[2] * softmax_discrepancy(first, second), after
+            return first.shape[1] * first.shape[2] * adversarial.softmax_discrepancy(first, second), after
 
         def drive_apart(params, statistics):
             supervised, after = fit_source(params, statistics)

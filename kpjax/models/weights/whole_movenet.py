@@ -8,23 +8,12 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.models.movenet import SIDE, movenet_lightning
-from kpjax.models.weights import tflite
-from kpjax.models.weights.pretrained import (
-    KNOWN_WEIGHTS,
-    MOVENET,
-    PUBLISHED_MEGABYTES,
-    TFLITE_FILE,
-    WEIGHTS_FOLDER,
-    checked,
-    find_weights,
-    plain_name,
-    read_weights,
-)
+from kpjax.models.weights import pretrained, tflite
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 
-def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = pretrained.WEIGHTS_FOLDER) -> Imported:
     """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the tensors read.
 
     weights: the path of a safetensors file, or of Google's own `movenet_single_pose_lightning_ptq.tflite`, which gives
@@ -32,7 +21,7 @@ def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WE
     whose errors it raises beside those of `load_backbone`. A file without all layers is refused, too.
     """
     path = find_movenet(weights, folder)
-    tensors = tflite.read_movenet(path) if path.suffix == TFLITE_FILE else read_weights(path)
+    tensors = tflite.read_movenet(path) if path.suffix == pretrained.TFLITE_FILE else pretrained.read_weights(path)
     read, report = from_torch(tensors, variables, source=str(path))
     if report.missing:
         raise InputError(f"{path}: holds no whole MoveNet, since {report.missing[0]} is absent; give the weights of "
@@ -41,7 +30,7 @@ def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = WE
 
 
 def load_movenet_heatmaps(variables: Variables, weights: str | Path, *, channels: Sequence[int] = (),
-                          frozen_statistics: bool = False, folder: Path = WEIGHTS_FOLDER) -> Imported:
+                          frozen_statistics: bool = False, folder: Path = pretrained.WEIGHTS_FOLDER) -> Imported:
     """Fills a network of `kpjax.models.MoveNet` from a file of all layers; heatmaps of new keypoints stay as they are.
 
     Another head than that network's keeps its variables.
@@ -53,7 +42,7 @@ def load_movenet_heatmaps(variables: Variables, weights: str | Path, *, channels
             is refused, since it has none.
     """
     path = find_movenet(weights, folder)
-    if path.suffix == TFLITE_FILE and not frozen_statistics:
+    if path.suffix == pretrained.TFLITE_FILE and not frozen_statistics:
         raise InputError(f"{path}: its BatchNorm is folded into its convolutions; keep its statistics, with "
                          "--backbone-statistics frozen, or give safetensors with BatchNorm")
     network = movenet_lightning()
@@ -72,18 +61,18 @@ def load_movenet_heatmaps(variables: Variables, weights: str | Path, *, channels
     return Imported({**whole, "params": params}, report._replace(missing=missing))
 
 
-def find_movenet(weights: str | Path = MOVENET, folder: Path = WEIGHTS_FOLDER) -> Path:
+def find_movenet(weights: str | Path = pretrained.MOVENET, folder: Path = pretrained.WEIGHTS_FOLDER) -> Path:
     """Returns a file of all layers of MoveNet Lightning, by a path, or by the name "movenet" or its whole name.
 
     By name it is `movenet_lightning.google.safetensors` in `folder`, else the published .tflite file there. Raises
     InputError if there is neither, or the file is another one.
     """
-    if plain_name(weights) != MOVENET:
-        return find_weights(weights, folder)
-    known, folder = KNOWN_WEIGHTS[MOVENET], folder.expanduser()
-    for placed, digest in ((folder / f"{MOVENET}.safetensors", known.sha256),
+    if pretrained.plain_name(weights) != pretrained.MOVENET:
+        return pretrained.find_weights(weights, folder)
+    known, folder = pretrained.KNOWN_WEIGHTS[pretrained.MOVENET], folder.expanduser()
+    for placed, digest in ((folder / f"{pretrained.MOVENET}.safetensors", known.sha256),
                            (folder / known.folded, known.folded_sha256)):
         if placed.is_file():
-            return checked(placed, MOVENET, digest)
-    raise InputError(f"movenet: its weights are not here; put {known.address} ({PUBLISHED_MEGABYTES} MB, "
+            return pretrained.checked(placed, pretrained.MOVENET, digest)
+    raise InputError(f"movenet: its weights are not here; put {known.address} ({pretrained.PUBLISHED_MEGABYTES} MB, "
                      f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does")

@@ -234,7 +234,7 @@ def lengths(config: Config, variant: str) -> dict[str, float]:
     before, config = recipe.of or recipe.teacher, recipe.config(config)
     found = lengths(config, before) if before else {}
     if recipe.of or recipe.untrained:
-        return found
+        return found | {variant: 0}
     own = {variant: config.steps_of_both_stages} if recipe.everything else {
         "warm start": config.warm_start_steps, variant: config.steps}
     return found | own

@@ -1,4 +1,5 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
+import itertools
 import shutil
 
 import numpy as np
@@ -64,6 +65,23 @@ def test_what_is_held_out(project):
             hold_out(project, asked)
 
 
+def test_recordings_are_drawn_so_that_most_labels_and_all_keypoints_train():
+    def drawn(sizes, **shown):
+        shown = {name: np.array(shown.get(name, (True, True))) for name in sizes}
+        return own_project._drawn(sizes, shown, 0.2)
+
+    for order in itertools.permutations("abc"):
+        assert drawn(dict(zip(order, (5, 5, 200), strict=True))) != [order[2]]
+        assert drawn(dict.fromkeys(order, 6), a=(True, False), b=(True, False), c=(False, True)) != ["c"]
+
+
+def test_a_corrected_label_is_another_project(project):
+    moved = project.instances[0]._replace(keypoints=project.instances[0].keypoints + 1)
+    corrected = project._replace(instances=(moved, *project.instances[1:]))
+    assert own_project.digest_of(project) == own_project.digest_of(project._replace(notes=())) != (
+        own_project.digest_of(corrected))
+
+
 def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "day.mp4", iter([np.full((32, 32, 3), n, np.uint8) for n in range(20)]), rate=10.0)
@@ -72,6 +90,14 @@ def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
     found = own_project.unlabelled_frames(together, held, [str(tmp_path / "day.mp4")])
     assert [frame.number for frame in found.taken(1, project.root)] == list(range(13))
     assert [frame.number for frame in found.taken(5, project.root)] == [0, 5, 10]
+    # Of a split within a video the frames that are held out.
+    split = project._replace(frames=tuple(frame._replace(
+        session="day.mp4", path=tmp_path / "day.mp4", number=n, split="validation" if n > 9 else "train")
+        for n, frame in enumerate(project.frames)))
+    held = hold_out(split)
+    found = own_project.unlabelled_frames(split, held, [str(tmp_path / "day.mp4")])
+    tested = {split.frames[split.instances[n].frame].number for n in held.held_out}
+    assert {frame.number for frame in found.taken(1, project.root)} == {*range(20)} - tested
     # A project may call its videos otherwise than their files are.
     named = project._replace(frames=tuple(frame._replace(session=f"day {n % 3}") if n % 3 else frame._replace(
         session="day 0", path=tmp_path / "day.mp4", number=n) for n, frame in enumerate(project.frames)))
