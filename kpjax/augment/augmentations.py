@@ -15,15 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import geometry
-from kpjax.augment.random_maps import (
-    DrawMap,
-    at_least_zero,
-    draw_affine,
-    draw_rotation,
-    draw_scale_rotation,
-    draw_square_crop,
-    interval,
-)
+from kpjax.augment import random_maps
 from kpjax.errors import InputError
 from kpjax.structures import Example, Skeleton
 
@@ -96,13 +88,13 @@ def regda_augmentation(
     Rotation and crop are one bilinear sampling here; the official code samples twice, the first time the nearest pixel.
     See `draw_rotation`, `draw_square_crop`, `colour_jitter`, `random_blur` and `random_warp` for the settings.
     """
-    moved = random_warp(draw_rotation(degrees), draw_square_crop(area), loaded=loaded)
+    moved = random_warp(random_maps.draw_rotation(degrees), random_maps.draw_square_crop(area), loaded=loaded)
     return compose_augmentations(moved, colour_jitter(jitter), random_blur(blur))
 
 
 # Geometry
 
-def random_warp(*draws: DrawMap, fill: float = 0.0, loaded: Loaded | None = None) -> Augment:
+def random_warp(*draws: random_maps.DrawMap, fill: float = 0.0, loaded: Loaded | None = None) -> Augment:
     """Builds the augmentation that moves every image by drawn maps, composed in this order, in one bilinear sampling.
 
     Each image draws maps of its own. Without any draw, loaded images become their plain crops.
@@ -152,12 +144,12 @@ def random_scale_rotation(
     scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, loaded: Loaded | None = None
 ) -> Augment:
     """Builds `draw_scale_rotation` as an augmentation."""
-    return random_warp(draw_scale_rotation(scale, degrees, rotated=rotated), loaded=loaded)
+    return random_warp(random_maps.draw_scale_rotation(scale, degrees, rotated=rotated), loaded=loaded)
 
 
 def random_affine(**options) -> Augment:
     """Builds `draw_affine` as an augmentation, with its options."""
-    return random_warp(draw_affine(**options))
+    return random_warp(random_maps.draw_affine(**options))
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
@@ -216,8 +208,8 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
     The mixing matrix is the identity plus strength * N(0, 1) everywhere. about: the range of the grey that stays
     unchanged, drawn for each image; about 0 black stays black, about 0.5 a strong mixture turns bright into dark.
     """
-    strength = at_least_zero("random colour matrix", "strength", strength)
-    low, high = interval("random colour matrix", "about", about)
+    strength = random_maps.at_least_zero("random colour matrix", "strength", strength)
+    low, high = random_maps.interval("random colour matrix", "about", about)
 
     def change(keys, images):
         def mixing(key):
@@ -235,7 +227,7 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
 
 def random_noise(strength: float) -> Augment:
     """Builds the augmentation that adds noise N(0, d²), d ~ U(0, strength) for each image, and clips to [0, 1]."""
-    strength = at_least_zero("random noise", "strength", strength)
+    strength = random_maps.at_least_zero("random noise", "strength", strength)
 
     def change(keys, images):
         def noise(key):
@@ -253,7 +245,7 @@ def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
 
     At the borders the kernel is cut off and its sum is made one again.
     """
-    low, high = interval("random blur", "deviation", deviation)
+    low, high = random_maps.interval("random blur", "deviation", deviation)
 
     def change(keys, images):
         deviations = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, low, high))(keys)

@@ -185,8 +185,7 @@ def _drawn(sizes: Mapping[str, int], shown: Mapping[str, np.ndarray], share: flo
             drawn.append(name)
         if sum(sizes[one] for one in drawn) >= wanted:
             break
-    return drawn or [min(sorted(names, key=lambda name: not teaches_all([name])), key=lambda name: (
-        not teaches_all([name]), sizes[name]))]
+    return drawn or [min(names, key=lambda name: (not teaches_all([name]), sizes[name]))]
 
 
 def _share(asked: str) -> float | None:

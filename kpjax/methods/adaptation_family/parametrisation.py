@@ -13,15 +13,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.errors import InputError
-from kpjax.methods.adaptation_family.parameter_paths import (
-    Params,
-    Path,
-    Rule,
-    channel_kernels,
-    chosen_leaves,
-    merge,
-    split,
-)
+from kpjax.methods.adaptation_family import parameter_paths as paths
 
 # Projections: one matrix for each frozen kernel
 
@@ -35,17 +27,19 @@ def constrains(shape: tuple[int, ...]) -> bool:
     return prod(shape[:-1]) > shape[-1]
 
 
-def projected_leaves(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict[Path, Any]:
+def projected_leaves(
+    core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()
+) -> dict[paths.Path, Any]:
     """Selects the kernels that are frozen and projected: of those that a rule chooses, all that a matrix constrains.
 
     The others are frozen as they are; BatchNorm after them is trained. Raises InputError as `chosen_leaves` does.
     """
     grouped = frozenset(grouped)
-    return {path: leaf for path, leaf in chosen_leaves(core_params, rule, grouped).items()
+    return {path: leaf for path, leaf in paths.chosen_leaves(core_params, rule, grouped).items()
             if path in grouped or constrains(leaf.shape)}
 
 
-def identity_projections(core_params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> dict:
+def identity_projections(core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()) -> dict:
     """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) of `projected_leaves`, by path.
 
     A depthwise kernel has ones (out,): a full matrix would mix its channels, which is what a depthwise layer never
@@ -58,7 +52,7 @@ def identity_projections(core_params: Params, rule: Rule, grouped: Iterable[Path
                            for path, leaf in chosen.items()})
 
 
-def project(core_params: Params, projections: Params) -> dict:
+def project(core_params: paths.Params, projections: paths.Params) -> dict:
     """Projects every kernel that has a matrix W (out, out), `kernel @ W.T` on its last axis, or a scale (out,).
 
     kernel_Y[..., i, o] = sum over p of kernel_X[..., i, p] W[o, p], for kernels (..., in, out) of convolutions,
@@ -76,7 +70,7 @@ def _projected(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
     return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)
 
 
-def _check_projections(core: dict[Path, Any], matrices: dict[Path, Any]) -> None:
+def _check_projections(core: dict[paths.Path, Any], matrices: dict[paths.Path, Any]) -> None:
     for path, matrix in matrices.items():
         name = "/".join(path)
         if path not in core:
@@ -98,8 +92,8 @@ class Parametrisation(NamedTuple):
     """
 
     # (params without the head, grouped) -> (frozen, trained)
-    init: Callable[[Params, frozenset[Path]], tuple[dict, dict[str, Any]]]
-    assemble: Callable[[Params, Params], dict]  # (frozen, trained) -> params without the head
+    init: Callable[[paths.Params, frozenset[paths.Path]], tuple[dict, dict[str, Any]]]
+    assemble: Callable[[paths.Params, paths.Params], dict]  # (frozen, trained) -> params without the head
     starts_from_core: bool = True
 
 
@@ -112,12 +106,12 @@ def adapted() -> Parametrisation:
     is projected.
     """
     def init(params, grouped):
-        chosen = channel_kernels(params, grouped)
-        kernels, free = split(params, chosen)
+        chosen = paths.channel_kernels(params, grouped)
+        kernels, free = paths.split(params, chosen)
         return kernels, {"projections": identity_projections(params, chosen, grouped), "free": free}
 
     def assemble(frozen, trained):
-        return merge(project(frozen, trained["projections"]), trained["free"])
+        return paths.merge(project(frozen, trained["projections"]), trained["free"])
 
     return Parametrisation(init, assemble)
 

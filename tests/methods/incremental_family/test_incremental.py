@@ -11,15 +11,9 @@ from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import without
+from kpjax.methods.incremental_family import objectives as terms
 from kpjax.methods.incremental_family.association_forward import rerendered
 from kpjax.methods.incremental_family.incremental import incremental
-from kpjax.methods.incremental_family.objectives import (
-    association_term,
-    coarse_term,
-    incremental_objective,
-    self_training_term,
-    spatial_distillation_term,
-)
 from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, increment
 from kpjax.methods.supervised_learning import supervised
 from kpjax.models import layers
@@ -29,7 +23,7 @@ from kpjax.structures import Trained
 
 KEY = jax.random.key(0)
 STREAMS = {"labelled": jax.tree.map(jnp.asarray, batch("labelled"))}
-OBJECTIVE = incremental_objective(CODEC)
+OBJECTIVE = terms.incremental_objective(CODEC)
 WEIGHTS = {"distillation": 1.0}
 FIRST = increment(KEYPOINTS, old=[0], new=[1], triples=[(0, 1)], weights=WEIGHTS)  # keypoint 2 is not known yet
 SECOND = increment(KEYPOINTS, old=[1, 0], new=[2], triples=[(1, 2)], weights=WEIGHTS)
@@ -103,7 +97,7 @@ def outputs(**more):
 
 
 def test_images_without_both_new_keypoints_are_left_out():
-    given, term = outputs(), jax.jit(lambda outputs: association_term().function(outputs, {}))
+    given, term = outputs(), jax.jit(lambda outputs: terms.association_term().function(outputs, {}))
     half = jnp.concatenate([jnp.ones((BATCH // 2, 1)), jnp.zeros((BATCH // 2, 1))])
     first = {name: given[name][:BATCH // 2] for name in ("heatmaps", "association", "labelled_triples")}
     np.testing.assert_allclose(term(given | {"labelled_triples": half}), term(given | first), rtol=1e-6)
@@ -114,7 +108,7 @@ def test_self_training_follows_the_teachers_own_arg_max():
     given, draw = outputs(), jax.jit(functools.partial(rerendered, CODEC))
     own = given | {"association": draw(given["teacher"][..., 1:2])}
     found, expected = jax.jit(lambda given, own: (
-        self_training_term(CODEC).function(given, {}), association_term().function(own, {})))(given, own)
+        terms.self_training_term(CODEC).function(given, {}), terms.association_term().function(own, {})))(given, own)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     again = draw(own["association"])
     np.testing.assert_array_equal(own["association"], again)
@@ -173,7 +167,8 @@ class FourLevels(nn.Module):
 def test_all_levels_of_a_network_learn_the_new_keypoints():
     model = KeypointNetwork(MODEL.backbone, MODEL.upsampling, FourLevels())
     size = {"image_size": (SIDE, SIDE), "heatmap_size": (SIDE // 4, SIDE // 4)}
-    method = method_of({"new_keypoints": coarse_term(**size), "distillation": spatial_distillation_term()}, model=model)
+    method = method_of({"new_keypoints": terms.coarse_term(**size),
+                        "distillation": terms.spatial_distillation_term()}, model=model)
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: model.init(KEY, jnp.zeros((1, SIDE, SIDE, 3)), train=False))
     drawn = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.5, leaf.shape), jnp.float32), shapes)

@@ -10,13 +10,6 @@ from flax import linen as nn
 from kpjax.heatmaps import codec
 from kpjax.methods.forward import unit_range
 from kpjax.methods.semi_supervised_family import data_distillation
-from kpjax.methods.semi_supervised_family.data_distillation import (
-    agreed,
-    agreed_predict,
-    distilled_predict,
-    matching_threshold,
-    pseudo_labels,
-)
 from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 SIDE, STRIDE = 64, 4
@@ -55,7 +48,7 @@ def heatmaps(grid, scales, flip=True):
     coding = codec(image_size=SIDE, heatmap_size=SIDE // STRIDE, sigma=1.0, grid=grid)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data_distillation, "SCALES", scales)
-        predict = distilled_predict(Reader(grid), coding, lambda images: images, SKELETON, flip=flip)
+        predict = data_distillation.distilled_predict(Reader(grid), coding, lambda images: images, SKELETON, flip=flip)
         return jax.tree.map(np.asarray, jax.jit(predict)(READS, image()))
 
 
@@ -112,21 +105,21 @@ def test_cells_that_a_zoom_pushes_out_are_averaged_over_the_others():
 def test_the_threshold_keeps_as_many_as_are_annotated():
     peaks = np.array([[0.9, 0.2], [0.7, 0.6], [0.3, 0.1], [0.8, 0.5]], np.float32)
     annotated = np.array([[1, 1], [1, 0]], np.float32)
-    threshold = matching_threshold(peaks, annotated)
+    threshold = data_distillation.matching_threshold(peaks, annotated)
     np.testing.assert_allclose(threshold, 0.3)
-    labels = pseudo_labels(np.full((4, 2, 2), 5.0), peaks, annotated)
+    labels = data_distillation.pseudo_labels(np.full((4, 2, 2), 5.0), peaks, annotated)
     np.testing.assert_array_equal(labels.visible, [[1, 0], [1, 1], [1, 0], [1, 1]])
     np.testing.assert_array_equal(labels.keypoints[0], [[5, 5], [0, 0]])
     assert labels.keypoints.dtype == labels.visible.dtype == np.float32
-    assert matching_threshold(peaks, np.ones((3, 2))) == peaks.min()
-    assert not pseudo_labels(np.full((4, 2, 2), 5.0), peaks, np.zeros((3, 2))).visible.any()
+    assert data_distillation.matching_threshold(peaks, np.ones((3, 2))) == peaks.min()
+    assert not data_distillation.pseudo_labels(np.full((4, 2, 2), 5.0), peaks, np.zeros((3, 2))).visible.any()
 
 
 def test_views_agree_on_a_point_by_hand():
     """Two of three lie 1 px apart, 0.1 of the reach; the third is sure and alone, in a view that knew little else."""
     keypoints = np.float32([[[[0, 0], [5, 5]]], [[[1, 0], [5, 5]]], [[[90, 0], [5, 5]]]])
     scores = np.float32([[[0.6, 0.6]], [[0.8, 0.8]], [[0.9, 0.1]]])
-    found, sure = agreed(keypoints, scores, 10.0)
+    found, sure = data_distillation.agreed(keypoints, scores, 10.0)
     weights = np.array([0.6**4, 0.8**4, 0.9 * 0.5**3])
     first = weights / weights.sum()
     assert found[0].tolist() == [[1, 0], [5, 5]]
@@ -138,10 +131,10 @@ def test_views_agree_on_a_point_by_hand():
 
 def test_a_single_view_is_its_own_answer_and_none_is_no_number():
     keypoints, scores = np.float32([[[[3, 4]]]]), np.float32([[[0.25]]])
-    found, sure = agreed(keypoints, scores, 1.0)
+    found, sure = data_distillation.agreed(keypoints, scores, 1.0)
     assert found.tolist() == [[[3, 4]]]
     np.testing.assert_allclose(sure, 0.25)
-    assert agreed(keypoints, 0 * scores, 1.0)[1].tolist() == [[0]]
+    assert data_distillation.agreed(keypoints, 0 * scores, 1.0)[1].tolist() == [[0]]
 
 
 def reader():
@@ -170,7 +163,7 @@ def test_views_that_agree_outvote_one_that_errs(monkeypatch):
                               scores=jnp.where(above, 0.5 * found.scores, found.scores))
 
     monkeypatch.setattr(data_distillation, "TURNS", 4)
-    found = jax.jit(agreed_predict(unsure_above, Skeleton(SKELETON.names)))(READS, example)
+    found = jax.jit(data_distillation.agreed_predict(unsure_above, Skeleton(SKELETON.names)))(READS, example)
     assert np.abs(jax.jit(unsure_above)(READS, example).keypoints - TRUE).max() > 25
     np.testing.assert_allclose(found.keypoints, TRUE, atol=2.0)
     np.testing.assert_array_equal(found.heatmaps[0], jax.jit(read)(READS, example).heatmaps[0])
@@ -179,7 +172,7 @@ def test_views_that_agree_outvote_one_that_errs(monkeypatch):
 def test_mirrored_views_exchange_sides(monkeypatch):
     """Reader is wrong in mirrored views, where red is still its answer for the left point: the nose alone agrees."""
     monkeypatch.setattr(data_distillation, "TURNS", 1)
-    found = jax.jit(agreed_predict(reader(), SKELETON))(READS, image())
+    found = jax.jit(data_distillation.agreed_predict(reader(), SKELETON))(READS, image())
     np.testing.assert_allclose(found.keypoints[:, 2], TRUE[:, 2], atol=2.0)
     assert (found.scores[:, :2] < 0.6 * found.scores[:, 2:]).all()
 
@@ -193,5 +186,6 @@ def test_views_of_another_size_agree(monkeypatch):
 
     monkeypatch.setattr(data_distillation, "TURNS", 1)
     monkeypatch.setattr(data_distillation, "ZOOMS", (1.25,))
-    right, wrong = (jax.jit(agreed_predict(predict, skeleton))(READS, example).keypoints for predict in (read, shifted))
+    right, wrong = (jax.jit(data_distillation.agreed_predict(predict, skeleton))(READS, example).keypoints
+                    for predict in (read, shifted))
     np.testing.assert_allclose(wrong - right, np.broadcast_to([6 / 1.25, 0], right.shape), atol=1e-3)
