@@ -5,7 +5,8 @@
 # DATA_DIR has LSP Extended for calls 2 and 3:      python -m data lspet --data-dir DATA_DIR ...
 # Call 2 starts from ImageNet's weights:            kpjax weights says where they must lie
 # A rehearsal on a CPU, with small images:      STEPS=20 experiments/launch/half_hour.sh 1 out
-# Then, at home:             tar -xzf OUT/call_1.tar.gz; `results gather` takes what a table shows, and no difference mixes computers
+# Then, at home:             tar -xzf OUT/call_1.tar.gz && python -m experiments results gather --workdir runs
+# which takes what a table shows; no difference mixes computers.
 set -u
 call=${1:?1, 2 or 3} out=$(realpath -m "${2:?a folder for results}") data=$(realpath -m "${3:-$HOME/kpjax_data}")
 cd "$(dirname "$0")/../.." || exit 1

@@ -116,9 +116,9 @@ def incremental(
     def frozen_outputs(state: State, view: Example) -> dict[str, Any]:
         """Returns all outputs that do not depend on the parameters in training."""
         step = increment_of(state.frozen, keypoints)
-        outputs = {"increment": step, "tracked": state.tracked,
-                   "labelled_triples": association_forward.labelled_triples(
-            codec, view, step.triples)} | {name: state.frozen[name] for name in KEPT if name in read}
+        outputs = {name: state.frozen[name] for name in KEPT if name in read} | {
+            "increment": step, "tracked": state.tracked,
+            "labelled_triples": association_forward.labelled_triples(codec, view, step.triples)}
         images = normalise(view.image)
         if needs_teacher:
             features, outputs["teacher"] = association_forward.answered(model, state.frozen["teacher"], images)
