@@ -17,8 +17,8 @@ from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, tracked
-from kpjax.lab.formats.project import Project, instance_of
-from kpjax.lab.formats.project_source import box_of, on_frame, project_source, reference_lengths, whole_frames
+from kpjax.lab.formats.project import Project, instance_of, on_frame
+from kpjax.lab.formats.project_source import box_of, project_source, reference_lengths, whole_frames
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import FILE, TRAINED, Animals, counted, pixels

@@ -12,6 +12,7 @@ from kpjax.lab.commands import Smooth
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.predictions import NO_BOX, OK, UNREADABLE, PredictionTable
+from kpjax.lab.formats.project import on_frame
 
 
 def smooth(asked: Smooth) -> list[Path]:
@@ -57,7 +58,7 @@ def smooth(asked: Smooth) -> list[Path]:
         keypoints=keypoints, scores=np.where(known, scores.mean(0).reshape(shape), 0.0),
         status=np.where(known.any(-1), OK, np.where(known.any((1, 2))[:, None], NO_BOX, UNREADABLE)),
         radii=np.full(shape, np.nan),  # these were of the points before
-        outside=known & (sizes > 0).all(-1) & predictions.outside_of(keypoints, sizes))
+        outside=known & (sizes > 0).all(-1) & ~on_frame(keypoints, sizes))
     before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")

@@ -17,8 +17,8 @@ from kpjax.errors import InputError
 from kpjax.files import foreign
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import forward
-from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table, outside_of
-from kpjax.lab.formats.project import LARGEST, check_room, refuse
+from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
+from kpjax.lab.formats.project import LARGEST, check_room, on_frame, refuse
 from kpjax.lab.formats.tables import has_table_header, read_rows, read_table, whole_number
 from kpjax.structures import Skeleton
 
@@ -82,7 +82,7 @@ def read_predictions(path: Path) -> PredictionTable:
             table.scores[row, animals[animal]] = np.where(there & within[:, 2], values[:, 2], 0)
             table.status[row, animals[animal]] = OK if there.any() else UNREADABLE
     if found.sizes[0]:
-        table.outside[:] = np.isfinite(table.keypoints).all(-1) & outside_of(table.keypoints, found.sizes)
+        table.outside[:] = np.isfinite(table.keypoints).all(-1) & ~on_frame(table.keypoints, found.sizes)
     return table
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats import sleap
-from kpjax.lab.formats.project import Frame
+from kpjax.lab.formats.project import Frame, on_frame
 from kpjax.lab.formats.tables import Table, rows_text, table_text, write_h5
 from kpjax.structures import Skeleton
 
@@ -75,12 +75,7 @@ def fill(table: PredictionTable, row: int, size: tuple[int, int], keypoints: np.
     table.keypoints[row] = np.where(present[:, None, None], keypoints, np.nan)
     table.scores[row] = np.where(present[:, None], scores, 0.0)
     table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
-    table.outside[row] = present[:, None] & outside_of(keypoints, size)
-
-
-def outside_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Returns whether points (..., 2) lie beyond the edge of a frame of a width and height."""
-    return ~((keypoints >= -0.5) & (keypoints <= np.asarray(size) - 0.5)).all(-1)
+    table.outside[row] = present[:, None] & ~on_frame(keypoints, size)
 
 
 def csv_text(table: PredictionTable) -> str:

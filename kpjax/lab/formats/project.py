@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kpjax.errors import InputError, summarise
 from kpjax.structures import Skeleton
@@ -105,6 +106,12 @@ def without_zeros(project: Project) -> Project:
     points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
     notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
     return project._replace(instances=tuple(one for one in instances if one.visible.any()), notes=project.notes + notes)
+
+
+def on_frame(keypoints: np.ndarray, size: ArrayLike) -> np.ndarray:
+    """Returns which points (..., 2) lie on a frame, or frames (..., 2), of a width and height; pixel 0 is -0.5 to 0.5.
+    """
+    return ((keypoints >= -0.5) & (keypoints < np.asarray(size) - 0.5)).all(-1)
 
 
 def outside(project: Project) -> np.ndarray:

@@ -19,7 +19,7 @@ from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
 from kpjax.input.source import ArraySource, stacked
 from kpjax.lab.formats.names import shown_files
-from kpjax.lab.formats.project import Frame, Instance, Project, by_frame, instance_of, outside
+from kpjax.lab.formats.project import Frame, Instance, Project, by_frame, instance_of, on_frame, outside
 from kpjax.structures import Example, Skeleton
 
 LARGEST = 4e9  # bytes of all images of a source
@@ -271,11 +271,6 @@ def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform
     order = sorted(examples)
     return ArraySource(stacked([examples[number] for number in order]), skeleton, name,
                        tuple(frame_identity(entries[number].frame, root) for number in order))
-
-
-def on_frame(keypoints: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Returns (K,) bool: which keypoints (K, 2) lie on a frame of a width and height."""
-    return ((keypoints >= -0.5) & (keypoints < np.array(size) - 0.5)).all(-1)
 
 
 def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:

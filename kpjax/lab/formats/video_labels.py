@@ -15,6 +15,7 @@ from kpjax.images.video import Video
 from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource
 from kpjax.lab.formats import plain_csv
+from kpjax.lab.formats.project import on_frame
 from kpjax.structures import Skeleton
 
 TABLE = "keypoints.csv"
@@ -73,7 +74,7 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     for index in range(len(source)):
         points, seen = labels.of(source.titles[source.video[index]], int(source.frame[index]))
         moved = boxes.move_points(boxes.invert(examples.crop[source.order[index]]), points)
-        seen &= ((moved >= -0.5) & (moved < examples.image.shape[1] - 0.5)).all(-1)
+        seen &= on_frame(moved, examples.image.shape[2:0:-1])
         keypoints.append(np.where(seen[:, None], moved, 0))
         visible.append(seen)
     labelled = arrays(examples.image[source.order], np.stack(keypoints), np.stack(visible), labels.skeleton,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import tyro
 
 from kpjax.errors import InputError, summarise
@@ -149,11 +150,15 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         if facts_of(project).several:
             raise InputError("project", f"{project.root} has several animals on an image; nothing finds animals of a "
                              "category without labels, so give images of one animal each, such as crops")
-        fit, test = (sum(bool((project.instances[n].visible > 0).all()) for n in part)
-                     for part in (held.train, held.held_out))
+        spans = [[np.ptp(project.instances[n].keypoints, 0) for n in part if (project.instances[n].visible > 0).all()]
+                 for part in (held.train, held.held_out)]
+        fit, test = map(len, spans)
         if not (fit and test) or len(project.skeleton.names) < 2:
             raise InputError("project", f"{fit} training and {test} held-out images have labels of all keypoints, two "
                              "or more, which errors need; label the missing ones, or leave the project out")
+        if flat := sum(not span.all() for span in spans[1]):
+            raise InputError("project", f"on {flat} held-out images all keypoints lie on a line along an axis, whose "
+                             "box has no area to measure errors in; label more keypoints, or leave the project out")
         choices += [
             Choice("lengths", "object", "errors are percent of the labelled extent"),
             Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),

@@ -67,7 +67,8 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
-    print(f"labelled animals that train: {labelled}; those held out give the errors of the report, {choosing}")
+    finding = f"; what finds animals learns from all {len(held.train)}" * (facts.several and labelled < len(held.train))
+    print(f"labelled animals that train: {labelled}{finding}; those held out give the errors of the report, {choosing}")
     config = choices.chosen(config, [
         *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
                     typed, semi_supervised.SCORE_KIND, held.words),

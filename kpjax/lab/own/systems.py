@@ -70,8 +70,11 @@ def ways() -> list[tuple[str, Needs]]:
 def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]:
     """Returns which systems can be trained on a project, a line each with what they need beside it, and a line that
     says why the others cannot. video_lengths: of those of its videos that can be opened."""
-    on_frames = Counter(one.frame for one in project.instances)
-    labelled, several = len(on_frames), any(count > 1 for count in on_frames.values())
+    from kpjax.lab.formats.project_source import box_of
+
+    several = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
+    croppable = [one.frame for one in project.instances if not several or box_of(one) is not None]
+    labelled, lost = len(set(croppable)), len(project.instances) - len(croppable)
     images = sum(frame.number is None for frame in project.frames)
     unlabelled = max(images + max(sum(video_lengths), len(project.frames) - images) - labelled, 0)
     longest = max(video_lengths, default=0)
@@ -90,4 +93,5 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
         able.append(f"  kpjax train {system} {needs.takes}" + (f"  ({beside})" if beside else ""))
     able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
     lines = ["can be trained:", *able] if able else ["nothing can be trained"]
-    return [CROPS] * several + lines + ([f"cannot: {'; '.join(unable)}"] if unable else [])
+    note = f"{lost} of these animals have neither a box nor two keypoints apart, and train nothing"
+    return [CROPS] * several + [note] * (lost > 0) + lines + ([f"cannot: {'; '.join(unable)}"] if unable else [])

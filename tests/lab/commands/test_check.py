@@ -45,3 +45,4 @@ def test_everything_is_said_at_once(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "the same labels twice on one frame: 1 frames" in out
     assert "the same labels on two frames: 4 frames" in out
+    assert "11 of these animals have neither a box nor two keypoints apart" in out

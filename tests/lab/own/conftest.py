@@ -37,8 +37,11 @@ def made(tmp_path_factory):
     write_video(files["CLIP"], [rendered[row].image for row in range(9)], times=np.arange(9) / 10)
     turned = project._replace(skeleton=Skeleton(names[::-1]), instances=tuple(
         one._replace(keypoints=one.keypoints[::-1]) for one in project.instances))
+    flat = project._replace(skeleton=Skeleton(names[:2]), instances=tuple(
+        one._replace(keypoints=one.keypoints[:2] * [1, 0], visible=one.visible[:2]) for one in project.instances))
     tail = project._replace(skeleton=Skeleton((*names[:-1], "tail")))
-    return {name: str(path) for name, path in files.items()}, {"P": project, "tail": tail, "turned": turned}
+    return {name: str(path) for name, path in files.items()}, {
+        "P": project, "tail": tail, "turned": turned, "flat": flat}
 
 
 @pytest.fixture(scope="module")

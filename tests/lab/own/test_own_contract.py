@@ -156,6 +156,7 @@ REFUSED = [
     ("pyramids", "--videos CLIP --pair-crop union", "--pair-crop"),
     ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
     ("adaptation", "", "--core: name a finished run's folder"),
+    ("adaptation", "--core OLD --images IMAGES --project flat", "all keypoints lie on a line along an axis"),
     ("adaptation", "--core OLD --images ONE", "--images: 30 images; name images, videos and folders with 50 or more")]
 
 
